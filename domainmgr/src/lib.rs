@@ -1,0 +1,2 @@
+//! The Domain Management Agent.
+#![forbid(unsafe_code)]

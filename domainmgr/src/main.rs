@@ -1,0 +1,3 @@
+//! The Domain Management Agent.
+
+fn main() {}

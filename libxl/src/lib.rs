@@ -1,0 +1,3 @@
+//! Xen: a safe wrapper of libxl.
+
+pub mod config;
