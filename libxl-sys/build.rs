@@ -1,1 +1,60 @@
-fn main() {}
+//! Finds Xen's headers and libraries, generates the bindings, compiles the log bridge and tells
+//! dependents which libxl this is.
+
+#[path = "build/bindings.rs"]
+mod bindings;
+#[path = "build/find.rs"]
+mod find;
+#[path = "build/shim.rs"]
+mod shim;
+
+use std::{env, fs, path::PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-changed=csrc");
+
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let xen = match find::find() {
+        Ok(xen) => xen,
+        Err(reason) => fail(&reason),
+    };
+    let features = match bindings::generate(&xen.include_dirs, &out.join("bindings.rs")) {
+        Ok(features) => features,
+        Err(reason) => fail(&reason),
+    };
+    shim::compile(&xen.include_dirs);
+    // After the shim, because the static shim is what needs these libraries.
+    for line in &xen.link_lines {
+        println!("{line}");
+    }
+
+    let quoted: Vec<String> = features.iter().map(|f| format!("{f:?}")).collect();
+    let consts = format!(
+        "/// The version of libxl these bindings were generated for, as its pkg-config file has it.\n\
+         pub const VERSION: &str = {:?};\n\
+         /// The `LIBXL_HAVE_*` features of the headers: lower case, without the prefix, sorted.\n\
+         pub const HAVE: &[&str] = &[{}];\n",
+        xen.version,
+        quoted.join(", ")
+    );
+    fs::write(out.join("version.rs"), consts).expect("OUT_DIR is writable");
+
+    // Dependents read these as DEP_XENLIGHT_VERSION, DEP_XENLIGHT_HAVE and DEP_XENLIGHT_INCLUDE.
+    println!("cargo::metadata=version={}", xen.version);
+    println!("cargo::metadata=have={}", features.join(","));
+    if let Some(dir) = xen.include_dirs.first() {
+        println!("cargo::metadata=include={}", dir.display());
+    }
+}
+
+/// Ends the build with a message that cargo shows as an error, without a panic's backtrace.
+fn fail(reason: &str) -> ! {
+    for line in reason.lines() {
+        println!("cargo::error={line}");
+    }
+    #[allow(clippy::disallowed_methods)]
+    // There is nothing to unwind, and a panic would bury the message.
+    std::process::exit(1);
+}

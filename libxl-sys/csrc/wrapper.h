@@ -1,0 +1,8 @@
+/* Everything that the bindings cover. libxl_json.h is left out: it needs the headers of the JSON
+ * library that libxl was built with, which its -dev package does not pull in. */
+#include <libxl.h>
+#include <libxl_utils.h>
+#include <libxlutil.h>
+#include <xentoollog.h>
+
+#include "logger.h"

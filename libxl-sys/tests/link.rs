@@ -1,0 +1,53 @@
+//! The bindings link, and agree with the library about a few things that can be asked off Xen.
+
+use std::{ffi::CStr, mem::MaybeUninit};
+
+use libxl_sys as sys;
+
+#[test]
+fn enumerations_have_the_names_of_the_library() {
+    // SAFETY: the function returns a static string, or NULL for a value it does not know.
+    let name =
+        unsafe { sys::libxl_domain_type_to_string(sys::libxl_domain_type::LIBXL_DOMAIN_TYPE_PVH) };
+    assert!(!name.is_null());
+    // SAFETY: not NULL, hence one of libxl's NUL-terminated literals.
+    assert_eq!(unsafe { CStr::from_ptr(name) }, c"pvh");
+}
+
+#[test]
+fn values_out_of_range_stay_integers() {
+    let reason = sys::libxl_shutdown_reason(200);
+    // SAFETY: as above; any integer may be passed.
+    assert!(unsafe { sys::libxl_shutdown_reason_to_string(reason) }.is_null());
+}
+
+#[test]
+fn init_and_dispose_are_a_pair() {
+    let mut config = MaybeUninit::<sys::libxl_domain_config>::zeroed();
+    // SAFETY: init writes every field of the structure it is given; dispose frees what it owns and
+    // leaves it as init does, so that a second dispose is harmless.
+    unsafe {
+        sys::libxl_domain_config_init(config.as_mut_ptr());
+        assert_eq!((*config.as_ptr()).num_disks, 0);
+        sys::libxl_domain_config_dispose(config.as_mut_ptr());
+        sys::libxl_domain_config_dispose(config.as_mut_ptr());
+    }
+}
+
+#[test]
+fn features_are_found_with_and_without_a_value() {
+    // The first has a value in the headers, the second has none; both are in every version since 4.14.
+    for feature in ["domain_create_restore_params", "domain_need_memory_config"] {
+        assert!(
+            sys::HAVE.contains(&feature),
+            "{feature} is not in {:?}",
+            sys::HAVE
+        );
+    }
+    assert!(sys::HAVE.len() > 100, "only {} features", sys::HAVE.len());
+}
+
+#[test]
+fn the_version_is_that_of_the_library() {
+    assert!(sys::VERSION.starts_with("4."), "{}", sys::VERSION);
+}
