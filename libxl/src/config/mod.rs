@@ -1,1 +1,248 @@
-//! The configuration of a domain.
+//! The configuration of a domain, as plain data.
+//!
+//! [`DomainConfig`] is everything libxl is told when it creates a domain: what Xen needs to make it
+//! ([`CreateInfo`]), what it takes to build it ([`BuildInfo`]), and its devices. The structs, fields and values are
+//! those of libxl, under libxl's names and in libxl's units, and there is one set of them for every Xen: a field that
+//! came late says since when it is there, and libxl is asked at run time whether it knows it.
+//!
+//! ```
+//! use libxl::config::{Disk, DomainConfig, Nic};
+//!
+//! let config = DomainConfig::pvh("web")
+//!     .kernel("/boot/vmlinuz-guest")
+//!     .ramdisk("/boot/initrd-guest")
+//!     .cmdline("root=/dev/xvda1 console=hvc0")
+//!     .memory_mib(512)
+//!     .vcpus(2)
+//!     .disk(Disk::raw("/dev/vg/web", "xvda"))
+//!     .nic(Nic::bridge("xenbr0"));
+//! config.validate()?;
+//! # Ok::<(), libxl::config::Invalid>(())
+//! ```
+//!
+//! # JSON
+//!
+//! Serde's form of these types is libxl's own JSON, which `xl create -n` prints and which
+//! `libxl_domain_config_from_json` reads:
+//!
+//! * a field that is `None`, empty or otherwise at its default is left out;
+//! * yes and no are `"True"` and `"False"` where libxl has a default of its own, `true` for a C `bool`, and `1` for a
+//!   C `int` that means yes or no;
+//! * an enumeration is its word in lower case;
+//! * a union is one key with a dot in it: `"type.hvm"`, `"connection.socket"`;
+//! * a bitmap is the ascending array of its bits.
+//!
+//! Numbers above 2⁶³ − 2 do not survive libxl's parser, nor does anything in a string after a NUL byte:
+//! [`DomainConfig::validate`] finds both.
+
+#[macro_use]
+mod macros;
+
+mod bitmap;
+mod build_info;
+mod builder;
+mod cpuid;
+mod create_info;
+mod disk;
+mod display;
+mod enums;
+mod error;
+mod guest;
+mod json;
+mod lost;
+mod mac;
+mod misc;
+mod nic;
+mod pci;
+mod secret;
+mod usb;
+mod validate;
+mod vsnd;
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use bitmap::Bitmap;
+pub use build_info::{
+    ArchArm, ArchX86, ArmSci, BuildInfo, DomainSchedParams, IomemRange, IoportRange, VnodeInfo,
+    XsQuotaItem, XsQuotaList,
+};
+pub use cpuid::{CpuidLeaf, CpuidPolicy, MsrPolicy};
+pub use create_info::CreateInfo;
+pub use disk::Disk;
+pub use display::{
+    ConnectorParam, SdlInfo, SpiceInfo, Vdispl, Vfb, VgaInterfaceInfo, Vkb, VncInfo,
+};
+pub use enums::{
+    ActionOnShutdown, Altp2mMode, ArmSciType, BiosType, DeviceModelVersion, DiskBackend,
+    DiskFormat, DiskSpecification, DiskTransport, DomainType, GfxPassthruKind, GicVersion, Hdtype,
+    NicType, P9Type, Passthrough, RdmReservePolicy, RdmReserveStrategy, Scheduler, SmbiosType,
+    SveType, TeeType, TimerMode, TscMode, UsbctrlType, VendorDevice, VgaInterfaceType,
+    ViridianEnlightenment, VirtioTransport, VkbBackend, VsndPcmFormat, VsndStreamType, VuartType,
+};
+pub use error::{Invalid, UnknownWord};
+pub use guest::{Guest, HvmInfo, MsVmGenid, PvInfo, PvhInfo, RdmReserve, Smbios};
+pub use lost::lost_fields;
+pub use mac::{InvalidMac, Mac};
+pub use misc::{Channel, ChannelConnection, P9, Pvcallsif, Virtio, Vtpm};
+pub use nic::Nic;
+pub use pci::{Dtdev, InvalidPci, Pci, Rdm};
+pub use secret::Secret;
+pub use usb::{UsbHostdev, Usbctrl, Usbdev, UsbdevSource};
+pub use vsnd::{Vsnd, VsndParams, VsndPcm, VsndStream};
+
+/// Everything libxl is told when it creates a domain (`libxl_domain_config`).
+///
+/// Build one with [`pv`](Self::pv), [`pvh`](Self::pvh) or [`hvm`](Self::hvm) and the methods that follow them, or
+/// field by field; both can be mixed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", default)]
+#[doc(alias = "libxl_domain_config")]
+pub struct DomainConfig {
+    /// What Xen needs to know to make it.
+    pub c_info: CreateInfo,
+    /// What it takes to build it.
+    pub b_info: BuildInfo,
+    /// Disks and CD drives. A bootloader looks into the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
+    /// Network interfaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<Nic>,
+    /// PCI devices that are passed through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pcidevs: Vec<Pci>,
+    /// Memory to be kept clear of for devices; libxl fills this in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rdms: Vec<Rdm>,
+    /// Device tree devices that are passed through. Arm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dtdevs: Vec<Dtdev>,
+    /// Paravirtual screens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vfbs: Vec<Vfb>,
+    /// Paravirtual keyboards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vkbs: Vec<Vkb>,
+    /// virtio devices that a program outside libxl serves. Since Xen 4.18.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub virtios: Vec<Virtio>,
+    /// Virtual TPMs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vtpms: Vec<Vtpm>,
+    /// Shared directories.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub p9s: Vec<P9>,
+    /// Sockets of other domains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pvcallsifs: Vec<Pvcallsif>,
+    /// Paravirtual displays.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vdispls: Vec<Vdispl>,
+    /// Paravirtual sound cards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vsnds: Vec<Vsnd>,
+    /// Channels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
+    /// USB controllers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub usbctrls: Vec<Usbctrl>,
+    /// USB devices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub usbdevs: Vec<Usbdev>,
+    /// What the toolstack does when it has powered off. Default: [`ActionOnShutdown::Destroy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_poweroff: Option<ActionOnShutdown>,
+    /// What the toolstack does when it wants to be rebooted. Default: [`ActionOnShutdown::Destroy`]; the constructors
+    /// set [`ActionOnShutdown::Restart`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_reboot: Option<ActionOnShutdown>,
+    /// What the toolstack does when Xen's watchdog stopped it. Default: [`ActionOnShutdown::Destroy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_watchdog: Option<ActionOnShutdown>,
+    /// What the toolstack does when it has crashed. Default: [`ActionOnShutdown::Destroy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_crash: Option<ActionOnShutdown>,
+    /// What the toolstack does when it wants a soft reset. Default: [`ActionOnShutdown::Destroy`]; the constructors
+    /// set [`ActionOnShutdown::SoftReset`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_soft_reset: Option<ActionOnShutdown>,
+}
+
+impl DomainConfig {
+    /// The kind of guest.
+    pub fn domain_type(&self) -> DomainType {
+        self.b_info.guest.domain_type()
+    }
+}
+
+/// In one line: `web: pvh, 512 MiB, 2 vCPUs, 1 disk, 1 nic`.
+impl fmt::Display for DomainConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { c_info, b_info, .. } = self;
+        write!(f, "{}: {}", c_info.name, self.domain_type())?;
+        if let Some(kib) = b_info.target_memkb.or(b_info.max_memkb) {
+            write!(f, ", {} MiB", kib / 1024)?;
+        }
+        let online = b_info.avail_vcpus.len().max(1);
+        let counts = [
+            (online, "vCPU"),
+            (self.disks.len(), "disk"),
+            (self.nics.len(), "nic"),
+            (self.pcidevs.len(), "PCI device"),
+            (self.usbdevs.len(), "USB device"),
+        ];
+        for (count, what) in counts {
+            match count {
+                0 => {}
+                1 => write!(f, ", 1 {what}")?,
+                _ => write!(f, ", {count} {what}s")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the kind of guest in both places where libxl wants it.
+impl Serialize for DomainConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut config = Self::serialize(self, serde_json::value::Serializer)
+            .map_err(serde::ser::Error::custom)?;
+        config["c_info"]["type"] = self.domain_type().word().into();
+        config.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DomainConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+
+        let mut config = serde_json::Map::deserialize(deserializer)?;
+        let kind: Option<DomainType> =
+            match config.get("c_info").and_then(|c_info| c_info.get("type")) {
+                Some(kind) => Some(DomainType::deserialize(kind).map_err(Error::custom)?),
+                None => None,
+            };
+        if let Some(kind) = kind {
+            let b_info = config
+                .entry("b_info")
+                .or_insert_with(|| serde_json::json!({}));
+            match b_info.as_object_mut() {
+                Some(b_info) if !b_info.keys().any(|key| key.starts_with("type.")) => {
+                    b_info.insert(format!("type.{kind}"), serde_json::json!({}));
+                }
+                _ => {}
+            }
+        }
+        let config = Self::deserialize(serde_json::Value::Object(config)).map_err(Error::custom)?;
+        match kind {
+            Some(kind) if kind != config.domain_type() => Err(Error::custom(format!(
+                "c_info.type is \"{kind}\" but b_info has \"type.{}\"",
+                config.domain_type()
+            ))),
+            _ => Ok(config),
+        }
+    }
+}

@@ -1,0 +1,572 @@
+//! The enumerations of libxl's configuration.
+//!
+//! A value that only means "not set" (`unknown`, `invalid`) has no variant here: leave the field `None`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::UnknownWord;
+
+/// What kind of domain it is (`libxl_domain_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainType {
+    /// Paravirtualised: the kernel knows Xen and needs no virtualisation in the CPU. x86.
+    Pv,
+    /// A whole PC with firmware and emulated devices, which a QEMU in dom0 provides. x86.
+    Hvm,
+    /// Virtualised by the CPU and without emulated devices. The only kind on Arm.
+    Pvh,
+}
+
+impl DomainType {
+    /// libxl's word: `pv`, `hvm` or `pvh`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pv => "pv",
+            Self::Hvm => "hvm",
+            Self::Pvh => "pvh",
+        }
+    }
+}
+
+impl fmt::Display for DomainType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for DomainType {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        [Self::Pv, Self::Hvm, Self::Pvh]
+            .into_iter()
+            .find(|known| word.eq_ignore_ascii_case(known.word()))
+            .ok_or_else(|| UnknownWord::new("DomainType", word, &["pv", "hvm", "pvh"]))
+    }
+}
+
+words! {
+    /// What the toolstack does with a domain that has shut down (`libxl_action_on_shutdown`).
+    ///
+    /// libxl keeps these for the toolstack and never acts on them.
+    ///
+    /// JSON has libxl's words (`rename_restart` is `restart_rename` there); `Display` prints and `FromStr` takes
+    /// those of `xl.cfg`.
+    pub enum ActionOnShutdown {
+        /// Destroy it.
+        Destroy = "destroy",
+        /// Destroy it and create it anew from its configuration.
+        Restart = "restart",
+        /// Rename it and keep it, and create a new one under the old name.
+        RenameRestart = "restart_rename" | "rename-restart",
+        /// Keep it as it is, for an examination.
+        Preserve = "preserve",
+        /// Dump its memory to a file, then destroy it.
+        CoredumpDestroy = "coredump_destroy" | "coredump-destroy",
+        /// Dump its memory to a file, then restart it.
+        CoredumpRestart = "coredump_restart" | "coredump-restart",
+        /// Give it fresh Xen interfaces and let it go on: what a guest that runs kexec asks for. HVM and PVH.
+        SoftReset = "soft_reset" | "soft-reset",
+    }
+}
+
+words! {
+    /// The IOMMU of a domain, needed to pass devices through (`libxl_passthrough`).
+    pub enum Passthrough {
+        /// `Enabled` if the configuration has PCI or device tree devices, else `Disabled`.
+        Default = "default",
+        /// No IOMMU: devices cannot be passed through.
+        Disabled = "disabled",
+        /// `SharePt` where the hardware can, else `SyncPt`.
+        Enabled = "enabled",
+        /// The IOMMU has page tables of its own, kept in step with the guest's memory. x86.
+        SyncPt = "sync_pt",
+        /// The IOMMU uses the page tables of the guest's memory. HVM and PVH.
+        SharePt = "share_pt",
+    }
+}
+
+words! {
+    /// How a guest sees the time stamp counter (`libxl_tsc_mode`). x86.
+    pub enum TscMode {
+        /// Native where it is sure to be monotonic, else emulated.
+        Default = "default",
+        /// Always emulated.
+        AlwaysEmulate = "always_emulate",
+        /// Always native, monotonic or not.
+        Native = "native",
+        /// Removed from Xen; the word is still in libxl's list.
+        NativeParavirt = "native_paravirt",
+    }
+}
+
+words! {
+    /// What becomes of timer ticks that a guest missed while it was not running (`libxl_timer_mode`). HVM and PVH.
+    pub enum TimerMode {
+        /// Deliver them late; the guest's time waits for them.
+        DelayForMissedTicks = "delay_for_missed_ticks",
+        /// Deliver them late; the guest's time does not wait. libxl's default.
+        NoDelayForMissedTicks = "no_delay_for_missed_ticks",
+        /// Drop them.
+        NoMissedTicksPending = "no_missed_ticks_pending",
+        /// Deliver them as one; the guest's time does not wait.
+        OneMissedTickPending = "one_missed_tick_pending",
+    }
+}
+
+words! {
+    /// Which QEMU emulates the devices (`libxl_device_model_version`).
+    pub enum DeviceModelVersion {
+        /// The old fork of QEMU. Gone from Xen 4.21.
+        QemuXenTraditional = "qemu_xen_traditional" | "qemu-xen-traditional",
+        /// Upstream QEMU. libxl's default.
+        QemuXen = "qemu_xen" | "qemu-xen",
+    }
+}
+
+words! {
+    /// The firmware of an HVM guest (`libxl_bios_type`).
+    pub enum BiosType {
+        /// For `qemu-xen-traditional`, its only one.
+        Rombios = "rombios",
+        /// libxl's default with upstream QEMU.
+        Seabios = "seabios",
+        /// UEFI.
+        Ovmf = "ovmf",
+    }
+}
+
+words! {
+    /// The controller of emulated hard disks (`libxl_hdtype`).
+    pub enum Hdtype {
+        /// IDE: old guests know it. libxl's default.
+        Ide = "ide",
+        /// AHCI: faster.
+        Ahci = "ahci",
+    }
+}
+
+words! {
+    /// The emulated graphics card (`libxl_vga_interface_type`).
+    pub enum VgaInterfaceType {
+        /// A Cirrus Logic GD5446. libxl's default.
+        Cirrus = "cirrus",
+        /// A card with VESA BIOS extensions.
+        Std = "std" | "stdvga",
+        /// None.
+        None = "none",
+        /// QXL, for SPICE.
+        Qxl = "qxl",
+    }
+}
+
+words! {
+    /// Which graphics card is passed through (`libxl_gfx_passthru_kind`).
+    pub enum GfxPassthruKind {
+        /// libxl finds out.
+        Default = "default",
+        /// Intel's integrated graphics.
+        Igd = "igd",
+    }
+}
+
+words! {
+    /// The Xen PCI device that vendors' drivers for Windows bind to (`libxl_vendor_device`).
+    pub enum VendorDevice {
+        /// None. libxl's default.
+        None = "none",
+        /// XenServer's.
+        Xenserver = "xenserver",
+    }
+}
+
+words! {
+    /// A group of Hyper-V interfaces (`libxl_viridian_enlightenment`), for
+    /// [`HvmInfo::viridian_enable`](super::HvmInfo::viridian_enable).
+    pub enum ViridianEnlightenment {
+        /// The hypercall interface, the virtual processor index and APIC access. All others need it.
+        Base = "base",
+        /// The frequencies of TSC and APIC.
+        Freq = "freq",
+        /// The partition's time counter.
+        TimeRefCount = "time_ref_count",
+        /// The partition's TSC.
+        ReferenceTsc = "reference_tsc",
+        /// Hypercalls that flush the TLBs of other processors.
+        HcallRemoteTlbFlush = "hcall_remote_tlb_flush",
+        /// Ending an interrupt without leaving the guest.
+        ApicAssist = "apic_assist",
+        /// Registers for the description of a crash, which Xen logs.
+        CrashCtl = "crash_ctl",
+        /// The synthetic interrupt controller.
+        Synic = "synic",
+        /// Synthetic timers.
+        Stimer = "stimer",
+        /// A hypercall for interrupts between processors.
+        HcallIpi = "hcall_ipi",
+        /// Hypercalls for more than 64 processors. Since Xen 4.15.
+        ExProcessorMasks = "ex_processor_masks",
+        /// No limit on the number of processors. Since Xen 4.15.
+        NoVpLimit = "no_vp_limit",
+        /// Processors that come and go. Since Xen 4.15.
+        CpuHotplug = "cpu_hotplug",
+    }
+}
+
+impl ViridianEnlightenment {
+    /// The bit that stands for this group in a [`Bitmap`](super::Bitmap) of groups; `None` for `Other`.
+    pub fn bit(&self) -> Option<u32> {
+        let position = Self::KNOWN.iter().position(|known| known == self)?;
+        u32::try_from(position).ok()
+    }
+}
+
+words! {
+    /// Who may use alternate page tables of the guest's memory (`libxl_altp2m_mode`).
+    pub enum Altp2mMode {
+        /// Nobody. libxl's default.
+        Disabled = "disabled",
+        /// The guest and privileged domains.
+        Mixed = "mixed",
+        /// Privileged domains.
+        External = "external",
+        /// Privileged domains, and the guest to switch VMFUNC and #VE on and off.
+        Limited = "limited",
+    }
+}
+
+words! {
+    /// A text of the SMBIOS tables (`libxl_smbios_type`). Since Xen 4.18.
+    pub enum SmbiosType {
+        /// Vendor of the BIOS.
+        BiosVendor = "bios_vendor",
+        /// Version of the BIOS.
+        BiosVersion = "bios_version",
+        /// Manufacturer of the system.
+        SystemManufacturer = "system_manufacturer",
+        /// Product name of the system.
+        SystemProductName = "system_product_name",
+        /// Version of the system.
+        SystemVersion = "system_version",
+        /// Serial number of the system.
+        SystemSerialNumber = "system_serial_number",
+        /// Manufacturer of the board.
+        BaseboardManufacturer = "baseboard_manufacturer",
+        /// Product name of the board.
+        BaseboardProductName = "baseboard_product_name",
+        /// Version of the board.
+        BaseboardVersion = "baseboard_version",
+        /// Serial number of the board.
+        BaseboardSerialNumber = "baseboard_serial_number",
+        /// Asset tag of the board.
+        BaseboardAssetTag = "baseboard_asset_tag",
+        /// Where in the chassis the board is.
+        BaseboardLocationInChassis = "baseboard_location_in_chassis",
+        /// Manufacturer of the chassis.
+        EnclosureManufacturer = "enclosure_manufacturer",
+        /// Serial number of the chassis.
+        EnclosureSerialNumber = "enclosure_serial_number",
+        /// Asset tag of the chassis.
+        EnclosureAssetTag = "enclosure_asset_tag",
+        /// Manufacturer of the battery.
+        BatteryManufacturer = "battery_manufacturer",
+        /// Name of the battery.
+        BatteryDeviceName = "battery_device_name",
+        /// A text of the manufacturer's choice; this one may occur up to 99 times.
+        Oem = "oem",
+    }
+}
+
+words! {
+    /// Which reserved memory of the host's devices the guest keeps clear of (`libxl_rdm_reserve_strategy`). x86.
+    pub enum RdmReserveStrategy {
+        /// None, save that of the devices that are passed through. libxl's default.
+        Ignore = "ignore",
+        /// All of the host's.
+        Host = "host",
+    }
+}
+
+words! {
+    /// What happens if reserved device memory cannot be kept clear of (`libxl_rdm_reserve_policy`). x86.
+    pub enum RdmReservePolicy {
+        /// The operation fails.
+        Strict = "strict",
+        /// A warning; the guest may crash when the device uses that memory.
+        Relaxed = "relaxed",
+    }
+}
+
+words! {
+    /// The interrupt controller of an Arm guest (`libxl_gic_version`).
+    pub enum GicVersion {
+        /// The host's.
+        Default = "default",
+        /// GICv2.
+        V2 = "v2",
+        /// GICv3.
+        V3 = "v3",
+    }
+}
+
+words! {
+    /// The emulated UART of an Arm guest (`libxl_vuart_type`).
+    pub enum VuartType {
+        /// An SBSA UART.
+        SbsaUart = "sbsa_uart",
+    }
+}
+
+words! {
+    /// The trusted environment an Arm guest may use (`libxl_tee_type`).
+    pub enum TeeType {
+        /// None. libxl's default.
+        None = "none",
+        /// OP-TEE.
+        Optee = "optee",
+        /// FF-A. Since Xen 4.18.
+        Ffa = "ffa",
+    }
+}
+
+words! {
+    /// The longest vector, in bits, of an Arm guest's SVE (`libxl_sve_type`). Since Xen 4.18.
+    pub enum SveType {
+        /// What the hardware has.
+        Hw = "hw",
+        /// No SVE. libxl's default.
+        Disabled = "disabled",
+        /// 128 bits.
+        Bits128 = "128",
+        /// 256 bits.
+        Bits256 = "256",
+        /// 384 bits.
+        Bits384 = "384",
+        /// 512 bits.
+        Bits512 = "512",
+        /// 640 bits.
+        Bits640 = "640",
+        /// 768 bits.
+        Bits768 = "768",
+        /// 896 bits.
+        Bits896 = "896",
+        /// 1024 bits.
+        Bits1024 = "1024",
+        /// 1152 bits.
+        Bits1152 = "1152",
+        /// 1280 bits.
+        Bits1280 = "1280",
+        /// 1408 bits.
+        Bits1408 = "1408",
+        /// 1536 bits.
+        Bits1536 = "1536",
+        /// 1664 bits.
+        Bits1664 = "1664",
+        /// 1792 bits.
+        Bits1792 = "1792",
+        /// 1920 bits.
+        Bits1920 = "1920",
+        /// 2048 bits.
+        Bits2048 = "2048",
+    }
+}
+
+words! {
+    /// How an Arm guest reaches the system controller (`libxl_arm_sci_type`). Since Xen 4.21.
+    pub enum ArmSciType {
+        /// Not at all. libxl's default.
+        None = "none",
+        /// SCMI over secure monitor calls.
+        ScmiSmc = "scmi_smc",
+    }
+}
+
+words! {
+    /// The scheduler of a CPU pool (`libxl_scheduler`).
+    pub enum Scheduler {
+        /// SEDF; gone from Xen, the word is still in libxl's list.
+        Sedf = "sedf",
+        /// Credit.
+        Credit = "credit",
+        /// Credit2, Xen's default.
+        Credit2 = "credit2",
+        /// ARINC 653.
+        Arinc653 = "arinc653",
+        /// Real-time deferrable server.
+        Rtds = "rtds",
+        /// One vCPU for each CPU.
+        Null = "null",
+    }
+}
+
+words! {
+    /// The format of a disk image (`libxl_disk_format`).
+    pub enum DiskFormat {
+        /// QEMU's first format.
+        Qcow = "qcow",
+        /// QEMU's own format.
+        Qcow2 = "qcow2",
+        /// Microsoft's format.
+        Vhd = "vhd",
+        /// The bytes of the disk, in a file or a block device.
+        Raw = "raw",
+        /// No medium: an empty CD drive.
+        Empty = "empty",
+        /// QEMU's QED.
+        Qed = "qed",
+    }
+}
+
+words! {
+    /// What serves a disk (`libxl_disk_backend`).
+    pub enum DiskBackend {
+        /// The kernel of the backend domain. Raw images and block devices.
+        Phy = "phy",
+        /// blktap.
+        Tap = "tap",
+        /// QEMU. Any format.
+        Qdisk = "qdisk",
+        /// A program that is started by others and takes its orders from xenstore. Since Xen 4.17.
+        Standalone = "standalone",
+    }
+}
+
+words! {
+    /// The protocol of a disk (`libxl_disk_specification`). Since Xen 4.17.
+    pub enum DiskSpecification {
+        /// Xen's block interface. libxl's default.
+        Xen = "xen",
+        /// virtio-blk. Arm.
+        Virtio = "virtio",
+    }
+}
+
+words! {
+    /// How a virtio disk is reached (`libxl_disk_transport`). Since Xen 4.17.
+    pub enum DiskTransport {
+        /// Memory mapped registers.
+        Mmio = "mmio",
+    }
+}
+
+words! {
+    /// How a virtio device is reached (`libxl_virtio_transport`). Since Xen 4.18.
+    pub enum VirtioTransport {
+        /// Memory mapped registers.
+        Mmio = "mmio",
+    }
+}
+
+words! {
+    /// The kind of a NIC (`libxl_nic_type`).
+    pub enum NicType {
+        /// An emulated card, and a paravirtual one beside it. HVM only.
+        VifIoemu = "vif_ioemu",
+        /// A paravirtual NIC.
+        Vif = "vif",
+    }
+}
+
+words! {
+    /// What serves a shared file system (`libxl_p9_type`). Since Xen 4.19.
+    pub enum P9Type {
+        /// QEMU. libxl's default.
+        Qemu = "qemu",
+        /// Xen's own server.
+        Xen9pfsd = "xen_9pfsd",
+    }
+}
+
+words! {
+    /// What serves a virtual keyboard (`libxl_vkb_backend`).
+    pub enum VkbBackend {
+        /// QEMU. libxl's default.
+        Qemu = "qemu",
+        /// A program in a Linux domain.
+        Linux = "linux",
+    }
+}
+
+words! {
+    /// The kind of a USB controller (`libxl_usbctrl_type`).
+    pub enum UsbctrlType {
+        /// `Devicemodel` for HVM; else `Pv` if its driver is loaded, else `Qusb`.
+        Auto = "auto",
+        /// Paravirtual, served by the kernel.
+        Pv = "pv",
+        /// Emulated by QEMU.
+        Devicemodel = "devicemodel",
+        /// Paravirtual, served by QEMU.
+        Qusb = "qusb",
+    }
+}
+
+words! {
+    /// The direction of a sound stream (`libxl_vsnd_stream_type`).
+    pub enum VsndStreamType {
+        /// Playback.
+        Playback = "p",
+        /// Capture.
+        Capture = "c",
+    }
+}
+
+words! {
+    /// The format of a sound sample (`libxl_vsnd_pcm_format`).
+    pub enum VsndPcmFormat {
+        /// Signed, 8 bits.
+        S8 = "s8",
+        /// Unsigned, 8 bits.
+        U8 = "u8",
+        /// Signed, 16 bits, little endian.
+        S16Le = "s16_le",
+        /// Signed, 16 bits, big endian.
+        S16Be = "s16_be",
+        /// Unsigned, 16 bits, little endian.
+        U16Le = "u16_le",
+        /// Unsigned, 16 bits, big endian.
+        U16Be = "u16_be",
+        /// Signed, 24 bits, little endian.
+        S24Le = "s24_le",
+        /// Signed, 24 bits, big endian.
+        S24Be = "s24_be",
+        /// Unsigned, 24 bits, little endian.
+        U24Le = "u24_le",
+        /// Unsigned, 24 bits, big endian.
+        U24Be = "u24_be",
+        /// Signed, 32 bits, little endian.
+        S32Le = "s32_le",
+        /// Signed, 32 bits, big endian.
+        S32Be = "s32_be",
+        /// Unsigned, 32 bits, little endian.
+        U32Le = "u32_le",
+        /// Unsigned, 32 bits, big endian.
+        U32Be = "u32_be",
+        /// Floating point, 32 bits, little endian.
+        F32Le = "f32_le",
+        /// Floating point, 32 bits, big endian.
+        F32Be = "f32_be",
+        /// Floating point, 64 bits, little endian.
+        F64Le = "f64_le",
+        /// Floating point, 64 bits, big endian.
+        F64Be = "f64_be",
+        /// IEC 958 subframe, little endian.
+        Iec958SubframeLe = "iec958_subframe_le",
+        /// IEC 958 subframe, big endian.
+        Iec958SubframeBe = "iec958_subframe_be",
+        /// µ-law.
+        MuLaw = "mu_law",
+        /// A-law.
+        ALaw = "a_law",
+        /// IMA ADPCM.
+        ImaAdpcm = "ima_adpcm",
+        /// MPEG.
+        Mpeg = "mpeg",
+        /// GSM.
+        Gsm = "gsm",
+    }
+}
