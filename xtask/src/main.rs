@@ -1,3 +1,73 @@
-//! Project automation.
+//! Project automation: set-up, the emulated Xen host ("lab"), demo, tests and benchmarks.
+//!
+//! Builds without libxl, so that it can be the first thing that runs on a fresh machine.
 
-fn main() {}
+mod lab;
+mod paths;
+mod setup;
+mod tool;
+mod xen;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::lab::Lab;
+use crate::xen::Xen;
+
+/// What to run, as `cargo xtask …`.
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", about, disable_help_subcommand = true)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// The tasks.
+#[derive(Subcommand, Debug)]
+enum Task {
+    /// Install the Debian packages that building, testing and the lab need
+    Setup,
+    /// A shell, or a command, in the dom0 of a running Xen
+    ///
+    /// One argument is given to dom0's shell as it is; several are one command and its arguments. The exit status is the command's.
+    /// What the host puts into target/lab/VERSION/share is /share there.
+    Lab {
+        /// Xen version of the lab
+        #[arg(long, default_value = "4.17")]
+        xen: Xen,
+        /// Command to run instead of an interactive shell
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            // The whole chain of causes, without the backtrace that `{:?}` adds.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Setup => {
+            setup::ensure()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Lab { xen, command } => {
+            setup::ensure()?;
+            let lab = Lab::start(xen)?;
+            let status = if command.is_empty() {
+                lab.shell()?
+            } else {
+                lab.run(&tool::remote_line(&command))?
+            };
+            Ok(tool::exit_code(status))
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Things that are slow to make are kept under a name that says what they were made from.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+/// A digest of everything a cached thing is made from.
+#[derive(Default, Debug)]
+pub(crate) struct Key(Sha256);
+
+impl Key {
+    /// Adds one input.
+    pub(crate) fn add(mut self, input: impl AsRef<[u8]>) -> Self {
+        let input = input.as_ref();
+        // The length keeps neighbouring inputs apart.
+        self.0.update(input.len().to_le_bytes());
+        self.0.update(input);
+        self
+    }
+
+    /// Adds all files of a directory, with their names.
+    pub(crate) fn add_dir(mut self, dir: &Path) -> Result<Self> {
+        let read = |dir: &Path| -> std::io::Result<Vec<PathBuf>> {
+            fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+        };
+        let mut entries = read(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        entries.sort();
+        for path in entries {
+            self = self.add(path.file_name().unwrap_or_default().as_encoded_bytes());
+            self = if path.is_dir() {
+                self.add_dir(&path)?
+            } else {
+                self.add(
+                    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?,
+                )
+            };
+        }
+        Ok(self)
+    }
+
+    fn finish(self) -> String {
+        self.0
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+    }
+}
+
+/// Returns `<parent>/<kind>-<key>`, made by `make` if it is not there.
+///
+/// `make` gets an empty directory of another name, which is renamed once it is whole, so that an interrupted build is never taken for a
+/// finished one. Then what other keys left behind is removed: only the newest is ever used.
+pub(crate) fn get(
+    parent: &Path,
+    kind: &str,
+    key: Key,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let name = format!("{kind}-{}", key.finish());
+    let whole = parent.join(&name);
+    if whole.exists() {
+        return Ok(whole);
+    }
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    // Before building, since two of these at once can be more than the disk holds.
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("{kind}-"))
+        {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    let part = parent.join(format!("{name}.part"));
+    fs::create_dir(&part)?;
+    make(&part)?;
+    fs::rename(&part, &whole)?;
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makes_once_and_never_takes_a_part_for_the_whole() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let key = || Key::default().add("a").add("b");
+        assert!(get(dir.path(), "thing", key(), |_| anyhow::bail!("interrupted")).is_err());
+        let made = get(dir.path(), "thing", key(), |part| {
+            Ok(fs::write(part.join("x"), "1")?)
+        })?;
+        assert_eq!(fs::read_to_string(made.join("x"))?, "1");
+        let again = get(dir.path(), "thing", key(), |_| anyhow::bail!("not needed"))?;
+        assert_eq!(made, again);
+        let other = get(dir.path(), "thing", Key::default().add("ab"), |_| Ok(()))?;
+        assert_ne!(other, made);
+        assert!(!made.exists());
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The disk of dom0, and the files QEMU boots it from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::cache::{self, Key};
+use crate::paths;
+use crate::tool;
+use crate::xen::Xen;
+
+/// A directory with `disk`, `xen`, `vmlinuz`, `initrd` and `ssh_key`.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// Where the files are; the name changes with what they were made from.
+    pub(crate) dir: PathBuf,
+}
+
+/// What dom0 needs beyond a minimal Debian. `xl` comes with `xen-utils`: the tests use it as an outsider to compare with.
+fn packages(xen: Xen) -> String {
+    let version = xen.as_str();
+    format!(
+        "xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,linux-image-amd64,\
+         busybox-static,iproute2,kmod,openssh-server,procps,xz-utils"
+    )
+}
+
+/// Builds what is missing. The root file system takes about a minute and depends on the package list alone; the image takes seconds and
+/// also depends on what is in `lab/`.
+pub(crate) fn ensure(xen: Xen) -> Result<Image> {
+    let parent = paths::xen_dir(xen);
+    let rootfs = rootfs(xen, &parent)?;
+    let sources = paths::root().join("lab");
+    let key = Key::default()
+        .add(rootfs.as_os_str().as_encoded_bytes())
+        .add_dir(&sources.join("dom0"))?
+        .add_dir(&sources.join("guest"))?;
+    let dir = cache::get(&parent, "image", key, |part| {
+        eprintln!("lab: making the disk image of dom0 (seconds)");
+        build(&rootfs, &sources, part)
+    })?;
+    Ok(Image { dir })
+}
+
+/// The tree of files that Debian's packages make.
+fn rootfs(xen: Xen, parent: &Path) -> Result<PathBuf> {
+    let packages = packages(xen);
+    let key = Key::default().add(xen.suite()).add(&packages);
+    let dir = cache::get(parent, "rootfs", key, |part| {
+        eprintln!(
+            "lab: installing Debian {} with Xen {xen} as dom0 (about a minute)",
+            xen.suite()
+        );
+        let tree = part.join("tree");
+        let mut command = Command::new("mmdebstrap");
+        command
+            .args(["--variant=minbase", "--include", &packages])
+            // None of this is ever read in dom0.
+            .args([
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+            ])
+            .args([
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--aptopt=Acquire::Languages \"none\"",
+            ])
+            .arg(xen.suite())
+            .arg(&tree);
+        if let Some(mirror) = std::env::var_os("LIBXL_LAB_MIRROR") {
+            command.arg(mirror);
+        }
+        tool::logged(&mut command, &parent.join("rootfs.log"))
+    })?;
+    Ok(dir.join("tree"))
+}
+
+/// Everything of ours is below `/lab`, so that the tree can serve for the next image too.
+fn build(rootfs: &Path, sources: &Path, out: &Path) -> Result<()> {
+    let log = out.join("build.log");
+    let lab = rootfs.join("lab");
+    if lab.exists() {
+        fs::remove_dir_all(&lab)?;
+    }
+    tool::logged(
+        Command::new("cp")
+            .args(["--recursive", "--dereference"])
+            .arg(sources)
+            .arg(&lab),
+        &log,
+    )?;
+
+    for name in ["ssh_key", "ssh_host_ed25519_key"] {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"])
+            .arg(out.join(name));
+        tool::logged(&mut keygen, &log)?;
+    }
+    fs::copy(out.join("ssh_key.pub"), lab.join("dom0/authorized_keys"))?;
+    fs::rename(
+        out.join("ssh_host_ed25519_key"),
+        lab.join("dom0/ssh_host_ed25519_key"),
+    )?;
+
+    tool::logged(
+        Command::new("chroot").arg(rootfs).arg("/lab/guest/build"),
+        &log,
+    )?;
+
+    let boot = rootfs.join("boot");
+    fs::copy(find(&boot, "vmlinuz-", "")?, out.join("vmlinuz"))?;
+    fs::copy(find(&boot, "initrd.img-", "")?, out.join("initrd"))?;
+    // QEMU loads Xen as it is, and cannot unpack it.
+    let packed = out.join("xen.gz");
+    fs::copy(find(&boot, "xen-", ".gz")?, &packed)?;
+    tool::logged(Command::new("gunzip").arg(&packed), &log)?;
+
+    let mut mke2fs = Command::new("mke2fs");
+    mke2fs
+        .args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"])
+        .arg(rootfs)
+        .arg(out.join("disk"))
+        .arg("6G");
+    tool::logged(&mut mke2fs, &log)
+}
+
+fn find(dir: &Path, prefix: &str, suffix: &str) -> Result<PathBuf> {
+    fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            path.file_name().is_some_and(|name| {
+                let name = name.to_string_lossy();
+                name.starts_with(prefix) && name.ends_with(suffix)
+            })
+        })
+        .with_context(|| format!("no {prefix}*{suffix} in {}", dir.display()))
+}

@@ -1,0 +1,30 @@
+//! One lab at a time: emulation takes the whole machine, and two builders would undo each other's work.
+
+use std::fs::{self, File};
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::paths;
+
+/// Held until dropped, or until the process ends in whatever way.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits, with a message, until no other process holds it.
+    pub(crate) fn take() -> Result<Self> {
+        let dir = paths::lab_dir();
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let path = dir.join("lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("lab: in use by another process, waiting for it to end");
+            flock(&file, FlockOperation::LockExclusive).context("cannot lock the lab")?;
+        }
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,251 @@
+//! The emulated computer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::image::Image;
+use super::qmp::Qmp;
+use crate::tool;
+
+/// Memory of the computer.
+const MEMORY: &str = "4096M";
+
+/// `bootscrub=0` leaves unused memory untouched, which keeps the saved state small.
+const XEN_LINE: &str = "console=com1 dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info";
+
+const DOM0_LINE: &str =
+    "console=hvc0 root=/dev/vda rw rootfstype=ext4 init=/lab/dom0/init panic=5 net.ifnames=0";
+
+/// Whether a computer starts anew or where a saved one stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Power on, and write to the disk and the memory file.
+    Boot,
+    /// Take up the state next to the disk, and leave all files as they are.
+    Resume,
+}
+
+/// A running QEMU. Dropping it, or the end of this process, ends it.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    child: Child,
+    qmp: Option<Qmp>,
+    serial: PathBuf,
+    dir: TempDir,
+}
+
+impl Machine {
+    /// Starts QEMU on the disk and memory in `state`, with `share` as the directory that dom0 can mount.
+    pub(crate) fn start(
+        image: &Image,
+        state: &Path,
+        share: &Path,
+        serial: &Path,
+        start: Start,
+    ) -> Result<Self> {
+        // Not below target/, because the path of a socket may not be long.
+        let dir = tempfile::Builder::new().prefix("libxl-lab-").tempdir()?;
+        fs::create_dir_all(share)?;
+        fs::write(serial, "")?;
+        let mut command = tool::dies_with_us("KILL", "qemu-system-x86_64");
+        command
+            .args(arguments(&image.dir, state, share, start))
+            .arg("-serial")
+            .arg(format!("file:{}", serial.display()))
+            .args(["-qmp", "unix:qmp,server=on,wait=off"])
+            .current_dir(dir.path())
+            // Where `snapshot=on` writes: a large file, which a small /tmp in memory may not hold.
+            .env("TMPDIR", share.parent().unwrap_or(share))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(dir.path().join("qemu.log"))?);
+        let child = command.spawn().context("cannot run QEMU")?;
+        let mut machine = Self {
+            child,
+            qmp: None,
+            serial: serial.to_owned(),
+            dir,
+        };
+        let socket = machine.dir.path().join("qmp");
+        let qmp = Qmp::connect(&socket, || machine.check_alive())?;
+        machine.qmp = Some(qmp);
+        if start == Start::Resume {
+            machine.ignore_memory()?;
+            machine
+                .qmp()?
+                .execute("migrate-incoming", &json!({ "uri": incoming(state) }))?;
+            machine.qmp()?.wait_migrated()?;
+            machine.qmp()?.execute("cont", &json!({}))?;
+        }
+        Ok(machine)
+    }
+
+    /// Waits for dom0's init to say that all is up.
+    pub(crate) fn wait_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(300);
+        loop {
+            let text = fs::read(&self.serial).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            if text.contains("lab: READY") {
+                return Ok(());
+            }
+            for trouble in ["lab: FAILED", "Kernel panic", "Panic on CPU"] {
+                if text.contains(trouble) {
+                    // What explains it may still be on its way.
+                    thread::sleep(Duration::from_secs(1));
+                    bail!(
+                        "dom0 did not start; its console ends with:\n{}",
+                        tool::tail(&self.serial, 40)
+                    );
+                }
+            }
+            self.check_alive()?;
+            if Instant::now() > deadline {
+                bail!(
+                    "dom0 is not ready after 5 minutes; its console ends with:\n{}",
+                    tool::tail(&self.serial, 40)
+                );
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Stops the computer for good and writes to `state` what a later one resumes from. Its memory file stays as it is.
+    pub(crate) fn freeze(mut self, state: &Path) -> Result<()> {
+        self.qmp()?.execute("stop", &json!({}))?;
+        self.ignore_memory()?;
+        self.qmp()?.execute(
+            "migrate",
+            &json!({ "uri": format!("exec:cat > '{}'", state.join("devices").display()) }),
+        )?;
+        self.qmp()?.wait_migrated()?;
+        // Not killed: it has to write out what it knows of the disk.
+        self.qmp()?.execute("quit", &json!({}))?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// The port on the loopback address behind which dom0's sshd is. QEMU lets the kernel choose it, so it is always free.
+    pub(crate) fn ssh_port(&mut self) -> Result<u16> {
+        let answer = self.qmp()?.execute(
+            "human-monitor-command",
+            &json!({ "command-line": "info usernet" }),
+        )?;
+        let text = answer.as_str().unwrap_or_default();
+        // TCP[HOST_FORWARD]  13  127.0.0.1 37929  10.0.2.15 22  0 0
+        text.lines()
+            .find(|line| line.contains("HOST_FORWARD"))
+            .and_then(|line| line.split_whitespace().nth(3)?.parse().ok())
+            .with_context(|| format!("QEMU does not say which port it forwards: {text}"))
+    }
+
+    /// A directory with a short path, gone with the computer.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Fails, with the reason, if QEMU has ended.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!(
+                "QEMU ended ({status})\n{}\nThe console ends with:\n{}",
+                tool::tail(&self.dir.path().join("qemu.log"), 20),
+                tool::tail(&self.serial, 40)
+            ),
+        }
+    }
+
+    /// The memory file is the memory: sending it through the migration stream as well would take seconds.
+    fn ignore_memory(&mut self) -> Result<()> {
+        let capabilities =
+            json!({ "capabilities": [{ "capability": "x-ignore-shared", "state": true }] });
+        self.qmp()?
+            .execute("migrate-set-capabilities", &capabilities)?;
+        Ok(())
+    }
+
+    fn qmp(&mut self) -> Result<&mut Qmp> {
+        self.qmp.as_mut().context("QEMU is not connected")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn incoming(state: &Path) -> String {
+    format!("exec:cat '{}'", state.join("devices").display())
+}
+
+/// Everything that must be the same when a state is saved and when it is taken up.
+pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) -> Vec<String> {
+    let image = |name: &str| image.join(name).display().to_string();
+    let resume = start == Start::Resume;
+    let mut arguments = Vec::new();
+    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+    add("-machine", "pc,memory-backend=ram".into());
+    add("-accel", "tcg,thread=multi,tb-size=1024".into());
+    // Xen runs PV, PVH and HVM guests on this processor. On `max` SMAP stops the PV dom0; without npt there are no PVH and HVM guests.
+    add("-cpu", "qemu64,+svm,+npt".into());
+    add("-smp", "2".into());
+    add("-m", MEMORY.into());
+    // Not shared means mapped privately: a resumed computer writes to pages of its own.
+    let (ram, shared) = (
+        state.join("ram").display().to_string(),
+        if resume { "off" } else { "on" },
+    );
+    add(
+        "-object",
+        format!("memory-backend-file,id=ram,size={MEMORY},mem-path={ram},share={shared}"),
+    );
+    add("-kernel", image("xen"));
+    add("-append", XEN_LINE.into());
+    add(
+        "-initrd",
+        format!("{} {DOM0_LINE},{}", image("vmlinuz"), image("initrd")),
+    );
+    let disk = state.join("disk.qcow2").display().to_string();
+    let throw_away = if resume { ",snapshot=on" } else { "" };
+    add(
+        "-drive",
+        format!("file={disk},if=virtio,format=qcow2,cache=unsafe{throw_away}"),
+    );
+    add(
+        "-netdev",
+        "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22".into(),
+    );
+    add("-device", "virtio-net-pci,netdev=net0,romfile=".into());
+    add("-device", "virtio-rng-pci".into());
+    add(
+        "-virtfs",
+        format!(
+            "local,path={},mount_tag=share,security_model=none,id=share",
+            share.display()
+        ),
+    );
+    if resume {
+        add("-incoming", "defer".into());
+    }
+    arguments.extend(
+        [
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+        ]
+        .map(String::from),
+    );
+    arguments
+}

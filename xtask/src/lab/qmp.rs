@@ -1,0 +1,89 @@
+//! QEMU's control socket.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+/// A connection to a running QEMU.
+#[derive(Debug)]
+pub(crate) struct Qmp {
+    reader: BufReader<UnixStream>,
+}
+
+impl Qmp {
+    /// Connects; `alive` is asked between tries whether waiting still makes sense.
+    pub(crate) fn connect(socket: &Path, mut alive: impl FnMut() -> Result<()>) -> Result<Self> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error).context("QEMU's control socket does not answer");
+                }
+                Err(_) => {
+                    alive()?;
+                    thread::sleep(Duration::from_millis(20));
+                }
+            }
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let mut qmp = Self {
+            reader: BufReader::new(stream),
+        };
+        qmp.read()?;
+        qmp.execute("qmp_capabilities", &json!({}))?;
+        Ok(qmp)
+    }
+
+    /// Runs one command and returns its result.
+    pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+        writeln!(
+            self.reader.get_mut(),
+            "{}",
+            json!({ "execute": command, "arguments": arguments })
+        )?;
+        loop {
+            let mut answer = self
+                .read()
+                .with_context(|| format!("QEMU command {command}"))?;
+            if let Some(error) = answer.get("error") {
+                bail!("QEMU command {command}: {error}");
+            }
+            if let Some(result) = answer.get_mut("return") {
+                return Ok(result.take());
+            }
+            // Anything else is an event.
+        }
+    }
+
+    /// Waits for a migration, outgoing or incoming, to be over.
+    pub(crate) fn wait_migrated(&mut self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let info = self.execute("query-migrate", &json!({}))?;
+            match info["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    bail!("QEMU could not carry over the machine's state: {info}")
+                }
+                _ if Instant::now() > deadline => {
+                    bail!("QEMU takes too long to carry over the machine's state: {info}")
+                }
+                _ => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            bail!("QEMU has gone");
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}

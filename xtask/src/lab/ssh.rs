@@ -1,0 +1,106 @@
+//! Commands in dom0, all through one connection: opening one takes half a second under emulation, a command on it a tenth.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tool;
+
+/// A connection to dom0. Dropping it ends its commands.
+#[derive(Debug)]
+pub(crate) struct Ssh {
+    dir: PathBuf,
+    master: Child,
+}
+
+impl Ssh {
+    /// Connects to `port` with the private key `key`; its socket will be in `dir`.
+    pub(crate) fn connect(dir: &Path, port: u16, key: &Path) -> Result<Self> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut command = tool::dies_with_us("TERM", "ssh");
+            command
+                .args(["-F", "none", "-N", "-M", "-S", "ssh", "-i"])
+                .arg(key)
+                // The other end is our own computer, made a moment ago, behind the loopback address.
+                .args([
+                    "-o",
+                    "StrictHostKeyChecking=no",
+                    "-o",
+                    "UserKnownHostsFile=/dev/null",
+                ])
+                .args([
+                    "-o",
+                    "BatchMode=yes",
+                    "-o",
+                    "LogLevel=ERROR",
+                    "-o",
+                    "ConnectTimeout=30",
+                ])
+                .args(["-p", &port.to_string(), "root@127.0.0.1"])
+                .current_dir(dir)
+                .stdin(Stdio::null());
+            let mut ssh = Self {
+                dir: dir.to_owned(),
+                master: command.spawn().context("cannot run ssh")?,
+            };
+            let socket = dir.join("ssh");
+            while ssh.master.try_wait()?.is_none() && Instant::now() < deadline {
+                if socket.exists() {
+                    return Ok(ssh);
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            if Instant::now() > deadline {
+                bail!("dom0 runs but its sshd does not answer");
+            }
+            thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// A command line for dom0's shell.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut command = self.base();
+        command.args(["-T", "lab", line]);
+        command
+    }
+
+    /// A login shell, with a terminal if there is one here.
+    pub(crate) fn shell(&self) -> Result<ExitStatus> {
+        let mut command = self.base();
+        if std::io::stdin().is_terminal() {
+            command.args(["-t", "lab"]);
+        } else {
+            command.args(["-T", "lab", "bash -l"]);
+        }
+        command.status().context("cannot run ssh")
+    }
+
+    fn base(&self) -> Command {
+        let mut command = Command::new("ssh");
+        command
+            .args([
+                "-F",
+                "none",
+                "-o",
+                "ControlMaster=no",
+                "-o",
+                "LogLevel=ERROR",
+                "-S",
+            ])
+            .arg(self.dir.join("ssh"))
+            .args(["-o", "SendEnv=RUST_* LIBXL_*"]);
+        command
+    }
+}
+
+impl Drop for Ssh {
+    fn drop(&mut self) {
+        let _ = self.master.kill();
+        let _ = self.master.wait();
+    }
+}

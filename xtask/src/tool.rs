@@ -1,0 +1,96 @@
+//! Running other programs.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs a program whose output goes to `log`; if it fails, the end of the log is part of the error.
+pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .status()
+        .with_context(|| format!("cannot run {name}"))?;
+    if !status.success() {
+        bail!("{name}: {status}\n{}", tail(log, 30));
+    }
+    Ok(())
+}
+
+/// Runs a program and returns what it printed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
+    if !output.status.success() {
+        bail!(
+            "{name}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The last lines of a text file, and nothing if it cannot be read.
+pub(crate) fn tail(path: &Path, lines: usize) -> String {
+    let text = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Makes `command` die with this process, however this process ends.
+///
+/// `setpriv` sets the parent-death signal between fork and exec, which safe Rust cannot do by itself.
+pub(crate) fn dies_with_us(signal: &str, program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal, program]);
+    command
+}
+
+/// What a remote shell must read to run `command`: one word is a line of shell, several are a program and its arguments.
+pub(crate) fn remote_line(command: &[String]) -> String {
+    match command {
+        [line] => line.clone(),
+        words => words
+            .iter()
+            .map(|word| quote(word))
+            .collect::<Vec<_>>()
+            .join(" "),
+    }
+}
+
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The exit code by which a shell would report `status`.
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_word_is_shell_and_many_are_quoted() {
+        assert_eq!(remote_line(&["xl list | wc".into()]), "xl list | wc");
+        assert_eq!(
+            remote_line(&["echo".into(), "it's".into()]),
+            r"'echo' 'it'\''s'"
+        );
+    }
+}

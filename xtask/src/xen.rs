@@ -1,0 +1,40 @@
+//! The Xen versions the lab knows and where Debian has them.
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+/// A Xen version, with the Debian release that ships it.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Xen {
+    /// Debian 12
+    #[value(name = "4.17")]
+    V4_17,
+    /// Debian 13
+    #[value(name = "4.20")]
+    V4_20,
+}
+
+impl Xen {
+    /// As in the names of packages and of the hypervisor's file.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::V4_17 => "4.17",
+            Self::V4_20 => "4.20",
+        }
+    }
+
+    /// Code name of the Debian release.
+    pub(crate) fn suite(self) -> &'static str {
+        match self {
+            Self::V4_17 => "bookworm",
+            Self::V4_20 => "trixie",
+        }
+    }
+}
+
+impl fmt::Display for Xen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
