@@ -61,7 +61,7 @@ config_struct! {
         pub blkdev_start: Option<String>,
         /// Its NUMA nodes. HVM and PVH. Default: none.
         pub vnuma_nodes: Vec<VnodeInfo>,
-        /// How many pages its grant table may have. Default: Xen's choice. Xen 4.14 to 4.20 take any number.
+        /// How many pages its grant table may have. Default: Xen's choice.
         pub max_grant_frames: Option<u32>,
         /// How many pages its table of other domains' grants may have. Default: Xen's choice.
         pub max_maptrack_frames: Option<u32>,

@@ -25,11 +25,8 @@ impl DomainConfig {
                 guest: guest.into(),
                 ..BuildInfo::default()
             },
-            on_poweroff: Some(ActionOnShutdown::Destroy),
-            on_reboot: Some(ActionOnShutdown::Restart),
-            on_watchdog: Some(ActionOnShutdown::Destroy),
-            on_crash: Some(ActionOnShutdown::Destroy),
-            on_soft_reset: Some(ActionOnShutdown::SoftReset),
+            on_reboot: ActionOnShutdown::Restart,
+            on_soft_reset: ActionOnShutdown::SoftReset,
             ..Self::default()
         }
     }
@@ -218,35 +215,35 @@ impl DomainConfig {
     /// Sets what the toolstack does when the domain has powered off.
     #[must_use]
     pub fn on_poweroff(mut self, action: ActionOnShutdown) -> Self {
-        self.on_poweroff = Some(action);
+        self.on_poweroff = action;
         self
     }
 
     /// Sets what the toolstack does when the domain wants to be rebooted.
     #[must_use]
     pub fn on_reboot(mut self, action: ActionOnShutdown) -> Self {
-        self.on_reboot = Some(action);
+        self.on_reboot = action;
         self
     }
 
     /// Sets what the toolstack does when Xen's watchdog stopped the domain.
     #[must_use]
     pub fn on_watchdog(mut self, action: ActionOnShutdown) -> Self {
-        self.on_watchdog = Some(action);
+        self.on_watchdog = action;
         self
     }
 
     /// Sets what the toolstack does when the domain has crashed.
     #[must_use]
     pub fn on_crash(mut self, action: ActionOnShutdown) -> Self {
-        self.on_crash = Some(action);
+        self.on_crash = action;
         self
     }
 
     /// Sets what the toolstack does when the domain wants a soft reset.
     #[must_use]
     pub fn on_soft_reset(mut self, action: ActionOnShutdown) -> Self {
-        self.on_soft_reset = Some(action);
+        self.on_soft_reset = action;
         self
     }
 }

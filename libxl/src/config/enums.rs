@@ -54,10 +54,12 @@ words! {
     ///
     /// libxl keeps these for the toolstack and never acts on them.
     ///
-    /// JSON has libxl's words (`rename_restart` is `restart_rename` there); `Display` prints and `FromStr` takes
-    /// those of `xl.cfg`.
+    /// JSON has libxl's words; `Display` prints those of `xl.cfg`, such as `rename-restart` for `restart_rename`, and
+    /// `FromStr` takes both.
+    #[derive(Default)]
     pub enum ActionOnShutdown {
-        /// Destroy it.
+        /// Destroy it. libxl's default.
+        #[default]
         Destroy = "destroy",
         /// Destroy it and create it anew from its configuration.
         Restart = "restart",

@@ -61,7 +61,8 @@ mod vsnd;
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
+use serde_json::{Map, Value};
 
 pub use bitmap::Bitmap;
 pub use build_info::{
@@ -83,12 +84,12 @@ pub use enums::{
 };
 pub use error::{Invalid, UnknownWord};
 pub use guest::{Guest, HvmInfo, MsVmGenid, PvInfo, PvhInfo, RdmReserve, Smbios};
-pub use lost::lost_fields;
+pub use lost::{lost_fields, refused_fields};
 pub use mac::{InvalidMac, Mac};
 pub use misc::{Channel, ChannelConnection, P9, Pvcallsif, Virtio, Vtpm};
 pub use nic::Nic;
 pub use pci::{Dtdev, InvalidPci, Pci, Rdm};
-pub use secret::Secret;
+pub use secret::{Secret, redact};
 pub use usb::{UsbHostdev, Usbctrl, Usbdev, UsbdevSource};
 pub use vsnd::{Vsnd, VsndParams, VsndPcm, VsndStream};
 
@@ -152,23 +153,21 @@ pub struct DomainConfig {
     /// USB devices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub usbdevs: Vec<Usbdev>,
-    /// What the toolstack does when it has powered off. Default: [`ActionOnShutdown::Destroy`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_poweroff: Option<ActionOnShutdown>,
-    /// What the toolstack does when it wants to be rebooted. Default: [`ActionOnShutdown::Destroy`]; the constructors
-    /// set [`ActionOnShutdown::Restart`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_reboot: Option<ActionOnShutdown>,
-    /// What the toolstack does when Xen's watchdog stopped it. Default: [`ActionOnShutdown::Destroy`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_watchdog: Option<ActionOnShutdown>,
-    /// What the toolstack does when it has crashed. Default: [`ActionOnShutdown::Destroy`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_crash: Option<ActionOnShutdown>,
-    /// What the toolstack does when it wants a soft reset. Default: [`ActionOnShutdown::Destroy`]; the constructors
-    /// set [`ActionOnShutdown::SoftReset`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_soft_reset: Option<ActionOnShutdown>,
+    /// What the toolstack does when it has powered off.
+    #[serde(skip_serializing_if = "json::is_unset")]
+    pub on_poweroff: ActionOnShutdown,
+    /// What the toolstack does when it wants to be rebooted. The constructors set [`ActionOnShutdown::Restart`].
+    #[serde(skip_serializing_if = "json::is_unset")]
+    pub on_reboot: ActionOnShutdown,
+    /// What the toolstack does when Xen's watchdog stopped it.
+    #[serde(skip_serializing_if = "json::is_unset")]
+    pub on_watchdog: ActionOnShutdown,
+    /// What the toolstack does when it has crashed.
+    #[serde(skip_serializing_if = "json::is_unset")]
+    pub on_crash: ActionOnShutdown,
+    /// What the toolstack does when it wants a soft reset. The constructors set [`ActionOnShutdown::SoftReset`].
+    #[serde(skip_serializing_if = "json::is_unset")]
+    pub on_soft_reset: ActionOnShutdown,
 }
 
 impl DomainConfig {
@@ -208,37 +207,35 @@ impl fmt::Display for DomainConfig {
 /// Writes the kind of guest in both places where libxl wants it.
 impl Serialize for DomainConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut config = Self::serialize(self, serde_json::value::Serializer)
-            .map_err(serde::ser::Error::custom)?;
+        let mut config =
+            Self::serialize(self, serde_json::value::Serializer).map_err(S::Error::custom)?;
         config["c_info"]["type"] = self.domain_type().word().into();
         config.serialize(serializer)
     }
 }
 
+/// Reads what libxl writes, and what people write by hand: the kind of guest may be in either place or in both, if they
+/// agree, and the old places of some fields are understood.
 impl<'de> Deserialize<'de> for DomainConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-
-        let mut config = serde_json::Map::deserialize(deserializer)?;
-        let kind: Option<DomainType> =
-            match config.get("c_info").and_then(|c_info| c_info.get("type")) {
-                Some(kind) => Some(DomainType::deserialize(kind).map_err(Error::custom)?),
-                None => None,
-            };
-        if let Some(kind) = kind {
-            let b_info = config
-                .entry("b_info")
-                .or_insert_with(|| serde_json::json!({}));
-            match b_info.as_object_mut() {
-                Some(b_info) if !b_info.keys().any(|key| key.starts_with("type.")) => {
-                    b_info.insert(format!("type.{kind}"), serde_json::json!({}));
+        let mut config = Map::deserialize(deserializer)?;
+        let kind = match config.get("c_info").and_then(|c_info| c_info.get("type")) {
+            Some(kind) => Some(DomainType::deserialize(kind).map_err(D::Error::custom)?),
+            None => None,
+        };
+        let b_info = config.entry("b_info").or_insert_with(|| Map::new().into());
+        if let Value::Object(b_info) = b_info {
+            match kind {
+                Some(kind) if !b_info.keys().any(|key| key.starts_with("type.")) => {
+                    b_info.insert(format!("type.{kind}"), Map::new().into());
                 }
                 _ => {}
             }
+            move_old_fields(b_info);
         }
-        let config = Self::deserialize(serde_json::Value::Object(config)).map_err(Error::custom)?;
+        let config = Self::deserialize(Value::Object(config)).map_err(D::Error::custom)?;
         match kind {
-            Some(kind) if kind != config.domain_type() => Err(Error::custom(format!(
+            Some(kind) if kind != config.domain_type() => Err(D::Error::custom(format!(
                 "c_info.type is \"{kind}\" but b_info has \"type.{}\"",
                 config.domain_type()
             ))),
@@ -246,3 +243,34 @@ impl<'de> Deserialize<'de> for DomainConfig {
         }
     }
 }
+
+/// Fields that were once part of the union and are common to all kinds of guest now; libxl takes both, but not together.
+fn move_old_fields(b_info: &mut Map<String, Value>) {
+    for (arm, fields) in [
+        ("type.hvm", ["apic", "timer_mode", "nested_hvm"].as_slice()),
+        (
+            "type.pv",
+            [
+                "kernel",
+                "bootloader",
+                "bootloader_args",
+                "cmdline",
+                "ramdisk",
+            ]
+            .as_slice(),
+        ),
+    ] {
+        for &field in fields {
+            let old = b_info
+                .get_mut(arm)
+                .and_then(Value::as_object_mut)
+                .and_then(|arm| arm.remove(field));
+            if let Some(value) = old {
+                b_info.entry(field).or_insert(value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
