@@ -36,7 +36,7 @@ pub struct MsrPolicy {
 ///
 /// libxl has two JSON forms. The old one is the array of leaves. The new one, an object with `cpuid` and `msr`, came
 /// with 4.14.6, 4.15.5, 4.16.5, 4.17.2 and 4.18, which still read the old one: so the array is what is sent, unless
-/// there are MSRs, and both are read.
+/// there are MSRs; both are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuidPolicy {
     /// The leaves that differ from Xen's default.

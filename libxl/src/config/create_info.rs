@@ -27,7 +27,8 @@ config_struct! {
         pub ssid_label: Option<String>,
         /// The name. No other domain of the host may have it.
         pub name: String,
-        /// The domain id to be had. Default: the next free one. `0xffff`, libxl's `RANDOM_DOMID`, chooses at random.
+        /// The domain id to be had. Default: the next free one. `0xffff_fffe`, libxl's `RANDOM_DOMID`, chooses one at
+        /// random.
         pub domid: Option<u32>,
         /// The UUID. libxl does not choose one: without it the domain has the nil UUID. The constructors do.
         #[serde(with = "uuid_form")]

@@ -114,7 +114,7 @@ pub struct DomainConfig {
     /// PCI devices that are passed through.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pcidevs: Vec<Pci>,
-    /// Memory to be kept clear of for devices; libxl fills this in.
+    /// Memory to be kept clear of for devices. If there is none, libxl looks for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rdms: Vec<Rdm>,
     /// Device tree devices that are passed through. Arm.
@@ -123,7 +123,7 @@ pub struct DomainConfig {
     /// Paravirtual screens.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vfbs: Vec<Vfb>,
-    /// Paravirtual keyboards.
+    /// Paravirtual keyboards. HVM guests get theirs by [`HvmInfo::vkb_device`]; these only since Xen 4.19.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vkbs: Vec<Vkb>,
     /// virtio devices that a program outside libxl serves. Since Xen 4.18.

@@ -27,7 +27,8 @@ config_struct! {
         pub domain: u32,
         /// Slot and function that the guest sees, as `slot << 3 | function`. Default: the next free slot.
         pub vdevfn: Option<u32>,
-        /// Which functions of a device are passed through, one bit each. libxl sets it.
+        /// [`Pci::ALL_FUNCTIONS`] passes all functions of the device through, and needs a slot in `vdevfn`. For one
+        /// function anything else will do; `xl` writes 1.
         pub vfunc_mask: Option<u32>,
         /// Give the guest interrupts by line where the device uses messages.
         pub msitranslate: bool,
@@ -46,6 +47,9 @@ config_struct! {
 }
 
 impl Pci {
+    /// The [`vfunc_mask`](Self::vfunc_mask) that passes all functions of a device through.
+    pub const ALL_FUNCTIONS: u32 = u32::MAX;
+
     /// The device with this address in the host.
     pub fn new(domain: u16, bus: u8, dev: u8, func: u8) -> Self {
         Self {
@@ -58,7 +62,7 @@ impl Pci {
     }
 }
 
-/// A text that is no PCI address of the form `0000:07:00.1` or `07:00.1`.
+/// A text that is no PCI address of the form `0000:07:00.1`, `07:00.1` or `07:00.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPci(String);
 
@@ -66,7 +70,7 @@ impl fmt::Display for InvalidPci {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is no PCI address, which is DDDD:BB:DD.F or BB:DD.F in hexadecimal digits",
+            "{:?} is no PCI address, which is DDDD:BB:DD.F or BB:DD.F in hexadecimal digits, or * for all functions",
             self.0
         )
     }
@@ -74,7 +78,7 @@ impl fmt::Display for InvalidPci {
 
 impl Error for InvalidPci {}
 
-/// The address only: `0000:07:00.1`, or `07:00.1` in domain 0.
+/// The address only: `0000:07:00.1`, or `07:00.1` in domain 0, or `07:00.*` for all functions.
 impl FromStr for Pci {
     type Err = InvalidPci;
 
@@ -93,12 +97,18 @@ impl FromStr for Pci {
             let (slot, func) = text.split_once('.')?;
             let (rest, dev) = slot.rsplit_once(':')?;
             let (domain, bus) = rest.split_once(':').unwrap_or(("0", rest));
-            Some(Self::new(
+            let all = func == "*";
+            let func = if all { "0" } else { func };
+            let pci = Self::new(
                 number(domain, 4, 0xffff)?,
                 byte(bus, 2, 0xff)?,
                 byte(dev, 2, 0x1f)?,
                 byte(func, 1, 7)?,
-            ))
+            );
+            Some(Self {
+                vfunc_mask: all.then_some(Self::ALL_FUNCTIONS),
+                ..pci
+            })
         };
         parse().ok_or_else(|| InvalidPci(text.to_owned()))
     }
@@ -106,7 +116,7 @@ impl FromStr for Pci {
 
 config_struct! {
     /// A range of memory that the guest keeps clear of, because a device of the host claims it
-    /// (`libxl_device_rdm`). libxl finds these itself; what a caller gives is replaced. x86.
+    /// (`libxl_device_rdm`). x86.
     pub struct Rdm {
         /// First address.
         pub start: u64,

@@ -526,6 +526,11 @@ fn pci_addresses() {
     assert_eq!("07:00.1".parse(), Ok(Pci::new(0, 7, 0, 1)));
     assert_eq!("0000:ff:1F.7".parse(), Ok(Pci::new(0, 0xff, 0x1f, 7)));
     assert_eq!("abcd:1:2.3".parse(), Ok(Pci::new(0xabcd, 1, 2, 3)));
+    let all = Pci {
+        vfunc_mask: Some(Pci::ALL_FUNCTIONS),
+        ..Pci::new(0, 1, 2, 0)
+    };
+    assert_eq!("0000:01:02.*".parse(), Ok(all));
     for wrong in [
         "",
         "07:00",
@@ -538,6 +543,7 @@ fn pci_addresses() {
         "07:00.",
         ":00.0",
         "+7:00.0",
+        "07:00.**",
     ] {
         assert!(wrong.parse::<Pci>().is_err(), "{wrong}");
     }

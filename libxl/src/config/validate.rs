@@ -19,6 +19,7 @@ const C_INTS: &[&str] = &[
     "display",
     "domain",
     "max_files",
+    "max_grant_version",
     "max_open_files",
     "max_space",
     "max_vcpus",
