@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     ActionOnShutdown, Bitmap, BuildInfo, Channel, ChannelConnection, CpuidLeaf, CpuidPolicy,
     CreateInfo, Disk, DiskFormat, DomainConfig, DomainType, Guest, HvmInfo, IomemRange, Mac,
-    MsVmGenid, MsrPolicy, Nic, Pci, PvInfo, PvhInfo, Secret, TimerMode, Usbdev, Vkb, VncInfo,
+    MsVmGenid, MsrPolicy, Nic, P9, Pci, PvInfo, PvhInfo, Secret, TimerMode, Usbdev, Vkb, VncInfo,
     redact,
 };
 
@@ -479,6 +479,19 @@ fn small_types() {
     assert_eq!(format!("{:?}", Bitmap::first(2)), "Bitmap(0-1)");
     assert_eq!(Bitmap::first(0), Bitmap::new());
 
+    let mut bitmap = Bitmap::from([4]);
+    assert!(bitmap.insert(9) && !bitmap.insert(9));
+    bitmap.extend([5, 6]);
+    assert!(bitmap.remove(4) && !bitmap.remove(4));
+    assert!(
+        bitmap.contains(6) && !bitmap.contains(4) && !bitmap.is_empty() && Bitmap::new().is_empty()
+    );
+    assert_eq!(bitmap.iter().collect::<Vec<_>>(), [5, 6, 9]);
+    assert_eq!(
+        (bitmap.len(), bitmap.last(), Bitmap::new().last()),
+        (3, Some(9), None)
+    );
+
     assert_eq!(to_json(&MsVmGenid([7; 16])), json!(vec![7; 16]));
     assert_eq!(
         from_json::<MsVmGenid>(json!(vec![255; 16])),
@@ -664,6 +677,30 @@ fn builders_know_the_kind_of_guest() {
     let pv = DomainConfig::pv("a").vnc(screen);
     assert_eq!(pv.vfbs[0].vnc, vnc);
     assert_eq!(pv.vkbs.len(), 1);
+}
+
+#[test]
+fn builders_add_to_what_is_there() {
+    let config = sound()
+        .p9(P9::new("a", "/a"))
+        .p9(P9::new("b", "/b"))
+        .bootloader("pygrub")
+        .cpus(Bitmap::first(1))
+        .on_poweroff(ActionOnShutdown::Preserve)
+        .on_reboot(ActionOnShutdown::CoredumpRestart)
+        .on_watchdog(ActionOnShutdown::CoredumpDestroy)
+        .on_crash(ActionOnShutdown::RenameRestart)
+        .on_soft_reset(ActionOnShutdown::Destroy);
+    let mut expected = sound();
+    expected.p9s = vec![P9::new("a", "/a"), P9::new("b", "/b")];
+    expected.b_info.bootloader = Some("pygrub".to_owned());
+    expected.b_info.cpumap = Bitmap::from([0]);
+    expected.on_poweroff = ActionOnShutdown::Preserve;
+    expected.on_reboot = ActionOnShutdown::CoredumpRestart;
+    expected.on_watchdog = ActionOnShutdown::CoredumpDestroy;
+    expected.on_crash = ActionOnShutdown::RenameRestart;
+    expected.on_soft_reset = ActionOnShutdown::Destroy;
+    assert_eq!(config, expected);
 }
 
 #[test]
