@@ -1,2 +1,22 @@
 //! The Domain Management Agent.
+//!
+//! One thread per DomainConfig file brings a Xen domain to what the file asks for, keeps it there, and says in a
+//! DomainStatus file what became of it. `docs/domainmgr.md` is the manual.
+//!
+//! [`core`] decides, [`toolstack`] acts on Xen, [`store`] reads and writes files, [`worker`] and [`supervisor`] bring
+//! them together.
 #![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod core;
+pub mod eve;
+pub mod logging;
+pub mod mailbox;
+pub mod render;
+pub mod settings;
+pub mod spec;
+pub mod store;
+pub mod supervisor;
+pub mod toolstack;
+pub mod worker;

@@ -1,3 +1,8 @@
 //! The Domain Management Agent.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    domainmgr::cli::main()
+}

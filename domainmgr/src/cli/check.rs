@@ -1,0 +1,87 @@
+//! `domainmgr check`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use uuid::Uuid;
+
+use crate::eve::{self, DomainConfig};
+use crate::render;
+use crate::store::{self, Named};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// DomainConfig files, or directories of them.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+    /// Leave out whether the kernel and the disks are there: the files are for another host.
+    #[arg(long)]
+    no_files: bool,
+}
+
+impl Check {
+    /// 0 if everything is all right, 1 if not.
+    pub(super) fn run(&self) -> ExitCode {
+        let mut wrong = 0_u32;
+        for path in &self.files {
+            for file in expand(path) {
+                match file.and_then(|file| {
+                    self.one(&file)
+                        .map(|ok| format!("{}: {ok}", file.display()))
+                }) {
+                    Ok(line) => println!("{line}"),
+                    Err(line) => {
+                        wrong += 1;
+                        eprintln!("{line}");
+                    }
+                }
+            }
+        }
+        if wrong == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+
+    fn one(&self, file: &Path) -> Result<String, String> {
+        let place = |e: String| format!("{}: {e}", file.display());
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let key = match store::key_of(&name) {
+            Named::Key(key) => key,
+            Named::Bad(why) => return Err(place(why)),
+            Named::Other => {
+                return Err(place(
+                    "the name of the file is not a uuid with .json".to_owned(),
+                ));
+            }
+        };
+        let text = store::read(file).map_err(|e| place(e.to_string()))?;
+        self.content(key, &text).map_err(|e| place(e.to_string()))
+    }
+
+    fn content(&self, key: Uuid, text: &[u8]) -> Result<String, eve::FieldError> {
+        let config: DomainConfig = eve::parse(text)?;
+        let spec = eve::spec(key, &config)?;
+        if !self.no_files {
+            render::check_files(&spec)?;
+        }
+        Ok(format!("ok: {} ({})", spec.name, spec.mode.word()))
+    }
+}
+
+/// The files in a directory that the agent would look at; a file is itself.
+fn expand(path: &Path) -> Vec<Result<PathBuf, String>> {
+    if !path.is_dir() {
+        return vec![Ok(path.to_owned())];
+    }
+    match store::list(path) {
+        Err(e) => vec![Err(format!("{}: {e}", path.display()))],
+        Ok(names) => names
+            .iter()
+            .filter(|name| store::key_of(name) != Named::Other)
+            .map(|name| Ok(path.join(name)))
+            .collect(),
+    }
+}

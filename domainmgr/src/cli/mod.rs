@@ -1,0 +1,241 @@
+//! The command line.
+
+mod check;
+mod console;
+mod paths;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use self::paths::Paths;
+use crate::clock::Clock;
+use crate::logging;
+use crate::settings::Settings;
+use crate::supervisor::{self, Options};
+use crate::toolstack::sim::{Simulation, control};
+use crate::toolstack::{Toolstack, libxl};
+
+/// Runs the Xen domains that DomainConfig files ask for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "domainmgr",
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// Print the versions of this program, of the libxl it was built for, and of the Xen that runs
+    #[arg(long, short = 'V')]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent, until SIGTERM. Guests stay as they are when it ends; the next run finds them.
+    #[command(after_help = run_help())]
+    Run(Box<Run>),
+    /// Show what became of each domain.
+    Status(status::Status),
+    /// Check DomainConfig files, or whole directories of them, without doing anything.
+    Check(check::Check),
+    /// Connect this terminal to a domain's console. Ctrl-] leaves.
+    Console(console::Console),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+    /// Interfere with a simulated Xen, as an operator does with xl.
+    #[command(hide = true)]
+    Simulated {
+        /// The file given to `run --simulate-state`.
+        #[arg(long)]
+        state: PathBuf,
+        /// The speed given to `run --simulate-speed`.
+        #[arg(long, default_value_t = 1)]
+        speed: u32,
+        /// list, or destroy, pause, unpause, suspend, resume, rename or end with a domain's number or name.
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    paths: Paths,
+    /// A setting, e.g. `timer.boot.retry:60`. Wins over the GlobalConfig file. Repeatable.
+    #[arg(long = "config", value_name = "KEY:VALUE", value_parser = key_value)]
+    settings: Vec<(String, String)>,
+    /// Simulate Xen: nothing is run, everything else is as it would be.
+    #[arg(long)]
+    simulate: bool,
+    /// Keep the simulated Xen in this file, so that its domains outlive the agent.
+    #[arg(long, value_name = "FILE", requires = "simulate")]
+    simulate_state: Option<PathBuf>,
+    /// How many times faster than the world's the simulation's time passes.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "simulate", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    simulate_speed: u32,
+    /// Memory of the simulated host.
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 8192,
+        requires = "simulate"
+    )]
+    simulate_memory: u64,
+    /// How much to log, on standard error. The environment's `RUST_LOG`, e.g. `info,libxl=debug`, wins.
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
+    log_level: String,
+    /// What a log line looks like.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: logging::Format,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once(':')
+        .map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned()))
+        .ok_or_else(|| "expected KEY:VALUE".to_owned())
+}
+
+fn run_help() -> String {
+    let mut text = String::from("Settings:\n");
+    for (key, what) in Settings::KEYS {
+        text.push_str(&format!("  {key}\n          {what}\n"));
+    }
+    text.push_str(
+        "\nSignals:\n  TERM, INT: end, leaving guests as they are (twice: at once)\n  HUP: read everything again\n  USR1: tell the log what is known\n",
+    );
+    text
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::try_parse_from(std::env::args_os()) {
+        Ok(Cli { version: true, .. }) => {
+            println!("{}", libxl::versions());
+            ExitCode::SUCCESS
+        }
+        Ok(Cli {
+            command: Some(command),
+            ..
+        }) => dispatch(command),
+        // Taken care of by arg_required_else_help.
+        Ok(_) => ExitCode::from(2),
+        Err(e) => {
+            // Nobody is left to tell if this fails.
+            let _ = e.print();
+            ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    let done = match command {
+        Command::Run(args) => run(*args),
+        Command::Status(args) => args.run(),
+        Command::Check(args) => return args.run(),
+        Command::Console(args) => args.run(),
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "domainmgr", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => man(),
+        Command::Simulated {
+            state,
+            speed,
+            words,
+        } => control::send(&state, speed, &words.join(" "))
+            .map(|answer| println!("{answer}"))
+            .map_err(|e| e.to_string()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("domainmgr: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn man() -> Result<(), String> {
+    // One page for all: the subcommands' own pages follow it.
+    let mut out = Vec::new();
+    let command = Cli::command();
+    clap_mangen::Man::new(command.clone())
+        .render(&mut out)
+        .map_err(|e| e.to_string())?;
+    for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+        let name = format!("domainmgr-{}", sub.get_name());
+        let sub = sub.clone().name(name);
+        clap_mangen::Man::new(sub)
+            .render(&mut out)
+            .map_err(|e| e.to_string())?;
+    }
+    std::io::Write::write_all(&mut std::io::stdout(), &out).map_err(|e| e.to_string())
+}
+
+fn run(args: Run) -> Result<(), String> {
+    let level = args.log_level.parse().unwrap_or(log::LevelFilter::Info);
+    logging::init(level, args.log_format);
+    let paths = args.paths.resolve(args.simulate)?;
+    let speed = if args.simulate {
+        args.simulate_speed
+    } else {
+        1
+    };
+    let toolstack: Arc<dyn Toolstack> = if args.simulate {
+        log::warn!("Xen is simulated: no domain is really run");
+        let state = args.simulate_state.as_deref();
+        if let Some(dir) = state.and_then(|s| s.parent()) {
+            std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        }
+        Arc::new(Simulation::start(speed, args.simulate_memory, state).map_err(|e| e.to_string())?)
+    } else {
+        libxl::open().map_err(|e| e.to_string())?
+    };
+    let options = Options {
+        dirs: paths.dirs(),
+        global_config: paths.global_config,
+        overrides: args.settings,
+    };
+    supervisor::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
+}
+
+/// For tests of the command line.
+#[cfg(test)]
+fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("domainmgr").chain(words.iter().copied()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_are_split_once() {
+        let cli = parse(&["run", "--config", "a.b:c:d", "--config=e:1"]).unwrap();
+        let Some(Command::Run(run)) = cli.command else {
+            panic!()
+        };
+        assert_eq!(
+            run.settings,
+            [("a.b".into(), "c:d".into()), ("e".into(), "1".into())]
+        );
+        assert!(parse(&["run", "--config", "x"]).is_err());
+    }
+}

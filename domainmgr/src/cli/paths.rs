@@ -1,0 +1,141 @@
+//! Where the files are.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::worker::Dirs;
+
+const CONFIG: &str = "/run/zedmanager/DomainConfig";
+const RUN: &str = "/var/run/domainmgr";
+const IMAGES: &str = "/persist/img";
+const ADAPTERS: &str = "/var/tmp/zededa/AssignableAdapters";
+const NETWORK: &str = "/var/run/nim/DeviceNetworkStatus/global.json";
+const GLOBAL: &str = "/var/tmp/zededa/GlobalConfig/global.json";
+const DUMPS: &str = "/var/lib/xen/dump";
+
+/// As given.
+#[derive(Debug, Args)]
+pub(super) struct Paths {
+    /// DomainConfig files: what is to run [default: /run/zedmanager/DomainConfig]
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// DomainStatus files: what became of it [default: DomainStatus in the run directory]
+    #[arg(long, value_name = "DIR")]
+    status_dir: Option<PathBuf>,
+    /// Everything else the agent writes [default: /var/run/domainmgr]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Copies of read/write disks; not used by this version [default: /persist/img]
+    #[arg(long, value_name = "DIR")]
+    image_dir: Option<PathBuf>,
+    /// Which adapters exist; not used by this version [default: /var/tmp/zededa/AssignableAdapters]
+    #[arg(long, value_name = "PATH")]
+    adapters: Option<PathBuf>,
+    /// Which adapters are the host's ports; not used by this version [default:
+    /// /var/run/nim/DeviceNetworkStatus/global.json]
+    #[arg(long, value_name = "FILE")]
+    network_status: Option<PathBuf>,
+    /// Settings [default: /var/tmp/zededa/GlobalConfig/global.json]
+    #[arg(long, value_name = "FILE")]
+    global_config: Option<PathBuf>,
+    /// Core dumps of guests, for the coredump actions [default: /var/lib/xen/dump]
+    #[arg(long, value_name = "DIR")]
+    dump_dir: Option<PathBuf>,
+}
+
+/// As used.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) config_dir: PathBuf,
+    pub(super) status_dir: PathBuf,
+    pub(super) run_dir: PathBuf,
+    pub(super) dump_dir: PathBuf,
+    pub(super) global_config: PathBuf,
+}
+
+impl Paths {
+    /// Fills in the defaults. A simulation has its own, which need no root.
+    pub(super) fn resolve(&self, simulate: bool) -> Result<Resolved, String> {
+        log::trace!(
+            "{:?} {:?} {:?}",
+            self.image_dir,
+            self.adapters,
+            self.network_status
+        );
+        log::trace!("{IMAGES} {ADAPTERS} {NETWORK}");
+        // Given all of these, no default is needed.
+        let home = match (&self.run_dir, &self.config_dir) {
+            (Some(run), config) if simulate => Some((run.clone(), config.clone())),
+            _ if simulate => Some((simulated()?, self.config_dir.clone())),
+            _ => None,
+        };
+        let (run_dir, config_dir, global_config, dump_dir) = match home {
+            Some((run, config)) => (
+                run.clone(),
+                config.unwrap_or_else(|| run.join("DomainConfig")),
+                run.join("GlobalConfig").join("global.json"),
+                run.join("dump"),
+            ),
+            None => (
+                self.run_dir.clone().unwrap_or_else(|| RUN.into()),
+                self.config_dir.clone().unwrap_or_else(|| CONFIG.into()),
+                GLOBAL.into(),
+                DUMPS.into(),
+            ),
+        };
+        Ok(Resolved {
+            status_dir: self
+                .status_dir
+                .clone()
+                .unwrap_or_else(|| run_dir.join("DomainStatus")),
+            config_dir,
+            run_dir,
+            dump_dir: self.dump_dir.clone().unwrap_or(dump_dir),
+            global_config: self.global_config.clone().unwrap_or(global_config),
+        })
+    }
+}
+
+impl Resolved {
+    pub(super) fn dirs(&self) -> Dirs {
+        Dirs {
+            config: self.config_dir.clone(),
+            status: self.status_dir.clone(),
+            run: self.run_dir.clone(),
+            dump: self.dump_dir.clone(),
+        }
+    }
+}
+
+/// The directory of DomainStatus files for those who only read them.
+pub(super) fn status_dir(given: Option<&Path>, simulate: bool) -> Result<PathBuf, String> {
+    match given {
+        Some(dir) => Ok(dir.to_owned()),
+        None if simulate => Ok(simulated()?.join("DomainStatus")),
+        None => Ok(Path::new(RUN).join("DomainStatus")),
+    }
+}
+
+/// A directory of the user's own for a simulation that was not told where to put its files.
+fn simulated() -> Result<PathBuf, String> {
+    let uid = rustix::process::getuid().as_raw();
+    let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(dir) => PathBuf::from(dir).join("domainmgr-simulated"),
+        None => std::env::temp_dir().join(format!("domainmgr-simulated-{uid}")),
+    };
+    let fail = |e: std::io::Error| format!("{}: {e}", dir.display());
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .map_err(fail)?;
+    // In a directory that everybody can write to, it might be somebody else's.
+    let found = fs::symlink_metadata(&dir).map_err(fail)?;
+    if !found.is_dir() || found.uid() != uid {
+        return Err(format!("{}: belongs to somebody else", dir.display()));
+    }
+    Ok(dir)
+}

@@ -1,0 +1,27 @@
+//! When an operation under way is ended early. Pure, because the one who runs the operation cannot hear anything.
+
+use super::facts::{Op, Wish};
+
+/// Whether a newer wish ends `op`.
+#[must_use]
+pub fn on_wish(op: &Op, wish: &Wish) -> bool {
+    let stop = match wish {
+        Wish::Absent => true,
+        Wish::Unusable(_) => false,
+        Wish::Wanted(desired) => !desired.config.activate,
+    };
+    // What brings a domain down or only looks goes on: both wishes are served by it.
+    stop && matches!(op, Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..))
+}
+
+/// Whether a hint that something happened to the domain ends `op`: it has probably shut down, so it will not answer.
+#[must_use]
+pub fn on_hint(op: &Op) -> bool {
+    matches!(op, Op::Shutdown(_))
+}
+
+/// Whether the end of the agent ends `op`: what the next agent finds and deals with need not be waited for.
+#[must_use]
+pub fn on_stop(op: &Op) -> bool {
+    matches!(op, Op::Shutdown(_) | Op::CoreDump(_))
+}

@@ -1,0 +1,137 @@
+//! A guest that ended by itself although it should run: the `on_*` actions.
+
+use super::facts::{After, Exit, ExitStep, Facts};
+use super::looks::only_destroy;
+use super::{Ctx, Effect, Next, Op, halting};
+use crate::spec::{Action, Actions};
+use crate::toolstack::{Error, ErrorKind, ShutdownReason};
+
+/// Decides what is to be done about a domain that has shut down.
+pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
+    let built = f.domain.as_ref().and_then(|d| d.spec.as_ref());
+    let wished = f.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+    let actions = built
+        .or(wished)
+        .map_or_else(Actions::default, |s| s.actions);
+    let action = actions.on(reason);
+    let (steps, after) = match action {
+        Action::Destroy => (only_destroy(), After::End),
+        Action::Restart => (only_destroy(), After::Restart),
+        Action::RenameRestart => (vec![ExitStep::Preserve], After::Restart),
+        Action::Preserve => (vec![], After::Keep),
+        Action::CoredumpDestroy => (vec![ExitStep::Destroy, ExitStep::CoreDump], After::End),
+        Action::CoredumpRestart => (vec![ExitStep::Destroy, ExitStep::CoreDump], After::Restart),
+        Action::SoftReset => (vec![ExitStep::SoftReset], After::Keep),
+    };
+    cx.info(format!("{reason}: {}", action.word()));
+    f.last_exit = Some(reason.to_string());
+    f.exit = Some(Exit {
+        reason,
+        steps,
+        after,
+    });
+}
+
+/// The next thing to do about it.
+pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
+    let (Some(domain), Some(exit)) = (&f.domain, &f.exit) else {
+        return Next::Wait(None);
+    };
+    let id = domain.id;
+    match exit.steps.last() {
+        None => Next::Wait(None),
+        Some(ExitStep::CoreDump) => Next::Run(Op::CoreDump(id)),
+        Some(ExitStep::Destroy) => halting::destroy(cx, f),
+        Some(ExitStep::Preserve) => {
+            let stamp = cx.now.wall;
+            let name = format!(
+                "{}-{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+                f.name().unwrap_or_else(|| f.uuid.to_string()),
+                stamp.year(),
+                u8::from(stamp.month()),
+                stamp.day(),
+                stamp.hour(),
+                stamp.minute(),
+                stamp.second()
+            );
+            Next::Run(Op::Preserve(id, name))
+        }
+        Some(ExitStep::SoftReset) => {
+            let spec = domain
+                .spec
+                .clone()
+                .or_else(|| f.desired.as_ref().and_then(|d| d.spec.clone().ok()));
+            match spec {
+                Some(spec) => Next::Run(Op::SoftReset(id, spec)),
+                None => {
+                    restart_instead(cx, f, "nobody knows what it was built from");
+                    halting::destroy(cx, f)
+                }
+            }
+        }
+    }
+}
+
+/// A step has ended.
+pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), Error>) {
+    let (Some(domain), Some(exit)) = (&mut f.domain, &mut f.exit) else {
+        return;
+    };
+    let id = domain.id;
+    if result
+        .as_ref()
+        .is_err_and(|e| e.kind == ErrorKind::NotFound)
+    {
+        return;
+    }
+    match (op, result) {
+        (Op::CoreDump(_), result) => {
+            exit.steps.pop();
+            if let Err(e) = result {
+                cx.fail(f, format!("no core dump of domain {id}: {e}"));
+            }
+        }
+        (Op::SoftReset(..), Ok(())) => {
+            cx.info(format!("domain {id} was soft-reset"));
+            domain.started = false;
+            domain.life = crate::toolstack::Life::Paused;
+            f.exit = None;
+            f.restarts = f.restarts.saturating_add(1);
+        }
+        (Op::SoftReset(..), Err(e)) => restart_instead(cx, f, &e.to_string()),
+        (Op::Preserve(_, name), Ok(())) => {
+            cx.info(format!("domain {id} is kept as {name}"));
+            cx.effects.push(Effect::Unwatch);
+            let Some(domain) = f.domain.take() else {
+                return;
+            };
+            f.exit = None;
+            f.boot_time = None;
+            f.restarting = true;
+            f.rebuild.clone_from(&domain.spec);
+            f.restarts = f.restarts.saturating_add(1);
+            f.tries = 0;
+            f.look_wide = true;
+            let pause = super::looks::slow_down(cx, f, &domain);
+            f.rest = super::Rest::Until(cx.now.mono + pause);
+        }
+        (Op::Preserve(..), Err(e)) => {
+            // Two with one name cannot be: the dead one stays, as with xl.
+            exit.steps.clear();
+            exit.after = After::Keep;
+            cx.fail(
+                f,
+                format!("domain {id} cannot be renamed, so it is not restarted: {e}"),
+            );
+        }
+        _ => {}
+    }
+}
+
+fn restart_instead(cx: &mut Ctx, f: &mut Facts, why: &str) {
+    if let Some(exit) = &mut f.exit {
+        exit.steps = only_destroy();
+        exit.after = After::Restart;
+    }
+    cx.fail(f, format!("no soft reset, restarting instead: {why}"));
+}

@@ -1,0 +1,400 @@
+//! What a worker knows. Nothing here is a decision.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::time::Time;
+use crate::eve::DomainConfig;
+use crate::settings::Settings;
+use crate::spec::{Mode, Spec};
+use crate::toolstack::{DomainId, Life, ShutdownReason};
+
+/// What the DomainConfig file says now.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// There is no file.
+    Absent,
+    /// There is one, but it cannot be used. The last usable one, if any, stays in force.
+    Unusable(String),
+    /// There is one.
+    Wanted(Desired),
+}
+
+/// A DomainConfig that could be read.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// As it came.
+    pub config: Arc<DomainConfig>,
+    /// What to build, or why that cannot be built.
+    pub spec: Result<Arc<Spec>, String>,
+    /// Two configs with the same digest say the same.
+    pub digest: String,
+}
+
+/// What a DomainStatus left by an earlier run of the agent says.
+#[derive(Clone, Debug, Default)]
+pub struct Previous {
+    /// The digest of the config it was about.
+    pub digest: String,
+    /// The domain it saw.
+    pub domid: Option<u32>,
+    /// Whether that domain had been started.
+    pub activated: bool,
+    /// Whether the guest had ended although it should run.
+    pub ended: bool,
+    /// Why it ended last.
+    pub last_exit: Option<String>,
+    /// When it booted.
+    pub boot_time: Option<OffsetDateTime>,
+    /// How often the guest had been restarted.
+    pub restarts: u32,
+    /// How it was virtualised.
+    pub mode: Mode,
+    /// The name of its domain.
+    pub name: String,
+}
+
+/// A domain of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Domain {
+    pub(super) id: DomainId,
+    pub(super) life: Life,
+    /// It has been unpaused: by us, or before we came.
+    pub(super) started: bool,
+    /// A create that came to nothing left it behind.
+    pub(super) leftover: bool,
+    /// Since when it runs, as far as we know.
+    pub(super) since: Time,
+    /// What it was built from. Unknown for an adopted one.
+    pub(super) spec: Option<Arc<Spec>>,
+}
+
+/// How far bringing the domain down has come, in obedience to a wish.
+#[derive(Clone, Debug)]
+pub(super) struct Halt {
+    pub(super) stage: Stage,
+    pub(super) until: Time,
+    /// The guest has been asked, and cannot be un-asked.
+    pub(super) asked: bool,
+    /// Asking was ended early, so nobody knows whether it was heard.
+    pub(super) ask_again: bool,
+    /// The guest cannot be asked through its drivers: press the power button.
+    pub(super) press: bool,
+    /// A paused guest cannot hear: we have let it run again.
+    pub(super) unpaused: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Graceful,
+    Forced,
+    Destroy,
+}
+
+/// How far dealing with a guest that ended by itself has come.
+#[derive(Clone, Debug)]
+pub(super) struct Exit {
+    pub(super) reason: ShutdownReason,
+    /// What is left to do, last first.
+    pub(super) steps: Vec<ExitStep>,
+    pub(super) after: After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExitStep {
+    CoreDump,
+    SoftReset,
+    Preserve,
+    Destroy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    End,
+    Restart,
+    /// The dead domain stays where it is.
+    Keep,
+}
+
+/// When the domain may be built, while there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Ready,
+    Until(Time),
+    /// Not before a newer wish.
+    Ended,
+}
+
+/// Which domains to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The one we know. Cheap.
+    One(DomainId),
+    /// All with our uuid.
+    All,
+}
+
+/// An operation on Xen, done by the worker. At most one is outstanding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Read what is.
+    Look(Scope),
+    /// Check the files, write the xl.cfg text, create the domain paused.
+    Create(Arc<Spec>),
+    /// Let it run.
+    Unpause(DomainId),
+    /// Ask the guest to power off.
+    Shutdown(DomainId),
+    /// Press its power button.
+    PowerButton(DomainId),
+    /// Destroy it.
+    Destroy(DomainId),
+    /// Write its memory to a file.
+    CoreDump(DomainId),
+    /// Keep it under this other name and another uuid.
+    Preserve(DomainId, String),
+    /// Restart it in place.
+    SoftReset(DomainId, Arc<Spec>),
+}
+
+impl Op {
+    /// A word for logs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Look(_) => "look",
+            Self::Create(_) => "create",
+            Self::Unpause(_) => "unpause",
+            Self::Shutdown(_) => "shutdown",
+            Self::PowerButton(_) => "power button",
+            Self::Destroy(_) => "destroy",
+            Self::CoreDump(_) => "core dump",
+            Self::Preserve(..) => "preserve",
+            Self::SoftReset(..) => "soft reset",
+        }
+    }
+
+    /// The domain it acts on.
+    #[must_use]
+    pub fn target(&self) -> Option<DomainId> {
+        match *self {
+            Self::Look(Scope::One(id))
+            | Self::Unpause(id)
+            | Self::Shutdown(id)
+            | Self::PowerButton(id)
+            | Self::Destroy(id)
+            | Self::CoreDump(id)
+            | Self::Preserve(id, _)
+            | Self::SoftReset(id, _) => Some(id),
+            Self::Look(Scope::All) | Self::Create(_) => None,
+        }
+    }
+}
+
+/// What the worker is waiting for after a change of wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    Add,
+    Modify,
+}
+
+/// Failed attempts at one thing, and when the next is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Backoff {
+    pub(super) failures: u32,
+    pub(super) next: Option<Time>,
+}
+
+impl Backoff {
+    /// Counts a failure: the next attempt comes after 5 s, 10 s, 20 s … 60 s.
+    pub(super) fn fail(&mut self, now: Time) -> Duration {
+        let pause = doubling(Duration::from_secs(5), self.failures);
+        self.failures = self.failures.saturating_add(1);
+        self.next = Some(now + pause);
+        pause
+    }
+
+    /// When the next attempt is due, if it lies ahead.
+    pub(super) fn waiting(&self, now: Time) -> Option<Time> {
+        self.next.filter(|&at| at > now)
+    }
+}
+
+/// `first`, doubled `times` times, but at most a minute.
+pub(super) fn doubling(first: Duration, times: u32) -> Duration {
+    first
+        .saturating_mul(1 << times.min(10))
+        .min(Duration::from_secs(60))
+}
+
+/// Everything a worker knows about its key. Changed only by [`step`](super::step).
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub(super) uuid: Uuid,
+    pub(super) settings: Settings,
+    /// The file has been looked at.
+    pub(super) heard: bool,
+    /// The file is there.
+    pub(super) present: bool,
+    /// The newest usable config.
+    pub(super) desired: Option<Desired>,
+    /// Why the newest file is not usable, or not to be built from.
+    pub(super) problem: Option<(String, OffsetDateTime)>,
+    /// Counts the wishes.
+    pub(super) generation: u64,
+    pub(super) previous: Option<Previous>,
+    pub(super) outstanding: Option<Op>,
+    /// What we know of Xen may be out of date.
+    pub(super) stale: bool,
+    /// The next look must be at all domains.
+    pub(super) look_wide: bool,
+    pub(super) looking: Backoff,
+    /// A look at all domains, newer than any hint or operation, found none with our uuid.
+    pub(super) clear: bool,
+    /// A create failed and nobody has looked for what it left.
+    pub(super) create_failed: bool,
+    pub(super) domain: Option<Domain>,
+    pub(super) halt: Option<Halt>,
+    pub(super) exit: Option<Exit>,
+    pub(super) destroying: Backoff,
+    pub(super) rest: Rest,
+    pub(super) tries: u32,
+    pub(super) boot_failed: bool,
+    /// A restart is under way.
+    pub(super) restarting: bool,
+    /// What the restarted domain is to be built from again: its config may have changed since.
+    pub(super) rebuild: Option<Arc<Spec>>,
+    pub(super) restarts: u32,
+    pub(super) short_lives: u32,
+    /// There has been a domain.
+    pub(super) has_run: bool,
+    pub(super) last_exit: Option<String>,
+    pub(super) ended: bool,
+    pub(super) boot_time: Option<OffsetDateTime>,
+    pub(super) next_retry: Option<OffsetDateTime>,
+    pub(super) error: Option<(String, OffsetDateTime)>,
+    pub(super) pending: Option<Pending>,
+}
+
+/// What is to become of the domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Nobody can tell: leave it as it is.
+    Unknown,
+    /// It should run.
+    Run,
+    /// It should not.
+    Stop,
+}
+
+impl Facts {
+    /// The facts of a worker that has not looked anywhere yet.
+    #[must_use]
+    pub fn new(uuid: Uuid, settings: Settings, previous: Option<Previous>) -> Self {
+        let p = previous.clone().unwrap_or_default();
+        Self {
+            uuid,
+            settings,
+            heard: false,
+            present: true,
+            desired: None,
+            problem: None,
+            generation: 0,
+            outstanding: None,
+            stale: true,
+            look_wide: true,
+            looking: Backoff::default(),
+            clear: false,
+            create_failed: false,
+            domain: None,
+            halt: None,
+            exit: None,
+            destroying: Backoff::default(),
+            rest: Rest::Ready,
+            tries: 0,
+            boot_failed: false,
+            restarting: false,
+            rebuild: None,
+            restarts: p.restarts,
+            short_lives: 0,
+            has_run: p.ended,
+            last_exit: p.last_exit,
+            ended: false,
+            boot_time: None,
+            next_retry: None,
+            error: None,
+            pending: Some(Pending::Add),
+            previous,
+        }
+    }
+
+    /// The same facts, with an error to show until the domain runs.
+    #[must_use]
+    pub fn faulted(mut self, text: String, at: OffsetDateTime) -> Self {
+        self.error = Some((text, at));
+        self
+    }
+
+    /// The operation the worker is to finish next.
+    #[must_use]
+    pub fn outstanding(&self) -> Option<&Op> {
+        self.outstanding.as_ref()
+    }
+
+    /// The domain the worker looks after.
+    #[must_use]
+    pub fn domain(&self) -> Option<DomainId> {
+        self.domain.as_ref().map(|d| d.id)
+    }
+
+    /// What that domain was doing when last looked at.
+    #[must_use]
+    pub fn life(&self) -> Option<Life> {
+        self.domain.as_ref().map(|d| d.life)
+    }
+
+    /// Whether the file is there, as far as the worker knows.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.present
+    }
+
+    pub(super) fn want(&self) -> Want {
+        if !self.heard {
+            Want::Unknown
+        } else if !self.present {
+            Want::Stop
+        } else {
+            match &self.desired {
+                None => Want::Unknown,
+                Some(d) if d.config.activate => Want::Run,
+                Some(_) => Want::Stop,
+            }
+        }
+    }
+
+    /// How the domain is virtualised.
+    pub(super) fn mode(&self) -> Mode {
+        let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
+        let wished = self.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+        match (built.or(wished), &self.previous) {
+            (Some(spec), _) => spec.mode,
+            (None, Some(previous)) => previous.mode,
+            (None, None) => Mode::default(),
+        }
+    }
+
+    /// The name our domain has in Xen.
+    pub(super) fn name(&self) -> Option<String> {
+        let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
+        let wished = self.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+        match (built.or(wished), &self.previous) {
+            (Some(spec), _) => Some(spec.name.clone()),
+            (None, Some(p)) if !p.name.is_empty() => Some(p.name.clone()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Bringing a domain down because the wish says so: ask, ask harder, destroy.
+
+use super::facts::{Facts, Halt, Stage};
+use super::{Ctx, Next, Op};
+use crate::spec::Mode;
+use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
+
+/// The next step of bringing the domain down.
+pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
+    let now = cx.now.mono;
+    let Some(domain) = &f.domain else {
+        return Next::Wait(None);
+    };
+    let (id, life, started) = (domain.id, domain.life, domain.started);
+    let hvm = f.mode() == Mode::Hvm;
+    let (graceful, forced) = (f.settings.graceful, f.settings.forced);
+    // What Xen has, whoever ended it: a dead domain cannot be asked, nor one that never ran.
+    let nobody_to_ask =
+        !started || matches!(life, Life::Shutdown(r) if r != ShutdownReason::SUSPEND);
+    f.exit = None;
+    let h = f.halt.get_or_insert_with(|| Halt {
+        stage: Stage::Graceful,
+        until: now + graceful,
+        asked: false,
+        ask_again: false,
+        press: false,
+        unpaused: false,
+    });
+    if nobody_to_ask || (graceful.is_zero() && !h.asked && h.stage == Stage::Graceful) {
+        h.stage = Stage::Destroy;
+    }
+    if h.stage == Stage::Destroy {
+        return destroy(cx, f);
+    }
+    if life == Life::Shutdown(ShutdownReason::SUSPEND) {
+        // It may yet be resumed, and then be asked.
+        if now < h.until {
+            return Next::Wait(Some(h.until));
+        }
+        cx.warn(format!("domain {id} is still suspended; destroying it"));
+        h.stage = Stage::Destroy;
+        return destroy(cx, f);
+    }
+    if life == Life::Paused && !h.unpaused {
+        h.unpaused = true;
+        cx.info(format!(
+            "domain {id} is paused and cannot hear; letting it run"
+        ));
+        return Next::Run(Op::Unpause(id));
+    }
+    if !h.asked || h.ask_again {
+        h.asked = true;
+        h.ask_again = false;
+        cx.info(format!("asking domain {id} to shut down"));
+        return Next::Run(Op::Shutdown(id));
+    }
+    if h.press {
+        h.press = false;
+        cx.info(format!("pressing the power button of domain {id}"));
+        return Next::Run(Op::PowerButton(id));
+    }
+    if now < h.until {
+        return Next::Wait(Some(h.until));
+    }
+    if h.stage == Stage::Graceful && !forced.is_zero() {
+        h.stage = Stage::Forced;
+        h.until = now + forced;
+        cx.warn(format!("domain {id} does not shut down; asking it harder"));
+        // The other way of asking where there is one: a guest early in its boot hears neither.
+        return Next::Run(if hvm {
+            Op::PowerButton(id)
+        } else {
+            Op::Shutdown(id)
+        });
+    }
+    cx.warn(format!("domain {id} does not shut down; destroying it"));
+    h.stage = Stage::Destroy;
+    destroy(cx, f)
+}
+
+/// Destroys the domain, unless the last attempt failed too recently.
+pub(super) fn destroy(cx: &mut Ctx, f: &mut Facts) -> Next {
+    let Some(id) = f.domain() else {
+        return Next::Wait(None);
+    };
+    match f.destroying.waiting(cx.now.mono) {
+        Some(at) => Next::Wait(Some(at)),
+        None => Next::Run(Op::Destroy(id)),
+    }
+}
+
+/// The guest has been asked to shut down.
+pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    let Err(e) = result else { return };
+    let now = cx.now.mono;
+    let Some(h) = &mut f.halt else { return };
+    match e.kind {
+        // The look that follows tells more than the error.
+        ErrorKind::NotFound => {}
+        ErrorKind::Aborted => h.ask_again = true,
+        ErrorKind::NoParavirt => {
+            h.press = true;
+            cx.info(format!(
+                "the guest cannot be asked through its drivers: {e}"
+            ));
+        }
+        _ => {
+            cx.warn(format!("the guest cannot be asked to shut down: {e}"));
+            // No use in waiting for what was never heard.
+            match h.stage {
+                Stage::Graceful => h.until = now,
+                Stage::Forced | Stage::Destroy => h.stage = Stage::Destroy,
+            }
+        }
+    }
+}
+
+/// The power button has been pressed.
+pub(super) fn pressed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    let Err(e) = result else { return };
+    let Some(h) = &mut f.halt else { return };
+    if !matches!(e.kind, ErrorKind::NotFound | ErrorKind::Aborted) {
+        cx.warn(format!("the power button does not work: {e}"));
+        h.stage = Stage::Destroy;
+    }
+}
+
+/// A destroy has ended. Whether the domain is gone is for the look to say.
+pub(super) fn destroyed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    f.look_wide = true;
+    let Some(id) = f.domain() else { return };
+    match result {
+        Err(e) if e.kind == ErrorKind::NotFound => {}
+        Err(e) => {
+            let pause = f.destroying.fail(cx.now.mono);
+            let text = format!(
+                "domain {id} could not be destroyed, next try in {} s: {e}",
+                pause.as_secs()
+            );
+            cx.fail(f, text);
+        }
+        Ok(()) => {
+            // Should it be there still, it is tried again, but not at once.
+            f.destroying.fail(cx.now.mono);
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! The pure core: everything the agent decides about one domain.
+//!
+//! [`step`] takes the facts and one input and returns new facts and what to do. It does no I/O, reads no clock, starts
+//! no thread and logs nothing, so every decision can be tested without Xen.
+//!
+//! Facts are stored, decisions are derived from them after each input. The rules that matter most:
+//!
+//! * Events are [`Input::Hint`]s: they only make the core look.
+//! * Nothing is created before a look at all domains, newer than any hint or operation, found none with our uuid.
+//! * A suspended domain is not an end: no timer runs, and only a wish to stop ends it.
+//! * At most one operation is outstanding.
+
+pub mod abort;
+mod ends;
+mod facts;
+mod halting;
+mod looks;
+#[cfg(test)]
+mod tests;
+mod time;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::facts::{Desired, Facts, Op, Previous, Scope, Wish};
+use self::facts::{Domain, Pending, Rest, Want};
+pub use self::time::{Now, Time};
+pub use self::view::view;
+use crate::settings::Settings;
+use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
+
+/// How often a boot is tried before it counts as failed.
+const TRIES: u32 = 3;
+/// The pause between those.
+const TRY_PAUSE: Duration = Duration::from_secs(5);
+/// The pause before looking again at something only others can change.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Something a worker learned.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The DomainConfig file was read.
+    Wish(Wish),
+    /// The settings changed.
+    Settings(Settings),
+    /// Something may have happened to the domain.
+    Hint,
+    /// Time passed.
+    Timer,
+    /// The outstanding operation ended.
+    Done(Outcome),
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// [`Op::Look`].
+    Looked(Result<Vec<Seen>, Error>),
+    /// [`Op::Create`].
+    Created(Result<DomainId, Error>),
+    /// Any other.
+    Ended(Result<(), Error>),
+}
+
+/// How much a [`Effect::Note`] matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The course of things.
+    Info,
+    /// Something went wrong and is being dealt with.
+    Warn,
+}
+
+/// Something the worker is to do, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell the log.
+    Note(Level, String),
+    /// Send hints about this domain from now on, and about no other.
+    Watch(DomainId),
+    /// Send no more hints.
+    Unwatch,
+    /// Run this operation and report its [`Outcome`].
+    Run(Op, Option<Duration>),
+    /// Send [`Input::Timer`] then, or never.
+    Wake(Option<Time>),
+    /// Remove every file about the key and end the worker.
+    Finish,
+}
+
+/// What comes next, once nothing is outstanding.
+enum Next {
+    Run(Op),
+    Wait(Option<Time>),
+    Finish,
+}
+
+/// What a step works on.
+struct Ctx {
+    now: Now,
+    effects: Vec<Effect>,
+}
+
+impl Ctx {
+    fn info(&mut self, text: impl Into<String>) {
+        self.effects.push(Effect::Note(Level::Info, text.into()));
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.effects.push(Effect::Note(Level::Warn, text.into()));
+    }
+
+    /// Records what went wrong for the DomainStatus, and tells the log.
+    fn fail(&mut self, f: &mut Facts, text: String) {
+        self.warn(text.clone());
+        f.error = Some((text, self.now.wall));
+    }
+}
+
+/// Takes one input and says what to do.
+#[must_use]
+pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
+    let mut cx = Ctx {
+        now,
+        effects: Vec::new(),
+    };
+    match input {
+        Input::Wish(wish) => wished(&mut cx, &mut facts, wish),
+        Input::Settings(settings) => facts.settings = settings,
+        Input::Hint => {
+            facts.stale = true;
+            facts.clear = false;
+            if facts.domain.is_none() {
+                facts.look_wide = true;
+            }
+        }
+        Input::Timer => {}
+        Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
+    }
+    if facts.outstanding.is_none() {
+        match next(&mut cx, &mut facts) {
+            Next::Run(op) => {
+                let deadline = deadline(&facts, now.mono, &op);
+                facts.outstanding = Some(op.clone());
+                cx.effects.push(Effect::Run(op, deadline));
+            }
+            Next::Wait(until) => {
+                settle(&mut facts);
+                cx.effects.push(Effect::Wake(until));
+            }
+            Next::Finish => cx.effects.push(Effect::Finish),
+        }
+    }
+    (facts, cx.effects)
+}
+
+fn deadline(f: &Facts, now: Time, op: &Op) -> Option<Duration> {
+    match op {
+        Op::Shutdown(_) | Op::PowerButton(_) => f.halt.as_ref().map(|h| h.until.since(now)),
+        Op::Destroy(_) => Some(f.settings.destroy),
+        _ => None,
+    }
+}
+
+/// A wish has been worked off once nothing is on its way any more.
+fn settle(f: &mut Facts) {
+    let on_its_way = f.halt.is_some()
+        || f.restarting
+        || (f.want() == Want::Run && f.domain.is_none() && f.tries > 0 && !f.boot_failed);
+    if !on_its_way && f.heard {
+        f.pending = None;
+    }
+}
+
+fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
+    let first = !f.heard;
+    f.heard = true;
+    match wish {
+        Wish::Absent => {
+            if f.present && !first {
+                cx.info("the DomainConfig is gone");
+            }
+            f.present = false;
+            f.problem = None;
+        }
+        Wish::Unusable(why) => {
+            f.present = true;
+            if f.problem.as_ref().is_none_or(|(old, _)| *old != why) {
+                cx.warn(why.clone());
+                f.problem = Some((why, cx.now.wall));
+            }
+        }
+        Wish::Wanted(new) => {
+            let same = f.present
+                && f.desired
+                    .as_ref()
+                    .is_some_and(|old| old.digest == new.digest);
+            f.present = true;
+            if same && f.problem.is_none() {
+                return;
+            }
+            f.problem = new
+                .spec
+                .as_ref()
+                .err()
+                .map(|why| (why.clone(), cx.now.wall));
+            if let Some((why, _)) = &f.problem {
+                cx.warn(why.clone());
+            }
+            if same {
+                return;
+            }
+            let stays_ended = first
+                && f.previous
+                    .as_ref()
+                    .is_some_and(|p| p.ended && p.digest == new.digest);
+            f.generation += 1;
+            f.pending = Some(if first { Pending::Add } else { Pending::Modify });
+            f.desired = Some(new);
+            f.clear = false;
+            f.stale = true;
+            // A newer wish cuts every wait short, save the one before a destroy is tried again.
+            f.tries = 0;
+            f.boot_failed = false;
+            f.short_lives = 0;
+            f.ended = stays_ended;
+            f.rest = if stays_ended && !retries(f) {
+                Rest::Ended
+            } else {
+                Rest::Ready
+            };
+            f.next_retry = None;
+            if f.destroying.failures == 0 && !first {
+                f.error = None;
+            }
+        }
+    }
+}
+
+fn retries(f: &Facts) -> bool {
+    f.settings.poweroff_policy == crate::settings::PoweroffPolicy::Retry
+}
+
+fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
+    let Some(op) = f.outstanding.take() else {
+        return;
+    };
+    if !matches!(op, Op::Look(_)) {
+        // Whatever came of it: what is counts.
+        f.stale = true;
+        f.clear = false;
+    }
+    match (op, outcome) {
+        (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
+        (Op::Create(spec), Outcome::Created(Ok(id))) => {
+            f.has_run = true;
+            f.stale = false;
+            f.domain = Some(Domain {
+                id,
+                life: Life::Paused,
+                started: false,
+                leftover: false,
+                since: cx.now.mono,
+                spec: Some(spec),
+            });
+            cx.info(format!("domain {id} created"));
+            cx.effects.push(Effect::Watch(id));
+        }
+        (Op::Create(_), Outcome::Created(Err(e))) => {
+            f.look_wide = true;
+            f.create_failed = true;
+            boot_failed(cx, f, &e);
+        }
+        (Op::Unpause(_), Outcome::Ended(result)) => unpaused(cx, f, result),
+        (Op::Shutdown(_), Outcome::Ended(result)) => halting::asked(cx, f, result),
+        (Op::PowerButton(_), Outcome::Ended(result)) => halting::pressed(cx, f, result),
+        (Op::Destroy(_), Outcome::Ended(result)) => halting::destroyed(cx, f, result),
+        (op, Outcome::Ended(result)) => ends::stepped(cx, f, &op, result),
+        (op, _) => cx.warn(format!(
+            "{} ended as something else; looking again",
+            op.word()
+        )),
+    }
+}
+
+fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    let Some(domain) = &mut f.domain else {
+        return;
+    };
+    match result {
+        Ok(()) if domain.started => {}
+        Ok(()) => {
+            domain.started = true;
+            domain.life = Life::Running;
+            domain.since = cx.now.mono;
+            let id = domain.id;
+            f.restarting = false;
+            f.rebuild = None;
+            f.boot_failed = false;
+            f.tries = f.tries.max(1);
+            f.ended = false;
+            f.next_retry = None;
+            f.error = None;
+            f.boot_time = Some(cx.now.wall);
+            f.pending = None;
+            cx.info(format!("domain {id} running"));
+        }
+        Err(e) if domain.started => {
+            cx.warn(format!("domain {} cannot be unpaused: {e}", domain.id));
+            if let Some(halt) = &mut f.halt {
+                halt.stage = facts::Stage::Destroy;
+            }
+        }
+        Err(e) => {
+            // Built but not startable: nothing of it may stay.
+            domain.leftover = true;
+            let e = Error::new(e.kind, format!("unpause: {e}"));
+            boot_failed(cx, f, &e);
+        }
+    }
+}
+
+/// An attempt to boot came to nothing.
+fn boot_failed(cx: &mut Ctx, f: &mut Facts, e: &Error) {
+    if e.kind == ErrorKind::Aborted && f.want() != Want::Run {
+        cx.info("starting was given up: the wish changed");
+        f.rest = Rest::Ready;
+        return;
+    }
+    let hopeless = e.kind == ErrorKind::InvalidConfig;
+    let text = if f.tries >= TRIES || hopeless {
+        f.boot_failed = true;
+        f.restarting = false;
+        let pause = f.settings.boot_retry;
+        f.rest = Rest::Until(cx.now.mono + pause);
+        f.next_retry = Some(cx.now.wall + pause);
+        format!("boot failed: {e}")
+    } else {
+        f.rest = Rest::Until(cx.now.mono + TRY_PAUSE);
+        f.next_retry = Some(cx.now.wall + TRY_PAUSE);
+        format!("boot try {} of {TRIES} failed: {e}", f.tries)
+    };
+    cx.fail(f, text);
+}
+
+/// Derives what to do from the facts. May store what follows from time having passed.
+fn next(cx: &mut Ctx, f: &mut Facts) -> Next {
+    let now = cx.now.mono;
+    if !f.heard {
+        return Next::Wait(None);
+    }
+    if f.stale {
+        if let Some(at) = f.looking.waiting(now) {
+            return Next::Wait(Some(at));
+        }
+        return Next::Run(Op::Look(looks::scope(f)));
+    }
+    if f.domain.is_some() {
+        with_domain(cx, f)
+    } else {
+        without_domain(cx, f)
+    }
+}
+
+fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
+    let Some(domain) = &f.domain else {
+        return Next::Wait(None);
+    };
+    if domain.leftover {
+        return halting::destroy(cx, f);
+    }
+    let (id, life, started) = (domain.id, domain.life, domain.started);
+    match f.want() {
+        Want::Unknown => Next::Wait(None),
+        Want::Stop => halting::halt(cx, f),
+        Want::Run if f.halt.as_ref().is_some_and(|h| h.asked) => {
+            // Asked is asked: it goes down, and is built anew.
+            halting::halt(cx, f)
+        }
+        Want::Run => {
+            f.halt = None;
+            if f.exit.is_some() {
+                return ends::go_on(cx, f);
+            }
+            match life {
+                _ if !started => Next::Run(Op::Unpause(id)),
+                Life::Shutdown(ShutdownReason::SUSPEND)
+                | Life::Paused
+                | Life::Running
+                | Life::Dying => Next::Wait(None),
+                Life::Shutdown(reason) => {
+                    ends::begin(cx, f, reason);
+                    ends::go_on(cx, f)
+                }
+            }
+        }
+    }
+}
+
+fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
+    let now = cx.now.mono;
+    match f.want() {
+        Want::Unknown => return Next::Wait(None),
+        Want::Stop if !f.present && f.clear => return Next::Finish,
+        Want::Stop if f.clear => {
+            f.restarting = false;
+            f.rest = Rest::Ready;
+            return Next::Wait(None);
+        }
+        Want::Run => {}
+        Want::Stop => {}
+    }
+    let spec = match (&f.rebuild, &f.desired) {
+        (Some(spec), _) if f.restarting => Some(Arc::clone(spec)),
+        (_, Some(desired)) => desired.spec.clone().ok(),
+        _ => None,
+    };
+    if f.want() == Want::Run {
+        match f.rest {
+            Rest::Ended => return Next::Wait(None),
+            Rest::Until(at) if at > now => return Next::Wait(Some(at)),
+            Rest::Until(_) | Rest::Ready => {}
+        }
+    }
+    if !f.clear {
+        f.look_wide = true;
+        if let Some(at) = f.looking.waiting(now) {
+            return Next::Wait(Some(at));
+        }
+        return Next::Run(Op::Look(Scope::All));
+    }
+    match spec {
+        None => {
+            f.restarting = false;
+            Next::Wait(None)
+        }
+        Some(spec) => {
+            f.tries = f.tries.saturating_add(1);
+            f.next_retry = None;
+            cx.info(format!("starting {}", spec.name));
+            Next::Run(Op::Create(spec))
+        }
+    }
+}

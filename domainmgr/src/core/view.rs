@@ -1,0 +1,121 @@
+//! What the facts look like from outside: the DomainStatus.
+
+use super::facts::{After, Facts, Pending, Want};
+use crate::eve::{DiskStatus, DomainStatus, State, UuidAndVersion};
+use crate::spec::Mode;
+use crate::toolstack::{Life, ShutdownReason};
+
+/// The DomainStatus that says what `f` knows.
+#[must_use]
+pub fn view(f: &Facts) -> DomainStatus {
+    let (state, state_name) = state(f);
+    let domain = f.domain.as_ref();
+    let mode = f.mode();
+    let mut status = DomainStatus {
+        uuid_and_version: UuidAndVersion {
+            uuid: f.uuid.to_string(),
+            version: String::new(),
+        },
+        state,
+        state_name: state_name.to_owned(),
+        activated: domain.is_some_and(|d| d.started && !d.leftover),
+        pending_add: f.pending == Some(Pending::Add) && f.present,
+        pending_modify: f.pending == Some(Pending::Modify) && f.present,
+        pending_delete: !f.present,
+        domain_name: f.name().unwrap_or_default(),
+        domain_id: domain.map_or(0, |d| d.id.domid),
+        boot_time: f.boot_time,
+        virtualization_mode: mode.number(),
+        virtualization_mode_name: mode.word().to_owned(),
+        tried_count: f.tries,
+        boot_failed: f.boot_failed,
+        shutdown_reason: f.last_exit.clone().unwrap_or_default(),
+        restarts: f.restarts,
+        next_retry: f.next_retry,
+        ended: f.ended,
+        ..DomainStatus::default()
+    };
+    if let Some((text, when)) = f.error.as_ref().or(f.problem.as_ref()) {
+        status.last_err.clone_from(text);
+        status.last_err_time = Some(*when);
+    }
+    if let Some(desired) = &f.desired {
+        let config = &desired.config;
+        status
+            .uuid_and_version
+            .version
+            .clone_from(&config.uuid_and_version.version);
+        status.display_name.clone_from(&config.display_name);
+        status.app_num = config.app_num;
+        status.vif_list.clone_from(&config.vif_list);
+        status.io_adapter_list.clone_from(&config.io_adapter_list);
+        status.enable_vnc = config.enable_vnc;
+        status.vnc_display = config.vnc_display;
+        status.disk_status_list = config
+            .disk_config_list
+            .iter()
+            .enumerate()
+            .map(|(i, disk)| DiskStatus::new(disk, i))
+            .collect();
+        status.config_digest.clone_from(&desired.digest);
+        // EVE's AdaptersFailed means: the domain waits for its adapters. This version never gets any.
+        status.adapters_failed =
+            !config.io_adapter_list.is_empty() && config.activate && domain.is_none();
+    }
+    status
+}
+
+fn state(f: &Facts) -> (State, &'static str) {
+    let Some(domain) = &f.domain else {
+        let trying =
+            f.want() == Want::Run && (f.tries > 0 || f.restarting) && !f.boot_failed && !f.ended;
+        return match () {
+            () if f.restarting || trying => (State::Booting, "BOOTING"),
+            () if !f.present => (State::Halted, "HALTED"),
+            () if f.has_run => (State::Halted, "HALTED"),
+            () => (State::Installed, "INSTALLED"),
+        };
+    };
+    if f.halt.is_some() || (domain.leftover && f.want() != Want::Run) {
+        return (State::Halting, "HALTING");
+    }
+    if domain.leftover || !domain.started {
+        return (State::Booting, "BOOTING");
+    }
+    match (
+        domain.life,
+        f.exit.as_ref().map(|e| (e.after, e.steps.is_empty())),
+    ) {
+        (Life::Shutdown(ShutdownReason::SUSPEND), _) => (State::Running, "SUSPENDED"),
+        (Life::Paused, _) => (State::Running, "PAUSED"),
+        (Life::Running, _) => (State::Running, "RUNNING"),
+        (_, Some((After::Restart, _))) => (State::Booting, "BOOTING"),
+        (_, Some((After::Keep, true))) => (State::Halted, "PRESERVED"),
+        // The soft reset of a domain that goes on.
+        (_, Some((After::Keep, false))) => (State::Booting, "BOOTING"),
+        (Life::Dying | Life::Shutdown(_), _) => (State::Halting, "HALTING"),
+    }
+}
+
+impl super::Previous {
+    /// What an earlier run's DomainStatus says.
+    #[must_use]
+    pub fn from_status(s: &DomainStatus) -> Self {
+        Self {
+            digest: s.config_digest.clone(),
+            domid: (s.domain_id != 0).then_some(s.domain_id),
+            // A domain that was being rebuilt may be missed without anything having gone wrong.
+            activated: s.activated && s.state != State::Booting,
+            ended: s.ended,
+            last_exit: Some(s.shutdown_reason.clone()).filter(|r| !r.is_empty()),
+            boot_time: s.boot_time,
+            restarts: s.restarts,
+            mode: match (s.virtualization_mode_name.as_str(), s.virtualization_mode) {
+                ("PVH", _) => Mode::Pvh,
+                ("HVM", _) | ("", 1) => Mode::Hvm,
+                _ => Mode::Pv,
+            },
+            name: s.domain_name.clone(),
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! From a DomainConfig to a [`Spec`]: every check that needs no file system.
+
+use uuid::Uuid;
+
+use super::{DiskConfig, DomainConfig, FieldError, ModeField, VifConfig};
+use crate::spec::{Action, Actions, Disk, IoMem, Mode, Nic, Secret, Spec, Vnc};
+
+type Result<T> = std::result::Result<T, FieldError>;
+
+/// Pages are 4 KiB; an address above this does not fit 64 bits.
+const MAX_PAGE: u64 = u64::MAX >> 12;
+/// More memory than any host has, and still far from overflowing anything.
+const MAX_MEMORY_KB: u64 = 1 << 40;
+/// What libxl can name: `xvda` … `xvdz`.
+const MAX_DISKS: usize = 26;
+/// Linux's limit for the name of an interface.
+const MAX_IFNAME: usize = 15;
+
+/// What to build, if the config asks for nothing impossible.
+///
+/// # Errors
+/// The first field that is wrong, or that asks for what this version cannot do.
+pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
+    identity(key, c)?;
+    unsupported(c)?;
+    let mode = mode(&c.virtualization_mode)?;
+    let name = name(c)?;
+    for (field, text) in [
+        ("Kernel", &c.kernel),
+        ("Ramdisk", &c.ramdisk),
+        ("DeviceTree", &c.device_tree),
+    ] {
+        path(field, text)?;
+    }
+    for (field, text) in [
+        ("BootLoader", &c.boot_loader),
+        ("RootDev", &c.root_dev),
+        ("ExtraArgs", &c.extra_args),
+        ("VncPasswd", &c.vnc_passwd.0),
+    ] {
+        plain(field, text)?;
+    }
+    let pv = mode == Mode::Pv;
+    match mode {
+        Mode::Pv if c.kernel.is_empty() && c.boot_loader.is_empty() => {
+            return Err(FieldError::new(
+                "Kernel",
+                "a PV domain needs a Kernel or a BootLoader",
+            ));
+        }
+        Mode::Pvh if c.kernel.is_empty() => {
+            return Err(FieldError::new("Kernel", "a PVH domain needs one"));
+        }
+        _ => {}
+    }
+    let memory_mib = memory("Memory", c.memory.0)?
+        .ok_or_else(|| FieldError::new("Memory", "expected an integer of kB above 0, found 0"))?;
+    let max_memory_mib = memory("MaxMem", c.max_mem.0)?;
+    if max_memory_mib.is_some_and(|max| max < memory_mib) {
+        return Err(FieldError::new(
+            "MaxMem",
+            format!("{} kB is less than Memory, {} kB", c.max_mem.0, c.memory.0),
+        ));
+    }
+    let vcpus = c.vcpus.max(1);
+    let max_vcpus = if c.max_cpus == 0 { vcpus } else { c.max_cpus };
+    if max_vcpus < vcpus {
+        return Err(FieldError::new(
+            "MaxCpus",
+            format!("{max_vcpus} is less than VCpus, {vcpus}"),
+        ));
+    }
+    if max_vcpus > 512 {
+        let field = if c.max_cpus == 0 { "VCpus" } else { "MaxCpus" };
+        return Err(FieldError::new(
+            field,
+            format!("{max_vcpus} is more than Xen's 512"),
+        ));
+    }
+    for (i, node) in c.dt_dev.iter().enumerate() {
+        path(&format!("DtDev[{i}]"), node)?;
+    }
+    Ok(Spec {
+        uuid: key,
+        name,
+        app_num: c.app_num,
+        mode,
+        kernel: some(&c.kernel),
+        ramdisk: some(&c.ramdisk),
+        bootloader: some(&c.boot_loader).filter(|_| pv).map(|path| {
+            // Wherever EVE's image had it, libxl finds its own.
+            if path.ends_with("pygrub") {
+                "pygrub".to_owned()
+            } else {
+                path
+            }
+        }),
+        root: pv.then(|| some(&c.root_dev).unwrap_or_else(|| "/dev/xvda1".to_owned())),
+        extra: if pv {
+            format!("console=hvc0 appuuid={key} {}", c.extra_args)
+                .trim_end()
+                .to_owned()
+        } else {
+            c.extra_args.clone()
+        },
+        memory_mib,
+        max_memory_mib,
+        vcpus,
+        max_vcpus,
+        cpus: cpus(&c.cpus)?,
+        device_tree: some(&c.device_tree),
+        dt_dev: c.dt_dev.clone(),
+        irqs: c.irqs.clone(),
+        io_mem: c
+            .io_mem
+            .iter()
+            .enumerate()
+            .map(|(i, text)| io_mem(&format!("IOMem[{i}]"), text))
+            .collect::<Result<_>>()?,
+        disks: disks(&c.disk_config_list)?,
+        nics: c
+            .vif_list
+            .iter()
+            .enumerate()
+            .map(|(i, vif)| nic(i, vif))
+            .collect::<Result<_>>()?,
+        vnc: c.enable_vnc.then(|| Vnc {
+            display: (c.vnc_display != 0).then_some(c.vnc_display),
+            passwd: some(&c.vnc_passwd.0).map(Secret::new),
+        }),
+        actions: actions(c, mode)?,
+    })
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn identity(key: Uuid, c: &DomainConfig) -> Result<()> {
+    let inside = &c.uuid_and_version.uuid;
+    let reason = match inside.parse::<Uuid>() {
+        Ok(uuid) if uuid == key => return Ok(()),
+        Ok(_) => format!("{inside} is not the name of the file, {key}"),
+        Err(_) if inside.is_empty() => "missing".to_owned(),
+        Err(_) => format!("expected a uuid, found {inside:?}"),
+    };
+    Err(FieldError::new("UUIDandVersion.UUID", reason))
+}
+
+/// What later versions will do must not be left out silently by this one.
+fn unsupported(c: &DomainConfig) -> Result<()> {
+    if let Some(adapter) = c.io_adapter_list.first() {
+        return Err(FieldError::new(
+            "IoAdapterList",
+            format!(
+                "device assignment is not supported by this version (asked for {:?})",
+                adapter.name
+            ),
+        ));
+    }
+    if !c.cloud_init_user_data.0.is_empty() {
+        return Err(FieldError::new(
+            "CloudInitUserData",
+            "cloud-init is not supported by this version",
+        ));
+    }
+    Ok(())
+}
+
+fn mode(field: &ModeField) -> Result<Mode> {
+    let found = match field {
+        ModeField::Number(0) => return Ok(Mode::Pv),
+        ModeField::Number(1) => return Ok(Mode::Hvm),
+        ModeField::Number(n) => n.to_string(),
+        ModeField::Word(word) => {
+            for mode in [Mode::Pv, Mode::Hvm, Mode::Pvh] {
+                if word.eq_ignore_ascii_case(mode.word()) {
+                    return Ok(mode);
+                }
+            }
+            format!("{word:?}")
+        }
+    };
+    Err(FieldError::new(
+        "VirtualizationMode",
+        format!("expected 0 or \"PV\", 1 or \"HVM\", or \"PVH\", found {found}"),
+    ))
+}
+
+fn name(c: &DomainConfig) -> Result<String> {
+    let bad = |reason: String| Err(FieldError::new("DisplayName", reason));
+    if c.display_name.is_empty() {
+        return bad("missing".to_owned());
+    }
+    // It becomes part of paths in xenstore and of the names of log files.
+    if let Some(c) = c
+        .display_name
+        .chars()
+        .find(|c| c.is_control() || matches!(c, '/' | '"' | '\'' | '\\'))
+    {
+        return bad(format!("{c:?} cannot be in the name of a domain"));
+    }
+    let name = format!("{}.{}", c.display_name, c.app_num);
+    if name.len() > 128 {
+        return bad(format!(
+            "{} bytes, at most 128 with \".{}\"",
+            name.len(),
+            c.app_num
+        ));
+    }
+    Ok(name)
+}
+
+/// A NUL ends a string in C, and a line break ends it in xl.cfg's world.
+fn plain(field: &str, text: &str) -> Result<()> {
+    match text.chars().find(|c| c.is_control() && *c != '\t') {
+        None => Ok(()),
+        Some(c) => Err(FieldError::new(
+            field,
+            format!("{c:?} cannot be part of it"),
+        )),
+    }
+}
+
+fn path(field: &str, text: &str) -> Result<()> {
+    plain(field, text)?;
+    if text.is_empty() || text.starts_with('/') {
+        Ok(())
+    } else {
+        Err(FieldError::new(
+            field,
+            format!("expected an absolute path, found {text:?}"),
+        ))
+    }
+}
+
+/// kB to MiB, rounded up; `None` for 0.
+fn memory(field: &str, kb: u64) -> Result<Option<u64>> {
+    if kb > MAX_MEMORY_KB {
+        return Err(FieldError::new(
+            field,
+            format!("{kb} kB is more than the {MAX_MEMORY_KB} kB any host has"),
+        ));
+    }
+    Ok((kb > 0).then(|| kb.div_ceil(1024)))
+}
+
+/// `0-2,5`, with xl's `^` for "not" left out: EVE never writes it.
+fn cpus(text: &str) -> Result<Vec<u32>> {
+    let bad = |part: &str| {
+        FieldError::new(
+            "CPUs",
+            format!("expected numbers below 4096 like \"1,2\" or \"0-3\", found {part:?}"),
+        )
+    };
+    let mut cpus = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |s: &str| s.trim().parse::<u32>().ok().filter(|n| *n < 4096);
+        match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => cpus.extend(first..=last),
+            _ => return Err(bad(part)),
+        }
+    }
+    cpus.sort_unstable();
+    cpus.dedup();
+    Ok(cpus)
+}
+
+/// `START,COUNT`, hexadecimal.
+fn io_mem(field: &str, text: &str) -> Result<IoMem> {
+    let hex = |s: &str| {
+        let s = s.trim();
+        let digits = s
+            .strip_prefix("0x")
+            .or_else(|| s.strip_prefix("0X"))
+            .unwrap_or(s);
+        u64::from_str_radix(digits, 16)
+            .ok()
+            .filter(|n| *n <= MAX_PAGE)
+    };
+    text.split_once(',')
+        .and_then(|(start, count)| Some((hex(start)?, hex(count)?)))
+        .filter(|&(_, count)| count > 0)
+        .map(|(start, count)| IoMem { start, count })
+        .ok_or_else(|| {
+            FieldError::new(
+                field,
+                format!("expected START,COUNT in hexadecimal pages, found {text:?}"),
+            )
+        })
+}
+
+/// The name of the disk at `index` in the guest.
+pub(super) fn vdev(index: usize) -> String {
+    let letter = u8::try_from(index).map_or('?', |i| char::from(b'a'.saturating_add(i)));
+    format!("xvd{letter}")
+}
+
+fn disks(list: &[DiskConfig]) -> Result<Vec<Disk>> {
+    if list.len() > MAX_DISKS {
+        return Err(FieldError::new(
+            "DiskConfigList",
+            format!("{} disks, at most {MAX_DISKS}", list.len()),
+        ));
+    }
+    list.iter()
+        .enumerate()
+        .map(|(i, disk)| self::disk(i, disk))
+        .collect()
+}
+
+fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
+    let bad = |field: &str, reason: String| {
+        FieldError::new(format!("DiskConfigList[{i}].{field}"), reason)
+    };
+    if d.file_location.is_empty() {
+        let why = if d.image_sha256.is_empty() {
+            "missing"
+        } else {
+            "missing: this version uses disks in place and does not copy the image of ImageSha256"
+        };
+        return Err(bad("FileLocation", why.to_owned()));
+    }
+    path(
+        &format!("DiskConfigList[{i}].FileLocation"),
+        &d.file_location,
+    )?;
+    if !(d.format.is_empty() || d.format.eq_ignore_ascii_case("raw")) {
+        return Err(bad(
+            "Format",
+            format!(
+                "{:?} is not supported by this version, only \"raw\"",
+                d.format
+            ),
+        ));
+    }
+    if !(d.devtype.is_empty() || d.devtype == "hdd") {
+        return Err(bad(
+            "Devtype",
+            format!("{:?} is not supported by this version", d.devtype),
+        ));
+    }
+    if d.maxsizebytes != 0 {
+        return Err(bad(
+            "Maxsizebytes",
+            "growing a disk is not supported by this version".to_owned(),
+        ));
+    }
+    Ok(Disk {
+        path: d.file_location.clone(),
+        vdev: vdev(i),
+        read_only: d.read_only,
+    })
+}
+
+fn nic(i: usize, v: &VifConfig) -> Result<Nic> {
+    let bad =
+        |field: &str, reason: String| FieldError::new(format!("VifList[{i}].{field}"), reason);
+    for (field, text) in [("Bridge", &v.bridge), ("Vif", &v.vif)] {
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || "._-:@+".contains(c));
+        if text.len() > MAX_IFNAME || text.chars().any(odd) {
+            return Err(bad(
+                field,
+                format!(
+                    "expected the name of an interface, at most {MAX_IFNAME} letters and digits, found {text:?}"
+                ),
+            ));
+        }
+    }
+    let mac = if v.mac.is_empty() {
+        None
+    } else {
+        let octets: Option<Vec<u8>> = v
+            .mac
+            .split(':')
+            .map(|s| {
+                (s.len() == 2)
+                    .then(|| u8::from_str_radix(s, 16).ok())
+                    .flatten()
+            })
+            .collect();
+        match octets.and_then(|o| <[u8; 6]>::try_from(o).ok()) {
+            Some(mac) if mac[0] & 1 == 0 => Some(mac),
+            Some(_) => return Err(bad("Mac", format!("{} is a multicast address", v.mac))),
+            None => {
+                return Err(bad(
+                    "Mac",
+                    format!("expected six hexadecimal octets, found {:?}", v.mac),
+                ));
+            }
+        }
+    };
+    Ok(Nic {
+        bridge: some(&v.bridge),
+        vif: some(&v.vif),
+        mac,
+    })
+}
+
+fn actions(c: &DomainConfig, mode: Mode) -> Result<Actions> {
+    let mut actions = Actions::default();
+    if mode != Mode::Hvm {
+        // What is not to be had: xl's default would only ever end in this.
+        actions.on_soft_reset = Action::Restart;
+    }
+    for (field, word, slot) in [
+        ("OnPoweroff", &c.on_poweroff, &mut actions.on_poweroff),
+        ("OnReboot", &c.on_reboot, &mut actions.on_reboot),
+        ("OnCrash", &c.on_crash, &mut actions.on_crash),
+        ("OnWatchdog", &c.on_watchdog, &mut actions.on_watchdog),
+        ("OnSoftReset", &c.on_soft_reset, &mut actions.on_soft_reset),
+    ] {
+        if word.is_empty() {
+            continue;
+        }
+        // xl takes underscores as well.
+        let wanted = word.replace('_', "-");
+        *slot = *Action::ALL
+            .iter()
+            .find(|a| a.word() == wanted)
+            .ok_or_else(|| {
+                let known: Vec<&str> = Action::ALL.iter().map(|a| a.word()).collect();
+                FieldError::new(
+                    field,
+                    format!("expected one of {}, found {word:?}", known.join(", ")),
+                )
+            })?;
+        if *slot == Action::SoftReset && mode != Mode::Hvm {
+            return Err(FieldError::new(field, "soft-reset is for HVM domains only"));
+        }
+    }
+    Ok(actions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eve::parse;
+
+    const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+    fn build(more: &str) -> std::result::Result<Spec, String> {
+        let text = format!(
+            r#"{{"UUIDandVersion":{{"UUID":"{KEY}","Version":"1"}},"DisplayName":"app","AppNum":3,"Kernel":"/k","Memory":1025{more}}}"#
+        );
+        let config: DomainConfig = parse(text.as_bytes()).map_err(|e| e.to_string())?;
+        spec(KEY.parse().unwrap(), &config).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_eves() {
+        let s = build("").unwrap();
+        assert_eq!(s.name, "app.3");
+        assert_eq!(s.memory_mib, 2);
+        assert_eq!((s.vcpus, s.max_vcpus, s.max_memory_mib), (1, 1, None));
+        assert_eq!(
+            s.cmdline(),
+            format!("root=/dev/xvda1 console=hvc0 appuuid={KEY}")
+        );
+        let s =
+            build(r#","VirtualizationMode":"PVH","ExtraArgs":"a b","VCpus":2,"CPUs":"3,1-2,2""#)
+                .unwrap();
+        assert_eq!(s.mode, Mode::Pvh);
+        assert_eq!(s.cmdline(), "a b");
+        assert_eq!(s.cpus, [1, 2, 3]);
+        assert_eq!(s.max_vcpus, 2);
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (more, error) in [
+            (
+                r#","Memory":"lots""#,
+                r#"Memory: expected an integer of kB, found string "lots""#,
+            ),
+            (
+                r#","Memory":-1"#,
+                "Memory: expected an integer of kB, found integer `-1`",
+            ),
+            (
+                r#","Memory":0"#,
+                "Memory: expected an integer of kB above 0, found 0",
+            ),
+            (
+                r#","MaxMem":1"#,
+                "MaxMem: 1 kB is less than Memory, 1025 kB",
+            ),
+            (
+                r#","VirtualizationMode":7"#,
+                r#"VirtualizationMode: expected 0 or "PV", 1 or "HVM", or "PVH", found 7"#,
+            ),
+            (
+                r#","VirtualizationMode":"LXC""#,
+                r#"VirtualizationMode: expected 0 or "PV", 1 or "HVM", or "PVH", found "LXC""#,
+            ),
+            (
+                r#","Kernel":"k""#,
+                r#"Kernel: expected an absolute path, found "k""#,
+            ),
+            (
+                r#","Kernel":"""#,
+                "Kernel: a PV domain needs a Kernel or a BootLoader",
+            ),
+            (
+                r#","DisplayName":"x\"\nkernel=\"/etc/passwd""#,
+                r#"DisplayName: '"' cannot be in the name of a domain"#,
+            ),
+            (
+                r#","DisplayName":"x\ny""#,
+                r"DisplayName: '\n' cannot be in the name of a domain",
+            ),
+            (
+                r#","OnCrash":"explode""#,
+                r#"OnCrash: expected one of destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset, found "explode""#,
+            ),
+            (
+                r#","OnCrash":"soft-reset""#,
+                "OnCrash: soft-reset is for HVM domains only",
+            ),
+            (
+                r#","IoAdapterList":[{"Type":1,"Name":"eth1"}]"#,
+                r#"IoAdapterList: device assignment is not supported by this version (asked for "eth1")"#,
+            ),
+            (
+                r#","CloudInitUserData":"aGk=""#,
+                "CloudInitUserData: cloud-init is not supported by this version",
+            ),
+            (
+                r#","CloudInitUserData":"*""#,
+                "CloudInitUserData: expected base64 text, found another character at 0",
+            ),
+            (
+                r#","DiskConfigList":[{"ImageSha256":"ab"}]"#,
+                "DiskConfigList[0].FileLocation: missing: this version uses disks in place and does not copy the image of ImageSha256",
+            ),
+            (
+                r#","DiskConfigList":[{"FileLocation":"/d","Format":"qcow2"}]"#,
+                r#"DiskConfigList[0].Format: "qcow2" is not supported by this version, only "raw""#,
+            ),
+            (
+                r#","DiskConfigList":[{"FileLocation":"/d","Devtype":"cdrom"}]"#,
+                r#"DiskConfigList[0].Devtype: "cdrom" is not supported by this version"#,
+            ),
+            (
+                r#","VifList":[{"Bridge":"a,script=/x"}]"#,
+                r#"VifList[0].Bridge: expected the name of an interface, at most 15 letters and digits, found "a,script=/x""#,
+            ),
+            (
+                r#","VifList":[{"Mac":"00:11"}]"#,
+                r#"VifList[0].Mac: expected six hexadecimal octets, found "00:11""#,
+            ),
+            (
+                r#","IOMem":["x"]"#,
+                r#"IOMem[0]: expected START,COUNT in hexadecimal pages, found "x""#,
+            ),
+            (
+                r#","CPUs":"2-1""#,
+                r#"CPUs: expected numbers below 4096 like "1,2" or "0-3", found "2-1""#,
+            ),
+            (
+                r#","UUIDandVersion":{"UUID":"00000000-0000-0000-0000-000000000001"}"#,
+                "UUIDandVersion.UUID: 00000000-0000-0000-0000-000000000001 is not the name of the file, 6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            ),
+        ] {
+            // The last of two members with one name counts, so each of these replaces the default.
+            assert_eq!(build(more).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let s = build(r#","EnableVnc":true,"VncPasswd":"hunter2""#).unwrap();
+        assert!(!format!("{s:?}").contains("hunter2"));
+        assert_eq!(s.vnc.unwrap().passwd.unwrap().reveal(), "hunter2");
+    }
+}

@@ -1,0 +1,244 @@
+//! DomainConfig, as EVE wrote it in 2019, with the additions of this agent.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::UuidAndVersion;
+
+/// One application instance: what is to run, and whether.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DomainConfig {
+    /// Which application. The file is called after its uuid.
+    #[serde(rename = "UUIDandVersion")]
+    pub uuid_and_version: UuidAndVersion,
+    /// For people.
+    pub display_name: String,
+    /// Whether the domain should run.
+    pub activate: bool,
+    /// Small number unique on this host.
+    pub app_num: u32,
+    /// Path of the kernel.
+    pub kernel: String,
+    /// Path of its initial RAM disk.
+    pub ramdisk: String,
+    /// Memory.
+    pub memory: Kilobytes,
+    /// Memory it may grow to.
+    pub max_mem: Kilobytes,
+    /// Processors; 0 means 1.
+    #[serde(rename = "VCpus")]
+    pub vcpus: u32,
+    /// Processors it may grow to; 0 means as many as it starts with.
+    pub max_cpus: u32,
+    /// Root device of a PV guest.
+    pub root_dev: String,
+    /// More words for the kernel's command line.
+    pub extra_args: String,
+    /// Bootloader of a PV guest.
+    pub boot_loader: String,
+    /// Physical processors, e.g. `1,2`.
+    #[serde(rename = "CPUs")]
+    pub cpus: String,
+    /// Path of a device tree.
+    pub device_tree: String,
+    /// Device tree nodes passed through.
+    pub dt_dev: Vec<String>,
+    /// Physical interrupts passed through.
+    #[serde(rename = "IRQs")]
+    pub irqs: Vec<u32>,
+    /// Physical memory passed through, e.g. `0xf7020,1`.
+    #[serde(rename = "IOMem")]
+    pub io_mem: Vec<String>,
+    /// How the guest is virtualised.
+    pub virtualization_mode: ModeField,
+    /// Whether there is a graphical console.
+    pub enable_vnc: bool,
+    /// Its number; 0 means the next free one.
+    pub vnc_display: u32,
+    /// Its password.
+    pub vnc_passwd: Hidden,
+    /// Disks, in order.
+    pub disk_config_list: Vec<DiskConfig>,
+    /// Network interfaces, in order.
+    pub vif_list: Vec<VifConfig>,
+    /// Devices to assign.
+    pub io_adapter_list: Vec<IoAdapter>,
+    /// cloud-init user data.
+    pub cloud_init_user_data: Bytes,
+    /// xl.cfg's word for what happens after a poweroff. Addition.
+    pub on_poweroff: String,
+    /// … after a reboot. Addition.
+    pub on_reboot: String,
+    /// … after a crash. Addition.
+    pub on_crash: String,
+    /// … after the watchdog fired. Addition.
+    pub on_watchdog: String,
+    /// … when the guest wants a soft reset. Addition.
+    pub on_soft_reset: String,
+}
+
+/// One disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DiskConfig {
+    /// Hash that names the image.
+    pub image_sha256: String,
+    /// Whether the guest may only read.
+    pub read_only: bool,
+    /// Whether the guest's copy outlives a restart.
+    pub preserve: bool,
+    /// Size to grow to.
+    pub maxsizebytes: u64,
+    /// `raw`, `qcow`, `qcow2` or `vhd`.
+    pub format: String,
+    /// Empty or `cdrom`.
+    pub devtype: String,
+    /// A raw file or block device to use in place. Addition: EVE got this field later.
+    pub file_location: String,
+}
+
+/// One network interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct VifConfig {
+    /// Bridge in the host.
+    pub bridge: String,
+    /// Name of the interface in the host.
+    pub vif: String,
+    /// Address.
+    pub mac: String,
+}
+
+/// One device to assign.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct IoAdapter {
+    /// EVE's number for the kind: 1 Ethernet, 2 USB, 3 serial, 255 other.
+    pub r#type: u32,
+    /// Its name in the model.
+    pub name: String,
+}
+
+/// An amount of memory in kB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kilobytes(pub u64);
+
+impl<'de> Deserialize<'de> for Kilobytes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = Kilobytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer of kB")
+            }
+
+            fn visit_u64<E>(self, n: u64) -> Result<Self::Value, E> {
+                Ok(Kilobytes(n))
+            }
+        }
+        d.deserialize_u64(V)
+    }
+}
+
+/// How the guest is virtualised, as it came: EVE's number, or a word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum ModeField {
+    /// EVE's number.
+    Number(u64),
+    /// `PV`, `HVM` or `PVH`. Addition.
+    Word(String),
+}
+
+impl Default for ModeField {
+    fn default() -> Self {
+        Self::Number(0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModeField {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = ModeField;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("0 or \"PV\", 1 or \"HVM\", or \"PVH\"")
+            }
+
+            fn visit_u64<E>(self, n: u64) -> Result<Self::Value, E> {
+                Ok(ModeField::Number(n))
+            }
+
+            fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
+                Ok(ModeField::Word(s.to_owned()))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+/// Text that must not be shown.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(..)")
+    }
+}
+
+/// Bytes: base64 text, or Go's `null`.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Bytes(pub String);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // User data holds passwords more often than not.
+        write!(f, "Bytes({} characters)", self.0.len())
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64 text")
+            }
+
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<Self::Value, E> {
+                let odd = |b: u8| {
+                    !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r'))
+                };
+                match s.bytes().position(odd) {
+                    None => Ok(Bytes(s.to_owned())),
+                    Some(at) => Err(E::custom(format!(
+                        "expected base64 text, found another character at {at}"
+                    ))),
+                }
+            }
+        }
+        d.deserialize_str(V)
+    }
+}
+
+impl DomainConfig {
+    /// Two configs with the same digest say the same. Not for secrets, and not against malice.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        // FNV-1a: the same on every machine and in every release, unlike the hashers of std.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+}

@@ -1,0 +1,68 @@
+//! GlobalConfig: EVE's settings, as far as they concern this agent.
+
+use serde_json::{Map, Value};
+
+use super::FieldError;
+use crate::settings::{Complaint, Settings};
+
+/// Applies a GlobalConfig file: EVE's own field for the boot retry, and this agent's keys by their dotted names. What is
+/// known but could not be taken is returned; what is unknown is other agents'.
+///
+/// # Errors
+/// It is not a JSON object. Nothing was applied.
+pub fn apply(text: &[u8], settings: &mut Settings) -> Result<Vec<Complaint>, FieldError> {
+    let members: Map<String, Value> = serde_json::from_slice(text)
+        .map_err(|e| FieldError::new("", format!("not a JSON object: {e}")))?;
+    let mut complaints = Vec::new();
+    for (name, value) in &members {
+        let text = match value {
+            Value::String(s) => s.clone(),
+            other => other.to_string(),
+        };
+        let key = if name.eq_ignore_ascii_case("DomainBootRetryTime") {
+            // Go's zero value: not set.
+            if text == "0" {
+                continue;
+            }
+            "timer.boot.retry"
+        } else {
+            name
+        };
+        if Settings::KEYS.iter().any(|(known, _)| *known == key) {
+            complaints.extend(settings.set(key, &text).err());
+        }
+    }
+    Ok(complaints)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn eves_field_and_our_keys() {
+        let mut s = Settings::default();
+        let text = br#"{"DomainBootRetryTime": 120, "UsbAccess": false, "timer.shutdown.graceful": 7, "domain.poweroff.policy": "never"}"#;
+        let complaints = apply(text, &mut s).unwrap();
+        assert_eq!(s.boot_retry, Duration::from_secs(120));
+        assert_eq!(s.graceful, Duration::from_secs(7));
+        assert_eq!(
+            complaints[0].to_string(),
+            "domain.poweroff.policy: expected halt or retry, found \"never\""
+        );
+        assert!(apply(b"{", &mut s).is_err());
+    }
+
+    #[test]
+    fn zero_is_not_set() {
+        let mut s = Settings::default();
+        assert!(
+            apply(br#"{"DomainBootRetryTime": 0}"#, &mut s)
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(s, Settings::default());
+    }
+}

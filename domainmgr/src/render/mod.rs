@@ -1,0 +1,42 @@
+//! From a [`Spec`] to what libxl takes and to the text that says the same to people.
+
+mod xl_cfg;
+
+use std::fs::{self, File};
+
+pub use self::xl_cfg::xl_cfg;
+use crate::eve::FieldError;
+use crate::spec::Spec;
+
+/// Checks that the files a domain is built from are there and can be read.
+///
+/// # Errors
+/// The first that is not, by the name of its field.
+pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
+    let bootloader = spec.bootloader.as_ref().filter(|b| b.starts_with('/'));
+    for (field, path) in [
+        ("Kernel", spec.kernel.as_ref()),
+        ("Ramdisk", spec.ramdisk.as_ref()),
+        ("BootLoader", bootloader),
+        ("DeviceTree", spec.device_tree.as_ref()),
+    ] {
+        let Some(path) = path else { continue };
+        let wrong = |why: String| FieldError::new(field, format!("{path}: {why}"));
+        let found = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
+        if !found.is_file() {
+            return Err(wrong("not a plain file".to_owned()));
+        }
+        File::open(path).map_err(|e| wrong(e.to_string()))?;
+    }
+    for (i, disk) in spec.disks.iter().enumerate() {
+        let field = format!("DiskConfigList[{i}].FileLocation");
+        let wrong = |why: String| FieldError::new(&field, format!("{}: {why}", disk.path));
+        let found = fs::metadata(&disk.path).map_err(|e| wrong(e.to_string()))?;
+        let kind = found.file_type();
+        let block = std::os::unix::fs::FileTypeExt::is_block_device(&kind);
+        if !(kind.is_file() || block) {
+            return Err(wrong("neither a plain file nor a block device".to_owned()));
+        }
+    }
+    Ok(())
+}

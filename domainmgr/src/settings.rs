@@ -1,0 +1,179 @@
+//! What an operator can tune: GlobalConfig, and `--config KEY:VALUE` which overrides it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Every setting, with its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `timer.boot.retry`: the pause after a boot that failed for good. At least 10 s.
+    pub boot_retry: Duration,
+    /// `timer.shutdown.graceful`: what a guest gets to obey a shutdown request.
+    pub graceful: Duration,
+    /// `timer.shutdown.forced`: what it gets to obey the second, more forceful one.
+    pub forced: Duration,
+    /// `timer.shutdown.destroy`: what a destroy may take before it counts as failed and is tried again.
+    pub destroy: Duration,
+    /// `timer.reboot.short`: a guest that reboots sooner than this after its start is slowed down.
+    pub short_life: Duration,
+    /// `domain.poweroff.policy`: what happens to a guest that ended by itself although it should run.
+    pub poweroff_policy: PoweroffPolicy,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            boot_retry: Duration::from_secs(600),
+            graceful: Duration::from_secs(60),
+            forced: Duration::from_secs(60),
+            destroy: Duration::from_secs(60),
+            short_life: Duration::from_secs(10),
+            poweroff_policy: PoweroffPolicy::Halt,
+        }
+    }
+}
+
+/// What happens to a guest that ended by itself although it should run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoweroffPolicy {
+    /// It stays down until its DomainConfig changes.
+    #[default]
+    Halt,
+    /// It is started again after `timer.boot.retry`.
+    Retry,
+}
+
+/// A setting that was not taken as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint(String);
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Settings {
+    /// The least `timer.boot.retry`.
+    pub const LEAST_BOOT_RETRY: Duration = Duration::from_secs(10);
+
+    /// The keys [`Settings::set`] knows, with what they do.
+    pub const KEYS: [(&'static str, &'static str); 6] = [
+        (
+            "timer.boot.retry",
+            "seconds between attempts to boot a domain that failed (default 600, least 10)",
+        ),
+        (
+            "timer.shutdown.graceful",
+            "seconds a guest gets to obey a shutdown request (default 60)",
+        ),
+        (
+            "timer.shutdown.forced",
+            "seconds it gets to obey the second, more forceful one (default 60)",
+        ),
+        (
+            "timer.shutdown.destroy",
+            "seconds a destroy may take before it is tried again (default 60)",
+        ),
+        (
+            "timer.reboot.short",
+            "a guest that reboots sooner than this many seconds after its start is slowed down (default 10)",
+        ),
+        (
+            "domain.poweroff.policy",
+            "a guest that ends although it should run: halt (default) leaves it down, retry boots it after timer.boot.retry",
+        ),
+    ];
+
+    /// Sets one key from its text.
+    ///
+    /// # Errors
+    /// The key is unknown, or the value was refused or changed. The rest of the settings stays usable.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), Complaint> {
+        match key {
+            "timer.boot.retry" => {
+                let wanted = seconds(key, value)?;
+                self.boot_retry = wanted.max(Self::LEAST_BOOT_RETRY);
+                if wanted < Self::LEAST_BOOT_RETRY {
+                    return Err(Complaint(format!(
+                        "{key}: {value} is below the least, 10; using 10"
+                    )));
+                }
+            }
+            "timer.shutdown.graceful" => self.graceful = seconds(key, value)?,
+            "timer.shutdown.forced" => self.forced = seconds(key, value)?,
+            "timer.shutdown.destroy" => {
+                let wanted = seconds(key, value)?;
+                if wanted.is_zero() {
+                    return Err(Complaint(format!(
+                        "{key}: expected at least 1 second, found 0"
+                    )));
+                }
+                self.destroy = wanted;
+            }
+            "timer.reboot.short" => self.short_life = seconds(key, value)?,
+            "domain.poweroff.policy" => {
+                self.poweroff_policy = match value {
+                    "halt" => PoweroffPolicy::Halt,
+                    "retry" => PoweroffPolicy::Retry,
+                    _ => {
+                        return Err(Complaint(format!(
+                            "{key}: expected halt or retry, found {value:?}"
+                        )));
+                    }
+                }
+            }
+            _ => return Err(Complaint(format!("{key}: no such setting"))),
+        }
+        Ok(())
+    }
+}
+
+fn seconds(key: &str, value: &str) -> Result<Duration, Complaint> {
+    value
+        .parse::<u32>()
+        .map(|s| Duration::from_secs(s.into()))
+        .map_err(|_| {
+            Complaint(format!(
+                "{key}: expected a number of seconds, found {value:?}"
+            ))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_key_is_known() {
+        for (key, _) in Settings::KEYS {
+            let error = Settings::default().set(key, "?").unwrap_err().to_string();
+            assert!(!error.contains("no such setting"), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let mut s = Settings::default();
+        s.set("timer.boot.retry", "60").unwrap();
+        assert_eq!(s.boot_retry, Duration::from_secs(60));
+        assert_eq!(
+            s.set("timer.boot.retry", "3").unwrap_err().to_string(),
+            "timer.boot.retry: 3 is below the least, 10; using 10"
+        );
+        assert_eq!(s.boot_retry, Duration::from_secs(10));
+        assert_eq!(
+            s.set("timer.shutdown.forced", "-1")
+                .unwrap_err()
+                .to_string(),
+            "timer.shutdown.forced: expected a number of seconds, found \"-1\""
+        );
+        s.set("domain.poweroff.policy", "retry").unwrap();
+        assert_eq!(s.poweroff_policy, PoweroffPolicy::Retry);
+        assert!(s.set("domain.poweroff.policy", "never").is_err());
+        assert_eq!(
+            s.set("timer.gc.vdisk", "1").unwrap_err().to_string(),
+            "timer.gc.vdisk: no such setting"
+        );
+    }
+}

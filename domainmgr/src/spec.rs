@@ -1,0 +1,254 @@
+//! What a domain is built from: a DomainConfig after every check that needs no file system, in one set of units.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::toolstack::ShutdownReason;
+
+/// Everything needed to build a domain. Numbers are in the units of libxl, text is as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The application's, which is also the domain's.
+    pub uuid: Uuid,
+    /// The domain's name: `<DisplayName>.<AppNum>`.
+    pub name: String,
+    /// Names the file under `xen/`.
+    pub app_num: u32,
+    /// How the guest is virtualised.
+    pub mode: Mode,
+    /// Kernel to boot.
+    pub kernel: Option<String>,
+    /// Its initial RAM disk.
+    pub ramdisk: Option<String>,
+    /// Bootloader that finds the kernel in a PV guest's disk.
+    pub bootloader: Option<String>,
+    /// PV's `root=`; in front of everything else on the command line.
+    pub root: Option<String>,
+    /// The rest of the kernel's command line.
+    pub extra: String,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// Memory it may grow to, in MiB.
+    pub max_memory_mib: Option<u64>,
+    /// Processors at start.
+    pub vcpus: u32,
+    /// Processors it may grow to.
+    pub max_vcpus: u32,
+    /// Physical processors it may run on; empty for all.
+    pub cpus: Vec<u32>,
+    /// Device tree, for ARM guests.
+    pub device_tree: Option<String>,
+    /// Device tree nodes passed through.
+    pub dt_dev: Vec<String>,
+    /// Physical interrupts passed through.
+    pub irqs: Vec<u32>,
+    /// Physical memory passed through.
+    pub io_mem: Vec<IoMem>,
+    /// In the order of their names in the guest.
+    pub disks: Vec<Disk>,
+    /// In order.
+    pub nics: Vec<Nic>,
+    /// The graphical console.
+    pub vnc: Option<Vnc>,
+    /// What to do when the guest ends by itself.
+    pub actions: Actions,
+}
+
+impl Spec {
+    /// The whole kernel command line.
+    #[must_use]
+    pub fn cmdline(&self) -> String {
+        match (&self.root, self.extra.is_empty()) {
+            (Some(root), false) => format!("root={root} {}", self.extra),
+            (Some(root), true) => format!("root={root}"),
+            (None, _) => self.extra.clone(),
+        }
+    }
+}
+
+/// How a guest is virtualised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Paravirtualised.
+    #[default]
+    Pv,
+    /// Fully virtualised, with a device model.
+    Hvm,
+    /// Hardware-assisted without a device model.
+    Pvh,
+}
+
+impl Mode {
+    /// EVE's number. EVE has none for PVH, and ran its `PV` guests as PVH for a while: they share it.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Pv | Self::Pvh => 0,
+            Self::Hvm => 1,
+        }
+    }
+
+    /// The word in a DomainConfig.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pv => "PV",
+            Self::Hvm => "HVM",
+            Self::Pvh => "PVH",
+        }
+    }
+}
+
+/// A range of physical memory, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoMem {
+    /// First page.
+    pub start: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// A raw file or block device, used in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Absolute path.
+    pub path: String,
+    /// Name in the guest.
+    pub vdev: String,
+    /// Whether the guest may write.
+    pub read_only: bool,
+}
+
+/// A network interface on a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    /// Bridge it is added to.
+    pub bridge: Option<String>,
+    /// Name in the host.
+    pub vif: Option<String>,
+    /// Address.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// The graphical console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vnc {
+    /// Display number; `None`: the next free one.
+    pub display: Option<u32>,
+    /// Password.
+    pub passwd: Option<Secret>,
+}
+
+/// Text that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text. Only for where it is needed.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What to do with a domain that has shut down: xl.cfg's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Destroy it.
+    Destroy,
+    /// Destroy it and build it again.
+    Restart,
+    /// Keep it under another name and build a new one.
+    RenameRestart,
+    /// Keep it.
+    Preserve,
+    /// Write its memory to a file and destroy it.
+    CoredumpDestroy,
+    /// Write its memory to a file, destroy it and build it again.
+    CoredumpRestart,
+    /// Restart it in place. HVM only.
+    SoftReset,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Destroy,
+        Self::Restart,
+        Self::RenameRestart,
+        Self::Preserve,
+        Self::CoredumpDestroy,
+        Self::CoredumpRestart,
+        Self::SoftReset,
+    ];
+
+    /// xl.cfg's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Destroy => "destroy",
+            Self::Restart => "restart",
+            Self::RenameRestart => "rename-restart",
+            Self::Preserve => "preserve",
+            Self::CoredumpDestroy => "coredump-destroy",
+            Self::CoredumpRestart => "coredump-restart",
+            Self::SoftReset => "soft-reset",
+        }
+    }
+}
+
+/// The action for each way to end. Defaults are xl's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actions {
+    /// The guest powered off.
+    pub on_poweroff: Action,
+    /// The guest rebooted.
+    pub on_reboot: Action,
+    /// The guest crashed.
+    pub on_crash: Action,
+    /// The guest's watchdog fired.
+    pub on_watchdog: Action,
+    /// The guest wants a soft reset.
+    pub on_soft_reset: Action,
+}
+
+impl Default for Actions {
+    fn default() -> Self {
+        Self {
+            on_poweroff: Action::Destroy,
+            on_reboot: Action::Restart,
+            on_crash: Action::Destroy,
+            on_watchdog: Action::Destroy,
+            on_soft_reset: Action::SoftReset,
+        }
+    }
+}
+
+impl Actions {
+    /// What to do about `reason`. Reasons without a name are treated as xl does: destroy. A suspend is no end, so it
+    /// must not be asked about; it would be kept.
+    #[must_use]
+    pub fn on(&self, reason: ShutdownReason) -> Action {
+        match reason {
+            ShutdownReason::POWEROFF => self.on_poweroff,
+            ShutdownReason::REBOOT => self.on_reboot,
+            ShutdownReason::SUSPEND => Action::Preserve,
+            ShutdownReason::CRASH => self.on_crash,
+            ShutdownReason::WATCHDOG => self.on_watchdog,
+            ShutdownReason::SOFT_RESET => self.on_soft_reset,
+            _ => Action::Destroy,
+        }
+    }
+}

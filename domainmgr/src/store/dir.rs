@@ -1,0 +1,194 @@
+//! Reading a directory that others write to: nothing in it is trusted.
+
+use std::fmt;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use uuid::Uuid;
+
+/// The largest file that is read.
+pub const LIMIT: u64 = 1 << 20;
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It is not there (any more).
+    Gone,
+    /// It is not what it should be.
+    Bad(String),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("no such file"),
+            Self::Bad(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// Reads a plain file of at most [`LIMIT`] bytes. Follows no symbolic link and never blocks.
+///
+/// # Errors
+/// It is gone, or something else than that.
+pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+    let classify = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => ReadError::Gone,
+        _ => ReadError::Bad(format!("cannot be read: {e}")),
+    };
+    let found = fs::symlink_metadata(path).map_err(classify)?;
+    plain(&found)?;
+    // Between the look and the open it may have become anything.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(classify)?;
+    plain(&file.metadata().map_err(classify)?)?;
+    let mut content = Vec::new();
+    file.take(LIMIT + 1)
+        .read_to_end(&mut content)
+        .map_err(classify)?;
+    if content.len() as u64 > LIMIT {
+        return Err(ReadError::Bad(format!("more than {LIMIT} bytes")));
+    }
+    Ok(content)
+}
+
+fn plain(found: &Metadata) -> Result<(), ReadError> {
+    let what = found.file_type();
+    let bad = if what.is_symlink() {
+        "a symbolic link, expected a plain file".to_owned()
+    } else if what.is_dir() {
+        "a directory, expected a plain file".to_owned()
+    } else if !what.is_file() {
+        "a special file, expected a plain file".to_owned()
+    } else if found.len() > LIMIT {
+        format!("{} bytes, at most {LIMIT} are read", found.len())
+    } else {
+        return Ok(());
+    };
+    Err(ReadError::Bad(bad))
+}
+
+/// Tells whether a file is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+/// The stamp of a file; `None` if it is not there.
+#[must_use]
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(Stamp {
+        inode: found.ino(),
+        size: found.len(),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
+}
+
+/// What the name of a file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// `<uuid>.json`
+    Key(Uuid),
+    /// `<anything else>.json`
+    Bad(String),
+    /// Not ours: a temporary file, a marker.
+    Other,
+}
+
+/// What the name of a file says.
+#[must_use]
+pub fn key_of(name: &str) -> Named {
+    let Some(stem) = name.strip_suffix(".json") else {
+        return Named::Other;
+    };
+    if stem.starts_with('.') || stem.is_empty() {
+        return Named::Other;
+    }
+    match stem.parse::<Uuid>() {
+        // One key, one way to write it.
+        Ok(uuid) if uuid.to_string() == stem => Named::Key(uuid),
+        Ok(uuid) => Named::Bad(format!("the name of the file should be {uuid}.json")),
+        Err(_) => Named::Bad("the name of the file is not a uuid with .json".to_owned()),
+    }
+}
+
+/// The names in a directory.
+///
+/// # Errors
+/// From the file system.
+pub fn list(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        // Whatever is not UTF-8 is no key.
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn why(path: &Path) -> String {
+        read(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn only_plain_files_of_sane_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("good"), "x").unwrap();
+        assert_eq!(read(&at("good")).unwrap(), b"x");
+        symlink(at("good"), at("link")).unwrap();
+        assert_eq!(why(&at("link")), "a symbolic link, expected a plain file");
+        assert_eq!(why(dir.path()), "a directory, expected a plain file");
+        assert_eq!(why(&at("none")), "no such file");
+        File::create(at("huge"))
+            .unwrap()
+            .set_len(100 << 20)
+            .unwrap();
+        assert_eq!(
+            why(&at("huge")),
+            "104857600 bytes, at most 1048576 are read"
+        );
+        assert_eq!(
+            why(Path::new("/dev/null")),
+            "a special file, expected a plain file"
+        );
+        // It says it is empty, and is not.
+        assert!(read(Path::new("/proc/self/status")).is_ok());
+    }
+
+    #[test]
+    fn names() {
+        let key = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        assert_eq!(
+            key_of(&format!("{key}.json")),
+            Named::Key(key.parse().unwrap())
+        );
+        for other in ["restarted", "pubsub123", ".x.json", ".json", "a.json.tmp"] {
+            assert_eq!(key_of(other), Named::Other, "{other}");
+        }
+        for bad in ["a.json".to_owned(), format!("{}.json", key.to_uppercase())] {
+            assert!(matches!(key_of(&bad), Named::Bad(_)), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Files: reading what others write, writing what others read.
+
+mod atomic;
+mod dir;
+mod lock;
+
+pub use self::atomic::{remove, write};
+pub use self::dir::{LIMIT, Named, ReadError, Stamp, key_of, list, read, stamp};
+pub use self::lock::{Lock, LockError};

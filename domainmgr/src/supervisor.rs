@@ -1,0 +1,549 @@
+//! The main thread: signals, directories, and the table of workers. It never waits for a domain.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, at, bounded, select, unbounded};
+use inotify::{EventMask, Inotify, WatchMask};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::eve;
+use crate::mailbox::Mail;
+use crate::settings::Settings;
+use crate::store::{self, Lock, LockError, Named, Stamp};
+use crate::toolstack::{Life, Session, Toolstack};
+use crate::worker::{Dirs, Env, Report, Worker};
+
+/// How often everything is looked at without a reason.
+const RESYNC: Duration = Duration::from_secs(30);
+/// What workers get to end at the end of the agent.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the files are.
+    pub dirs: Dirs,
+    /// Settings for all.
+    pub global_config: PathBuf,
+    /// Settings that override those.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// Why the agent could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Another one runs, or the lock cannot be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A directory cannot be used.
+    #[error("{}: {source}", path.display())]
+    Dir {
+        /// Which.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The system lacks something.
+    #[error("{what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A setting on the command line is wrong.
+    #[error("--config {0}")]
+    Setting(String),
+}
+
+enum FileEvent {
+    Config(String),
+    Settings,
+    Rescan,
+}
+
+/// Takes the lock and runs until told to end. Guests stay as they are.
+///
+/// # Errors
+/// The agent could not start.
+pub fn run(
+    options: &Options,
+    toolstack: Arc<dyn Toolstack>,
+    clock: Clock,
+) -> Result<(), StartError> {
+    let dirs = &options.dirs;
+    for dir in [
+        &dirs.run,
+        &dirs.run.join("xen"),
+        &dirs.config,
+        &dirs.status,
+        &dirs.dump,
+    ] {
+        make_dir(dir).map_err(|source| StartError::Dir {
+            path: dir.clone(),
+            source,
+        })?;
+    }
+    let _lock = Lock::take(&dirs.run)?;
+    let signals = signals().map_err(|source| StartError::System {
+        what: "signals",
+        source,
+    })?;
+    let files = watch_files(options).map_err(|source| StartError::Dir {
+        path: dirs.config.clone(),
+        source,
+    })?;
+    for (key, value) in &options.overrides {
+        // What was merely changed is said when the settings are loaded.
+        if let Err(e) = Settings::default().set(key, value) {
+            let e = e.to_string();
+            if !e.contains("; using ") && !e.contains("no such setting") {
+                return Err(StartError::Setting(e));
+            }
+        }
+    }
+    let (reports_tx, reports) = unbounded();
+    let env = Arc::new(Env {
+        toolstack,
+        clock,
+        dirs: dirs.clone(),
+        settings: RwLock::new(load_settings(options)),
+        reports: reports_tx,
+    });
+    log::info!(
+        "domainmgr {} started: DomainConfig in {}, DomainStatus in {}",
+        env!("CARGO_PKG_VERSION"),
+        dirs.config.display(),
+        dirs.status.display()
+    );
+    Supervisor {
+        options,
+        env,
+        workers: HashMap::new(),
+        bad: HashMap::new(),
+        settings_stamp: store::stamp(&options.global_config),
+        announced: false,
+        session: None,
+    }
+    .run(&signals, &files, &reports);
+    log::info!("domainmgr ended; guests are left as they are");
+    Ok(())
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    // Whatever it is, it must be one.
+    fs::read_dir(dir).map(drop)
+}
+
+fn load_settings(options: &Options) -> Settings {
+    let mut settings = Settings::default();
+    match store::read(&options.global_config) {
+        Ok(text) => match eve::apply_global(&text, &mut settings) {
+            Ok(complaints) => {
+                for complaint in complaints {
+                    log::warn!("{}: {complaint}", options.global_config.display());
+                }
+            }
+            Err(e) => log::warn!("{}: {e}; ignored", options.global_config.display()),
+        },
+        Err(store::ReadError::Gone) => {}
+        Err(e) => log::warn!("{}: {e}; ignored", options.global_config.display()),
+    }
+    for (key, value) in &options.overrides {
+        if let Err(e) = settings.set(key, value) {
+            log::warn!("--config {e}");
+        }
+    }
+    settings
+}
+
+fn signals() -> io::Result<Receiver<i32>> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+    let (tx, rx) = unbounded();
+    thread::Builder::new()
+        .name("signals".into())
+        .stack_size(128 << 10)
+        .spawn(move || {
+            for signal in signals.forever() {
+                if tx.send(signal).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(rx)
+}
+
+/// Watches the config directory, and the one of the settings where there is one.
+fn watch_files(options: &Options) -> io::Result<Receiver<FileEvent>> {
+    let mut inotify = Inotify::init()?;
+    let mask = WatchMask::CLOSE_WRITE
+        | WatchMask::MOVED_TO
+        | WatchMask::MOVED_FROM
+        | WatchMask::DELETE
+        | WatchMask::DELETE_SELF
+        | WatchMask::MOVE_SELF
+        | WatchMask::ONLYDIR;
+    // A link or a pipe is never written to, and must be seen as well.
+    let config = inotify
+        .watches()
+        .add(&options.dirs.config, mask | WatchMask::CREATE)?;
+    let settings_name = options.global_config.file_name().map(ToOwned::to_owned);
+    let settings = options
+        .global_config
+        .parent()
+        .and_then(|dir| inotify.watches().add(dir, mask).ok());
+    let (tx, rx) = bounded(1024);
+    let dir = options.dirs.config.clone();
+    thread::Builder::new()
+        .name("inotify".into())
+        .stack_size(128 << 10)
+        .spawn(move || {
+            let mut buffer = [0; 16 << 10];
+            loop {
+                let events = match inotify.read_events_blocking(&mut buffer) {
+                    Ok(events) => events,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(e) => {
+                        log::error!("inotify: {e}; changes are seen by the resync only");
+                        return;
+                    }
+                };
+                for event in events {
+                    let lost =
+                        EventMask::Q_OVERFLOW | EventMask::DELETE_SELF | EventMask::MOVE_SELF;
+                    let name = event.name.map(|n| n.to_string_lossy().into_owned());
+                    let event = if event.mask.intersects(lost) {
+                        FileEvent::Rescan
+                    } else if event.wd == config {
+                        // A plain file that was just created has nothing in it yet.
+                        let created = event.mask.contains(EventMask::CREATE)
+                            && name
+                                .as_ref()
+                                .and_then(|n| fs::symlink_metadata(dir.join(n)).ok())
+                                .is_none_or(|m| m.is_file());
+                        match name {
+                            Some(name) if !created => FileEvent::Config(name),
+                            _ => continue,
+                        }
+                    } else if Some(&event.wd) == settings.as_ref()
+                        && event.name == settings_name.as_deref()
+                    {
+                        FileEvent::Settings
+                    } else {
+                        continue;
+                    };
+                    if tx.send(event).is_err() {
+                        return;
+                    }
+                }
+            }
+        })?;
+    Ok(rx)
+}
+
+struct Entry {
+    worker: Worker,
+    stamp: Option<Stamp>,
+    settled: bool,
+}
+
+struct Supervisor<'a> {
+    options: &'a Options,
+    env: Arc<Env>,
+    workers: HashMap<Uuid, Entry>,
+    /// Files that are not called after a key, and have been complained about.
+    bad: HashMap<String, Option<Stamp>>,
+    settings_stamp: Option<Stamp>,
+    /// The `restarted` marker has been passed on.
+    announced: bool,
+    session: Option<Box<dyn Session>>,
+}
+
+impl Supervisor<'_> {
+    fn run(
+        mut self,
+        signals: &Receiver<i32>,
+        files: &Receiver<FileEvent>,
+        reports: &Receiver<Report>,
+    ) {
+        let marker = self.options.dirs.status.join("restarted");
+        if let Err(e) = store::remove(&marker) {
+            log::warn!("{}: {e}", marker.display());
+        }
+        self.scan();
+        self.scan_orphans();
+        let mut resync = at(self.next_resync());
+        loop {
+            select! {
+                recv(signals) -> signal => match signal {
+                    Ok(SIGHUP) => {
+                        log::info!("reading everything again");
+                        self.reload_settings();
+                        self.scan();
+                        self.post_all(Mail::CONFIG.and(Mail::HINT));
+                    }
+                    Ok(SIGUSR1) => self.dump(),
+                    Ok(_) | Err(_) => break,
+                },
+                recv(files) -> event => match event {
+                    Ok(FileEvent::Config(name)) => self.file_changed(&name),
+                    Ok(FileEvent::Settings) => self.reload_settings(),
+                    Ok(FileEvent::Rescan) => self.scan(),
+                    // The thread has complained already.
+                    Err(_) => self.wait_for_resync(&resync),
+                },
+                recv(reports) -> report => match report {
+                    Ok(Report::Settled(key)) => {
+                        if let Some(entry) = self.workers.get_mut(&key) {
+                            entry.settled = true;
+                        }
+                    }
+                    Ok(Report::Finished(key)) => self.finished(key),
+                    Err(_) => break,
+                },
+                recv(resync) -> _ => {
+                    self.resync();
+                    resync = at(self.next_resync());
+                }
+            }
+            self.announce();
+        }
+        self.farewell(signals, reports);
+    }
+
+    /// Without inotify: no busy loop on its dead channel.
+    fn wait_for_resync(&self, resync: &Receiver<Instant>) {
+        let _ = resync.recv_timeout(self.env.clock.real(RESYNC));
+    }
+
+    fn next_resync(&self) -> Instant {
+        // A tenth of jitter, so that many agents do not do it in step.
+        let random = RandomState::new().hash_one(0) % 3000;
+        let pause = RESYNC - Duration::from_millis(random);
+        Instant::now() + self.env.clock.real(pause)
+    }
+
+    fn post_all(&self, mail: Mail) {
+        for entry in self.workers.values() {
+            entry.worker.post(mail);
+        }
+    }
+
+    /// Looks at the whole config directory.
+    fn scan(&mut self) {
+        let dir = &self.options.dirs.config;
+        let names = match store::list(dir) {
+            Ok(names) => names,
+            Err(e) => {
+                // Nothing is known, so nothing follows: above all not that every config is gone.
+                log::error!("{}: {e}", dir.display());
+                return;
+            }
+        };
+        for name in &names {
+            self.look_at(name, false);
+        }
+        let missing: Vec<Uuid> = self
+            .workers
+            .iter()
+            .filter(|(key, entry)| entry.stamp.is_some() && !names.contains(&format!("{key}.json")))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in missing {
+            self.look_at(&format!("{key}.json"), true);
+        }
+    }
+
+    /// Keys whose config went away while no agent ran: their domains are brought down.
+    fn scan_orphans(&mut self) {
+        let dir = &self.options.dirs.status;
+        let names = store::list(dir).unwrap_or_else(|e| {
+            log::error!("{}: {e}", dir.display());
+            Vec::new()
+        });
+        for name in names {
+            if let Named::Key(key) = store::key_of(&name) {
+                if !self.workers.contains_key(&key) {
+                    log::info!(key:% = key; "has a DomainStatus but no DomainConfig");
+                    self.start(key, None);
+                }
+            }
+        }
+    }
+
+    fn file_changed(&mut self, name: &str) {
+        self.look_at(name, true);
+    }
+
+    /// Looks at one file; `changed`: even if it looks the same.
+    fn look_at(&mut self, name: &str, changed: bool) {
+        let path = self.options.dirs.config.join(name);
+        match store::key_of(name) {
+            Named::Other => {}
+            Named::Bad(why) => {
+                let stamp = store::stamp(&path);
+                let known = self.bad.get(name).copied().flatten();
+                if stamp.is_none() {
+                    self.bad.remove(name);
+                } else if stamp != known {
+                    log::error!("{}: {why}; ignored", path.display());
+                    self.bad.insert(name.to_owned(), stamp);
+                }
+            }
+            Named::Key(key) => {
+                let stamp = store::stamp(&path);
+                match self.workers.get_mut(&key) {
+                    Some(entry) => {
+                        if changed || entry.stamp != stamp {
+                            entry.stamp = stamp;
+                            entry.worker.config_changed(&self.options.dirs, key);
+                        }
+                    }
+                    None if stamp.is_some() => self.start(key, stamp),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, key: Uuid, stamp: Option<Stamp>) {
+        match Worker::start(Arc::clone(&self.env), key) {
+            Ok(worker) => {
+                let entry = Entry {
+                    worker,
+                    stamp,
+                    settled: false,
+                };
+                self.workers.insert(key, entry);
+            }
+            // The resync tries again.
+            Err(e) => log::error!(key:% = key; "no thread for it: {e}"),
+        }
+    }
+
+    fn finished(&mut self, key: Uuid) {
+        if let Some(entry) = self.workers.remove(&key) {
+            entry.worker.join();
+        }
+        // It may have come back while its worker was on its way out.
+        self.look_at(&format!("{key}.json"), false);
+    }
+
+    fn reload_settings(&mut self) {
+        self.settings_stamp = store::stamp(&self.options.global_config);
+        let settings = load_settings(self.options);
+        let mut current = self
+            .env
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *current != settings {
+            log::info!("settings changed");
+            *current = settings;
+            drop(current);
+            self.post_all(Mail::SETTINGS);
+        }
+    }
+
+    /// Looks for everything that nobody told us about.
+    fn resync(&mut self) {
+        self.scan();
+        if store::stamp(&self.options.global_config) != self.settings_stamp {
+            self.reload_settings();
+        }
+        let seen = match self.list() {
+            Ok(seen) => seen,
+            Err(e) => {
+                log::warn!("the domains cannot be listed: {e}");
+                self.session = None;
+                return;
+            }
+        };
+        for (key, entry) in &self.workers {
+            let there: Vec<_> = seen
+                .iter()
+                .filter(|s| s.id.uuid == *key && s.life != Life::Dying)
+                .map(|s| (s.id, s.life))
+                .collect();
+            let Some(belief) = entry.worker.belief() else {
+                continue;
+            };
+            let right = match belief {
+                Some(believed) => there.contains(&believed),
+                None => there.is_empty(),
+            };
+            if !right {
+                entry.worker.post(Mail::HINT);
+            }
+        }
+    }
+
+    fn list(&mut self) -> crate::toolstack::Result<Vec<crate::toolstack::Seen>> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            slot => slot.insert(self.env.toolstack.session()?),
+        };
+        session.list()
+    }
+
+    /// Passes the `restarted` marker on once everything that was there has been dealt with.
+    fn announce(&mut self) {
+        if self.announced || self.workers.values().any(|e| !e.settled) {
+            return;
+        }
+        let theirs = self.options.dirs.config.join("restarted");
+        let Ok(content) = store::read(&theirs) else {
+            return;
+        };
+        let ours = self.options.dirs.status.join("restarted");
+        match store::write(&ours, &content) {
+            Ok(()) => self.announced = true,
+            Err(e) => log::error!("{}: {e}", ours.display()),
+        }
+    }
+
+    fn dump(&self) {
+        log::info!("{} workers", self.workers.len());
+        self.post_all(Mail::DUMP);
+    }
+
+    /// Ends the workers. A second signal ends the waiting.
+    fn farewell(&mut self, signals: &Receiver<i32>, reports: &Receiver<Report>) {
+        for entry in self.workers.values() {
+            entry.worker.stop();
+        }
+        let patience = at(Instant::now() + FAREWELL);
+        while !self.workers.is_empty() {
+            select! {
+                recv(reports) -> report => {
+                    if let Ok(Report::Finished(key)) = report {
+                        if let Some(entry) = self.workers.remove(&key) {
+                            entry.worker.join();
+                        }
+                    }
+                }
+                recv(signals) -> signal => {
+                    if matches!(signal, Ok(SIGTERM | SIGINT) | Err(_)) {
+                        break;
+                    }
+                }
+                recv(patience) -> _ => {
+                    log::warn!("{} domains are in the middle of something; leaving it", self.workers.len());
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What the agent needs of Xen, as two traits, so that everything above can be run without it.
+//!
+//! [`libxl`](self::libxl) is the real one, [`sim`] an in-memory model of Xen's semantics.
+
+mod abort;
+mod error;
+pub mod libxl;
+pub mod sim;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use self::abort::AbortToken;
+pub use self::error::{Error, ErrorKind, Result};
+use crate::spec::Spec;
+
+/// One incarnation of a domain. The number alone is not an identity: Xen reuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainId {
+    /// Xen's number.
+    pub domid: u32,
+    /// The uuid the domain was created with: that of its DomainConfig.
+    pub uuid: Uuid,
+}
+
+impl fmt::Display for DomainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.domid.fmt(f)
+    }
+}
+
+/// Why a domain shut down. The guest chooses the number freely, so this is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShutdownReason(pub u8);
+
+impl ShutdownReason {
+    /// The guest powered itself off.
+    pub const POWEROFF: Self = Self(0);
+    /// The guest wants to be started again.
+    pub const REBOOT: Self = Self(1);
+    /// The guest suspended, for a save or a migration. Not an end.
+    pub const SUSPEND: Self = Self(2);
+    /// The guest crashed.
+    pub const CRASH: Self = Self(3);
+    /// The guest's watchdog fired.
+    pub const WATCHDOG: Self = Self(4);
+    /// The guest wants a soft reset (kexec).
+    pub const SOFT_RESET: Self = Self(5);
+}
+
+impl fmt::Display for ShutdownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::POWEROFF => "poweroff",
+            Self::REBOOT => "reboot",
+            Self::SUSPEND => "suspend",
+            Self::CRASH => "crash",
+            Self::WATCHDOG => "watchdog",
+            Self::SOFT_RESET => "soft-reset",
+            Self(other) => return write!(f, "reason {other}"),
+        })
+    }
+}
+
+/// What a domain is doing. One word out of Xen's flags: the first of these that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It will never run again; the hypervisor is still taking it apart.
+    Dying,
+    /// It has shut down (or suspended) and waits for the toolstack.
+    Shutdown(ShutdownReason),
+    /// Paused by a toolstack.
+    Paused,
+    /// Running, blocked, or waiting for a processor.
+    Running,
+}
+
+/// A domain as Xen reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which one.
+    pub id: DomainId,
+    /// Its name, where it has one.
+    pub name: Option<String>,
+    /// What it is doing.
+    pub life: Life,
+    /// Processor time it has used: zero as long as it never ran.
+    pub cpu_time_ns: u64,
+    /// Memory it has, in KiB.
+    pub memory_kib: u64,
+}
+
+/// What the host is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostInfo {
+    /// The running hypervisor's version.
+    pub xen_version: String,
+    /// Memory that no domain has, in MiB.
+    pub free_memory_mib: u64,
+}
+
+/// How long an operation may take, and the way to end it early.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// From outside.
+    pub abort: AbortToken,
+    /// By time.
+    pub deadline: Option<Duration>,
+}
+
+/// Called when something may have happened to a domain. A hint, never a fact: state is read. Must not block.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Watches one domain until it is dropped.
+pub trait Watch: Send {}
+
+/// The way to a hypervisor. Shared by all threads.
+pub trait Toolstack: Send + Sync {
+    /// A session of the caller's own.
+    ///
+    /// # Errors
+    /// The hypervisor cannot be reached.
+    fn session(&self) -> Result<Box<dyn Session>>;
+
+    /// Calls `wake` whenever something may have happened to `id`. What happened before is for the caller to look at.
+    ///
+    /// # Errors
+    /// The watch cannot be set.
+    fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>>;
+}
+
+/// One thread's connection. Its calls block. Those that name a [`DomainId`] fail with [`ErrorKind::NotFound`], and do
+/// nothing, if that domid is gone or now belongs to a domain with another uuid.
+pub trait Session: Send {
+    /// All domains.
+    ///
+    /// # Errors
+    /// The hypervisor did not answer.
+    fn list(&mut self) -> Result<Vec<Seen>>;
+
+    /// The state of one domain; `None` if it is gone.
+    ///
+    /// # Errors
+    /// The hypervisor did not answer. Says nothing about the domain.
+    fn info(&mut self, id: DomainId) -> Result<Option<Seen>>;
+
+    /// Every domain with this uuid, in order of their numbers.
+    ///
+    /// # Errors
+    /// The hypervisor did not answer. Says nothing about the domains.
+    fn find(&mut self, uuid: Uuid) -> Result<Vec<Seen>>;
+
+    /// Creates the domain, paused.
+    ///
+    /// # Errors
+    /// Of any kind. A half-built domain may be left behind: look.
+    fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId>;
+
+    /// Lets a paused domain run.
+    ///
+    /// # Errors
+    /// Of any kind.
+    fn unpause(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
+
+    /// Asks the guest to power off and waits for it to acknowledge, not for the end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoParavirt`] if the guest cannot be asked this way, [`ErrorKind::TimedOut`] if it does not answer.
+    fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
+
+    /// Presses the power button of a fully virtualised domain.
+    ///
+    /// # Errors
+    /// Of any kind; a PV or PVH domain has no such button.
+    fn power_button(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
+
+    /// Destroys the domain and waits until it is taken apart.
+    ///
+    /// # Errors
+    /// Of any kind. It may be gone, or half gone, nevertheless: look.
+    fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
+
+    /// Writes the domain's memory to a file.
+    ///
+    /// # Errors
+    /// Of any kind.
+    fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()>;
+
+    /// Keeps a domain that has shut down for inspection, under another name and another uuid.
+    ///
+    /// # Errors
+    /// Of any kind.
+    fn preserve(&mut self, id: DomainId, name: &str, limits: &Limits) -> Result<()>;
+
+    /// Restarts a fully virtualised domain in place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where the toolstack cannot.
+    fn soft_reset(&mut self, id: DomainId, spec: &Spec, limits: &Limits) -> Result<()>;
+
+    /// The terminal of the domain's primary console.
+    ///
+    /// # Errors
+    /// It has none.
+    fn console(&mut self, id: DomainId) -> Result<PathBuf>;
+
+    /// What the host is.
+    ///
+    /// # Errors
+    /// The hypervisor did not answer.
+    fn host(&mut self) -> Result<HostInfo>;
+}

@@ -1,0 +1,130 @@
+//! An outsider who interferes with the simulated domains, as an operator does with `xl`.
+//!
+//! One line per connection to the socket beside the state file, one line back.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use super::super::{DomainId, Error, ErrorKind, Result, ShutdownReason};
+use super::engine::{self, Shared};
+use super::model::Model;
+
+fn socket(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".sock");
+    name.into()
+}
+
+/// Answers outsiders until the process ends.
+pub(super) fn serve(shared: Arc<Shared>, file: &Path) -> io::Result<()> {
+    let path = socket(file);
+    crate::store::remove(&path)?;
+    let listener = UnixListener::bind(&path)?;
+    thread::Builder::new()
+        .name("sim-control".into())
+        .stack_size(256 << 10)
+        .spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if let Err(e) = answer(&shared, stream) {
+                    log::debug!("outsider: {e}");
+                }
+            }
+        })?;
+    Ok(())
+}
+
+fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line)?;
+    let mut touched = None;
+    let answer = match shared.act(|m| act(m, line.trim(), &mut touched)) {
+        Ok(answer) => format!("ok {answer}\n"),
+        Err(e) => format!("error {e}\n"),
+    };
+    if let Some(domid) = touched {
+        shared.hint(domid);
+    }
+    (&stream).write_all(answer.as_bytes())
+}
+
+/// Sends an outsider's wish to the agent that runs the simulation in `file`, or, if none does, acts on the file itself.
+///
+/// # Errors
+/// What the simulated Xen answered, or the file cannot be used.
+pub fn send(file: &Path, speed: u32, line: &str) -> Result<String> {
+    let other = |e: io::Error| Error::new(ErrorKind::Other, format!("{}: {e}", file.display()));
+    match UnixStream::connect(socket(file)) {
+        Err(_) => engine::offline(file, speed, |m| act(m, line, &mut None)),
+        Ok(mut stream) => {
+            stream
+                .write_all(format!("{line}\n").as_bytes())
+                .map_err(other)?;
+            let mut answer = String::new();
+            BufReader::new(stream)
+                .read_line(&mut answer)
+                .map_err(other)?;
+            match answer
+                .trim_end()
+                .split_once(' ')
+                .unwrap_or((answer.trim_end(), ""))
+            {
+                ("ok", text) => Ok(text.to_owned()),
+                (_, text) => Err(Error::new(ErrorKind::Other, text)),
+            }
+        }
+    }
+}
+
+/// `list`, or a verb and a domain's number or name.
+fn act(m: &mut Model, line: &str, touched: &mut Option<u32>) -> Result<String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let bad = |text: String| Error::new(ErrorKind::Other, text);
+    if words == ["list"] {
+        let list: Vec<String> = m
+            .list()
+            .iter()
+            .map(|s| {
+                format!(
+                    "{} {} {} {:?}",
+                    s.id.domid,
+                    s.id.uuid,
+                    s.name.as_deref().unwrap_or("-"),
+                    s.life
+                )
+            })
+            .collect();
+        return Ok(list.join("; "));
+    }
+    let [verb, target, rest @ ..] = words.as_slice() else {
+        return Err(bad(format!("not understood: {line:?}")));
+    };
+    if *verb == "create" {
+        let uuid = target.parse().map_err(|e| bad(format!("{target}: {e}")))?;
+        let name = rest.first().copied().unwrap_or("outsider");
+        return Ok(m.outsider(uuid, name, None).to_string());
+    }
+    let id: DomainId = m
+        .list()
+        .iter()
+        .find(|s| s.id.domid.to_string() == *target || s.name.as_deref() == Some(target))
+        .map(|s| s.id)
+        .ok_or_else(|| bad(format!("no domain {target}")))?;
+    *touched = Some(id.domid);
+    match *verb {
+        "destroy" => m.kill(id)?,
+        "pause" => m.pause(id)?,
+        "unpause" => m.unpause(id)?,
+        "suspend" => m.shut_down(id, ShutdownReason::SUSPEND)?,
+        "resume" => m.resume(id)?,
+        "rename" => m.rename(id, rest.first().copied().unwrap_or("renamed"))?,
+        "end" => {
+            let reason = rest.first().and_then(|r| r.parse().ok()).unwrap_or(0);
+            m.shut_down(id, ShutdownReason(reason))?;
+        }
+        _ => return Err(bad(format!("no such verb: {verb}"))),
+    }
+    Ok(id.to_string())
+}

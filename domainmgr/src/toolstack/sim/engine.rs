@@ -1,0 +1,389 @@
+//! The model in motion: a thread lets time pass, sessions wait as long as real operations take.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::super::{
+    DomainId, Error, ErrorKind, HostInfo, Limits, Result, Seen, Session, Toolstack, Wake, Watch,
+};
+use super::control;
+use super::model::{Answer, Millis, Model};
+use crate::spec::Spec;
+
+/// What libxl waits for a guest to acknowledge a shutdown request.
+const ACK: Millis = 60_000;
+
+/// A simulated Xen.
+pub struct Simulation {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    start: Instant,
+    /// Simulated time at `start`.
+    offset: Millis,
+    speed: u32,
+    file: Option<PathBuf>,
+}
+
+struct State {
+    model: Model,
+    watches: BTreeMap<u64, (u32, Wake)>,
+    next_watch: u64,
+}
+
+/// What outlives the agent: real hypervisors do.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    at_ms: i128,
+    model: Model,
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation").finish_non_exhaustive()
+    }
+}
+
+impl Simulation {
+    /// A host with `memory_mib`, on which time runs `speed` times as fast as in the world. With `file`, its state
+    /// outlives this process, and an outsider can interfere through a socket beside it.
+    ///
+    /// # Errors
+    /// The file or the socket cannot be used.
+    pub fn start(speed: u32, memory_mib: u64, file: Option<&Path>) -> Result<Self> {
+        let speed = speed.max(1);
+        let model = match file {
+            Some(file) => load(file, speed)?.unwrap_or_else(|| Model::new(memory_mib)),
+            None => Model::new(memory_mib),
+        };
+        let shared = Arc::new(Shared {
+            offset: model.now(),
+            state: Mutex::new(State {
+                model,
+                watches: BTreeMap::new(),
+                next_watch: 0,
+            }),
+            changed: Condvar::new(),
+            start: Instant::now(),
+            speed,
+            file: file.map(Path::to_owned),
+        });
+        let weak = Arc::downgrade(&shared);
+        thread::Builder::new()
+            .name("sim-time".into())
+            .stack_size(256 << 10)
+            .spawn(move || pass_time(&weak))
+            .map_err(|e| Error::new(ErrorKind::Other, format!("the simulation's thread: {e}")))?;
+        if let Some(file) = file {
+            control::serve(Arc::clone(&shared), file)
+                .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", file.display())))?;
+        }
+        Ok(Self { shared })
+    }
+}
+
+/// Reads a saved model and lets the time pass that has passed since.
+fn load(file: &Path, speed: u32) -> Result<Option<Model>> {
+    let bad = |e: String| Error::new(ErrorKind::Other, format!("{}: {e}", file.display()));
+    let text = match std::fs::read(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(bad(e.to_string())),
+    };
+    let mut saved: Saved = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
+    let away = u64::try_from(wall_ms() - saved.at_ms).unwrap_or(0);
+    let now = saved.model.now() + away * u64::from(speed);
+    saved.model.advance(now);
+    saved.model.take_touched();
+    Ok(Some(saved.model))
+}
+
+fn wall_ms() -> i128 {
+    OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000
+}
+
+/// Does to a saved model, of which no agent runs, what an outsider wants.
+pub(super) fn offline(
+    file: &Path,
+    speed: u32,
+    act: impl FnOnce(&mut Model) -> Result<String>,
+) -> Result<String> {
+    let mut model = load(file, speed)?.unwrap_or_default();
+    let answer = act(&mut model)?;
+    save(file, &model);
+    Ok(answer)
+}
+
+fn save(file: &Path, model: &Model) {
+    let saved = Saved {
+        at_ms: wall_ms(),
+        model: model.clone(),
+    };
+    let written = serde_json::to_vec(&saved)
+        .map_err(std::io::Error::other)
+        .and_then(|text| crate::store::write(file, &text));
+    if let Err(e) = written {
+        log::error!("{}: {e}", file.display());
+    }
+}
+
+fn pass_time(shared: &Weak<Shared>) {
+    // Looking up now and then whether anybody still wants the time to pass.
+    let look_up = Duration::from_secs(60);
+    while let Some(shared) = shared.upgrade() {
+        let mut state = shared.lock();
+        let now = shared.now();
+        state.model.advance(now);
+        let due = state.model.next_due();
+        state = shared.deliver(state);
+        let wait = due.map_or(look_up, |due| {
+            shared.real(due.saturating_sub(now)).min(look_up)
+        });
+        // A millisecond more, so that it is never woken just before something is due.
+        let _unused = shared
+            .changed
+            .wait_timeout(state, wait + Duration::from_millis(1))
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Millis {
+        let real = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.offset
+            .saturating_add(real.saturating_mul(self.speed.into()))
+    }
+
+    fn real(&self, span: Millis) -> Duration {
+        Duration::from_millis(span) / self.speed
+    }
+
+    /// Calls the watches of everything that happened, without the lock.
+    fn deliver<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let touched = state.model.take_touched();
+        if touched.is_empty() {
+            return state;
+        }
+        if let Some(file) = &self.file {
+            save(file, &state.model);
+        }
+        let wakes: Vec<Wake> = state
+            .watches
+            .values()
+            .filter(|(domid, _)| touched.contains(domid))
+            .map(|(_, wake)| Arc::clone(wake))
+            .collect();
+        drop(state);
+        for wake in wakes {
+            wake();
+        }
+        self.lock()
+    }
+
+    /// Does something now.
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut Model) -> Result<T>) -> Result<T> {
+        let mut state = self.lock();
+        state.model.advance(self.now());
+        let result = act(&mut state.model);
+        if let Some(file) = &self.file {
+            save(file, &state.model);
+        }
+        let state = self.deliver(state);
+        drop(state);
+        self.changed.notify_all();
+        result
+    }
+
+    /// Wakes everybody who watches a domain: what Xen does not tell, the real watcher finds by looking.
+    pub(super) fn hint(&self, domid: u32) {
+        let wakes: Vec<Wake> = self
+            .lock()
+            .watches
+            .values()
+            .filter(|(d, _)| *d == domid)
+            .map(|(_, wake)| Arc::clone(wake))
+            .collect();
+        for wake in wakes {
+            wake();
+        }
+    }
+
+    /// Waits so much simulated time.
+    fn wait(self: &Arc<Self>, span: Millis, limits: &Limits) -> Result<()> {
+        let weak = Arc::downgrade(self);
+        limits.abort.on_abort(move || {
+            if let Some(shared) = weak.upgrade() {
+                // With the lock, so that nobody is between looking and waiting.
+                drop(shared.lock());
+                shared.changed.notify_all();
+            }
+        });
+        let begin = self.now();
+        let allowed = limits.deadline.map_or(Millis::MAX, |d| {
+            u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+        });
+        let mut state = self.lock();
+        loop {
+            if limits.abort.is_aborted() {
+                return Err(Error::new(ErrorKind::Aborted, "aborted"));
+            }
+            let passed = self.now().saturating_sub(begin);
+            if passed >= span.min(allowed) {
+                break;
+            }
+            let rest = self.real(span.min(allowed) - passed) + Duration::from_millis(1);
+            state = self
+                .changed
+                .wait_timeout(state, rest)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        drop(state);
+        if span > allowed {
+            return Err(Error::new(
+                ErrorKind::TimedOut,
+                format!("not done after {} s", allowed / 1000),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Toolstack for Simulation {
+    fn session(&self) -> Result<Box<dyn Session>> {
+        Ok(Box::new(SimSession(Arc::clone(&self.shared))))
+    }
+
+    fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>> {
+        let mut state = self.shared.lock();
+        let number = state.next_watch;
+        state.next_watch += 1;
+        state.watches.insert(number, (id.domid, wake));
+        Ok(Box::new(SimWatch {
+            shared: Arc::clone(&self.shared),
+            number,
+        }))
+    }
+}
+
+struct SimWatch {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Watch for SimWatch {}
+
+impl Drop for SimWatch {
+    fn drop(&mut self) {
+        let wake = self.shared.lock().watches.remove(&self.number);
+        drop(wake);
+    }
+}
+
+struct SimSession(Arc<Shared>);
+
+impl Session for SimSession {
+    fn list(&mut self) -> Result<Vec<Seen>> {
+        let mut state = self.0.lock();
+        let now = self.0.now();
+        state.model.advance(now);
+        Ok(state.model.list())
+    }
+
+    fn info(&mut self, id: DomainId) -> Result<Option<Seen>> {
+        Ok(self.list()?.into_iter().find(|s| s.id == id))
+    }
+
+    fn find(&mut self, uuid: Uuid) -> Result<Vec<Seen>> {
+        Ok(self
+            .list()?
+            .into_iter()
+            .filter(|s| s.id.uuid == uuid)
+            .collect())
+    }
+
+    fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
+        assert!(!spec.cmdline().contains("sim.panic"), "simulated bug");
+        let (id, takes) = self.0.act(|m| m.begin_create(spec))?;
+        // Aborted, it leaves behind what it has built, as libxl does.
+        self.0.wait(takes, limits)?;
+        self.0.act(|m| m.end_create(id, &spec.name))?;
+        Ok(id)
+    }
+
+    fn unpause(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| m.unpause(id))
+    }
+
+    fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        match self.0.act(|m| m.request_shutdown(id))? {
+            Answer::Yes => Ok(()),
+            Answer::Never => {
+                self.0.wait(ACK, limits)?;
+                Err(Error::new(
+                    ErrorKind::TimedOut,
+                    "the guest did not acknowledge the request",
+                ))
+            }
+        }
+    }
+
+    fn power_button(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| m.power_button(id))
+    }
+
+    fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let takes = self.0.act(|m| m.begin_destroy(id))?;
+        self.0.wait(takes, limits)?;
+        self.0.act(|m| m.end_destroy(id))
+    }
+
+    fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        self.0.wait(100, limits)?;
+        if self.info(id)?.is_none() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("domain {id} does not exist"),
+            ));
+        }
+        std::fs::write(path, b"simulated core dump\n")
+            .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))
+    }
+
+    fn preserve(&mut self, id: DomainId, name: &str, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| m.preserve(id, name))
+    }
+
+    fn soft_reset(&mut self, id: DomainId, _spec: &Spec, limits: &Limits) -> Result<()> {
+        self.0.wait(100, limits)?;
+        self.0.act(|m| m.soft_reset(id))
+    }
+
+    fn console(&mut self, _id: DomainId) -> Result<PathBuf> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "a simulated domain has no console",
+        ))
+    }
+
+    fn host(&mut self) -> Result<HostInfo> {
+        Ok(HostInfo {
+            xen_version: "simulated".to_owned(),
+            free_memory_mib: self.0.lock().model.free_mib(),
+        })
+    }
+}

@@ -1,0 +1,27 @@
+//! A model of Xen's semantics in memory, no kinder than the real one.
+//!
+//! [`model`] is pure: domains, flags, names, memory, and guests that behave as their command line says. [`engine`] lets
+//! time pass and implements the traits of the toolstack over it. [`control`] lets an outsider interfere.
+//!
+//! A guest is told how to behave by words of its command line. `lab.*` are understood by the lab's real guests too:
+//!
+//! | word | effect |
+//! |---|---|
+//! | `lab.action=poweroff`, `reboot` or `crash` | the guest does this by itself … |
+//! | `lab.after=SECONDS` | … so long after it was started (default 3) |
+//! | `sim.once` | … but only the first time it runs |
+//! | `sim.reason=N` | `lab.action` ends with this shutdown reason instead |
+//! | `sim.stop=SECONDS` | it takes so long to obey a shutdown request (default 1) |
+//! | `sim.stubborn` | it acknowledges shutdown requests and does not obey |
+//! | `sim.deaf` | it does not even acknowledge them |
+//! | `sim.nopv` | it has no PV drivers (HVM) |
+//! | `sim.create=SECONDS`, `sim.destroy=SECONDS` | how long that takes (default 0.2) |
+//! | `sim.fail-create=N`, `sim.fail-unpause=N`, `sim.fail-destroy=N` | the first N attempts fail |
+//! | `sim.litter` | a create that fails leaves a half-built domain behind |
+//! | `sim.panic` | creating it is a bug in the agent |
+
+pub mod control;
+pub mod engine;
+pub mod model;
+
+pub use self::engine::Simulation;

@@ -1,0 +1,642 @@
+//! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, at, never, select};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::core::{
+    self, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish, abort,
+};
+use crate::eve::{self, DomainConfig, DomainStatus};
+use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
+use crate::render;
+use crate::settings::Settings;
+use crate::store::{self, ReadError};
+use crate::toolstack::{
+    AbortToken, DomainId, Error, ErrorKind, Life, Limits, Session, Toolstack, Wake, Watch,
+};
+
+/// What a worker thread's stack may take.
+pub const STACK: usize = 256 << 10;
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub struct Dirs {
+    /// DomainConfig files.
+    pub config: PathBuf,
+    /// DomainStatus files.
+    pub status: PathBuf,
+    /// Everything else the agent writes.
+    pub run: PathBuf,
+    /// Core dumps of guests.
+    pub dump: PathBuf,
+}
+
+impl Dirs {
+    /// The DomainConfig of `key`.
+    #[must_use]
+    pub fn config_of(&self, key: Uuid) -> PathBuf {
+        self.config.join(format!("{key}.json"))
+    }
+
+    /// The DomainStatus of `key`.
+    #[must_use]
+    pub fn status_of(&self, key: Uuid) -> PathBuf {
+        self.status.join(format!("{key}.json"))
+    }
+
+    /// What the domain was built from, as text.
+    #[must_use]
+    pub fn cfg_of(&self, app_num: u32) -> PathBuf {
+        self.run.join("xen").join(format!("xen{app_num}.cfg"))
+    }
+}
+
+/// What all workers share.
+pub struct Env {
+    /// Xen.
+    pub toolstack: Arc<dyn Toolstack>,
+    /// Time.
+    pub clock: Clock,
+    /// Files.
+    pub dirs: Dirs,
+    /// Settings.
+    pub settings: RwLock<Settings>,
+    /// The supervisor's ear.
+    pub reports: Sender<Report>,
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Env")
+            .field("dirs", &self.dirs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a worker tells the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// It has published for the first time.
+    Settled(Uuid),
+    /// It has ended: its key is gone, or it was told to stop.
+    Finished(Uuid),
+}
+
+/// The state a worker believes its domain to be in.
+pub type Belief = Option<(DomainId, Life)>;
+
+#[derive(Default)]
+struct Shared {
+    running: Mutex<Option<(Op, AbortToken)>>,
+    belief: Mutex<Belief>,
+}
+
+impl Shared {
+    fn running(&self) -> MutexGuard<'_, Option<(Op, AbortToken)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abort_if(&self, rule: impl FnOnce(&Op) -> bool) {
+        let token = match &*self.running() {
+            Some((op, token)) if rule(op) => token.clone(),
+            _ => return,
+        };
+        token.abort();
+    }
+}
+
+/// A running worker, as the supervisor sees it.
+pub struct Worker {
+    mailbox: Mailbox,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Starts the worker of `key`.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(env: Arc<Env>, key: Uuid) -> std::io::Result<Self> {
+        let (mailbox, inbox) = mailbox();
+        let shared = Arc::new(Shared::default());
+        mailbox.post(Mail::CONFIG);
+        let theirs = (mailbox.clone(), Arc::clone(&shared));
+        // Names of threads have 15 bytes.
+        let name = format!("dom-{}", &key.to_string()[..8]);
+        let thread = thread::Builder::new()
+            .name(name)
+            .stack_size(STACK)
+            .spawn(move || {
+                let reports = env.reports.clone();
+                live(&env, key, &inbox, &theirs.0, &theirs.1);
+                // Nobody listening: the agent is ending anyway.
+                let _ = reports.send(Report::Finished(key));
+            })?;
+        Ok(Self {
+            mailbox,
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Tells it to look at something again. Never blocks.
+    pub fn post(&self, mail: Mail) {
+        self.mailbox.post(mail);
+    }
+
+    /// Tells it that its DomainConfig changed, and ends what it is doing if the new wish makes that pointless.
+    pub fn config_changed(&self, dirs: &Dirs, key: Uuid) {
+        self.post(Mail::CONFIG);
+        let busy = self.shared.running().is_some();
+        if busy {
+            let wish = read_wish(dirs, key);
+            self.shared.abort_if(|op| abort::on_wish(op, &wish));
+        }
+    }
+
+    /// Tells it to end, leaving the domain as it is.
+    pub fn stop(&self) {
+        self.post(Mail::STOP);
+        self.shared.abort_if(abort::on_stop);
+    }
+
+    /// The state it believes its domain to be in; `None` while it is finding out or changing it.
+    #[must_use]
+    pub fn belief(&self) -> Option<Belief> {
+        if self.shared.running().is_some() {
+            return None;
+        }
+        Some(
+            *self
+                .shared
+                .belief
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Waits for its end, after it has said that it comes.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            // It catches its own panics.
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether its thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+/// Reads what the DomainConfig of `key` says now.
+#[must_use]
+pub fn read_wish(dirs: &Dirs, key: Uuid) -> Wish {
+    let path = dirs.config_of(key);
+    let unusable = |why: String| Wish::Unusable(format!("{}: {why}", path.display()));
+    let text = match store::read(&path) {
+        Ok(text) => text,
+        Err(ReadError::Gone) => return Wish::Absent,
+        Err(ReadError::Bad(why)) => return unusable(why),
+    };
+    let config: DomainConfig = match eve::parse(&text) {
+        Ok(config) => config,
+        Err(e) => return unusable(e.to_string()),
+    };
+    let spec = match eve::spec(key, &config) {
+        Ok(spec) => Ok(Arc::new(spec)),
+        // Whose config this is, is the one thing that must be beyond doubt.
+        Err(e) if e.field.starts_with("UUIDandVersion") => return unusable(e.to_string()),
+        Err(e) => Err(format!("{}: {e}", path.display())),
+    };
+    Wish::Wanted(Desired {
+        digest: config.digest(),
+        config: Arc::new(config),
+        spec,
+    })
+}
+
+enum End {
+    Finished,
+    Stopped,
+}
+
+/// A worker's whole life, through every panic.
+fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Arc<Shared>) {
+    let mut fault = None;
+    let mut panics = 0;
+    loop {
+        let known = fault.take();
+        let run = AssertUnwindSafe(|| Run::new(env, key, inbox, mailbox, shared, known).run());
+        let payload = match catch_unwind(run) {
+            Ok(End::Finished | End::Stopped) => return,
+            Err(payload) => payload,
+        };
+        *shared.running() = None;
+        let text = format!("internal error: {}", panic_text(payload.as_ref()));
+        log::error!(key:% = key; "{text}; starting over");
+        publish_fault(env, key, &text);
+        fault = Some(text);
+        // Not at once, lest it does nothing else.
+        let pause = Duration::from_secs(5 << panics.min(4));
+        panics += 1;
+        let over = at(env.clock.instant(env.clock.now().mono + pause));
+        loop {
+            select! {
+                recv(inbox.ready()) -> _ => {
+                    if inbox.peek().has(Mail::STOP) {
+                        return;
+                    }
+                    if inbox.peek().has(Mail::CONFIG) {
+                        break;
+                    }
+                }
+                recv(over) -> _ => break,
+            }
+        }
+        mailbox.post(Mail::CONFIG);
+    }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+fn publish_fault(env: &Env, key: Uuid, text: &str) {
+    let path = env.dirs.status_of(key);
+    let mut status = read_status(&path).unwrap_or_default();
+    status.uuid_and_version.uuid = key.to_string();
+    status.last_err = text.to_owned();
+    status.last_err_time = Some(env.clock.now().wall);
+    if let Err(e) = write_status(&path, &status) {
+        log::error!(key:% = key; "{}: {e}", path.display());
+    }
+}
+
+/// Reads a DomainStatus.
+#[must_use]
+pub fn read_status(path: &Path) -> Option<DomainStatus> {
+    let text = match store::read(path) {
+        Ok(text) => text,
+        Err(ReadError::Gone) => return None,
+        Err(ReadError::Bad(why)) => {
+            log::warn!("{}: {why}; ignored", path.display());
+            return None;
+        }
+    };
+    eve::parse(&text)
+        .map_err(|e| log::warn!("{}: {e}; ignored", path.display()))
+        .ok()
+}
+
+fn to_text(status: &DomainStatus) -> std::io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(status)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn write_status(path: &Path, status: &DomainStatus) -> std::io::Result<()> {
+    store::write(path, &to_text(status)?)
+}
+
+/// One uninterrupted run of a worker.
+struct Run<'a> {
+    env: &'a Env,
+    key: Uuid,
+    inbox: &'a Inbox,
+    mailbox: &'a Mailbox,
+    shared: &'a Arc<Shared>,
+    facts: Option<Facts>,
+    session: Option<Box<dyn Session>>,
+    watch: Option<Box<dyn Watch>>,
+    published: Option<Vec<u8>>,
+    settled: bool,
+    app_num: Option<u32>,
+    wake: Option<Time>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        env: &'a Env,
+        key: Uuid,
+        inbox: &'a Inbox,
+        mailbox: &'a Mailbox,
+        shared: &'a Arc<Shared>,
+        fault: Option<String>,
+    ) -> Self {
+        let path = env.dirs.status_of(key);
+        let old = read_status(&path);
+        let settings = env
+            .settings
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let app_num = old.as_ref().map(|s| s.app_num);
+        let mut facts = Facts::new(key, settings, old.as_ref().map(Previous::from_status));
+        if let Some(text) = fault {
+            facts = facts.faulted(text, env.clock.now().wall);
+        }
+        Self {
+            env,
+            key,
+            inbox,
+            mailbox,
+            shared,
+            facts: Some(facts),
+            session: None,
+            watch: None,
+            published: old.as_ref().and_then(|s| to_text(s).ok()),
+            settled: false,
+            app_num,
+            wake: None,
+        }
+    }
+
+    fn run(mut self) -> End {
+        loop {
+            let mail = self.inbox.take();
+            if mail.has(Mail::STOP) {
+                return End::Stopped;
+            }
+            let inputs = self.read(mail);
+            if inputs.is_empty() {
+                if self.finish_steps(Input::Timer) {
+                    return End::Finished;
+                }
+            }
+            for input in inputs {
+                if self.finish_steps(input) {
+                    return End::Finished;
+                }
+            }
+            self.say_belief();
+            if self.inbox.peek() != Mail::NONE {
+                continue;
+            }
+            let timer = self
+                .wake
+                .map_or_else(never, |t| at(self.env.clock.instant(t)));
+            select! {
+                recv(self.inbox.ready()) -> _ => {}
+                recv(timer) -> _ => {}
+            }
+        }
+    }
+
+    fn say_belief(&self) {
+        let belief = self
+            .facts
+            .as_ref()
+            .and_then(|f| Some((f.domain()?, f.life()?)));
+        *self
+            .shared
+            .belief
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = belief;
+    }
+
+    /// What the mail makes to be looked at, config first.
+    fn read(&mut self, mail: Mail) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        if mail.has(Mail::SETTINGS) {
+            let settings = self
+                .env
+                .settings
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            inputs.push(Input::Settings(settings.clone()));
+        }
+        if mail.has(Mail::CONFIG) {
+            let wish = read_wish(&self.env.dirs, self.key);
+            if let Wish::Wanted(desired) = &wish {
+                self.app_num = Some(desired.config.app_num);
+            }
+            inputs.push(Input::Wish(wish));
+        }
+        if mail.has(Mail::HINT) {
+            inputs.push(Input::Hint);
+        }
+        if mail.has(Mail::DUMP) {
+            let text = self.facts.as_ref().map(core::view).map(|s| to_text(&s));
+            if let Some(Ok(text)) = text {
+                log::info!(key:% = self.key; "{}", String::from_utf8_lossy(&text));
+            }
+        }
+        inputs
+    }
+
+    /// Steps until there is nothing left to run. Whether the worker has come to its end.
+    fn finish_steps(&mut self, input: Input) -> bool {
+        let mut input = input;
+        loop {
+            let Some(facts) = self.facts.take() else {
+                return true;
+            };
+            let (facts, effects) = core::step(self.env.clock.now(), facts, input);
+            let finish = effects.contains(&Effect::Finish);
+            let facts = self.facts.insert(facts).clone();
+            if !finish {
+                self.publish(&facts);
+            }
+            let mut outcome = None;
+            for effect in effects {
+                match effect {
+                    Effect::Note(Level::Info, text) => log::info!(key:% = self.key; "{text}"),
+                    Effect::Note(Level::Warn, text) => log::warn!(key:% = self.key; "{text}"),
+                    Effect::Watch(id) => self.watch(id),
+                    Effect::Unwatch => self.watch = None,
+                    Effect::Wake(at) => self.wake = at,
+                    Effect::Run(op, deadline) => outcome = Some(self.execute(&op, deadline)),
+                    Effect::Finish => {
+                        self.clean_up();
+                        return true;
+                    }
+                }
+            }
+            let Some(outcome) = outcome else {
+                return false;
+            };
+            // What was said meanwhile counts already for what follows.
+            if self.inbox.peek().has(Mail::STOP) {
+                return false;
+            }
+            let mail = self.inbox.take();
+            for early in self.read(mail) {
+                let now = self.env.clock.now();
+                if let Some(facts) = self.facts.take() {
+                    let (facts, effects) = core::step(now, facts, early);
+                    self.facts = Some(facts);
+                    for effect in effects {
+                        match effect {
+                            Effect::Note(Level::Info, text) => {
+                                log::info!(key:% = self.key; "{text}")
+                            }
+                            Effect::Note(Level::Warn, text) => {
+                                log::warn!(key:% = self.key; "{text}")
+                            }
+                            // With an operation outstanding there are no others.
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            input = Input::Done(outcome);
+        }
+    }
+
+    fn publish(&mut self, facts: &Facts) {
+        let status = core::view(facts);
+        let path = self.env.dirs.status_of(self.key);
+        let text = match to_text(&status) {
+            Ok(text) => text,
+            Err(e) => {
+                log::error!(key:% = self.key; "{}: {e}", path.display());
+                return;
+            }
+        };
+        if self.published.as_ref() != Some(&text) {
+            match store::write(&path, &text) {
+                Ok(()) => {
+                    log::debug!(key:% = self.key; "{} {}", status.state_name, status.domain_id);
+                    self.published = Some(text);
+                }
+                Err(e) => {
+                    self.published = None;
+                    log::error!(key:% = self.key; "{}: {e}", path.display());
+                }
+            }
+        }
+        if !self.settled && !status.pending_add {
+            self.settled = true;
+            let _ = self.env.reports.send(Report::Settled(self.key));
+        }
+    }
+
+    fn watch(&mut self, id: DomainId) {
+        let mailbox = self.mailbox.clone();
+        let shared = Arc::clone(self.shared);
+        let wake: Wake = Arc::new(move || {
+            mailbox.post(Mail::HINT);
+            shared.abort_if(abort::on_hint);
+        });
+        match self.env.toolstack.watch(id, wake) {
+            Ok(watch) => self.watch = Some(watch),
+            // The resync of the supervisor still sees what happens, only later.
+            Err(e) => log::error!(key:% = self.key, domid:% = id; "cannot be watched: {e}"),
+        }
+    }
+
+    fn execute(&mut self, op: &Op, deadline: Option<Duration>) -> Outcome {
+        let limits = Limits {
+            abort: AbortToken::new(),
+            deadline: deadline.map(|d| d.max(Duration::from_secs(1))),
+        };
+        *self.shared.running() = Some((op.clone(), limits.abort.clone()));
+        // A wish that came before the supervisor could see this operation.
+        if self.inbox.peek().has(Mail::CONFIG)
+            && abort::on_wish(op, &read_wish(&self.env.dirs, self.key))
+        {
+            limits.abort.abort();
+        }
+        let begin = self.env.clock.now().mono;
+        let outcome = self.perform(op, &limits);
+        *self.shared.running() = None;
+        let took = self.env.clock.now().mono.since(begin).as_millis();
+        if !matches!(op, Op::Look(_)) {
+            let error = match &outcome {
+                Outcome::Looked(Err(e)) | Outcome::Created(Err(e)) | Outcome::Ended(Err(e)) => {
+                    e.to_string()
+                }
+                _ => "done".to_owned(),
+            };
+            log::debug!(key:% = self.key, ms:% = took; "{}: {error}", op.word());
+        }
+        outcome
+    }
+
+    fn perform(&mut self, op: &Op, limits: &Limits) -> Outcome {
+        let key = self.key;
+        if let Op::Create(spec) = op {
+            if let Err(e) = self.prepare(spec) {
+                return Outcome::Created(Err(e));
+            }
+        }
+        let session = match &mut self.session {
+            Some(session) => session,
+            slot => match self.env.toolstack.session() {
+                Ok(session) => slot.insert(session),
+                Err(e) => {
+                    return match op {
+                        Op::Look(_) => Outcome::Looked(Err(e)),
+                        Op::Create(_) => Outcome::Created(Err(e)),
+                        _ => Outcome::Ended(Err(e)),
+                    };
+                }
+            },
+        };
+        match op {
+            Op::Look(Scope::One(id)) => {
+                Outcome::Looked(session.info(*id).map(|s| s.into_iter().collect()))
+            }
+            Op::Look(Scope::All) => Outcome::Looked(session.find(key)),
+            Op::Create(spec) => Outcome::Created(session.create(spec, limits)),
+            Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
+            Op::Shutdown(id) => Outcome::Ended(session.shutdown(*id, limits)),
+            Op::PowerButton(id) => Outcome::Ended(session.power_button(*id, limits)),
+            Op::Destroy(id) => Outcome::Ended(session.destroy(*id, limits)),
+            Op::CoreDump(id) => {
+                let path = self.env.dirs.dump.join(key.to_string());
+                Outcome::Ended(session.core_dump(*id, &path, limits))
+            }
+            Op::Preserve(id, name) => Outcome::Ended(session.preserve(*id, name, limits)),
+            Op::SoftReset(id, spec) => Outcome::Ended(session.soft_reset(*id, spec, limits)),
+        }
+    }
+
+    /// Checks the files a domain is built from and writes down what it will be.
+    fn prepare(&self, spec: &crate::spec::Spec) -> Result<(), Error> {
+        let config = self.env.dirs.config_of(self.key);
+        render::check_files(spec).map_err(|e| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                format!("{}: {e}", config.display()),
+            )
+        })?;
+        let path = self.env.dirs.cfg_of(spec.app_num);
+        store::write(&path, render::xl_cfg(spec).as_bytes())
+            .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))
+    }
+
+    /// Nothing about the key is left behind.
+    fn clean_up(&mut self) {
+        self.watch = None;
+        let cfg = self.app_num.map(|n| self.env.dirs.cfg_of(n));
+        let status = self.env.dirs.status_of(self.key);
+        for path in cfg.into_iter().chain([status]) {
+            if let Err(e) = store::remove(&path) {
+                log::error!(key:% = self.key; "{}: {e}", path.display());
+            }
+        }
+        log::info!(key:% = self.key; "removed");
+    }
+}

@@ -1,0 +1,248 @@
+//! An agent of its own for each test: the real program, a simulated Xen, a temporary directory.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How much faster than the world's the simulation's time passes.
+pub const SPEED: u32 = 20;
+/// Long enough on the slowest machine; nothing is asserted about time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+pub const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
+
+pub struct Host {
+    dir: tempfile::TempDir,
+    agent: Option<Child>,
+}
+
+impl Host {
+    /// A host on which no agent runs yet.
+    pub fn new() -> Self {
+        let host = Self {
+            dir: tempfile::tempdir().unwrap(),
+            agent: None,
+        };
+        for dir in ["config", "run/DomainStatus"] {
+            fs::create_dir_all(host.path(dir)).unwrap();
+        }
+        fs::write(host.path("kernel"), "not really").unwrap();
+        host
+    }
+
+    /// A host with an agent.
+    pub fn start(args: &[&str]) -> Self {
+        let mut host = Self::new();
+        host.run(args);
+        host
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_domainmgr"));
+        command
+            .args(["run", "--simulate", "--simulate-speed", &SPEED.to_string()])
+            .arg("--simulate-state")
+            .arg(self.path("xen.json"))
+            .arg("--config-dir")
+            .arg(self.path("config"))
+            .arg("--run-dir")
+            .arg(self.path("run"))
+            .args(["--log-level", "debug"])
+            .args(args)
+            .env_remove("RUST_LOG");
+        command
+    }
+
+    pub fn run(&mut self, args: &[&str]) {
+        assert!(self.agent.is_none());
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let child = self
+            .command(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.agent = Some(child);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.agent.as_ref().unwrap().id()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut child = self.agent.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let done = Command::new("kill")
+            .args([signal, &self.pid().to_string()])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    /// SIGTERM; the agent must end well.
+    pub fn stop(&mut self) {
+        self.signal("-TERM");
+        let status = self.agent.take().unwrap().wait().unwrap();
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.agent.as_mut().unwrap().try_wait().unwrap().is_none()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// A DomainConfig that works, with changes.
+    pub fn config(&self, key: &str, changes: &Value) -> Value {
+        let mut config = json!({
+            "UUIDandVersion": {"UUID": key, "Version": "1"},
+            "DisplayName": &key[..1],
+            "Activate": true,
+            "AppNum": u32::from(key.as_bytes()[0] - b'a') + 1,
+            "Kernel": self.path("kernel"),
+            "Memory": 131_072,
+            "VirtualizationMode": 0,
+            "DiskConfigList": null,
+            "VifList": null,
+            "IoAdapterList": null,
+            "SomethingNew": [1, {}],
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            config[name] = value.clone();
+        }
+        config
+    }
+
+    /// Puts a DomainConfig into place as zedmanager does.
+    pub fn put(&self, key: &str, changes: &Value) {
+        self.put_text(
+            &format!("{key}.json"),
+            &self.config(key, changes).to_string(),
+        );
+    }
+
+    pub fn put_text(&self, name: &str, text: &str) {
+        let temp = self.path("config").join("pubsub4711");
+        fs::write(&temp, text).unwrap();
+        fs::rename(temp, self.path("config").join(name)).unwrap();
+    }
+
+    pub fn remove(&self, key: &str) {
+        fs::remove_file(self.path("config").join(format!("{key}.json"))).unwrap();
+    }
+
+    pub fn status_file(&self, key: &str) -> PathBuf {
+        self.path("run/DomainStatus").join(format!("{key}.json"))
+    }
+
+    pub fn status(&self, key: &str) -> Option<Value> {
+        let text = fs::read(self.status_file(key)).ok()?;
+        Some(serde_json::from_slice(&text).unwrap())
+    }
+
+    /// Waits until the DomainStatus is as wanted, and returns it.
+    pub fn wait(&self, key: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = None;
+        self.until(what, || {
+            last = self.status(key);
+            last.as_ref().is_some_and(&wanted)
+        });
+        last.unwrap()
+    }
+
+    pub fn wait_state(&self, key: &str, name: &str) -> Value {
+        self.wait(key, name, |s| s["StateName"] == name)
+    }
+
+    pub fn wait_gone(&self, key: &str) {
+        self.until("no DomainStatus", || !self.status_file(key).exists());
+    }
+
+    pub fn wait_log(&self, text: &str) {
+        self.until(text, || self.log().contains(text));
+    }
+
+    pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let begin = Instant::now();
+        while !holds() {
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "waited in vain for: {what}\nA: {:#?}\nxen: {}\n{}",
+                self.status(A),
+                self.xen(&["list"]),
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Does something behind the agent's back.
+    pub fn xen(&self, words: &[&str]) -> String {
+        let out = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
+            .args(["simulated", "--speed", &SPEED.to_string(), "--state"])
+            .arg(self.path("xen.json"))
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    /// How many domains there are.
+    pub fn domains(&self) -> usize {
+        let list = self.xen(&["list"]);
+        list.split("; ")
+            .filter(|d| !d.is_empty() && !d.ends_with("Dying"))
+            .count()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.agent.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+pub fn domid(status: &Value) -> u64 {
+    status["DomainId"].as_u64().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn domainmgr(args: &[&str], paths: &[&Path]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_domainmgr"))
+        .args(args)
+        .args(paths)
+        .output()
+        .unwrap()
+}
