@@ -23,7 +23,7 @@ fn packages(xen: Xen) -> String {
     let version = xen.as_str();
     format!(
         "xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,linux-image-amd64,\
-         busybox-static,iproute2,kmod,openssh-server,procps,xz-utils"
+         busybox-static,iproute2,kmod,openssh-server,procps,xz-utils,zstd"
     )
 }
 
