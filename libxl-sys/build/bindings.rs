@@ -8,8 +8,8 @@ use std::{
 };
 
 use bindgen::{
-    EnumVariation, RustEdition,
-    callbacks::{MacroParsingBehavior, ParseCallbacks},
+    EnumVariation, NonCopyUnionStyle, RustEdition,
+    callbacks::{DeriveInfo, MacroParsingBehavior, ParseCallbacks, TypeKind},
 };
 
 /// Notes every `LIBXL_HAVE_*` macro, with a value or without: bindgen itself only reports those
@@ -25,6 +25,14 @@ impl ParseCallbacks for Features {
             }
         }
         MacroParsingBehavior::Default
+    }
+
+    /// Enumerations are integers, and may be copied like them; structures may not.
+    fn add_derives(&self, info: &DeriveInfo<'_>) -> Vec<String> {
+        match info.kind {
+            TypeKind::Enum => vec!["Copy".into(), "Clone".into(), "Debug".into()],
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -56,6 +64,7 @@ pub(crate) fn generate(include_dirs: &[PathBuf], to: &Path) -> Result<Vec<String
         .prepend_enum_name(false)
         .generate_cstr(true)
         .use_core()
+        .default_non_copy_union_style(NonCopyUnionStyle::ManuallyDrop)
         // The structures own memory: a derived copy would be freed twice.
         .derive_copy(false)
         .derive_debug(false)

@@ -26,16 +26,14 @@ unsafe extern "C" fn collect(
 ) {
     // SAFETY: `user` is the Sink the logger was made with, and outlives it.
     let sink = unsafe { &*user.cast::<Sink>() };
-    // SAFETY: the shim passes NULL or a NUL-terminated string.
     let context = (!context.is_null()).then(|| {
-        unsafe { CStr::from_ptr(context) }
-            .to_string_lossy()
-            .into_owned()
+        // SAFETY: the shim passes NULL or a NUL-terminated string.
+        let context = unsafe { CStr::from_ptr(context) };
+        context.to_string_lossy().into_owned()
     });
     // SAFETY: the shim terminates the message it formatted.
-    let message = unsafe { CStr::from_ptr(message) }
-        .to_string_lossy()
-        .into_owned();
+    let message = unsafe { CStr::from_ptr(message) };
+    let message = message.to_string_lossy().into_owned();
     assert_eq!(message.len(), len);
     sink.0
         .lock()

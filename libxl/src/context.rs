@@ -1,0 +1,403 @@
+//! The context: a connection to Xen, and everything that must be set up before it can be shared.
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::{self, NonNull},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use libxl_sys as sys;
+
+use crate::{
+    Error, ErrorKind, LogLine, Result,
+    logger::Logger,
+    operation::how,
+    pump::{Pump, Token},
+};
+
+/// Who deals with SIGCHLD. libxl forks: to create, destroy, save and restore, for hotplug scripts.
+/// All contexts of a process must use the same mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SigchldMode {
+    /// libxl installs a handler and reaps its own children only. The program must not handle
+    /// SIGCHLD itself; [`std::process`] is fine.
+    #[default]
+    SelectiveReap,
+    /// The program handles SIGCHLD and calls [`Context::sigchld_occurred`] on every context.
+    Mainloop,
+}
+
+/// Sets up a [`Context`]. What libxl only allows before first use can only be said here.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ContextBuilder {
+    log_level: Option<log::LevelFilter>,
+    sigchld: SigchldMode,
+}
+
+impl ContextBuilder {
+    /// From which level up libxl's log lines go to the [`log`] crate, with target `libxl`. Default:
+    /// what [`log::max_level`] says when the context is opened. Warnings and errors are always
+    /// kept for [`Error::log`].
+    pub fn log_level(mut self, level: log::LevelFilter) -> Self {
+        self.log_level = Some(level);
+        self
+    }
+
+    /// Who deals with SIGCHLD. Default: libxl, selectively.
+    pub fn sigchld(mut self, mode: SigchldMode) -> Self {
+        self.sigchld = mode;
+        self
+    }
+
+    /// Opens the context.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotAvailable`] when Xen cannot be reached: not running on Xen, not in dom0, not
+    /// root, or xenstored is not running. [`ErrorKind::Unsupported`] when the program has a SIGCHLD
+    /// handler of its own and the mode is [`SigchldMode::SelectiveReap`]: libxl would end the
+    /// process.
+    #[doc(alias = "libxl_ctx_alloc")]
+    #[doc(alias = "libxl_childproc_setmode")]
+    #[doc(alias = "libxl_event_register_callbacks")]
+    pub fn open(self) -> Result<Context> {
+        const FUNCTION: &str = "libxl_ctx_alloc";
+        let level = self.log_level.unwrap_or_else(log::max_level);
+        let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
+        let pump = Pump::new().map_err(|e| Error::io(FUNCTION, e))?;
+        let disaster = NonNull::from(Box::leak(Box::new(AtomicBool::new(false))));
+
+        let _lock = opening();
+        if self.sigchld == SigchldMode::SelectiveReap {
+            check_sigchld()?;
+        }
+        let mut raw = ptr::null_mut();
+        // SAFETY: a place for the context; the logger outlives it, see `Inner::drop`.
+        let rc = unsafe { sys::libxl_ctx_alloc(&raw mut raw, version(), 0, logger.as_ptr()) };
+        let raw = match NonNull::new(raw) {
+            Some(raw) if rc == 0 => raw,
+            _ => {
+                // SAFETY: leaked above, and nobody came to know it.
+                drop(unsafe { Box::from_raw(disaster.as_ptr()) });
+                return Err(Error::from_code(FUNCTION, rc)
+                    .with_kind(ErrorKind::NotAvailable)
+                    .with_message(
+                        "Xen cannot be reached: this needs root in dom0 of a Xen host with \
+                         xenstored running",
+                    )
+                    .with_log(logger.since(0)));
+            }
+        };
+        let children: &'static _ = match self.sigchld {
+            SigchldMode::SelectiveReap => &SELECTIVE_REAP,
+            SigchldMode::Mainloop => &MAINLOOP,
+        };
+        // SAFETY: nobody else knows the context yet, it has no children and no event source; both
+        // tables are static, and `disaster` lives until the context is freed.
+        unsafe {
+            sys::libxl_event_register_callbacks(
+                raw.as_ptr(),
+                &raw const EVENTS.0,
+                disaster.as_ptr().cast(),
+            );
+            sys::libxl_childproc_setmode(raw.as_ptr(), &raw const children.0, ptr::null_mut());
+        }
+        Ok(Context(Arc::new(Inner {
+            raw,
+            logger,
+            pump: Arc::new(pump),
+            disaster,
+        })))
+    }
+}
+
+/// A connection to Xen's toolstack library.
+///
+/// Cheap to clone, and may be used from many threads. An operation and its waiting go on one
+/// context; a thread that does long operations is best served by a context of its own, which costs
+/// a few file descriptors (about nine) and tens of KiB.
+///
+/// libxl ends the process when it runs out of memory.
+#[derive(Clone)]
+pub struct Context(Arc<Inner>);
+
+struct Inner {
+    raw: NonNull<sys::libxl_ctx>,
+    logger: Logger,
+    pump: Arc<Pump>,
+    /// Set by libxl's disaster callback; from Box::leak.
+    disaster: NonNull<AtomicBool>,
+}
+
+// SAFETY: libxl.h, "libxl memory management": a context is thread-safe. What is not (registering
+// callbacks, the SIGCHLD mode) happens before the value exists, and the one-poller rule is kept by
+// Pump.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+
+impl Context {
+    /// A context with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`ContextBuilder::open`].
+    pub fn open() -> Result<Self> {
+        Self::builder().open()
+    }
+
+    /// Sets up a context.
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder::default()
+    }
+
+    /// To be called on every context after a SIGCHLD, in [`SigchldMode::Mainloop`]; not from a
+    /// signal handler.
+    #[doc(alias = "libxl_childproc_sigchld_occurred")]
+    pub fn sigchld_occurred(&self) {
+        // SAFETY: a live context; harmless in the other modes.
+        unsafe { sys::libxl_childproc_sigchld_occurred(self.as_ptr()) };
+        self.pump().kick();
+    }
+
+    /// Whether libxl has reported that its event system is beyond repair. Operations on this
+    /// context fail from then on; open another one.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        // SAFETY: valid as long as `Inner` is.
+        unsafe { self.0.disaster.as_ref() }.load(Ordering::SeqCst)
+    }
+
+    /// The C context, for functions of `libxl-sys` that this crate does not wrap. It stays valid as
+    /// long as a clone of this `Context` lives. Do not free it, and do not poll it.
+    #[must_use]
+    pub fn as_ptr(&self) -> *mut sys::libxl_ctx {
+        self.0.raw.as_ptr()
+    }
+
+    pub(crate) fn pump(&self) -> &Arc<Pump> {
+        &self.0.pump
+    }
+
+    pub(crate) fn log_mark(&self) -> u64 {
+        self.0.logger.mark()
+    }
+
+    pub(crate) fn log_since(&self, mark: u64) -> Vec<LogLine> {
+        self.0.logger.since(mark)
+    }
+
+    /// Runs a call that returns a libxl code at once, and makes an error of what is not 0.
+    pub(crate) fn call(
+        &self,
+        function: &'static str,
+        domain: Option<crate::DomId>,
+        call: impl FnOnce(*mut sys::libxl_ctx) -> c_int,
+    ) -> Result<()> {
+        let mark = self.log_mark();
+        match call(self.as_ptr()) {
+            0 => Ok(()),
+            rc => Err(Error::from_code(function, rc)
+                .with_domain(domain)
+                .with_log(self.log_since(mark))),
+        }
+    }
+
+    pub(crate) fn abort_operation(&self, token: Token) {
+        self.0.abort_operation(token);
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("raw", &self.0.raw)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn abort_operation(&self, token: Token) {
+        let how = how(token);
+        // SAFETY: a live context; `how` is only compared. "Not found" means that the operation has
+        // just ended, which is what we are after.
+        unsafe { sys::libxl_ao_abort(self.raw.as_ptr(), &raw const how) };
+    }
+
+    /// Brings abandoned operations to their end; whether all of them got there.
+    fn quiesce(&self, time: Duration) -> bool {
+        for token in self.pump.abandoned() {
+            self.abort_operation(token);
+        }
+        let deadline = Instant::now() + time;
+        while self.pump.running() > 0 {
+            let now = self.pump.now();
+            if Instant::now() >= deadline
+                || self
+                    .pump
+                    .wait(self.raw.as_ptr(), now, Some(deadline))
+                    .is_err()
+            {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // libxl_ctx_free ends the process if an operation is under way. Every `Running` holds a
+        // clone of the context, so what is left has been abandoned by its caller.
+        const TIME: Duration = Duration::from_secs(30);
+        if !self.quiesce(TIME) {
+            log::error!(
+                "libxl: an abandoned operation has not ended within {TIME:?}: its context is leaked"
+            );
+            // The logger must live on with it: nothing is freed, but Drop of the field cannot be
+            // stopped, so give the field something else to drop.
+            if let Some(spare) = Logger::new(log::LevelFilter::Off) {
+                std::mem::forget(std::mem::replace(&mut self.logger, spare));
+                return;
+            }
+            std::process::abort();
+        }
+        let _lock = opening();
+        // SAFETY: the last owner; no operation, no event source and no child is left.
+        unsafe { sys::libxl_ctx_free(self.raw.as_ptr()) };
+        // SAFETY: leaked in `open`; the context that used it is gone.
+        drop(unsafe { Box::from_raw(self.disaster.as_ptr()) });
+    }
+}
+
+/// Opening and closing contexts changes the process-wide SIGCHLD handler.
+fn opening() -> impl Drop {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn version() -> c_int {
+    c_int::try_from(sys::LIBXL_VERSION).unwrap_or(0)
+}
+
+/// The handler that was in place when libxl had installed its own: an address, 0 for not yet known.
+fn check_sigchld() -> Result<()> {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: asks for the present action only.
+    let rc = unsafe { libc::sigaction(libc::SIGCHLD, ptr::null(), now.as_mut_ptr()) };
+    if rc != 0 {
+        return Err(Error::io("sigaction", std::io::Error::last_os_error()));
+    }
+    // SAFETY: filled in by the call above, and any bit pattern would be valid.
+    let handler = unsafe { now.assume_init() }.sa_sigaction;
+    if handler == libc::SIG_DFL || handler == libc::SIG_IGN || is_libxls(handler) {
+        return Ok(());
+    }
+    Err(
+        Error::new(ErrorKind::Unsupported, "libxl_childproc_setmode").with_message(
+            "this program has a SIGCHLD handler, beside which libxl would end the process: \
+         remove it, or use SigchldMode::Mainloop",
+        ),
+    )
+}
+
+/// Whether a signal handler is code of libxl's library: that of another context.
+fn is_libxls(handler: usize) -> bool {
+    let mut here = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    let mut there = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    let libxl = sys::libxl_ctx_alloc as *const c_void;
+    // SAFETY: dladdr takes any address and fills in a structure whose fields may all be zero.
+    unsafe {
+        libc::dladdr(libxl, here.as_mut_ptr()) != 0
+            && libc::dladdr(ptr::with_exposed_provenance(handler), there.as_mut_ptr()) != 0
+            && here.assume_init().dli_fbase == there.assume_init().dli_fbase
+    }
+}
+
+/// A table of callbacks that libxl reads for as long as contexts exist.
+struct Table<T>(T);
+
+// SAFETY: never written to, and it holds nothing but function pointers and integers.
+unsafe impl<T> Sync for Table<T> {}
+
+static EVENTS: Table<sys::libxl_event_hooks> = Table(sys::libxl_event_hooks {
+    // No event is delivered by a callback: all of them are fetched from the queue.
+    event_occurs_mask: 0,
+    event_occurs: None,
+    // Without this, libxl ends the process.
+    disaster: Some(disaster),
+});
+
+static SELECTIVE_REAP: Table<sys::libxl_childproc_hooks> = Table(sys::libxl_childproc_hooks {
+    chldowner: sys::libxl_sigchld_owner::libxl_sigchld_owner_libxl_always_selective_reap,
+    fork_replacement: None,
+    reaped_callback: None,
+});
+
+static MAINLOOP: Table<sys::libxl_childproc_hooks> = Table(sys::libxl_childproc_hooks {
+    chldowner: sys::libxl_sigchld_owner::libxl_sigchld_owner_mainloop,
+    fork_replacement: None,
+    reaped_callback: None,
+});
+
+/// Must not call libxl. Sets the flag that whoever waits on the context looks at.
+unsafe extern "C" fn disaster(
+    user: *mut c_void,
+    _: sys::libxl_event_type,
+    message: *const c_char,
+    errnoval: c_int,
+) {
+    // A panic must not unwind through C; the flag comes first.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: registered with a flag that lives until the context is freed.
+        unsafe { &*user.cast::<AtomicBool>() }.store(true, Ordering::SeqCst);
+        let message = if message.is_null() {
+            "no message".into()
+        } else {
+            // SAFETY: not NULL: libxl passes a NUL-terminated string.
+            unsafe { CStr::from_ptr(message) }.to_string_lossy()
+        };
+        let errno = std::io::Error::from_raw_os_error(errnoval);
+        log::error!(target: "libxl", "disaster: {message}: {errno}");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Context, check_sigchld, is_libxls};
+    use crate::{ErrorKind, Operation, Running};
+
+    #[test]
+    fn contexts_and_operations_cross_threads() {
+        fn send_and_sync<T: Send + Sync>() {}
+        fn send<T: Send>() {}
+        send_and_sync::<Context>();
+        send::<Operation<()>>();
+        send::<Running<()>>();
+    }
+
+    #[test]
+    fn without_xen_the_error_says_what_it_takes() {
+        if std::path::Path::new("/proc/xen/capabilities").exists() {
+            return; // On a Xen host the live tests open contexts.
+        }
+        let error = Context::open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAvailable);
+        assert!(error.to_string().contains("root in dom0"), "{error}");
+        assert!(!error.log().is_empty(), "libxl logs why");
+    }
+
+    #[test]
+    fn the_default_sigchld_action_is_accepted() {
+        check_sigchld().unwrap();
+        assert!(!is_libxls(0x1000));
+    }
+}

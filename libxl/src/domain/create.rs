@@ -1,0 +1,202 @@
+//! Making domains.
+
+use std::{ffi::c_int, ptr};
+
+use libxl_sys as sys;
+use uuid::Uuid;
+
+use super::Domain;
+use crate::{
+    Context, DomId, DomainId, Error, ErrorKind, Operation, Result,
+    config::DomainConfig,
+    operation::Call,
+    raw::{Owned, c_string},
+};
+
+/// libxl's marker for "no domain".
+const INVALID_DOMID: u32 = u32::MAX;
+
+impl Context {
+    /// Creates a domain from a configuration, and leaves it paused: [`Domain::unpause`] starts it.
+    /// Without a UUID in the configuration a random one is used.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] and [`ErrorKind::Unsupported`] name the field that this libxl does
+    /// not take, before anything is done. The cause of a later failure is in [`Error::log`]. libxl
+    /// then takes the half-made domain apart, except after an abort: if [`Error::domain`] names
+    /// one, see whether it exists, and destroy it.
+    #[doc(alias = "libxl_domain_create_new")]
+    pub fn domain_create_new(&self, config: &DomainConfig) -> Result<Operation<DomainId>> {
+        let mut config = config.clone();
+        let uuid = *config.c_info.uuid.get_or_insert_with(Uuid::new_v4);
+        let config = self.config_to_c(&config)?;
+        let domid = Box::into_raw(Box::new(INVALID_DOMID));
+        Ok(Operation::new(
+            self,
+            Create {
+                config,
+                domid: OutDomid(domid),
+                uuid,
+            },
+        ))
+    }
+}
+
+/// A place for the id: written by libxl at any time during the operation.
+struct OutDomid(*mut u32);
+
+// SAFETY: owned, plain memory.
+unsafe impl Send for OutDomid {}
+
+impl OutDomid {
+    fn get(&self) -> Option<DomId> {
+        // SAFETY: allocated in `domain_create_new`, freed in `drop`. libxl may be writing to it on
+        // another thread that polls the context: an aligned word, read without assumptions.
+        let domid = unsafe { self.0.read_volatile() };
+        (domid != INVALID_DOMID).then_some(DomId(domid))
+    }
+}
+
+impl Drop for OutDomid {
+    fn drop(&mut self) {
+        // SAFETY: from Box::into_raw, freed once, after the operation.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+struct Create {
+    /// libxl fills in what was left to it.
+    config: Owned<sys::libxl_domain_config>,
+    domid: OutDomid,
+    uuid: Uuid,
+}
+
+impl Call for Create {
+    type Output = DomainId;
+
+    fn function(&self) -> &'static str {
+        "libxl_domain_create_new"
+    }
+
+    fn domain(&self) -> Option<DomId> {
+        self.domid.get()
+    }
+
+    unsafe fn start(
+        &mut self,
+        ctx: *mut sys::libxl_ctx,
+        how: *const sys::libxl_asyncop_how,
+    ) -> c_int {
+        // SAFETY: context and `how` are the caller's promise; the structure and the place for the
+        // id live as long as `self`, which is until the operation is over. No console callback.
+        unsafe {
+            sys::libxl_domain_create_new(ctx, self.config.as_ptr(), self.domid.0, how, ptr::null())
+        }
+    }
+
+    fn succeed(self: Box<Self>, _: &Context) -> Result<DomainId> {
+        match self.domid.get() {
+            Some(domid) => Ok(DomainId {
+                domid,
+                uuid: self.uuid,
+            }),
+            None => Err(Error::new(ErrorKind::Failed, self.function())
+                .with_message("libxl reported success and no domain id")),
+        }
+    }
+}
+
+impl Domain {
+    /// The configuration it has now: what it was created from, with the devices it has at present.
+    /// What a toolstack needs to create it again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a domain that libxl did not create.
+    #[doc(alias = "libxl_retrieve_domain_configuration")]
+    pub fn retrieve_configuration(&self) -> Operation<DomainConfig> {
+        let call = Retrieve {
+            domid: self.domid(),
+            config: Owned::new(),
+        };
+        let domain = self.clone();
+        Operation::new(&self.ctx, call)
+            .after(move || domain.check("libxl_retrieve_domain_configuration"))
+    }
+
+    /// Keeps a domain that has shut down: gives it the name `<name><suffix>` and a random UUID, so
+    /// that another domain can be created in its place. Returns its new identity.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] if the name is taken.
+    #[doc(alias = "libxl_domain_preserve")]
+    pub fn preserve(&self, suffix: &str) -> Result<DomainId> {
+        const FUNCTION: &str = "libxl_domain_preserve";
+        let suffix = c_string(FUNCTION, "suffix", suffix)?;
+        self.check(FUNCTION)?;
+        let name = self.name().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, FUNCTION)
+                .with_domain(Some(self.domid()))
+                .with_message("the domain has no name")
+        })?;
+        let name = c_string(FUNCTION, "name", &name)?;
+        let uuid = Uuid::new_v4();
+        let config = Owned::<sys::libxl_domain_config>::new();
+        // SAFETY: initialised, and ours alone. The name is duplicated with malloc, because libxl's
+        // dispose frees it.
+        unsafe { (*config.as_ptr()).c_info.name = libc::strdup(name.as_ptr()) };
+        self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
+            // SAFETY: a live context, an initialised structure with the present name, a suffix.
+            unsafe {
+                sys::libxl_domain_preserve(
+                    ctx,
+                    self.domid().0,
+                    &raw mut (*config.as_ptr()).c_info,
+                    suffix.as_ptr(),
+                    sys::libxl_uuid {
+                        uuid: uuid.into_bytes(),
+                    },
+                )
+            }
+        })?;
+        Ok(DomainId {
+            domid: self.domid(),
+            uuid,
+        })
+    }
+}
+
+struct Retrieve {
+    domid: DomId,
+    config: Owned<sys::libxl_domain_config>,
+}
+
+impl Call for Retrieve {
+    type Output = DomainConfig;
+
+    fn function(&self) -> &'static str {
+        "libxl_retrieve_domain_configuration"
+    }
+
+    fn domain(&self) -> Option<DomId> {
+        Some(self.domid)
+    }
+
+    unsafe fn start(
+        &mut self,
+        ctx: *mut sys::libxl_ctx,
+        how: *const sys::libxl_asyncop_how,
+    ) -> c_int {
+        // SAFETY: context and `how` are the caller's promise; the structure lives as long as
+        // `self`. That libxl initialises it once more leaks nothing: it owns nothing yet.
+        unsafe {
+            sys::libxl_retrieve_domain_configuration(ctx, self.domid.0, self.config.as_ptr(), how)
+        }
+    }
+
+    fn succeed(self: Box<Self>, ctx: &Context) -> Result<DomainConfig> {
+        ctx.config_from_c(&self.config)
+    }
+}

@@ -1,0 +1,92 @@
+//! Names, and consoles.
+
+use std::{ffi::c_char, path::PathBuf, ptr};
+
+use libxl_sys as sys;
+
+use super::Domain;
+use crate::{
+    Context, DomId, Error, ErrorKind, Result,
+    logger::expecting_failure,
+    raw::{c_string, take_str},
+};
+
+impl Context {
+    /// The id of the domain with this name. Walks through all domains: prefer ids.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DomainNotFound`] if no domain has it.
+    #[doc(alias = "libxl_name_to_domid")]
+    pub fn name_to_domid(&self, name: &str) -> Result<DomId> {
+        const FUNCTION: &str = "libxl_name_to_domid";
+        let c_name = c_string(FUNCTION, "name", name)?;
+        let mut domid = 0;
+        // SAFETY: a live context, a NUL-terminated name, a place for the id.
+        let rc = expecting_failure(|| unsafe {
+            sys::libxl_name_to_domid(self.as_ptr(), c_name.as_ptr(), &raw mut domid)
+        });
+        match rc {
+            0 => Ok(DomId(domid)),
+            // The code for an unknown name is ERROR_INVAL.
+            _ => Err(Error::from_code(FUNCTION, rc)
+                .with_kind(ErrorKind::DomainNotFound)
+                .with_message(format!("no domain is called {name:?}"))),
+        }
+    }
+
+    /// The name of a domain; `None` if it has none, or does not exist.
+    #[doc(alias = "libxl_domid_to_name")]
+    #[must_use]
+    pub fn domid_to_name(&self, domid: DomId) -> Option<String> {
+        // SAFETY: a live context; the string is allocated for us.
+        unsafe { take_str(sys::libxl_domid_to_name(self.as_ptr(), domid.0)) }
+    }
+}
+
+impl Domain {
+    /// Its name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        self.ctx.domid_to_name(self.domid())
+    }
+
+    /// Gives it another name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] if a domain with that name exists; [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_domain_rename")]
+    pub fn rename(&self, name: &str) -> Result<()> {
+        const FUNCTION: &str = "libxl_domain_rename";
+        let new = c_string(FUNCTION, "name", name)?;
+        self.check(FUNCTION)?;
+        self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
+            // SAFETY: a live context and a NUL-terminated name; no old name to compare with.
+            unsafe { sys::libxl_domain_rename(ctx, self.domid().0, ptr::null(), new.as_ptr()) }
+        })
+    }
+
+    /// The terminal of its primary console: PV console or, for HVM, the first serial port.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`] while xenconsoled has not made one, or if there is none.
+    #[doc(alias = "libxl_primary_console_get_tty")]
+    pub fn primary_console_tty(&self) -> Result<PathBuf> {
+        const FUNCTION: &str = "libxl_primary_console_get_tty";
+        self.check(FUNCTION)?;
+        let mut path: *mut c_char = ptr::null_mut();
+        self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
+            // SAFETY: a live context and a place for the path.
+            unsafe { sys::libxl_primary_console_get_tty(ctx, self.domid().0, &raw mut path) }
+        })?;
+        // SAFETY: on success a string that is ours to free, or NULL.
+        let path = unsafe { take_str(path) };
+        path.map(PathBuf::from).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, FUNCTION)
+                .with_domain(Some(self.domid()))
+                .with_message("the domain has no primary console")
+        })
+    }
+}

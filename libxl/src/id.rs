@@ -1,0 +1,80 @@
+//! What a domain is called: its domid, and its identity.
+
+use std::fmt;
+
+use libxl_sys as sys;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A domain id, as the hypervisor numbers domains. Ids are reused after a domain is gone, so an id
+/// alone does not say which domain is meant: see [`DomainId`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DomId(pub u32);
+
+impl DomId {
+    /// The control domain.
+    pub const DOM0: Self = Self(0);
+    /// The first id that is reserved for special purposes: guests have lower ones.
+    const FIRST_RESERVED: u32 = 0x7ff0;
+
+    /// Whether this can be the id of a guest: not dom0, not reserved.
+    #[doc(alias = "libxl_domid_valid_guest")]
+    #[must_use]
+    pub const fn is_guest(self) -> bool {
+        self.0 > 0 && self.0 < Self::FIRST_RESERVED
+    }
+}
+
+impl fmt::Display for DomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for DomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DomId({})", self.0)
+    }
+}
+
+impl From<u32> for DomId {
+    fn from(domid: u32) -> Self {
+        Self(domid)
+    }
+}
+
+/// The identity of one domain: libxl's events name a domid only, and a domid may by then belong to
+/// another domain. Two domains never share a UUID at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DomainId {
+    /// Its id at the hypervisor.
+    pub domid: DomId,
+    /// The UUID it was created with.
+    pub uuid: Uuid,
+}
+
+impl fmt::Display for DomainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.domid, self.uuid)
+    }
+}
+
+/// A `libxl_uuid` is sixteen bytes in the order in which the text form has them.
+pub(crate) fn uuid_from(raw: &sys::libxl_uuid) -> Uuid {
+    Uuid::from_bytes(raw.uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DomId;
+
+    #[test]
+    fn guests_are_between_dom0_and_the_reserved_ids() {
+        assert!(!DomId::DOM0.is_guest());
+        assert!(DomId(1).is_guest());
+        assert!(DomId(0x7fef).is_guest());
+        assert!(!DomId(0x7ff0).is_guest());
+        assert!(!DomId(u32::MAX).is_guest());
+    }
+}

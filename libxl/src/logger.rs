@@ -1,0 +1,283 @@
+//! The bridge from libxl's logger to the `log` crate, which also keeps the last lines: they are
+//! what makes an [`Error`](crate::Error) useful.
+
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    ffi::{CStr, c_char, c_int, c_void},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+    slice,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use libxl_sys as sys;
+
+/// The target under which libxl's lines reach the `log` crate.
+const TARGET: &str = "libxl";
+/// Lines kept for errors; a failing creation logs about ten.
+const KEPT: usize = 64;
+
+/// One line that libxl logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How bad libxl thinks it is.
+    pub level: log::Level,
+    /// The library that speaks: `libxl`, `xc`, ...
+    pub context: String,
+    /// The text.
+    pub message: String,
+    /// The errno the line is about.
+    pub errno: Option<i32>,
+}
+
+impl LogLine {
+    #[cfg(test)]
+    pub(crate) fn for_test(context: &str, message: &str) -> Self {
+        let (context, message) = (context.into(), message.into());
+        Self {
+            level: log::Level::Error,
+            context,
+            message,
+            errno: None,
+        }
+    }
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.context, self.message)?;
+        match self.errno {
+            Some(errno) => write!(f, ": {}", std::io::Error::from_raw_os_error(errno)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The lines worth keeping, numbered, so that a call can find those that came since it began.
+#[derive(Default)]
+struct Kept {
+    next: u64,
+    lines: VecDeque<(u64, LogLine)>,
+}
+
+struct Sink {
+    kept: Mutex<Kept>,
+}
+
+impl Sink {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // A panic while holding it can only have come from the allocator: the lines are still lines.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+thread_local! {
+    /// Set while a call may fail in a way that is an answer and not an error.
+    static EXPECT_FAILURE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `call` while libxl's warnings and errors of this thread count as debug output: since Xen
+/// 4.18 libxl logs an error when it is asked about a domain that is gone.
+pub(crate) fn expecting_failure<T>(call: impl FnOnce() -> T) -> T {
+    let before = EXPECT_FAILURE.replace(true);
+    let result = call();
+    EXPECT_FAILURE.set(before);
+    result
+}
+
+/// A logger for one context. Lines go to the `log` crate and, from warnings up, into a ring.
+pub(crate) struct Logger {
+    raw: NonNull<sys::xentoollog_logger>,
+    sink: NonNull<Sink>,
+}
+
+// SAFETY: the C side is immutable after creation and may be called on any thread; the sink is a
+// Mutex.
+unsafe impl Send for Logger {}
+// SAFETY: as above.
+unsafe impl Sync for Logger {}
+
+impl Logger {
+    /// Returns `None` when out of memory. Lines below `level` are not formatted; warnings always
+    /// are, because errors quote them.
+    pub(crate) fn new(level: log::LevelFilter) -> Option<Self> {
+        let sink = Box::new(Sink {
+            kept: Mutex::default(),
+        });
+        // A raw pointer from here on: a Box that moves would invalidate the one that C holds.
+        let sink = NonNull::from(Box::leak(sink));
+        let min_level = c_int::try_from(min_level(level).0).unwrap_or(0);
+        // SAFETY: `receive` has the signature the shim asks for; the sink outlives the logger,
+        // because Drop frees the logger first.
+        let raw =
+            unsafe { sys::libxl_sys_logger_create(Some(receive), sink.as_ptr().cast(), min_level) };
+        match NonNull::new(raw) {
+            Some(raw) => Some(Self { raw, sink }),
+            None => {
+                // SAFETY: made by Box above, and no logger came to hold it.
+                drop(unsafe { Box::from_raw(sink.as_ptr()) });
+                None
+            }
+        }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut sys::xentoollog_logger {
+        self.raw.as_ptr()
+    }
+
+    fn sink(&self) -> &Sink {
+        // SAFETY: valid from `new` to `drop`, and only ever shared.
+        unsafe { self.sink.as_ref() }
+    }
+
+    /// The number of the next line; see [`Self::since`].
+    pub(crate) fn mark(&self) -> u64 {
+        self.sink().kept().next
+    }
+
+    /// The lines kept since `mark`.
+    pub(crate) fn since(&self, mark: u64) -> Vec<LogLine> {
+        let kept = self.sink().kept();
+        kept.lines
+            .iter()
+            .filter(|(n, _)| *n >= mark)
+            .map(|(_, line)| line.clone())
+            .collect()
+    }
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        // SAFETY: made by libxl_sys_logger_create; the context that used it is gone, because it
+        // owns this.
+        unsafe { sys::libxl_sys_logger_destroy(self.raw.as_ptr()) };
+        // SAFETY: made by Box in `new`; the logger that pointed to it is gone.
+        drop(unsafe { Box::from_raw(self.sink.as_ptr()) });
+    }
+}
+
+fn min_level(level: log::LevelFilter) -> sys::xentoollog_level {
+    match level {
+        log::LevelFilter::Off | log::LevelFilter::Error | log::LevelFilter::Warn => {
+            sys::xentoollog_level::XTL_WARN
+        }
+        log::LevelFilter::Info => sys::xentoollog_level::XTL_INFO,
+        log::LevelFilter::Debug => sys::xentoollog_level::XTL_DETAIL,
+        log::LevelFilter::Trace => sys::xentoollog_level::XTL_DEBUG,
+    }
+}
+
+/// libxl calls "notice" and "info" what its users see as ordinary operation.
+fn level_of(raw: c_int) -> log::Level {
+    match u32::try_from(raw).map(sys::xentoollog_level) {
+        Ok(sys::xentoollog_level::XTL_ERROR | sys::xentoollog_level::XTL_CRITICAL) => {
+            log::Level::Error
+        }
+        Ok(sys::xentoollog_level::XTL_WARN) => log::Level::Warn,
+        Ok(sys::xentoollog_level::XTL_NOTICE | sys::xentoollog_level::XTL_INFO) => log::Level::Info,
+        Ok(sys::xentoollog_level::XTL_PROGRESS | sys::xentoollog_level::XTL_DETAIL) => {
+            log::Level::Debug
+        }
+        _ => log::Level::Trace,
+    }
+}
+
+unsafe extern "C" fn receive(
+    user: *mut c_void,
+    level: c_int,
+    errnoval: c_int,
+    context: *const c_char,
+    message: *const c_char,
+    len: usize,
+) {
+    // A logger that panics must not unwind through C, and there is nobody to tell: drop the line.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: `user` is the Sink that outlives the logger (see Logger::new).
+        let sink = unsafe { &*user.cast::<Sink>() };
+        let context = if context.is_null() {
+            "libxl".into()
+        } else {
+            // SAFETY: not NULL, and NUL-terminated by the shim's contract.
+            unsafe { CStr::from_ptr(context) }.to_string_lossy()
+        };
+        // SAFETY: the shim passes `len` initialised bytes that stay valid during the call.
+        let message = unsafe { slice::from_raw_parts(message.cast::<u8>(), len) };
+        let message = String::from_utf8_lossy(message);
+        let errno = (errnoval >= 0).then_some(errnoval);
+        let mut level = level_of(level);
+        if EXPECT_FAILURE.get() && level <= log::Level::Warn {
+            level = log::Level::Debug;
+        }
+        let line = LogLine {
+            level,
+            context: context.into(),
+            message: message.into(),
+            errno,
+        };
+        log::log!(target: TARGET, level, "{line}");
+        if level <= log::Level::Warn {
+            let mut kept = sink.kept();
+            let number = kept.next;
+            kept.next += 1;
+            if kept.lines.len() == KEPT {
+                kept.lines.pop_front();
+            }
+            kept.lines.push_back((number, line));
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+
+    use super::{KEPT, Logger, expecting_failure, sys};
+
+    fn say(logger: &Logger, level: sys::xentoollog_level, text: &str) {
+        let text = CString::new(text).unwrap();
+        let level = i32::try_from(level.0).unwrap();
+        // SAFETY: a live logger and NUL-terminated strings.
+        unsafe { sys::libxl_sys_log(logger.as_ptr(), level, 2, c"xc".as_ptr(), text.as_ptr()) };
+    }
+
+    #[test]
+    fn warnings_are_kept_since_the_mark() {
+        let logger = Logger::new(log::LevelFilter::Trace).unwrap();
+        say(&logger, sys::xentoollog_level::XTL_ERROR, "before");
+        let mark = logger.mark();
+        say(&logger, sys::xentoollog_level::XTL_INFO, "chatter");
+        say(&logger, sys::xentoollog_level::XTL_WARN, "careful");
+        let lines = logger.since(mark);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(
+            lines[0].to_string(),
+            "xc: careful: No such file or directory (os error 2)"
+        );
+    }
+
+    #[test]
+    fn the_ring_keeps_the_newest() {
+        let logger = Logger::new(log::LevelFilter::Off).unwrap();
+        for n in 0..KEPT + 3 {
+            say(
+                &logger,
+                sys::xentoollog_level::XTL_ERROR,
+                &format!("line {n}"),
+            );
+        }
+        let lines = logger.since(0);
+        assert_eq!(lines.len(), KEPT);
+        assert_eq!(lines[0].message, "line 3");
+    }
+
+    #[test]
+    fn an_expected_failure_is_not_kept() {
+        let logger = Logger::new(log::LevelFilter::Info).unwrap();
+        expecting_failure(|| say(&logger, sys::xentoollog_level::XTL_ERROR, "no such domain"));
+        assert!(logger.since(0).is_empty());
+        say(&logger, sys::xentoollog_level::XTL_ERROR, "real");
+        assert_eq!(logger.since(0).len(), 1);
+    }
+}

@@ -1,0 +1,357 @@
+//! Operations that take time: one way to start, wait for, limit and abort all of them.
+
+use std::{
+    ffi::c_int,
+    fmt,
+    mem::ManuallyDrop,
+    ptr::NonNull,
+    time::{Duration, Instant},
+};
+
+use libxl_sys as sys;
+
+use crate::{AbortHandle, Context, DomId, Error, ErrorKind, Result, pump::Token};
+
+/// What an operation does. The value stays at one address from `start` to `finish`, so that `start`
+/// may give C pointers into it.
+pub(crate) trait Call: Send {
+    /// What the caller gets.
+    type Output;
+
+    /// The C function, for errors.
+    fn function(&self) -> &'static str;
+
+    /// The domain it is about, for errors. For a creation: the one that came to be, if any.
+    fn domain(&self) -> Option<DomId>;
+
+    /// Calls the C function with the `how` given, and returns what that returned.
+    ///
+    /// # Safety
+    ///
+    /// `ctx` and `how` are valid. Unless this fails, `self` stays where it is and is not touched
+    /// until the operation is over.
+    unsafe fn start(
+        &mut self,
+        ctx: *mut sys::libxl_ctx,
+        how: *const sys::libxl_asyncop_how,
+    ) -> c_int;
+
+    /// The caller's result of an operation that ended with 0.
+    fn succeed(self: Box<Self>, ctx: &Context) -> Result<Self::Output>;
+}
+
+/// How long an operation may take, and who may end it.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    time: Option<Duration>,
+    abort: Option<AbortHandle>,
+}
+
+impl Limits {
+    /// No limits.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The operation is aborted when it has taken this long.
+    #[must_use]
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// The operation is aborted when `handle` is pulled.
+    #[must_use]
+    pub fn abort_with(mut self, handle: &AbortHandle) -> Self {
+        self.abort = Some(handle.clone());
+        self
+    }
+}
+
+/// An operation that has not begun: it does when [`wait`](Self::wait) or [`start`](Self::start) is
+/// called.
+#[must_use = "an operation does nothing until it is waited for or started"]
+pub struct Operation<T: 'static> {
+    ctx: Context,
+    call: Box<dyn Call<Output = T>>,
+    /// Runs first; see [`Self::after`].
+    check: Option<Check>,
+    limits: Limits,
+}
+
+type Check = Box<dyn FnOnce() -> Result<()> + Send>;
+
+impl<T> Operation<T> {
+    pub(crate) fn new(ctx: &Context, call: impl Call<Output = T> + 'static) -> Self {
+        Self {
+            ctx: ctx.clone(),
+            call: Box::new(call),
+            check: None,
+            limits: Limits::none(),
+        }
+    }
+
+    /// Does it only if `check` succeeds at that time.
+    pub(crate) fn after(mut self, check: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
+        self.check = Some(Box::new(check));
+        self
+    }
+
+    /// Replaces the limits.
+    pub fn limits(mut self, limits: &Limits) -> Self {
+        self.limits = limits.clone();
+        self
+    }
+
+    /// Aborts the operation when it has taken this long; it then fails with
+    /// [`ErrorKind::TimedOut`]. libxl leaves an operation at its next opportunity, which may be a
+    /// little later.
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.limits = self.limits.deadline(time);
+        self
+    }
+
+    /// Aborts the operation when `handle` is pulled; it then fails with [`ErrorKind::Aborted`].
+    pub fn abort_with(mut self, handle: &AbortHandle) -> Self {
+        self.limits = self.limits.abort_with(handle);
+        self
+    }
+
+    /// Does it, and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, [`ErrorKind::TimedOut`] or [`ErrorKind::Aborted`].
+    pub fn wait(self) -> Result<T> {
+        self.start()?.wait()
+    }
+
+    /// Begins it. libxl does a part of the work, sometimes most of it, before this returns.
+    ///
+    /// # Errors
+    ///
+    /// When libxl refuses the operation, or the abort handle has been pulled already.
+    pub fn start(self) -> Result<Running<T>> {
+        let Self {
+            ctx,
+            call,
+            check,
+            limits,
+        } = self;
+        let deadline = limits.time.map(|time| Instant::now() + time);
+        if let Some(abort) = &limits.abort {
+            // In this order, so that an abort is either seen here or wakes the wait.
+            abort.attach(ctx.pump());
+            if abort.is_aborted() {
+                return Err(Error::new(ErrorKind::Aborted, call.function())
+                    .with_domain(call.domain())
+                    .with_message("aborted before it began"));
+            }
+        }
+        if let Some(check) = check {
+            check()?;
+        }
+        let mark = ctx.log_mark();
+        let token = Token::fresh();
+        // From here on a raw pointer: C keeps one, and a Box that moves would invalidate it.
+        let call = NonNull::from(Box::leak(call));
+        let how = how(token);
+        // SAFETY: the context is live. The call stays at its address: `Started` owns it, and gives
+        // it to the pump if it is dropped before the operation is over.
+        let rc = unsafe { (*call.as_ptr()).start(ctx.as_ptr(), &raw const how) };
+        let started = Started {
+            ctx,
+            token,
+            call,
+            mark,
+            deadline,
+            limits,
+        };
+        if rc == 0 {
+            started.ctx.pump().started();
+            Ok(Running(Some(started)))
+        } else {
+            // A refusal is final: no completion follows it.
+            Err(started.fail(rc, None))
+        }
+    }
+}
+
+impl<T> fmt::Debug for Operation<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation")
+            .field("function", &self.call.function())
+            .field("domain", &self.call.domain())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An operation under way.
+///
+/// Dropping it lets the operation go on; its context sees to the memory.
+pub struct Running<T: 'static>(Option<Started<T>>);
+
+impl<T> Running<T> {
+    /// Waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Operation::wait`].
+    pub fn wait(mut self) -> Result<T> {
+        match self.0.take() {
+            Some(started) => started.wait(),
+            None => unreachable!("only `wait` and `drop` take it, and both end the value"),
+        }
+    }
+}
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        if let Some(started) = self.0.take() {
+            started.abandon();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Running<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.0.as_ref().map(|started| started.token);
+        f.debug_struct("Running")
+            .field("token", &token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why we asked libxl to abort.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Deadline,
+    Request,
+}
+
+struct Started<T: 'static> {
+    ctx: Context,
+    token: Token,
+    /// From Box::leak; freed by `finish`, `fail` or the pump.
+    call: NonNull<dyn Call<Output = T>>,
+    mark: u64,
+    deadline: Option<Instant>,
+    limits: Limits,
+}
+
+// SAFETY: the call is Send by its trait, and this is its only owner on the Rust side.
+unsafe impl<T: 'static> Send for Started<T> {}
+
+impl<T> Started<T> {
+    fn wait(self) -> Result<T> {
+        let mut cause = None;
+        loop {
+            let now = self.ctx.pump().now();
+            if let Some(rc) = self.ctx.pump().take_result(self.token) {
+                return self.finish(rc, cause);
+            }
+            if self.ctx.is_poisoned() {
+                let error = self.error(ErrorKind::NotAvailable).with_message(
+                    "libxl reported a disaster: its events can no longer be relied on",
+                );
+                self.abandon();
+                return Err(error);
+            }
+            if cause.is_none() {
+                cause = self.cause();
+                if cause.is_some() {
+                    self.abort();
+                    continue;
+                }
+            }
+            let deadline = self.deadline.filter(|_| cause.is_none());
+            if let Err(error) = self.ctx.pump().wait(self.ctx.as_ptr(), now, deadline) {
+                let error = Error::io(self.function(), error).with_domain(self.domain());
+                self.abandon();
+                return Err(error);
+            }
+        }
+    }
+
+    /// Whether it should be aborted by now.
+    fn cause(&self) -> Option<Cause> {
+        if self
+            .limits
+            .abort
+            .as_ref()
+            .is_some_and(AbortHandle::is_aborted)
+        {
+            Some(Cause::Request)
+        } else if self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            Some(Cause::Deadline)
+        } else {
+            None
+        }
+    }
+
+    fn abort(&self) {
+        self.ctx.abort_operation(self.token);
+    }
+
+    /// Lets go of an operation that is not over.
+    fn abandon(self) {
+        // SAFETY: leaked in `Operation::start`; the pump keeps it until the operation is over.
+        let call = unsafe { Box::from_raw(self.call.as_ptr()) };
+        self.ctx.pump().abandon(self.token, Box::new(call));
+    }
+
+    fn finish(self, rc: c_int, cause: Option<Cause>) -> Result<T> {
+        if rc != 0 {
+            return Err(self.fail(rc, cause));
+        }
+        // SAFETY: leaked in `Operation::start`; the operation is over, so C has let go of it.
+        let call = unsafe { Box::from_raw(self.call.as_ptr()) };
+        call.succeed(&self.ctx)
+    }
+
+    fn fail(self, rc: c_int, cause: Option<Cause>) -> Error {
+        let mut error = Error::from_code(self.function(), rc)
+            .with_domain(self.domain())
+            .with_log(self.ctx.log_since(self.mark));
+        if error.kind() == ErrorKind::Aborted && cause == Some(Cause::Deadline) {
+            let time = self.limits.time.unwrap_or_default();
+            error = error
+                .with_kind(ErrorKind::TimedOut)
+                .with_message(format!("took longer than {time:?} and was aborted"));
+        }
+        // SAFETY: leaked in `Operation::start`; libxl refused the operation, or it is over.
+        drop(unsafe { Box::from_raw(self.call.as_ptr()) });
+        error
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.function()).with_domain(self.domain())
+    }
+
+    fn function(&self) -> &'static str {
+        // SAFETY: valid until `finish`, `fail` or `abandon`; the method reads no field.
+        unsafe { self.call.as_ref() }.function()
+    }
+
+    fn domain(&self) -> Option<DomId> {
+        // SAFETY: as above. C may write a domid at any time during the operation, which is why
+        // implementations read it through a raw pointer.
+        unsafe { self.call.as_ref() }.domain()
+    }
+}
+
+/// How libxl is to report the end: by an event with our token. A call without `how` would poll by
+/// itself, and neither hear of an abort nor leave the context to others.
+pub(crate) fn how(token: Token) -> sys::libxl_asyncop_how {
+    sys::libxl_asyncop_how {
+        callback: None,
+        u: sys::libxl_asyncop_how__bindgen_ty_1 {
+            for_event: ManuallyDrop::new(token.0),
+        },
+    }
+}

@@ -1,0 +1,320 @@
+//! The watcher's thread and what it shares with those who watch.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    armed::Armed,
+    life::{DomainEvent, Found, Life},
+    schedule::{next_resync, next_suspended},
+};
+use crate::{Context, DomId, DomainId, DomainInfo, ErrorKind, Result, pump::Token};
+
+type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
+
+/// One watched domain.
+struct Watched {
+    id: DomainId,
+    sink: Sink,
+    /// `None` once the domain is dead: its id may come to belong to another one.
+    armed: Option<Armed>,
+    life: Life,
+    suspended_since: Option<Instant>,
+    /// When to look, whatever is heard.
+    look: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    watched: BTreeMap<u64, Watched>,
+    by_token: HashMap<Token, u64>,
+}
+
+pub(super) struct Shared {
+    ctx: Context,
+    table: Mutex<Table>,
+    stopped: AtomicBool,
+    /// An event source on dom0, which never dies: libxl registers its xenstore watch with the
+    /// first source of a context and drops it with the last.
+    _anchor: Mutex<Armed>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("watched", &self.table().watched.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(ctx: Context) -> Result<Self> {
+        let anchor = Armed::new(&ctx, DomId::DOM0)?;
+        Ok(Self {
+            ctx,
+            table: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            _anchor: Mutex::new(anchor),
+        })
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.ctx
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Only bookkeeping happens while it is held, and libxl calls that call nothing of ours.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, id: DomainId, sink: Sink) -> Result<u64> {
+        let mut table = self.table();
+        // Under the lock, so that an event finds its token in the table.
+        let armed = Armed::new(&self.ctx, id.domid)?;
+        let number = table.next;
+        table.next += 1;
+        table.by_token.insert(armed.token(), number);
+        let watched = Watched {
+            id,
+            sink,
+            armed: Some(armed),
+            life: Life::default(),
+            suspended_since: None,
+            // What happened before it was armed is reported with the next event of any domain:
+            // on a quiet host, never.
+            look: Some(Instant::now()),
+        };
+        table.watched.insert(number, watched);
+        drop(table);
+        self.ctx.pump().kick();
+        Ok(number)
+    }
+
+    pub(super) fn remove(&self, number: u64) {
+        let mut table = self.table();
+        let watched = table.watched.remove(&number);
+        if let Some(armed) = watched.as_ref().and_then(|w| w.armed.as_ref()) {
+            table.by_token.remove(&armed.token());
+        }
+        drop(table);
+        // Disarms, and drops the sink, which may own anything: not under the lock.
+        drop(watched);
+    }
+
+    pub(super) fn rearm(&self, id: DomainId) {
+        let numbers: Vec<u64> = {
+            let table = self.table();
+            table
+                .watched
+                .iter()
+                .filter(|(_, w)| w.id == id)
+                .map(|(number, _)| *number)
+                .collect()
+        };
+        for number in numbers {
+            self.rearm_one(number);
+        }
+        self.ctx.pump().kick();
+    }
+
+    /// Arms a new event source, disarms the old one, and asks for a look. In this order: while one
+    /// is armed the xenstore watch stays registered and does not fire at once.
+    fn rearm_one(&self, number: u64) {
+        let mut table = self.table();
+        let Some(watched) = table.watched.get_mut(&number) else {
+            return;
+        };
+        watched.look = Some(Instant::now());
+        if watched.life == Life::Dead {
+            return;
+        }
+        let new = match Armed::new(&self.ctx, watched.id.domid) {
+            Ok(new) => new,
+            Err(error) => {
+                // The old one stays, for the death; shutdowns are left to the resync.
+                log::error!(
+                    "domain {}: cannot arm the watch anew: {error:#}",
+                    watched.id
+                );
+                return;
+            }
+        };
+        let token = new.token();
+        let old = watched.armed.replace(new);
+        if let Some(old) = &old {
+            table.by_token.remove(&old.token());
+        }
+        table.by_token.insert(token, number);
+        drop(old);
+    }
+
+    /// Whether more shutdowns are to be expected of a domain: it runs, or may be resumed.
+    fn may_go_on(&self, number: u64) -> bool {
+        let table = self.table();
+        let life = table.watched.get(&number).map(|watched| watched.life);
+        life.is_some_and(|life| life == Life::Running || life.is_suspended())
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.ctx.pump().kick();
+    }
+
+    /// The watches whose event source has reported something.
+    fn heard(&self) -> Vec<u64> {
+        let tokens = self.ctx.pump().take_watch_events();
+        let table = self.table();
+        // A token that is not in the table is of a source that has been replaced or removed.
+        tokens
+            .iter()
+            .filter_map(|token| table.by_token.get(token).copied())
+            .collect()
+    }
+
+    /// The watches whose time to be looked at has come, and the earliest time among the others.
+    fn due(&self, now: Instant) -> (Vec<u64>, Option<Instant>) {
+        let table = self.table();
+        let times = table
+            .watched
+            .iter()
+            .filter_map(|(number, w)| Some((*number, w.look?)));
+        let (due, later): (Vec<_>, Vec<_>) = times.partition(|(_, time)| *time <= now);
+        (
+            due.into_iter().map(|(number, _)| number).collect(),
+            later.into_iter().map(|(_, t)| t).min(),
+        )
+    }
+
+    /// Reads the state of one watched domain and reports what is new.
+    fn look(&self, number: u64) {
+        let Some(id) = self.table().watched.get(&number).map(|w| w.id) else {
+            return;
+        };
+        let found = match self.ctx.domain_info(id.domid) {
+            Ok(info) => found(id, Some(&info)),
+            Err(error) if error.kind() == ErrorKind::DomainNotFound => Found::Gone,
+            Err(error) => {
+                // Not knowing is not death. The resync asks again.
+                log::warn!("domain {id}: cannot read its state: {error:#}");
+                return;
+            }
+        };
+        self.report(number, found);
+    }
+
+    fn report(&self, number: u64, found: Found) {
+        let now = Instant::now();
+        let mut table = self.table();
+        let Some(watched) = table.watched.get_mut(&number) else {
+            return;
+        };
+        let event = watched.life.advance(found);
+        if watched.life.is_suspended() {
+            let since = *watched.suspended_since.get_or_insert(now);
+            watched.look = Some(next_suspended(since, now));
+        } else {
+            watched.suspended_since = None;
+            watched.look = None;
+        }
+        let sink = Arc::clone(&watched.sink);
+        let id = watched.id;
+        let disarmed = if watched.life == Life::Dead {
+            watched.armed.take()
+        } else {
+            None
+        };
+        if let Some(armed) = &disarmed {
+            table.by_token.remove(&armed.token());
+        }
+        drop(table);
+        drop(disarmed);
+        let Some(event) = event else { return };
+        log::debug!("domain {id} {event}");
+        if event == DomainEvent::Resumed {
+            // Somebody else has resumed it: its source is spent. The look that this asks for sees
+            // what has happened up to the arming.
+            self.rearm_one(number);
+        }
+        if catch_unwind(AssertUnwindSafe(|| sink(event))).is_err() {
+            log::error!("domain {id}: whoever watches it has panicked at \"{event}\"");
+        }
+    }
+
+    /// Looks at all of them: one list, however many there are.
+    fn resync(&self) {
+        let ids: Vec<(u64, DomainId)> = self
+            .table()
+            .watched
+            .iter()
+            .map(|(number, w)| (*number, w.id))
+            .collect();
+        if ids.is_empty() {
+            return;
+        }
+        let domains: HashMap<DomId, DomainInfo> = match self.ctx.list_domains() {
+            Ok(list) => list.into_iter().map(|info| (info.domid, info)).collect(),
+            Err(error) => {
+                log::warn!("cannot list the domains: {error:#}");
+                return;
+            }
+        };
+        for (number, id) in ids {
+            self.report(number, found(id, domains.get(&id.domid)));
+        }
+    }
+}
+
+fn found(id: DomainId, info: Option<&DomainInfo>) -> Found {
+    match info {
+        Some(info) if info.uuid == id.uuid => Found::State(info.state()),
+        _ => Found::Gone,
+    }
+}
+
+/// The thread.
+pub(super) fn run(shared: &Shared) {
+    let mut resync = next_resync(Instant::now());
+    while !shared.stopped.load(Ordering::SeqCst) {
+        let moment = shared.ctx.pump().now();
+        for number in shared.heard() {
+            shared.look(number);
+            if shared.may_go_on(number) {
+                // The source has reported its one shutdown, and there may be another: arming a new
+                // one asks for a second look, at what happened up to then.
+                shared.rearm_one(number);
+            }
+        }
+        let now = Instant::now();
+        if now >= resync {
+            shared.resync();
+            resync = next_resync(now);
+        }
+        let (due, next) = shared.due(now);
+        if !due.is_empty() {
+            due.into_iter().for_each(|number| shared.look(number));
+            continue;
+        }
+        let until = next.map_or(resync, |next| next.min(resync));
+        if let Err(error) = shared
+            .ctx
+            .pump()
+            .wait(shared.ctx.as_ptr(), moment, Some(until))
+        {
+            log::error!("cannot wait for events of Xen: {error}");
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        if shared.ctx.is_poisoned() {
+            log::error!("libxl's events have failed for good: only the resync is left");
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! When to look without having heard anything. Pure but for the clock it is given.
+
+use std::time::{Duration, Instant};
+
+use super::RESYNC;
+
+/// How often a suspended domain is looked at in the beginning: nothing tells when somebody else
+/// resumes it, and an operator who does expects to see that.
+const SUSPENDED: Duration = Duration::from_secs(1);
+/// For how long that goes on; then the intervals double up to that of the resync.
+const EAGER: Duration = Duration::from_secs(60);
+
+/// The next time to look at everything.
+pub(super) fn next_resync(now: Instant) -> Instant {
+    // The clock's own low digits spread the hosts well enough.
+    let jitter = u32::from(u8::try_from(now.elapsed().as_nanos() % 256).unwrap_or(0));
+    now + RESYNC + RESYNC / 10 * jitter / 256
+}
+
+/// The next time to look at a domain that has been suspended since `since`.
+pub(super) fn next_suspended(since: Instant, now: Instant) -> Instant {
+    let been = now.saturating_duration_since(since);
+    now + if been < EAGER {
+        SUSPENDED
+    } else {
+        (been / 60).clamp(SUSPENDED, RESYNC)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{RESYNC, next_resync, next_suspended};
+
+    #[test]
+    fn a_resync_comes_within_a_tenth_of_its_interval() {
+        let now = Instant::now();
+        let wait = next_resync(now) - now;
+        assert!(wait >= RESYNC && wait <= RESYNC + RESYNC / 10, "{wait:?}");
+    }
+
+    #[test]
+    fn a_suspended_domain_is_looked_at_ever_more_seldom() {
+        let since = Instant::now();
+        let wait = |secs| {
+            let now = since + Duration::from_secs(secs);
+            (next_suspended(since, now) - now).as_secs()
+        };
+        assert_eq!(
+            [wait(0), wait(59), wait(120), wait(600), wait(86_400)],
+            [1, 1, 2, 10, 30]
+        );
+    }
+}
