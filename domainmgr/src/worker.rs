@@ -608,7 +608,7 @@ impl<'a> Run<'a> {
                 let path = self.env.dirs.dump.join(key.to_string());
                 Outcome::Ended(session.core_dump(*id, &path, limits))
             }
-            Op::Preserve(id, name) => Outcome::Ended(session.preserve(*id, name, limits)),
+            Op::Preserve(id, suffix) => Outcome::Ended(session.preserve(*id, suffix, limits)),
             Op::SoftReset(id, spec) => Outcome::Ended(session.soft_reset(*id, spec, limits)),
         }
     }

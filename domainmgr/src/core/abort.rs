@@ -23,5 +23,5 @@ pub fn on_hint(op: &Op) -> bool {
 /// Whether the end of the agent ends `op`: what the next agent finds and deals with need not be waited for.
 #[must_use]
 pub fn on_stop(op: &Op) -> bool {
-    matches!(op, Op::Shutdown(_) | Op::CoreDump(_))
+    matches!(op, Op::Create(_) | Op::Shutdown(_) | Op::CoreDump(_))
 }

@@ -44,9 +44,8 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
         Some(ExitStep::Destroy) => halting::destroy(cx, f),
         Some(ExitStep::Preserve) => {
             let stamp = cx.now.wall;
-            let name = format!(
-                "{}-{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-                f.name().unwrap_or_else(|| f.uuid.to_string()),
+            let suffix = format!(
+                "-{:04}{:02}{:02}T{:02}{:02}{:02}Z",
                 stamp.year(),
                 u8::from(stamp.month()),
                 stamp.day(),
@@ -54,7 +53,7 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
                 stamp.minute(),
                 stamp.second()
             );
-            Next::Run(Op::Preserve(id, name))
+            Next::Run(Op::Preserve(id, suffix))
         }
         Some(ExitStep::SoftReset) => {
             let spec = domain
@@ -99,8 +98,8 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
             f.restarts = f.restarts.saturating_add(1);
         }
         (Op::SoftReset(..), Err(e)) => restart_instead(cx, f, &e.to_string()),
-        (Op::Preserve(_, name), Ok(())) => {
-            cx.info(format!("domain {id} is kept as {name}"));
+        (Op::Preserve(_, suffix), Ok(())) => {
+            cx.info(format!("domain {id} is kept, as …{suffix}"));
             cx.effects.push(Effect::Unwatch);
             let Some(domain) = f.domain.take() else {
                 return;

@@ -154,7 +154,7 @@ pub enum Op {
     Destroy(DomainId),
     /// Write its memory to a file.
     CoreDump(DomainId),
-    /// Keep it under this other name and another uuid.
+    /// Keep it with this added to its name, under another uuid.
     Preserve(DomainId, String),
     /// Restart it in place.
     SoftReset(DomainId, Arc<Spec>),

@@ -375,7 +375,10 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
         Want::Unknown => Next::Wait(None),
         Want::Stop => halting::halt(cx, f),
         Want::Run if f.halt.as_ref().is_some_and(|h| h.asked) => {
-            // Asked is asked: it goes down, and is built anew.
+            // Asked is asked: it goes down, and is built anew. But a suspended one is somebody's, unless it is to stop.
+            if life == Life::Shutdown(ShutdownReason::SUSPEND) {
+                return Next::Wait(None);
+            }
             halting::halt(cx, f)
         }
         Want::Run => {

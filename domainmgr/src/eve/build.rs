@@ -40,6 +40,13 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     ] {
         plain(field, text)?;
     }
+    // The screen of the other modes is one string of settings in xl.cfg, which has no way to quote these.
+    if mode != Mode::Hvm && c.vnc_passwd.0.contains([',', ' ', '\t']) {
+        return Err(FieldError::new(
+            "VncPasswd",
+            "commas and blanks cannot be part of it, save for an HVM domain",
+        ));
+    }
     let pv = mode == Mode::Pv;
     match mode {
         Mode::Pv if c.kernel.is_empty() && c.boot_loader.is_empty() => {

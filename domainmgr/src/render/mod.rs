@@ -1,9 +1,13 @@
 //! From a [`Spec`] to what libxl takes and to the text that says the same to people.
 
+mod libxl;
+#[cfg(test)]
+mod tests;
 mod xl_cfg;
 
 use std::fs::{self, File};
 
+pub use self::libxl::domain_config;
 pub use self::xl_cfg::xl_cfg;
 use crate::eve::FieldError;
 use crate::spec::Spec;

@@ -190,11 +190,11 @@ pub trait Session: Send {
     /// Of any kind.
     fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()>;
 
-    /// Keeps a domain that has shut down for inspection, under another name and another uuid.
+    /// Keeps a domain that has shut down for inspection, with `suffix` added to its name, and under another uuid.
     ///
     /// # Errors
     /// Of any kind.
-    fn preserve(&mut self, id: DomainId, name: &str, limits: &Limits) -> Result<()>;
+    fn preserve(&mut self, id: DomainId, suffix: &str, limits: &Limits) -> Result<()>;
 
     /// Restarts a fully virtualised domain in place.
     ///

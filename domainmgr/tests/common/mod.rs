@@ -1,5 +1,9 @@
 //! An agent of its own for each test: the real program, a simulated Xen, a temporary directory.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

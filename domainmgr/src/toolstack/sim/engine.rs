@@ -364,8 +364,8 @@ impl Session for SimSession {
             .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))
     }
 
-    fn preserve(&mut self, id: DomainId, name: &str, _limits: &Limits) -> Result<()> {
-        self.0.act(|m| m.preserve(id, name))
+    fn preserve(&mut self, id: DomainId, suffix: &str, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| m.preserve(id, suffix))
     }
 
     fn soft_reset(&mut self, id: DomainId, _spec: &Spec, limits: &Limits) -> Result<()> {

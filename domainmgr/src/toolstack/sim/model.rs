@@ -468,12 +468,13 @@ impl Model {
         Ok(())
     }
 
-    /// Keeps a dead domain under another name and another uuid.
+    /// Keeps a dead domain with a suffix to its name, under another uuid.
     ///
     /// # Errors
     /// It is gone, or the name is taken.
-    pub fn preserve(&mut self, id: DomainId, name: &str) -> Result<()> {
-        self.rename(id, name)?;
+    pub fn preserve(&mut self, id: DomainId, suffix: &str) -> Result<()> {
+        let name = self.get(id)?.name.clone().unwrap_or_default();
+        self.rename(id, &format!("{name}{suffix}"))?;
         let count = u128::from(self.next_domid) << 64;
         self.get(id)?.uuid = Uuid::from_u128(id.uuid.as_u128() ^ count ^ u128::from(id.domid));
         Ok(())

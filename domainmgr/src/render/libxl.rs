@@ -1,0 +1,118 @@
+//! The configuration that libxl takes.
+
+use libxl::config::{
+    ActionOnShutdown, Bitmap, Disk, DomainConfig, Dtdev, Guest, HvmInfo, IomemRange, Mac, Nic,
+    PvInfo, PvhInfo, Secret, VncInfo,
+};
+
+use crate::spec::{Action, Mode, Spec, Vnc};
+
+/// The same as [`xl_cfg`](super::xl_cfg), as data.
+#[must_use]
+pub fn domain_config(spec: &Spec) -> DomainConfig {
+    let guest: Guest = match spec.mode {
+        Mode::Pv => Guest::Pv(PvInfo::default()),
+        Mode::Pvh => Guest::Pvh(PvhInfo::default()),
+        Mode::Hvm => Guest::Hvm(Box::new(hvm(spec))),
+    };
+    let actions = spec.actions;
+    let mut config = DomainConfig::new(&spec.name, guest)
+        .uuid(spec.uuid)
+        .memory_mib(spec.memory_mib)
+        .vcpus(spec.vcpus)
+        .max_vcpus(spec.max_vcpus)
+        .on_poweroff(action(actions.on_poweroff))
+        .on_reboot(action(actions.on_reboot))
+        .on_crash(action(actions.on_crash))
+        .on_watchdog(action(actions.on_watchdog))
+        .on_soft_reset(action(actions.on_soft_reset));
+    if let Some(max) = spec.max_memory_mib {
+        config = config.max_memory_mib(max);
+    }
+    if spec.mode != Mode::Hvm {
+        if let Some(wanted) = &spec.vnc {
+            config = config.vnc(vnc(wanted));
+        }
+    }
+    let build = &mut config.b_info;
+    build.kernel.clone_from(&spec.kernel);
+    build.ramdisk.clone_from(&spec.ramdisk);
+    build.bootloader.clone_from(&spec.bootloader);
+    build.device_tree.clone_from(&spec.device_tree);
+    build.cmdline = Some(spec.cmdline()).filter(|c| !c.is_empty());
+    build.irqs.clone_from(&spec.irqs);
+    build.iomem = spec
+        .io_mem
+        .iter()
+        .map(|m| IomemRange {
+            start: m.start,
+            number: m.count,
+            gfn: None,
+        })
+        .collect();
+    if !spec.cpus.is_empty() {
+        // xl gives every processor the same mask, and has libxl keep its hands off the placement.
+        let mask: Bitmap = spec.cpus.iter().copied().collect();
+        build.vcpu_hard_affinity = (0..spec.max_vcpus).map(|_| mask.clone()).collect();
+        build.numa_placement = Some(false);
+    }
+    config.dtdevs = spec.dt_dev.iter().map(Dtdev::new).collect();
+    config.disks = spec
+        .disks
+        .iter()
+        .map(|d| {
+            let disk = Disk::raw(&d.path, &d.vdev);
+            if d.read_only { disk.read_only() } else { disk }
+        })
+        .collect();
+    config.nics = spec
+        .nics
+        .iter()
+        .map(|n| Nic {
+            bridge: n.bridge.clone(),
+            ifname: n.vif.clone(),
+            mac: n.mac.map(Mac),
+            ..Nic::default()
+        })
+        .collect();
+    config
+}
+
+fn hvm(spec: &Spec) -> HvmInfo {
+    let none = VncInfo {
+        enable: Some(false),
+        ..VncInfo::default()
+    };
+    HvmInfo {
+        serial: Some("pty".to_owned()),
+        boot: Some("dc".to_owned()),
+        vnc: spec.vnc.as_ref().map_or(none, |wanted| VncInfo {
+            enable: Some(true),
+            ..vnc(wanted)
+        }),
+        usb: spec.vnc.as_ref().map(|_| true),
+        usbdevice_list: spec.vnc.iter().map(|_| "tablet".to_owned()).collect(),
+        ..HvmInfo::default()
+    }
+}
+
+fn vnc(wanted: &Vnc) -> VncInfo {
+    VncInfo {
+        listen: Some("127.0.0.1".to_owned()),
+        display: wanted.display,
+        passwd: wanted.passwd.as_ref().map(|p| Secret::from(p.reveal())),
+        ..VncInfo::default()
+    }
+}
+
+fn action(action: Action) -> ActionOnShutdown {
+    match action {
+        Action::Destroy => ActionOnShutdown::Destroy,
+        Action::Restart => ActionOnShutdown::Restart,
+        Action::RenameRestart => ActionOnShutdown::RenameRestart,
+        Action::Preserve => ActionOnShutdown::Preserve,
+        Action::CoredumpDestroy => ActionOnShutdown::CoredumpDestroy,
+        Action::CoredumpRestart => ActionOnShutdown::CoredumpRestart,
+        Action::SoftReset => ActionOnShutdown::SoftReset,
+    }
+}

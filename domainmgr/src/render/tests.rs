@@ -1,0 +1,71 @@
+//! Both outputs against golden files. `UPDATE_GOLDEN=1` writes them anew; read the difference before committing it.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::eve::{self, DomainConfig};
+
+const CASES: [&str; 5] = ["pv", "pv-full", "pvh", "hvm", "hostile"];
+
+fn golden(name: &str, found: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, found).unwrap();
+    }
+    let wanted = fs::read_to_string(&path).unwrap();
+    assert_eq!(found, wanted, "{name}");
+}
+
+fn load(case: &str) -> Spec {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(format!("{case}.in.json"));
+    let config: DomainConfig = eve::parse(&fs::read(path).unwrap()).unwrap();
+    eve::spec(config.uuid_and_version.uuid.parse().unwrap(), &config).unwrap()
+}
+
+#[test]
+fn xl_cfg_text() {
+    for case in CASES {
+        golden(&format!("{case}.cfg"), &xl_cfg(&load(case)));
+    }
+}
+
+#[test]
+fn libxl_json() {
+    for case in CASES {
+        let config = domain_config(&load(case));
+        config.validate().unwrap();
+        let text = serde_json::to_string_pretty(&config).unwrap() + "\n";
+        golden(&format!("{case}.libxl.json"), &text);
+    }
+}
+
+#[test]
+fn missing_files_are_named() {
+    let mut spec = load("pvh");
+    spec.kernel = Some("/no/such/kernel".into());
+    assert_eq!(
+        check_files(&spec).unwrap_err().to_string(),
+        "Kernel: /no/such/kernel: No such file or directory (os error 2)"
+    );
+    spec.kernel = Some("/dev".into());
+    assert_eq!(
+        check_files(&spec).unwrap_err().to_string(),
+        "Kernel: /dev: not a plain file"
+    );
+    spec.kernel = None;
+    spec.ramdisk = None;
+    spec.disks = vec![crate::spec::Disk {
+        path: "/dev/null".into(),
+        vdev: "xvda".into(),
+        read_only: true,
+    }];
+    assert_eq!(
+        check_files(&spec).unwrap_err().to_string(),
+        "DiskConfigList[0].FileLocation: /dev/null: neither a plain file nor a block device"
+    );
+}
