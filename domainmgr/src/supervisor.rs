@@ -405,12 +405,11 @@ impl Supervisor<'_> {
             Named::Key(key) => {
                 let stamp = store::stamp(&path);
                 match self.workers.get_mut(&key) {
-                    Some(entry) => {
-                        if changed || entry.stamp != stamp {
-                            entry.stamp = stamp;
-                            entry.worker.config_changed(&self.options.dirs, key);
-                        }
+                    Some(entry) if changed || entry.stamp != stamp => {
+                        entry.stamp = stamp;
+                        entry.worker.config_changed(&self.options.dirs, key);
                     }
+                    Some(_) => {}
                     None if stamp.is_some() => self.start(key, stamp),
                     None => {}
                 }

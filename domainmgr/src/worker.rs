@@ -379,10 +379,8 @@ impl<'a> Run<'a> {
                 return End::Stopped;
             }
             let inputs = self.read(mail);
-            if inputs.is_empty() {
-                if self.finish_steps(Input::Timer) {
-                    return End::Finished;
-                }
+            if inputs.is_empty() && self.finish_steps(Input::Timer) {
+                return End::Finished;
             }
             for input in inputs {
                 if self.finish_steps(input) {
@@ -390,6 +388,8 @@ impl<'a> Run<'a> {
                 }
             }
             self.say_belief();
+            // An idle worker keeps no connection.
+            self.session = None;
             if self.inbox.peek() != Mail::NONE {
                 continue;
             }
@@ -461,8 +461,7 @@ impl<'a> Run<'a> {
             let mut outcome = None;
             for effect in effects {
                 match effect {
-                    Effect::Note(Level::Info, text) => log::info!(key:% = self.key; "{text}"),
-                    Effect::Note(Level::Warn, text) => log::warn!(key:% = self.key; "{text}"),
+                    Effect::Note(level, text) => self.say(level, &text),
                     Effect::Watch(id) => self.watch(id),
                     Effect::Unwatch => self.watch = None,
                     Effect::Wake(at) => self.wake = at,
@@ -487,21 +486,23 @@ impl<'a> Run<'a> {
                     let (facts, effects) = core::step(now, facts, early);
                     self.facts = Some(facts);
                     for effect in effects {
-                        match effect {
-                            Effect::Note(Level::Info, text) => {
-                                log::info!(key:% = self.key; "{text}")
-                            }
-                            Effect::Note(Level::Warn, text) => {
-                                log::warn!(key:% = self.key; "{text}")
-                            }
-                            // With an operation outstanding there are no others.
-                            _ => {}
+                        // With an operation outstanding there are no others.
+                        if let Effect::Note(level, text) = effect {
+                            self.say(level, &text);
                         }
                     }
                 }
             }
             input = Input::Done(outcome);
         }
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        let level = match level {
+            Level::Info => log::Level::Info,
+            Level::Warn => log::Level::Warn,
+        };
+        log::log!(level, key:% = self.key; "{text}");
     }
 
     fn publish(&mut self, facts: &Facts) {

@@ -141,7 +141,7 @@ fn settings_are_checked_at_the_start() {
 fn json_logs_have_the_key() {
     let host = Host::start(&["--log-format", "json"]);
     host.put(A, &json!({}));
-    host.wait_state(A, "RUNNING");
+    host.wait_log("domain 1 running");
     let log = host.log();
     let about: Vec<serde_json::Value> = log
         .lines()

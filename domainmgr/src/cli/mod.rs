@@ -203,12 +203,28 @@ fn run(args: Run) -> Result<(), String> {
     } else {
         libxl::open().map_err(|e| e.to_string())?
     };
+    if !args.simulate {
+        raise_file_limit();
+    }
     let options = Options {
         dirs: paths.dirs(),
         global_config: paths.global_config,
         overrides: args.settings,
     };
     supervisor::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
+}
+
+/// Each operation under way holds about ten files: as many as we may have are as many as we can need.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: now.maximum,
+        maximum: now.maximum,
+    };
+    if let Err(e) = setrlimit(Resource::Nofile, all) {
+        log::warn!("the limit of open files cannot be raised: {e}");
+    }
 }
 
 /// For tests of the command line.

@@ -106,16 +106,15 @@ fn update(cx: &mut Ctx, f: &mut Facts, life: Life) {
     if was == life {
         return;
     }
-    match (was, life) {
-        (_, Life::Shutdown(ShutdownReason::SUSPEND)) => {
-            cx.info(format!("domain {id} is suspended"))
-        }
-        (_, Life::Shutdown(reason)) => cx.info(format!("domain {id} shut down: {reason}")),
-        (_, Life::Paused) => cx.info(format!("domain {id} is paused")),
-        (Life::Shutdown(_), Life::Running) => cx.info(format!("domain {id} was resumed")),
-        (_, Life::Running) => cx.info(format!("domain {id} runs")),
-        (_, Life::Dying) => {}
-    }
+    let what = match (was, life) {
+        (_, Life::Shutdown(ShutdownReason::SUSPEND)) => "is suspended".to_owned(),
+        (_, Life::Shutdown(reason)) => format!("shut down: {reason}"),
+        (_, Life::Paused) => "is paused".to_owned(),
+        (Life::Shutdown(_), Life::Running) => "was resumed".to_owned(),
+        (_, Life::Running) => "runs".to_owned(),
+        (_, Life::Dying) => "is dying".to_owned(),
+    };
+    cx.info(format!("domain {id} {what}"));
 }
 
 /// A domain we did not know of is there.

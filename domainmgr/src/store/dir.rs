@@ -117,6 +117,8 @@ pub fn key_of(name: &str) -> Named {
         return Named::Other;
     }
     match stem.parse::<Uuid>() {
+        // dom0's.
+        Ok(uuid) if uuid.is_nil() => Named::Bad("the nil uuid is dom0's".to_owned()),
         // One key, one way to write it.
         Ok(uuid) if uuid.to_string() == stem => Named::Key(uuid),
         Ok(uuid) => Named::Bad(format!("the name of the file should be {uuid}.json")),
@@ -189,6 +191,10 @@ mod tests {
         }
         for bad in ["a.json".to_owned(), format!("{}.json", key.to_uppercase())] {
             assert!(matches!(key_of(&bad), Named::Bad(_)), "{bad}");
+        }
+        {
+            let nil = format!("{}.json", Uuid::nil());
+            assert!(matches!(key_of(&nil), Named::Bad(_)));
         }
     }
 }

@@ -1,22 +1,258 @@
 //! The real Xen, through libxl.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Error, ErrorKind, Result, Toolstack};
+use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Trigger, Watcher};
+use uuid::Uuid;
+
+use super::{
+    DomainId, Error, ErrorKind, HostInfo, Life, Limits, Result, Seen, Session, ShutdownReason,
+    Toolstack, Wake, Watch,
+};
+use crate::render;
+use crate::spec::Spec;
+
+/// The Xen this runs on. One watcher for all domains; its context also serves everybody's reading.
+struct Libxl {
+    watcher: Watcher,
+}
 
 /// Connects to the Xen this runs on.
 ///
 /// # Errors
 /// There is none, or it does not answer.
 pub fn open() -> Result<Arc<dyn Toolstack>> {
-    Err(Error::new(
-        ErrorKind::Unsupported,
-        "this build has no libxl; try --simulate",
-    ))
+    let watcher = Watcher::start(Context::builder()).map_err(error)?;
+    Ok(Arc::new(Libxl { watcher }))
 }
 
 /// What `--version` says.
 #[must_use]
 pub fn versions() -> String {
-    format!("domainmgr {}", env!("CARGO_PKG_VERSION"))
+    let running = Context::builder()
+        .log_level(log::LevelFilter::Off)
+        .open()
+        .and_then(|ctx| ctx.version_info())
+        .map_or_else(
+            |_| "not running, or not for us to see".to_owned(),
+            |v| v.version(),
+        );
+    format!(
+        "domainmgr {}\nbuilt for libxl {}\nXen: {running}",
+        env!("CARGO_PKG_VERSION"),
+        libxl::BUILT_FOR
+    )
+}
+
+impl Toolstack for Libxl {
+    fn session(&self) -> Result<Box<dyn Session>> {
+        Ok(Box::new(LibxlSession {
+            reader: self.watcher.context().clone(),
+            own: None,
+        }))
+    }
+
+    fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>> {
+        let watch = self
+            .watcher
+            .watch(theirs(id), move |_| wake())
+            .map_err(error)?;
+        Ok(Box::new(LibxlWatch(watch)))
+    }
+}
+
+struct LibxlWatch(#[allow(dead_code, reason = "dropping it ends the watch")] libxl::Watch);
+
+impl Watch for LibxlWatch {}
+
+struct LibxlSession {
+    /// For everything that is over at once.
+    reader: Context,
+    /// For what may take its time: nobody waits for anybody else's. Opened when first needed, for it costs files.
+    own: Option<Context>,
+}
+
+impl LibxlSession {
+    fn reader(&mut self) -> Result<&Context> {
+        if self.reader.is_poisoned() {
+            return self.own();
+        }
+        Ok(&self.reader)
+    }
+
+    fn own(&mut self) -> Result<&Context> {
+        if self.own.as_ref().is_some_and(Context::is_poisoned) {
+            self.own = None;
+        }
+        match &mut self.own {
+            Some(context) => Ok(context),
+            slot => Ok(slot.insert(Context::open().map_err(error)?)),
+        }
+    }
+
+    /// The domain, for an operation on it. Never dom0, whatever a file says.
+    fn domain(&mut self, id: DomainId) -> Result<libxl::Domain> {
+        if id.domid == 0 {
+            return Err(Error::new(ErrorKind::NotFound, "domain 0 is not ours"));
+        }
+        Ok(self.own()?.domain(theirs(id)))
+    }
+}
+
+impl Session for LibxlSession {
+    fn list(&mut self) -> Result<Vec<Seen>> {
+        let all = self.reader()?.list_domains().map_err(error)?;
+        Ok(all.iter().filter(|d| d.domid.0 != 0).map(seen).collect())
+    }
+
+    fn info(&mut self, id: DomainId) -> Result<Option<Seen>> {
+        match self.reader()?.domain(theirs(id)).info() {
+            Ok(info) => Ok(Some(seen(&info))),
+            Err(e) if e.is_domain_gone() => Ok(None),
+            Err(e) => Err(error(e)),
+        }
+    }
+
+    fn find(&mut self, uuid: Uuid) -> Result<Vec<Seen>> {
+        let mut found = self.list()?;
+        found.retain(|s| s.id.uuid == uuid);
+        let reader = self.reader()?;
+        for seen in &mut found {
+            seen.name = reader
+                .domid_to_name(DomId(seen.id.domid))
+                .filter(|n| !n.is_empty());
+        }
+        Ok(found)
+    }
+
+    fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
+        let config = render::domain_config(spec);
+        let created = self
+            .own()?
+            .domain_create_new(&config)
+            .and_then(|op| op.limits(&translate(limits)).wait())
+            .map_err(|e| {
+                // What this crate's own checks refuse is refused for good. What libxl calls invalid may be a name that
+                // is taken for the moment.
+                let for_good = e.raw_code().is_none() && e.kind() == libxl::ErrorKind::Invalid;
+                let mut e = error(e);
+                if for_good {
+                    e.kind = ErrorKind::InvalidConfig;
+                }
+                e
+            })?;
+        Ok(DomainId {
+            domid: created.domid.0,
+            uuid: created.uuid,
+        })
+    }
+
+    fn unpause(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let unpause = self.domain(id)?.unpause();
+        unpause.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let shutdown = self.domain(id)?.shutdown();
+        shutdown.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn power_button(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let press = self.domain(id)?.send_trigger(Trigger::Power, 0);
+        press.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let destroy = self.domain(id)?.destroy();
+        destroy.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        let dump = self.domain(id)?.core_dump(path).map_err(error)?;
+        dump.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn preserve(&mut self, id: DomainId, suffix: &str, _limits: &Limits) -> Result<()> {
+        self.domain(id)?.preserve(suffix).map(drop).map_err(error)
+    }
+
+    fn soft_reset(&mut self, _id: DomainId, _spec: &Spec, _limits: &Limits) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "soft reset is not supported by this version",
+        ))
+    }
+
+    fn console(&mut self, id: DomainId) -> Result<PathBuf> {
+        self.domain(id)?.primary_console_tty().map_err(error)
+    }
+
+    fn host(&mut self) -> Result<HostInfo> {
+        let reader = self.reader()?;
+        let version = reader.version_info().map_err(error)?;
+        let memory = reader.physinfo().map_err(error)?;
+        let free = memory.free_pages.saturating_sub(memory.outstanding_pages);
+        Ok(HostInfo {
+            xen_version: version.version(),
+            free_memory_mib: (free * u64::from(version.pagesize)) >> 20,
+        })
+    }
+}
+
+fn theirs(id: DomainId) -> libxl::DomainId {
+    libxl::DomainId {
+        domid: DomId(id.domid),
+        uuid: id.uuid,
+    }
+}
+
+fn seen(info: &DomainInfo) -> Seen {
+    Seen {
+        id: DomainId {
+            domid: info.domid.0,
+            uuid: info.uuid,
+        },
+        name: None,
+        life: match info.state() {
+            DomainState::Running => Life::Running,
+            DomainState::Paused => Life::Paused,
+            DomainState::Shutdown(reason) => Life::Shutdown(ShutdownReason(reason.0)),
+            DomainState::Dying => Life::Dying,
+        },
+        cpu_time_ns: info.cpu_time_ns,
+        memory_kib: info.current_memkb,
+    }
+}
+
+fn translate(limits: &Limits) -> libxl::Limits {
+    let abort = AbortHandle::new();
+    let mut theirs = libxl::Limits::none().abort_with(&abort);
+    limits.abort.on_abort(move || abort.abort());
+    if let Some(deadline) = limits.deadline {
+        theirs = theirs.deadline(deadline);
+    }
+    theirs
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn error(e: libxl::Error) -> Error {
+    use libxl::ErrorKind as Theirs;
+    let kind = match e.kind() {
+        Theirs::DomainNotFound | Theirs::DomainDestroyed => ErrorKind::NotFound,
+        Theirs::NoParavirt => ErrorKind::NoParavirt,
+        Theirs::TimedOut | Theirs::GuestTimedOut => ErrorKind::TimedOut,
+        Theirs::Aborted => ErrorKind::Aborted,
+        Theirs::NoMemory => ErrorKind::NoMemory,
+        Theirs::Unsupported => ErrorKind::Unsupported,
+        _ => ErrorKind::Other,
+    };
+    // The cause stands in what libxl logged. It becomes part of one line.
+    let text = format!("{e:#}");
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    Error::new(kind, lines.join("; "))
 }

@@ -28,7 +28,7 @@ pub(super) fn serve(shared: Arc<Shared>, file: &Path) -> io::Result<()> {
         .stack_size(256 << 10)
         .spawn(move || {
             for stream in listener.incoming().flatten() {
-                if let Err(e) = answer(&shared, stream) {
+                if let Err(e) = answer(&shared, &stream) {
                     log::debug!("outsider: {e}");
                 }
             }
@@ -36,9 +36,9 @@ pub(super) fn serve(shared: Arc<Shared>, file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
+fn answer(shared: &Arc<Shared>, mut stream: &UnixStream) -> io::Result<()> {
     let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line)?;
+    BufReader::new(stream).read_line(&mut line)?;
     let mut touched = None;
     let answer = match shared.act(|m| act(m, line.trim(), &mut touched)) {
         Ok(answer) => format!("ok {answer}\n"),
@@ -47,7 +47,7 @@ fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
     if let Some(domid) = touched {
         shared.hint(domid);
     }
-    (&stream).write_all(answer.as_bytes())
+    stream.write_all(answer.as_bytes())
 }
 
 /// Sends an outsider's wish to the agent that runs the simulation in `file`, or, if none does, acts on the file itself.
