@@ -520,6 +520,7 @@ fn ethernet_addresses() {
     assert_eq!(to_json(&mac), json!("00:16:3e:ff:01:02"));
     assert_eq!(from_json::<Mac>(json!("00:16:3E:FF:01:02")), mac);
     assert!(Mac::default().is_nil() && !mac.is_nil());
+    assert_eq!(format!("{mac:?}"), "Mac(00:16:3e:ff:01:02)");
     for wrong in [
         "",
         "00:16:3e:00:01",
@@ -558,7 +559,11 @@ fn pci_addresses() {
         "+7:00.0",
         "07:00.**",
     ] {
-        assert!(wrong.parse::<Pci>().is_err(), "{wrong}");
+        let error = wrong.parse::<Pci>().unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{wrong:?} is no PCI address")),
+            "{error}"
+        );
     }
 }
 
@@ -723,7 +728,10 @@ fn people_see_no_password() {
         assert!(!text.contains("hunter2"), "{text}");
     }
     assert!(format!("{hvm:?}").contains("Some(***)"));
-    assert_eq!(Secret::from("a".to_owned()), Secret::from("a"));
+    assert_eq!(Secret::from("a".to_owned()).expose(), "a");
+    let mut no_password = json!({ "passwd": { "name": "a" } });
+    redact(&mut no_password);
+    assert_eq!(no_password, json!({ "passwd": { "name": "a" } }));
 
     for config in full_configs() {
         let mut json = to_json(&config);

@@ -96,6 +96,7 @@ fn a_missing_default_is_not_lost() {
         json!({ "uuid": "00000000-0000-0000-0000-000000000000", "mac": "00:00:00:00:00:00" }),
         json!({ "avail_vcpus": [], "cpuid": [], "xsdata": {}, "disks": [] }),
         json!({ "cpuid": { "cpuid": [], "msr": [] } }),
+        json!({ "cpuid": {}, "xsdata": {} }),
         json!({ "arch_x86": {}, "arch_arm": { "arm_sci": { "type": "none" } } }),
         json!({ "passthrough": "default", "tsc_mode": "default", "gic_version": "default" }),
         json!({ "timer_mode": "unknown", "bios": "unknown", "vga": { "kind": "unknown" }, "format": "unknown" }),

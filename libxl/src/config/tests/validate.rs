@@ -151,6 +151,9 @@ fn vcpus_and_memory() {
         refused(|config| config.b_info.max_memkb = Some(1024)),
         "b_info.target_memkb: is 131072 KiB, more than max_memkb, which is 1024 KiB",
     );
+    let mut many = sound();
+    many.b_info.max_vcpus = Some(Bitmap::MAX);
+    many.validate().unwrap();
     let mut only_max = sound();
     only_max.b_info.target_memkb = None;
     only_max.validate().unwrap();
