@@ -94,6 +94,21 @@ fn update(cx: &mut Ctx, f: &mut Facts, life: Life) {
     let was = domain.life;
     domain.life = life;
     let id = domain.id;
+    let lives = matches!(
+        life,
+        Life::Running | Life::Shutdown(ShutdownReason::SUSPEND)
+    );
+    if domain.leftover && lives {
+        // Half-built or not: someone has started it, and what runs is not destroyed for tidiness.
+        domain.leftover = false;
+        domain.started = true;
+        domain.since = cx.now.mono;
+        f.boot_time = Some(cx.now.wall);
+        f.destroying = super::facts::Backoff::default();
+        f.boot_failed = false;
+        f.next_retry = None;
+        f.error = None;
+    }
     if !matches!(life, Life::Shutdown(_)) && f.exit.take().is_some() {
         cx.warn(format!("domain {id} runs again, without our doing"));
     }

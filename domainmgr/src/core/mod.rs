@@ -128,14 +128,14 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
     match input {
         Input::Wish(wish) => wished(&mut cx, &mut facts, wish),
         Input::Settings(settings) => facts.settings = settings,
-        Input::Hint => {
+        // What is due is done to what is, not to what was when the timer was set.
+        Input::Hint | Input::Timer => {
             facts.stale = true;
             facts.clear = false;
             if facts.domain.is_none() {
                 facts.look_wide = true;
             }
         }
-        Input::Timer => {}
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
     }
     if facts.outstanding.is_none() {
@@ -158,7 +158,12 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
 fn deadline(f: &Facts, now: Time, op: &Op) -> Option<Duration> {
     match op {
         Op::Shutdown(_) | Op::PowerButton(_) => f.halt.as_ref().map(|h| h.until.since(now)),
-        Op::Destroy(_) => Some(f.settings.destroy),
+        // Longer each time: what needs longer than it is given would never end.
+        Op::Destroy(_) => Some(
+            f.settings
+                .destroy
+                .saturating_mul(1 << f.destroying.failures.min(6)),
+        ),
         _ => None,
     }
 }

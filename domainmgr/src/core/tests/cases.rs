@@ -1,0 +1,295 @@
+//! Single cases: what must not be left to chance to be tried.
+
+use std::time::Duration;
+
+use super::harness::{Delivery, Harness, KEY, OTHER};
+use crate::core::Op;
+use crate::settings::{PoweroffPolicy, Settings};
+use crate::spec::Mode;
+use crate::toolstack::ShutdownReason;
+
+fn count(h: &Harness, wanted: impl Fn(&Op) -> bool) -> usize {
+    h.ops.iter().filter(|op| wanted(op)).count()
+}
+
+fn creates(h: &Harness) -> usize {
+    count(h, |op| matches!(op, Op::Create(_)))
+}
+
+fn running(words: &str) -> Harness {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(1000);
+    assert_eq!(h.state(), "RUNNING");
+    h
+}
+
+#[test]
+fn three_tries_five_seconds_apart_then_the_retry_time() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, "sim.fail-create=4")));
+    let mut at = Vec::new();
+    let mut seen = 0;
+    for second in 0..1300 {
+        if creates(&h) > seen {
+            seen = creates(&h);
+            at.push(second);
+        }
+        h.advance(1000);
+    }
+    assert_eq!(at, [0, 5, 10, 610, 1210]);
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!(h.published.as_ref().unwrap().tried_count, 5);
+}
+
+#[test]
+fn what_is_impossible_is_not_tried_three_times() {
+    // Building fails because of the config: the worker says InvalidConfig. Here: not even a spec.
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+        c.memory.0 = 0
+    })));
+    h.advance(100_000);
+    assert_eq!(creates(&h), 0);
+    assert_eq!(
+        h.published.as_ref().unwrap().last_err,
+        "Memory: expected an integer of kB above 0, found 0"
+    );
+}
+
+#[test]
+fn graceful_then_forced_then_destroy_each_in_its_time() {
+    let mut h = running("sim.stubborn");
+    h.ops.clear();
+    let begin = h.xen.now();
+    h.wish(Some(Harness::desired(false, Mode::Pv, "sim.stubborn")));
+    h.advance(59_000);
+    assert_eq!(count(&h, |op| matches!(op, Op::Shutdown(_))), 1);
+    assert_eq!(h.state(), "HALTING");
+    h.advance(2_000);
+    assert_eq!(count(&h, |op| matches!(op, Op::Shutdown(_))), 2);
+    h.advance(58_000);
+    assert_eq!(count(&h, |op| matches!(op, Op::Destroy(_))), 0);
+    h.advance(2_000);
+    assert_eq!(h.state(), "HALTED");
+    assert!(h.xen.now() - begin < 122_000);
+}
+
+#[test]
+fn a_request_nobody_acknowledges_is_not_waited_for_twice() {
+    let mut h = running("sim.deaf");
+    h.wish(None);
+    h.advance(125_000);
+    assert!(h.finished, "{:?}", h.notes);
+    assert_eq!(h.xen.live(KEY), 0);
+}
+
+#[test]
+fn an_obedient_guest_is_never_destroyed_while_it_runs() {
+    let mut h = running("sim.stop=30");
+    h.ops.clear();
+    h.wish(None);
+    h.advance(29_000);
+    assert_eq!(count(&h, |op| matches!(op, Op::Destroy(_))), 0);
+    h.advance(3_000);
+    assert!(h.finished);
+}
+
+#[test]
+fn hvm_without_drivers_has_its_button_pressed() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Hvm, "sim.nopv")));
+    h.advance(1000);
+    h.wish(Some(Harness::desired(false, Mode::Hvm, "sim.nopv")));
+    h.advance(10_000);
+    assert_eq!(h.state(), "HALTED");
+    assert_eq!(count(&h, |op| matches!(op, Op::PowerButton(_))), 1);
+}
+
+#[test]
+fn suspend_resume_poweroff() {
+    for lost in [false, true] {
+        let mut h = running("");
+        h.delivery = Delivery {
+            lost,
+            ..Delivery::default()
+        };
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+        h.fair(60);
+        assert_eq!(h.state(), "SUSPENDED");
+        h.outside(|xen, id| xen.resume(id).unwrap());
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::POWEROFF).unwrap());
+        h.fair(1);
+        assert_eq!(h.state(), "HALTED");
+        assert_eq!(h.published.as_ref().unwrap().shutdown_reason, "poweroff");
+        assert_eq!(creates(&h), 1);
+    }
+}
+
+#[test]
+fn suspended_while_it_should_stop_it_may_still_be_resumed_and_asked() {
+    let mut h = running("");
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+    h.advance(100);
+    h.wish(None);
+    h.advance(30_000);
+    assert_eq!(h.state(), "HALTING");
+    h.outside(|xen, id| xen.resume(id).unwrap());
+    h.hint();
+    h.advance(5_000);
+    assert!(h.finished);
+    assert_eq!(count(&h, |op| matches!(op, Op::Shutdown(_))), 1);
+}
+
+#[test]
+fn a_number_that_became_anothers_is_never_touched() {
+    let mut h = running("");
+    let id = h.domain().unwrap();
+    h.delivery.lost = true;
+    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.xen.advance(h.xen.now() + 1000);
+    h.xen.outsider(OTHER, "taker", Some(id.domid));
+    h.ops.clear();
+    h.fair(1);
+    assert_eq!(h.state(), "HALTED");
+    h.wish(None);
+    h.fair(1);
+    assert!(h.finished);
+    assert!(h.ops.is_empty(), "{:?}", h.ops);
+    assert_eq!(h.xen.live(OTHER), 2);
+}
+
+#[test]
+fn a_domain_that_moved_to_another_number_is_followed() {
+    // As `xl migrate localhost` does it.
+    let mut h = running("");
+    h.outsiders = true;
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+    h.advance(100);
+    let new = h.xen.outsider(KEY, "app.1--incoming", None);
+    h.fair(1);
+    assert_eq!(h.domain().unwrap().domid, 2);
+    h.outside(|xen, id| xen.rename(id, "app.1--migratedaway").unwrap());
+    let receiver = h
+        .xen
+        .list()
+        .into_iter()
+        .find(|s| s.id.domid == new)
+        .unwrap();
+    h.xen.rename(receiver.id, "app.1").unwrap();
+    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.fair(1);
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!(h.domain().unwrap().domid, new);
+    assert_eq!(creates(&h), 1);
+    assert_eq!(h.published.as_ref().unwrap().restarts, 0);
+}
+
+#[test]
+fn while_an_incoming_domain_is_there_none_is_built() {
+    let mut h = Harness::new();
+    h.outsiders = true;
+    h.xen.outsider(KEY, "app.1--incoming", None);
+    h.wish(Some(Harness::desired(true, Mode::Pv, "")));
+    h.fair(5);
+    assert_eq!(creates(&h), 0);
+    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.advance(10_000);
+    assert_eq!(h.state(), "RUNNING");
+}
+
+#[test]
+fn a_guest_reboot_uses_what_it_was_built_from() {
+    let mut h = running("lab.action=reboot lab.after=100 sim.once");
+    h.wish(Some(Harness::desired_with(
+        true,
+        Mode::Pv,
+        "sim.once",
+        |c| c.memory.0 = 131_072,
+    )));
+    h.advance(110_000);
+    assert_eq!(h.published.as_ref().unwrap().restarts, 1);
+    assert_eq!(h.theirs().unwrap().memory_kib, 65536);
+    h.wish(Some(Harness::desired_with(false, Mode::Pv, "", |_| {})));
+    h.advance(10_000);
+    h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+        c.memory.0 = 131_072
+    })));
+    h.advance(10_000);
+    assert_eq!(h.theirs().unwrap().memory_kib, 131_072);
+}
+
+#[test]
+fn reboot_loops_are_slowed_down_and_forgiven() {
+    let mut h = running("lab.action=reboot lab.after=1");
+    h.fair(10);
+    let fast = h.published.as_ref().unwrap().restarts;
+    assert!((8..20).contains(&fast), "{fast}");
+    let mut h = running("lab.action=reboot lab.after=11");
+    h.fair(10);
+    let slow = h.published.as_ref().unwrap().restarts;
+    assert!(slow > 45, "{slow}");
+}
+
+#[test]
+fn policy_retry() {
+    let mut h = Harness::with(Settings {
+        poweroff_policy: PoweroffPolicy::Retry,
+        boot_retry: Duration::from_secs(100),
+        ..Settings::default()
+    });
+    h.wish(Some(Harness::desired(
+        true,
+        Mode::Pv,
+        "lab.action=poweroff lab.after=50",
+    )));
+    h.advance(60_000);
+    assert_eq!(h.state(), "HALTED");
+    assert!(h.published.as_ref().unwrap().next_retry.is_some());
+    h.advance(100_000);
+    assert_eq!(h.state(), "RUNNING");
+}
+
+#[test]
+fn the_agent_restarts_in_the_middle_of_everything() {
+    // Every 20 ms into a guest reboot: exactly one new domain, never halted.
+    for at in 0..40 {
+        let mut h = running("lab.action=reboot lab.after=2 sim.once");
+        h.advance(1000 + at * 20);
+        h.restart();
+        h.fair(1);
+        assert_eq!(h.state(), "RUNNING", "after {at}: {:?}", h.notes);
+        assert_eq!(
+            creates(&h),
+            if h.notes.iter().any(|n| n.contains("half-built")) {
+                3
+            } else {
+                2
+            }
+        );
+        assert_eq!(h.xen.live(KEY), 1);
+    }
+}
+
+#[test]
+fn an_ended_guest_stays_ended_through_a_restart_of_the_agent_until_a_newer_wish() {
+    let mut h = running("lab.action=poweroff lab.after=2");
+    h.advance(10_000);
+    h.restart();
+    h.fair(2);
+    assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
+    h.wish(Some(Harness::desired(true, Mode::Pv, "")));
+    h.advance(1000);
+    assert_eq!(h.state(), "RUNNING");
+}
+
+#[test]
+fn nothing_at_all_happens_in_a_quiet_hour() {
+    let mut h = running("");
+    h.ops.clear();
+    h.notes.clear();
+    let before = h.published.clone();
+    h.advance(3_600_000);
+    assert!(h.ops.is_empty() && h.notes.is_empty());
+    assert_eq!(h.published, before);
+}
