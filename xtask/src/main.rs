@@ -2,9 +2,12 @@
 //!
 //! Builds without libxl, so that it can be the first thing that runs on a fresh machine.
 
+mod cargo;
 mod lab;
 mod paths;
 mod setup;
+mod sysroot;
+mod test;
 mod tool;
 mod xen;
 
@@ -28,6 +31,8 @@ struct Args {
 enum Task {
     /// Install the Debian packages that building, testing and the lab need
     Setup,
+    /// Every check and test; closes with the test runners' own counts
+    Test(test::Options),
     /// A shell, or a command, in the dom0 of a running Xen
     ///
     /// One argument is given to dom0's shell as it is; several are one command and its arguments. The exit status is the command's.
@@ -58,6 +63,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Setup => {
             setup::ensure()?;
             Ok(ExitCode::SUCCESS)
+        }
+        Task::Test(options) => {
+            setup::ensure()?;
+            test::run(&options)
         }
         Task::Lab { xen, command } => {
             setup::ensure()?;

@@ -1,6 +1,7 @@
 //! Where things are.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::xen::Xen;
@@ -15,6 +16,11 @@ pub(crate) fn root() -> &'static Path {
 /// Everything the lab builds and keeps: `target/lab`, or what `LIBXL_LAB_DIR` says.
 pub(crate) fn lab_dir() -> PathBuf {
     env::var_os("LIBXL_LAB_DIR").map_or_else(|| root().join("target/lab"), PathBuf::from)
+}
+
+/// Where to get Debian packages, if not from where mmdebstrap looks by itself: `LIBXL_LAB_MIRROR`.
+pub(crate) fn mirror() -> Option<OsString> {
+    env::var_os("LIBXL_LAB_MIRROR")
 }
 
 /// The part of [`lab_dir`] that belongs to one Xen version.

@@ -69,7 +69,8 @@ pub(crate) fn remote_line(command: &[String]) -> String {
     }
 }
 
-fn quote(word: &str) -> String {
+/// `word` as a shell reads it back.
+pub(crate) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

@@ -68,7 +68,7 @@ fn rootfs(xen: Xen, parent: &Path) -> Result<PathBuf> {
             ])
             .arg(xen.suite())
             .arg(&tree);
-        if let Some(mirror) = std::env::var_os("LIBXL_LAB_MIRROR") {
+        if let Some(mirror) = paths::mirror() {
             command.arg(mirror);
         }
         tool::logged(&mut command, &parent.join("rootfs.log"))

@@ -15,14 +15,14 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Waits, with a message, until no other process holds it.
-    pub(crate) fn take() -> Result<Self> {
+    pub(crate) fn take(what: &str) -> Result<Self> {
         let dir = paths::lab_dir();
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let path = dir.join("lock");
+        let path = dir.join(format!("{what}.lock"));
         let file =
             File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            eprintln!("lab: in use by another process, waiting for it to end");
+            eprintln!("{what}: in use by another process, waiting for it to end");
             flock(&file, FlockOperation::LockExclusive).context("cannot lock the lab")?;
         }
         Ok(Self { _file: file })

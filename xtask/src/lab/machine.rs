@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::image::Image;
 use super::qmp::Qmp;
+use super::scratch::Scratch;
 use crate::tool;
 
 /// Memory of the computer.
@@ -38,7 +38,7 @@ pub(crate) struct Machine {
     child: Child,
     qmp: Option<Qmp>,
     serial: PathBuf,
-    dir: TempDir,
+    dir: Scratch,
 }
 
 impl Machine {
@@ -50,8 +50,7 @@ impl Machine {
         serial: &Path,
         start: Start,
     ) -> Result<Self> {
-        // Not below target/, because the path of a socket may not be long.
-        let dir = tempfile::Builder::new().prefix("libxl-lab-").tempdir()?;
+        let dir = Scratch::new()?;
         fs::create_dir_all(share)?;
         fs::write(serial, "")?;
         let mut command = tool::dies_with_us("KILL", "qemu-system-x86_64");

@@ -3,11 +3,12 @@
 //! A dom0 is installed and booted once; its memory and devices are saved when it is ready, and every later lab starts from there in about
 //! a second. Nothing that happens in a lab outlives it, except for what it writes to the shared directory.
 
-mod cache;
+pub(crate) mod cache;
 mod image;
-mod lock;
+pub(crate) mod lock;
 mod machine;
 mod qmp;
+mod scratch;
 mod ssh;
 
 use std::fs;
@@ -32,13 +33,14 @@ pub(crate) struct Lab {
     // In the order in which they have to go.
     ssh: Ssh,
     _machine: Machine,
+    dir: PathBuf,
     _lock: Lock,
 }
 
 impl Lab {
     /// Makes what is missing and returns once commands can run.
     pub(crate) fn start(xen: Xen) -> Result<Self> {
-        let lock = Lock::take()?;
+        let lock = Lock::take("lab")?;
         let dir = paths::xen_dir(xen);
         let image = image::ensure(xen)?;
         let state = ready_state(&dir, &image)?;
@@ -55,6 +57,7 @@ impl Lab {
         let lab = Self {
             ssh,
             _machine: machine,
+            dir,
             _lock: lock,
         };
         // The clock still shows when the state was saved.
@@ -84,6 +87,31 @@ impl Lab {
     /// Runs a line of shell in dom0 and returns what it printed; failure is an error.
     pub(crate) fn output(&self, line: &str) -> Result<String> {
         tool::output(&mut self.command(line)).with_context(|| format!("in dom0: {line}"))
+    }
+
+    /// Brings a program into dom0, as `/share/bin/<name>`.
+    ///
+    /// Without debugging sections: dom0 reads it through the shared directory, which is slow.
+    pub(crate) fn put(&self, program: &Path, name: &str) -> Result<()> {
+        let bin = self.dir.join("share/bin");
+        fs::create_dir_all(&bin)?;
+        tool::output(
+            Command::new("strip")
+                .arg("--strip-debug")
+                .arg("-o")
+                .arg(bin.join(name))
+                .arg(program),
+        )?;
+        Ok(())
+    }
+
+    /// Takes `xl` away, and everything else of its package that a person would type.
+    pub(crate) fn hide_xl(&self) -> Result<()> {
+        self.output(
+            "cd / && mkdir -p /root/hidden && mv /usr/lib/xen-*/bin/xl /root/hidden/ && \
+             for file in $(dpkg -L xen-utils-common | grep -E '^(/usr)?/s?bin/'); do mv \"$file\" /root/hidden/ 2>/dev/null; done; ! command -v xl",
+        )?;
+        Ok(())
     }
 
     /// An interactive shell in dom0.

@@ -1,0 +1,102 @@
+//! Building the workspace for a given Xen version.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::sysroot::{self, Sysroot};
+use crate::xen::Xen;
+use crate::{paths, tool};
+
+/// Which libxl to build against.
+#[derive(Debug)]
+pub(crate) struct Cargo {
+    /// Not the system's own: its files, and the version that names the target directory.
+    other: Option<(Sysroot, String)>,
+}
+
+/// A program that cargo has built.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// Name of the target.
+    pub(crate) name: String,
+    /// The executable.
+    pub(crate) path: PathBuf,
+}
+
+impl Cargo {
+    /// Builds against the system's own libxl.
+    pub(crate) fn native() -> Self {
+        Self { other: None }
+    }
+
+    /// Builds for the dom0 of `xen`.
+    pub(crate) fn for_lab(xen: Xen) -> Result<Self> {
+        let installed = tool::output(Command::new("pkg-config").args(["--modversion", "xenlight"]))
+            .unwrap_or_default();
+        if installed.trim().starts_with(xen.as_str()) {
+            return Ok(Self::native());
+        }
+        Self::against(xen.as_str(), xen.suite())
+    }
+
+    /// Builds against the libxl of another Debian release.
+    pub(crate) fn against(version: &str, suite: &str) -> Result<Self> {
+        Ok(Self {
+            other: Some((sysroot::ensure(version, suite)?, version.to_owned())),
+        })
+    }
+
+    /// `cargo` with `arguments`, not yet started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(arguments).current_dir(paths::root());
+        if let Some((sysroot, version)) = &self.other {
+            command
+                .env("LIBXL_INCLUDE_DIR", &sysroot.include)
+                .env("LIBXL_LIB_DIR", &sysroot.lib)
+                // That release's libraries want a newer glibc than the one here; they will find it where they run.
+                .env("RUSTFLAGS", "-Clink-arg=-Wl,--allow-shlib-undefined")
+                .env(
+                    "CARGO_TARGET_DIR",
+                    paths::root().join(format!("target/xen-{version}")),
+                );
+        }
+        command
+    }
+
+    /// Runs cargo and returns the programs it built, or had built before.
+    pub(crate) fn programs(&self, arguments: &[&str]) -> Result<Vec<Program>> {
+        let mut command = self.command(arguments);
+        command
+            .arg("--message-format=json-render-diagnostics")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().context("cannot run cargo")?;
+        let mut programs = Vec::new();
+        let stdout = child.stdout.take().context("cargo has no output")?;
+        for line in BufReader::new(stdout).lines() {
+            let Ok(message) = serde_json::from_str::<Value>(&line?) else {
+                continue;
+            };
+            if let (Some(path), Some(name)) = (
+                message["executable"].as_str(),
+                message["target"]["name"].as_str(),
+            ) {
+                programs.push(Program {
+                    name: name.to_owned(),
+                    path: path.into(),
+                });
+            }
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("cargo {}: {status}", arguments.join(" "));
+        }
+        Ok(programs)
+    }
+}

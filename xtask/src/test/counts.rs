@@ -1,0 +1,120 @@
+//! How many tests passed and failed, as their runners say.
+
+use std::io::{BufRead, BufReader};
+use std::ops::AddAssign;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+/// What a step found out.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Tests that passed.
+    pub(crate) passed: u64,
+    /// Tests that failed.
+    pub(crate) failed: u64,
+    /// Tests that their runner left out.
+    pub(crate) skipped: u64,
+    /// The step itself went wrong, whatever its tests say.
+    pub(crate) broken: bool,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.broken |= other.broken;
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs test programs, showing what they print, and adds up their results.
+pub(crate) fn of(command: &mut Command) -> Result<Counts> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run the tests")?;
+    let stdout = child.stdout.take().context("the tests have no output")?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        counts += parse(&line);
+    }
+    counts.broken = !child.wait()?.success();
+    Ok(counts)
+}
+
+/// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+fn parse(line: &str) -> Counts {
+    let mut counts = Counts::default();
+    let Some((_, results)) = line
+        .split_once("test result: ")
+        .and_then(|(_, rest)| rest.split_once(". "))
+    else {
+        return counts;
+    };
+    for result in results.split(';') {
+        let mut words = result.split_whitespace();
+        let (Some(Ok(number)), Some(what)) = (words.next().map(str::parse), words.next()) else {
+            continue;
+        };
+        match what {
+            "passed" => counts.passed = number,
+            "failed" => counts.failed = number,
+            "ignored" => counts.skipped = number,
+            _ => {}
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_runners_line_and_nothing_else() {
+        let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 0.00s";
+        assert_eq!(
+            parse(line),
+            Counts {
+                passed: 5,
+                failed: 2,
+                skipped: 1,
+                broken: false
+            }
+        );
+        assert_eq!(parse("test a::b ... ok"), Counts::default());
+        assert_eq!(parse("3 passed; 1 failed"), Counts::default());
+    }
+
+    #[test]
+    fn adds_up_programs_and_notices_their_exit() -> Result<()> {
+        let script = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; echo 'test result: ok. 1 passed; 1 failed'; exit 3";
+        let counts = of(Command::new("sh").args(["-c", script]))?;
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 3,
+                failed: 1,
+                skipped: 0,
+                broken: true
+            }
+        );
+        assert_eq!(counts.to_string(), "3 passed, 1 failed");
+        Ok(())
+    }
+}

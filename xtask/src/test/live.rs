@@ -1,0 +1,115 @@
+//! The live tests: built here, run in a lab's dom0.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::counts::{self, Counts};
+use crate::cargo::Cargo;
+use crate::lab::Lab;
+use crate::xen::Xen;
+use crate::{paths, tool};
+
+/// Seconds after which the tests' program is taken for hung. All of it takes a few minutes; a loaded machine may need four times that.
+const LIMIT: u32 = 1500;
+
+/// Builds for `xen`, starts its lab, and runs the tests there. Their exit status is the verdict.
+pub(crate) fn run(xen: Xen, without_xl: bool, arguments: &[String]) -> Result<Counts> {
+    let cargo = Cargo::for_lab(xen)?;
+    let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
+    programs.extend(cargo.programs(&["build", "--package", "libxl-toolstack", "--examples"])?);
+    programs.extend(cargo.programs(&[
+        "test",
+        "--no-run",
+        "--package",
+        "libxl-toolstack",
+        "--test",
+        "live",
+    ])?);
+
+    let lab = Lab::start(xen)?;
+    for program in &programs {
+        lab.put(&program.path, &program.name)?;
+    }
+    if without_xl {
+        lab.hide_xl()?;
+    }
+    let words: Vec<String> = ["/share/bin/live".to_owned()]
+        .into_iter()
+        .chain(arguments.iter().cloned())
+        .collect();
+    let line = format!(
+        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
+        words
+            .iter()
+            .map(|word| tool::quote(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    );
+    // The same once more around ssh, for the case that all of dom0 hangs.
+    let remote = lab.command(&line);
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=10", &(LIMIT + 60).to_string()])
+        .arg(remote.get_program())
+        .args(remote.get_args());
+    let counts = counts::of(&mut command)?;
+
+    let results = paths::xen_dir(xen).join("results");
+    let collected = collect(&lab, xen, &results);
+    if counts.broken || counts.failed > 0 {
+        if let Err(error) = &collected {
+            println!("the logs of dom0 could not be had: {error:#}");
+        }
+        show(&results);
+        if counts.failed == 0 {
+            bail!(
+                "the live tests' program ended badly, or was still running after {LIMIT} s; logs: {}",
+                results.display()
+            );
+        }
+    }
+    Ok(counts)
+}
+
+/// Takes what explains a failure out of dom0, while it still runs.
+fn collect(lab: &Lab, xen: Xen, results: &Path) -> Result<()> {
+    if results.exists() {
+        fs::remove_dir_all(results)?;
+    }
+    fs::create_dir_all(results)?;
+    let remote = "/share/results";
+    lab.output(&format!(
+        "rm -rf {remote} && mkdir {remote} && cd {remote} && cp -r /var/log/xen xen && dmesg >dmesg && ps -ef >ps &&
+         xenstore-ls -f >xenstore; /usr/lib/xen-*/bin/xl dmesg >xen-dmesg 2>/dev/null; /usr/lib/xen-*/bin/xl list >domains 2>/dev/null; true"
+    ))?;
+    let dir = paths::xen_dir(xen);
+    fs::remove_dir(results)?;
+    fs::rename(dir.join("share/results"), results).context("cannot take the logs over")?;
+    fs::copy(dir.join("serial.log"), results.join("serial.log"))?;
+    Ok(())
+}
+
+/// Prints the ends of the logs.
+fn show(results: &Path) {
+    let mut files: Vec<_> = ["serial.log", "xen-dmesg", "domains", "dmesg"]
+        .iter()
+        .map(|name| results.join(name))
+        .collect();
+    if let Ok(entries) = fs::read_dir(results.join("xen")) {
+        files.extend(
+            entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.is_file()),
+        );
+    }
+    for file in files {
+        let tail = tool::tail(&file, 15);
+        if !tail.trim().is_empty() {
+            println!("\n··· the end of {}\n{tail}", file.display());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `cargo xtask test`: every check and test.
+
+mod counts;
+mod live;
+mod steps;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use self::steps::Steps;
+use crate::cargo::Cargo;
+use crate::xen::Xen;
+
+/// Which labs the live tests run in.
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum Labs {
+    /// Debian 12
+    #[value(name = "4.17")]
+    V4_17,
+    /// Debian 13
+    #[value(name = "4.20")]
+    V4_20,
+    /// One after the other
+    All,
+}
+
+/// What to run.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Leave the live tests out
+    #[arg(long)]
+    quick: bool,
+    /// Run nothing but the live tests
+    #[arg(long, conflicts_with = "quick")]
+    live: bool,
+    /// Xen version of the lab for the live tests
+    #[arg(long, default_value = "4.17")]
+    xen: Labs,
+    /// Hide xl and its companions in dom0 from the live tests
+    #[arg(long)]
+    without_xl: bool,
+    /// For the live tests' runner, such as part of a test's name
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// Runs all that was asked for, also after a failure; the exit code is zero only if nothing failed.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let mut steps = Steps::default();
+    if !options.live {
+        checks(&mut steps);
+    }
+    if !options.quick {
+        let labs = match options.xen {
+            Labs::V4_17 => &[Xen::V4_17][..],
+            Labs::V4_20 => &[Xen::V4_20],
+            Labs::All => &[Xen::V4_17, Xen::V4_20],
+        };
+        for &xen in labs {
+            steps.run(&format!("live tests on Xen {xen}"), || {
+                live::run(xen, options.without_xl, &options.arguments)
+            });
+        }
+    }
+    Ok(steps.finish())
+}
+
+/// What runs on any machine.
+fn checks(steps: &mut Steps) {
+    let cargo = Cargo::native();
+    steps.run("format", || {
+        steps::succeed(&mut cargo.command(&["fmt", "--all", "--check"]))
+    });
+    steps.run("clippy", || {
+        steps::succeed(&mut cargo.command(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    });
+    steps.run("documentation", || {
+        let mut doc = cargo.command(&["doc", "--workspace", "--no-deps"]);
+        steps::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    steps.run("unit, doc and process tests", || {
+        counts::of(&mut cargo.command(&["test", "--workspace", "--no-fail-fast"]))
+    });
+    // The oldest and the newest headers that are supported; the system's own are those in between.
+    for (version, suite) in [("4.14", "bullseye"), ("4.20", "trixie")] {
+        steps.run(&format!("build against Xen {version}"), || {
+            let cargo = Cargo::against(version, suite)?;
+            steps::succeed(&mut cargo.command(&["build", "--all-targets"]))
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! A run of named, timed steps.
+
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::counts::Counts;
+
+/// What has been run so far.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    counts: Counts,
+    done: Vec<(String, f32, bool)>,
+}
+
+impl Steps {
+    /// Runs one step under a heading. A failure is remembered, and the next step runs nevertheless.
+    pub(crate) fn run(&mut self, name: &str, step: impl FnOnce() -> Result<Counts>) {
+        println!("\n=== {name}");
+        let begin = Instant::now();
+        let counts = step().unwrap_or_else(|error| {
+            println!("{error:#}");
+            Counts {
+                broken: true,
+                ..Counts::default()
+            }
+        });
+        let good = !counts.broken && counts.failed == 0;
+        let seconds = begin.elapsed().as_secs_f32();
+        println!(
+            "--- {name}: {} ({seconds:.0} s)",
+            if good { "ok" } else { "FAILED" }
+        );
+        self.done.push((name.to_owned(), seconds, good));
+        self.counts += counts;
+    }
+
+    /// Prints the table of steps and, as the last line, the sum of the test runners' counts.
+    pub(crate) fn finish(self) -> ExitCode {
+        println!("\n=== summary");
+        for (name, seconds, good) in &self.done {
+            println!(
+                "{:6} {seconds:5.0} s  {name}",
+                if *good { "ok" } else { "FAILED" }
+            );
+        }
+        println!("\n{}", self.counts);
+        if self.done.iter().all(|(_, _, good)| *good) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A step that is one program, which has nothing to count.
+pub(crate) fn succeed(command: &mut Command) -> Result<Counts> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {name}"))?;
+    if !status.success() {
+        bail!("{name}: {status}");
+    }
+    Ok(Counts::default())
+}
