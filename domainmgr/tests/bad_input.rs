@@ -1,4 +1,5 @@
 //! Whatever is put into the config directory, every other domain is left alone, and the fault is named.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

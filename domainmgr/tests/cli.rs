@@ -1,4 +1,5 @@
 //! The command line.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A domain's life, through files, with the real program and a simulated Xen.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

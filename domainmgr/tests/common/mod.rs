@@ -1,5 +1,6 @@
 //! An agent of its own for each test: the real program, a simulated Xen, a temporary directory.
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     reason = "each test file uses its own part"

@@ -47,7 +47,7 @@ fn what_is_impossible_is_not_tried_three_times() {
     // Building fails because of the config: the worker says InvalidConfig. Here: not even a spec.
     let mut h = Harness::new();
     h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
-        c.memory.0 = 0
+        c.memory.0 = 0;
     })));
     h.advance(100_000);
     assert_eq!(creates(&h), 0);
@@ -213,7 +213,7 @@ fn a_guest_reboot_uses_what_it_was_built_from() {
     h.wish(Some(Harness::desired_with(false, Mode::Pv, "", |_| {})));
     h.advance(10_000);
     h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
-        c.memory.0 = 131_072
+        c.memory.0 = 131_072;
     })));
     h.advance(10_000);
     assert_eq!(h.theirs().unwrap().memory_kib, 131_072);
