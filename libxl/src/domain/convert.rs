@@ -3,13 +3,16 @@
 //! libxl's parser drops what it does not know or finds of the wrong type, and reports success. So
 //! what it made of a configuration is read back and compared.
 
+use std::ffi::c_int;
+
 use libxl_sys as sys;
 use serde_json::Value;
 
 use crate::{
     Context, Error, ErrorKind, Result,
-    config::{DomainConfig, lost_fields, redact},
+    config::{DomainConfig, lost_fields, redact, refused_fields},
     have::BUILT_FOR,
+    logger::expecting_failure,
     raw::{Owned, c_string, take_str},
 };
 
@@ -27,21 +30,23 @@ impl Context {
             .map_err(|e| Error::new(ErrorKind::Invalid, FROM).with_message(e.to_string()))?;
         let sent = serde_json::to_value(config)
             .map_err(|e| Error::new(ErrorKind::Invalid, FROM).with_message(e.to_string()))?;
-        let text = c_string(FROM, "configuration", &sent.to_string())?;
-        let raw = Owned::<sys::libxl_domain_config>::new();
         let mark = self.log_mark();
-        // SAFETY: a live context, an initialised structure, a NUL-terminated text.
-        let rc = unsafe {
-            sys::libxl_domain_config_from_json(self.as_ptr(), raw.as_ptr(), text.as_ptr())
+        let raw = match self.parse(&sent)? {
+            (raw, 0) => raw,
+            (_, rc) => {
+                // libxl names nothing: offer it each field alone, to learn which one it refuses.
+                let refused = expecting_failure(|| {
+                    refused_fields(&sent, |part| self.parse(part).is_ok_and(|(_, rc)| rc == 0))
+                });
+                return Err(Error::from_code(FROM, rc)
+                    .with_kind(ErrorKind::Invalid)
+                    .with_message(format!(
+                        "libxl {BUILT_FOR} does not take: {}",
+                        refused.join(", ")
+                    ))
+                    .with_log(self.log_since(mark)));
+            }
         };
-        if rc != 0 {
-            return Err(Error::from_code(FROM, rc)
-                .with_kind(ErrorKind::Invalid)
-                .with_message(format!(
-                    "libxl {BUILT_FOR} does not take this configuration"
-                ))
-                .with_log(self.log_since(mark)));
-        }
         let lost = lost_fields(&sent, &self.config_to_json(&raw)?);
         if lost.is_empty() {
             return Ok(raw);
@@ -52,6 +57,17 @@ impl Context {
                 lost.join(", ")
             )),
         )
+    }
+
+    /// Has libxl parse JSON, and returns its verdict.
+    fn parse(&self, json: &Value) -> Result<(Owned<sys::libxl_domain_config>, c_int)> {
+        let text = c_string(FROM, "configuration", &json.to_string())?;
+        let raw = Owned::<sys::libxl_domain_config>::new();
+        // SAFETY: a live context, an initialised structure, a NUL-terminated text.
+        let rc = unsafe {
+            sys::libxl_domain_config_from_json(self.as_ptr(), raw.as_ptr(), text.as_ptr())
+        };
+        Ok((raw, rc))
     }
 
     /// Reads libxl's structure.

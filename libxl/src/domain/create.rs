@@ -125,14 +125,18 @@ impl Domain {
             .after(move || domain.check("libxl_retrieve_domain_configuration"))
     }
 
-    /// Keeps a domain that has shut down: gives it the name `<name><suffix>` and a random UUID, so
-    /// that another domain can be created in its place. Returns its new identity.
+    /// Keeps a domain that has shut down: gives it the name `<name><suffix>`, and another UUID in
+    /// xenstore, so that a new domain can be created under its name.
+    ///
+    /// The hypervisor's record is not changed: [`DomainInfo::uuid`](crate::DomainInfo::uuid), and
+    /// with it the identity of this handle, stay as they were. So a preserved domain and the one
+    /// created in its place have the same UUID there, and differ by their ids.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if the name is taken.
     #[doc(alias = "libxl_domain_preserve")]
-    pub fn preserve(&self, suffix: &str) -> Result<DomainId> {
+    pub fn preserve(&self, suffix: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_preserve";
         let suffix = c_string(FUNCTION, "suffix", suffix)?;
         self.check(FUNCTION)?;
@@ -160,10 +164,6 @@ impl Domain {
                     },
                 )
             }
-        })?;
-        Ok(DomainId {
-            domid: self.domid(),
-            uuid,
         })
     }
 }

@@ -1,0 +1,160 @@
+//! The host, and contexts in every order.
+
+use std::{thread, time::Duration};
+
+use libxl::{AbortHandle, Context, DomId, ErrorKind};
+
+use crate::support::{Guest, Kind, config, context, watcher};
+
+#[test]
+fn the_host_is_described() {
+    let ctx = context();
+    let version = ctx.version_info().unwrap();
+    assert_eq!(version.pagesize, 4096);
+    // The lab runs the libxl that this was built for.
+    assert!(
+        libxl::BUILT_FOR.starts_with(&format!("{}.{}", version.major, version.minor)),
+        "{} and {}",
+        libxl::BUILT_FOR,
+        version.version()
+    );
+    let host = ctx.physinfo().unwrap();
+    assert!(host.cap_pv && host.cap_hvm && host.cap_hap, "{host:?}");
+    assert!(
+        host.nr_cpus >= 1 && host.free_pages < host.total_pages,
+        "{host:?}"
+    );
+    let free = ctx.free_memory().unwrap();
+    assert!(
+        free > 0 && free / 4 <= host.free_pages,
+        "{free} KiB, {host:?}"
+    );
+}
+
+#[test]
+fn dom0_is_in_the_list() {
+    let ctx = context();
+    let list = ctx.list_domains().unwrap();
+    assert_eq!(list[0].domid, DomId::DOM0);
+    assert!(list.windows(2).all(|pair| pair[0].domid < pair[1].domid));
+    assert_eq!(ctx.domid_to_name(DomId::DOM0).as_deref(), Some("Domain-0"));
+    assert_eq!(ctx.name_to_domid("Domain-0").unwrap(), DomId::DOM0);
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let ctx = context();
+    let error = ctx.domain_info(DomId(32_000)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DomainNotFound, "{error}");
+    assert!(
+        error.log().is_empty(),
+        "an answer is no error: {:?}",
+        error.log()
+    );
+    let error = ctx.name_to_domid("nobody").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DomainNotFound, "{error}");
+    assert_eq!(ctx.domid_to_name(DomId(32_000)), None);
+}
+
+#[test]
+fn many_contexts_in_many_threads() {
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            thread::spawn(|| {
+                for _ in 0..5 {
+                    let ctx = Context::open().unwrap();
+                    let clone = ctx.clone();
+                    drop(ctx);
+                    assert!(!clone.list_domains().unwrap().is_empty());
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_watcher_may_be_dropped_before_its_watches() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Pv, "order", ""));
+    drop(watcher);
+    assert!(guest.events.try_recv().is_err());
+}
+
+/// A paused guest acknowledges nothing, so libxl would wait for a minute.
+#[test]
+fn a_deadline_ends_an_operation() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Pv, "deadline", ""));
+    let error = guest
+        .domain
+        .shutdown()
+        .deadline(Duration::from_secs(1))
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:#}");
+    assert!(error.to_string().contains("took longer than 1s"), "{error}");
+}
+
+#[test]
+fn an_operation_is_aborted_from_another_thread() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Pv, "abort", ""));
+    let abort = AbortHandle::new();
+    let waiting = guest.domain.shutdown().abort_with(&abort).start().unwrap();
+    let puller = thread::spawn({
+        let abort = abort.clone();
+        move || {
+            thread::sleep(Duration::from_millis(200));
+            abort.abort();
+        }
+    });
+    let error = waiting.wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Aborted, "{error:#}");
+    puller.join().unwrap();
+    let error = guest
+        .domain
+        .unpause()
+        .abort_with(&abort)
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Aborted, "a handle stays pulled");
+}
+
+#[test]
+fn operations_of_several_threads_share_a_context() {
+    let ctx = context();
+    let watcher = watcher();
+    let guests: Vec<Guest> = (0..3)
+        .map(|_| Guest::create(&ctx, &watcher, &config(Kind::Pv, "shared", "")))
+        .collect();
+    thread::scope(|scope| {
+        for (n, guest) in (1..).zip(&guests) {
+            let domain = guest.domain.clone();
+            scope.spawn(move || {
+                let deadline = Duration::from_millis(500 * n);
+                let error = domain.shutdown().deadline(deadline).wait().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:#}");
+                domain.destroy().wait().unwrap();
+            });
+        }
+    });
+}
+
+#[test]
+fn an_operation_may_be_dropped_while_it_runs() {
+    let watcher = watcher();
+    let ctx = context();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Pv, "dropped", ""));
+    let own = context();
+    let running = own.domain(guest.id()).shutdown().start().unwrap();
+    drop(running);
+    // The context ends the operation, and only then itself: libxl would end the process otherwise.
+    drop(own);
+    assert!(guest.domain.info().unwrap().paused);
+}

@@ -1,0 +1,176 @@
+//! From creation to death, for every type of domain.
+
+use libxl::{DomainEvent, DomainId, DomainState, ErrorKind, Limits, ShutdownReason, ShutdownVia};
+use uuid::Uuid;
+
+use crate::support::{Guest, KINDS, Kind, config, context, wait_for, watcher, xl};
+
+fn lives_and_dies(kind: Kind) {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(kind, "life", ""));
+    let info = guest.domain.info().unwrap();
+    assert_eq!(info.state(), DomainState::Paused);
+    assert_eq!(info.uuid, guest.id().uuid);
+    assert_eq!(ctx.name_to_domid(&guest.name).unwrap(), guest.id().domid);
+    assert_eq!(guest.domain.name().as_deref(), Some(guest.name.as_str()));
+
+    guest.domain.unpause().wait().unwrap();
+    guest.wait_until_up();
+    assert_eq!(guest.domain.info().unwrap().state(), DomainState::Running);
+    let tty = guest.domain.primary_console_tty().unwrap();
+    assert!(tty.starts_with("/dev/pts"), "{}", tty.display());
+
+    guest.domain.pause().wait().unwrap();
+    assert_eq!(guest.domain.info().unwrap().state(), DomainState::Paused);
+    guest.domain.unpause().wait().unwrap();
+
+    let via = guest.domain.request_shutdown(&Limits::none()).unwrap();
+    assert_eq!(via, ShutdownVia::Paravirt);
+    guest.expect_shutdown(ShutdownReason::POWEROFF);
+    guest.destroy();
+    let error = guest.domain.info().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DomainNotFound);
+}
+
+#[test]
+fn a_pv_domain_lives_and_dies() {
+    lives_and_dies(Kind::Pv);
+}
+
+#[test]
+fn a_pvh_domain_lives_and_dies() {
+    lives_and_dies(Kind::Pvh);
+}
+
+#[test]
+fn an_hvm_domain_lives_and_dies() {
+    lives_and_dies(Kind::Hvm);
+}
+
+#[test]
+fn a_guest_ends_by_itself() {
+    let ctx = context();
+    let watcher = watcher();
+    for (action, reason) in [
+        ("poweroff", ShutdownReason::POWEROFF),
+        ("reboot", ShutdownReason::REBOOT),
+        ("crash", ShutdownReason::CRASH),
+    ] {
+        let action = format!("lab.action={action} lab.after=1");
+        let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "ends", &action));
+        guest.expect_shutdown(reason);
+        guest.destroy();
+    }
+}
+
+#[test]
+fn a_reboot_request_ends_in_a_reboot_shutdown() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "reboot", ""));
+    guest.wait_until_up();
+    guest.domain.reboot().wait().unwrap();
+    guest.expect_shutdown(ShutdownReason::REBOOT);
+}
+
+/// The guest has not come far enough to have drivers, so its power button is pressed.
+#[test]
+fn a_guest_without_drivers_has_a_power_button() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Hvm, "button", ""));
+    let via = guest.domain.request_shutdown(&Limits::none()).unwrap();
+    assert_eq!(via, ShutdownVia::PowerButton);
+}
+
+#[test]
+fn an_outsider_destroys_a_domain() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Pv, "outside", ""));
+    xl(&["destroy", &guest.name]);
+    guest.expect(DomainEvent::Death);
+    let error = guest.domain.destroy().wait().unwrap_err();
+    assert!(error.is_domain_gone(), "{error:#}");
+}
+
+#[test]
+fn a_domain_that_is_gone_when_it_comes_to_be_watched_is_dead() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Pv, "late", ""));
+    guest.destroy();
+    let (_watch, events) = watcher.watch_channel(guest.id()).unwrap();
+    assert_eq!(
+        events.recv_timeout(crate::support::LONG).unwrap(),
+        DomainEvent::Death
+    );
+}
+
+#[test]
+fn a_domain_with_another_uuid_is_not_touched() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &config(Kind::Pv, "other", ""));
+    let stranger = ctx.domain(DomainId {
+        uuid: Uuid::new_v4(),
+        ..guest.id()
+    });
+    for error in [
+        stranger.destroy().wait().unwrap_err(),
+        stranger.shutdown().wait().unwrap_err(),
+        stranger.rename("stolen").unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::DomainNotFound, "{error:#}");
+    }
+    assert_eq!(guest.domain.info().unwrap().state(), DomainState::Paused);
+    assert_eq!(guest.domain.name(), Some(guest.name.clone()));
+}
+
+#[test]
+fn a_shut_down_domain_is_preserved_under_another_name() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = config(Kind::Pv, "kept", "lab.action=poweroff lab.after=0");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.expect_shutdown(ShutdownReason::POWEROFF);
+    guest.domain.preserve("-kept").unwrap();
+    assert_eq!(guest.domain.name().unwrap(), format!("{}-kept", guest.name));
+    assert_eq!(
+        guest.state(),
+        Some(DomainState::Shutdown(ShutdownReason::POWEROFF)),
+        "the identity stays"
+    );
+    // The name is free for the next one.
+    let again = Guest::create(&ctx, &watcher, &config);
+    assert_eq!(again.domain.name().unwrap(), guest.name);
+    guest.destroy();
+    assert_eq!(again.state(), Some(DomainState::Paused));
+}
+
+#[test]
+fn a_core_dump_is_written() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "core", ""));
+    // Xen's dumper wants the memory map that a PV guest sets up when it starts.
+    guest.wait_until_up();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("core");
+    guest.domain.core_dump(&path).unwrap().wait().unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() > 100 << 20);
+}
+
+#[test]
+fn all_types_at_once() {
+    let ctx = context();
+    let watcher = watcher();
+    let guests = KINDS.map(|kind| Guest::create(&ctx, &watcher, &config(kind, "each", "")));
+    for guest in &guests {
+        guest.destroy();
+    }
+    wait_for("all to be gone", || {
+        guests.iter().all(|guest| guest.state().is_none())
+    });
+}

@@ -1,0 +1,182 @@
+//! Guests for the live tests, which leave none behind, also when they fail.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::Receiver,
+    },
+    time::{Duration, Instant},
+};
+
+use libxl::{
+    Context, Domain, DomainConfig, DomainEvent, DomainId, ShutdownReason, Watch, Watcher,
+    config::HvmInfo,
+};
+
+/// Generous: an emulated machine with other tests beside this one. Only a hang takes this long.
+pub(crate) const LONG: Duration = Duration::from_secs(240);
+
+/// What kind of domain a test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Pv,
+    Pvh,
+    Hvm,
+}
+
+pub(crate) const KINDS: [Kind; 3] = [Kind::Pv, Kind::Pvh, Kind::Hvm];
+
+/// A context, with the test's output as its log.
+pub(crate) fn context() -> Context {
+    let _ = env_logger::builder().is_test(true).try_init();
+    Context::open().expect("a context: this test runs in dom0")
+}
+
+pub(crate) fn watcher() -> Watcher {
+    Watcher::start(Context::builder()).expect("a watcher")
+}
+
+/// A name that no other test uses.
+pub(crate) fn unique(hint: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "{hint}-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// The configuration of the lab's guest, which does what `action` says (see lab/README.md).
+pub(crate) fn config(kind: Kind, hint: &str, action: &str) -> DomainConfig {
+    let name = unique(hint);
+    let cmdline = format!("console=hvc0 quiet {action}");
+    let config = match kind {
+        Kind::Pv => DomainConfig::pv(name).kernel("/lab/guest/vmlinux"),
+        Kind::Pvh => DomainConfig::pvh(name).kernel("/lab/guest/vmlinux"),
+        Kind::Hvm => {
+            // The primary console of a fully virtualised domain is its first serial port.
+            let hvm = HvmInfo {
+                serial: Some("pty".into()),
+                ..HvmInfo::default()
+            };
+            DomainConfig::new(name, hvm).kernel("/lab/guest/vmlinuz")
+        }
+    };
+    config
+        .ramdisk("/lab/guest/initrd")
+        .cmdline(cmdline)
+        .memory_mib(128)
+        .vcpus(1)
+}
+
+/// A domain that is destroyed when the test is over.
+pub(crate) struct Guest {
+    pub(crate) domain: Domain,
+    pub(crate) name: String,
+    pub(crate) events: Receiver<DomainEvent>,
+    _watch: Watch,
+}
+
+impl Guest {
+    /// Creates a domain, paused, and watches it.
+    pub(crate) fn create(ctx: &Context, watcher: &Watcher, config: &DomainConfig) -> Self {
+        let name = config.c_info.name.clone();
+        let id = ctx
+            .domain_create_new(config)
+            .and_then(libxl::Operation::wait)
+            .unwrap_or_else(|e| panic!("{name}: {e:#}"));
+        let (watch, events) = watcher.watch_channel(id).expect("a watch");
+        Self {
+            domain: ctx.domain(id),
+            name,
+            events,
+            _watch: watch,
+        }
+    }
+
+    /// Creates a domain and starts it.
+    pub(crate) fn start(ctx: &Context, watcher: &Watcher, config: &DomainConfig) -> Self {
+        let guest = Self::create(ctx, watcher, config);
+        guest.domain.unpause().wait().expect("unpause");
+        guest
+    }
+
+    pub(crate) fn id(&self) -> DomainId {
+        self.domain.id()
+    }
+
+    /// Waits for the guest's first line on its console.
+    pub(crate) fn wait_until_up(&self) {
+        let log = PathBuf::from(format!("/var/log/xen/console/guest-{}.log", self.name));
+        wait_for(&format!("{} to come up", self.name), || {
+            fs::read_to_string(&log).is_ok_and(|text| text.contains("lab guest: up"))
+        });
+    }
+
+    /// The next event.
+    pub(crate) fn next(&self) -> DomainEvent {
+        self.events
+            .recv_timeout(LONG)
+            .unwrap_or_else(|e| panic!("{}: no event: {e}; state {:?}", self.name, self.state()))
+    }
+
+    /// The next event, which must be this one.
+    #[track_caller]
+    pub(crate) fn expect(&self, event: DomainEvent) {
+        assert_eq!(self.next(), event, "{}", self.name);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_shutdown(&self, reason: ShutdownReason) {
+        self.expect(DomainEvent::Shutdown(reason));
+    }
+
+    pub(crate) fn state(&self) -> Option<libxl::DomainState> {
+        self.domain.info().ok().map(|info| info.state())
+    }
+
+    /// Destroys it, and expects to be told.
+    #[track_caller]
+    pub(crate) fn destroy(&self) {
+        self.domain.destroy().wait().expect("destroy");
+        self.expect(DomainEvent::Death);
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        match self.domain.destroy().wait() {
+            Ok(()) => {}
+            Err(error) if error.is_domain_gone() => {}
+            Err(error) => eprintln!("{} is left behind: {error:#}", self.name),
+        }
+    }
+}
+
+/// Waits until `holds`, looking ten times a second.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited {LONG:?} for {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// `xl`, as somebody who interferes.
+#[track_caller]
+pub(crate) fn xl(args: &[&str]) -> String {
+    let output = Command::new("xl")
+        .args(args)
+        .output()
+        .expect("xl is in the lab's dom0");
+    assert!(
+        output.status.success(),
+        "xl {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
