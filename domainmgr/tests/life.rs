@@ -582,7 +582,7 @@ fn signals() {
     host.put(A, &json!({}));
     host.wait_state(A, "RUNNING");
     host.signal("-USR1");
-    host.wait_log("\"StateName\": \"RUNNING\"".replace('"', "\"").as_str());
+    host.wait_log("\"StateName\": \"RUNNING\"");
     fs::create_dir(host.path("run/GlobalConfig")).ok();
     fs::write(
         host.path("run/GlobalConfig/global.json"),
