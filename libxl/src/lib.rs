@@ -1,4 +1,80 @@
-//! Xen: a safe wrapper of libxl.
+//! Xen: a safe wrapper of libxl, the library with which Xen hosts are managed.
+//!
+//! A program in dom0 opens a [`Context`], describes a domain in a [`DomainConfig`], creates it,
+//! and learns what becomes of it through a [`Watcher`]:
+//!
+//! ```text
+//!  Context::builder() ──open──▶ Context ──domain_create_new──▶ Domain (paused)
+//!                                                               │ unpause
+//!                                  ┌──────────◀── resume ───┐   ▼
+//!                                  ▼                        │ Running ◀──▶ Paused
+//!     Watcher ◀── Shutdown ── Shutdown(reason) ── if SUSPEND┘   │
+//!        ▲                         │                            │
+//!        └─────────── Death ── gone ◀────────── destroy ────────┘
+//! ```
+//!
+//! **A shutdown is not a death.** A guest that powers off, reboots, crashes or suspends stops
+//! running; its memory and its devices stay until somebody destroys it. A guest that suspended, for
+//! a save or a migration, may be resumed, and then lives on. The [`Watcher`] reports what happens
+//! to it later as well, although libxl's own event sources do not.
+//!
+//! # A first program
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use libxl::{Context, DomainConfig, DomainEvent, Limits, ShutdownReason, Watcher};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let ctx = Context::open()?;
+//!     let watcher = Watcher::start(Context::builder())?;
+//!
+//!     let config = DomainConfig::pvh("hello")
+//!         .kernel("/boot/vmlinuz-guest")
+//!         .ramdisk("/boot/initrd-guest")
+//!         .cmdline("console=hvc0")
+//!         .memory_mib(256);
+//!     let domain = ctx.domain(ctx.domain_create_new(&config)?.wait()?);
+//!     let (_watch, events) = watcher.watch_channel(domain.id())?;
+//!     domain.unpause().wait()?;
+//!
+//!     domain.request_shutdown(&Limits::none().deadline(Duration::from_secs(60)))?;
+//!     for event in events {
+//!         println!("domain {} {event}", domain.id());
+//!         match event {
+//!             DomainEvent::Shutdown(ShutdownReason::SUSPEND) => {} // not an end
+//!             DomainEvent::Shutdown(_) => domain.destroy().wait()?,
+//!             DomainEvent::Death => break,
+//!             _ => {}
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Conventions
+//!
+//! * Names are those of libxl without the prefix; every wrapper carries the C name as a search
+//!   alias. Sizes are in the unit that libxl uses, and mostly say so in their name.
+//! * What takes time is an [`Operation`]: waited for, with a deadline or an [`AbortHandle`] if
+//!   wanted.
+//! * An [`Error`] says which C function failed, for which domain, and what libxl logged: the cause
+//!   is often only there. Print it with `{:#}`.
+//! * A domain is addressed by its [`DomainId`], id and UUID together, because ids are reused.
+//! * Dropping a handle never touches a domain.
+//!
+//! # Threads and processes
+//!
+//! Everything is `Send`, and a [`Context`] can be shared; long operations go best on a context of
+//! the thread's own. libxl forks children and by default installs a SIGCHLD handler that reaps only
+//! those ([`SigchldMode`]): the program must not install one too. Threads that call libxl need a
+//! stack of 256 KiB. libxl ends the process when it runs out of memory.
+//!
+//! # Versions
+//!
+//! One API for every Xen from 4.14 on; it is built against the headers of the libxl that is
+//! installed. What that libxl lacks fails with [`ErrorKind::Unsupported`] and names the feature;
+//! [`have`] asks beforehand.
 
 pub mod config;
 
