@@ -5,7 +5,12 @@ use std::io::Write as _;
 
 use log::kv::{Error, Key, Value, VisitSource};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+/// RFC 3339, always as wide.
+const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,11 +28,7 @@ pub fn init(level: log::LevelFilter, format: Format) {
     builder.filter_level(level);
     builder.parse_default_env();
     builder.format(move |out, record| {
-        let time = OffsetDateTime::now_utc()
-            .replace_millisecond(OffsetDateTime::now_utc().millisecond())
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-            .format(&Rfc3339)
-            .unwrap_or_default();
+        let time = OffsetDateTime::now_utc().format(TIME).unwrap_or_default();
         let line = match format {
             Format::Text => text(&time, record),
             Format::Json => json(&time, record),

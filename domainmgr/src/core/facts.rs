@@ -83,6 +83,10 @@ pub(super) struct Halt {
     pub(super) ask_again: bool,
     /// The guest cannot be asked through its drivers: press the power button.
     pub(super) press: bool,
+    /// The power button has been pressed.
+    pub(super) pressed: bool,
+    /// A guest early in its boot hears nothing, and has no drivers yet: when to ask it again.
+    pub(super) ask_at: Option<Time>,
     /// A paused guest cannot hear: we have let it run again.
     pub(super) unpaused: bool,
 }

@@ -1,9 +1,14 @@
 //! Bringing a domain down because the wish says so: ask, ask harder, destroy.
 
+use std::time::Duration;
+
 use super::facts::{Facts, Halt, Stage};
 use super::{Ctx, Next, Op};
 use crate::spec::Mode;
 use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
+
+/// How often a guest whose drivers are missing is asked whether they have come up meanwhile.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The next step of bringing the domain down.
 pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
@@ -24,6 +29,8 @@ pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
         asked: false,
         ask_again: false,
         press: false,
+        pressed: false,
+        ask_at: None,
         unpaused: false,
     });
     if nobody_to_ask || (graceful.is_zero() && !h.asked && h.stage == Stage::Graceful) {
@@ -56,18 +63,27 @@ pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
     }
     if h.press {
         h.press = false;
+        h.pressed = true;
         cx.info(format!("pressing the power button of domain {id}"));
         return Next::Run(Op::PowerButton(id));
     }
     if now < h.until {
-        return Next::Wait(Some(h.until));
+        return match h.ask_at {
+            Some(at) if at <= now => {
+                h.ask_at = None;
+                Next::Run(Op::Shutdown(id))
+            }
+            at => Next::Wait(Some(at.map_or(h.until, |at| at.min(h.until)))),
+        };
     }
     if h.stage == Stage::Graceful && !forced.is_zero() {
         h.stage = Stage::Forced;
         h.until = now + forced;
         cx.warn(format!("domain {id} does not shut down; asking it harder"));
-        // The other way of asking where there is one: a guest early in its boot hears neither.
-        return Next::Run(if hvm {
+        // The way that was not taken yet, where there is another.
+        let press = hvm && !h.pressed;
+        h.pressed = press;
+        return Next::Run(if press {
             Op::PowerButton(id)
         } else {
             Op::Shutdown(id)
@@ -99,10 +115,13 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         ErrorKind::NotFound => {}
         ErrorKind::Aborted => h.ask_again = true,
         ErrorKind::NoParavirt => {
-            h.press = true;
-            cx.info(format!(
-                "the guest cannot be asked through its drivers: {e}"
-            ));
+            h.ask_at = Some(now + ASK_AGAIN);
+            if !h.pressed {
+                h.press = true;
+                cx.info(format!(
+                    "the guest cannot be asked through its drivers: {e}"
+                ));
+            }
         }
         _ => {
             cx.warn(format!("the guest cannot be asked to shut down: {e}"));

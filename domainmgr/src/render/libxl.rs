@@ -34,6 +34,14 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
             config = config.vnc(vnc(wanted));
         }
     }
+    // What xl sets, too: the text and the data are to be the same to the letter.
+    config.c_info.run_hotplug_scripts = Some(true);
+    for vfb in &mut config.vfbs {
+        vfb.devid = Some(0);
+    }
+    for vkb in &mut config.vkbs {
+        vkb.devid = Some(0);
+    }
     let build = &mut config.b_info;
     build.kernel.clone_from(&spec.kernel);
     build.ramdisk.clone_from(&spec.ramdisk);
@@ -51,10 +59,9 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
         })
         .collect();
     if !spec.cpus.is_empty() {
-        // xl gives every processor the same mask, and has libxl keep its hands off the placement.
+        // As xl does it: the same mask for every processor.
         let mask: Bitmap = spec.cpus.iter().copied().collect();
         build.vcpu_hard_affinity = (0..spec.max_vcpus).map(|_| mask.clone()).collect();
-        build.numa_placement = Some(false);
     }
     config.dtdevs = spec.dt_dev.iter().map(Dtdev::new).collect();
     config.disks = spec
@@ -68,7 +75,9 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
     config.nics = spec
         .nics
         .iter()
-        .map(|n| Nic {
+        .enumerate()
+        .map(|(i, n)| Nic {
+            devid: i32::try_from(i).ok(),
             bridge: n.bridge.clone(),
             ifname: n.vif.clone(),
             mac: n.mac.map(Mac),

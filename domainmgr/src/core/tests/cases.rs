@@ -293,3 +293,20 @@ fn nothing_at_all_happens_in_a_quiet_hour() {
     assert!(h.ops.is_empty() && h.notes.is_empty());
     assert_eq!(h.published, before);
 }
+
+#[test]
+fn hvm_without_drivers_and_deaf_to_its_button_is_asked_again_until_it_is_destroyed() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(
+        true,
+        Mode::Hvm,
+        "sim.nopv sim.stubborn",
+    )));
+    h.advance(1000);
+    h.wish(None);
+    h.advance(121_000);
+    assert!(h.finished);
+    assert_eq!(count(&h, |op| matches!(op, Op::PowerButton(_))), 2);
+    let asked = count(&h, |op| matches!(op, Op::Shutdown(_)));
+    assert!((10..14).contains(&asked), "{asked} {:?}", h.ops);
+}
