@@ -1,0 +1,62 @@
+//! Creates a domain, waits until it shuts down, and takes it apart.
+//!
+//! ```text
+//! create_and_wait pv|pvh|hvm NAME KERNEL RAMDISK [KERNEL ARGUMENT]...
+//! ```
+
+use std::{env, process::ExitCode};
+
+use libxl::{Context, DomainConfig, DomainEvent, ShutdownReason, Watcher};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [kind, name, kernel, ramdisk, cmdline @ ..] = args.as_slice() else {
+        eprintln!("usage: create_and_wait pv|pvh|hvm NAME KERNEL RAMDISK [KERNEL ARGUMENT]...");
+        return ExitCode::from(2);
+    };
+    let config = match kind.as_str() {
+        "pv" => DomainConfig::pv(name),
+        "pvh" => DomainConfig::pvh(name),
+        "hvm" => DomainConfig::hvm(name),
+        other => {
+            eprintln!("{other}: not a type of domain: pv, pvh or hvm");
+            return ExitCode::from(2);
+        }
+    };
+    let config = config
+        .kernel(kernel)
+        .ramdisk(ramdisk)
+        .cmdline(cmdline.join(" "))
+        .memory_mib(128);
+    match run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The long form: with what libxl logged, which is where the cause is.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: &DomainConfig) -> libxl::Result<()> {
+    let ctx = Context::open()?;
+    let watcher = Watcher::start(Context::builder())?;
+    let domain = ctx.domain(ctx.domain_create_new(config)?.wait()?);
+    println!("created domain {}", domain.id());
+    let (_watch, events) = watcher.watch_channel(domain.id())?;
+    if let Err(error) = domain.unpause().wait() {
+        domain.destroy().wait()?;
+        return Err(error);
+    }
+    for event in events {
+        println!("domain {} {event}", domain.id());
+        match event {
+            // Suspended, for a save or a migration: it may be resumed.
+            DomainEvent::Shutdown(ShutdownReason::SUSPEND) => {}
+            DomainEvent::Shutdown(_) => domain.destroy().wait()?,
+            DomainEvent::Death => break,
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! An agent of its own for each test: the real program on the real Xen, in temporary directories.
+
+use std::{
+    cell::RefCell,
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use libxl::{Context, DomId, DomainId, DomainState};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{LONG, context, unique, wait_for};
+
+pub(crate) struct Host {
+    dir: tempfile::TempDir,
+    agent: Option<Child>,
+    ctx: Context,
+    /// Everything whose domains have to be gone in the end.
+    keys: RefCell<Vec<Uuid>>,
+}
+
+/// The key of one domain, and the name it is given.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) key: String,
+    pub(crate) display_name: String,
+    pub(crate) number: usize,
+}
+
+impl App {
+    /// The name that the agent gives to its domain.
+    pub(crate) fn name(&self) -> String {
+        format!("{}.{}", self.display_name, self.number)
+    }
+}
+
+impl Host {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(args: &[&str]) -> Self {
+        let mut host = Self {
+            dir: tempfile::tempdir().unwrap(),
+            agent: None,
+            ctx: context(),
+            keys: RefCell::default(),
+        };
+        fs::create_dir_all(host.path("config")).unwrap();
+        host.run(args);
+        host
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn run(&mut self, args: &[&str]) {
+        // xtask puts the agent beside this test.
+        let program = env::current_exe().unwrap().with_file_name("domainmgr");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let agent = Command::new(&program)
+            .arg("run")
+            .args([Path::new("--config-dir"), &self.path("config")])
+            .args([Path::new("--run-dir"), &self.path("run")])
+            .args([Path::new("--dump-dir"), &self.path("dump")])
+            .args(["--log-level", "debug"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        self.agent = Some(agent);
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        let mut agent = self.agent.take().unwrap();
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// A new app. Nothing is put in place yet.
+    pub(crate) fn app(&self, hint: &str) -> App {
+        let key = Uuid::new_v4();
+        self.keys.borrow_mut().push(key);
+        let number = self.keys.borrow().len();
+        App {
+            key: key.to_string(),
+            display_name: unique(hint),
+            number,
+        }
+    }
+
+    /// Puts a DomainConfig into place: a lab guest of this kind that does `action`, with changes.
+    pub(crate) fn put(&self, app: &App, mode: &str, action: &str, changes: &Value) {
+        let kernel = if mode == "HVM" {
+            "/lab/guest/vmlinuz"
+        } else {
+            "/lab/guest/vmlinux"
+        };
+        let mut config = json!({
+            "UUIDandVersion": {"UUID": app.key, "Version": "1"},
+            "DisplayName": app.display_name,
+            "Activate": true,
+            "AppNum": app.number,
+            "Kernel": kernel,
+            "Ramdisk": "/lab/guest/initrd",
+            "Memory": 128 << 10,
+            "VCpus": 1,
+            "VirtualizationMode": mode,
+            "ExtraArgs": format!("console=hvc0 quiet {action}"),
+            "DiskConfigList": null,
+            "VifList": null,
+            "IoAdapterList": null,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            config[name] = value.clone();
+        }
+        let temp = self.path("config").join("pubsub1");
+        fs::write(&temp, config.to_string()).unwrap();
+        fs::rename(temp, self.path("config").join(format!("{}.json", app.key))).unwrap();
+    }
+
+    pub(crate) fn remove(&self, app: &App) {
+        fs::remove_file(self.path("config").join(format!("{}.json", app.key))).unwrap();
+    }
+
+    pub(crate) fn status(&self, app: &App) -> Option<Value> {
+        let path = self
+            .path("run/DomainStatus")
+            .join(format!("{}.json", app.key));
+        Some(serde_json::from_slice(&fs::read(path).ok()?).unwrap())
+    }
+
+    /// Waits until the DomainStatus is as wanted, and returns it.
+    #[track_caller]
+    pub(crate) fn wait(&self, app: &App, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = std::time::Instant::now() + LONG;
+        loop {
+            let status = self.status(app);
+            match status {
+                Some(status) if wanted(&status) => return status,
+                status => assert!(
+                    std::time::Instant::now() < deadline,
+                    "waited in vain for {}: {what}\nlast: {status:#?}\n{}",
+                    app.name(),
+                    self.log()
+                ),
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_state(&self, app: &App, name: &str) -> Value {
+        self.wait(app, name, |status| status["StateName"] == name)
+    }
+
+    /// Waits until it is RUNNING and the guest has said its first line.
+    #[track_caller]
+    pub(crate) fn wait_up(&self, app: &App) -> Value {
+        let status = self.wait_state(app, "RUNNING");
+        let log = PathBuf::from(format!("/var/log/xen/console/guest-{}.log", app.name()));
+        wait_for(&format!("{} to come up", app.name()), || {
+            fs::read_to_string(&log).is_ok_and(|text| text.contains("lab guest: up"))
+        });
+        status
+    }
+
+    /// Waits until neither the DomainStatus nor a domain is left.
+    #[track_caller]
+    pub(crate) fn wait_gone(&self, app: &App) {
+        wait_for("no DomainStatus", || self.status(app).is_none());
+        assert_eq!(
+            self.domains(app),
+            [],
+            "a status that is gone says the domain is"
+        );
+    }
+
+    /// The domains of an app, dying ones left out.
+    pub(crate) fn domains(&self, app: &App) -> Vec<DomId> {
+        let uuid = Uuid::parse_str(&app.key).unwrap();
+        let list = self.ctx.list_domains().unwrap();
+        list.iter()
+            .filter(|d| d.uuid == uuid && !d.dying)
+            .map(|d| d.domid)
+            .collect()
+    }
+
+    pub(crate) fn state(&self, app: &App, domid: u32) -> Option<DomainState> {
+        let id = DomainId {
+            domid: DomId(domid),
+            uuid: Uuid::parse_str(&app.key).unwrap(),
+        };
+        self.ctx.domain(id).info().ok().map(|info| info.state())
+    }
+}
+
+pub(crate) fn domid(status: &Value) -> u32 {
+    u32::try_from(status["DomainId"].as_u64().unwrap()).unwrap()
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+        if thread::panicking() {
+            eprintln!("the agent's log:\n{}", self.log());
+        }
+        let keys = self.keys.borrow();
+        for info in self.ctx.list_domains().unwrap_or_default() {
+            if keys.contains(&info.uuid) {
+                // What fails here is gone, or shows in the list that the lab prints.
+                let _ = self.ctx.domain(info.id()).destroy().wait();
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The agent on a real Xen: files in, files out.
+
+mod host;
+
+use std::time::Instant;
+
+use host::{Host, domid};
+use libxl::{DomId, DomainState, ShutdownReason};
+use serde_json::json;
+
+use crate::support::{unique, xl};
+
+fn runs_and_stops(mode: &str) {
+    let host = Host::start();
+    let app = host.app("runs");
+    host.put(&app, mode, "", &json!({}));
+    let up = host.wait_up(&app);
+    assert_eq!(up["Activated"], true);
+    assert_eq!(up["TriedCount"], 1);
+    assert_eq!(host.domains(&app), [DomId(domid(&up))]);
+
+    host.put(&app, mode, "", &json!({"Activate": false}));
+    let down = host.wait_state(&app, "HALTED");
+    assert_eq!((&down["Activated"], domid(&down)), (&json!(false), 0));
+    assert_eq!(down["LastErr"], "");
+    assert_eq!(host.domains(&app), []);
+    assert!(!host.log().contains("does not shut down"), "it obeyed");
+
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+#[test]
+fn a_pv_domain_runs_and_stops() {
+    runs_and_stops("PV");
+}
+
+#[test]
+fn a_pvh_domain_runs_and_stops() {
+    runs_and_stops("PVH");
+}
+
+#[test]
+fn an_hvm_domain_runs_and_stops() {
+    runs_and_stops("HVM");
+}
+
+#[test]
+fn a_guest_that_reboots_gets_a_new_domain() {
+    let host = Host::start();
+    let app = host.app("reboots");
+    host.put(&app, "PV", "lab.action=reboot lab.after=12", &json!({}));
+    let first = host.wait_state(&app, "RUNNING");
+    let second = host.wait(&app, "a restart", |status| {
+        let state = &status["StateName"];
+        assert!(
+            state == "RUNNING" || state == "BOOTING",
+            "never halted: {status:#}"
+        );
+        status["Restarts"] == 1 && state == "RUNNING"
+    });
+    assert!(domid(&second) > domid(&first));
+    assert_ne!(second["BootTime"], first["BootTime"]);
+    assert_eq!(second["ShutdownReason"], "reboot");
+    assert_eq!(host.domains(&app), [DomId(domid(&second))]);
+}
+
+#[test]
+fn a_guest_that_powers_off_stays_down() {
+    let host = Host::start();
+    let app = host.app("off");
+    host.put(&app, "PV", "lab.action=poweroff lab.after=1", &json!({}));
+    host.wait_state(&app, "RUNNING");
+    let down = host.wait_state(&app, "HALTED");
+    assert_eq!(down["ShutdownReason"], "poweroff");
+    assert_eq!(host.domains(&app), []);
+}
+
+#[test]
+fn a_crash_is_handled_as_configured() {
+    let host = Host::start();
+    let destroyed = host.app("crash");
+    let restarted = host.app("crash-restart");
+    let kept = host.app("crash-kept");
+    let action = "lab.action=crash lab.after=12";
+    host.put(&destroyed, "PV", action, &json!({}));
+    host.put(&restarted, "PV", action, &json!({"OnCrash": "restart"}));
+    host.put(&kept, "PV", action, &json!({"OnCrash": "preserve"}));
+    let first = host.wait_state(&restarted, "RUNNING");
+    let up = host.wait_state(&kept, "RUNNING");
+
+    let down = host.wait_state(&destroyed, "HALTED");
+    assert_eq!(down["ShutdownReason"], "crash");
+    assert_eq!(host.domains(&destroyed), []);
+
+    let again = host.wait(&restarted, "a restart", |s| s["Restarts"] == 1);
+    assert_eq!(again["ShutdownReason"], "crash");
+    host.wait(&restarted, "a new domain", |s| {
+        s["StateName"] == "RUNNING" && domid(s) > domid(&first)
+    });
+
+    host.wait(&kept, "the crash", |s| s["ShutdownReason"] == "crash");
+    assert_eq!(
+        host.state(&kept, domid(&up)),
+        Some(DomainState::Shutdown(ShutdownReason::CRASH)),
+        "preserved for whoever wants to know why"
+    );
+}
+
+/// What other toolstacks lose: the guest suspends and is resumed by somebody else, and shuts down
+/// later.
+#[test]
+fn a_domain_that_was_suspended_and_resumed_stays_managed() {
+    let host = Host::start();
+    let app = host.app("suspended");
+    host.put(&app, "PV", "", &json!({}));
+    let up = host.wait_up(&app);
+    for _ in 0..2 {
+        let file = host.path(&unique("save"));
+        xl(&["save", "-c", &app.name(), file.to_str().unwrap()]);
+        let on = host.wait_state(&app, "RUNNING");
+        assert_eq!(domid(&on), domid(&up), "the same domain");
+    }
+    xl(&["shutdown", &app.name()]);
+    let down = host.wait_state(&app, "HALTED");
+    assert_eq!(down["ShutdownReason"], "poweroff");
+    assert_eq!(host.domains(&app), [], "tidied up");
+}
+
+#[test]
+fn a_domain_that_stays_suspended_is_shown_and_left_alone() {
+    let host = Host::start();
+    let app = host.app("sleeper");
+    let other = host.app("other");
+    host.put(&app, "PV", "", &json!({}));
+    host.put(&other, "PV", "", &json!({}));
+    let up = host.wait_up(&app);
+    host.wait_up(&other);
+    let ctx = crate::support::context();
+    let domain = ctx.domain_by_domid(DomId(domid(&up))).unwrap();
+    domain.suspend_only().unwrap();
+    let asleep = host.wait_state(&app, "SUSPENDED");
+    assert_eq!(domid(&asleep), domid(&up));
+    // The death of another makes everybody look.
+    xl(&["destroy", &other.name()]);
+    host.wait_state(&other, "HALTED");
+    assert_eq!(
+        host.state(&app, domid(&up)),
+        Some(DomainState::Shutdown(ShutdownReason::SUSPEND))
+    );
+    domain.resume(true).unwrap();
+    host.wait_state(&app, "RUNNING");
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+#[test]
+fn an_outsider_destroys_a_managed_domain() {
+    let host = Host::start();
+    let app = host.app("victim");
+    host.put(&app, "PV", "", &json!({}));
+    host.wait_state(&app, "RUNNING");
+    xl(&["destroy", &app.name()]);
+    let down = host.wait_state(&app, "HALTED");
+    assert_eq!(domid(&down), 0);
+}
+
+#[test]
+fn an_agent_that_is_killed_finds_its_domains_again() {
+    let mut host = Host::start();
+    let stays = host.app("stays");
+    let ends = host.app("ends");
+    let removed = host.app("removed");
+    for app in [&stays, &ends, &removed] {
+        host.put(app, "PV", "", &json!({}));
+    }
+    let up = host.wait_up(&stays);
+    host.wait_up(&ends);
+    host.wait_up(&removed);
+
+    host.kill();
+    assert_eq!(host.state(&stays, domid(&up)), Some(DomainState::Running));
+    // Both while nobody looks.
+    xl(&["destroy", &ends.name()]);
+    host.remove(&removed);
+    host.run(&[]);
+
+    host.wait_state(&ends, "HALTED");
+    host.wait_gone(&removed);
+    let again = host.wait_state(&stays, "RUNNING");
+    assert_eq!(domid(&again), domid(&up), "adopted, not started again");
+    assert_eq!(again["BootTime"], up["BootTime"]);
+    // And it is watched again.
+    xl(&["shutdown", &stays.name()]);
+    let down = host.wait_state(&stays, "HALTED");
+    assert_eq!(down["ShutdownReason"], "poweroff");
+}
+
+#[test]
+fn a_domain_that_does_not_boot_is_tried_again() {
+    let host = Host::start_with(&["--config", "timer.boot.retry:10"]);
+    let app = host.app("broken");
+    let kernel = host.path("kernel");
+    std::fs::write(&kernel, "not a kernel").unwrap();
+    host.put(&app, "PV", "", &json!({"Kernel": kernel}));
+    let failed = host.wait(&app, "three tries", |s| s["BootFailed"] == true);
+    assert_eq!(failed["TriedCount"], 3);
+    assert!(
+        failed["LastErr"].as_str().unwrap().contains("kernel"),
+        "{failed:#}"
+    );
+    std::fs::copy("/lab/guest/vmlinux", &kernel).unwrap();
+    let up = host.wait_state(&app, "RUNNING");
+    assert_eq!(
+        (&up["BootFailed"], &up["LastErr"]),
+        (&json!(false), &json!(""))
+    );
+}
+
+#[test]
+fn a_guest_that_ignores_requests_is_destroyed() {
+    let host = Host::start_with(&[
+        "--config",
+        "timer.shutdown.graceful:3",
+        "--config",
+        "timer.shutdown.forced:3",
+    ]);
+    let app = host.app("stubborn");
+    host.put(&app, "PV", "", &json!({}));
+    host.wait_state(&app, "RUNNING");
+    // Long before it can have an ear for requests.
+    host.put(&app, "PV", "", &json!({"Activate": false}));
+    host.wait_state(&app, "HALTED");
+    assert_eq!(host.domains(&app), []);
+}
+
+#[test]
+fn ten_domains_start_side_by_side() {
+    let host = Host::start();
+    let small = json!({"Memory": 64 << 10});
+    let one = host.app("one");
+    let begin = Instant::now();
+    host.put(&one, "PV", "", &small);
+    host.wait_state(&one, "RUNNING");
+    let single = begin.elapsed();
+
+    let apps: Vec<_> = (0..10).map(|n| host.app(&format!("ten{n}"))).collect();
+    let begin = Instant::now();
+    for app in &apps {
+        host.put(app, "PV", "", &small);
+    }
+    for app in &apps {
+        host.wait_state(app, "RUNNING");
+    }
+    let ten = begin.elapsed();
+    let ratio = ten.as_secs_f64() / single.as_secs_f64();
+    println!("bring-up of one PV domain: {single:.2?}; of ten: {ten:.2?}; ratio {ratio:.1}");
+    // What is left is destroyed with the host: none of them has come far enough to be asked.
+}
