@@ -1,0 +1,13 @@
+//! Any JSON that libxl prints is read, and what was read prints as what can be read again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use libxl::DomainConfig;
+
+fuzz_target!(|text: &str| {
+    let Ok(config) = serde_json::from_str::<DomainConfig>(text) else { return };
+    let Ok(again) = serde_json::to_string(&config) else { return };
+    let read = serde_json::from_str::<DomainConfig>(&again).expect("our own output");
+    assert_eq!(read, config);
+    let _ = config.validate();
+});
