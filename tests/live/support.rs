@@ -110,10 +110,7 @@ impl Guest {
 
     /// Waits for the guest's first line on its console.
     pub(crate) fn wait_until_up(&self) {
-        let log = PathBuf::from(format!("/var/log/xen/console/guest-{}.log", self.name));
-        wait_for(&format!("{} to come up", self.name), || {
-            fs::read_to_string(&log).is_ok_and(|text| text.contains("lab guest: up"))
-        });
+        wait_until_up(&self.name);
     }
 
     /// The next event.
@@ -153,6 +150,23 @@ impl Drop for Guest {
             Err(error) if error.is_domain_gone() => {}
             Err(error) => eprintln!("{} is left behind: {error:#}", self.name),
         }
+    }
+}
+
+/// Waits for the first line of a lab guest on its console, which xenconsoled logs.
+#[track_caller]
+pub(crate) fn wait_until_up(name: &str) {
+    let log = PathBuf::from(format!("/var/log/xen/console/guest-{name}.log"));
+    let text = || fs::read_to_string(&log).unwrap_or_default();
+    let deadline = Instant::now() + LONG;
+    while !text().contains("lab guest: up") {
+        assert!(
+            Instant::now() < deadline,
+            "waited {LONG:?} for {name} to come up. xl list:\n{}\nits console:\n{}",
+            xl(&["list"]),
+            text()
+        );
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

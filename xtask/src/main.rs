@@ -3,6 +3,7 @@
 //! Builds without libxl, so that it can be the first thing that runs on a fresh machine.
 
 mod cargo;
+mod demo;
 mod lab;
 mod paths;
 mod setup;
@@ -31,6 +32,8 @@ struct Args {
 enum Task {
     /// Install the Debian packages that building, testing and the lab need
     Setup,
+    /// Real domains on a real Xen under the agent's care, as it happens
+    Demo(demo::Options),
     /// Every check and test; closes with the test runners' own counts
     Test(test::Options),
     /// A shell, or a command, in the dom0 of a running Xen
@@ -63,6 +66,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Setup => {
             setup::ensure()?;
             Ok(ExitCode::SUCCESS)
+        }
+        Task::Demo(options) => {
+            setup::ensure()?;
+            demo::run(&options)
         }
         Task::Test(options) => {
             setup::ensure()?;

@@ -14,7 +14,7 @@ use libxl::{Context, DomId, DomainId, DomainState};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{LONG, context, unique, wait_for};
+use crate::support::{LONG, context, unique, wait_for, wait_until_up};
 
 pub(crate) struct Host {
     dir: tempfile::TempDir,
@@ -94,15 +94,19 @@ impl Host {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// A new app. Nothing is put in place yet.
+    /// A new app with a name that no other test uses. Nothing is put in place yet.
     pub(crate) fn app(&self, hint: &str) -> App {
+        self.named(&unique(hint))
+    }
+
+    /// A new app with this name.
+    pub(crate) fn named(&self, name: &str) -> App {
         let key = Uuid::new_v4();
         self.keys.borrow_mut().push(key);
-        let number = self.keys.borrow().len();
         App {
             key: key.to_string(),
-            display_name: unique(hint),
-            number,
+            display_name: name.to_owned(),
+            number: self.keys.borrow().len(),
         }
     }
 
@@ -168,17 +172,24 @@ impl Host {
 
     #[track_caller]
     pub(crate) fn wait_state(&self, app: &App, name: &str) -> Value {
-        self.wait(app, name, |status| status["StateName"] == name)
+        self.wait(app, name, |status| {
+            // Waiting for what has failed for good would only take long.
+            let hopeless = name == "RUNNING" && status["BootFailed"] == true;
+            assert!(
+                !hopeless,
+                "{} does not boot: {}",
+                app.name(),
+                status["LastErr"]
+            );
+            status["StateName"] == name
+        })
     }
 
     /// Waits until it is RUNNING and the guest has said its first line.
     #[track_caller]
     pub(crate) fn wait_up(&self, app: &App) -> Value {
         let status = self.wait_state(app, "RUNNING");
-        let log = PathBuf::from(format!("/var/log/xen/console/guest-{}.log", app.name()));
-        wait_for(&format!("{} to come up", app.name()), || {
-            fs::read_to_string(&log).is_ok_and(|text| text.contains("lab guest: up"))
-        });
+        wait_until_up(&app.name());
         status
     }
 

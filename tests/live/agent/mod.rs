@@ -210,7 +210,7 @@ fn a_domain_that_does_not_boot_is_tried_again() {
         "{failed:#}"
     );
     std::fs::copy("/lab/guest/vmlinux", &kernel).unwrap();
-    let up = host.wait_state(&app, "RUNNING");
+    let up = host.wait(&app, "a later try", |s| s["StateName"] == "RUNNING");
     assert_eq!(
         (&up["BootFailed"], &up["LastErr"]),
         (&json!(false), &json!(""))
@@ -237,7 +237,7 @@ fn a_guest_that_ignores_requests_is_destroyed() {
 #[test]
 fn ten_domains_start_side_by_side() {
     let host = Host::start();
-    let small = json!({"Memory": 64 << 10});
+    let small = json!({"Memory": 96 << 10});
     let one = host.app("one");
     let begin = Instant::now();
     host.put(&one, "PV", "", &small);

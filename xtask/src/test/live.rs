@@ -57,21 +57,23 @@ pub(crate) fn run(xen: Xen, without_xl: bool, arguments: &[String]) -> Result<Co
         .args(remote.get_args());
     let counts = counts::of(&mut command)?;
 
-    let results = paths::xen_dir(xen).join("results");
-    let collected = collect(&lab, xen, &results);
     if counts.broken || counts.failed > 0 {
-        if let Err(error) = &collected {
-            println!("the logs of dom0 could not be had: {error:#}");
-        }
-        show(&results);
+        explain(&lab, xen);
         if counts.failed == 0 {
-            bail!(
-                "the live tests' program ended badly, or was still running after {LIMIT} s; logs: {}",
-                results.display()
-            );
+            bail!("the live tests' program ended badly, or was still running after {LIMIT} s");
         }
     }
     Ok(counts)
+}
+
+/// Prints what may explain a failure, and keeps all of it under `target/lab/VERSION/results`.
+pub(crate) fn explain(lab: &Lab, xen: Xen) {
+    let results = paths::xen_dir(xen).join("results");
+    if let Err(error) = collect(lab, xen, &results) {
+        println!("the logs of dom0 could not be had: {error:#}");
+    }
+    show(&results);
+    println!("\nlogs: {}", results.display());
 }
 
 /// Takes what explains a failure out of dom0, while it still runs.

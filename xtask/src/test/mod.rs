@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub(crate) use self::live::explain;
 use self::steps::Steps;
 use crate::cargo::Cargo;
 use crate::xen::Xen;

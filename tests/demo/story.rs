@@ -1,0 +1,94 @@
+//! What happens, and what has to come of it.
+
+use std::sync::Arc;
+
+use libxl::DomId;
+use serde_json::{Value, json};
+
+use crate::{
+    host::{App, Host, domid},
+    support,
+    timeline::{Show, Timeline},
+};
+
+pub(crate) fn tell(timeline: &Arc<Timeline>) {
+    let mut host = Host::start();
+    let _show = Show::changes(timeline, host.path("run/DomainStatus"));
+    let nothing = json!({});
+
+    timeline
+        .say("three domains are wanted: PV, PVH and HVM; and three more with a mind of their own");
+    let (web, db, desktop) = (host.named("web"), host.named("db"), host.named("desktop"));
+    let (reboots, crashes, batch) = (
+        host.named("reboots"),
+        host.named("crashes"),
+        host.named("batch"),
+    );
+    host.put(&web, "PV", "", &nothing);
+    host.put(&db, "PVH", "", &nothing);
+    host.put(&desktop, "HVM", "", &nothing);
+    host.put(&reboots, "PV", "lab.action=reboot lab.after=15", &nothing);
+    host.put(
+        &crashes,
+        "PV",
+        "lab.action=crash lab.after=5",
+        &json!({"OnCrash": "destroy"}),
+    );
+    host.put(&batch, "PV", "lab.action=poweroff lab.after=5", &nothing);
+    let web_up = host.wait_up(&web);
+    host.wait_state(&db, "RUNNING");
+    host.wait_state(&desktop, "RUNNING");
+
+    timeline.say("web suspends for a migration; the migration fails, and it is resumed");
+    suspend_and_resume(&host, &web, &web_up);
+
+    timeline.say("one guest crashes, one powers off, one reboots, all from inside");
+    let crashed = host.wait_state(&crashes, "HALTED");
+    assert_eq!(crashed["ShutdownReason"], "crash");
+    let done = host.wait_state(&batch, "HALTED");
+    assert_eq!(done["ShutdownReason"], "poweroff");
+    let rebooted = host.wait(&reboots, "a restart", |s| s["Restarts"].as_u64() >= Some(1));
+    assert_eq!(rebooted["ShutdownReason"], "reboot");
+    host.remove(&reboots);
+
+    timeline.say("the agent is killed with -9, and started again; no domain notices");
+    let db_up = host.wait_up(&db);
+    let desktop_up = host.wait_up(&desktop);
+    host.kill();
+    host.run(&[]);
+    for (app, before) in [(&web, &web_up), (&db, &db_up), (&desktop, &desktop_up)] {
+        let after = host.wait_state(app, "RUNNING");
+        assert_eq!(domid(&after), domid(before), "{} was adopted", app.name());
+        assert_eq!(host.domains(app), [DomId(domid(before))]);
+    }
+
+    timeline.say("web, once suspended and resumed, is shut down from inside");
+    let ctx = support::context();
+    let domain = ctx.domain_by_domid(DomId(domid(&web_up))).unwrap();
+    domain.shutdown().wait().unwrap();
+    let down = host.wait_state(&web, "HALTED");
+    assert_eq!(down["ShutdownReason"], "poweroff");
+    assert_eq!(host.domains(&web), [], "its domain is taken apart");
+
+    timeline.say("db is deactivated, desktop is deleted");
+    host.put(&db, "PVH", "", &json!({"Activate": false}));
+    host.remove(&desktop);
+    host.wait_state(&db, "HALTED");
+    host.wait_gone(&desktop);
+    host.wait_gone(&reboots);
+    for app in [&web, &db, &crashes, &batch] {
+        assert_eq!(host.domains(app), [], "{}", app.name());
+    }
+}
+
+/// What a toolstack does whose migration fails: another process than the agent does it.
+fn suspend_and_resume(host: &Host, app: &App, up: &Value) {
+    let ctx = support::context();
+    let domain = ctx.domain_by_domid(DomId(domid(up))).unwrap();
+    domain.suspend_only().unwrap();
+    let asleep = host.wait_state(app, "SUSPENDED");
+    assert_eq!(domid(&asleep), domid(up));
+    domain.resume(true).unwrap();
+    let awake = host.wait_state(app, "RUNNING");
+    assert_eq!(domid(&awake), domid(up), "the same domain goes on");
+}
