@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::{
     host::{App, Host, domid},
-    support,
     timeline::{Show, Timeline},
 };
 
@@ -63,9 +62,7 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
     }
 
     timeline.say("web, once suspended and resumed, is shut down from inside");
-    let ctx = support::context();
-    let domain = ctx.domain_by_domid(DomId(domid(&web_up))).unwrap();
-    domain.shutdown().wait().unwrap();
+    host.outsider(&web).shutdown().wait().unwrap();
     let down = host.wait_state(&web, "HALTED");
     assert_eq!(down["ShutdownReason"], "poweroff");
     assert_eq!(host.domains(&web), [], "its domain is taken apart");
@@ -83,8 +80,7 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
 
 /// What a toolstack does whose migration fails: another process than the agent does it.
 fn suspend_and_resume(host: &Host, app: &App, up: &Value) {
-    let ctx = support::context();
-    let domain = ctx.domain_by_domid(DomId(domid(up))).unwrap();
+    let domain = host.outsider(app);
     domain.suspend_only().unwrap();
     let asleep = host.wait_state(app, "SUSPENDED");
     assert_eq!(domid(&asleep), domid(up));

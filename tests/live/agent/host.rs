@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use libxl::{Context, DomId, DomainId, DomainState};
+use libxl::{Context, DomId, Domain, DomainId, DomainState};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -212,6 +212,30 @@ impl Host {
             .filter(|d| d.uuid == uuid && !d.dying)
             .map(|d| d.domid)
             .collect()
+    }
+
+    /// A handle to the one domain of an app, for what another toolstack may do to it.
+    pub(crate) fn outsider(&self, app: &App) -> Domain {
+        let domains = self.domains(app);
+        assert_eq!(domains.len(), 1, "{}", app.name());
+        self.ctx.domain_by_domid(domains[0]).unwrap()
+    }
+
+    /// How often the agent's threads have gone to sleep, all together.
+    pub(crate) fn switches(&self) -> u64 {
+        let tasks = format!("/proc/{}/task", self.agent.as_ref().unwrap().id());
+        let statuses = fs::read_dir(tasks)
+            .unwrap()
+            .map(|task| task.unwrap().path().join("status"));
+        statuses
+            .map(|status| {
+                let text = fs::read_to_string(status).unwrap();
+                let line = text
+                    .lines()
+                    .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+                line.unwrap().trim().parse::<u64>().unwrap()
+            })
+            .sum()
     }
 
     pub(crate) fn state(&self, app: &App, domid: u32) -> Option<DomainState> {
