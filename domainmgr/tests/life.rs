@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use common::{A, B, Host, domid};
 use serde_json::json;
@@ -214,6 +215,23 @@ fn reasons_nobody_has_heard_of_destroy_and_show_as_numbers() {
     let down = host.wait_state(A, "HALTED");
     assert_eq!(down["ShutdownReason"], "reason 200");
     assert_eq!(host.domains(), 0);
+}
+
+#[test]
+fn events_are_heard_long_before_the_resync() {
+    let mut host = Host::new();
+    // In the world's own time, where the resync comes after 27 s at the earliest.
+    host.speed = 1;
+    host.run(&[]);
+    host.put(A, &json!({"ExtraArgs": "lab.action=crash lab.after=1"}));
+    host.wait_state(A, "RUNNING");
+    let begin = Instant::now();
+    host.wait_state(A, "HALTED");
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[test]
@@ -466,6 +484,29 @@ fn delete_and_create_of_one_key_keep_their_order() {
 }
 
 #[test]
+fn a_key_that_comes_back_while_its_worker_goes_is_not_forgotten() {
+    let mut host = Host::new();
+    // So that the resync cannot help.
+    host.speed = 1;
+    host.run(&[]);
+    let begin = Instant::now();
+    for n in 0..200 {
+        let version = format!("{n}");
+        let config = json!({"Activate": false, "UUIDandVersion": {"UUID": A, "Version": version}});
+        host.put(A, &config);
+        host.wait(A, &version, |s| s["UUIDandVersion"]["Version"] == version);
+        host.remove(A);
+        // From at once to after the worker's end.
+        std::thread::sleep(Duration::from_micros(n * 20));
+    }
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
 fn killed_and_restarted_no_domain_notices() {
     let mut host = Host::start(&[]);
     host.put(A, &json!({}));
@@ -564,7 +605,20 @@ fn the_name_of_another_domain_is_not_taken() {
 fn two_agents_are_one_too_many() {
     let host = Host::start(&[]);
     host.wait_log("started");
-    let out = host.command(&[]).stdin(Stdio::null()).output().unwrap();
+    let mut second = host
+        .command(&[])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    while second.try_wait().unwrap().is_none() {
+        if begin.elapsed() > Duration::from_secs(20) {
+            second.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let out = second.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(1));
     let error = common::text(&out.stderr);
     assert!(

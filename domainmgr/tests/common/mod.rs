@@ -24,6 +24,7 @@ pub const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 pub struct Host {
     dir: tempfile::TempDir,
     agent: Option<Child>,
+    pub speed: u32,
 }
 
 impl Host {
@@ -32,6 +33,7 @@ impl Host {
         let host = Self {
             dir: tempfile::tempdir().unwrap(),
             agent: None,
+            speed: SPEED,
         };
         for dir in ["config", "run/DomainStatus"] {
             fs::create_dir_all(host.path(dir)).unwrap();
@@ -54,7 +56,12 @@ impl Host {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_domainmgr"));
         command
-            .args(["run", "--simulate", "--simulate-speed", &SPEED.to_string()])
+            .args([
+                "run",
+                "--simulate",
+                "--simulate-speed",
+                &self.speed.to_string(),
+            ])
             .arg("--simulate-state")
             .arg(self.path("xen.json"))
             .arg("--config-dir")
@@ -205,7 +212,7 @@ impl Host {
     /// Does something behind the agent's back.
     pub fn xen(&self, words: &[&str]) -> String {
         let out = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
-            .args(["simulated", "--speed", &SPEED.to_string(), "--state"])
+            .args(["simulated", "--speed", &self.speed.to_string(), "--state"])
             .arg(self.path("xen.json"))
             .args(words)
             .output()
