@@ -115,7 +115,8 @@ fn a_guest_that_powers_off_stays_down_until_a_newer_wish() {
         &json!({"ExtraArgs": "lab.action=poweroff lab.after=2 sim.once"}),
     );
     host.put(B, &json!({}));
-    host.wait_state(B, "RUNNING");
+    // Nothing was built between the two.
+    assert_eq!(domid(&host.wait_state(B, "RUNNING")), 2);
     assert_eq!(host.status(A).unwrap()["StateName"], "HALTED");
     host.put(
         A,

@@ -45,7 +45,7 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
         Some(ExitStep::Preserve) => {
             let stamp = cx.now.wall;
             let suffix = format!(
-                "-{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+                "-{:04}{:02}{:02}T{:02}{:02}{:02}Z.{id}",
                 stamp.year(),
                 u8::from(stamp.month()),
                 stamp.day(),

@@ -158,7 +158,7 @@ pub enum Op {
     Destroy(DomainId),
     /// Write its memory to a file.
     CoreDump(DomainId),
-    /// Keep it with this added to its name, under another uuid.
+    /// Keep it with this added to its name. To the hypervisor its uuid stays the same.
     Preserve(DomainId, String),
     /// Restart it in place.
     SoftReset(DomainId, Arc<Spec>),

@@ -28,8 +28,13 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
         }
     };
     f.stale = false;
-    let live: Vec<&Seen> = seen.iter().filter(|s| s.life != Life::Dying).collect();
     let known = f.domain.as_ref().map(|d| d.id);
+    let our_name = f.name();
+    let live: Vec<&Seen> = seen
+        .iter()
+        .filter(|s| s.life != Life::Dying)
+        .filter(|s| Some(s.id) == known || !preserved(s, our_name.as_deref()))
+        .collect();
     if let Some(here) = known.and_then(|id| live.iter().find(|s| s.id == id)) {
         f.look_wide = false;
         update(cx, f, here.life);
@@ -77,6 +82,26 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
             f.looking.next = Some(cx.now.mono + LOOK_PAUSE);
         }
     }
+}
+
+/// A dead domain that was kept, by us or by xl. It has another name, but to the hypervisor still our uuid.
+fn preserved(seen: &Seen, our_name: Option<&str>) -> bool {
+    let dead = matches!(seen.life, Life::Shutdown(reason) if reason != ShutdownReason::SUSPEND);
+    let Some(name) = seen
+        .name
+        .as_deref()
+        .filter(|n| dead && Some(*n) != our_name)
+    else {
+        return false;
+    };
+    // It ends in a date and a time: -20160104T1531Z with xl, -20160104T153107Z.DOMID with us.
+    let Some((_, suffix)) = name.rsplit_once('-') else {
+        return false;
+    };
+    let (date, time) = suffix.split_at_checked(8).unwrap_or_default();
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    let time = time.strip_prefix('T').and_then(|t| t.split_once('Z'));
+    digits(date) && time.is_some_and(|(time, _)| digits(time))
 }
 
 /// The receiving end of a migration has our uuid too, but is not to be touched before it has its proper name.

@@ -190,7 +190,8 @@ pub trait Session: Send {
     /// Of any kind.
     fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()>;
 
-    /// Keeps a domain that has shut down for inspection, with `suffix` added to its name, and under another uuid.
+    /// Keeps a domain that has shut down for inspection, with `suffix` added to its name. The
+    /// hypervisor goes on reporting its uuid.
     ///
     /// # Errors
     /// Of any kind.

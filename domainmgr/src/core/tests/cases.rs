@@ -310,3 +310,33 @@ fn hvm_without_drivers_and_deaf_to_its_button_is_asked_again_until_it_is_destroy
     let asked = count(&h, |op| matches!(op, Op::Shutdown(_)));
     assert!((10..14).contains(&asked), "{asked} {:?}", h.ops);
 }
+
+#[test]
+fn what_was_preserved_is_never_taken_for_the_domain_again() {
+    let mut h = Harness::new();
+    let config = Harness::desired_with(
+        true,
+        Mode::Pv,
+        "lab.action=crash lab.after=2 sim.once",
+        |c| {
+            c.on_crash = "rename-restart".into();
+        },
+    );
+    h.wish(Some(config));
+    h.advance(10_000);
+    assert_eq!((h.state().as_str(), creates(&h)), ("RUNNING", 2));
+    let kept = h
+        .xen
+        .list()
+        .into_iter()
+        .find(|s| h.xen.is_preserved(s.id))
+        .unwrap();
+    assert_eq!(kept.id.uuid, KEY);
+    h.restart();
+    h.fair(2);
+    assert_eq!((h.state().as_str(), creates(&h)), ("RUNNING", 2));
+    h.wish(None);
+    h.fair(1);
+    assert!(h.finished);
+    assert!(h.xen.info(kept.id).is_some());
+}

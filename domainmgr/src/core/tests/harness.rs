@@ -196,7 +196,7 @@ impl Harness {
         self.xen
             .list()
             .into_iter()
-            .find(|s| s.id.uuid == KEY && s.life != Life::Dying)
+            .find(|s| s.id.uuid == KEY && s.life != Life::Dying && !self.xen.is_preserved(s.id))
     }
 
     /// Does something behind the worker's back, to the domain Xen has under our uuid.

@@ -51,6 +51,7 @@ struct SimDomain {
     ran_ms: Millis,
     running_since: Option<Millis>,
     guest: Guest,
+    preserved: bool,
     /// What the guest will do, counted in time it runs.
     plans: Vec<(Millis, u8)>,
 }
@@ -227,12 +228,20 @@ impl Model {
         self.list().into_iter().find(|s| s.id == id)
     }
 
+    /// Whether it is a dead domain that was kept.
+    #[must_use]
+    pub fn is_preserved(&self, id: DomainId) -> bool {
+        self.domains
+            .get(&id.domid)
+            .is_some_and(|d| d.uuid == id.uuid && d.preserved)
+    }
+
     /// How many domains of this uuid run or could go on running.
     #[must_use]
     pub fn live(&self, uuid: Uuid) -> usize {
         self.domains
             .values()
-            .filter(|d| d.uuid == uuid && d.dying_until.is_none())
+            .filter(|d| d.uuid == uuid && d.dying_until.is_none() && !d.preserved)
             .count()
     }
 
@@ -279,6 +288,7 @@ impl Model {
             ran_ms: 0,
             running_since: None,
             guest,
+            preserved: false,
             plans: Vec::new(),
         });
         let uuid = spec.uuid;
@@ -468,15 +478,15 @@ impl Model {
         Ok(())
     }
 
-    /// Keeps a dead domain with a suffix to its name, under another uuid.
+    /// Keeps a dead domain with a suffix to its name.
     ///
     /// # Errors
     /// It is gone, or the name is taken.
     pub fn preserve(&mut self, id: DomainId, suffix: &str) -> Result<()> {
         let name = self.get(id)?.name.clone().unwrap_or_default();
         self.rename(id, &format!("{name}{suffix}"))?;
-        let count = u128::from(self.next_domid) << 64;
-        self.get(id)?.uuid = Uuid::from_u128(id.uuid.as_u128() ^ count ^ u128::from(id.domid));
+        // The hypervisor goes on reporting the old uuid.
+        self.get(id)?.preserved = true;
         Ok(())
     }
 
@@ -513,6 +523,7 @@ impl Model {
             ran_ms: 1,
             running_since: Some(self.now),
             guest: Guest::from_cmdline(""),
+            preserved: false,
             plans: Vec::new(),
         };
         match domid {
