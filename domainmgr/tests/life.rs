@@ -490,8 +490,8 @@ fn a_key_that_comes_back_while_its_worker_goes_is_not_forgotten() {
     // So that the resync cannot help.
     host.speed = 1;
     host.run(&[]);
-    let begin = Instant::now();
     for n in 0..200 {
+        let begin = Instant::now();
         let version = format!("{n}");
         let config = json!({"Activate": false, "UUIDandVersion": {"UUID": A, "Version": version}});
         host.put(A, &config);
@@ -499,12 +499,9 @@ fn a_key_that_comes_back_while_its_worker_goes_is_not_forgotten() {
         host.remove(A);
         // From at once to after the worker's end.
         std::thread::sleep(Duration::from_micros(n * 20));
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
     }
-    assert!(
-        begin.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        begin.elapsed()
-    );
 }
 
 #[test]

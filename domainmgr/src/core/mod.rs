@@ -202,6 +202,13 @@ fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                     .as_ref()
                     .is_some_and(|old| old.digest == new.digest);
             f.present = true;
+            if same && f.boot_failed {
+                // Written again, as it was: whoever did that has put something right, and does not want to wait.
+                f.boot_failed = false;
+                f.tries = 0;
+                f.rest = Rest::Ready;
+                f.next_retry = None;
+            }
             if same && f.problem.is_none() {
                 return;
             }

@@ -43,6 +43,24 @@ fn three_tries_five_seconds_apart_then_the_retry_time() {
 }
 
 #[test]
+fn the_same_config_written_again_cuts_the_retry_short_and_nothing_else() {
+    let config = Harness::desired(true, Mode::Pv, "sim.fail-create=3");
+    let mut h = Harness::new();
+    h.wish(Some(config.clone()));
+    h.advance(60_000);
+    assert!(h.published.as_ref().unwrap().boot_failed);
+    h.wish(Some(config.clone()));
+    h.advance(1000);
+    assert_eq!((h.state().as_str(), creates(&h)), ("RUNNING", 4));
+    h.wish(Some(config.clone()));
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::POWEROFF).unwrap());
+    h.advance(1000);
+    h.wish(Some(config));
+    h.advance(1000);
+    assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 4));
+}
+
+#[test]
 fn what_is_impossible_is_not_tried_three_times() {
     // Building fails because of the config: the worker says InvalidConfig. Here: not even a spec.
     let mut h = Harness::new();
