@@ -1,6 +1,6 @@
 //! What the agent needs of Xen, as two traits, so that everything above can be run without it.
 //!
-//! [`libxl`](self::libxl) is the real one, [`sim`] an in-memory model of Xen's semantics.
+//! [`libxl`] is the real one, [`sim`] an in-memory model of Xen's semantics.
 
 mod abort;
 mod error;
