@@ -455,7 +455,7 @@ impl<'a> Run<'a> {
             let (facts, effects) = core::step(self.env.clock.now(), facts, input);
             let finish = effects.contains(&Effect::Finish);
             let facts = self.facts.insert(facts).clone();
-            if !finish {
+            if !finish && facts.publishable() {
                 self.publish(&facts);
             }
             let mut outcome = None;

@@ -569,6 +569,24 @@ fn what_happened_while_the_agent_was_away_is_dealt_with() {
 }
 
 #[test]
+fn a_restarted_agent_shows_a_running_domain_as_nothing_else() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({}));
+    let up = host.wait_state(A, "RUNNING");
+    host.kill();
+    let before = host.log().len();
+    host.run(&[]);
+    host.wait_log("domain 1 found");
+    host.put(B, &json!({}));
+    host.wait_state(B, "RUNNING");
+    let log = &host.log()[before..];
+    let shown = |state| log.contains(&format!("key={A} {state}"));
+    assert!(shown("RUNNING 1"), "{log}");
+    assert!(!shown("INSTALLED") && !shown("BOOTING"), "{log}");
+    assert_eq!(host.status(A).unwrap()["DomainId"], up["DomainId"]);
+}
+
+#[test]
 fn a_domain_of_nobody_here_is_left_alone() {
     let mut host = Host::new();
     host.run(&[]);

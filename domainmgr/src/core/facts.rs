@@ -256,6 +256,8 @@ pub struct Facts {
     /// The next look must be at all domains.
     pub(super) look_wide: bool,
     pub(super) looking: Backoff,
+    /// Xen has been looked at, or would not be.
+    pub(super) looked: bool,
     /// A look at all domains, newer than any hint or operation, found none with our uuid.
     pub(super) clear: bool,
     /// A create failed and nobody has looked for what it left.
@@ -295,6 +297,13 @@ pub(super) enum Want {
 }
 
 impl Facts {
+    /// Whether these facts are worth more than the DomainStatus an earlier run of the agent left: before the first look
+    /// at Xen they would show a running domain as if there were none.
+    #[must_use]
+    pub fn publishable(&self) -> bool {
+        self.looked || self.previous.is_none()
+    }
+
     /// The facts of a worker that has not looked anywhere yet.
     #[must_use]
     pub fn new(uuid: Uuid, settings: Settings, previous: Option<Previous>) -> Self {
@@ -311,6 +320,7 @@ impl Facts {
             stale: true,
             look_wide: true,
             looking: Backoff::default(),
+            looked: false,
             clear: false,
             create_failed: false,
             domain: None,

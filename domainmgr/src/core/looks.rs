@@ -14,6 +14,7 @@ pub(super) fn scope(f: &Facts) -> Scope {
 }
 
 pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<Vec<Seen>, Error>) {
+    f.looked = true;
     let seen = match result {
         Ok(seen) => {
             f.looking = super::facts::Backoff::default();

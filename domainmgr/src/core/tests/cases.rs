@@ -358,3 +358,13 @@ fn what_was_preserved_is_never_taken_for_the_domain_again() {
     assert!(h.finished);
     assert!(h.xen.info(kept.id).is_some());
 }
+
+#[test]
+fn activated_means_started() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, "sim.fail-unpause=3")));
+    h.advance(100_000);
+    assert!(h.published.as_ref().unwrap().boot_failed);
+    assert!(!h.ever_activated);
+    assert_eq!(h.xen.live(KEY), 0);
+}

@@ -55,6 +55,8 @@ pub(super) struct Harness {
     steps_now: u32,
     /// Someone else's domain may have our uuid.
     pub(super) outsiders: bool,
+    /// A status said that the domain has been started.
+    pub(super) ever_activated: bool,
     /// The last status published.
     pub(super) published: Option<DomainStatus>,
 }
@@ -80,6 +82,7 @@ impl Harness {
             ops: Vec::new(),
             steps_now: 0,
             outsiders: false,
+            ever_activated: false,
             published: None,
         };
         harness.xen.outsider(OTHER, "other", None);
@@ -253,7 +256,7 @@ impl Harness {
     }
 
     /// What must hold at every moment.
-    fn check(&self) {
+    fn check(&mut self) {
         let running = self
             .xen
             .list()
@@ -263,6 +266,7 @@ impl Harness {
         assert!(running <= 1 || self.outsiders, "two copies run");
         if let Some(status) = &self.published {
             let there = status.domain_id != 0;
+            self.ever_activated |= status.activated;
             assert!(
                 !status.activated || there,
                 "activated without a domain: {status:#?}"
