@@ -56,6 +56,7 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
     host.kill();
     host.run(&[]);
     for (app, before) in [(&web, &web_up), (&db, &db_up), (&desktop, &desktop_up)] {
+        host.wait_log(&format!("domain {} found", domid(before)));
         let after = host.wait_state(app, "RUNNING");
         assert_eq!(domid(&after), domid(before), "{} was adopted", app.name());
         assert_eq!(host.domains(app), [DomId(domid(before))]);

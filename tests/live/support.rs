@@ -13,7 +13,7 @@ use std::{
 
 use libxl::{
     Context, Domain, DomainConfig, DomainEvent, DomainId, ShutdownReason, Watch, Watcher,
-    config::HvmInfo,
+    config::{HvmInfo, VgaInterfaceInfo, VgaInterfaceType},
 };
 
 /// Generous: an emulated machine with other tests beside this one. Only a hang takes this long.
@@ -57,9 +57,13 @@ pub(crate) fn config(kind: Kind, hint: &str, action: &str) -> DomainConfig {
         Kind::Pv => DomainConfig::pv(name).kernel("/lab/guest/vmlinux"),
         Kind::Pvh => DomainConfig::pvh(name).kernel("/lab/guest/vmlinux"),
         Kind::Hvm => {
-            // The primary console of a fully virtualised domain is its first serial port.
             let hvm = HvmInfo {
+                // The primary console of a fully virtualised domain is its first serial port.
                 serial: Some("pty".into()),
+                // The BIOS draws on a VGA card slowly under emulation.
+                vga: VgaInterfaceInfo {
+                    kind: Some(VgaInterfaceType::None),
+                },
                 ..HvmInfo::default()
             };
             DomainConfig::new(name, hvm).kernel("/lab/guest/vmlinuz")

@@ -94,6 +94,12 @@ impl Host {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// Waits until the agent has logged something.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, text: &str) {
+        wait_for(text, || self.log().contains(text));
+    }
+
     /// A new app with a name that no other test uses. Nothing is put in place yet.
     pub(crate) fn app(&self, hint: &str) -> App {
         self.named(&unique(hint))

@@ -195,6 +195,7 @@ fn an_agent_that_is_killed_finds_its_domains_again() {
 
     host.wait_state(&ends, "HALTED");
     host.wait_gone(&removed);
+    host.wait_log(&format!("domain {} found", domid(&up)));
     let again = host.wait_state(&stays, "RUNNING");
     assert_eq!(domid(&again), domid(&up), "adopted, not started again");
     assert_eq!(again["BootTime"], up["BootTime"]);
