@@ -35,8 +35,9 @@ pub(crate) fn context() -> Context {
     Context::open().expect("a context: this test runs in dom0")
 }
 
+/// A watcher that has to hear of everything: its resync comes long after every test has given up.
 pub(crate) fn watcher() -> Watcher {
-    Watcher::start(Context::builder()).expect("a watcher")
+    Watcher::start_with(Context::builder(), 10 * LONG).expect("a watcher")
 }
 
 /// A name that no other test uses.

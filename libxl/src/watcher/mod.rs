@@ -37,8 +37,8 @@ use crate::{Context, ContextBuilder, DomainId, Error, Result};
 pub use life::DomainEvent;
 use run::Shared;
 
-/// How often all watched domains are looked at when nothing is heard. Some time of up to a tenth of
-/// it is added, so that many hosts do not do it in step.
+/// How often all watched domains are looked at when nothing is heard, by default. Some time of up to
+/// a tenth of it is added, so that many hosts do not do it in step.
 pub const RESYNC: Duration = Duration::from_secs(30);
 
 /// The watcher's thread runs libxl's callbacks, whose largest frame is 22 KiB.
@@ -64,7 +64,17 @@ impl Watcher {
     /// As [`ContextBuilder::open`]; [`ErrorKind::Io`](crate::ErrorKind::Io) if no thread can be
     /// made.
     pub fn start(builder: ContextBuilder) -> Result<Self> {
-        let shared = Arc::new(Shared::new(builder.open()?)?);
+        Self::start_with(builder, RESYNC)
+    }
+
+    /// As [`start`](Self::start), with another interval than [`RESYNC`] between two looks at
+    /// everything: the longest time for which an event that Xen has lost goes unnoticed.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(builder: ContextBuilder, resync: Duration) -> Result<Self> {
+        let shared = Arc::new(Shared::new(builder.open()?, resync)?);
         let thread = {
             let shared = Arc::clone(&shared);
             thread::Builder::new()

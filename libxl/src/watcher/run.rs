@@ -43,6 +43,7 @@ pub(super) struct Shared {
     ctx: Context,
     table: Mutex<Table>,
     stopped: AtomicBool,
+    resync: Duration,
     /// An event source on dom0, which never dies: libxl registers its xenstore watch with the
     /// first source of a context and drops it with the last.
     _anchor: Mutex<Armed>,
@@ -57,12 +58,13 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(ctx: Context) -> Result<Self> {
+    pub(super) fn new(ctx: Context, resync: Duration) -> Result<Self> {
         let anchor = Armed::new(&ctx, DomId::DOM0)?;
         Ok(Self {
             ctx,
             table: Mutex::default(),
             stopped: AtomicBool::new(false),
+            resync,
             _anchor: Mutex::new(anchor),
         })
     }
@@ -282,7 +284,7 @@ fn found(id: DomainId, info: Option<&DomainInfo>) -> Found {
 
 /// The thread.
 pub(super) fn run(shared: &Shared) {
-    let mut resync = next_resync(Instant::now());
+    let mut resync = next_resync(Instant::now(), shared.resync);
     while !shared.stopped.load(Ordering::SeqCst) {
         let moment = shared.ctx.pump().now();
         for number in shared.heard() {
@@ -296,7 +298,7 @@ pub(super) fn run(shared: &Shared) {
         let now = Instant::now();
         if now >= resync {
             shared.resync();
-            resync = next_resync(now);
+            resync = next_resync(now, shared.resync);
         }
         let (due, next) = shared.due(now);
         if !due.is_empty() {
