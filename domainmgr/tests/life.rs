@@ -674,10 +674,13 @@ fn the_marker_is_passed_on_after_everything_else() {
     host.run(&[]);
     host.wait_state(A, "RUNNING");
     assert!(!host.path("run/DomainStatus/restarted").exists());
+    // Still on its way when the marker comes.
+    host.put(B, &json!({"ExtraArgs": "sim.create=20"}));
     host.put_text("restarted", "3");
     host.until("the marker", || {
         fs::read_to_string(host.path("run/DomainStatus/restarted")).is_ok_and(|t| t == "3")
     });
+    assert_eq!(host.status(B).unwrap()["PendingAdd"], false);
 }
 
 #[test]

@@ -368,3 +368,19 @@ fn activated_means_started() {
     assert!(!h.ever_activated);
     assert_eq!(h.xen.live(KEY), 0);
 }
+
+#[test]
+fn what_is_due_is_done_to_what_is_and_not_to_what_was() {
+    let mut h = Harness::new();
+    h.delivery.lost = true;
+    let words = "sim.fail-unpause=1 sim.fail-destroy=1";
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(700);
+    // Left half-built, and its destroy has failed. Now somebody starts it, and nobody says so.
+    assert_eq!(count(&h, |op| matches!(op, Op::Destroy(_))), 1);
+    h.outside(|xen, id| xen.unpause(id).unwrap());
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+    h.advance(100_000);
+    assert_eq!(count(&h, |op| matches!(op, Op::Destroy(_))), 1);
+    assert_eq!(h.state(), "SUSPENDED");
+}
