@@ -28,6 +28,8 @@ use crate::worker::{Dirs, Env, Report, Worker};
 const RESYNC: Duration = Duration::from_secs(30);
 /// What workers get to end at the end of the agent.
 const FAREWELL: Duration = Duration::from_secs(15);
+/// The file by which EVE's agents tell each other that everything from before a restart is there again.
+const MARKER: &str = "restarted";
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -133,6 +135,7 @@ pub fn run(
         workers: HashMap::new(),
         bad: HashMap::new(),
         settings_stamp: store::stamp(&options.global_config),
+        marker: false,
         announced: false,
         session: None,
     }
@@ -266,6 +269,9 @@ struct Supervisor<'a> {
     /// Files that are not called after a key, and have been complained about.
     bad: HashMap<String, Option<Stamp>>,
     settings_stamp: Option<Stamp>,
+    /// The `restarted` marker has been met. It may lie there already while news of files that came before it is still
+    /// on its way.
+    marker: bool,
     /// The `restarted` marker has been passed on.
     announced: bool,
     session: Option<Box<dyn Session>>,
@@ -278,7 +284,7 @@ impl Supervisor<'_> {
         files: &Receiver<FileEvent>,
         reports: &Receiver<Report>,
     ) {
-        let marker = self.options.dirs.status.join("restarted");
+        let marker = self.options.dirs.status.join(MARKER);
         if let Err(e) = store::remove(&marker) {
             log::warn!("{}: {e}", marker.display());
         }
@@ -391,7 +397,7 @@ impl Supervisor<'_> {
     fn look_at(&mut self, name: &str, changed: bool) {
         let path = self.options.dirs.config.join(name);
         match store::key_of(name) {
-            Named::Other => {}
+            Named::Other => self.marker |= name == MARKER,
             Named::Bad(why) => {
                 let stamp = store::stamp(&path);
                 let known = self.bad.get(name).copied().flatten();
@@ -499,14 +505,14 @@ impl Supervisor<'_> {
 
     /// Passes the `restarted` marker on once everything that was there has been dealt with.
     fn announce(&mut self) {
-        if self.announced || self.workers.values().any(|e| !e.settled) {
+        if !self.marker || self.announced || self.workers.values().any(|e| !e.settled) {
             return;
         }
-        let theirs = self.options.dirs.config.join("restarted");
+        let theirs = self.options.dirs.config.join(MARKER);
         let Ok(content) = store::read(&theirs) else {
             return;
         };
-        let ours = self.options.dirs.status.join("restarted");
+        let ours = self.options.dirs.status.join(MARKER);
         match store::write(&ours, &content) {
             Ok(()) => self.announced = true,
             Err(e) => log::error!("{}: {e}", ours.display()),

@@ -297,11 +297,12 @@ pub(super) enum Want {
 }
 
 impl Facts {
-    /// Whether these facts are worth more than the DomainStatus an earlier run of the agent left: before the first look
-    /// at Xen they would show a running domain as if there were none.
+    /// Whether these facts can be shown: the wish has been read, and, if an earlier run of the agent left a DomainStatus,
+    /// Xen has been looked at. Before that they would show a wish as fulfilled that nobody has heard, and a running
+    /// domain as if there were none.
     #[must_use]
     pub fn publishable(&self) -> bool {
-        self.looked || self.previous.is_none()
+        self.heard && (self.looked || self.previous.is_none())
     }
 
     /// The facts of a worker that has not looked anywhere yet.
