@@ -3,7 +3,9 @@
 use libxl::{DomainEvent, DomainId, DomainState, ErrorKind, Limits, ShutdownReason, ShutdownVia};
 use uuid::Uuid;
 
-use crate::support::{Guest, KINDS, Kind, config, context, wait_for, watcher, xl, xl_is_there};
+use crate::support::{
+    Guest, KINDS, Kind, config, context, despite_early_resets, wait_for, watcher, xl, xl_is_there,
+};
 
 fn lives_and_dies(kind: Kind) {
     let ctx = context();
@@ -40,7 +42,7 @@ fn a_pv_domain_lives_and_dies() {
 
 #[test]
 fn a_pvh_domain_lives_and_dies() {
-    lives_and_dies(Kind::Pvh);
+    despite_early_resets(|| lives_and_dies(Kind::Pvh));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     process::Command,
     sync::{
@@ -12,7 +13,8 @@ use std::{
 };
 
 use libxl::{
-    Context, Domain, DomainConfig, DomainEvent, DomainId, ShutdownReason, Watch, Watcher,
+    Context, Domain, DomainConfig, DomainEvent, DomainId, DomainState, ShutdownReason, Watch,
+    Watcher,
     config::{HvmInfo, VgaInterfaceInfo, VgaInterfaceType},
 };
 
@@ -115,7 +117,10 @@ impl Guest {
 
     /// Waits for the guest's first line on its console.
     pub(crate) fn wait_until_up(&self) {
-        wait_until_up(&self.name);
+        wait_until_up(&self.name, || {
+            let reset = DomainState::Shutdown(ShutdownReason::REBOOT);
+            assert!(self.state() != Some(reset), "{}: {EARLY_RESET}", self.name);
+        });
     }
 
     /// The next event.
@@ -158,13 +163,31 @@ impl Drop for Guest {
     }
 }
 
+/// Under emulation a PVH guest now and then resets in its very first instructions.
+const EARLY_RESET: &str = "the guest has reset before it came up";
+
+/// Runs a test up to three times if that is what ended it: it says nothing about what is tested.
+pub(crate) fn despite_early_resets(test: impl Fn()) {
+    for _ in 0..2 {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(&test)) else {
+            return;
+        };
+        match panic.downcast_ref::<String>() {
+            Some(text) if text.contains(EARLY_RESET) => println!("once more: {text}"),
+            _ => resume_unwind(panic),
+        }
+    }
+    test();
+}
+
 /// Waits for the first line of a lab guest on its console, which xenconsoled logs.
 #[track_caller]
-pub(crate) fn wait_until_up(name: &str) {
+pub(crate) fn wait_until_up(name: &str, check: impl Fn()) {
     let log = PathBuf::from(format!("/var/log/xen/console/guest-{name}.log"));
     let text = || fs::read_to_string(&log).unwrap_or_default();
     let deadline = Instant::now() + LONG;
     while !text().contains("lab guest: up") {
+        check();
         assert!(
             Instant::now() < deadline,
             "waited {LONG:?} for {name} to come up; its console:\n{}",

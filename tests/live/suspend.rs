@@ -2,7 +2,9 @@
 
 use libxl::{DomainEvent, DomainState, ErrorKind, ShutdownReason};
 
-use crate::support::{Guest, Kind, config, context, unique, watcher, xl, xl_is_there};
+use crate::support::{
+    Guest, Kind, config, context, despite_early_resets, unique, watcher, xl, xl_is_there,
+};
 
 fn suspends_and_goes_on(kind: Kind) {
     let ctx = context();
@@ -31,7 +33,7 @@ fn a_pv_domain_suspends_and_goes_on() {
 
 #[test]
 fn a_pvh_domain_suspends_and_goes_on() {
-    suspends_and_goes_on(Kind::Pvh);
+    despite_early_resets(|| suspends_and_goes_on(Kind::Pvh));
 }
 
 /// Another toolstack suspends, saves and resumes the domain, and nothing tells us of the resume.

@@ -194,9 +194,10 @@ impl Host {
     /// Waits until it is RUNNING and the guest has said its first line.
     #[track_caller]
     pub(crate) fn wait_up(&self, app: &App) -> Value {
-        let status = self.wait_state(app, "RUNNING");
-        wait_until_up(&app.name());
-        status
+        self.wait_state(app, "RUNNING");
+        wait_until_up(&app.name(), || ());
+        // Only now: a guest that resets early is started again by the agent, as another domain.
+        self.wait_state(app, "RUNNING")
     }
 
     /// Waits until neither the DomainStatus nor a domain is left.
