@@ -179,6 +179,9 @@ impl Domain {
     /// Ends it at once, and takes its devices apart. Takes seconds; with hotplug scripts or a big
     /// guest up to minutes.
     ///
+    /// A destroyed domain may stay in Xen's list as [`DomainState::Dying`](crate::DomainState) for
+    /// as long as another domain or a program maps a page of it.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::DomainNotFound`] if it is gone already, which most callers take for success.
