@@ -83,10 +83,11 @@ fn build(rootfs: &Path, sources: &Path, out: &Path) -> Result<()> {
     if lab.exists() {
         fs::remove_dir_all(&lab)?;
     }
+    fs::create_dir(&lab)?;
     tool::logged(
         Command::new("cp")
             .args(["--recursive", "--dereference"])
-            .arg(sources)
+            .args([sources.join("dom0"), sources.join("guest")])
             .arg(&lab),
         &log,
     )?;

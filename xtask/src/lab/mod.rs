@@ -10,6 +10,7 @@ mod machine;
 mod qmp;
 mod scratch;
 mod ssh;
+mod tiny;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,12 +45,14 @@ impl Lab {
         let dir = paths::xen_dir(xen);
         let image = image::ensure(xen)?;
         let state = ready_state(&dir, &image)?;
+        let share = dir.join("share");
+        tiny::ensure(&dir, &share)?;
 
         let begin = Instant::now();
         let mut machine = Machine::start(
             &image,
             &state,
-            &dir.join("share"),
+            &share,
             &dir.join("serial.log"),
             Start::Resume,
         )?;
