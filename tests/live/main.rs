@@ -4,6 +4,7 @@
 mod agent;
 mod config;
 mod context;
+mod guest;
 mod lifecycle;
 mod support;
 mod suspend;

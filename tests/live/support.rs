@@ -3,7 +3,6 @@
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::PathBuf,
     process::Command,
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -79,6 +78,21 @@ pub(crate) fn config(kind: Kind, hint: &str, action: &str) -> DomainConfig {
         .vcpus(1)
 }
 
+/// The configuration of the lab's small guest, told by `params` how to behave (see lab/README.md).
+pub(crate) fn tiny_config(kind: Kind, hint: &str, params: &str) -> DomainConfig {
+    let name = unique(hint);
+    let config = match kind {
+        Kind::Pv => DomainConfig::pv(name),
+        Kind::Pvh => DomainConfig::pvh(name),
+        Kind::Hvm => panic!("{name}: the small guest is for PV and PVH"),
+    };
+    config
+        .kernel("/share/guest/tiny")
+        .cmdline(params)
+        .memory_mib(4)
+        .vcpus(1)
+}
+
 /// A domain that is destroyed when the test is over.
 pub(crate) struct Guest {
     pub(crate) domain: Domain,
@@ -95,9 +109,14 @@ impl Guest {
             .domain_create_new(config)
             .and_then(libxl::Operation::wait)
             .unwrap_or_else(|e| panic!("{name}: {e:#}"));
-        let (watch, events) = watcher.watch_channel(id).expect("a watch");
+        Self::adopt(watcher, ctx.domain(id), name)
+    }
+
+    /// Watches a domain that is there already.
+    pub(crate) fn adopt(watcher: &Watcher, domain: Domain, name: String) -> Self {
+        let (watch, events) = watcher.watch_channel(domain.id()).expect("a watch");
         Self {
-            domain: ctx.domain(id),
+            domain,
             name,
             events,
             _watch: watch,
@@ -120,6 +139,19 @@ impl Guest {
         wait_until_up(&self.name, || {
             let reset = DomainState::Shutdown(ShutdownReason::REBOOT);
             assert!(self.state() != Some(reset), "{}: {EARLY_RESET}", self.name);
+        });
+    }
+
+    /// Everything it has written to its console, which xenconsoled logs.
+    pub(crate) fn console(&self) -> String {
+        console(&self.name)
+    }
+
+    /// Waits for a text on its console.
+    #[track_caller]
+    pub(crate) fn wait_until_it_says(&self, text: &str) {
+        wait_for(&format!("{} to say {text:?}", self.name), || {
+            self.console().contains(text)
         });
     }
 
@@ -180,18 +212,22 @@ pub(crate) fn despite_early_resets(test: impl Fn()) {
     test();
 }
 
-/// Waits for the first line of a lab guest on its console, which xenconsoled logs.
+fn console(name: &str) -> String {
+    let log = format!("/var/log/xen/console/guest-{name}.log");
+    let text = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Waits for the first line of a lab guest on its console.
 #[track_caller]
 pub(crate) fn wait_until_up(name: &str, check: impl Fn()) {
-    let log = PathBuf::from(format!("/var/log/xen/console/guest-{name}.log"));
-    let text = || fs::read_to_string(&log).unwrap_or_default();
     let deadline = Instant::now() + LONG;
-    while !text().contains("lab guest: up") {
+    while !console(name).contains("lab guest: up") {
         check();
         assert!(
             Instant::now() < deadline,
             "waited {LONG:?} for {name} to come up; its console:\n{}",
-            text()
+            console(name)
         );
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -1,0 +1,301 @@
+//! The lab's small guest does as it is told: other tests rely on it.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use libxl::{DomainEvent, DomainState, ShutdownReason, Watcher};
+
+use crate::support::{
+    Guest, Kind, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
+    xl_is_there,
+};
+
+const SUSPENDED: DomainEvent = DomainEvent::Shutdown(ShutdownReason::SUSPEND);
+
+/// Starts one and waits for its first line.
+fn up(watcher: &Watcher, kind: Kind, hint: &str, params: &str) -> Guest {
+    let guest = Guest::start(&context(), watcher, &tiny_config(kind, hint, params));
+    guest.wait_until_up();
+    guest
+}
+
+/// The uptimes, in milliseconds, in those lines on its console that contain `what`.
+fn uptimes(guest: &Guest, what: &str) -> Vec<u64> {
+    let uptime = |line: &str| {
+        line.split("uptime ")
+            .nth(1)?
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
+    };
+    guest
+        .console()
+        .lines()
+        .filter(|line| line.contains(what))
+        .filter_map(uptime)
+        .collect()
+}
+
+#[test]
+fn it_ends_with_any_reason() {
+    let ctx = context();
+    let watcher = watcher();
+    for (action, reason) in [
+        ("poweroff", ShutdownReason::POWEROFF),
+        ("reboot", ShutdownReason::REBOOT),
+        ("crash", ShutdownReason::CRASH),
+        ("6", ShutdownReason(6)),
+        ("7", ShutdownReason(7)),
+        ("200", ShutdownReason(200)),
+        ("255", ShutdownReason(255)),
+    ] {
+        let config = tiny_config(Kind::Pv, "reason", &format!("lab.action={action}"));
+        let guest = Guest::start(&ctx, &watcher, &config);
+        guest.expect_shutdown(reason);
+        guest.destroy();
+    }
+}
+
+#[test]
+fn it_ends_after_a_while() {
+    let watcher = watcher();
+    let guest = up(
+        &watcher,
+        Kind::Pv,
+        "while",
+        "lab.action=poweroff lab.after=1.25",
+    );
+    guest.expect_shutdown(ShutdownReason::POWEROFF);
+    guest.wait_until_it_says("stops with reason 0");
+    assert!(uptimes(&guest, "stops")[0] >= 1250, "{}", guest.console());
+}
+
+#[test]
+fn it_ends_at_every_start() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "always", "lab.action=reboot");
+    for _ in 0..2 {
+        let guest = Guest::start(&ctx, &watcher, &config);
+        guest.expect_shutdown(ShutdownReason::REBOOT);
+        guest.destroy();
+    }
+}
+
+#[test]
+fn it_crashes_on_a_parameter_it_does_not_know() {
+    let ctx = context();
+    let watcher = watcher();
+    for params in ["lab.acton=reboot", "quiet lab.action=256", "lab.after=1s"] {
+        let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "typo", params));
+        guest.expect_shutdown(ShutdownReason::CRASH);
+        guest.wait_until_it_says("does not understand: lab.a");
+    }
+}
+
+#[test]
+fn it_obeys_a_reboot() {
+    let watcher = watcher();
+    let guest = up(&watcher, Kind::Pv, "obeys", "");
+    guest.domain.reboot().wait().unwrap();
+    guest.expect_shutdown(ShutdownReason::REBOOT);
+}
+
+#[test]
+fn it_ignores_requests() {
+    let watcher = watcher();
+    let guest = up(
+        &watcher,
+        Kind::Pv,
+        "ignores",
+        "lab.requests=ignore lab.tick=0.5",
+    );
+    // Would wait a minute for the acknowledgement.
+    let _running = guest.domain.shutdown().start().unwrap();
+    guest.wait_until_it_says("ignores poweroff");
+    let ticks = uptimes(&guest, "guest: uptime").len();
+    wait_for("two more ticks", || {
+        uptimes(&guest, "guest: uptime").len() >= ticks + 2
+    });
+    assert_eq!(guest.state(), Some(DomainState::Running));
+    assert_eq!(request(&guest), "poweroff");
+}
+
+/// What its `control/shutdown` holds.
+fn request(guest: &Guest) -> String {
+    let path = format!("/local/domain/{}/control/shutdown", guest.id().domid);
+    let output = Command::new("xenstore-read")
+        .arg(path)
+        .output()
+        .expect("xenstore-read is in the lab's dom0");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn it_only_acknowledges_requests() {
+    let watcher = watcher();
+    let guest = up(
+        &watcher,
+        Kind::Pv,
+        "acknowledges",
+        "lab.requests=acknowledge",
+    );
+    guest.domain.shutdown().wait().unwrap();
+    guest.wait_until_it_says("acknowledges poweroff");
+    wait_for("the node to be empty", || request(&guest).is_empty());
+    assert_eq!(guest.state(), Some(DomainState::Running));
+}
+
+#[test]
+fn it_suspends_late() {
+    let watcher = watcher();
+    let guest = up(
+        &watcher,
+        Kind::Pv,
+        "late",
+        "lab.suspend-after=2.5 lab.tick=1",
+    );
+    let begin = Instant::now();
+    guest.domain.suspend_only().unwrap();
+    assert!(begin.elapsed() >= Duration::from_millis(2500));
+    guest.expect(SUSPENDED);
+    assert_eq!(request(&guest), "");
+    // It has not slept over it: between the two lines it has said the time.
+    guest.wait_until_it_says("suspends");
+    let console = guest.console();
+    let since = console.split("obeys suspend").nth(1).unwrap();
+    assert!(
+        since.split("suspends").next().unwrap().contains("uptime"),
+        "{console}"
+    );
+}
+
+#[test]
+fn it_suspends_by_itself() {
+    let watcher = watcher();
+    let guest = up(
+        &watcher,
+        Kind::Pv,
+        "alone",
+        "lab.action=suspend lab.after=1",
+    );
+    guest.expect(SUSPENDED);
+    guest.domain.resume(true).unwrap();
+    guest.expect(DomainEvent::Resumed);
+    guest.wait_until_it_says("goes on after suspend 1, cancelled");
+}
+
+/// Also when it is led to believe that it was restored.
+fn goes_on_after_a_suspend(kind: Kind) {
+    let watcher = watcher();
+    let guest = up(&watcher, kind, "goes-on", "");
+    for (count, cooperative, how) in [
+        (1, true, "cancelled"),
+        (2, false, "restored"),
+        (3, true, "cancelled"),
+    ] {
+        guest.domain.suspend_only().unwrap();
+        guest.expect(SUSPENDED);
+        guest.domain.resume(cooperative).unwrap();
+        guest.expect(DomainEvent::Resumed);
+        guest.wait_until_it_says(&format!("goes on after suspend {count}, {how}"));
+    }
+    guest.domain.shutdown().wait().unwrap();
+    guest.expect_shutdown(ShutdownReason::POWEROFF);
+    guest.wait_until_it_says("stops with reason 0");
+    let all = uptimes(&guest, "uptime");
+    assert_eq!(all.len(), 7, "{}", guest.console());
+    assert!(all.is_sorted(), "{all:?}");
+}
+
+#[test]
+fn a_pv_one_goes_on_after_a_suspend() {
+    goes_on_after_a_suspend(Kind::Pv);
+}
+
+#[test]
+fn a_pvh_one_goes_on_after_a_suspend() {
+    despite_early_resets(|| goes_on_after_a_suspend(Kind::Pvh));
+}
+
+fn goes_on_after_a_restore(kind: Kind) {
+    if !xl_is_there() {
+        return;
+    }
+    let watcher = watcher();
+    let guest = up(&watcher, kind, "restored", "");
+    let dir = tempfile::tempdir().unwrap();
+    for count in 1..=2 {
+        let file = dir.path().join(unique("save"));
+        let file = file.to_str().unwrap();
+        xl(&["save", &guest.name, file]);
+        xl(&["restore", "-e", file]);
+        guest.wait_until_it_says(&format!("goes on after suspend {count}, restored"));
+    }
+    let ctx = context();
+    let domid = ctx.name_to_domid(&guest.name).unwrap();
+    let domain = ctx.domain_by_domid(domid).unwrap();
+    let again = Guest::adopt(&watcher, domain, guest.name.clone());
+    again.domain.shutdown().wait().unwrap();
+    again.expect_shutdown(ShutdownReason::POWEROFF);
+    again.wait_until_it_says("stops with reason 0");
+    let all = uptimes(&again, "uptime");
+    assert_eq!(all.len(), 5, "{}", again.console());
+    assert!(all.is_sorted(), "{all:?}");
+}
+
+#[test]
+fn a_pv_one_goes_on_after_a_restore() {
+    goes_on_after_a_restore(Kind::Pv);
+}
+
+#[test]
+fn a_pvh_one_goes_on_after_a_restore() {
+    despite_early_resets(|| goes_on_after_a_restore(Kind::Pvh));
+}
+
+/// Its shutdown is so close to the resume that no line comes between, and perhaps no event.
+fn ends_in_the_instant_of_its_resume(kind: Kind) {
+    let watcher = watcher();
+    let guest = up(&watcher, kind, "instant", "lab.resumed=200");
+    guest.domain.suspend_only().unwrap();
+    guest.expect(SUSPENDED);
+    guest.domain.resume(true).unwrap();
+    let mut event = guest.next();
+    if event == DomainEvent::Resumed {
+        event = guest.next();
+    }
+    assert_eq!(event, DomainEvent::Shutdown(ShutdownReason(200)));
+    assert!(!guest.console().contains("goes on"), "{}", guest.console());
+}
+
+#[test]
+fn a_pv_one_ends_in_the_instant_of_its_resume() {
+    ends_in_the_instant_of_its_resume(Kind::Pv);
+}
+
+#[test]
+fn a_pvh_one_ends_in_the_instant_of_its_resume() {
+    despite_early_resets(|| ends_in_the_instant_of_its_resume(Kind::Pvh));
+}
+
+#[test]
+fn it_ends_a_while_after_its_resume() {
+    let watcher = watcher();
+    let guest = up(
+        &watcher,
+        Kind::Pv,
+        "while",
+        "lab.resumed=poweroff lab.resumed-after=1",
+    );
+    guest.domain.suspend_only().unwrap();
+    guest.expect(SUSPENDED);
+    guest.domain.resume(true).unwrap();
+    guest.expect(DomainEvent::Resumed);
+    guest.expect_shutdown(ShutdownReason::POWEROFF);
+    guest.wait_until_it_says("stops with reason 0");
+    let passed = uptimes(&guest, "stops")[0] - uptimes(&guest, "goes on")[0];
+    assert!(passed >= 1000, "{}", guest.console());
+}
