@@ -22,6 +22,8 @@ impl Mail {
     pub const STOP: Self = Self(8);
     /// Nothing: tell the log what is known.
     pub const DUMP: Self = Self(16);
+    /// Every domain with the key's uuid.
+    pub const RESYNC: Self = Self(32);
 
     /// Whether all of `other` is in this.
     #[must_use]

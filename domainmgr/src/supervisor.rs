@@ -21,7 +21,7 @@ use crate::eve;
 use crate::mailbox::Mail;
 use crate::settings::Settings;
 use crate::store::{self, Lock, LockError, Named, Stamp};
-use crate::toolstack::{Life, Session, Toolstack};
+use crate::toolstack::{Session, Toolstack};
 use crate::worker::{Dirs, Env, Report, Worker};
 
 /// How often everything is looked at without a reason.
@@ -298,7 +298,7 @@ impl Supervisor<'_> {
                         log::info!("reading everything again");
                         self.reload_settings();
                         self.scan();
-                        self.post_all(Mail::CONFIG.and(Mail::HINT));
+                        self.post_all(Mail::CONFIG.and(Mail::RESYNC));
                     }
                     Ok(SIGUSR1) => self.dump(),
                     Ok(_) | Err(_) => break,
@@ -468,7 +468,7 @@ impl Supervisor<'_> {
         if store::stamp(&self.options.global_config) != self.settings_stamp {
             self.reload_settings();
         }
-        let seen = match self.list() {
+        let seen = match self.find() {
             Ok(seen) => seen,
             Err(e) => {
                 log::warn!("the domains cannot be listed: {e}");
@@ -477,30 +477,22 @@ impl Supervisor<'_> {
             }
         };
         for (key, entry) in &self.workers {
-            let there: Vec<_> = seen
-                .iter()
-                .filter(|s| s.id.uuid == *key && s.life != Life::Dying)
-                .map(|s| (s.id, s.life))
-                .collect();
             let Some(belief) = entry.worker.belief() else {
                 continue;
             };
-            let right = match belief {
-                Some(believed) => there.contains(&believed),
-                None => there.is_empty(),
-            };
-            if !right {
-                entry.worker.post(Mail::HINT);
+            if !belief.holds(seen.iter().filter(|s| s.id.uuid == *key)) {
+                entry.worker.post(Mail::RESYNC);
             }
         }
     }
 
-    fn list(&mut self) -> crate::toolstack::Result<Vec<crate::toolstack::Seen>> {
+    /// Every domain that a worker is responsible for.
+    fn find(&mut self) -> crate::toolstack::Result<Vec<crate::toolstack::Seen>> {
         let session = match &mut self.session {
             Some(session) => session,
             slot => slot.insert(self.env.toolstack.session()?),
         };
-        session.list()
+        session.find(&|uuid| self.workers.contains_key(&uuid))
     }
 
     /// Passes the `restarted` marker on once everything that was there has been dealt with.

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::core::{
-    self, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish, abort,
+    self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish,
+    abort,
 };
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
@@ -20,7 +21,7 @@ use crate::render;
 use crate::settings::Settings;
 use crate::store::{self, ReadError};
 use crate::toolstack::{
-    AbortToken, DomainId, Error, ErrorKind, Life, Limits, Session, Toolstack, Wake, Watch,
+    AbortToken, DomainId, Error, ErrorKind, Limits, Session, Toolstack, Wake, Watch,
 };
 
 /// What a worker thread's stack may take.
@@ -89,9 +90,6 @@ pub enum Report {
     /// It has ended: its key is gone, or it was told to stop.
     Finished(Uuid),
 }
-
-/// The state a worker believes its domain to be in.
-pub type Belief = Option<(DomainId, Life)>;
 
 #[derive(Default)]
 struct Shared {
@@ -175,19 +173,14 @@ impl Worker {
         self.shared.abort_if(abort::on_stop);
     }
 
-    /// The state it believes its domain to be in; `None` while it is finding out or changing it.
+    /// What it believes Xen to have under its key; `None` while it is finding out or changing that.
     #[must_use]
     pub fn belief(&self) -> Option<Belief> {
         if self.shared.running().is_some() {
             return None;
         }
-        Some(
-            *self
-                .shared
-                .belief
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        let belief = self.shared.belief.lock();
+        Some(belief.unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Waits for its end, after it has said that it comes.
@@ -404,10 +397,7 @@ impl<'a> Run<'a> {
     }
 
     fn say_belief(&self) {
-        let belief = self
-            .facts
-            .as_ref()
-            .and_then(|f| Some((f.domain()?, f.life()?)));
+        let belief = self.facts.as_ref().map(Facts::belief).unwrap_or_default();
         *self
             .shared
             .belief
@@ -433,7 +423,9 @@ impl<'a> Run<'a> {
             }
             inputs.push(Input::Wish(wish));
         }
-        if mail.has(Mail::HINT) {
+        if mail.has(Mail::RESYNC) {
+            inputs.push(Input::Resync);
+        } else if mail.has(Mail::HINT) {
             inputs.push(Input::Hint);
         }
         if mail.has(Mail::DUMP) {
@@ -599,7 +591,7 @@ impl<'a> Run<'a> {
             Op::Look(Scope::One(id)) => {
                 Outcome::Looked(session.info(*id).map(|s| s.into_iter().collect()))
             }
-            Op::Look(Scope::All) => Outcome::Looked(session.find(key)),
+            Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
             Op::Create(spec) => Outcome::Created(session.create(spec, limits)),
             Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
             Op::Shutdown(id) => Outcome::Ended(session.shutdown(*id, limits)),

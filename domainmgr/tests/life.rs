@@ -88,10 +88,10 @@ fn a_guest_that_reboots_gets_a_new_domain_and_is_never_halted() {
 fn a_guest_that_reboots_at_every_start_is_slowed_down() {
     let host = Host::start(&[]);
     host.put(A, &json!({"ExtraArgs": "lab.action=reboot lab.after=1"}));
-    host.wait_log("it rebooted too soon after its start; waiting 2 s");
+    host.wait_log("it ended too soon after its start; waiting 2 s");
     let waiting = host.wait(A, "a pause", |s| s["NextRetry"] != NEVER);
     assert_eq!(waiting["StateName"], "BOOTING");
-    host.wait_log("it rebooted too soon after its start; waiting 8 s");
+    host.wait_log("it ended too soon after its start; waiting 8 s");
     // A newer wish is heard in the middle of it.
     host.put(A, &json!({"Activate": false}));
     host.wait_state(A, "HALTED");
@@ -696,4 +696,131 @@ fn a_bug_in_one_worker_ends_neither_the_agent_nor_the_key() {
     host.put(A, &json!({}));
     let up = host.wait_state(A, "RUNNING");
     assert_eq!(up["LastErr"], "");
+}
+
+#[test]
+fn what_an_outsider_renames_stays_managed_and_is_seen() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    host.xen(&["rename", "1", "theirs"]);
+    let status = host.wait(A, "the new name", |s| s["RenamedTo"] == "theirs");
+    assert_eq!(status["DomainName"], "a.1");
+    host.kill();
+    host.run(&[]);
+    host.wait_log("domain 1 found");
+    host.xen(&["end", "theirs", "0"]);
+    let down = host.wait_state(A, "HALTED");
+    assert_eq!(
+        (&down["ShutdownReason"], &down["RenamedTo"]),
+        (&json!("poweroff"), &json!(""))
+    );
+}
+
+#[test]
+fn both_answers_to_a_migration_that_nobody_confirmed() {
+    let mut host = Host::start(&[]);
+    for key in [A, B] {
+        host.put(key, &json!({}));
+        host.wait_state(key, "RUNNING");
+    }
+    for (key, domain, name) in [(A, "1", "a.1"), (B, "2", "b.2")] {
+        host.xen(&["suspend", domain]);
+        host.xen(&["rename", domain, &format!("{name}--migratedaway")]);
+        let status = host.wait(key, "the reason", |s| {
+            s["StateReason"].as_str().unwrap().contains(&format!(
+                "outcome is not known (it is called {name}--migratedaway): if the guest runs nowhere else, resume domain \
+                 {domain}; if it does, destroy domain {domain}"
+            ))
+        });
+        assert_eq!(status["StateName"], "SUSPENDED");
+        assert_ne!(status["SuspendedSince"], NEVER);
+    }
+    let before = host.status(A).unwrap();
+    host.stop();
+    host.run(&[]);
+    host.wait_log("domain 1 found");
+    let after = host.wait_state(A, "SUSPENDED");
+    assert_eq!(before["SuspendedSince"], after["SuspendedSince"]);
+
+    host.xen(&["resume", "1"]);
+    let up = host.wait_state(A, "RUNNING");
+    assert_eq!(
+        (&up["StateReason"], &up["SuspendedSince"]),
+        (&json!(""), &json!(NEVER))
+    );
+    host.xen(&["end", "1", "0"]);
+    let down = host.wait_state(A, "HALTED");
+    assert_eq!(down["ShutdownReason"], "poweroff");
+
+    host.xen(&["destroy", "2"]);
+    let down = host.wait_state(B, "HALTED");
+    assert_eq!(down["ShutdownReason"], "migrated away");
+    assert_eq!(down["Vanished"], true);
+    assert_eq!(host.domains(), 0);
+}
+
+#[test]
+fn a_migration_to_this_very_host_is_followed() {
+    let host = Host::start(&["--config", "domain.poweroff.policy:retry"]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    host.xen(&["receive", "1"]);
+    host.wait(A, "the other end", |s| {
+        s["StateReason"] == "domain 2 (a.1--incoming) is the receiving end of a migration"
+    });
+    host.xen(&["suspend", "1"]);
+    host.wait_state(A, "SUSPENDED");
+    for step in [
+        &["hand-over", "1", "2"][..],
+        &["rename", "1", "a.1--migratedaway"],
+        &["rename", "2", "a.1"],
+        &["unpause", "2"],
+    ] {
+        host.xen(step);
+    }
+    let up = host.wait(A, "the other number", |s| s["DomainId"] == 2);
+    assert_eq!(
+        (&up["StateName"], &up["Restarts"]),
+        (&json!("RUNNING"), &json!(0))
+    );
+    assert_eq!(up["Preserved"][0]["DomainName"], "a.1--migratedaway");
+    host.xen(&["destroy", "1"]);
+    host.wait(A, "nothing beside it", |s| s["Preserved"] == json!([]));
+    // And it is watched there.
+    host.xen(&["end", "2", "1"]);
+    let up = host.wait(A, "a restart", |s| {
+        s["Restarts"] == 1 && s["StateName"] == "RUNNING"
+    });
+    assert_eq!(up["DomainId"], 3);
+    assert_eq!(host.domains(), 1);
+}
+
+#[test]
+fn what_is_kept_is_shown_until_it_is_destroyed() {
+    let mut host = Host::start(&[]);
+    host.put(
+        A,
+        &json!({"ExtraArgs": "lab.action=crash lab.after=2 sim.once", "OnCrash": "rename-restart"}),
+    );
+    let listed = |s: &serde_json::Value| s["Preserved"].as_array().unwrap().len();
+    let up = host.wait(A, "the dead one", |s| {
+        listed(s) == 1 && s["StateName"] == "RUNNING"
+    });
+    assert_eq!(up["Preserved"][0]["DomainId"], 1);
+    assert_eq!(up["Preserved"][0]["Reason"], "crash");
+    assert_eq!(up["ShutdownAction"], "rename-restart");
+    host.stop();
+    host.run(&[]);
+    host.wait_log("domain 2 found");
+    let again = host.wait_state(A, "RUNNING");
+    assert_eq!(again["Preserved"], up["Preserved"]);
+    let out = common::domainmgr(
+        &["status", "--status-dir"],
+        &[&host.path("run/DomainStatus")],
+    );
+    let table = common::text(&out.stdout);
+    assert!(table.contains("PRESERVED  1 "), "{table}");
+    host.xen(&["destroy", "1"]);
+    host.wait(A, "nothing kept", |s| listed(s) == 0);
 }

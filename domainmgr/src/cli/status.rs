@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use inotify::{Inotify, WatchMask};
 
-use crate::eve::DomainStatus;
+use crate::eve::{DomainStatus, PreservedDomain};
 use crate::store::{self, Named};
 use crate::worker;
 
@@ -106,16 +106,20 @@ fn table(all: &[DomainStatus]) -> String {
     };
     let mut rows = vec![
         [
-            "NAME", "STATE", "DOMID", "MODE", "BOOTED", "RESTARTS", "LAST END", "NEXT TRY", "ERROR",
+            "NAME", "STATE", "DOMID", "MODE", "BOOTED", "RESTARTS", "LAST END", "NEXT TRY",
+            "REMARK",
         ]
         .map(str::to_owned),
     ];
     for s in all {
-        let name = if s.domain_name.is_empty() {
+        let mut name = if s.domain_name.is_empty() {
             s.uuid_and_version.uuid.clone()
         } else {
             s.domain_name.clone()
         };
+        if !s.renamed_to.is_empty() {
+            name = format!("{name} (now {})", s.renamed_to);
+        }
         let dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
         rows.push([
             printable(&name),
@@ -130,8 +134,14 @@ fn table(all: &[DomainStatus]) -> String {
             s.restarts.to_string(),
             printable(&dash(&s.shutdown_reason)),
             time(s.next_retry),
-            printable(&s.last_err),
+            printable(&remark(s)),
         ]);
+        for kept in &s.preserved {
+            // The one that is shown above is not shown twice.
+            if kept.domain_id != s.domain_id {
+                rows.push(preserved(kept));
+            }
+        }
     }
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|i| {
@@ -152,6 +162,24 @@ fn table(all: &[DomainStatus]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What is wrong, and what somebody else has a hand in.
+fn remark(s: &DomainStatus) -> String {
+    let both = [s.last_err.as_str(), s.state_reason.as_str()];
+    let said: Vec<&str> = both.into_iter().filter(|t| !t.is_empty()).collect();
+    said.join("; ")
+}
+
+/// A domain beside the one that is looked after.
+fn preserved(kept: &PreservedDomain) -> [String; 9] {
+    let mut row = ["-"; 9].map(str::to_owned);
+    row[0] = format!("  {}", printable(&kept.domain_name));
+    row[1] = "PRESERVED".to_owned();
+    row[2] = kept.domain_id.to_string();
+    row[6] = printable(&kept.reason);
+    row[8] = "kept for you to look into, and to destroy".to_owned();
+    row
 }
 
 /// Nothing that a file says can drive the terminal.
@@ -179,11 +207,56 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "NAME   STATE    DOMID  MODE  BOOTED  RESTARTS  LAST END  NEXT TRY  ERROR"
+            "NAME   STATE    DOMID  MODE  BOOTED  RESTARTS  LAST END  NEXT TRY  REMARK"
         );
         assert_eq!(
             lines[1],
             "web.1  RUNNING  7      PVH   -       0         -         -         a [2Jb"
         );
+    }
+
+    #[test]
+    fn what_somebody_else_did_and_what_was_kept() {
+        let kept = |domain_id, name: &str| PreservedDomain {
+            domain_id,
+            domain_name: name.into(),
+            reason: "crash".into(),
+        };
+        let suspended = DomainStatus {
+            domain_name: "web.1".into(),
+            state_name: "SUSPENDED".into(),
+            domain_id: 7,
+            virtualization_mode_name: "PV".into(),
+            renamed_to: "x".into(),
+            last_err: "e".into(),
+            state_reason: "by\x07somebody".into(),
+            preserved: vec![kept(5, "web.1-\x1b[2J"), kept(7, "not twice")],
+            ..DomainStatus::default()
+        };
+        let text = table(&[suspended]);
+        let cells: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| {
+                let cells = line.split("  ").map(str::trim);
+                cells.filter(|c| !c.is_empty()).collect()
+            })
+            .collect();
+        assert_eq!(cells.len(), 3, "{text}");
+        assert_eq!(
+            cells[1],
+            [
+                "web.1 (now x)",
+                "SUSPENDED",
+                "7",
+                "PV",
+                "-",
+                "0",
+                "-",
+                "-",
+                "e; by somebody"
+            ]
+        );
+        assert_eq!(cells[2][..3], ["web.1- [2J", "PRESERVED", "5"]);
+        assert_eq!(cells[2][6], "crash");
     }
 }

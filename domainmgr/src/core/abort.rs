@@ -1,6 +1,7 @@
 //! When an operation under way is ended early. Pure, because the one who runs the operation cannot hear anything.
 
-use super::facts::{Op, Wish};
+use super::facts::Wish;
+use super::op::Op;
 
 /// Whether a newer wish ends `op`.
 #[must_use]

@@ -1,10 +1,10 @@
 //! A guest that ended by itself although it should run: the `on_*` actions.
 
+use super::beside::Beside;
 use super::facts::{After, Exit, ExitStep, Facts};
-use super::looks::only_destroy;
-use super::{Ctx, Effect, Next, Op, halting};
-use crate::spec::{Action, Actions};
-use crate::toolstack::{Error, ErrorKind, ShutdownReason};
+use super::{Ctx, Effect, Next, Op, halting, pace};
+use crate::spec::{Action, Actions, Mode};
+use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
 
 /// Decides what is to be done about a domain that has shut down.
 pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
@@ -21,15 +21,19 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
         Action::Preserve => (vec![], After::Keep),
         Action::CoredumpDestroy => (vec![ExitStep::Destroy, ExitStep::CoreDump], After::End),
         Action::CoredumpRestart => (vec![ExitStep::Destroy, ExitStep::CoreDump], After::Restart),
-        Action::SoftReset => (vec![ExitStep::SoftReset], After::Keep),
+        Action::SoftReset => (vec![ExitStep::SoftReset], After::Restart),
     };
     cx.info(format!("{reason}: {}", action.word()));
     f.last_exit = Some(reason.to_string());
+    f.last_action = Some(action.word().to_owned());
     f.exit = Some(Exit {
         reason,
         steps,
         after,
     });
+    if action == Action::SoftReset && f.mode() != Mode::Hvm {
+        restart_instead(cx, f, "only an HVM domain can be soft-reset");
+    }
 }
 
 /// The next thing to do about it.
@@ -87,16 +91,24 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
         (Op::CoreDump(_), result) => {
             exit.steps.pop();
             if let Err(e) = result {
+                let action = f.last_action.take().unwrap_or_default();
+                f.last_action = Some(format!("{action}, without a core dump: {e}"));
                 cx.fail(f, format!("no core dump of domain {id}: {e}"));
             }
         }
         (Op::SoftReset(..), Ok(())) => {
             cx.info(format!("domain {id} was soft-reset"));
             domain.started = false;
-            domain.life = crate::toolstack::Life::Paused;
+            domain.life = Life::Paused;
+            let since = domain.since;
             f.exit = None;
             f.restarts = f.restarts.saturating_add(1);
+            // Its one shutdown has been reported: whoever reports must begin anew.
+            cx.effects.push(Effect::Watch(id));
+            pace::before_restart(cx, f, since);
         }
+        // The wish changed: it is not restarted in any way.
+        (Op::SoftReset(..), Err(e)) if e.kind == ErrorKind::Aborted => {}
         (Op::SoftReset(..), Err(e)) => restart_instead(cx, f, &e.to_string()),
         (Op::Preserve(_, suffix), Ok(())) => {
             cx.info(format!("domain {id} is kept, as …{suffix}"));
@@ -104,20 +116,26 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
             let Some(domain) = f.domain.take() else {
                 return;
             };
+            f.beside.push(Beside {
+                id,
+                name: domain.name.map(|name| name + suffix),
+                life: domain.life,
+                kept: true,
+            });
             f.exit = None;
             f.boot_time = None;
             f.restarting = true;
-            f.rebuild.clone_from(&domain.spec);
+            f.rebuild = domain.spec;
             f.restarts = f.restarts.saturating_add(1);
             f.tries = 0;
             f.look_wide = true;
-            let pause = super::looks::slow_down(cx, f, &domain);
-            f.rest = super::Rest::Until(cx.now.mono + pause);
+            pace::before_restart(cx, f, domain.since);
         }
         (Op::Preserve(..), Err(e)) => {
             // Two with one name cannot be: the dead one stays, as with xl.
             exit.steps.clear();
             exit.after = After::Keep;
+            f.last_action = Some(format!("preserve instead of rename-restart: {e}"));
             cx.fail(
                 f,
                 format!("domain {id} cannot be renamed, so it is not restarted: {e}"),
@@ -127,10 +145,16 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
     }
 }
 
+/// A soft reset is not to be had. The guest gets a new domain instead, which is what it would have got for a reboot.
 fn restart_instead(cx: &mut Ctx, f: &mut Facts, why: &str) {
     if let Some(exit) = &mut f.exit {
         exit.steps = only_destroy();
         exit.after = After::Restart;
     }
-    cx.fail(f, format!("no soft reset, restarting instead: {why}"));
+    cx.warn(format!("no soft reset, restarting instead: {why}"));
+    f.last_action = Some(format!("restart instead of soft-reset: {why}"));
+}
+
+fn only_destroy() -> Vec<ExitStep> {
+    vec![ExitStep::Destroy]
 }

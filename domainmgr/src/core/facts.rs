@@ -6,6 +6,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::beside::Beside;
+use super::op::Op;
 use super::time::Time;
 use crate::eve::DomainConfig;
 use crate::settings::Settings;
@@ -41,12 +43,28 @@ pub struct Previous {
     pub digest: String,
     /// The domain it saw.
     pub domid: Option<u32>,
+    /// It was in the middle of building or starting one.
+    pub booting: bool,
+    /// It was in the middle of bringing one down.
+    pub halting: bool,
+    /// A boot had failed, or a wish was not worked off yet: a half-built domain may have been left.
+    pub unfinished: bool,
     /// Whether that domain had been started.
     pub activated: bool,
     /// Whether the guest had ended although it should run.
     pub ended: bool,
+    /// It ended by an outsider's hand.
+    pub vanished: bool,
+    /// What was wrong, and since when.
+    pub error: Option<(String, OffsetDateTime)>,
     /// Why it ended last.
     pub last_exit: Option<String>,
+    /// What was done about that.
+    pub last_action: Option<String>,
+    /// Since when it is suspended.
+    pub suspended: Option<OffsetDateTime>,
+    /// Domains with our uuid that were kept aside.
+    pub kept: Vec<u32>,
     /// When it booted.
     pub boot_time: Option<OffsetDateTime>,
     /// How often the guest had been restarted.
@@ -62,6 +80,10 @@ pub struct Previous {
 pub(super) struct Domain {
     pub(super) id: DomainId,
     pub(super) life: Life,
+    /// Its name in Xen when last looked at.
+    pub(super) name: Option<String>,
+    /// Since when it is suspended, as far as we know.
+    pub(super) suspended: Option<OffsetDateTime>,
     /// It has been unpaused: by us, or before we came.
     pub(super) started: bool,
     /// A create that came to nothing left it behind.
@@ -119,83 +141,17 @@ pub(super) enum ExitStep {
 pub(super) enum After {
     End,
     Restart,
-    /// The dead domain stays where it is.
+    /// The dead domain stays where it is, under its name.
     Keep,
 }
 
-/// When the domain may be built, while there is none.
+/// When the domain may be built, or started if it is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
     Ready,
     Until(Time),
     /// Not before a newer wish.
     Ended,
-}
-
-/// Which domains to look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The one we know. Cheap.
-    One(DomainId),
-    /// All with our uuid.
-    All,
-}
-
-/// An operation on Xen, done by the worker. At most one is outstanding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// Read what is.
-    Look(Scope),
-    /// Check the files, write the xl.cfg text, create the domain paused.
-    Create(Arc<Spec>),
-    /// Let it run.
-    Unpause(DomainId),
-    /// Ask the guest to power off.
-    Shutdown(DomainId),
-    /// Press its power button.
-    PowerButton(DomainId),
-    /// Destroy it.
-    Destroy(DomainId),
-    /// Write its memory to a file.
-    CoreDump(DomainId),
-    /// Keep it with this added to its name. To the hypervisor its uuid stays the same.
-    Preserve(DomainId, String),
-    /// Restart it in place.
-    SoftReset(DomainId, Arc<Spec>),
-}
-
-impl Op {
-    /// A word for logs.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Look(_) => "look",
-            Self::Create(_) => "create",
-            Self::Unpause(_) => "unpause",
-            Self::Shutdown(_) => "shutdown",
-            Self::PowerButton(_) => "power button",
-            Self::Destroy(_) => "destroy",
-            Self::CoreDump(_) => "core dump",
-            Self::Preserve(..) => "preserve",
-            Self::SoftReset(..) => "soft reset",
-        }
-    }
-
-    /// The domain it acts on.
-    #[must_use]
-    pub fn target(&self) -> Option<DomainId> {
-        match *self {
-            Self::Look(Scope::One(id))
-            | Self::Unpause(id)
-            | Self::Shutdown(id)
-            | Self::PowerButton(id)
-            | Self::Destroy(id)
-            | Self::CoreDump(id)
-            | Self::Preserve(id, _)
-            | Self::SoftReset(id, _) => Some(id),
-            Self::Look(Scope::All) | Self::Create(_) => None,
-        }
-    }
 }
 
 /// What the worker is waiting for after a change of wish.
@@ -263,6 +219,8 @@ pub struct Facts {
     /// A create failed and nobody has looked for what it left.
     pub(super) create_failed: bool,
     pub(super) domain: Option<Domain>,
+    /// Other domains with our uuid, when last looked at.
+    pub(super) beside: Vec<Beside>,
     pub(super) halt: Option<Halt>,
     pub(super) exit: Option<Exit>,
     pub(super) destroying: Backoff,
@@ -278,7 +236,11 @@ pub struct Facts {
     /// There has been a domain.
     pub(super) has_run: bool,
     pub(super) last_exit: Option<String>,
+    /// What was done about it.
+    pub(super) last_action: Option<String>,
     pub(super) ended: bool,
+    /// It ended by an outsider's hand, so that it may go on elsewhere: only a newer wish builds it again.
+    pub(super) vanished: bool,
     pub(super) boot_time: Option<OffsetDateTime>,
     pub(super) next_retry: Option<OffsetDateTime>,
     pub(super) error: Option<(String, OffsetDateTime)>,
@@ -325,6 +287,11 @@ impl Facts {
             clear: false,
             create_failed: false,
             domain: None,
+            beside: p
+                .kept
+                .iter()
+                .map(|&domid| Beside::kept_before(DomainId { domid, uuid }))
+                .collect(),
             halt: None,
             exit: None,
             destroying: Backoff::default(),
@@ -337,7 +304,9 @@ impl Facts {
             short_lives: 0,
             has_run: p.ended,
             last_exit: p.last_exit,
+            last_action: p.last_action,
             ended: false,
+            vanished: false,
             boot_time: None,
             next_retry: None,
             error: None,
@@ -363,12 +332,6 @@ impl Facts {
     #[must_use]
     pub fn domain(&self) -> Option<DomainId> {
         self.domain.as_ref().map(|d| d.id)
-    }
-
-    /// What that domain was doing when last looked at.
-    #[must_use]
-    pub fn life(&self) -> Option<Life> {
-        self.domain.as_ref().map(|d| d.life)
     }
 
     /// Whether the file is there, as far as the worker knows.

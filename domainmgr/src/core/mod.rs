@@ -7,14 +7,22 @@
 //!
 //! * Events are [`Input::Hint`]s: they only make the core look.
 //! * Nothing is created before a look at all domains, newer than any hint or operation, found none with our uuid.
-//! * A suspended domain is not an end: no timer runs, and only a wish to stop ends it.
+//! * A suspended domain is not an end: no timer runs, and only a wish to stop ends it. Nothing here resumes one.
+//! * What an outsider ended may live on elsewhere: only a newer wish builds it again.
 //! * At most one operation is outstanding.
 
 pub mod abort;
+mod adopt;
+mod belief;
+mod beside;
 mod ends;
 mod facts;
+mod gone;
 mod halting;
 mod looks;
+mod op;
+mod pace;
+mod reasons;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -23,8 +31,10 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::facts::{Desired, Facts, Op, Previous, Scope, Wish};
+pub use self::belief::Belief;
+pub use self::facts::{Desired, Facts, Previous, Wish};
 use self::facts::{Domain, Pending, Rest, Want};
+pub use self::op::{Op, Scope};
 pub use self::time::{Now, Time};
 pub use self::view::view;
 use crate::settings::Settings;
@@ -46,6 +56,8 @@ pub enum Input {
     Settings(Settings),
     /// Something may have happened to the domain.
     Hint,
+    /// There are other domains with our uuid than the worker believes.
+    Resync,
     /// Time passed.
     Timer,
     /// The outstanding operation ended.
@@ -136,6 +148,11 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
                 facts.look_wide = true;
             }
         }
+        Input::Resync => {
+            facts.stale = true;
+            facts.clear = false;
+            facts.look_wide = true;
+        }
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
     }
     if facts.outstanding.is_none() {
@@ -186,6 +203,11 @@ fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             if f.present && !first {
                 cx.info("the DomainConfig is gone");
             }
+            if f.present {
+                // Nothing told us of a domain that an outsider has built while there was none.
+                f.clear = false;
+                f.stale = true;
+            }
             f.present = false;
             f.problem = None;
         }
@@ -227,6 +249,13 @@ fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                 && f.previous
                     .as_ref()
                     .is_some_and(|p| p.ended && p.digest == new.digest);
+            if let Some(p) = f.previous.as_ref().filter(|_| stays_ended) {
+                f.vanished = p.vanished;
+                // It is as true as before.
+                f.error.clone_from(&p.error);
+            } else {
+                f.vanished = false;
+            }
             f.generation += 1;
             f.pending = Some(if first { Pending::Add } else { Pending::Modify });
             f.desired = Some(new);
@@ -250,8 +279,9 @@ fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
     }
 }
 
+/// Whether a guest that ended although it should run is started again some time.
 fn retries(f: &Facts) -> bool {
-    f.settings.poweroff_policy == crate::settings::PoweroffPolicy::Retry
+    !f.vanished && f.settings.poweroff_policy == crate::settings::PoweroffPolicy::Retry
 }
 
 fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
@@ -271,6 +301,8 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
             f.domain = Some(Domain {
                 id,
                 life: Life::Paused,
+                name: Some(spec.name.clone()),
+                suspended: None,
                 started: false,
                 leftover: false,
                 since: cx.now.mono,
@@ -399,7 +431,10 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
                 return ends::go_on(cx, f);
             }
             match life {
-                _ if !started => Next::Run(Op::Unpause(id)),
+                _ if !started => match f.rest {
+                    Rest::Until(at) if at > cx.now.mono => Next::Wait(Some(at)),
+                    _ => Next::Run(Op::Unpause(id)),
+                },
                 Life::Shutdown(ShutdownReason::SUSPEND)
                 | Life::Paused
                 | Life::Running

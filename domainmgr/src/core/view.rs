@@ -1,7 +1,8 @@
 //! What the facts look like from outside: the DomainStatus.
 
 use super::facts::{After, Facts, Pending, Want};
-use crate::eve::{DiskStatus, DomainStatus, State, UuidAndVersion};
+use super::reasons;
+use crate::eve::{DiskStatus, DomainStatus, PreservedDomain, State, UuidAndVersion};
 use crate::spec::Mode;
 use crate::toolstack::{Life, ShutdownReason};
 
@@ -29,7 +30,16 @@ pub fn view(f: &Facts) -> DomainStatus {
         virtualization_mode_name: mode.word().to_owned(),
         tried_count: f.tries,
         boot_failed: f.boot_failed,
+        renamed_to: domain
+            .and_then(|d| d.name.clone())
+            .filter(|name| Some(name) != f.name().as_ref())
+            .unwrap_or_default(),
+        state_reason: reasons::of(f),
+        suspended_since: domain.and_then(|d| d.suspended),
         shutdown_reason: f.last_exit.clone().unwrap_or_default(),
+        shutdown_action: f.last_action.clone().unwrap_or_default(),
+        vanished: f.vanished,
+        preserved: preserved(f),
         restarts: f.restarts,
         next_retry: f.next_retry,
         ended: f.ended,
@@ -65,6 +75,37 @@ pub fn view(f: &Facts) -> DomainStatus {
     status
 }
 
+/// The domains with our uuid that lie there for somebody to look into.
+fn preserved(f: &Facts) -> Vec<PreservedDomain> {
+    let ours = f
+        .domain
+        .as_ref()
+        .filter(|_| f.is_preserved())
+        .map(|d| (d.id, &d.name, d.life));
+    let kept = f.beside.iter().filter(|b| b.kept);
+    kept.map(|b| (b.id, &b.name, b.life))
+        .chain(ours)
+        .filter_map(|(id, name, life)| {
+            Some(PreservedDomain {
+                domain_id: id.domid,
+                domain_name: name.clone().unwrap_or_default(),
+                reason: reasons::of_kept(life)?,
+            })
+        })
+        .collect()
+}
+
+impl Facts {
+    /// Whether the dead domain stays where it is, because its action says so or could not be done.
+    pub(super) fn is_preserved(&self) -> bool {
+        let kept = self
+            .exit
+            .as_ref()
+            .is_some_and(|e| e.after == After::Keep && e.steps.is_empty());
+        kept && self.halt.is_none()
+    }
+}
+
 fn state(f: &Facts) -> (State, &'static str) {
     let Some(domain) = &f.domain else {
         let trying =
@@ -82,17 +123,12 @@ fn state(f: &Facts) -> (State, &'static str) {
     if domain.leftover || !domain.started {
         return (State::Booting, "BOOTING");
     }
-    match (
-        domain.life,
-        f.exit.as_ref().map(|e| (e.after, e.steps.is_empty())),
-    ) {
+    match (domain.life, f.exit.as_ref().map(|e| e.after)) {
         (Life::Shutdown(ShutdownReason::SUSPEND), _) => (State::Running, "SUSPENDED"),
         (Life::Paused, _) => (State::Running, "PAUSED"),
         (Life::Running, _) => (State::Running, "RUNNING"),
-        (_, Some((After::Restart, _))) => (State::Booting, "BOOTING"),
-        (_, Some((After::Keep, true))) => (State::Halted, "PRESERVED"),
-        // The soft reset of a domain that goes on.
-        (_, Some((After::Keep, false))) => (State::Booting, "BOOTING"),
+        (_, Some(After::Restart)) => (State::Booting, "BOOTING"),
+        (_, Some(After::Keep)) => (State::Halted, "PRESERVED"),
         (Life::Dying | Life::Shutdown(_), _) => (State::Halting, "HALTING"),
     }
 }
@@ -101,13 +137,27 @@ impl super::Previous {
     /// What an earlier run's DomainStatus says.
     #[must_use]
     pub fn from_status(s: &DomainStatus) -> Self {
+        let some = |text: &String| Some(text.clone()).filter(|t| !t.is_empty());
         Self {
             digest: s.config_digest.clone(),
             domid: (s.domain_id != 0).then_some(s.domain_id),
             // A domain that was being rebuilt may be missed without anything having gone wrong.
             activated: s.activated && s.state != State::Booting,
+            booting: s.state == State::Booting,
+            halting: s.state == State::Halting,
+            unfinished: s.boot_failed || s.pending_add || s.pending_modify,
             ended: s.ended,
-            last_exit: Some(s.shutdown_reason.clone()).filter(|r| !r.is_empty()),
+            vanished: s.vanished,
+            error: some(&s.last_err).zip(s.last_err_time),
+            last_exit: some(&s.shutdown_reason),
+            last_action: some(&s.shutdown_action),
+            suspended: s.suspended_since,
+            kept: s
+                .preserved
+                .iter()
+                .map(|p| p.domain_id)
+                .filter(|&domid| domid != s.domain_id)
+                .collect(),
             boot_time: s.boot_time,
             restarts: s.restarts,
             mode: match (s.virtualization_mode_name.as_str(), s.virtualization_mode) {

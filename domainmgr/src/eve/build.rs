@@ -135,7 +135,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             display: (c.vnc_display != 0).then_some(c.vnc_display),
             passwd: some(&c.vnc_passwd.0).map(Secret::new),
         }),
-        actions: actions(c, mode)?,
+        actions: actions(c)?,
     })
 }
 
@@ -405,12 +405,8 @@ fn nic(i: usize, v: &VifConfig) -> Result<Nic> {
     })
 }
 
-fn actions(c: &DomainConfig, mode: Mode) -> Result<Actions> {
+fn actions(c: &DomainConfig) -> Result<Actions> {
     let mut actions = Actions::default();
-    if mode != Mode::Hvm {
-        // What is not to be had: xl's default would only ever end in this.
-        actions.on_soft_reset = Action::Restart;
-    }
     for (field, word, slot) in [
         ("OnPoweroff", &c.on_poweroff, &mut actions.on_poweroff),
         ("OnReboot", &c.on_reboot, &mut actions.on_reboot),
@@ -433,9 +429,6 @@ fn actions(c: &DomainConfig, mode: Mode) -> Result<Actions> {
                     format!("expected one of {}, found {word:?}", known.join(", ")),
                 )
             })?;
-        if *slot == Action::SoftReset && mode != Mode::Hvm {
-            return Err(FieldError::new(field, "soft-reset is for HVM domains only"));
-        }
     }
     Ok(actions)
 }
@@ -520,10 +513,6 @@ mod tests {
             (
                 r#","OnCrash":"explode""#,
                 r#"OnCrash: expected one of destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset, found "explode""#,
-            ),
-            (
-                r#","OnCrash":"soft-reset""#,
-                "OnCrash: soft-reset is for HVM domains only",
             ),
             (
                 r#","IoAdapterList":[{"Type":1,"Name":"eth1"}]"#,

@@ -17,7 +17,7 @@ pub use self::config::{
 };
 pub use self::fold::{FieldError, parse};
 pub use self::global::apply as apply_global;
-pub use self::status::{DiskStatus, DomainStatus, State};
+pub use self::status::{DiskStatus, DomainStatus, PreservedDomain, State};
 
 /// The application and the version of its configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

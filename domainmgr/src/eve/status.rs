@@ -63,8 +63,21 @@ pub struct DomainStatus {
     pub boot_failed: bool,
     /// Devices to assign are missing.
     pub adapters_failed: bool,
+    /// What somebody has renamed the domain to; empty if nobody has. Addition.
+    pub renamed_to: String,
+    /// Why the state is what it is, where another toolstack has a hand in it, and what an operator can do. Addition.
+    pub state_reason: String,
+    /// Since when the guest is suspended; zero if it is not. Addition.
+    #[serde(with = "go_time")]
+    pub suspended_since: Option<OffsetDateTime>,
     /// Why the guest ended last: `poweroff`, `reboot`, `crash`, `watchdog`, `soft-reset`, `reason N`, or words. Addition.
     pub shutdown_reason: String,
+    /// What was done about that: an `On…` word, and where something else had to be done, what and why. Addition.
+    pub shutdown_action: String,
+    /// The domain was ended by somebody else, and may go on elsewhere: only a newer config builds it again. Addition.
+    pub vanished: bool,
+    /// Domains of this application that do not run and are left for somebody to look into. Addition.
+    pub preserved: Vec<PreservedDomain>,
     /// How often the guest was restarted because it ended. Addition.
     pub restarts: u32,
     /// When booting is tried next; zero if nothing is planned. Addition.
@@ -74,6 +87,18 @@ pub struct DomainStatus {
     pub ended: bool,
     /// Changes with the config. Addition.
     pub config_digest: String,
+}
+
+/// A domain that is left for somebody to look into, and to destroy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct PreservedDomain {
+    /// Its number in Xen.
+    pub domain_id: u32,
+    /// Its name in Xen.
+    pub domain_name: String,
+    /// Why it ended, as in `ShutdownReason`, or that it is suspended.
+    pub reason: String,
 }
 
 /// One disk.

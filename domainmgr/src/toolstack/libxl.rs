@@ -101,29 +101,24 @@ impl LibxlSession {
 }
 
 impl Session for LibxlSession {
-    fn list(&mut self) -> Result<Vec<Seen>> {
-        let all = self.reader()?.list_domains().map_err(error)?;
-        Ok(all.iter().filter(|d| d.domid.0 != 0).map(seen).collect())
-    }
-
     fn info(&mut self, id: DomainId) -> Result<Option<Seen>> {
-        match self.reader()?.domain(theirs(id)).info() {
-            Ok(info) => Ok(Some(seen(&info))),
+        let reader = self.reader()?;
+        match reader.domain(theirs(id)).info() {
+            Ok(info) => Ok(Some(seen(reader, &info))),
             Err(e) if e.is_domain_gone() => Ok(None),
             Err(e) => Err(error(e)),
         }
     }
 
-    fn find(&mut self, uuid: Uuid) -> Result<Vec<Seen>> {
-        let mut found = self.list()?;
-        found.retain(|s| s.id.uuid == uuid);
+    fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>> {
         let reader = self.reader()?;
-        for seen in &mut found {
-            seen.name = reader
-                .domid_to_name(DomId(seen.id.domid))
-                .filter(|n| !n.is_empty());
-        }
-        Ok(found)
+        let all = reader.list_domains().map_err(error)?;
+        // A name is a question to xenstored, so it is asked for those only that matter.
+        Ok(all
+            .iter()
+            .filter(|d| d.domid.0 != 0 && wanted(d.uuid))
+            .map(|d| seen(reader, d))
+            .collect())
     }
 
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
@@ -207,13 +202,13 @@ fn theirs(id: DomainId) -> libxl::DomainId {
     }
 }
 
-fn seen(info: &DomainInfo) -> Seen {
+fn seen(reader: &Context, info: &DomainInfo) -> Seen {
     Seen {
         id: DomainId {
             domid: info.domid.0,
             uuid: info.uuid,
         },
-        name: None,
+        name: reader.domid_to_name(info.domid).filter(|n| !n.is_empty()),
         life: match info.state() {
             DomainState::Running => Life::Running,
             DomainState::Paused => Life::Paused,

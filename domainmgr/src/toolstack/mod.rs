@@ -136,23 +136,17 @@ pub trait Toolstack: Send + Sync {
 /// One thread's connection. Its calls block. Those that name a [`DomainId`] fail with [`ErrorKind::NotFound`], and do
 /// nothing, if that domid is gone or now belongs to a domain with another uuid.
 pub trait Session: Send {
-    /// All domains.
-    ///
-    /// # Errors
-    /// The hypervisor did not answer.
-    fn list(&mut self) -> Result<Vec<Seen>>;
-
-    /// The state of one domain; `None` if it is gone.
+    /// The state and the name of one domain; `None` if it is gone.
     ///
     /// # Errors
     /// The hypervisor did not answer. Says nothing about the domain.
     fn info(&mut self, id: DomainId) -> Result<Option<Seen>>;
 
-    /// Every domain with this uuid, in order of their numbers.
+    /// Every domain whose uuid is `wanted`, with its name, in order of their numbers.
     ///
     /// # Errors
     /// The hypervisor did not answer. Says nothing about the domains.
-    fn find(&mut self, uuid: Uuid) -> Result<Vec<Seen>>;
+    fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>>;
 
     /// Creates the domain, paused.
     ///

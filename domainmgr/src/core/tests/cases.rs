@@ -6,7 +6,7 @@ use super::harness::{Delivery, Harness, KEY, OTHER};
 use crate::core::Op;
 use crate::settings::{PoweroffPolicy, Settings};
 use crate::spec::Mode;
-use crate::toolstack::ShutdownReason;
+use crate::toolstack::{DomainId, ShutdownReason};
 
 fn count(h: &Harness, wanted: impl Fn(&Op) -> bool) -> usize {
     h.ops.iter().filter(|op| wanted(op)).count()
@@ -207,11 +207,11 @@ fn a_domain_that_moved_to_another_number_is_followed() {
 fn while_an_incoming_domain_is_there_none_is_built() {
     let mut h = Harness::new();
     h.outsiders = true;
-    h.xen.outsider(KEY, "app.1--incoming", None);
+    let domid = h.xen.outsider(KEY, "app.1--incoming", None);
     h.wish(Some(Harness::desired(true, Mode::Pv, "")));
     h.fair(5);
     assert_eq!(creates(&h), 0);
-    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.meanwhile(|xen| xen.kill(DomainId { domid, uuid: KEY }).unwrap());
     h.advance(10_000);
     assert_eq!(h.state(), "RUNNING");
 }
@@ -383,4 +383,20 @@ fn what_is_due_is_done_to_what_is_and_not_to_what_was() {
     h.advance(100_000);
     assert_eq!(count(&h, |op| matches!(op, Op::Destroy(_))), 1);
     assert_eq!(h.state(), "SUSPENDED");
+}
+
+#[test]
+fn an_agent_that_ends_while_it_tidies_up_after_a_crash_blames_nobody_else() {
+    for at in 0..40 {
+        let mut h = running("");
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
+        h.advance(at * 20);
+        h.restart();
+        h.fair(1);
+        let status = h.published.as_ref().unwrap();
+        assert_eq!(status.state_name, "HALTED", "after {at}: {:?}", h.notes);
+        assert_eq!(status.shutdown_reason, "crash", "after {at}");
+        assert_eq!(status.last_err, "the domain ended: crash");
+        assert_eq!((status.vanished, creates(&h)), (false, 1));
+    }
 }

@@ -1,6 +1,6 @@
 //! A worker without threads, files or clocks: what it does takes simulated time, and hints come when the test says so.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +22,15 @@ pub(super) const OTHER: Uuid = Uuid::from_u128(0xb);
 /// More steps than this in one instant are a busy loop.
 const MANY: u32 = 60;
 
-/// How hints reach the worker.
+/// How events reach the worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Delivery {
     pub(super) lost: bool,
     pub(super) doubled: bool,
+    /// libxl looks so late, and sees what is then.
     pub(super) delay: Millis,
+    /// Nobody arms a source again that has reported its one shutdown.
+    pub(super) bare: bool,
 }
 
 struct Running {
@@ -46,8 +49,10 @@ pub(super) struct Harness {
     config: Option<Desired>,
     running: Option<Running>,
     pub(super) delivery: Delivery,
-    hints: VecDeque<Millis>,
-    watch: Option<DomainId>,
+    /// When libxl will look at what fired.
+    looks: VecDeque<Millis>,
+    /// The source of events of the domain that is watched.
+    watch: Option<(DomainId, u64)>,
     wake: Option<Time>,
     pub(super) finished: bool,
     pub(super) notes: Vec<String>,
@@ -55,6 +60,10 @@ pub(super) struct Harness {
     steps_now: u32,
     /// Someone else's domain may have our uuid.
     pub(super) outsiders: bool,
+    /// Sending ends of migrations whose receiver has been started: who resumes them knows what he does.
+    pub(super) superseded: BTreeSet<DomainId>,
+    /// What an operator has done to the wall clock.
+    pub(super) clock_step: time::Duration,
     /// A status said that the domain has been started.
     pub(super) ever_activated: bool,
     /// The last status published.
@@ -68,13 +77,13 @@ impl Harness {
 
     pub(super) fn with(settings: Settings) -> Self {
         let mut harness = Self {
-            xen: Model::new(1024),
+            xen: Model::new(4096),
             facts: None,
             settings,
             config: None,
             running: None,
             delivery: Delivery::default(),
-            hints: VecDeque::new(),
+            looks: VecDeque::new(),
             watch: None,
             wake: None,
             finished: true,
@@ -82,6 +91,8 @@ impl Harness {
             ops: Vec::new(),
             steps_now: 0,
             outsiders: false,
+            superseded: BTreeSet::new(),
+            clock_step: time::Duration::ZERO,
             ever_activated: false,
             published: None,
         };
@@ -128,7 +139,10 @@ impl Harness {
         let since_start = Duration::from_millis(self.xen.now());
         Now {
             mono: Time::new(since_start),
-            wall: OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + since_start,
+            wall: OffsetDateTime::UNIX_EPOCH
+                + Duration::from_secs(1_800_000_000)
+                + since_start
+                + self.clock_step,
         }
     }
 
@@ -155,17 +169,23 @@ impl Harness {
     pub(super) fn restart(&mut self) {
         self.running = None;
         self.facts = None;
-        self.hints.clear();
+        self.looks.clear();
         if self.config.is_some() || self.published.is_some() {
             self.start();
         }
+    }
+
+    /// The same, and its DomainConfig is changed in between.
+    pub(super) fn restart_with(&mut self, config: Desired) {
+        self.config = Some(config);
+        self.restart();
     }
 
     fn start(&mut self) {
         let previous = self.published.as_ref().map(Previous::from_status);
         self.facts = Some(Facts::new(KEY, self.settings.clone(), previous));
         self.finished = false;
-        self.watch = None;
+        self.unwatch();
         self.wake = None;
         let wish = self.read();
         self.feed(Input::Wish(wish));
@@ -177,6 +197,11 @@ impl Harness {
 
     pub(super) fn is_wanted(&self) -> bool {
         self.config.as_ref().is_some_and(|c| c.config.activate)
+    }
+
+    /// Whether the worker is in the middle of an operation.
+    pub(super) fn is_busy(&self) -> bool {
+        self.running.is_some()
     }
 
     pub(super) fn hint(&mut self) {
@@ -196,10 +221,10 @@ impl Harness {
 
     /// The domain Xen has under our uuid.
     pub(super) fn theirs(&self) -> Option<Seen> {
-        self.xen
-            .list()
-            .into_iter()
-            .find(|s| s.id.uuid == KEY && s.life != Life::Dying && !self.xen.is_preserved(s.id))
+        self.xen.list().into_iter().find(|s| {
+            let incoming = s.name.as_deref().is_some_and(|n| n.ends_with("--incoming"));
+            !incoming && self.counts(s)
+        })
     }
 
     /// Does something behind the worker's back, to the domain Xen has under our uuid.
@@ -207,6 +232,20 @@ impl Harness {
         if let Some(seen) = self.theirs() {
             act(&mut self.xen, seen.id);
             self.collect();
+        }
+    }
+
+    /// Does something behind the worker's back.
+    pub(super) fn meanwhile<T>(&mut self, act: impl FnOnce(&mut Model) -> T) -> T {
+        let result = act(&mut self.xen);
+        self.collect();
+        self.check();
+        result
+    }
+
+    fn unwatch(&mut self) {
+        if let Some((_, source)) = self.watch.take() {
+            self.xen.disarm(source);
         }
     }
 
@@ -233,8 +272,13 @@ impl Harness {
         for effect in effects {
             match effect {
                 Effect::Note(_, text) => self.notes.push(text),
-                Effect::Watch(id) => self.watch = Some(id),
-                Effect::Unwatch => self.watch = None,
+                Effect::Watch(id) => {
+                    let new = self.xen.arm(id.domid);
+                    self.unwatch();
+                    self.watch = Some((id, new));
+                    self.collect();
+                }
+                Effect::Unwatch => self.unwatch(),
                 Effect::Wake(at) => self.wake = at,
                 Effect::Run(op, deadline) => {
                     assert!(!busy && self.running.is_none(), "two operations at once");
@@ -244,7 +288,7 @@ impl Harness {
                     assert!(self.config.is_none(), "ended although there is a config");
                     self.finished = true;
                     self.published = None;
-                    self.watch = None;
+                    self.unwatch();
                 }
             }
         }
@@ -265,6 +309,11 @@ impl Harness {
             .count();
         assert!(running <= 1 || self.outsiders, "two copies run");
         if let Some(status) = &self.published {
+            let suspended = status.state_name == "SUSPENDED";
+            assert!(
+                !suspended || !status.state_reason.is_empty() && status.suspended_since.is_some(),
+                "suspended without a reason: {status:#?}"
+            );
             let there = status.domain_id != 0;
             self.ever_activated |= status.activated;
             assert!(
@@ -279,9 +328,17 @@ impl Harness {
         let mut takes = 0;
         let mut created = None;
         let mut failed = None;
+        if let Some(seen) = op.target().and_then(|id| self.xen.info(id)) {
+            let incoming = seen.name.is_some_and(|n| n.ends_with("--incoming"));
+            let look = matches!(op, Op::Look(_));
+            assert!(look || !incoming, "{op:?} of a migration's receiving end");
+            let kept = self.xen.is_preserved(seen.id);
+            assert!(look || !kept, "{op:?} of a preserved domain");
+        }
         match &op {
             Op::Create(spec) => {
-                assert_eq!(self.xen.live(KEY), 0, "created beside another");
+                let others = self.could_run();
+                assert!(others.is_empty(), "created beside {others:?}");
                 assert!(
                     self.is_wanted() || self.config.is_some(),
                     "created without a wish"
@@ -378,19 +435,75 @@ impl Harness {
             }),
         };
         self.collect();
+        self.check();
         self.feed(Input::Done(outcome));
     }
 
-    /// Turns what happened into hints.
+    /// Domains with our uuid that run, or could without the agent's doing.
+    pub(super) fn could_run(&self) -> Vec<Seen> {
+        let mut all = self.xen.list();
+        all.retain(|s| self.counts(s));
+        all
+    }
+
+    fn counts(&self, s: &Seen) -> bool {
+        let superseded =
+            self.superseded.contains(&s.id) && s.life == Life::Shutdown(ShutdownReason::SUSPEND);
+        s.id.uuid == KEY && s.life != Life::Dying && !self.xen.is_preserved(s.id) && !superseded
+    }
+
+    /// What fired is looked at in its time, or never.
     fn collect(&mut self) {
-        let touched = self.xen.take_touched();
-        let ours = self.watch.is_some_and(|id| touched.contains(&id.domid));
-        if !ours || self.delivery.lost {
+        if !self.xen.has_fired() {
             return;
         }
-        let due = self.xen.now() + self.delivery.delay;
+        if self.delivery.lost {
+            self.xen.lose_events();
+        } else if self.looks.is_empty() {
+            self.looks.push_back(self.xen.now() + self.delivery.delay);
+        }
+    }
+
+    /// libxl looks at what is now.
+    fn look(&mut self) {
+        let reported = self.xen.take_reported();
+        let Some((id, source)) = self.watch.filter(|(_, s)| reported.contains(s)) else {
+            return;
+        };
+        let may_go_on = self.xen.info(id).is_some_and(|s| {
+            matches!(
+                s.life,
+                Life::Running | Life::Paused | Life::Shutdown(ShutdownReason::SUSPEND)
+            )
+        });
+        if may_go_on && !self.delivery.bare {
+            let new = self.xen.arm(id.domid);
+            self.xen.disarm(source);
+            self.watch = Some((id, new));
+        }
         for _ in 0..if self.delivery.doubled { 2 } else { 1 } {
-            self.hints.push_back(due);
+            let now = self.xen.now();
+            if let Some(running) = &mut self.running {
+                if abort::on_hint(&running.op) {
+                    running.aborted = true;
+                    running.due = now;
+                }
+            }
+            self.feed(Input::Hint);
+        }
+    }
+
+    /// What the supervisor does every half a minute: it compares what it sees with what the worker believes.
+    pub(super) fn resync(&mut self) {
+        let all = self.xen.list();
+        let idle = self.running.is_none();
+        if let Some(facts) = self.facts.as_ref().filter(|_| idle) {
+            if !facts
+                .belief()
+                .holds(all.iter().filter(|s| s.id.uuid == KEY))
+            {
+                self.feed(Input::Resync);
+            }
         }
     }
 
@@ -405,7 +518,7 @@ impl Harness {
                 .map(|t| Millis::try_from(t.since_start().as_millis()).unwrap());
             let due = [
                 self.running.as_ref().map(|r| r.due),
-                self.hints.iter().min().copied(),
+                self.looks.front().copied(),
                 wake,
                 self.xen.next_due(),
             ]
@@ -422,15 +535,9 @@ impl Harness {
             let now = self.xen.now();
             if self.running.as_ref().is_some_and(|r| r.due <= now) {
                 self.end(None);
-            } else if let Some(i) = self.hints.iter().position(|h| *h <= now) {
-                self.hints.remove(i);
-                if let Some(running) = &mut self.running {
-                    if abort::on_hint(&running.op) {
-                        running.aborted = true;
-                        running.due = now;
-                    }
-                }
-                self.feed(Input::Hint);
+            } else if self.looks.front().is_some_and(|at| *at <= now) {
+                self.looks.pop_front();
+                self.look();
             } else if wake.is_some_and(|w| w <= now) && self.running.is_none() {
                 self.wake = None;
                 self.feed(Input::Timer);
@@ -442,13 +549,16 @@ impl Harness {
     }
 
     /// Lets time pass, with a resync every 30 s.
+    pub(super) fn half_minutes(&mut self, count: u64) {
+        for _ in 0..count {
+            self.advance(30_000);
+            self.resync();
+        }
+    }
+
+    /// Lets time pass with a resync every 30 s, and from now on nothing is lost or late.
     pub(super) fn fair(&mut self, minutes: u64) {
         self.delivery = Delivery::default();
-        for _ in 0..2 * minutes {
-            self.advance(30_000);
-            if self.facts.is_some() {
-                self.hint();
-            }
-        }
+        self.half_minutes(2 * minutes);
     }
 }

@@ -1,5 +1,10 @@
 //! The core against the simulated Xen, in simulated time: single cases, and random schedules.
 
+mod actions;
 mod cases;
 mod harness;
+mod kept;
+mod migration;
+mod outsiders;
+mod pace;
 mod random;

@@ -39,14 +39,10 @@ pub(super) fn serve(shared: Arc<Shared>, file: &Path) -> io::Result<()> {
 fn answer(shared: &Arc<Shared>, mut stream: &UnixStream) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let mut touched = None;
-    let answer = match shared.act(|m| act(m, line.trim(), &mut touched)) {
+    let answer = match shared.act(|m| act(m, line.trim())) {
         Ok(answer) => format!("ok {answer}\n"),
         Err(e) => format!("error {e}\n"),
     };
-    if let Some(domid) = touched {
-        shared.hint(domid);
-    }
     stream.write_all(answer.as_bytes())
 }
 
@@ -57,7 +53,7 @@ fn answer(shared: &Arc<Shared>, mut stream: &UnixStream) -> io::Result<()> {
 pub fn send(file: &Path, speed: u32, line: &str) -> Result<String> {
     let other = |e: io::Error| Error::new(ErrorKind::Other, format!("{}: {e}", file.display()));
     match UnixStream::connect(socket(file)) {
-        Err(_) => engine::offline(file, speed, |m| act(m, line, &mut None)),
+        Err(_) => engine::offline(file, speed, |m| act(m, line)),
         Ok(mut stream) => {
             stream
                 .write_all(format!("{line}\n").as_bytes())
@@ -79,7 +75,7 @@ pub fn send(file: &Path, speed: u32, line: &str) -> Result<String> {
 }
 
 /// `list`, or a verb and a domain's number or name.
-fn act(m: &mut Model, line: &str, touched: &mut Option<u32>) -> Result<String> {
+fn act(m: &mut Model, line: &str) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let bad = |text: String| Error::new(ErrorKind::Other, text);
     if words == ["list"] {
@@ -106,14 +102,20 @@ fn act(m: &mut Model, line: &str, touched: &mut Option<u32>) -> Result<String> {
         let name = rest.first().copied().unwrap_or("outsider");
         return Ok(m.outsider(uuid, name, None).to_string());
     }
-    let id: DomainId = m
-        .list()
-        .iter()
-        .find(|s| s.id.domid.to_string() == *target || s.name.as_deref() == Some(target))
-        .map(|s| s.id)
-        .ok_or_else(|| bad(format!("no domain {target}")))?;
-    *touched = Some(id.domid);
+    let find = |m: &Model, target: &str| -> Result<DomainId> {
+        m.list()
+            .iter()
+            .find(|s| s.id.domid.to_string() == target || s.name.as_deref() == Some(target))
+            .map(|s| s.id)
+            .ok_or_else(|| bad(format!("no domain {target}")))
+    };
+    let id = find(m, target)?;
     match *verb {
+        "receive" => return Ok(m.receive(id)?.to_string()),
+        "hand-over" => {
+            let receiver = find(m, rest.first().copied().unwrap_or_default())?;
+            m.hand_over(id, receiver)?;
+        }
         "destroy" => m.kill(id)?,
         "pause" => m.pause(id)?,
         "unpause" => m.unpause(id)?,

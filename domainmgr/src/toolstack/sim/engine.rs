@@ -11,12 +11,15 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{
-    DomainId, Error, ErrorKind, HostInfo, Limits, Result, Seen, Session, Toolstack, Wake, Watch,
+    DomainId, Error, ErrorKind, HostInfo, Life, Limits, Result, Seen, Session, ShutdownReason,
+    Toolstack, Wake, Watch,
 };
 use super::control;
 use super::model::{Answer, Millis, Model};
 use crate::spec::Spec;
 
+/// How often libxl's watcher looks whether somebody has resumed a suspended domain.
+const POLL: Millis = 1000;
 /// What libxl waits for a guest to acknowledge a shutdown request.
 const ACK: Millis = 60_000;
 
@@ -37,8 +40,17 @@ pub(super) struct Shared {
 
 struct State {
     model: Model,
-    watches: BTreeMap<u64, (u32, Wake)>,
+    watches: BTreeMap<u64, Watched>,
     next_watch: u64,
+}
+
+/// A domain that is watched as libxl's watcher does it.
+struct Watched {
+    id: DomainId,
+    wake: Wake,
+    source: u64,
+    /// It was suspended when last looked at, and since it has been looked at again this late.
+    suspended: Option<Millis>,
 }
 
 /// What outlives the agent: real hypervisors do.
@@ -104,7 +116,6 @@ fn load(file: &Path, speed: u32) -> Result<Option<Model>> {
     let away = u64::try_from(wall_ms() - saved.at_ms).unwrap_or(0);
     let now = saved.model.now() + away * u64::from(speed);
     saved.model.advance(now);
-    saved.model.take_touched();
     Ok(Some(saved.model))
 }
 
@@ -144,8 +155,11 @@ fn pass_time(shared: &Weak<Shared>) {
         let mut state = shared.lock();
         let now = shared.now();
         state.model.advance(now);
-        let due = state.model.next_due();
         state = shared.deliver(state);
+        let due = [state.model.next_due(), state.next_poll()]
+            .into_iter()
+            .flatten()
+            .min();
         let wait = due.map_or(look_up, |due| {
             shared.real(due.saturating_sub(now)).min(look_up)
         });
@@ -174,19 +188,15 @@ impl Shared {
 
     /// Calls the watches of everything that happened, without the lock.
     fn deliver<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let touched = state.model.take_touched();
-        if touched.is_empty() {
+        if state.model.has_fired() {
+            if let Some(file) = &self.file {
+                save(file, &state.model);
+            }
+        }
+        let wakes = state.look();
+        if wakes.is_empty() {
             return state;
         }
-        if let Some(file) = &self.file {
-            save(file, &state.model);
-        }
-        let wakes: Vec<Wake> = state
-            .watches
-            .values()
-            .filter(|(domid, _)| touched.contains(domid))
-            .map(|(_, wake)| Arc::clone(wake))
-            .collect();
         drop(state);
         for wake in wakes {
             wake();
@@ -206,20 +216,6 @@ impl Shared {
         drop(state);
         self.changed.notify_all();
         result
-    }
-
-    /// Wakes everybody who watches a domain: what Xen does not tell, the real watcher finds by looking.
-    pub(super) fn hint(&self, domid: u32) {
-        let wakes: Vec<Wake> = self
-            .lock()
-            .watches
-            .values()
-            .filter(|(d, _)| *d == domid)
-            .map(|(_, wake)| Arc::clone(wake))
-            .collect();
-        for wake in wakes {
-            wake();
-        }
     }
 
     /// Waits so much simulated time.
@@ -263,6 +259,41 @@ impl Shared {
     }
 }
 
+impl State {
+    /// When a suspended domain is looked at again.
+    fn next_poll(&self) -> Option<Millis> {
+        let looks = self.watches.values().filter_map(|w| w.suspended);
+        looks.min().map(|at| at + POLL)
+    }
+
+    /// What libxl's watcher does when it is woken: it hears what the sources report, arms new ones for what may report
+    /// again, and looks whether somebody has resumed what was suspended.
+    fn look(&mut self) -> Vec<Wake> {
+        let reported = self.model.take_reported();
+        let now = self.model.now();
+        let mut wakes = Vec::new();
+        for watched in self.watches.values_mut() {
+            let heard = reported.contains(&watched.source);
+            let due = watched.suspended.is_some_and(|at| at + POLL <= now);
+            if !heard && !due {
+                continue;
+            }
+            let life = self.model.info(watched.id).map(|s| s.life);
+            let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
+            if heard || !suspended {
+                wakes.push(Arc::clone(&watched.wake));
+            }
+            watched.suspended = suspended.then_some(now);
+            if heard && (suspended || matches!(life, Some(Life::Running | Life::Paused))) {
+                let new = self.model.arm(watched.id.domid);
+                self.model.disarm(watched.source);
+                watched.source = new;
+            }
+        }
+        wakes
+    }
+}
+
 impl Toolstack for Simulation {
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(SimSession(Arc::clone(&self.shared))))
@@ -272,7 +303,16 @@ impl Toolstack for Simulation {
         let mut state = self.shared.lock();
         let number = state.next_watch;
         state.next_watch += 1;
-        state.watches.insert(number, (id.domid, wake));
+        let watched = Watched {
+            id,
+            wake,
+            source: state.model.arm(id.domid),
+            suspended: None,
+        };
+        state.watches.insert(number, watched);
+        drop(state);
+        // A watch that is set fires at once.
+        self.shared.changed.notify_all();
         Ok(Box::new(SimWatch {
             shared: Arc::clone(&self.shared),
             number,
@@ -289,31 +329,33 @@ impl Watch for SimWatch {}
 
 impl Drop for SimWatch {
     fn drop(&mut self) {
-        let wake = self.shared.lock().watches.remove(&self.number);
-        drop(wake);
+        let mut state = self.shared.lock();
+        let watched = state.watches.remove(&self.number);
+        if let Some(watched) = &watched {
+            state.model.disarm(watched.source);
+        }
+        drop(state);
+        drop(watched);
     }
 }
 
 struct SimSession(Arc<Shared>);
 
 impl Session for SimSession {
-    fn list(&mut self) -> Result<Vec<Seen>> {
+    fn info(&mut self, id: DomainId) -> Result<Option<Seen>> {
+        Ok(self
+            .find(&|uuid| uuid == id.uuid)?
+            .into_iter()
+            .find(|s| s.id == id))
+    }
+
+    fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>> {
         let mut state = self.0.lock();
         let now = self.0.now();
         state.model.advance(now);
-        Ok(state.model.list())
-    }
-
-    fn info(&mut self, id: DomainId) -> Result<Option<Seen>> {
-        Ok(self.list()?.into_iter().find(|s| s.id == id))
-    }
-
-    fn find(&mut self, uuid: Uuid) -> Result<Vec<Seen>> {
-        Ok(self
-            .list()?
-            .into_iter()
-            .filter(|s| s.id.uuid == uuid)
-            .collect())
+        let mut found = state.model.list();
+        found.retain(|s| wanted(s.id.uuid));
+        Ok(found)
     }
 
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {

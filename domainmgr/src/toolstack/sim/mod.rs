@@ -1,7 +1,8 @@
 //! A model of Xen's semantics in memory, no kinder than the real one.
 //!
-//! [`model`] is pure: domains, flags, names, memory, and guests that behave as their command line says. [`engine`] lets
-//! time pass and implements the traits of the toolstack over it. [`control`] lets an outsider interfere.
+//! [`model`] is pure: domains, flags, names, memory, what is announced to whom, and guests that behave as their command
+//! line says. [`engine`] lets time pass and implements the traits of the toolstack over it. [`control`] lets an outsider
+//! interfere.
 //!
 //! A guest is told how to behave by words of its command line. `lab.*` are understood by the lab's real guests too:
 //!
@@ -17,11 +18,17 @@
 //! | `sim.nopv` | it has no PV drivers (HVM) |
 //! | `sim.create=SECONDS`, `sim.destroy=SECONDS` | how long that takes (default 0.2) |
 //! | `sim.fail-create=N`, `sim.fail-unpause=N`, `sim.fail-destroy=N` | the first N attempts fail |
+//! | `sim.evtchn` | it suspends through an event channel, which is announced to nobody |
+//! | `sim.fail-soft-reset` | a soft reset fails, and the domain is gone with it |
 //! | `sim.litter` | a create that fails leaves a half-built domain behind |
 //! | `sim.panic` | creating it is a bug in the agent |
 
 pub mod control;
+mod domain;
 pub mod engine;
+mod events;
+mod guest;
 pub mod model;
+mod outsider;
 
 pub use self::engine::Simulation;

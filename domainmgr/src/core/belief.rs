@@ -1,0 +1,38 @@
+//! What a worker takes for true, to be compared with what is.
+
+use super::facts::Facts;
+use crate::toolstack::{DomainId, Life, Seen};
+
+/// What a worker believes Xen to have under its uuid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Belief(Vec<(DomainId, Life, Option<String>)>);
+
+impl Belief {
+    /// Whether `seen` is what it believes. Domains that are being taken apart do not count.
+    #[must_use]
+    pub fn holds<'a>(&self, seen: impl IntoIterator<Item = &'a Seen>) -> bool {
+        let mut there: Vec<_> = seen
+            .into_iter()
+            .filter(|s| s.life != Life::Dying)
+            .map(|s| (s.id, s.life, s.name.clone()))
+            .collect();
+        there.sort_by_key(|(id, ..)| *id);
+        there == self.0
+    }
+}
+
+impl Facts {
+    /// What the worker believes Xen to have under its uuid.
+    #[must_use]
+    pub fn belief(&self) -> Belief {
+        let ours = self.domain.as_ref().map(|d| (d.id, d.life, d.name.clone()));
+        let beside = self.beside.iter().map(|b| (b.id, b.life, b.name.clone()));
+        let mut all: Vec<_> = ours
+            .into_iter()
+            .chain(beside)
+            .filter(|(_, life, _)| *life != Life::Dying)
+            .collect();
+        all.sort_by_key(|(id, ..)| *id);
+        Belief(all)
+    }
+}

@@ -1,0 +1,118 @@
+//! Our domain is no more: what follows.
+
+use super::facts::{After, Backoff, Facts, Rest, Stage, Want};
+use super::{Ctx, beside, pace, retries};
+use crate::toolstack::{DomainId, Error, ErrorKind, ShutdownReason};
+
+/// Our domain is no more.
+pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
+    let Some(domain) = f.domain.take() else {
+        return;
+    };
+    let halt = f.halt.take();
+    let exit = f.exit.take();
+    f.destroying = Backoff::default();
+    f.boot_time = None;
+    if domain.leftover {
+        cx.info(format!("domain {id} is gone"));
+        return;
+    }
+    // Asked to stop and then to run again, it would be built anew; but not if an outsider has carried it off.
+    let carried_off = beside::is_suspended(domain.life)
+        && halt.as_ref().is_some_and(|h| h.stage != Stage::Destroy);
+    if f.want() != Want::Run || (halt.is_some() && !carried_off) {
+        cx.info(format!("domain {id} is gone"));
+        f.rest = Rest::Ready;
+        f.restarting = halt.is_some() && f.want() == Want::Run;
+        f.rebuild = None;
+        f.tries = 0;
+        f.error = None;
+        if f.want() == Want::Stop {
+            f.pending = None;
+        }
+        return;
+    }
+    f.tries = 0;
+    match exit {
+        Some(exit) if exit.after == After::Restart => {
+            f.restarts = f.restarts.saturating_add(1);
+            f.restarting = true;
+            f.rebuild.clone_from(&domain.spec);
+            f.last_exit = Some(exit.reason.to_string());
+            pace::before_restart(cx, f, domain.since);
+        }
+        Some(exit) => ended(
+            cx,
+            f,
+            exit.reason.to_string(),
+            exit.reason == ShutdownReason::POWEROFF,
+        ),
+        None if domain.started => {
+            let how = if beside::is_migrated_away(domain.name.as_deref()) {
+                "migrated away"
+            } else if beside::is_suspended(domain.life) {
+                "destroyed from outside while suspended: saved or migrated away"
+            } else {
+                "destroyed from outside"
+            };
+            cx.warn(format!("domain {id} is gone, not by us: {how}"));
+            vanished(cx, f, how);
+        }
+        None => {
+            let e = Error::new(
+                ErrorKind::Other,
+                format!("domain {id} vanished before it was started"),
+            );
+            f.tries = f.tries.max(1);
+            super::boot_failed(cx, f, &e);
+        }
+    }
+}
+
+/// The previous run of the agent had left a domain, and it is no more.
+pub(super) fn gone_while_away(cx: &mut Ctx, f: &mut Facts) {
+    f.has_run = true;
+    let Some(p) = f.previous.clone() else { return };
+    let newer = f.desired.as_ref().is_some_and(|d| d.digest != p.digest);
+    // What is wished anew is started, whatever became of the old one.
+    if f.want() != Want::Run || newer {
+        return;
+    }
+    match p.last_exit {
+        // It was being destroyed when the agent ended, because of this.
+        Some(why) if p.halting => {
+            let peacefully = why == ShutdownReason::POWEROFF.to_string();
+            ended(cx, f, why, peacefully);
+        }
+        _ => {
+            cx.warn("the domain is gone since the agent last ran");
+            vanished(cx, f, "gone while the agent was not running");
+        }
+    }
+}
+
+/// An outsider ended it. It may live on elsewhere, or in a file: whatever the policy says about guests that end by
+/// themselves, only a newer wish builds another one.
+fn vanished(cx: &mut Ctx, f: &mut Facts, how: &str) {
+    f.vanished = true;
+    f.last_action = None;
+    ended(cx, f, how.to_owned(), false);
+}
+
+/// The guest ended although it should run, and is not to be restarted at once.
+fn ended(cx: &mut Ctx, f: &mut Facts, why: String, peacefully: bool) {
+    if !peacefully {
+        f.error = Some((format!("the domain ended: {why}"), cx.now.wall));
+    }
+    f.last_exit = Some(why);
+    f.ended = true;
+    f.restarting = false;
+    if retries(f) {
+        let pause = f.settings.boot_retry;
+        f.rest = Rest::Until(cx.now.mono + pause);
+        f.next_retry = Some(cx.now.wall + pause);
+    } else {
+        f.rest = Rest::Ended;
+        f.next_retry = None;
+    }
+}

@@ -1,0 +1,72 @@
+//! What a worker does to Xen when the core says so.
+
+use std::sync::Arc;
+
+use crate::spec::Spec;
+use crate::toolstack::DomainId;
+
+/// Which domains to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The one we know. Cheap.
+    One(DomainId),
+    /// All with our uuid.
+    All,
+}
+
+/// An operation on Xen, done by the worker. At most one is outstanding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Read what is.
+    Look(Scope),
+    /// Check the files, write the xl.cfg text, create the domain paused.
+    Create(Arc<Spec>),
+    /// Let it run.
+    Unpause(DomainId),
+    /// Ask the guest to power off.
+    Shutdown(DomainId),
+    /// Press its power button.
+    PowerButton(DomainId),
+    /// Destroy it.
+    Destroy(DomainId),
+    /// Write its memory to a file.
+    CoreDump(DomainId),
+    /// Keep it with this added to its name. To the hypervisor its uuid stays the same.
+    Preserve(DomainId, String),
+    /// Restart it in place.
+    SoftReset(DomainId, Arc<Spec>),
+}
+
+impl Op {
+    /// A word for logs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Look(_) => "look",
+            Self::Create(_) => "create",
+            Self::Unpause(_) => "unpause",
+            Self::Shutdown(_) => "shutdown",
+            Self::PowerButton(_) => "power button",
+            Self::Destroy(_) => "destroy",
+            Self::CoreDump(_) => "core dump",
+            Self::Preserve(..) => "preserve",
+            Self::SoftReset(..) => "soft reset",
+        }
+    }
+
+    /// The domain it acts on.
+    #[must_use]
+    pub fn target(&self) -> Option<DomainId> {
+        match *self {
+            Self::Look(Scope::One(id))
+            | Self::Unpause(id)
+            | Self::Shutdown(id)
+            | Self::PowerButton(id)
+            | Self::Destroy(id)
+            | Self::CoreDump(id)
+            | Self::Preserve(id, _)
+            | Self::SoftReset(id, _) => Some(id),
+            Self::Look(Scope::All) | Self::Create(_) => None,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Why the state is what it is, where somebody else has a hand in it: words for an operator.
+
+use super::beside::{Beside, is_dead, is_migrated_away, is_suspended};
+use super::facts::{Domain, Facts};
+use crate::toolstack::Life;
+
+/// The words; none where the state speaks for itself.
+pub(super) fn of(f: &Facts) -> String {
+    let own = f.domain.as_ref().and_then(|d| of_domain(f, d));
+    let others = f.beside.iter().filter_map(|b| of_other(f, b));
+    own.into_iter().chain(others).collect::<Vec<_>>().join("; ")
+}
+
+fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
+    let id = domain.id;
+    if is_suspended(domain.life) {
+        let name = domain.name.as_deref();
+        return Some(if is_migrated_away(name) {
+            format!(
+                "suspended for a migration whose outcome is not known (it is called {}): if the guest runs nowhere \
+                 else, resume domain {id}; if it does, destroy domain {id}",
+                name.unwrap_or_default()
+            )
+        } else if f.halt.is_some() {
+            "suspended by another toolstack: destroyed if that does not resume it in time"
+                .to_owned()
+        } else {
+            "suspended by another toolstack, for a save, a migration or a rest: it is for that to resume or destroy it"
+                .to_owned()
+        });
+    }
+    if domain.life == Life::Paused && domain.started && !domain.leftover {
+        return Some("paused by another toolstack".to_owned());
+    }
+    f.is_preserved()
+        .then(|| "kept as its action says, until it is deactivated or destroyed".to_owned())
+}
+
+fn of_other(f: &Facts, other: &Beside) -> Option<String> {
+    let name = other.name.as_deref().unwrap_or("nameless");
+    let id = other.id;
+    if other.is_incoming() {
+        let ours = f.domain.is_some();
+        return Some(format!(
+            "domain {id} ({name}) is the receiving end of a migration{}",
+            if ours {
+                ""
+            } else {
+                ": nothing is built as long as it is there"
+            }
+        ));
+    }
+    (!other.kept && !is_dead(other.life) && f.domain.is_some()).then(|| {
+        format!("domain {id} ({name}) has our uuid too, and is not looked after: destroy the one that is too many")
+    })
+}
+
+/// Why a domain that is kept lies there.
+pub(super) fn of_kept(life: Life) -> Option<String> {
+    match life {
+        life if is_suspended(life) => {
+            Some("suspended: left behind by a migration that succeeded".to_owned())
+        }
+        Life::Shutdown(reason) => Some(reason.to_string()),
+        _ => None,
+    }
+}

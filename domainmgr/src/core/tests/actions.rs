@@ -1,0 +1,176 @@
+//! Every `On…` action for every way to end.
+
+use super::harness::{Harness, KEY};
+use crate::spec::{Action, Mode};
+use crate::toolstack::{Life, ShutdownReason};
+
+/// What is to become of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Gone, and stays so.
+    Ended,
+    /// Another one runs in its place.
+    Anew,
+    /// Another one runs, and the dead one is there under another name.
+    Beside,
+    /// It is there, dead, under its name.
+    Kept,
+    /// It runs again under its number.
+    InPlace,
+}
+
+fn expected(action: Action, reason: ShutdownReason, mode: Mode) -> Fate {
+    if reason.0 > ShutdownReason::SOFT_RESET.0 {
+        return Fate::Ended;
+    }
+    match action {
+        Action::Destroy | Action::CoredumpDestroy => Fate::Ended,
+        Action::Restart | Action::CoredumpRestart => Fate::Anew,
+        Action::RenameRestart => Fate::Beside,
+        Action::Preserve => Fate::Kept,
+        Action::SoftReset if mode == Mode::Hvm => Fate::InPlace,
+        Action::SoftReset => Fate::Anew,
+    }
+}
+
+fn fate(h: &Harness) -> Fate {
+    let status = h.published.as_ref().unwrap();
+    let there: Vec<_> = h
+        .xen
+        .list()
+        .into_iter()
+        .filter(|s| s.id.uuid == KEY)
+        .collect();
+    match (status.state_name.as_str(), status.domain_id, there.len()) {
+        ("HALTED", 0, 0) => Fate::Ended,
+        ("PRESERVED", 2, 1) => Fate::Kept,
+        ("RUNNING", 3, 1) => Fate::Anew,
+        ("RUNNING", 3, 2) => Fate::Beside,
+        ("RUNNING", 2, 1) if there[0].life == Life::Running => Fate::InPlace,
+        other => panic!("{other:?} {status:#?} {:?}", h.notes),
+    }
+}
+
+fn desired(mode: Mode, action: Action) -> crate::core::Desired {
+    Harness::desired_with(true, mode, "", |c| {
+        for slot in [
+            &mut c.on_poweroff,
+            &mut c.on_reboot,
+            &mut c.on_crash,
+            &mut c.on_watchdog,
+            &mut c.on_soft_reset,
+        ] {
+            *slot = action.word().into();
+        }
+    })
+}
+
+#[test]
+fn every_action_for_every_reason_in_every_mode() {
+    for mode in [Mode::Pv, Mode::Pvh, Mode::Hvm] {
+        for action in Action::ALL {
+            for reason in [0, 1, 3, 4, 5, 6, 200].map(ShutdownReason) {
+                for restart in [false, true] {
+                    let mut h = Harness::new();
+                    h.wish(Some(desired(mode, action)));
+                    h.advance(60_000);
+                    h.outside(|xen, id| xen.shut_down(id, reason).unwrap());
+                    if restart {
+                        // The agent is away when it happens, and after it has been dealt with.
+                        h.restart();
+                    }
+                    h.half_minutes(2);
+                    if restart {
+                        h.restart();
+                        h.half_minutes(2);
+                    }
+                    let fate = fate(&h);
+                    assert_eq!(
+                        fate,
+                        expected(action, reason, mode),
+                        "{mode:?} {action:?} {reason}"
+                    );
+                    let status = h.published.as_ref().unwrap();
+                    assert_eq!(status.shutdown_reason, reason.to_string());
+                    assert_eq!(status.restarts, u32::from(status.state_name == "RUNNING"));
+                    let word = match fate {
+                        Fate::Ended if reason.0 > 5 => "destroy",
+                        Fate::Anew if action == Action::SoftReset => {
+                            "restart instead of soft-reset: only an HVM domain can be soft-reset"
+                        }
+                        _ => action.word(),
+                    };
+                    assert_eq!(status.shutdown_action, word);
+                    let kept = matches!(fate, Fate::Kept | Fate::Beside);
+                    assert_eq!(status.preserved.len(), usize::from(kept));
+                    if !restart {
+                        println!(
+                            "{:3} {:10} {:17} {fate:?}: {}",
+                            mode.word(),
+                            reason.to_string(),
+                            action.word(),
+                            status.shutdown_action
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_soft_reset_that_fails_is_a_restart_and_says_why() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(
+        true,
+        Mode::Hvm,
+        "sim.fail-soft-reset",
+    )));
+    h.advance(60_000);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SOFT_RESET).unwrap());
+    h.half_minutes(1);
+    let status = h.published.as_ref().unwrap();
+    assert_eq!(
+        (status.state_name.as_str(), status.domain_id),
+        ("RUNNING", 3)
+    );
+    assert_eq!(
+        status.shutdown_action,
+        "restart instead of soft-reset: soft reset failed (simulated)"
+    );
+    assert_eq!((status.restarts, status.last_err.as_str()), (1, ""));
+}
+
+#[test]
+fn a_soft_reset_domain_is_managed_on() {
+    // Also by a source of events that has reported its one shutdown: it is set anew.
+    let mut h = Harness::new();
+    h.delivery.bare = true;
+    h.wish(Some(Harness::desired(true, Mode::Hvm, "")));
+    for _ in 0..3 {
+        h.advance(60_000);
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SOFT_RESET).unwrap());
+        h.advance(1000);
+        assert_eq!(h.state(), "RUNNING", "{:?}", h.notes);
+    }
+    assert_eq!(h.published.as_ref().unwrap().restarts, 3);
+}
+
+#[test]
+fn an_agent_that_ends_in_the_middle_of_a_soft_reset_starts_the_guest_anew() {
+    // Every 20 ms into it; also while the reset domain waits, because it does so too often.
+    for at in 0..30 {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired(true, Mode::Hvm, "")));
+        h.advance(1000);
+        for _ in 0..3 {
+            // Not while the last one is still being dealt with.
+            h.outside(|xen, id| drop(xen.shut_down(id, ShutdownReason::SOFT_RESET)));
+            h.advance(at * 20);
+        }
+        h.restart();
+        h.half_minutes(2);
+        assert_eq!(h.state(), "RUNNING", "after {at}: {:?}", h.notes);
+        assert_eq!(h.xen.live(KEY), 1);
+    }
+}

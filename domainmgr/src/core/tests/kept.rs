@@ -1,0 +1,125 @@
+//! Dead domains that are kept: seen until somebody destroys them, and never taken for the domain that runs.
+
+use super::harness::{Harness, KEY};
+use crate::eve::PreservedDomain;
+use crate::spec::Mode;
+use crate::toolstack::{DomainId, ShutdownReason};
+
+fn crashed(on_crash: &str) -> Harness {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+        c.on_crash = on_crash.into();
+    })));
+    h.advance(60_000);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
+    h.half_minutes(1);
+    h
+}
+
+fn preserved(h: &Harness) -> Vec<PreservedDomain> {
+    h.published.as_ref().unwrap().preserved.clone()
+}
+
+#[test]
+fn renamed_ones_are_listed_until_they_are_destroyed() {
+    let mut h = crashed("rename-restart");
+    h.outside(|xen, _| {
+        let running = xen.list().into_iter().find(|s| s.id.domid == 3).unwrap();
+        xen.shut_down(running.id, ShutdownReason::CRASH).unwrap();
+    });
+    h.half_minutes(1);
+    assert_eq!(h.state(), "RUNNING");
+    let listed = preserved(&h);
+    assert_eq!(
+        listed
+            .iter()
+            .map(|p| (p.domain_id, p.reason.as_str()))
+            .collect::<Vec<_>>(),
+        [(2, "crash"), (3, "crash")]
+    );
+    assert!(listed[0].domain_name.starts_with("app.1-20"), "{listed:?}");
+    h.restart();
+    h.half_minutes(1);
+    assert_eq!(preserved(&h), listed);
+    // Deactivated, they are still there, and still to be seen.
+    h.wish(Some(Harness::desired_with(false, Mode::Pv, "", |c| {
+        c.on_crash = "rename-restart".into();
+    })));
+    h.half_minutes(1);
+    assert_eq!(h.state(), "HALTED");
+    assert_eq!(preserved(&h), listed);
+    let first = DomainId {
+        domid: 2,
+        uuid: KEY,
+    };
+    h.meanwhile(|xen| xen.kill(first).unwrap());
+    h.half_minutes(1);
+    assert_eq!(preserved(&h), listed[1..]);
+}
+
+#[test]
+fn a_new_name_does_not_bring_a_kept_one_back() {
+    for restart in [false, true] {
+        let mut h = crashed("rename-restart");
+        let kept = DomainId {
+            domid: 2,
+            uuid: KEY,
+        };
+        h.meanwhile(|xen| xen.rename(kept, "evidence").unwrap());
+        if restart {
+            h.restart();
+        }
+        h.half_minutes(1);
+        assert_eq!(preserved(&h)[0].domain_name, "evidence");
+        // The one that runs goes away: the kept one is not what it has become.
+        let running = h.domain().unwrap();
+        assert_eq!(running.domid, 3);
+        h.meanwhile(|xen| xen.kill(running).unwrap());
+        h.half_minutes(1);
+        assert_eq!(h.state(), "HALTED");
+        h.wish(None);
+        h.half_minutes(1);
+        assert!(h.finished);
+        assert!(h.xen.info(kept).is_some());
+    }
+}
+
+#[test]
+fn one_kept_under_its_name_is_listed_until_it_is_destroyed_or_deactivated() {
+    for restart in [false, true] {
+        for by_an_outsider in [false, true] {
+            let mut h = crashed("preserve");
+            if restart {
+                h.restart();
+                h.half_minutes(1);
+            }
+            let status = h.published.clone().unwrap();
+            assert_eq!(
+                (status.state_name.as_str(), status.domain_id),
+                ("PRESERVED", 2)
+            );
+            assert_eq!(
+                status.preserved,
+                [PreservedDomain {
+                    domain_id: 2,
+                    domain_name: "app.1".into(),
+                    reason: "crash".into()
+                }]
+            );
+            h.half_minutes(200);
+            assert_eq!(h.published.as_ref(), Some(&status));
+            if by_an_outsider {
+                h.outside(|xen, id| xen.kill(id).unwrap());
+            } else {
+                h.wish(Some(Harness::desired(false, Mode::Pv, "")));
+            }
+            h.half_minutes(1);
+            let status = h.published.as_ref().unwrap();
+            assert_eq!(
+                (status.state_name.as_str(), status.preserved.len()),
+                ("HALTED", 0)
+            );
+            assert_eq!(status.shutdown_reason, "crash");
+        }
+    }
+}

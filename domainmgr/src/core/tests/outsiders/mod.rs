@@ -1,0 +1,148 @@
+//! What an outsider does to a domain that is managed: suspend, resume, save, migrate, restore, rename, destroy.
+//!
+//! Each case is tried with events that come in time, late, twice, never, and from sources that nobody arms again. What is
+//! to be seen must be seen after one resync at the latest.
+
+mod ended;
+mod moved;
+mod suspended;
+
+use super::harness::{Delivery, Harness, KEY};
+use crate::core::Op;
+use crate::settings::Settings;
+use crate::spec::Mode;
+use crate::toolstack::{DomainId, ShutdownReason};
+
+const WAYS: [(&str, Delivery); 5] = [
+    ("in time", way()),
+    (
+        "late",
+        Delivery {
+            delay: 20_000,
+            ..way()
+        },
+    ),
+    (
+        "twice",
+        Delivery {
+            doubled: true,
+            ..way()
+        },
+    ),
+    (
+        "never",
+        Delivery {
+            lost: true,
+            ..way()
+        },
+    ),
+    (
+        "not armed again",
+        Delivery {
+            bare: true,
+            ..way()
+        },
+    ),
+];
+
+const fn way() -> Delivery {
+    Delivery {
+        lost: false,
+        doubled: false,
+        delay: 0,
+        bare: false,
+    }
+}
+
+/// Tries a case with every way of hearing, and says what became of the domain.
+fn every_way(number: u32, words: &str, case: impl Fn(&mut Harness)) {
+    for (how, delivery) in WAYS {
+        let mut h = managed(words, Settings::default());
+        h.delivery = delivery;
+        case(&mut h);
+        report(number, how, &h);
+    }
+}
+
+fn report(number: u32, how: &str, h: &Harness) {
+    let status = h.published.clone().unwrap_or_default();
+    println!(
+        "case {number:2}, events {how:15}: {:9} domain {:2}  last end {:20} {}",
+        status.state_name, status.domain_id, status.shutdown_reason, status.state_reason
+    );
+}
+
+/// A domain that runs, and of which everything is forgotten but that.
+fn managed(words: &str, settings: Settings) -> Harness {
+    let mut h = Harness::with(settings);
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(1000);
+    assert_eq!(h.state(), "RUNNING");
+    h.ops.clear();
+    h
+}
+
+/// As long as it may take until something is seen and dealt with.
+fn soon(h: &mut Harness) {
+    h.half_minutes(1);
+    h.advance(2000);
+}
+
+fn ours(h: &Harness) -> DomainId {
+    h.domain().unwrap()
+}
+
+fn suspend(h: &mut Harness) {
+    let id = ours(h);
+    h.meanwhile(|xen| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+}
+
+fn resume(h: &mut Harness) {
+    let id = ours(h);
+    h.meanwhile(|xen| xen.resume(id).unwrap());
+}
+
+fn end(h: &mut Harness, reason: ShutdownReason) {
+    let id = ours(h);
+    h.meanwhile(|xen| xen.shut_down(id, reason).unwrap());
+}
+
+fn rename(h: &mut Harness, id: DomainId, name: &str) {
+    h.meanwhile(|xen| xen.rename(id, name).unwrap());
+}
+
+fn count(h: &Harness, wanted: impl Fn(&Op) -> bool) -> usize {
+    h.ops.iter().filter(|op| wanted(op)).count()
+}
+
+fn creates(h: &Harness) -> usize {
+    count(h, |op| matches!(op, Op::Create(_)))
+}
+
+fn destroys(h: &Harness) -> usize {
+    count(h, |op| matches!(op, Op::Destroy(_)))
+}
+
+fn shown(h: &Harness) -> (String, String) {
+    let status = h.published.as_ref().unwrap();
+    (status.state_name.clone(), status.state_reason.clone())
+}
+
+/// It runs as if nothing had been, and powers off: acted on once, and the domain is gone.
+fn then_case_1(h: &mut Harness) {
+    soon(h);
+    assert_eq!(shown(h), ("RUNNING".into(), String::new()), "{:?}", h.notes);
+    assert!(h.ops.is_empty(), "the agent had a hand in it: {:?}", h.ops);
+    end(h, ShutdownReason::POWEROFF);
+    soon(h);
+    let status = h.published.as_ref().unwrap();
+    assert_eq!(status.state_name, "HALTED", "{:?}", h.notes);
+    assert_eq!(status.shutdown_reason, "poweroff");
+    assert!(!status.vanished);
+    h.half_minutes(4);
+    assert_eq!((creates(h), destroys(h)), (0, 1), "{:?}", h.ops);
+    assert_eq!(h.xen.live(KEY), 0);
+}
+
+const SUSPENDED: &str = "suspended by another toolstack, for a save, a migration or a rest: it is for that to resume or \
+                         destroy it";

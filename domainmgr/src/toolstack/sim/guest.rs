@@ -1,0 +1,92 @@
+//! How a simulated guest behaves: what the words of its command line say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::ShutdownReason;
+use super::model::Millis;
+
+/// How a guest behaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guest {
+    pub(super) act: Option<u8>,
+    pub(super) after: Millis,
+    pub(super) once: bool,
+    pub(super) stop: Millis,
+    pub(super) stubborn: bool,
+    pub(super) deaf: bool,
+    pub(super) pv: bool,
+    pub(super) create: Millis,
+    pub(super) destroy: Millis,
+    pub(super) fail_create: u32,
+    pub(super) fail_unpause: u32,
+    pub(super) fail_destroy: u32,
+    pub(super) litter: bool,
+    pub(super) fail_soft_reset: bool,
+    /// It suspends through an event channel, which nobody but the one who asked hears.
+    pub(super) event_channel: bool,
+}
+
+/// How a guest answers a shutdown request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It acknowledged.
+    Yes,
+    /// It never will.
+    Never,
+}
+
+impl Guest {
+    /// Reads the words of a command line.
+    #[must_use]
+    pub fn from_cmdline(cmdline: &str) -> Self {
+        let words: BTreeMap<&str, &str> = cmdline
+            .split_whitespace()
+            .map(|w| w.split_once('=').unwrap_or((w, "")))
+            .collect();
+        let flag = |word: &str| words.contains_key(word);
+        let millis = |word: &str, default: Millis| {
+            words
+                .get(word)
+                .and_then(|v| decimal_millis(v))
+                .unwrap_or(default)
+        };
+        let count = |word: &str| words.get(word).and_then(|v| v.parse().ok()).unwrap_or(0);
+        let act = match words.get("lab.action") {
+            Some(&"poweroff") => Some(ShutdownReason::POWEROFF.0),
+            Some(&"reboot") => Some(ShutdownReason::REBOOT.0),
+            Some(&"crash") => Some(ShutdownReason::CRASH.0),
+            _ => None,
+        };
+        Self {
+            act: words.get("sim.reason").and_then(|v| v.parse().ok()).or(act),
+            after: millis("lab.after", 3000),
+            once: flag("sim.once"),
+            stop: millis("sim.stop", 1000),
+            stubborn: flag("sim.stubborn"),
+            deaf: flag("sim.deaf"),
+            pv: !flag("sim.nopv"),
+            create: millis("sim.create", 200),
+            destroy: millis("sim.destroy", 200),
+            fail_create: count("sim.fail-create"),
+            fail_unpause: count("sim.fail-unpause"),
+            fail_destroy: count("sim.fail-destroy"),
+            litter: flag("sim.litter"),
+            fail_soft_reset: flag("sim.fail-soft-reset"),
+            event_channel: flag("sim.evtchn"),
+        }
+    }
+}
+
+/// `1.25` as 1250.
+fn decimal_millis(text: &str) -> Option<Millis> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let part = format!("{part:0<3}");
+    let millis: Millis = part.get(..3)?.parse().ok()?;
+    whole
+        .parse::<Millis>()
+        .ok()?
+        .checked_mul(1000)?
+        .checked_add(millis)
+}

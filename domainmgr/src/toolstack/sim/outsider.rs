@@ -1,0 +1,168 @@
+//! What others do to the simulated domains: operators with `xl`, and guests by themselves.
+
+use uuid::Uuid;
+
+use super::super::{DomainId, Error, ErrorKind, Life, Result, ShutdownReason};
+use super::domain::SimDomain;
+use super::guest::{Answer, Guest};
+use super::model::{Millis, Model};
+
+impl Model {
+    /// Destroys it at once.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn kill(&mut self, id: DomainId) -> Result<()> {
+        let now = self.now;
+        let d = self.get(id)?;
+        d.stop_running(now);
+        d.plans.clear();
+        d.name = None;
+        d.memory_mib = 0;
+        d.dying_until = Some(now + 50);
+        self.exception(true);
+        Ok(())
+    }
+
+    /// Makes the guest end, or suspend, with this reason.
+    ///
+    /// # Errors
+    /// It is gone, or does not run.
+    pub fn shut_down(&mut self, id: DomainId, reason: ShutdownReason) -> Result<()> {
+        if self.get(id)?.life() != Life::Running {
+            return Err(Error::new(ErrorKind::Other, "the guest does not run"));
+        }
+        self.stop(id.domid, reason.0);
+        Ok(())
+    }
+
+    /// Asks the guest to suspend, which it does after it has run for so long. Nobody can take that back once it has
+    /// acknowledged it.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn request_suspend(&mut self, id: DomainId, after: Millis) -> Result<Answer> {
+        let now = self.now;
+        let d = self.get(id)?;
+        if d.guest.deaf || d.life() != Life::Running {
+            return Ok(Answer::Never);
+        }
+        d.plans
+            .push((d.ran(now) + after, ShutdownReason::SUSPEND.0));
+        Ok(Answer::Yes)
+    }
+
+    /// Takes a suspended domain up again. Xen raises no event for this.
+    ///
+    /// # Errors
+    /// It is gone, or not suspended.
+    pub fn resume(&mut self, id: DomainId) -> Result<()> {
+        self.resume_in_xen(id)?;
+        self.resume_in_xenstore(id)
+    }
+
+    /// The first half of a resume: the guest runs.
+    ///
+    /// # Errors
+    /// It is gone, or not suspended.
+    pub fn resume_in_xen(&mut self, id: DomainId) -> Result<()> {
+        let now = self.now;
+        let d = self.get(id)?;
+        if !d.is_suspended() {
+            return Err(Error::new(ErrorKind::Other, "the domain is not suspended"));
+        }
+        d.shutdown = None;
+        d.go_on_running(now);
+        Ok(())
+    }
+
+    /// The second half of a resume: xenstored hears of it. What the guest did in between it does not announce.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn resume_in_xenstore(&mut self, id: DomainId) -> Result<()> {
+        self.get(id)?.announced = false;
+        Ok(())
+    }
+
+    /// A domain of someone else, with a number of its own or one that just became free.
+    pub fn outsider(&mut self, uuid: Uuid, name: &str, domid: Option<u32>) -> u32 {
+        let d = SimDomain {
+            uuid,
+            name: Some(name.to_owned()),
+            memory_mib: 1,
+            hvm: false,
+            paused: false,
+            shutdown: None,
+            announced: false,
+            dying_until: None,
+            started: true,
+            ran_ms: 1,
+            running_since: Some(self.now),
+            guest: Guest::from_cmdline(""),
+            preserved: false,
+            plans: Vec::new(),
+        };
+        match domid {
+            None => self.insert(d),
+            Some(domid) => {
+                self.domains.insert(domid, d);
+                domid
+            }
+        }
+    }
+
+    /// Builds the receiving end of a migration to this very host: another number, the same uuid, and not to be started
+    /// before the sender says so.
+    ///
+    /// # Errors
+    /// The sending end is gone, the name is taken, or there is not enough memory.
+    pub fn receive(&mut self, source: DomainId) -> Result<DomainId> {
+        let d = self.get(source)?.clone();
+        let name = format!("{}--incoming", d.name.as_deref().unwrap_or_default());
+        if self.named(&name).is_some() {
+            return Err(taken(&name));
+        }
+        if d.memory_mib > self.free_mib() {
+            return Err(Error::new(ErrorKind::NoMemory, "not enough memory"));
+        }
+        let domid = self.insert(SimDomain {
+            name: Some(name),
+            paused: true,
+            shutdown: None,
+            announced: false,
+            started: true,
+            ran_ms: 0,
+            running_since: None,
+            plans: Vec::new(),
+            ..d
+        });
+        let uuid = source.uuid;
+        Ok(DomainId { domid, uuid })
+    }
+
+    /// The receiver has the whole guest: what that was about to do, it will do there.
+    ///
+    /// # Errors
+    /// One of them is gone, or the guest is not suspended.
+    pub fn hand_over(&mut self, source: DomainId, receiver: DomainId) -> Result<()> {
+        let d = self.get(source)?;
+        if !d.is_suspended() {
+            return Err(Error::new(ErrorKind::Other, "the domain is not suspended"));
+        }
+        let ran = d.ran_ms;
+        let plans = d.plans.clone();
+        self.get(receiver)?.plans = plans
+            .into_iter()
+            .map(|(at, reason)| (at.saturating_sub(ran), reason))
+            .collect();
+        Ok(())
+    }
+}
+
+pub(super) fn taken(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Other,
+        format!("a domain with the name {name} exists already"),
+    )
+}
