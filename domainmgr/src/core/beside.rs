@@ -89,6 +89,8 @@ pub(super) fn best<'a>(f: &Facts, seen: &[&'a Seen]) -> Option<&'a Seen> {
         .min_by_key(|s| {
             let rank = match s.life {
                 Life::Running => 0,
+                // Where the guest is not yet: as long as it can be sent back it is where it was.
+                Life::Paused if s.cpu_time_ns == 0 => 4,
                 Life::Paused => 1,
                 Life::Shutdown(reason) if reason != ShutdownReason::SUSPEND => 2,
                 Life::Shutdown(_) | Life::Dying => 3,

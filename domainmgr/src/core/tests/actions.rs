@@ -1,6 +1,7 @@
 //! Every `On…` action for every way to end.
 
 use super::harness::{Harness, KEY};
+use crate::core::Op;
 use crate::spec::{Action, Mode};
 use crate::toolstack::{Life, ShutdownReason};
 
@@ -101,6 +102,8 @@ fn every_action_for_every_reason_in_every_mode() {
                         _ => action.word(),
                     };
                     assert_eq!(status.shutdown_action, word);
+                    let reset = |op: &Op| matches!(op, Op::SoftReset(..));
+                    assert_eq!(h.ops.iter().any(reset), fate == Fate::InPlace);
                     let kept = matches!(fate, Fate::Kept | Fate::Beside);
                     assert_eq!(status.preserved.len(), usize::from(kept));
                     if !restart {
@@ -139,6 +142,23 @@ fn a_soft_reset_that_fails_is_a_restart_and_says_why() {
         "restart instead of soft-reset: soft reset failed (simulated)"
     );
     assert_eq!((status.restarts, status.last_err.as_str()), (1, ""));
+}
+
+#[test]
+fn a_domain_that_goes_away_during_its_soft_reset_is_built_anew() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Hvm, "")));
+    h.advance(60_000);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SOFT_RESET).unwrap());
+    h.advance(50);
+    assert!(h.is_busy());
+    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.half_minutes(1);
+    let status = h.published.as_ref().unwrap();
+    assert_eq!(
+        (status.state_name.as_str(), status.domain_id),
+        ("RUNNING", 3)
+    );
 }
 
 #[test]

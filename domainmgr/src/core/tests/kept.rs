@@ -77,6 +77,12 @@ fn a_new_name_does_not_bring_a_kept_one_back() {
         h.meanwhile(|xen| xen.kill(running).unwrap());
         h.half_minutes(1);
         assert_eq!(h.state(), "HALTED");
+        if restart {
+            h.restart();
+            h.half_minutes(1);
+        }
+        assert_eq!((h.state().as_str(), h.domain()), ("HALTED", None));
+        assert_eq!(preserved(&h)[0].domain_name, "evidence");
         h.wish(None);
         h.half_minutes(1);
         assert!(h.finished);
@@ -122,4 +128,38 @@ fn one_kept_under_its_name_is_listed_until_it_is_destroyed_or_deactivated() {
             assert_eq!(status.shutdown_reason, "crash");
         }
     }
+}
+
+#[test]
+fn one_that_xl_kept_before_there_was_an_agent_is_seen_and_left_alone() {
+    let mut h = Harness::new();
+    let domid = h.xen.outsider(KEY, "app.1", None);
+    let id = DomainId { domid, uuid: KEY };
+    h.meanwhile(|xen| {
+        xen.shut_down(id, ShutdownReason::WATCHDOG).unwrap();
+        xen.preserve(id, "-20160104T1531Z").unwrap();
+    });
+    h.wish(Some(Harness::desired(true, Mode::Pv, "")));
+    h.half_minutes(1);
+    assert_eq!(h.state(), "RUNNING", "{:?}", h.notes);
+    assert_eq!(
+        preserved(&h),
+        [PreservedDomain {
+            domain_id: domid,
+            domain_name: "app.1-20160104T1531Z".into(),
+            reason: "watchdog".into()
+        }]
+    );
+}
+
+#[test]
+fn a_domain_of_an_inactive_key_is_looked_for_once_more_before_the_key_is_forgotten() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(false, Mode::Pv, "")));
+    h.half_minutes(1);
+    h.meanwhile(|xen| xen.outsider(KEY, "app.1", None));
+    h.wish(None);
+    h.half_minutes(10);
+    assert!(h.finished);
+    assert_eq!(h.xen.live(KEY), 0);
 }

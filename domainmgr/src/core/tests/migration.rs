@@ -91,11 +91,8 @@ impl Migration {
         let (source, receiver) = (self.source, self.receiver);
         h.meanwhile(|xen| {
             drop(xen.kill(receiver));
-            if xen
-                .list()
-                .iter()
-                .all(|s| s.name.as_deref() != Some("app.1"))
-            {
+            let name = xen.info(source).and_then(|s| s.name);
+            if name.as_deref() == Some("app.1--migratedaway") {
                 drop(xen.rename(source, "app.1"));
             }
             drop(xen.resume(source));

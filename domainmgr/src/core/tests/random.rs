@@ -253,9 +253,9 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
             "BOOTING" | "HALTING" => {}
             "RUNNING" | "SUSPENDED" | "PAUSED" | "PRESERVED" => {
                 // Of a guest that moved and was gone before anyone looked, only the other end is left.
-                let left = h.superseded.iter().map(|id| id.domid);
-                let left = left.filter(|&domid| state == "SUSPENDED" && domid == status.domain_id);
-                let there = h.theirs().map(|s| s.id.domid).or(left.last());
+                let mut left = h.superseded.iter().map(|id| id.domid);
+                let left = left.find(|&domid| state == "SUSPENDED" && domid == status.domain_id);
+                let there = h.theirs().map(|s| s.id.domid).or(left);
                 assert_eq!(Some(status.domain_id), there, "{}", trace());
             }
             _ => assert!(

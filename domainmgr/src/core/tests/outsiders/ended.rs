@@ -227,6 +227,8 @@ fn case_09_carried_off_while_it_was_to_be_built_anew() {
         suspend(h);
         soon(h);
         assert_eq!(h.state(), "HALTING");
+        // However late it is: a suspended domain that should run is somebody's.
+        h.half_minutes(20);
         let id = ours(h);
         h.meanwhile(|xen| xen.kill(id).unwrap());
         soon(h);

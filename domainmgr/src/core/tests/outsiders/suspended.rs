@@ -14,6 +14,7 @@ fn case_01_suspend_resume_poweroff() {
                 assert_eq!(shown(h), ("SUSPENDED".into(), SUSPENDED.into()));
                 let since = h.published.as_ref().unwrap().suspended_since.unwrap();
                 h.half_minutes(120);
+                h.hint();
                 assert_eq!(h.published.as_ref().unwrap().suspended_since, Some(since));
             }
             resume(h);
