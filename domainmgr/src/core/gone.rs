@@ -1,7 +1,8 @@
 //! Our domain is no more: what follows.
 
 use super::facts::{After, Backoff, Facts, Rest, Stage, Want};
-use super::{Ctx, beside, pace, retries};
+use super::wishes::retries;
+use super::{Ctx, beside, pace};
 use crate::toolstack::{DomainId, Error, ErrorKind, ShutdownReason};
 
 /// Our domain is no more.

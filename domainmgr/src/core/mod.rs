@@ -27,13 +27,14 @@ mod reasons;
 mod tests;
 mod time;
 mod view;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::belief::Belief;
 pub use self::facts::{Desired, Facts, Previous, Wish};
-use self::facts::{Domain, Pending, Rest, Want};
+use self::facts::{Domain, Rest, Want};
 pub use self::op::{Op, Scope};
 pub use self::time::{Now, Time};
 pub use self::view::view;
@@ -138,7 +139,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
         effects: Vec::new(),
     };
     match input {
-        Input::Wish(wish) => wished(&mut cx, &mut facts, wish),
+        Input::Wish(wish) => wishes::wished(&mut cx, &mut facts, wish),
         Input::Settings(settings) => facts.settings = settings,
         // What is due is done to what is, not to what was when the timer was set.
         Input::Hint | Input::Timer => {
@@ -163,7 +164,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
                 cx.effects.push(Effect::Run(op, deadline));
             }
             Next::Wait(until) => {
-                settle(&mut facts);
+                wishes::settle(&mut facts);
                 cx.effects.push(Effect::Wake(until));
             }
             Next::Finish => cx.effects.push(Effect::Finish),
@@ -183,105 +184,6 @@ fn deadline(f: &Facts, now: Time, op: &Op) -> Option<Duration> {
         ),
         _ => None,
     }
-}
-
-/// A wish has been worked off once nothing is on its way any more.
-fn settle(f: &mut Facts) {
-    let on_its_way = f.halt.is_some()
-        || f.restarting
-        || (f.want() == Want::Run && f.domain.is_none() && f.tries > 0 && !f.boot_failed);
-    if !on_its_way && f.heard {
-        f.pending = None;
-    }
-}
-
-fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
-    let first = !f.heard;
-    f.heard = true;
-    match wish {
-        Wish::Absent => {
-            if f.present && !first {
-                cx.info("the DomainConfig is gone");
-            }
-            if f.present {
-                // Nothing told us of a domain that an outsider has built while there was none.
-                f.clear = false;
-                f.stale = true;
-            }
-            f.present = false;
-            f.problem = None;
-        }
-        Wish::Unusable(why) => {
-            f.present = true;
-            if f.problem.as_ref().is_none_or(|(old, _)| *old != why) {
-                cx.warn(why.clone());
-                f.problem = Some((why, cx.now.wall));
-            }
-        }
-        Wish::Wanted(new) => {
-            let same = f.present
-                && f.desired
-                    .as_ref()
-                    .is_some_and(|old| old.digest == new.digest);
-            f.present = true;
-            if same && f.boot_failed {
-                // Written again, as it was: whoever did that has put something right, and does not want to wait.
-                f.boot_failed = false;
-                f.tries = 0;
-                f.rest = Rest::Ready;
-                f.next_retry = None;
-            }
-            if same && f.problem.is_none() {
-                return;
-            }
-            f.problem = new
-                .spec
-                .as_ref()
-                .err()
-                .map(|why| (why.clone(), cx.now.wall));
-            if let Some((why, _)) = &f.problem {
-                cx.warn(why.clone());
-            }
-            if same {
-                return;
-            }
-            let stays_ended = first
-                && f.previous
-                    .as_ref()
-                    .is_some_and(|p| p.ended && p.digest == new.digest);
-            if let Some(p) = f.previous.as_ref().filter(|_| stays_ended) {
-                f.vanished = p.vanished;
-                // It is as true as before.
-                f.error.clone_from(&p.error);
-            } else {
-                f.vanished = false;
-            }
-            f.generation += 1;
-            f.pending = Some(if first { Pending::Add } else { Pending::Modify });
-            f.desired = Some(new);
-            f.clear = false;
-            f.stale = true;
-            // A newer wish cuts every wait short, save the one before a destroy is tried again.
-            f.tries = 0;
-            f.boot_failed = false;
-            f.short_lives = 0;
-            f.ended = stays_ended;
-            f.rest = if stays_ended && !retries(f) {
-                Rest::Ended
-            } else {
-                Rest::Ready
-            };
-            f.next_retry = None;
-            if f.destroying.failures == 0 && !first {
-                f.error = None;
-            }
-        }
-    }
-}
-
-/// Whether a guest that ended although it should run is started again some time.
-fn retries(f: &Facts) -> bool {
-    !f.vanished && f.settings.poweroff_policy == crate::settings::PoweroffPolicy::Retry
 }
 
 fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {

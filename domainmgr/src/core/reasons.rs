@@ -1,7 +1,7 @@
 //! Why the state is what it is, where somebody else has a hand in it: words for an operator.
 
 use super::beside::{Beside, is_dead, is_migrated_away, is_suspended};
-use super::facts::{Domain, Facts};
+use super::facts::{Domain, Facts, Want};
 use crate::toolstack::Life;
 
 /// The words; none where the state speaks for itself.
@@ -21,7 +21,7 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
                  else, resume domain {id}; if it does, destroy domain {id}",
                 name.unwrap_or_default()
             )
-        } else if f.halt.is_some() {
+        } else if f.want() == Want::Stop {
             "suspended by another toolstack: destroyed if that does not resume it in time"
                 .to_owned()
         } else {
