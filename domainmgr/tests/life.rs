@@ -236,6 +236,24 @@ fn events_are_heard_long_before_the_resync() {
 }
 
 #[test]
+fn what_follows_a_suspend_is_seen_and_heard_long_before_the_resync() {
+    let mut host = Host::new();
+    host.speed = 1;
+    host.run(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    let begin = Instant::now();
+    host.xen(&["suspend", "1"]);
+    host.wait_state(A, "SUSPENDED");
+    host.xen(&["resume", "1"]);
+    host.wait_state(A, "RUNNING");
+    host.xen(&["end", "1", "0"]);
+    host.wait_state(A, "HALTED");
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
 fn suspended_is_not_ended() {
     let host = Host::start(&[]);
     host.put(A, &json!({}));

@@ -110,3 +110,105 @@ impl SimDomain {
         self.shutdown == Some(super::super::ShutdownReason::SUSPEND.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::super::{DomainId, ShutdownReason};
+    use super::*;
+
+    const OURS: Uuid = Uuid::from_u128(1);
+    const OTHER: Uuid = Uuid::from_u128(2);
+    const NONE: [u64; 0] = [];
+
+    /// A host with two domains, and a source for the first one that has nothing to report yet.
+    fn host() -> (Model, DomainId, DomainId, u64) {
+        let mut xen = Model::new(64);
+        let mut domain = |name, uuid| DomainId {
+            domid: xen.outsider(uuid, name, None),
+            uuid,
+        };
+        let (id, other) = (domain("a", OURS), domain("b", OTHER));
+        let source = xen.arm(id.domid);
+        assert!(xen.has_fired(), "the first source sets the watch");
+        assert_eq!(xen.take_reported(), NONE);
+        (xen, id, other, source)
+    }
+
+    #[test]
+    fn a_source_reports_one_shutdown_and_then_one_death() {
+        let (mut xen, id, _, source) = host();
+        xen.shut_down(id, ShutdownReason::SUSPEND).unwrap();
+        assert_eq!(xen.take_reported(), [source]);
+        xen.resume(id).unwrap();
+        assert!(!xen.has_fired(), "nobody announces a resume");
+        xen.shut_down(id, ShutdownReason::POWEROFF).unwrap();
+        assert!(xen.has_fired());
+        assert_eq!(xen.take_reported(), NONE, "its one shutdown is used up");
+        // Another one, armed too late for the event, has to wait for the next.
+        let second = xen.arm(id.domid);
+        assert_eq!(xen.take_reported(), NONE);
+        xen.kill(id).unwrap();
+        assert_eq!(xen.take_reported(), [source, second]);
+        xen.advance(1000);
+        xen.exception(true);
+        assert_eq!(xen.take_reported(), NONE);
+    }
+
+    #[test]
+    fn a_source_that_is_armed_while_its_domain_is_suspended_reports_that_once_more() {
+        let (mut xen, id, other, source) = host();
+        xen.shut_down(id, ShutdownReason::SUSPEND).unwrap();
+        assert_eq!(xen.take_reported(), [source]);
+        let second = xen.arm(id.domid);
+        xen.disarm(source);
+        xen.kill(other).unwrap();
+        assert_eq!(xen.take_reported(), [second]);
+    }
+
+    #[test]
+    fn what_was_and_is_no_more_is_not_reported() {
+        let (mut xen, id, _, source) = host();
+        xen.shut_down(id, ShutdownReason::SUSPEND).unwrap();
+        xen.resume(id).unwrap();
+        assert_eq!(xen.take_reported(), NONE);
+        xen.shut_down(id, ShutdownReason::CRASH).unwrap();
+        assert_eq!(xen.take_reported(), [source]);
+    }
+
+    #[test]
+    fn between_the_halves_of_a_resume_nothing_is_announced_until_something_else_is() {
+        let (mut xen, id, other, source) = host();
+        xen.shut_down(id, ShutdownReason::SUSPEND).unwrap();
+        assert_eq!(xen.take_reported(), [source]);
+        let second = xen.arm(id.domid);
+        xen.resume_in_xen(id).unwrap();
+        xen.shut_down(id, ShutdownReason::POWEROFF).unwrap();
+        xen.resume_in_xenstore(id).unwrap();
+        assert!(!xen.has_fired());
+        xen.kill(other).unwrap();
+        assert_eq!(xen.take_reported(), [second]);
+    }
+
+    #[test]
+    fn a_source_follows_its_number_to_another_domain() {
+        let (mut xen, id, _, source) = host();
+        xen.kill(id).unwrap();
+        xen.advance(1000);
+        xen.outsider(OTHER, "taker", Some(id.domid));
+        assert_eq!(xen.take_reported(), NONE, "the death is lost");
+        let taker = DomainId { uuid: OTHER, ..id };
+        xen.kill(taker).unwrap();
+        assert_eq!(xen.take_reported(), [source]);
+    }
+
+    #[test]
+    fn pauses_and_names_are_not_announced() {
+        let (mut xen, id, ..) = host();
+        xen.pause(id).unwrap();
+        xen.rename(id, "c").unwrap();
+        xen.unpause(id).unwrap();
+        assert!(!xen.has_fired());
+    }
+}
