@@ -102,9 +102,14 @@ pub(super) fn best<'a>(f: &Facts, seen: &[&'a Seen]) -> Option<&'a Seen> {
 /// Whether the guest of `old`, which is still there, has gone over to `new`, where it has run: the migration to this
 /// host came to its end, and the sender did not live to destroy its side.
 pub(super) fn has_moved(f: &Facts, old: &Seen, new: &Seen) -> bool {
-    is_suspended(old.life)
-        && is_migrated_away(old.name.as_deref())
-        && (new.life == Life::Running || (new.cpu_time_ns > 0 && new.name == f.name()))
+    let sent = is_migrated_away(old.name.as_deref()) && new.life == Life::Running;
+    let named = new.name == f.name() && new.cpu_time_ns > 0;
+    is_suspended(old.life) && (sent || named && has_another_name(f, old))
+}
+
+fn has_another_name(f: &Facts, seen: &Seen) -> bool {
+    // One that cannot be read is no other name.
+    seen.name.is_some() && seen.name != f.name()
 }
 
 /// Notes which others there are beside the domain we look after.
@@ -114,6 +119,7 @@ pub(super) fn note(f: &mut Facts, there: &[&Seen]) {
         .domain
         .as_ref()
         .is_some_and(|d| !d.leftover && (!is_suspended(d.life) || d.name == name));
+    let named = f.domain.as_ref().is_some_and(|d| d.name == name);
     let beside = there
         .iter()
         .filter(|s| Some(s.id) != f.domain())
@@ -124,7 +130,9 @@ pub(super) fn note(f: &mut Facts, there: &[&Seen]) {
             kept: is_kept(f, s)
                 || lives
                     && (is_dead(s.life)
-                        || is_suspended(s.life) && is_migrated_away(s.name.as_deref())),
+                        || is_suspended(s.life)
+                            && (is_migrated_away(s.name.as_deref())
+                                || named && has_another_name(f, s))),
         })
         .collect();
     f.beside = beside;

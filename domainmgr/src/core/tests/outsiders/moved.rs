@@ -190,6 +190,31 @@ fn case_14_a_guest_that_has_moved_may_be_suspended_again_at_once() {
 }
 
 #[test]
+fn case_14_what_was_left_behind_may_have_any_name() {
+    every_way(14, "", |h| {
+        let source = ours(h);
+        let receiver = h.meanwhile(|xen| xen.receive(source).unwrap());
+        h.superseded.insert(source);
+        for step in &STEPS[..4] {
+            h.meanwhile(|xen| step(xen, source, receiver));
+        }
+        rename(h, source, "evidence");
+        soon(h);
+        assert_eq!((h.state().as_str(), ours(h)), ("SUSPENDED", source));
+        h.meanwhile(|xen| xen.unpause(receiver).unwrap());
+        soon(h);
+        assert_eq!(shown(h), ("RUNNING".into(), String::new()));
+        assert_eq!(ours(h), receiver);
+        let kept = h.published.clone().unwrap().preserved;
+        assert_eq!(kept[0].domain_name, "evidence");
+        h.restart();
+        end(h, ShutdownReason::REBOOT);
+        soon(h);
+        assert_eq!((h.state().as_str(), creates(h)), ("RUNNING", 1));
+    });
+}
+
+#[test]
 fn case_14_a_wish_to_stop_is_about_what_was_left_behind_too() {
     every_way(14, "", |h| {
         let source = ours(h);
