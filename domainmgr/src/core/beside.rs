@@ -3,7 +3,7 @@
 //! There may be several: dead ones that were kept, the two ends of a migration to this very host, and whatever an
 //! outsider restores from a file.
 
-use super::facts::{Facts, Want};
+use super::facts::{Domain, Facts, Want};
 use crate::toolstack::{DomainId, Life, Seen, ShutdownReason};
 
 /// A domain with our uuid that is not the one we look after.
@@ -42,6 +42,11 @@ pub(super) fn is_incoming(name: Option<&str>) -> bool {
 /// The sending end of a migration is called so from when the receiver may start until the sender knows that it did.
 pub(super) fn is_migrated_away(name: Option<&str>) -> bool {
     name.is_some_and(|n| n.ends_with("--migratedaway"))
+}
+
+/// Whether it is the name our domain is given.
+fn is_ours(f: &Facts, name: Option<&str>) -> bool {
+    name.is_some() && name == f.name().as_deref()
 }
 
 /// Whether it has ended and waits for a toolstack. A suspended one has not.
@@ -103,23 +108,17 @@ pub(super) fn best<'a>(f: &Facts, seen: &[&'a Seen]) -> Option<&'a Seen> {
 /// host came to its end, and the sender did not live to destroy its side.
 pub(super) fn has_moved(f: &Facts, old: &Seen, new: &Seen) -> bool {
     let sent = is_migrated_away(old.name.as_deref()) && new.life == Life::Running;
-    let named = new.name == f.name() && new.cpu_time_ns > 0;
-    is_suspended(old.life) && (sent || named && has_another_name(f, old))
-}
-
-fn has_another_name(f: &Facts, seen: &Seen) -> bool {
-    // One that cannot be read is no other name.
-    seen.name.is_some() && seen.name != f.name()
+    // Two cannot have one name: the old one has lost it, or given it away.
+    let named = is_ours(f, new.name.as_deref()) && new.cpu_time_ns > 0;
+    is_suspended(old.life) && (sent || named)
 }
 
 /// Notes which others there are beside the domain we look after.
 pub(super) fn note(f: &mut Facts, there: &[&Seen]) {
-    let name = f.name();
-    let lives = f
-        .domain
-        .as_ref()
-        .is_some_and(|d| !d.leftover && (!is_suspended(d.life) || d.name == name));
-    let named = f.domain.as_ref().is_some_and(|d| d.name == name);
+    let named = |d: &&Domain| is_ours(f, d.name.as_deref());
+    let built = f.domain.as_ref().filter(|d| !d.leftover);
+    let named = built.filter(named).is_some();
+    let lives = named || built.is_some_and(|d| !is_suspended(d.life));
     let beside = there
         .iter()
         .filter(|s| Some(s.id) != f.domain())
@@ -130,9 +129,7 @@ pub(super) fn note(f: &mut Facts, there: &[&Seen]) {
             kept: is_kept(f, s)
                 || lives
                     && (is_dead(s.life)
-                        || is_suspended(s.life)
-                            && (is_migrated_away(s.name.as_deref())
-                                || named && has_another_name(f, s))),
+                        || is_suspended(s.life) && (named || is_migrated_away(s.name.as_deref()))),
         })
         .collect();
     f.beside = beside;
