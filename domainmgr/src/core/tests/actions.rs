@@ -194,3 +194,38 @@ fn an_agent_that_ends_in_the_middle_of_a_soft_reset_starts_the_guest_anew() {
         assert_eq!(h.xen.live(KEY), 1);
     }
 }
+
+#[test]
+fn what_could_not_be_done_is_said() {
+    let after_a_crash = |action: &str| {
+        let mut h = Harness::new();
+        h.fails = |op| matches!(op, Op::CoreDump(_) | Op::Preserve(..));
+        h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+            c.on_crash = action.into();
+        })));
+        h.advance(60_000);
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
+        h.half_minutes(1);
+        let status = h.published.unwrap();
+        (status.state_name, status.shutdown_action)
+    };
+    for (action, state, said) in [
+        (
+            "coredump-restart",
+            "RUNNING",
+            "coredump-restart, without a core dump: no (simulated)",
+        ),
+        (
+            "coredump-destroy",
+            "HALTED",
+            "coredump-destroy, without a core dump: no (simulated)",
+        ),
+        (
+            "rename-restart",
+            "PRESERVED",
+            "preserve instead of rename-restart: no (simulated)",
+        ),
+    ] {
+        assert_eq!(after_a_crash(action), (state.into(), said.into()));
+    }
+}

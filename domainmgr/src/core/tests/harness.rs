@@ -62,6 +62,8 @@ pub(super) struct Harness {
     pub(super) outsiders: bool,
     /// Sending ends of migrations whose receiver has been started: who resumes them knows what he does.
     pub(super) superseded: BTreeSet<DomainId>,
+    /// Which operations fail, without having done anything.
+    pub(super) fails: fn(&Op) -> bool,
     /// What an operator has done to the wall clock.
     pub(super) clock_step: time::Duration,
     /// A status said that the domain has been started.
@@ -92,6 +94,7 @@ impl Harness {
             steps_now: 0,
             outsiders: false,
             superseded: BTreeSet::new(),
+            fails: |_| false,
             clock_step: time::Duration::ZERO,
             ever_activated: false,
             published: None,
@@ -374,6 +377,10 @@ impl Harness {
         }
         if !matches!(op, Op::Look(_)) {
             self.ops.push(op.clone());
+        }
+        if (self.fails)(&op) {
+            takes = 0;
+            failed = Some(Error::new(ErrorKind::Other, "no (simulated)"));
         }
         let allowed = deadline.map_or(Millis::MAX, |d| Millis::try_from(d.as_millis()).unwrap());
         let times_out = takes > allowed;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use super::migration::Migration;
+use crate::core::Op;
 use crate::spec::Mode;
 use crate::toolstack::{DomainId, Life, ShutdownReason};
 
@@ -35,6 +36,8 @@ enum Act {
     OtherDies,
     /// Of the wall clock.
     ClockStep(i64),
+    /// What an action wants cannot be done, or can be done again.
+    Refuse(bool),
     End(u8),
     Pause,
     Unpause,
@@ -98,6 +101,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Restore),
         1 => Just(Act::OtherDies),
         1 => (-100_000_i64..100_000).prop_map(Act::ClockStep),
+        1 => any::<bool>().prop_map(Act::Refuse),
         2 => prop_oneof![Just(0), Just(1), Just(3), Just(4), Just(5), any::<u8>()].prop_map(Act::End),
         1 => Just(Act::Pause),
         1 => Just(Act::Unpause),
@@ -194,6 +198,10 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             let domid = xen.outsider(OTHER, "dies", None);
             xen.kill(DomainId { domid, uuid: OTHER }).unwrap();
         }),
+        Act::Refuse(true) => {
+            h.fails = |op| matches!(op, Op::CoreDump(_) | Op::Preserve(..) | Op::SoftReset(..));
+        }
+        Act::Refuse(false) => h.fails = |_| false,
         Act::ClockStep(by) => h.clock_step += time::Duration::seconds(by),
         Act::End(reason) => h.outside(|xen, id| {
             if xen.info(id).is_some_and(|s| s.life == Life::Running) {
