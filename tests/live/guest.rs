@@ -1,7 +1,10 @@
 //! The lab's small guest does as it is told: other tests rely on it.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use libxl::{DomainEvent, DomainState, ShutdownReason, Watcher};
 
@@ -151,25 +154,18 @@ fn it_only_acknowledges_requests() {
 #[test]
 fn it_suspends_late() {
     let watcher = watcher();
-    let guest = up(
-        &watcher,
-        Kind::Pv,
-        "late",
-        "lab.suspend-after=2.5 lab.tick=1",
-    );
+    let guest = up(&watcher, Kind::Pv, "late", "lab.suspend-after=2.5");
+    let late = Duration::from_millis(2500);
     let begin = Instant::now();
-    guest.domain.suspend_only().unwrap();
-    assert!(begin.elapsed() >= Duration::from_millis(2500));
+    thread::scope(|scope| {
+        let suspend = scope.spawn(|| guest.domain.suspend_only());
+        guest.wait_until_it_says("obeys suspend");
+        wait_for("the acknowledgement", || request(&guest).is_empty());
+        assert!(begin.elapsed() > late || guest.state() == Some(DomainState::Running));
+        suspend.join().unwrap().unwrap();
+    });
+    assert!(begin.elapsed() >= late);
     guest.expect(SUSPENDED);
-    assert_eq!(request(&guest), "");
-    // It has not slept over it: between the two lines it has said the time.
-    guest.wait_until_it_says("suspends");
-    let console = guest.console();
-    let since = console.split("obeys suspend").nth(1).unwrap();
-    assert!(
-        since.split("suspends").next().unwrap().contains("uptime"),
-        "{console}"
-    );
 }
 
 #[test]
@@ -256,18 +252,24 @@ fn a_pvh_one_goes_on_after_a_restore() {
     despite_early_resets(|| goes_on_after_a_restore(Kind::Pvh));
 }
 
-/// Its shutdown is so close to the resume that no line comes between, and perhaps no event.
+/// Expects the end of a guest that ends soon after its resume, which may therefore have been missed.
+#[track_caller]
+fn expect_the_end(guest: &Guest, reason: ShutdownReason) {
+    let first = guest.next();
+    if first == DomainEvent::Resumed {
+        guest.expect_shutdown(reason);
+    } else {
+        assert_eq!(first, DomainEvent::Shutdown(reason));
+    }
+}
+
 fn ends_in_the_instant_of_its_resume(kind: Kind) {
     let watcher = watcher();
     let guest = up(&watcher, kind, "instant", "lab.resumed=200");
     guest.domain.suspend_only().unwrap();
     guest.expect(SUSPENDED);
     guest.domain.resume(true).unwrap();
-    let mut event = guest.next();
-    if event == DomainEvent::Resumed {
-        event = guest.next();
-    }
-    assert_eq!(event, DomainEvent::Shutdown(ShutdownReason(200)));
+    expect_the_end(&guest, ShutdownReason(200));
     assert!(!guest.console().contains("goes on"), "{}", guest.console());
 }
 
@@ -293,8 +295,7 @@ fn it_ends_a_while_after_its_resume() {
     guest.domain.suspend_only().unwrap();
     guest.expect(SUSPENDED);
     guest.domain.resume(true).unwrap();
-    guest.expect(DomainEvent::Resumed);
-    guest.expect_shutdown(ShutdownReason::POWEROFF);
+    expect_the_end(&guest, ShutdownReason::POWEROFF);
     guest.wait_until_it_says("stops with reason 0");
     let passed = uptimes(&guest, "stops")[0] - uptimes(&guest, "goes on")[0];
     assert!(passed >= 1000, "{}", guest.console());
