@@ -30,16 +30,16 @@ static long shut_down(unsigned reason, uint64_t record)
 static void suspend(void)
 {
     static uint64_t count;
-    uint64_t record;
-    bool restored;
+    bool restored, instant = behaviour.resumed != NO_ACTION && behaviour.resumed_after == 0;
 
     say("suspends, uptime %u ms", clock_uptime() / MILLISECOND);
     clock_stop();
-    record = platform.disconnect();
-    restored = shut_down(SHUTDOWN_suspend, record) == 0;
-    /* Nothing comes between: the domain ends in the instant in which it is resumed. */
-    if (behaviour.resumed != NO_ACTION && behaviour.resumed_after == 0)
-        shut_down(behaviour.resumed, record);
+    do
+        restored = shut_down(SHUTDOWN_suspend, platform.disconnect()) == 0;
+    while (instant && behaviour.resumed == SHUTDOWN_suspend);
+    /* No other call to Xen comes between: the domain ends in the instant in which it is resumed. */
+    if (instant)
+        shut_down(behaviour.resumed, 0);
 
     platform.connect();
     clock_start();

@@ -284,6 +284,19 @@ fn a_pvh_one_ends_in_the_instant_of_its_resume() {
 }
 
 #[test]
+fn it_suspends_again_in_the_instant_of_its_resume() {
+    let watcher = watcher();
+    let guest = up(&watcher, Kind::Pv, "again", "lab.resumed=suspend");
+    guest.domain.suspend_only().unwrap();
+    for _ in 0..2 {
+        guest.domain.resume(true).unwrap();
+        let suspended = Some(DomainState::Shutdown(ShutdownReason::SUSPEND));
+        wait_for("the next suspend", || guest.state() == suspended);
+    }
+    assert!(!guest.console().contains("goes on"), "{}", guest.console());
+}
+
+#[test]
 fn it_ends_a_while_after_its_resume() {
     let watcher = watcher();
     let guest = up(
