@@ -107,10 +107,10 @@ pub(super) fn best<'a>(f: &Facts, seen: &[&'a Seen]) -> Option<&'a Seen> {
 /// Whether the guest of `old`, which is still there, has gone over to `new`, where it has run: the migration to this
 /// host came to its end, and the sender did not live to destroy its side.
 pub(super) fn has_moved(f: &Facts, old: &Seen, new: &Seen) -> bool {
-    let sent = is_migrated_away(old.name.as_deref()) && new.life == Life::Running;
+    let sent = is_migrated_away(old.name.as_deref());
     // Two cannot have one name: the old one has lost it, or given it away.
-    let named = is_ours(f, new.name.as_deref()) && new.cpu_time_ns > 0;
-    is_suspended(old.life) && (sent || named)
+    let named = is_ours(f, new.name.as_deref());
+    is_suspended(old.life) && new.cpu_time_ns > 0 && (sent || named)
 }
 
 /// Notes which others there are beside the domain we look after.

@@ -68,6 +68,8 @@ pub(super) struct Harness {
     pub(super) clock_step: time::Duration,
     /// A status said that the domain has been started.
     pub(super) ever_activated: bool,
+    /// The states published, one after the other.
+    pub(super) trail: Vec<String>,
     /// The last status published.
     pub(super) published: Option<DomainStatus>,
 }
@@ -97,6 +99,7 @@ impl Harness {
             fails: |_| false,
             clock_step: time::Duration::ZERO,
             ever_activated: false,
+            trail: Vec::new(),
             published: None,
         };
         harness.xen.outsider(OTHER, "other", None);
@@ -261,8 +264,12 @@ impl Harness {
         let busy = facts.outstanding().is_some() && !matches!(input, Input::Done(_));
         let (facts, effects) = step(self.now(), facts, input);
         let finish = effects.contains(&Effect::Finish);
-        if !finish {
-            self.published = Some(view(&facts));
+        if !finish && facts.publishable() {
+            let status = view(&facts);
+            if self.trail.last() != Some(&status.state_name) {
+                self.trail.push(status.state_name.clone());
+            }
+            self.published = Some(status);
         }
         assert!(
             effects

@@ -55,7 +55,7 @@ const fn way() -> Delivery {
 }
 
 /// Tries a case with every way of hearing, and says what became of the domain.
-fn every_way(number: u32, words: &str, case: impl Fn(&mut Harness)) {
+fn every_way(number: usize, words: &str, case: impl Fn(&mut Harness)) {
     for (how, delivery) in WAYS {
         let mut h = managed(words, Settings::default());
         h.delivery = delivery;
@@ -64,11 +64,33 @@ fn every_way(number: u32, words: &str, case: impl Fn(&mut Harness)) {
     }
 }
 
-fn report(number: u32, how: &str, h: &Harness) {
-    let status = h.published.clone().unwrap_or_default();
+/// What the cases are.
+const CASES: [&str; 15] = [
+    "suspend, resume, poweroff",
+    "checkpoint, reboot",
+    "migration fails, poweroff",
+    "suspend and resume twice, crash",
+    "poweroff in the instant of resume",
+    "another dies while suspended",
+    "late suspend",
+    "guest never answers",
+    "ended or renamed by an outsider",
+    "number taken by another",
+    "unknown reason",
+    "no answer after GO",
+    "save aborted, or disk full",
+    "localhost migration",
+    "save, destroy, restore",
+];
+
+fn report(number: usize, how: &str, h: &Harness) {
+    let end = h.published.as_ref().map_or("", |s| &s.shutdown_reason);
     println!(
-        "case {number:2}, events {how:15}: {:9} domain {:2}  last end {:20} {}",
-        status.state_name, status.domain_id, status.shutdown_reason, status.state_reason
+        "{number:2} {:33} events {how:15} built {} destroyed {}  {} ({end})",
+        CASES[number - 1],
+        creates(h),
+        destroys(h),
+        h.trail.join(" > "),
     );
 }
 
@@ -79,6 +101,7 @@ fn managed(words: &str, settings: Settings) -> Harness {
     h.advance(1000);
     assert_eq!(h.state(), "RUNNING");
     h.ops.clear();
+    h.trail = vec![h.state()];
     h
 }
 

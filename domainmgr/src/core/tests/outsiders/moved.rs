@@ -215,6 +215,25 @@ fn case_14_what_was_left_behind_may_have_any_name() {
 }
 
 #[test]
+fn case_14_a_guest_that_has_moved_may_be_renamed_and_end_before_anyone_looks() {
+    every_way(14, "", |h| {
+        let source = ours(h);
+        let receiver = h.meanwhile(|xen| xen.receive(source).unwrap());
+        h.superseded.insert(source);
+        for step in &STEPS[..5] {
+            h.meanwhile(|xen| step(xen, source, receiver));
+        }
+        h.meanwhile(|xen| xen.advance(xen.now() + 10));
+        rename(h, receiver, "theirs");
+        h.meanwhile(|xen| xen.shut_down(receiver, ShutdownReason::POWEROFF).unwrap());
+        soon(h);
+        assert_eq!(h.state(), "HALTED", "{:?}", h.notes);
+        assert_eq!(h.published.as_ref().unwrap().shutdown_reason, "poweroff");
+        assert_eq!(h.published.as_ref().unwrap().preserved.len(), 1);
+    });
+}
+
+#[test]
 fn case_14_a_wish_to_stop_is_about_what_was_left_behind_too() {
     every_way(14, "", |h| {
         let source = ours(h);
