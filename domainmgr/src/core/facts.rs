@@ -298,7 +298,8 @@ impl Facts {
             rest: Rest::Ready,
             tries: 0,
             boot_failed: false,
-            restarting: false,
+            // What was on its way still is, until a look or a wish says otherwise.
+            restarting: p.booting,
             rebuild: None,
             restarts: p.restarts,
             short_lives: 0,

@@ -282,6 +282,7 @@ fn case_14_an_incoming_domain_that_is_named_is_nobodys_half_built_one() {
         assert_eq!(h.state(), "BOOTING");
         h.restart();
         soon(h);
+        assert_eq!(h.state(), "BOOTING");
         rename(h, receiver, "app.1");
         soon(h);
         assert_eq!((h.state().as_str(), ours(h)), ("PAUSED", receiver));
