@@ -12,6 +12,7 @@
 struct logger {
     xentoollog_logger vtable; /* first: libxl only knows this part */
     libxl_sys_log_callback *callback;
+    libxl_sys_progress_callback *progress;
     void *user;
     int min_level;
     pid_t owner;
@@ -76,10 +77,17 @@ static void vmessage(xentoollog_logger *base, xentoollog_level level, int errnov
 static void progress(xentoollog_logger *base, const char *context, const char *doing, int percent,
                      unsigned long done, unsigned long total)
 {
+    struct logger *logger = (struct logger *)base;
+    int saved = errno;
+
+    if (logger->progress && getpid() == logger->owner)
+        logger->progress(logger->user, context, doing, done, total);
+    errno = saved;
     xtl_log(base, XTL_PROGRESS, -1, context, "%s: %lu of %lu (%d%%)", doing, done, total, percent);
 }
 
-xentoollog_logger *libxl_sys_logger_create(libxl_sys_log_callback *callback, void *user,
+xentoollog_logger *libxl_sys_logger_create(libxl_sys_log_callback *callback,
+                                           libxl_sys_progress_callback *on_progress, void *user,
                                            int min_level)
 {
     struct logger *logger = calloc(1, sizeof *logger);
@@ -88,6 +96,7 @@ xentoollog_logger *libxl_sys_logger_create(libxl_sys_log_callback *callback, voi
     logger->vtable.vmessage = vmessage;
     logger->vtable.progress = progress;
     logger->callback = callback;
+    logger->progress = on_progress;
     logger->user = user;
     logger->min_level = min_level;
     logger->owner = getpid();
@@ -97,6 +106,12 @@ xentoollog_logger *libxl_sys_logger_create(libxl_sys_log_callback *callback, voi
 void libxl_sys_logger_destroy(xentoollog_logger *logger)
 {
     free(logger);
+}
+
+void libxl_sys_progress(xentoollog_logger *logger, const char *context, const char *doing,
+                        unsigned long done, unsigned long total)
+{
+    xtl_progress(logger, context, doing, done, total);
 }
 
 void libxl_sys_log(xentoollog_logger *logger, int level, int errnoval, const char *context,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test file outside #[test] functions too
 
 use std::{
-    ffi::{CStr, CString, c_char, c_int, c_void},
+    ffi::{CStr, CString, c_char, c_int, c_ulong, c_void},
     ptr,
     sync::Mutex,
 };
@@ -14,7 +14,7 @@ type Line = (c_int, c_int, Option<String>, String);
 
 /// Where the lines of a test go; libxl's promise is that `user` is handed through unchanged.
 #[derive(Default)]
-struct Sink(Mutex<Vec<Line>>);
+struct Sink(Mutex<Vec<Line>>, Mutex<Vec<(String, u64, u64)>>);
 
 unsafe extern "C" fn collect(
     user: *mut c_void,
@@ -41,13 +41,30 @@ unsafe extern "C" fn collect(
         .push((level, errnoval, context, message));
 }
 
+unsafe extern "C" fn count(
+    user: *mut c_void,
+    context: *const c_char,
+    doing: *const c_char,
+    done: c_ulong,
+    total: c_ulong,
+) {
+    // SAFETY: as in `collect`.
+    let sink = unsafe { &*user.cast::<Sink>() };
+    // SAFETY: the test passes NUL-terminated strings, which the shim hands on.
+    let (context, doing) = unsafe { (CStr::from_ptr(context), CStr::from_ptr(doing)) };
+    assert_eq!(context, c"xc");
+    let doing = doing.to_string_lossy().into_owned();
+    sink.1.lock().unwrap().push((doing, done, total));
+}
+
 /// What `log` puts through a logger that drops lines below INFO.
 fn lines(log: impl FnOnce(*mut sys::xentoollog_logger, &Sink)) -> Vec<Line> {
     let sink = Sink::default();
     let user = ptr::from_ref(&sink).cast_mut().cast();
     let min_level = i32::try_from(sys::xentoollog_level::XTL_INFO.0).unwrap();
     // SAFETY: `collect` has the signature the shim asks for, and `sink` outlives the logger.
-    let logger = unsafe { sys::libxl_sys_logger_create(Some(collect), user, min_level) };
+    let logger =
+        unsafe { sys::libxl_sys_logger_create(Some(collect), Some(count), user, min_level) };
     assert!(!logger.is_null());
     log(logger, &sink);
     // SAFETY: made above, and not used after this.
@@ -101,6 +118,16 @@ fn lines_below_the_level_are_dropped() {
         lines(|logger, _| put(logger, debug, -1, None, c"quiet")),
         []
     );
+}
+
+#[test]
+fn progress_is_counted_below_the_level_too() {
+    let got = lines(|logger, sink| {
+        // SAFETY: the logger is live, the strings are NUL-terminated.
+        unsafe { sys::libxl_sys_progress(logger, c"xc".as_ptr(), c"Frames".as_ptr(), 3, 4) };
+        assert_eq!(*sink.1.lock().unwrap(), [("Frames".to_owned(), 3, 4)]);
+    });
+    assert_eq!(got, []);
 }
 
 #[test]

@@ -195,6 +195,10 @@ impl Context {
         self.0.logger.since(mark)
     }
 
+    pub(crate) fn logger(&self) -> &Logger {
+        &self.0.logger
+    }
+
     /// Runs a call that returns a libxl code at once, and makes an error of what is not 0.
     pub(crate) fn call(
         &self,

@@ -153,6 +153,11 @@ impl Error {
         self
     }
 
+    /// What the operating system called it, if it was that which failed.
+    pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
+        self.0.source.as_ref().map(io::Error::kind)
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

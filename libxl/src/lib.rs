@@ -52,6 +52,13 @@
 //! }
 //! ```
 //!
+//! # Saving and migrating
+//!
+//! [`Domain::save_file`] and [`Context::restore`] put a guest into a file and take it out again,
+//! [`Domain::checkpoint`] lets it run on, and [`migrate`] moves it to another host while it runs.
+//! A guest whose save or migration fails goes on running where it was, and stays watched; that is
+//! seen to here, also when it suspends only after everybody has given up ([`SuspendError`]).
+//!
 //! # Conventions
 //!
 //! * Names are those of libxl without the prefix; every wrapper carries the C name as a search
@@ -61,7 +68,8 @@
 //! * An [`Error`] says which C function failed, for which domain, and what libxl logged: the cause
 //!   is often only there. Print it with `{:#}`.
 //! * A domain is addressed by its [`DomainId`], id and UUID together, because ids are reused.
-//! * Dropping a handle never touches a domain.
+//! * Dropping a handle never touches a domain. Dropping an unfinished [migration](migrate) calls it
+//!   off: the guest goes on at the source.
 //!
 //! # Threads and processes
 //!
@@ -77,6 +85,7 @@
 //! [`have`] asks beforehand.
 
 pub mod config;
+pub mod migrate;
 
 mod abort;
 mod context;
@@ -87,20 +96,26 @@ mod host;
 mod id;
 mod logger;
 mod operation;
+mod progress;
 mod pump;
 mod raw;
 mod shutdown_reason;
+mod stream;
 mod watcher;
 
 pub use abort::AbortHandle;
 pub use config::DomainConfig;
 pub use context::{Context, ContextBuilder, SigchldMode};
-pub use domain::{Domain, DomainInfo, DomainState, ShutdownVia, Trigger};
+pub use domain::{
+    Domain, DomainInfo, DomainState, Saving, ShutdownVia, Source, SuspendError, Suspended, Trigger,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use have::{BUILT_FOR, have};
 pub use host::{PhysInfo, VersionInfo};
 pub use id::{DomId, DomainId};
 pub use logger::LogLine;
 pub use operation::{Limits, Operation, Running};
+pub use progress::Progress;
 pub use shutdown_reason::ShutdownReason;
+pub use stream::SavedHeader;
 pub use watcher::{DomainEvent, RESYNC, Watch, Watcher};

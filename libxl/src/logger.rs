@@ -3,8 +3,8 @@
 
 use std::{
     cell::Cell,
-    collections::VecDeque,
-    ffi::{CStr, c_char, c_int, c_void},
+    collections::{HashMap, VecDeque},
+    ffi::{CStr, c_char, c_int, c_ulong, c_void},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
@@ -13,6 +13,8 @@ use std::{
 };
 
 use libxl_sys as sys;
+
+use crate::Progress;
 
 /// The target under which libxl's lines reach the `log` crate.
 const TARGET: &str = "libxl";
@@ -62,14 +64,28 @@ struct Kept {
     lines: VecDeque<(u64, LogLine)>,
 }
 
+/// Who wants to hear of progress, and what each has not fetched yet.
+#[derive(Default)]
+struct Listeners {
+    next: u64,
+    unheard: HashMap<u64, Vec<Progress>>,
+}
+
 struct Sink {
     kept: Mutex<Kept>,
+    listeners: Mutex<Listeners>,
 }
 
 impl Sink {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // A panic while holding it can only have come from the allocator: the lines are still lines.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,14 +121,21 @@ impl Logger {
     pub(crate) fn new(level: log::LevelFilter) -> Option<Self> {
         let sink = Box::new(Sink {
             kept: Mutex::default(),
+            listeners: Mutex::default(),
         });
         // A raw pointer from here on: a Box that moves would invalidate the one that C holds.
         let sink = NonNull::from(Box::leak(sink));
         let min_level = c_int::try_from(min_level(level).0).unwrap_or(0);
-        // SAFETY: `receive` has the signature the shim asks for; the sink outlives the logger,
+        // SAFETY: the callbacks have the signatures the shim asks for; the sink outlives the logger,
         // because Drop frees the logger first.
-        let raw =
-            unsafe { sys::libxl_sys_logger_create(Some(receive), sink.as_ptr().cast(), min_level) };
+        let raw = unsafe {
+            sys::libxl_sys_logger_create(
+                Some(receive),
+                Some(progress),
+                sink.as_ptr().cast(),
+                min_level,
+            )
+        };
         match NonNull::new(raw) {
             Some(raw) => Some(Self { raw, sink }),
             None => {
@@ -146,7 +169,34 @@ impl Logger {
             .map(|(_, line)| line.clone())
             .collect()
     }
+
+    /// From now on progress is kept for somebody, until [`Self::stop_listening`].
+    pub(crate) fn listen(&self) -> Listener {
+        let mut listeners = self.sink().listeners();
+        let number = listeners.next;
+        listeners.next += 1;
+        listeners.unheard.insert(number, Vec::new());
+        Listener(number)
+    }
+
+    /// What has been reported since the last call, oldest first.
+    pub(crate) fn heard(&self, listener: &Listener) -> Vec<Progress> {
+        let mut listeners = self.sink().listeners();
+        listeners
+            .unheard
+            .get_mut(&listener.0)
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// The end of [`Self::listen`].
+    pub(crate) fn stop_listening(&self, listener: &Listener) {
+        self.sink().listeners().unheard.remove(&listener.0);
+    }
 }
+
+/// Somebody who wants to hear of progress; see [`Logger::listen`].
+pub(crate) struct Listener(u64);
 
 impl Drop for Logger {
     fn drop(&mut self) {
@@ -229,6 +279,29 @@ unsafe extern "C" fn receive(
     }));
 }
 
+unsafe extern "C" fn progress(
+    user: *mut c_void,
+    _context: *const c_char,
+    doing: *const c_char,
+    done: c_ulong,
+    total: c_ulong,
+) {
+    // As in `receive`.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: `user` is the Sink that outlives the logger (see Logger::new).
+        let sink = unsafe { &*user.cast::<Sink>() };
+        // SAFETY: NUL-terminated by the shim's contract.
+        let stage = unsafe { CStr::from_ptr(doing) }.to_string_lossy();
+        for unheard in sink.listeners().unheard.values_mut() {
+            unheard.push(Progress {
+                stage: stage.clone().into_owned(),
+                done,
+                total,
+            });
+        }
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::CString;
@@ -255,6 +328,33 @@ mod tests {
             lines[0].to_string(),
             "xc: careful: No such file or directory (os error 2)"
         );
+    }
+
+    #[test]
+    fn progress_reaches_those_who_listen() {
+        let logger = Logger::new(log::LevelFilter::Off).unwrap();
+        let report = |done| {
+            // SAFETY: a live logger and NUL-terminated strings.
+            unsafe {
+                sys::libxl_sys_progress(
+                    logger.as_ptr(),
+                    c"xc".as_ptr(),
+                    c"Frames".as_ptr(),
+                    done,
+                    9,
+                );
+            }
+        };
+        report(1);
+        let listener = logger.listen();
+        report(2);
+        report(3);
+        let heard = logger.heard(&listener);
+        assert_eq!(heard.iter().map(|p| p.done).collect::<Vec<_>>(), [2, 3]);
+        assert!(logger.heard(&listener).is_empty());
+        logger.stop_listening(&listener);
+        report(4);
+        assert!(logger.heard(&listener).is_empty());
     }
 
     #[test]

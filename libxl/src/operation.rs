@@ -1,16 +1,26 @@
 //! Operations that take time: one way to start, wait for, limit and abort all of them.
 
 use std::{
+    any::Any,
     ffi::c_int,
     fmt,
     mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::NonNull,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use libxl_sys as sys;
 
-use crate::{AbortHandle, Context, DomId, Error, ErrorKind, Result, pump::Token};
+use crate::{
+    AbortHandle, Context, DomId, Error, ErrorKind, Progress, Result,
+    logger::Listener,
+    pump::{Pump, Token},
+};
 
 /// What an operation does. The value stays at one address from `start` to `finish`, so that `start`
 /// may give C pointers into it.
@@ -69,6 +79,86 @@ impl Limits {
     }
 }
 
+/// Closed while libxl would not survive an abort; see [`crate::stream::relay`].
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: AtomicBool,
+    /// Who waits for it.
+    waiter: Mutex<Option<Arc<Pump>>>,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+        let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pump) = &*waiter {
+            pump.kick();
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    fn attach(&self, pump: &Arc<Pump>) {
+        let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiter = Some(Arc::clone(pump));
+    }
+}
+
+/// Limits that several steps share: the time runs from the making of this value.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    time: Duration,
+    deadline: Option<Instant>,
+    abort: Option<AbortHandle>,
+}
+
+impl Clock {
+    pub(crate) fn start(limits: &Limits) -> Self {
+        Self {
+            time: limits.time.unwrap_or_default(),
+            deadline: limits.time.map(|time| Instant::now() + time),
+            abort: limits.abort.clone(),
+        }
+    }
+
+    /// No limits but this handle.
+    pub(crate) fn until(handle: &AbortHandle) -> Self {
+        Self::start(&Limits::none().abort_with(handle))
+    }
+
+    /// What is left of them, for the next step.
+    pub(crate) fn rest(&self) -> Limits {
+        Limits {
+            time: self
+                .deadline
+                .map(|at| at.saturating_duration_since(Instant::now())),
+            abort: self.abort.clone(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn abort_handle(&self) -> Option<&AbortHandle> {
+        self.abort.as_ref()
+    }
+
+    /// Fails when the limits are used up.
+    pub(crate) fn check(&self, function: &'static str) -> Result<()> {
+        if self.abort.as_ref().is_some_and(AbortHandle::is_aborted) {
+            return Err(Error::new(ErrorKind::Aborted, function).with_message("aborted"));
+        }
+        if self.deadline.is_some_and(|at| Instant::now() >= at) {
+            let text = format!("took longer than {:?} and was given up", self.time);
+            return Err(Error::new(ErrorKind::TimedOut, function).with_message(text));
+        }
+        Ok(())
+    }
+}
+
 /// An operation that has not begun: it does when [`wait`](Self::wait) or [`start`](Self::start) is
 /// called.
 #[must_use = "an operation does nothing until it is waited for or started"]
@@ -78,6 +168,7 @@ pub struct Operation<T: 'static> {
     /// Runs first; see [`Self::after`].
     check: Option<Check>,
     limits: Limits,
+    gate: Option<Arc<Gate>>,
 }
 
 type Check = Box<dyn FnOnce() -> Result<()> + Send>;
@@ -89,7 +180,15 @@ impl<T> Operation<T> {
             call: Box::new(call),
             check: None,
             limits: Limits::none(),
+            gate: None,
         }
+    }
+
+    /// Holds back any abort until the gate is open.
+    pub(crate) fn held_by(mut self, gate: &Arc<Gate>) -> Self {
+        gate.attach(self.ctx.pump());
+        self.gate = Some(Arc::clone(gate));
+        self
     }
 
     /// Does it only if `check` succeeds at that time.
@@ -127,6 +226,34 @@ impl<T> Operation<T> {
         self.start()?.wait()
     }
 
+    /// Does it, calls `report` on this thread with every [`Progress`] that libxl makes, and waits
+    /// for the end. Saves and restores report progress.
+    ///
+    /// libxl does not say whose progress it is: of two saves on one context each hears both. A
+    /// panic of `report` aborts the operation and goes on when that has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_with_progress(self, report: &mut dyn FnMut(&Progress)) -> Result<T> {
+        let ctx = self.ctx.clone();
+        let mut listening = Listening {
+            listener: ctx.logger().listen(),
+            ctx: &ctx,
+            report,
+            panic: None,
+        };
+        let result = self.start().and_then(|mut running| match running.0.take() {
+            Some(started) => started.wait(Some(&mut listening)),
+            None => unreachable!("just started"),
+        });
+        listening.tell();
+        if let Some(panic) = listening.panic.take() {
+            resume_unwind(panic);
+        }
+        result
+    }
+
     /// Begins it. libxl does a part of the work, sometimes most of it, before this returns.
     ///
     /// # Errors
@@ -138,6 +265,7 @@ impl<T> Operation<T> {
             call,
             check,
             limits,
+            gate,
         } = self;
         let deadline = limits.time.map(|time| Instant::now() + time);
         if let Some(abort) = &limits.abort {
@@ -167,6 +295,7 @@ impl<T> Operation<T> {
             mark,
             deadline,
             limits,
+            gate,
         };
         if rc == 0 {
             started.ctx.pump().started();
@@ -201,7 +330,7 @@ impl<T> Running<T> {
     /// As [`Operation::wait`].
     pub fn wait(mut self) -> Result<T> {
         match self.0.take() {
-            Some(started) => started.wait(),
+            Some(started) => started.wait(None),
             None => unreachable!("only `wait` and `drop` take it, and both end the value"),
         }
     }
@@ -224,6 +353,32 @@ impl<T> fmt::Debug for Running<T> {
     }
 }
 
+/// Somebody who is told of progress.
+struct Listening<'a> {
+    ctx: &'a Context,
+    listener: Listener,
+    report: &'a mut dyn FnMut(&Progress),
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Listening<'_> {
+    fn tell(&mut self) {
+        for progress in self.ctx.logger().heard(&self.listener) {
+            if self.panic.is_none() {
+                // The operation goes on whatever happens here, so its end has to be waited for.
+                let told = catch_unwind(AssertUnwindSafe(|| (self.report)(&progress)));
+                self.panic = told.err();
+            }
+        }
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.ctx.logger().stop_listening(&self.listener);
+    }
+}
+
 /// Why we asked libxl to abort.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -239,16 +394,22 @@ struct Started<T: 'static> {
     mark: u64,
     deadline: Option<Instant>,
     limits: Limits,
+    gate: Option<Arc<Gate>>,
 }
 
 // SAFETY: the call is Send by its trait, and this is its only owner on the Rust side.
 unsafe impl<T: 'static> Send for Started<T> {}
 
 impl<T> Started<T> {
-    fn wait(self) -> Result<T> {
+    fn wait(self, mut listening: Option<&mut Listening<'_>>) -> Result<T> {
         let mut cause = None;
         loop {
             let now = self.ctx.pump().now();
+            // Outside of libxl, which reports it with its locks held. Whoever polls the context
+            // wakes this thread after every round, so nothing waits for long.
+            if let Some(listening) = &mut listening {
+                listening.tell();
+            }
             if let Some(rc) = self.ctx.pump().take_result(self.token) {
                 return self.finish(rc, cause);
             }
@@ -260,13 +421,16 @@ impl<T> Started<T> {
                 return Err(error);
             }
             if cause.is_none() {
-                cause = self.cause();
+                let panicked = listening.as_ref().is_some_and(|l| l.panic.is_some());
+                cause = self.cause(panicked);
                 if cause.is_some() {
                     self.abort();
                     continue;
                 }
             }
-            let deadline = self.deadline.filter(|_| cause.is_none());
+            let deadline = self
+                .deadline
+                .filter(|_| cause.is_none() && self.may_be_aborted());
             if let Err(error) = self.ctx.pump().wait(self.ctx.as_ptr(), now, deadline) {
                 let error = Error::io(self.function(), error).with_domain(self.domain());
                 self.abandon();
@@ -275,13 +439,20 @@ impl<T> Started<T> {
         }
     }
 
-    /// Whether it should be aborted by now.
-    fn cause(&self) -> Option<Cause> {
-        if self
-            .limits
-            .abort
-            .as_ref()
-            .is_some_and(AbortHandle::is_aborted)
+    fn may_be_aborted(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.is_open())
+    }
+
+    /// Whether it should be aborted by now, and can be.
+    fn cause(&self, panicked: bool) -> Option<Cause> {
+        if !self.may_be_aborted() {
+            None
+        } else if panicked
+            || self
+                .limits
+                .abort
+                .as_ref()
+                .is_some_and(AbortHandle::is_aborted)
         {
             Some(Cause::Request)
         } else if self
@@ -318,11 +489,20 @@ impl<T> Started<T> {
         let mut error = Error::from_code(self.function(), rc)
             .with_domain(self.domain())
             .with_log(self.ctx.log_since(self.mark));
-        if error.kind() == ErrorKind::Aborted && cause == Some(Cause::Deadline) {
-            let time = self.limits.time.unwrap_or_default();
-            error = error
-                .with_kind(ErrorKind::TimedOut)
-                .with_message(format!("took longer than {time:?} and was aborted"));
+        // libxl does not always say that it was an abort that it failed by.
+        match cause {
+            Some(Cause::Deadline) => {
+                let time = self.limits.time.unwrap_or_default();
+                error = error
+                    .with_kind(ErrorKind::TimedOut)
+                    .with_message(format!("took longer than {time:?} and was aborted"));
+            }
+            Some(Cause::Request) => {
+                error = error
+                    .with_kind(ErrorKind::Aborted)
+                    .with_message("was aborted");
+            }
+            None => {}
         }
         // SAFETY: leaked in `Operation::start`; libxl refused the operation, or it is over.
         drop(unsafe { Box::from_raw(self.call.as_ptr()) });

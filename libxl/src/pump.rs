@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, VecDeque},
     ffi::c_int,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
@@ -84,6 +84,11 @@ impl Pump {
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is consistent between any two statements that change it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes readable when [`Self::kick`] is called.
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
     }
 
     /// Makes every thread that waits on this context look at its own affairs again.

@@ -82,10 +82,10 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
 /// What a toolstack does whose migration fails: another process than the agent does it.
 fn suspend_and_resume(host: &Host, app: &App, up: &Value) {
     let domain = host.outsider(app);
-    domain.suspend_only().unwrap();
+    let suspended = domain.suspend_only().unwrap();
     let asleep = host.wait_state(app, "SUSPENDED");
     assert_eq!(domid(&asleep), domid(up));
-    domain.resume(true).unwrap();
+    suspended.resume().unwrap();
     let awake = host.wait_state(app, "RUNNING");
     assert_eq!(domid(&awake), domid(up), "the same domain goes on");
 }

@@ -4,7 +4,10 @@
 mod agent;
 mod config;
 mod context;
+mod examples;
 mod guest;
 mod lifecycle;
+mod migrate;
+mod save;
 mod support;
 mod suspend;

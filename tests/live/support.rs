@@ -155,6 +155,47 @@ impl Guest {
         });
     }
 
+    /// Watches a domain that is there already, under the name it has.
+    pub(crate) fn of(domain: Domain, watcher: &Watcher) -> Self {
+        let name = domain.name().expect("a name");
+        Self::adopt(watcher, domain, name)
+    }
+
+    /// The events up to this one, which must come.
+    #[track_caller]
+    pub(crate) fn events_until(&self, last: DomainEvent) -> Vec<DomainEvent> {
+        let mut events = vec![self.next()];
+        while events.last() != Some(&last) {
+            events.push(self.next());
+        }
+        events
+    }
+
+    /// It runs, is still watched, and obeys: it shuts down, which is seen, and dies, which is too.
+    /// What the suspend and the resume before looked like from outside does not matter here.
+    #[track_caller]
+    pub(crate) fn still_lives_and_dies(&self) {
+        wait_for("the guest to run", || {
+            self.state() == Some(DomainState::Running)
+        });
+        self.domain.shutdown().wait().expect("shutdown");
+        let poweroff = DomainEvent::Shutdown(ShutdownReason::POWEROFF);
+        let before = self.events_until(poweroff);
+        let ends = before.iter().filter(|event| **event == poweroff).count();
+        assert_eq!(ends, 1, "{}: {before:?}", self.name);
+        assert!(
+            !before.contains(&DomainEvent::Death),
+            "{}: {before:?}",
+            self.name
+        );
+        self.destroy();
+    }
+
+    /// What the guest has said of its uptime, in units of its own.
+    pub(crate) fn uptimes(&self) -> Vec<f64> {
+        uptimes(&self.name)
+    }
+
     /// The next event.
     pub(crate) fn next(&self) -> DomainEvent {
         self.events
@@ -213,9 +254,12 @@ pub(crate) fn despite_early_resets(test: impl Fn()) {
 }
 
 fn console(name: &str) -> String {
-    let log = format!("/var/log/xen/console/guest-{name}.log");
-    let text = fs::read(log).unwrap_or_default();
-    String::from_utf8_lossy(&text).into_owned()
+    // xenconsoled goes on writing under the name that a domain had when it came.
+    ["", "--incoming"]
+        .map(|suffix| format!("/var/log/xen/console/guest-{name}{suffix}.log"))
+        .map(|log| fs::read(log).unwrap_or_default())
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat()
 }
 
 /// Waits for the first line of a lab guest on its console.
@@ -231,6 +275,15 @@ pub(crate) fn wait_until_up(name: &str, check: impl Fn()) {
         );
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// What a guest with `lab.tick` has said of its uptime, in units of its own.
+pub(crate) fn uptimes(name: &str) -> Vec<f64> {
+    console(name)
+        .lines()
+        .filter_map(|line| line.split_once("lab guest: uptime ")?.1.split(' ').next())
+        .filter_map(|number| number.trim().parse().ok())
+        .collect()
 }
 
 /// Waits until `holds`, looking ten times a second.

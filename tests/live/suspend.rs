@@ -1,9 +1,12 @@
 //! Shutdown is not death: what suspended and was resumed is still watched.
 
-use libxl::{DomainEvent, DomainState, ErrorKind, ShutdownReason};
+use std::time::{Duration, Instant};
+
+use libxl::{DomainEvent, DomainState, ErrorKind, Saving, ShutdownReason, Source};
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, unique, watcher, xl, xl_is_there,
+    Guest, Kind, config, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
+    xl_is_there,
 };
 
 fn suspends_and_goes_on(kind: Kind) {
@@ -12,13 +15,13 @@ fn suspends_and_goes_on(kind: Kind) {
     let guest = Guest::start(&ctx, &watcher, &config(kind, "resumed", ""));
     guest.wait_until_up();
     for _ in 0..2 {
-        guest.domain.suspend_only().unwrap();
+        let suspended = guest.domain.suspend_only().unwrap();
         guest.expect_shutdown(ShutdownReason::SUSPEND);
         assert_eq!(
             guest.domain.info().unwrap().state(),
             DomainState::Shutdown(ShutdownReason::SUSPEND)
         );
-        guest.domain.resume(true).unwrap();
+        suspended.resume().unwrap();
         guest.expect(DomainEvent::Resumed);
     }
     guest.domain.shutdown().wait().unwrap();
@@ -27,18 +30,18 @@ fn suspends_and_goes_on(kind: Kind) {
 }
 
 #[test]
-fn a_pv_domain_suspends_and_goes_on() {
+fn case_01_a_pv_domain_suspends_and_goes_on() {
     suspends_and_goes_on(Kind::Pv);
 }
 
 #[test]
-fn a_pvh_domain_suspends_and_goes_on() {
+fn case_01_a_pvh_domain_suspends_and_goes_on() {
     despite_early_resets(|| suspends_and_goes_on(Kind::Pvh));
 }
 
 /// Another toolstack suspends, saves and resumes the domain, and nothing tells us of the resume.
 #[test]
-fn an_outsiders_checkpoint_does_not_hide_the_end() {
+fn case_09_an_outsiders_checkpoint_does_not_hide_the_end() {
     if !xl_is_there() {
         return;
     }
@@ -66,23 +69,137 @@ fn an_outsiders_checkpoint_does_not_hide_the_end() {
 
 /// Every event of another domain makes libxl look at the suspended one again.
 #[test]
-fn the_death_of_another_leaves_a_suspended_domain_alone() {
+fn case_06_the_death_of_another_leaves_a_suspended_domain_alone() {
     let ctx = context();
     let watcher = watcher();
     let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "bystander", ""));
     let other = Guest::create(&ctx, &watcher, &config(Kind::Pv, "other", ""));
     guest.wait_until_up();
-    guest.domain.suspend_only().unwrap();
+    let suspended = guest.domain.suspend_only().unwrap();
     guest.expect_shutdown(ShutdownReason::SUSPEND);
     other.destroy();
     assert_eq!(
         guest.state(),
         Some(DomainState::Shutdown(ShutdownReason::SUSPEND))
     );
-    guest.domain.resume(true).unwrap();
+    suspended.resume().unwrap();
     guest.expect(DomainEvent::Resumed);
     guest.domain.shutdown().wait().unwrap();
     guest.expect_shutdown(ShutdownReason::POWEROFF);
+}
+
+#[test]
+fn case_04_a_domain_that_was_resumed_twice_crashes() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "crashes", "lab.action=crash lab.after=3");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    for _ in 0..2 {
+        guest.domain.suspend_only().unwrap().resume().unwrap();
+    }
+    guest.events_until(DomainEvent::Shutdown(ShutdownReason::CRASH));
+}
+
+/// Its next call to Xen after the suspend is the shutdown: it comes before, between or after the two
+/// steps in which libxl resumes it, and xenstored says nothing of a shutdown between them.
+#[test]
+fn case_05_a_domain_powers_off_in_the_instant_of_its_resume() {
+    let ctx = context();
+    let watcher = watcher();
+    for kind in [Kind::Pv, Kind::Pvh] {
+        despite_early_resets(|| {
+            let config = tiny_config(kind, "instant", "lab.resumed=poweroff");
+            let guest = Guest::start(&ctx, &watcher, &config);
+            guest.wait_until_up();
+            let suspended = guest.domain.suspend_only().unwrap();
+            let since = Instant::now();
+            suspended.resume().unwrap();
+            guest.events_until(DomainEvent::Shutdown(ShutdownReason::POWEROFF));
+            println!(
+                "{kind:?}: seen {:?} after the resume began",
+                since.elapsed()
+            );
+            guest.destroy();
+        });
+    }
+}
+
+/// The same, when another toolstack resumes it, and nobody tells us.
+#[test]
+fn case_05_a_domain_powers_off_in_the_instant_of_an_outsiders_resume() {
+    if !xl_is_there() {
+        return;
+    }
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "instant", "lab.resumed=poweroff");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("saved");
+    xl(&["save", "-c", &guest.name, file.to_str().unwrap()]);
+    let since = Instant::now();
+    guest.events_until(DomainEvent::Shutdown(ShutdownReason::POWEROFF));
+    println!("seen {:?} after xl was done", since.elapsed());
+    guest.destroy();
+}
+
+/// The guest takes its time over the request, and suspends when nobody waits for it any more.
+#[test]
+fn case_07_a_domain_suspends_after_everybody_has_given_up() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "late", "lab.suspend-after=6 lab.tick=1");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let dir = tempfile::tempdir().unwrap();
+    let saving = Saving::new().deadline(Duration::from_secs(2));
+    let failed = guest
+        .domain
+        .save_file(dir.path().join("saved"), saving)
+        .unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::TimedOut, "{failed}");
+    assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
+    guest.expect_shutdown(ShutdownReason::SUSPEND);
+    let since = Instant::now();
+    guest.expect(DomainEvent::Resumed);
+    println!("resumed {:?} after it was seen suspended", since.elapsed());
+    let before = guest.uptimes().len();
+    wait_for("the guest to go on counting", || {
+        guest.uptimes().len() > before
+    });
+    guest.still_lives_and_dies();
+}
+
+/// It acknowledges, and does nothing: libxl gives it a minute.
+#[test]
+fn case_03_a_domain_does_not_suspend() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "lazy", "lab.suspend-after=600");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let (_reader, writer) = rustix::pipe::pipe().unwrap();
+    let failed = guest.domain.suspend(&writer, Saving::new()).unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::GuestTimedOut, "{failed}");
+    assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
+    guest.still_lives_and_dies();
+}
+
+/// It does not even acknowledge: libxl says that it did suspend.
+#[test]
+fn case_08_a_domain_never_answers() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "deaf", "lab.requests=ignore");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let failed = guest.domain.suspend_only().unwrap_err();
+    println!("{failed}");
+    assert_eq!(failed.error.kind(), ErrorKind::GuestTimedOut, "{failed}");
+    assert_eq!(guest.state(), Some(DomainState::Running));
+    guest.destroy();
 }
 
 #[test]

@@ -31,12 +31,11 @@ impl Context {
         let mut config = config.clone();
         let uuid = *config.c_info.uuid.get_or_insert_with(Uuid::new_v4);
         let config = self.config_to_c(&config)?;
-        let domid = Box::into_raw(Box::new(INVALID_DOMID));
         Ok(Operation::new(
             self,
             Create {
                 config,
-                domid: OutDomid(domid),
+                domid: OutDomid::new(),
                 uuid,
             },
         ))
@@ -44,17 +43,34 @@ impl Context {
 }
 
 /// A place for the id: written by libxl at any time during the operation.
-struct OutDomid(*mut u32);
+pub(super) struct OutDomid(*mut u32);
 
 // SAFETY: owned, plain memory.
 unsafe impl Send for OutDomid {}
 
 impl OutDomid {
-    fn get(&self) -> Option<DomId> {
-        // SAFETY: allocated in `domain_create_new`, freed in `drop`. libxl may be writing to it on
+    pub(super) fn new() -> Self {
+        Self(Box::into_raw(Box::new(INVALID_DOMID)))
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut u32 {
+        self.0
+    }
+
+    pub(super) fn get(&self) -> Option<DomId> {
+        // SAFETY: allocated in `new`, freed in `drop`. libxl may be writing to it on
         // another thread that polls the context: an aligned word, read without assumptions.
         let domid = unsafe { self.0.read_volatile() };
         (domid != INVALID_DOMID).then_some(DomId(domid))
+    }
+
+    /// The domain that a successful operation has made.
+    pub(super) fn identity(&self, uuid: Uuid, function: &'static str) -> Result<DomainId> {
+        match self.get() {
+            Some(domid) => Ok(DomainId { domid, uuid }),
+            None => Err(Error::new(ErrorKind::Failed, function)
+                .with_message("libxl reported success and no domain id")),
+        }
     }
 }
 
@@ -91,19 +107,18 @@ impl Call for Create {
         // SAFETY: context and `how` are the caller's promise; the structure and the place for the
         // id live as long as `self`, which is until the operation is over. No console callback.
         unsafe {
-            sys::libxl_domain_create_new(ctx, self.config.as_ptr(), self.domid.0, how, ptr::null())
+            sys::libxl_domain_create_new(
+                ctx,
+                self.config.as_ptr(),
+                self.domid.as_ptr(),
+                how,
+                ptr::null(),
+            )
         }
     }
 
     fn succeed(self: Box<Self>, _: &Context) -> Result<DomainId> {
-        match self.domid.get() {
-            Some(domid) => Ok(DomainId {
-                domid,
-                uuid: self.uuid,
-            }),
-            None => Err(Error::new(ErrorKind::Failed, self.function())
-                .with_message("libxl reported success and no domain id")),
-        }
+        self.domid.identity(self.uuid, self.function())
     }
 }
 

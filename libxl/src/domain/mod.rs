@@ -5,10 +5,18 @@ mod convert;
 mod create;
 mod info;
 mod names;
+mod recover;
+mod restore;
+mod save;
+mod soft_reset;
 mod suspend;
+mod userdata;
 
 pub use control::{ShutdownVia, Trigger};
 pub use info::{DomainInfo, DomainState};
+pub use recover::{Source, SuspendError};
+pub use save::Saving;
+pub use suspend::Suspended;
 
 use crate::{Context, DomId, DomainId, Error, ErrorKind, Result};
 
@@ -80,14 +88,13 @@ impl Domain {
     /// another one; between the question and the deed libxl leaves a gap that nobody can close, but
     /// Xen's toolstack does not reuse an id within a minute.
     fn check(&self, function: &'static str) -> Result<()> {
-        match self.info() {
+        match self.info().map(|info| info.state()) {
+            Err(error) if !error.is_domain_gone() => Err(error),
+            // What is dying has no devices, no guest and no memory any more: only its id is left.
+            Err(_) | Ok(DomainState::Dying) => Err(Error::new(ErrorKind::DomainNotFound, function)
+                .with_domain(Some(self.domid()))
+                .with_message("there is no such domain any more")),
             Ok(_) => Ok(()),
-            Err(error) if error.is_domain_gone() => {
-                Err(Error::new(ErrorKind::DomainNotFound, function)
-                    .with_domain(Some(self.domid()))
-                    .with_message("there is no such domain any more"))
-            }
-            Err(error) => Err(error),
         }
     }
 

@@ -2,8 +2,41 @@
 
 use libxl_sys as sys;
 
-use super::{Domain, DomainState};
-use crate::{Error, ErrorKind, Result, ShutdownReason, watcher};
+use super::{Domain, DomainState, recover::SuspendError};
+use crate::{Error, ErrorKind, Operation, Result, ShutdownReason, watcher};
+
+/// A domain that has suspended, because this program wanted it to. It is for the caller to decide
+/// what becomes of it: [`resume`](Self::resume) or [`destroy`](Self::destroy). Dropping this leaves
+/// it suspended.
+#[derive(Debug)]
+#[must_use = "the domain stays suspended until it is resumed or destroyed"]
+pub struct Suspended(Domain);
+
+impl Suspended {
+    pub(crate) fn new(domain: &Domain) -> Self {
+        Self(domain.clone())
+    }
+
+    /// The domain.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.0
+    }
+
+    /// Lets it run on where it was, as [`Domain::resume`] does with a guest that cooperates.
+    ///
+    /// # Errors
+    ///
+    /// As [`Domain::resume`].
+    pub fn resume(self) -> Result<()> {
+        self.0.resume(true)
+    }
+
+    /// Destroys it, as [`Domain::destroy`] does: it goes on elsewhere, or later from a file.
+    pub fn destroy(self) -> Operation<()> {
+        self.0.destroy()
+    }
+}
 
 impl Domain {
     /// Resumes a suspended domain: after a save or a migration that failed, or a checkpoint.
@@ -41,12 +74,15 @@ impl Domain {
 
     /// Has the guest suspend, and leaves it so. Nothing is saved.
     ///
+    /// A guest that does not suspend goes on running, and is resumed should it suspend late.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::NoParavirt`]; [`ErrorKind::GuestTimedOut`] if the guest did not suspend.
     #[doc(alias = "libxl_domain_suspend_only")]
-    pub fn suspend_only(&self) -> Result<()> {
+    pub fn suspend_only(&self) -> Result<Suspended, SuspendError> {
         const FUNCTION: &str = "libxl_domain_suspend_only";
+        self.suspend_begins(FUNCTION)?;
         let result = self
             .simple(FUNCTION, |ctx, domid, how| {
                 // SAFETY: called with a live context and a valid `how`.
@@ -54,14 +90,16 @@ impl Domain {
             })
             .wait();
         // libxl reports success, too, when the guest has not acknowledged: only the state counts.
-        watcher::rearm(self.id());
-        let state = self.info()?.state();
-        match (result, state) {
-            (Ok(()), DomainState::Shutdown(ShutdownReason::SUSPEND)) => Ok(()),
-            (Ok(()), state) => Err(Error::new(ErrorKind::GuestTimedOut, FUNCTION)
-                .with_domain(Some(self.domid()))
-                .with_message(format!("the guest did not suspend; it is {state}"))),
-            (Err(error), _) => Err(error),
+        let state = match result.and_then(|()| self.info()) {
+            Ok(info) => info.state(),
+            Err(error) => return Err(self.recover(error)),
+        };
+        if state == DomainState::Shutdown(ShutdownReason::SUSPEND) {
+            return Ok(Suspended::new(self));
         }
+        let error = Error::new(ErrorKind::GuestTimedOut, FUNCTION)
+            .with_domain(Some(self.domid()))
+            .with_message(format!("the guest did not suspend; it is {state}"));
+        Err(self.recover(error))
     }
 }

@@ -146,6 +146,25 @@ impl Host {
         fs::rename(temp, self.path("config").join(format!("{}.json", app.key))).unwrap();
     }
 
+    /// As [`Self::put`], with the small guest.
+    pub(crate) fn put_tiny(&self, app: &App, mode: &str, params: &str, changes: &Value) {
+        let mut all = json!({"Kernel": "/share/guest/tiny", "Ramdisk": "", "Memory": 4 << 10});
+        for (name, value) in changes.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        self.put(app, mode, params, &all);
+    }
+
+    /// Sends the agent a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let agent = self.agent.as_ref().unwrap().id().to_string();
+        let kill = Command::new("kill")
+            .args([format!("-{name}"), agent])
+            .status()
+            .unwrap();
+        assert!(kill.success());
+    }
+
     pub(crate) fn remove(&self, app: &App) {
         fs::remove_file(self.path("config").join(format!("{}.json", app.key))).unwrap();
     }

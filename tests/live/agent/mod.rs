@@ -1,5 +1,6 @@
 //! The agent on a real Xen: files in, files out.
 
+mod cases;
 mod host;
 
 use std::{
@@ -143,7 +144,7 @@ fn a_domain_that_stays_suspended_is_shown_and_left_alone() {
     let up = host.wait_up(&app);
     host.wait_up(&other);
     let domain = host.outsider(&app);
-    domain.suspend_only().unwrap();
+    let suspended = domain.suspend_only().unwrap();
     let asleep = host.wait_state(&app, "SUSPENDED");
     assert_eq!(domid(&asleep), domid(&up));
     // The death of another makes everybody look.
@@ -153,7 +154,7 @@ fn a_domain_that_stays_suspended_is_shown_and_left_alone() {
         host.state(&app, domid(&up)),
         Some(DomainState::Shutdown(ShutdownReason::SUSPEND))
     );
-    domain.resume(true).unwrap();
+    suspended.resume().unwrap();
     host.wait_state(&app, "RUNNING");
     host.remove(&app);
     host.wait_gone(&app);

@@ -1,0 +1,76 @@
+//! Asks a domain to shut down, waits for so many seconds, and destroys it if it has not by then.
+//!
+//! ```text
+//! shutdown_with_deadline NAME SECONDS
+//! ```
+
+use std::{
+    env,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use libxl::{Context, Domain, DomainEvent, Limits, ShutdownReason, Watcher};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let parsed = match args.as_slice() {
+        [name, seconds] => seconds.parse().ok().map(|seconds| (name, seconds)),
+        _ => None,
+    };
+    let Some((name, seconds)) = parsed else {
+        eprintln!("usage: shutdown_with_deadline NAME SECONDS");
+        return ExitCode::from(2);
+    };
+    match run(name, Duration::from_secs(seconds)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(name: &str, time: Duration) -> libxl::Result<()> {
+    let ctx = Context::open()?;
+    let watcher = Watcher::start(Context::builder())?;
+    let domain = ctx.domain_by_domid(ctx.name_to_domid(name)?)?;
+    // Before the question, so that no answer can be missed.
+    let (_watch, events) = watcher.watch_channel(domain.id())?;
+
+    let deadline = Instant::now() + time;
+    // A guest that does not even acknowledge takes up to a minute of its own: the deadline is for
+    // that as well.
+    match domain.request_shutdown(&Limits::none().deadline(time)) {
+        Ok(via) => println!("asked {name} to shut down: {via:?}"),
+        Err(error) => println!("{name} cannot be asked: {error}"),
+    }
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match events.recv_timeout(left) {
+            // It may be resumed, and then shut down.
+            Ok(DomainEvent::Shutdown(ShutdownReason::SUSPEND)) => println!("{name} is suspended"),
+            Ok(DomainEvent::Shutdown(reason)) => {
+                println!("{name} shut down: {reason}");
+                return destroy(&domain);
+            }
+            Ok(DomainEvent::Death) => {
+                println!("{name} is gone");
+                return Ok(());
+            }
+            Ok(other) => println!("{name} {other}"),
+            Err(_) => {
+                println!("{name} did not shut down within {time:?}: destroying it");
+                return destroy(&domain);
+            }
+        }
+    }
+}
+
+fn destroy(domain: &Domain) -> libxl::Result<()> {
+    match domain.destroy().wait() {
+        // Somebody was faster.
+        Err(error) if error.is_domain_gone() => Ok(()),
+        result => result,
+    }
+}

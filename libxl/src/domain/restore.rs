@@ -1,0 +1,181 @@
+//! Making a domain from what was saved of one.
+
+use std::{
+    ffi::c_int,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    panic::resume_unwind,
+    ptr,
+    sync::Arc,
+    thread,
+};
+
+use libxl_sys as sys;
+use uuid::Uuid;
+
+use super::{Domain, create::OutDomid, save::StopOnDrop};
+use crate::{
+    AbortHandle, Context, DomId, DomainConfig, DomainId, Error, ErrorKind, Limits, Operation,
+    Progress, Result, SavedHeader,
+    operation::{Call, Clock, Gate},
+    raw::Owned,
+    stream::relay::{carry_in, pipe, read_opening},
+};
+
+const FUNCTION: &str = "libxl_domain_create_restore";
+
+impl Context {
+    /// Makes a domain from a stream that [`Domain::suspend`] has written, and leaves it paused:
+    /// [`Domain::unpause`] lets it go on where it was. `config` is the configuration of the saved
+    /// domain, perhaps with another name. `report` is called with what libxl says of its progress.
+    ///
+    /// The descriptor is read ahead: what follows the stream on it, before anything was written in
+    /// answer, may be lost. Nothing is left of the domain if this fails.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it is not such a stream; those of
+    /// [`domain_create_new`](Self::domain_create_new) and of the limits.
+    #[doc(alias = "libxl_domain_create_restore")]
+    pub fn domain_create_restore(
+        &self,
+        config: &DomainConfig,
+        from: impl AsFd,
+        limits: &Limits,
+        report: impl FnMut(&Progress),
+    ) -> Result<Domain> {
+        self.restore_within(config, from, &Clock::start(limits), report)
+    }
+
+    /// Makes a domain from what [`Domain::save`] or `xl save` has written, and leaves it paused.
+    /// Nothing is left of it if that fails.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SavedHeader::read`] and
+    /// [`domain_create_restore`](Self::domain_create_restore).
+    pub fn restore(&self, from: impl AsFd, limits: &Limits) -> Result<Domain> {
+        let clock = Clock::start(limits);
+        let saved = SavedHeader::read_within(&from, &clock)?;
+        self.restore_within(&saved.config, from, &clock, |_| {})
+    }
+
+    pub(crate) fn restore_within(
+        &self,
+        config: &DomainConfig,
+        from: impl AsFd,
+        clock: &Clock,
+        mut report: impl FnMut(&Progress),
+    ) -> Result<Domain> {
+        let mut config = config.clone();
+        // xl writes 0 for "any".
+        config.c_info.domid = config.c_info.domid.filter(|domid| *domid != 0);
+        let uuid = *config.c_info.uuid.get_or_insert_with(Uuid::new_v4);
+        let params = Owned::<sys::libxl_domain_restore_params>::new();
+        // SAFETY: initialised, and nobody else knows it. The stream of Xen 4.6 and later.
+        unsafe { (*params.as_ptr()).stream_version = 2 };
+        let pipe = pipe(FUNCTION)?;
+        let gate = Arc::new(Gate::default());
+        let restore = Restore {
+            config: self.config_to_c(&config)?,
+            domid: OutDomid::new(),
+            uuid,
+            from: pipe.reader,
+            params,
+        };
+        let restore = Operation::new(self, restore)
+            .limits(&clock.rest())
+            .held_by(&gate);
+        let opening = read_opening(FUNCTION, from.as_fd(), clock)?;
+
+        let over = AbortHandle::new();
+        let result = thread::scope(|scope| {
+            let carrying = scope.spawn({
+                // Not the caller's limits: what libxl does not get, it must not miss too early.
+                let clock = Clock::until(&over);
+                let (from, opening, gate) = (from.as_fd(), &opening, &gate);
+                move || carry_in(FUNCTION, opening, from, pipe.writer, &clock, gate)
+            });
+            let _stop = StopOnDrop(&over);
+            let result = restore.wait_with_progress(&mut report);
+            over.abort();
+            // If reading failed, that is the cause, and libxl only saw the end of the stream.
+            match (result, carrying.join()) {
+                (Err(error), Ok(Err(cause))) if is_read_error(&cause) => Err(cause
+                    .with_domain(error.domain())
+                    .with_log(error.log().to_vec())),
+                (result, Ok(_)) => result,
+                (_, Err(panic)) => resume_unwind(panic),
+            }
+        });
+        result.map(|id| self.domain(id)).inspect_err(|error| {
+            if let Some(domid) = error.domain() {
+                self.clear_away(DomainId { domid, uuid });
+            }
+        })
+    }
+
+    /// Destroys what an aborted restore has left.
+    fn clear_away(&self, id: DomainId) {
+        let domain = self.domain(id);
+        if domain.info().is_err() {
+            return;
+        }
+        if let Err(error) = domain.destroy().wait() {
+            if !error.is_domain_gone() {
+                log::error!("domain {id} is left half restored: {error:#}");
+            }
+        }
+    }
+}
+
+/// Whether the stream could not be read. That libxl has closed its pipe is no cause of anything.
+fn is_read_error(error: &Error) -> bool {
+    error.kind() == ErrorKind::Io && error.io_kind() != Some(io::ErrorKind::BrokenPipe)
+}
+
+struct Restore {
+    config: Owned<sys::libxl_domain_config>,
+    domid: OutDomid,
+    uuid: Uuid,
+    from: OwnedFd,
+    params: Owned<sys::libxl_domain_restore_params>,
+}
+
+impl Call for Restore {
+    type Output = DomainId;
+
+    fn function(&self) -> &'static str {
+        FUNCTION
+    }
+
+    fn domain(&self) -> Option<DomId> {
+        self.domid.get()
+    }
+
+    unsafe fn start(
+        &mut self,
+        ctx: *mut sys::libxl_ctx,
+        how: *const sys::libxl_asyncop_how,
+    ) -> c_int {
+        // SAFETY: context and `how` are the caller's promise; structures, descriptor and the place
+        // for the id live as long as `self`, which is until the operation is over. There is no
+        // descriptor to send back on (only COLO has one) and no console callback.
+        unsafe {
+            sys::libxl_domain_create_restore(
+                ctx,
+                self.config.as_ptr(),
+                self.domid.as_ptr(),
+                self.from.as_raw_fd(),
+                -1,
+                self.params.as_ptr(),
+                how,
+                ptr::null(),
+            )
+        }
+    }
+
+    fn succeed(self: Box<Self>, _: &Context) -> Result<DomainId> {
+        self.domid.identity(self.uuid, FUNCTION)
+    }
+}

@@ -1,0 +1,285 @@
+//! Between libxl and the descriptor that a stream really goes to, or comes from.
+//!
+//! libxl reads and writes the first bytes of a stream itself and then lets a helper process go on.
+//! If those bytes cannot be read, written or understood, or if the operation is aborted while it is
+//! at them, it takes down a helper that does not exist yet, and calls a function that nobody has set:
+//! the process dies (`libxl__save_helper_abort`, Xen 4.14 to 4.22; seen on 4.17.7). A peer that
+//! hangs up at the right moment could do that to a toolstack.
+//!
+//! So libxl gets a pipe of ours, on which those bytes always go well, and a thread carries
+//! everything between it and the real descriptor. Aborts are held back by a [`Gate`] until the
+//! helper runs.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::{
+    event::PollFlags,
+    pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
+};
+
+use super::wire::{Waiter, read_exact};
+use crate::{
+    Error, ErrorKind, Result,
+    operation::{Clock, Gate},
+};
+
+/// The stream's header and the header of its first record. Once libxl has dealt with them, the
+/// helper runs. docs/specs/libxl-migration-stream.pandoc in Xen's sources.
+const OPENING: usize = HEADER.len() + RECORD.len();
+/// `LibxlFmt`, version 2, no options; in network byte order.
+const HEADER: &[u8; 16] = b"LibxlFmt\0\0\0\x02\0\0\0\0";
+/// A record without a body that says that libxc's stream follows; in the host's byte order.
+const RECORD: [u8; 8] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [a, b, c, d, 0, 0, 0, 0]
+};
+
+/// How much is carried at once, and what a pipe of ours holds.
+const CARRIED: usize = 256 << 10;
+/// The smallest size of a pipe. It is writable only when it is empty.
+const ONE_PAGE: usize = 4096;
+
+const STREAM: &str = "the stream";
+
+pub(crate) struct Pipe {
+    pub(crate) reader: OwnedFd,
+    pub(crate) writer: OwnedFd,
+}
+
+pub(crate) fn pipe(function: &'static str) -> Result<Pipe> {
+    let (reader, writer) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Error::io(function, errno.into()))?;
+    Ok(Pipe { reader, writer })
+}
+
+/// Carries a stream from libxl's pipe to where it is to go, until libxl has closed it.
+///
+/// A failure to write is not known to libxl before its helper runs, and then as a broken pipe.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "closes the pipe when it returns"
+)]
+pub(crate) fn carry_out(
+    function: &'static str,
+    from: OwnedFd,
+    to: BorrowedFd<'_>,
+    clock: &Clock,
+    gate: &Gate,
+) -> Result<()> {
+    // Only a matter of speed; the limit for all pipes may be reached.
+    let _ = fcntl_setpipe_size(&from, CARRIED);
+    let mut buffer = vec![0; CARRIED];
+    let waiter = Waiter::new(function, clock)?;
+    let mut carried = 0;
+    let mut failed = None;
+    loop {
+        let count = waiter.read(from.as_fd(), &mut buffer, STREAM)?;
+        if count == 0 {
+            return failed.map_or(Ok(()), Err);
+        }
+        carried += count;
+        if failed.is_none() {
+            let written = waiter.write_all(to, &buffer[..count], STREAM);
+            failed = written.err().map(|unwritten| unwritten.error);
+        }
+        if carried >= OPENING {
+            gate.open();
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Reads the first bytes of a stream, and fails if libxl would not understand them.
+pub(crate) fn read_opening(
+    function: &'static str,
+    from: BorrowedFd<'_>,
+    clock: &Clock,
+) -> Result<[u8; OPENING]> {
+    let mut opening = [0; OPENING];
+    read_exact(
+        function,
+        from,
+        &mut opening,
+        "the start of the stream",
+        clock,
+    )?;
+    let (header, record) = opening.split_at(HEADER.len());
+    let text = if header[..8] != HEADER[..8] {
+        "this is not the stream of a saved domain"
+    } else if header != HEADER {
+        "the stream is of a version or byte order that libxl does not read"
+    } else if record != RECORD {
+        "the stream does not begin with the memory of a domain"
+    } else {
+        return Ok(opening);
+    };
+    Err(Error::new(ErrorKind::Invalid, function).with_message(text))
+}
+
+/// Carries a stream from where it comes to libxl's pipe, until it ends or `clock` says so.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "closes the pipe when it returns"
+)]
+pub(crate) fn carry_in(
+    function: &'static str,
+    opening: &[u8; OPENING],
+    from: BorrowedFd<'_>,
+    to: OwnedFd,
+    clock: &Clock,
+    gate: &Gate,
+) -> Result<()> {
+    let waiter = Waiter::new(function, clock)?;
+    let one_page = fcntl_setpipe_size(&to, ONE_PAGE);
+    one_page.map_err(|errno| Error::io(function, errno.into()))?;
+    let write = |bytes: &[u8]| {
+        let written = waiter.write_all(to.as_fd(), bytes, STREAM);
+        written.map_err(|unwritten| unwritten.error)
+    };
+    write(opening)?;
+    waiter.wait(to.as_fd(), PollFlags::OUT)?;
+    gate.open();
+    // As in `carry_out`.
+    let _ = fcntl_setpipe_size(&to, CARRIED);
+    let mut buffer = vec![0; CARRIED];
+    loop {
+        match waiter.read(from, &mut buffer, STREAM)? {
+            0 => return Ok(()),
+            count => write(&buffer[..count])?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        os::{fd::AsFd, unix::net::UnixStream},
+        thread,
+    };
+
+    use super::{CARRIED, HEADER, OPENING, RECORD, carry_in, carry_out, pipe, read_opening};
+    use crate::{
+        AbortHandle, ErrorKind, Limits,
+        operation::{Clock, Gate},
+    };
+
+    fn clock() -> Clock {
+        Clock::start(&Limits::none())
+    }
+
+    fn opening() -> Vec<u8> {
+        [HEADER.as_slice(), RECORD.as_slice()].concat()
+    }
+
+    #[test]
+    fn what_goes_out_arrives() {
+        let ours = pipe("f").unwrap();
+        let (to, mut arrives) = UnixStream::pair().unwrap();
+        let bytes = [opening(), vec![7; 3 * CARRIED + 1]].concat();
+        thread::scope(|scope| {
+            let gate = Gate::default();
+            let carrying = scope.spawn(move || {
+                let result = carry_out("f", ours.reader, to.as_fd(), &clock(), &gate);
+                (result, gate.is_open())
+            });
+            let mut writer = std::fs::File::from(ours.writer);
+            let sent = bytes.clone();
+            scope.spawn(move || writer.write_all(&sent).unwrap());
+            let (result, open) = {
+                let mut read = Vec::new();
+                arrives.read_to_end(&mut read).unwrap();
+                assert!(read == bytes);
+                carrying.join().unwrap()
+            };
+            result.unwrap();
+            assert!(open);
+        });
+    }
+
+    /// libxl must not hear of it before its helper runs.
+    #[test]
+    fn a_peer_that_is_gone_is_hidden_until_after_the_opening() {
+        let ours = pipe("f").unwrap();
+        let (to, gone) = UnixStream::pair().unwrap();
+        drop(gone);
+        let gate = Gate::default();
+        let mut writer = std::fs::File::from(ours.writer);
+        thread::scope(|scope| {
+            let carrying = scope.spawn(|| carry_out("f", ours.reader, to.as_fd(), &clock(), &gate));
+            for byte in &opening()[..OPENING - 1] {
+                writer.write_all(&[*byte]).unwrap();
+                thread::yield_now();
+                assert!(!gate.is_open());
+            }
+            assert!(!carrying.is_finished());
+            writer.write_all(&[0]).unwrap();
+            let error = carrying.join().unwrap().unwrap_err();
+            assert!(error.to_string().contains("Broken pipe"), "{error}");
+            assert!(gate.is_open());
+        });
+        writer.write_all(&[0]).unwrap_err();
+    }
+
+    #[test]
+    fn what_libxl_would_not_understand_is_not_given_to_it() {
+        for (at, text) in [(0, "not the stream"), (11, "version"), (16, "memory")] {
+            let mut bytes = opening();
+            bytes[at] ^= 1;
+            let (from, mut writer) = UnixStream::pair().unwrap();
+            writer.write_all(&bytes).unwrap();
+            let error = read_opening("f", from.as_fd(), &clock()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        let (from, mut writer) = UnixStream::pair().unwrap();
+        writer.write_all(&opening()[..OPENING - 1]).unwrap();
+        drop(writer);
+        let error = read_opening("f", from.as_fd(), &clock()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    }
+
+    /// The gate opens when libxl has read the opening, and not before.
+    #[test]
+    fn what_comes_in_is_read_in_its_time() {
+        let ours = pipe("f").unwrap();
+        let (from, mut sends) = UnixStream::pair().unwrap();
+        let bytes = [opening(), vec![7; 2 * CARRIED]].concat();
+        let mut reader = std::fs::File::from(ours.reader);
+        let gate = Gate::default();
+        thread::scope(|scope| {
+            let sent = bytes.clone();
+            scope.spawn(move || sends.write_all(&sent).unwrap());
+            let (gate, from) = (&gate, from.as_fd());
+            let opening = read_opening("f", from, &clock()).unwrap();
+            let carrying =
+                scope.spawn(move || carry_in("f", &opening, from, ours.writer, &clock(), gate));
+            let mut read = vec![0; OPENING - 1];
+            reader.read_exact(&mut read).unwrap();
+            thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!gate.is_open());
+            reader.read_to_end(&mut read).unwrap();
+            assert!(read == bytes);
+            assert!(gate.is_open());
+            carrying.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn it_stops_when_told() {
+        let ours = pipe("f").unwrap();
+        let (from, _silent) = UnixStream::pair().unwrap();
+        let over = AbortHandle::new();
+        let stoppable = Clock::until(&over);
+        let gate = Gate::default();
+        thread::scope(|scope| {
+            let carrying =
+                scope.spawn(|| carry_out("f", ours.reader, from.as_fd(), &stoppable, &gate));
+            over.abort();
+            let error = carrying.join().unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Aborted);
+        });
+    }
+}

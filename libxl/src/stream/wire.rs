@@ -1,0 +1,363 @@
+//! Reading and writing whole messages on any descriptor, with a deadline and an abort.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+    time::Instant,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, fstat},
+    io::Errno,
+    net::{SendFlags, send},
+};
+
+use crate::{Error, Result, operation::Clock, pump::Pump};
+
+/// A pipe that polls as writable takes this much without blocking (`PIPE_BUF`).
+const AT_ONCE: usize = 4096;
+
+/// Writes as much as can be written without blocking, on a descriptor that polls as writable, may
+/// block, and may be shared: a big plain write would block for its rest, whatever the deadline.
+fn write_some(to: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<usize> {
+    match send(to, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::NOTSOCK) => {}
+        result => return result,
+    }
+    let file = FileType::from_raw_mode(fstat(to)?.st_mode);
+    let most = match file {
+        // A disk is waited for, as with any program.
+        FileType::RegularFile | FileType::BlockDevice => bytes.len(),
+        _ => bytes.len().min(AT_ONCE),
+    };
+    rustix::io::write(to, &bytes[..most])
+}
+
+/// A write that failed, and how much had been written by then.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) error: Error,
+    pub(crate) written: usize,
+}
+
+/// Fills `buffer`. `what` says what is being read, for errors.
+pub(crate) fn read_exact(
+    function: &'static str,
+    from: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    what: &str,
+    clock: &Clock,
+) -> Result<()> {
+    let waiter = Waiter::new(function, clock)?;
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let count = waiter.read(from, &mut buffer[filled..], what)?;
+        if count == 0 {
+            let text = if filled == 0 {
+                format!("it ends where {what} should begin")
+            } else {
+                format!("it ends within {what}")
+            };
+            let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
+            return Err(Error::io(function, error));
+        }
+        filled += count;
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes`.
+pub(crate) fn write_all(
+    function: &'static str,
+    to: BorrowedFd<'_>,
+    bytes: &[u8],
+    what: &str,
+    clock: &Clock,
+) -> Result<(), Unwritten> {
+    Waiter::new(function, clock)
+        .map_err(|error| Unwritten { error, written: 0 })?
+        .write_all(to, bytes, what)
+}
+
+fn failed(function: &'static str, verb: &str, what: &str, errno: Errno) -> Error {
+    let error = io::Error::from(errno);
+    Error::io(
+        function,
+        io::Error::new(error.kind(), format!("cannot {verb} {what}: {error}")),
+    )
+}
+
+/// Waits for descriptors within the limits of a clock.
+pub(crate) struct Waiter<'a> {
+    function: &'static str,
+    clock: &'a Clock,
+    /// Woken by the clock's abort handle.
+    wake: Option<Arc<Pump>>,
+}
+
+impl<'a> Waiter<'a> {
+    pub(crate) fn new(function: &'static str, clock: &'a Clock) -> Result<Self> {
+        let wake = match clock.abort_handle() {
+            Some(handle) => {
+                let wake = Arc::new(Pump::new().map_err(|e| Error::io(function, e))?);
+                handle.attach(&wake);
+                Some(wake)
+            }
+            None => None,
+        };
+        Ok(Self {
+            function,
+            clock,
+            wake,
+        })
+    }
+
+    /// Waits until there is something to do on `fd`, be it to find out that the other end is gone.
+    pub(crate) fn wait(&self, fd: BorrowedFd<'_>, flags: PollFlags) -> Result<()> {
+        loop {
+            // Comes after the attaching: an abort is either seen here or ends the poll.
+            self.clock.check(self.function)?;
+            let mut fds = vec![PollFd::from_borrowed_fd(fd, flags)];
+            if let Some(wake) = &self.wake {
+                fds.push(PollFd::from_borrowed_fd(wake.wake_fd(), PollFlags::IN));
+            }
+            let left = self.clock.deadline().map(|at| {
+                let left = at.saturating_duration_since(Instant::now());
+                Timespec::try_from(left).unwrap_or(Timespec {
+                    tv_sec: i64::MAX,
+                    tv_nsec: 0,
+                })
+            });
+            match poll(&mut fds, left.as_ref()) {
+                Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::io(self.function, errno.into())),
+            }
+        }
+    }
+
+    /// Reads what there is; 0 at the end.
+    pub(super) fn read(
+        &self,
+        from: BorrowedFd<'_>,
+        buffer: &mut [u8],
+        what: &str,
+    ) -> Result<usize> {
+        loop {
+            self.wait(from, PollFlags::IN)?;
+            match rustix::io::read(from, &mut *buffer) {
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(errno) => return Err(failed(self.function, "read", what, errno)),
+            }
+        }
+    }
+
+    /// Writes all of `bytes`.
+    pub(super) fn write_all(
+        &self,
+        to: BorrowedFd<'_>,
+        bytes: &[u8],
+        what: &str,
+    ) -> Result<(), Unwritten> {
+        let mut written = 0;
+        while written < bytes.len() {
+            let unwritten = |error| Unwritten { error, written };
+            self.wait(to, PollFlags::OUT).map_err(unwritten)?;
+            match write_some(to, &bytes[written..]) {
+                Ok(count) => written += count,
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(errno) => {
+                    return Err(unwritten(failed(self.function, "write", what, errno)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The two directions to the other end of a migration. They may be one socket.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    function: &'static str,
+    /// Who is at the other end.
+    peer: &'static str,
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl Wire {
+    pub(crate) fn new(
+        function: &'static str,
+        peer: &'static str,
+        reader: OwnedFd,
+        writer: OwnedFd,
+    ) -> Self {
+        Self {
+            function,
+            peer,
+            reader,
+            writer,
+        }
+    }
+
+    pub(crate) fn reader(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+
+    pub(crate) fn writer(&self) -> BorrowedFd<'_> {
+        self.writer.as_fd()
+    }
+
+    /// Reads a message that must be this one.
+    pub(crate) fn expect(&self, message: &[u8], what: &str, clock: &Clock) -> Result<()> {
+        let mut read = vec![0; message.len()];
+        self.read(&mut read, what, clock)?;
+        if read == message {
+            return Ok(());
+        }
+        let text = format!(
+            "{} sent {:?} instead of {what}",
+            self.peer,
+            String::from_utf8_lossy(&read)
+        );
+        Err(Error::io(
+            self.function,
+            io::Error::new(io::ErrorKind::InvalidData, text),
+        ))
+    }
+
+    pub(crate) fn read(&self, buffer: &mut [u8], what: &str, clock: &Clock) -> Result<()> {
+        let what = format!("{what} from {}", self.peer);
+        read_exact(self.function, self.reader(), buffer, &what, clock)
+    }
+
+    pub(crate) fn send(&self, message: &[u8], what: &str, clock: &Clock) -> Result<(), Unwritten> {
+        let what = format!("{what} to {}", self.peer);
+        write_all(self.function, self.writer(), message, &what, clock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        os::{fd::AsFd, unix::net::UnixStream},
+        thread,
+        time::Duration,
+    };
+
+    use super::{Wire, read_exact, write_all};
+    use crate::{AbortHandle, ErrorKind, Limits, operation::Clock};
+
+    fn pair() -> (UnixStream, Wire) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let reader = theirs.try_clone().unwrap().into();
+        (ours, Wire::new("test", "the other", reader, theirs.into()))
+    }
+
+    fn clock(limits: &Limits) -> Clock {
+        Clock::start(limits)
+    }
+
+    #[test]
+    fn a_message_may_come_in_pieces() {
+        let (mut ours, wire) = pair();
+        let writing = thread::spawn(move || {
+            for byte in b"ready" {
+                ours.write_all(&[*byte]).unwrap();
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        wire.expect(b"ready", "word", &clock(&Limits::none()))
+            .unwrap();
+        writing.join().unwrap();
+    }
+
+    #[test]
+    fn another_message_is_quoted() {
+        let (mut ours, wire) = pair();
+        ours.write_all(b"sorry").unwrap();
+        let error = wire
+            .expect(b"ready", "word", &clock(&Limits::none()))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "test: the other sent \"sorry\" instead of word"
+        );
+    }
+
+    #[test]
+    fn the_end_is_an_error() {
+        let (mut ours, wire) = pair();
+        ours.write_all(b"rea").unwrap();
+        drop(ours);
+        let error = wire
+            .expect(b"ready", "word", &clock(&Limits::none()))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "test: it ends within word from the other"
+        );
+    }
+
+    #[test]
+    fn silence_ends_at_the_deadline_and_by_an_abort() {
+        let (_ours, wire) = pair();
+        let limits = Limits::none().deadline(Duration::from_millis(10));
+        let error = wire.expect(b"ready", "word", &clock(&limits)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+
+        let abort = AbortHandle::new();
+        let limits = Limits::none().abort_with(&abort);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| wire.expect(b"ready", "word", &clock(&limits)));
+            thread::sleep(Duration::from_millis(20));
+            abort.abort();
+            let error = waiting.join().unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Aborted);
+        });
+    }
+
+    #[test]
+    fn a_write_says_how_far_it_came() {
+        let (ours, wire) = pair();
+        let limits = Limits::none().deadline(Duration::from_millis(10));
+        let unwritten = wire
+            .send(&vec![0; 16 << 20], "a lot", &clock(&limits))
+            .unwrap_err();
+        assert_eq!(unwritten.error.kind(), ErrorKind::TimedOut);
+        assert!(unwritten.written > 0);
+        drop(ours);
+        let unwritten = wire
+            .send(b"go", "word", &clock(&Limits::none()))
+            .unwrap_err();
+        assert_eq!(
+            (unwritten.error.kind(), unwritten.written),
+            (ErrorKind::Io, 0)
+        );
+    }
+
+    #[test]
+    fn descriptors_that_do_not_block_are_waited_for() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let bytes = vec![7; 4 << 20];
+        thread::scope(|scope| {
+            let none = clock(&Limits::none());
+            let reading = scope.spawn({
+                let none = none.clone();
+                let length = bytes.len();
+                move || {
+                    let mut read = vec![0; length];
+                    read_exact("test", theirs.as_fd(), &mut read, "bytes", &none).map(|()| read)
+                }
+            });
+            write_all("test", ours.as_fd(), &bytes, "bytes", &none).unwrap();
+            assert_eq!(reading.join().unwrap().unwrap(), bytes);
+        });
+    }
+}

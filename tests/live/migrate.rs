@@ -1,0 +1,355 @@
+//! Migration to the same host, with both ends in this process, and every way in which it can fail.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use libxl::{
+    Context, Domain, DomainConfig, DomainEvent, DomainState, Limits, ShutdownReason, Source,
+    SuspendError,
+    migrate::{Outcome, Received, Sent},
+};
+use uuid::Uuid;
+
+use crate::support::{
+    Guest, Kind, config, context, despite_early_resets, tiny_config, wait_for, watcher, xl_is_there,
+};
+
+const SUSPENDED: Option<DomainState> = Some(DomainState::Shutdown(ShutdownReason::SUSPEND));
+
+fn limits() -> Limits {
+    Limits::none().deadline(Duration::from_secs(240))
+}
+
+/// The two directions of one connection.
+fn both(socket: UnixStream) -> (UnixStream, UnixStream) {
+    (socket.try_clone().unwrap(), socket)
+}
+
+/// Sends the guest to `receiver`, which runs on a thread with a context of its own, up to GO.
+fn send_to<T: Send + 'static>(
+    domain: &Domain,
+    receiver: impl FnOnce(Context, UnixStream) -> T + Send + 'static,
+) -> (Result<Sent, SuspendError>, thread::JoinHandle<T>) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let receiving = thread::spawn(move || receiver(context(), theirs));
+    let (reader, writer) = both(ours);
+    let sent = domain
+        .migrate(reader, writer, &limits())
+        .and_then(|sender| sender.send(|_| {}));
+    (sent, receiving)
+}
+
+pub(crate) fn receive(ctx: &Context, socket: UnixStream) -> Received {
+    let (reader, writer) = both(socket);
+    ctx.receive_migration(reader, writer, &limits())
+        .unwrap()
+        .receive(|_| {})
+        .unwrap()
+}
+
+/// Sends the guest to whoever is at the other end, which takes it.
+pub(crate) fn hand_over(domain: &Domain, socket: UnixStream) {
+    let (reader, writer) = both(socket);
+    let outcome = domain
+        .migrate(reader, writer, &limits())
+        .and_then(|sender| sender.send(|_| {}))
+        .and_then(Sent::commit)
+        .unwrap()
+        .outcome(&limits());
+    assert!(
+        matches!(&outcome, Outcome::Moved { destroyed: Ok(()) }),
+        "{outcome:?}"
+    );
+}
+
+/// How many domains with this uuid could be running now.
+pub(crate) fn running(ctx: &Context, uuid: Uuid) -> usize {
+    let all = ctx.list_domains().unwrap();
+    all.iter()
+        .filter(|domain| domain.uuid == uuid && domain.state() == DomainState::Running)
+        .count()
+}
+
+fn copies(ctx: &Context, uuid: Uuid) -> usize {
+    let all = ctx.list_domains().unwrap();
+    all.iter().filter(|domain| domain.uuid == uuid).count()
+}
+
+/// No copy but the source is left.
+fn only_the_source_is_left(ctx: &Context, guest: &Guest) {
+    wait_for("the copy to go", || copies(ctx, guest.id().uuid) == 1);
+    assert_eq!(guest.domain.name().as_deref(), Some(guest.name.as_str()));
+}
+
+fn moves(config: &DomainConfig) {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, config);
+    guest.wait_until_up();
+    wait_for("the guest to count", || guest.uptimes().len() > 1);
+    let uuid = guest.id().uuid;
+
+    let over = AtomicBool::new(false);
+    let (outcome, arrived) = thread::scope(|scope| {
+        let counting = scope.spawn(|| {
+            let ctx = context();
+            let mut most = 0;
+            while !over.load(Ordering::SeqCst) {
+                most = most.max(running(&ctx, uuid));
+                thread::sleep(Duration::from_millis(5));
+            }
+            most
+        });
+        let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
+            receive(&ctx, socket).start(&limits()).unwrap()
+        });
+        let sent = sent.unwrap();
+        assert_eq!(guest.state(), SUSPENDED);
+        let outcome = sent.commit().unwrap().outcome(&limits());
+        let arrived = receiving.join().unwrap();
+        over.store(true, Ordering::SeqCst);
+        assert_eq!(counting.join().unwrap(), 1, "copies that ran at once");
+        (outcome, arrived)
+    });
+    let Outcome::Moved { destroyed } = outcome else {
+        panic!("{outcome:?}");
+    };
+    destroyed.unwrap();
+    arrived.reported.unwrap();
+    guest.events_until(DomainEvent::Death);
+
+    let moved = Guest::of(arrived.domain, &watcher);
+    assert_eq!(moved.name, guest.name);
+    assert_eq!(moved.id().uuid, uuid);
+    let before = moved.uptimes().len();
+    wait_for("the guest to go on counting", || {
+        moved.uptimes().len() > before
+    });
+    assert!(moved.uptimes().is_sorted(), "{:?}", moved.uptimes());
+    moved.still_lives_and_dies();
+}
+
+#[test]
+fn case_14_a_pv_guest_moves() {
+    moves(&config(Kind::Pv, "moves", "lab.tick=1"));
+}
+
+#[test]
+fn case_14_a_small_guest_moves() {
+    for kind in [Kind::Pv, Kind::Pvh] {
+        despite_early_resets(|| moves(&tiny_config(kind, "moves", "lab.tick=1")));
+    }
+}
+
+/// What can go wrong at the other end before GO.
+fn bad_receivers() -> Vec<(&'static str, fn(Context, UnixStream))> {
+    fn refuses(ctx: Context, socket: UnixStream) {
+        let (reader, writer) = both(socket);
+        drop(ctx.receive_migration(reader, writer, &limits()).unwrap());
+    }
+    fn dies_before_the_stream(_: Context, socket: UnixStream) {
+        drop(socket);
+    }
+    fn speaks_another_language(_: Context, mut socket: UnixStream) {
+        let _ = socket.write_all(&[b'?'; 4096]);
+    }
+    /// Takes so much of what the sender says, and is gone.
+    fn takes(mut socket: UnixStream, much: usize) {
+        socket
+            .write_all(b"xl migration receiver ready, send binary domain data.\n")
+            .unwrap();
+        let mut taken = vec![0; much];
+        let _ = socket.read_exact(&mut taken);
+    }
+    fn closes_in_mid_stream(_: Context, socket: UnixStream) {
+        takes(socket, 1 << 20);
+    }
+    fn dies_before_go(_: Context, mut socket: UnixStream) {
+        socket
+            .write_all(b"xl migration receiver ready, send binary domain data.\n")
+            .unwrap();
+        // Until the sender has nothing more to say.
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut all = Vec::new();
+        let _ = socket.read_to_end(&mut all);
+    }
+    vec![
+        ("refuses", refuses),
+        ("dies before the stream", dies_before_the_stream),
+        ("speaks another language", speaks_another_language),
+        ("closes in mid-stream", closes_in_mid_stream),
+        ("dies before GO", dies_before_go),
+    ]
+}
+
+#[test]
+fn case_03_a_migration_that_fails_leaves_the_guest_at_the_source() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(
+        &ctx,
+        &watcher,
+        &tiny_config(Kind::Pv, "stays", "lab.tick=1"),
+    );
+    guest.wait_until_up();
+    for (name, receiver) in bad_receivers() {
+        let (sent, receiving) = send_to(&guest.domain, receiver);
+        let failed = sent.unwrap_err();
+        println!("a receiver that {name}: {failed}");
+        assert!(
+            matches!(failed.source, Source::Runs | Source::Untouched),
+            "{name}: {failed}"
+        );
+        receiving.join().unwrap();
+        only_the_source_is_left(&ctx, &guest);
+        let before = guest.uptimes().len();
+        wait_for("the guest to go on counting", || {
+            guest.uptimes().len() > before
+        });
+    }
+    guest.still_lives_and_dies();
+}
+
+#[test]
+fn case_03_what_is_sent_and_dropped_goes_on_at_the_source() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "dropped", ""));
+    guest.wait_until_up();
+    for how in ["dropped", "cancelled", "panicked"] {
+        let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
+            receive(&ctx, socket).start(&limits()).unwrap_err()
+        });
+        let sent = sent.unwrap();
+        assert_eq!(guest.state(), SUSPENDED);
+        match how {
+            "dropped" => drop(sent),
+            "cancelled" => sent.cancel().unwrap(),
+            _ => {
+                let fails = std::panic::AssertUnwindSafe(|| {
+                    let _sent = sent;
+                    panic!("in between");
+                });
+                std::panic::catch_unwind(fails).unwrap_err();
+            }
+        }
+        let refused = receiving.join().unwrap();
+        println!("{how}: {refused}");
+        only_the_source_is_left(&ctx, &guest);
+    }
+    guest.still_lives_and_dies();
+}
+
+#[test]
+fn a_guest_that_cannot_be_started_there_is_given_back() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "rejected", ""));
+    guest.wait_until_up();
+    let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
+        let received = receive(&ctx, socket);
+        // So that it can be neither renamed nor unpaused.
+        received.domain().destroy().wait().unwrap();
+        received.start(&limits()).unwrap_err()
+    });
+    let outcome = sent.unwrap().commit().unwrap().outcome(&limits());
+    receiving.join().unwrap().given_back.unwrap();
+    let Outcome::Rejected(failed) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(matches!(failed.source, Source::Runs), "{failed}");
+    only_the_source_is_left(&ctx, &guest);
+    guest.still_lives_and_dies();
+}
+
+/// Sends the guest, gives it away, and gets no answer. The copy is never started.
+pub(crate) fn undecided(domain: &Domain) -> libxl::migrate::Undecided {
+    let (sent, receiving) = send_to(domain, |ctx, socket| {
+        let silent = socket.try_clone().unwrap();
+        drop(receive(&ctx, socket));
+        silent
+    });
+    let committed = sent.unwrap().commit().unwrap();
+    let silence = Limits::none().deadline(Duration::from_secs(2));
+    let outcome = committed.outcome(&silence);
+    receiving.join().unwrap();
+    let Outcome::Undecided(undecided) = outcome else {
+        panic!("{outcome:?}");
+    };
+    println!("{undecided}");
+    undecided
+}
+
+#[test]
+fn case_12_a_silent_target_leaves_the_guest_suspended_until_somebody_decides() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "silence", ""));
+    guest.wait_until_up();
+
+    let question = undecided(&guest.domain);
+    // As long as nobody decides, nothing happens, also when it is dropped.
+    drop(question);
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(guest.state(), SUSPENDED);
+    let away = format!("{}--migratedaway", guest.name);
+    assert_eq!(guest.domain.name(), Some(away));
+    // An operator in another program has only these two.
+    guest.domain.rename(&guest.name).unwrap();
+    guest.domain.resume(true).unwrap();
+
+    undecided(&guest.domain).resume_here().unwrap();
+    only_the_source_is_left(&ctx, &guest);
+    wait_for("the guest to run", || {
+        guest.state() == Some(DomainState::Running)
+    });
+
+    undecided(&guest.domain).destroy_here().unwrap();
+    guest.events_until(DomainEvent::Death);
+}
+
+#[test]
+fn xl_receives_what_we_send() {
+    if !xl_is_there() {
+        return;
+    }
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "to-xl", ""));
+    guest.wait_until_up();
+    let mut xl = Command::new("xl")
+        .args(["migrate-receive", "-e"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let outcome = guest
+        .domain
+        .migrate(
+            xl.stdout.take().unwrap(),
+            xl.stdin.take().unwrap(),
+            &limits(),
+        )
+        .and_then(|sender| sender.send(|_| {}))
+        .and_then(Sent::commit)
+        .unwrap()
+        .outcome(&limits());
+    assert!(
+        matches!(&outcome, Outcome::Moved { destroyed: Ok(()) }),
+        "{outcome:?}"
+    );
+    assert!(xl.wait().unwrap().success());
+    guest.events_until(DomainEvent::Death);
+    let moved = ctx.name_to_domid(&guest.name).unwrap();
+    let moved = Guest::of(ctx.domain_by_domid(moved).unwrap(), &watcher);
+    assert_eq!(moved.id().uuid, guest.id().uuid);
+    moved.still_lives_and_dies();
+}
