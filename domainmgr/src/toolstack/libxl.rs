@@ -172,11 +172,17 @@ impl Session for LibxlSession {
         self.domain(id)?.preserve(suffix).map(drop).map_err(error)
     }
 
-    fn soft_reset(&mut self, _id: DomainId, _spec: &Spec, _limits: &Limits) -> Result<()> {
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "soft reset is not supported by this version",
-        ))
+    fn soft_reset(&mut self, id: DomainId, spec: &Spec, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id)?;
+        let now = domain.retrieve_configuration();
+        // With the devices it has by now. What libxl does not remember is as it was built.
+        let config = match now.limits(&translate(limits)).wait() {
+            Ok(config) => config,
+            Err(e) if e.is_domain_gone() => return Err(error(e)),
+            Err(_) => render::domain_config(spec),
+        };
+        // Neither to be aborted nor timed: libxl's other way of doing it is not safe.
+        domain.soft_reset(&config).map_err(error)
     }
 
     fn console(&mut self, id: DomainId) -> Result<PathBuf> {
