@@ -40,6 +40,11 @@ impl std::fmt::Display for Counts {
 
 /// Runs test programs, showing what they print, and adds up their results.
 pub(crate) fn of(command: &mut Command) -> Result<Counts> {
+    of_lines(command, |_| {})
+}
+
+/// The same, with every line for somebody else, too.
+pub(crate) fn of_lines(command: &mut Command, mut see: impl FnMut(&str)) -> Result<Counts> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -52,6 +57,7 @@ pub(crate) fn of(command: &mut Command) -> Result<Counts> {
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         counts += parse(&line);
+        see(&line);
     }
     counts.broken = !child.wait()?.success();
     Ok(counts)

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::cases::Cases;
 use super::counts::{self, Counts};
 use crate::cargo::Cargo;
 use crate::lab::Lab;
@@ -55,7 +56,9 @@ pub(crate) fn run(xen: Xen, without_xl: bool, arguments: &[String]) -> Result<Co
         .args(["--kill-after=10", &(LIMIT + 60).to_string()])
         .arg(remote.get_program())
         .args(remote.get_args());
-    let counts = counts::of(&mut command)?;
+    let mut cases = Cases::default();
+    let counts = counts::of_lines(&mut command, |line| cases.see(line))?;
+    print!("{cases}");
 
     if counts.broken || counts.failed > 0 {
         explain(&lab, xen);
