@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    process::{Command, Output},
+    process::{Child, Command, Output},
 };
 
 use libxl::DomainEvent;
@@ -53,10 +53,12 @@ fn create_and_wait() {
 fn watch_domains() {
     let program = env::current_exe().unwrap().with_file_name("watch_domains");
     let log = tempfile::NamedTempFile::new().unwrap();
-    let mut watching = Command::new(program)
-        .stdout(log.reopen().unwrap())
-        .spawn()
-        .unwrap();
+    let _watching = Endless(
+        Command::new(program)
+            .stdout(log.reopen().unwrap())
+            .spawn()
+            .unwrap(),
+    );
     let ctx = context();
     let watcher = watcher();
     let config = tiny_config(Kind::Pv, "watched", "");
@@ -74,8 +76,16 @@ fn watch_domains() {
     says("shut down (poweroff)");
     guest.domain.destroy().wait().unwrap();
     says("died");
-    watching.kill().unwrap();
-    watching.wait().unwrap();
+}
+
+/// A program that has to be ended.
+struct Endless(Child);
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
