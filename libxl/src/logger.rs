@@ -87,6 +87,12 @@ impl Sink {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn report(&self, progress: &Progress) {
+        for unheard in self.listeners().unheard.values_mut() {
+            unheard.push(progress.clone());
+        }
+    }
 }
 
 thread_local! {
@@ -187,6 +193,11 @@ impl Logger {
             .get_mut(&listener.0)
             .map(std::mem::take)
             .unwrap_or_default()
+    }
+
+    /// Progress that is not libxl's own.
+    pub(crate) fn report(&self, progress: &Progress) {
+        self.sink().report(progress);
     }
 
     /// The end of [`Self::listen`].
@@ -292,13 +303,11 @@ unsafe extern "C" fn progress(
         let sink = unsafe { &*user.cast::<Sink>() };
         // SAFETY: NUL-terminated by the shim's contract.
         let stage = unsafe { CStr::from_ptr(doing) }.to_string_lossy();
-        for unheard in sink.listeners().unheard.values_mut() {
-            unheard.push(Progress {
-                stage: stage.clone().into_owned(),
-                done,
-                total,
-            });
-        }
+        sink.report(&Progress {
+            stage: stage.into_owned(),
+            done,
+            total,
+        });
     }));
 }
 

@@ -6,18 +6,28 @@ use std::fmt;
 ///
 /// It speaks about every 4 MiB of guest memory. A live save goes through the memory several times:
 /// the first iteration sends all of it, each later one what the guest has written meanwhile, the
-/// last one with the guest suspended.
+/// last one with the guest suspended. On the receiving side it says little, so there the bytes that
+/// have come are counted: the stage is `Received 12 MiB`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is going on, in libxl's words: `Frames`, `Frames iteration 2`, `End of stream`, ...
     pub stage: String,
-    /// Pages done in this iteration. A page is 4 KiB.
+    /// Pages done in this iteration, or received. A page is 4 KiB.
     pub done: u64,
     /// Pages to do in this iteration; 0 for a stage that is only announced.
     pub total: u64,
 }
 
 impl Progress {
+    /// So many bytes of a stream have come.
+    pub(crate) fn received(bytes: u64) -> Self {
+        Self {
+            stage: format!("Received {} MiB", bytes >> 20),
+            done: bytes >> 12,
+            total: 0,
+        }
+    }
+
     /// Which pass through the memory of a live save this is, from 0; `None` outside of those.
     #[must_use]
     pub fn iteration(&self) -> Option<u32> {

@@ -1,12 +1,13 @@
 //! What happens, and what has to come of it.
 
-use std::sync::Arc;
+use std::{os::unix::net::UnixStream, sync::Arc, thread};
 
-use libxl::DomId;
+use libxl::{DomId, Limits, Source};
 use serde_json::{Value, json};
 
 use crate::{
     host::{App, Host, domid},
+    support::context,
     timeline::{Show, Timeline},
 };
 
@@ -38,8 +39,8 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
     host.wait_state(&db, "RUNNING");
     host.wait_state(&desktop, "RUNNING");
 
-    timeline.say("web suspends for a migration; the migration fails, and it is resumed");
-    suspend_and_resume(&host, &web, &web_up);
+    timeline.say("web is migrated: it is sent over, and then the receiver dies. It is resumed");
+    migration_fails(&host, &web, &web_up);
 
     timeline.say("one guest crashes, one powers off, one reboots, all from inside");
     let crashed = host.wait_state(&crashes, "HALTED");
@@ -79,13 +80,28 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
     }
 }
 
-/// What a toolstack does whose migration fails: another process than the agent does it.
-fn suspend_and_resume(host: &Host, app: &App, up: &Value) {
+/// Another toolstack than the agent migrates the domain, and fails at the last moment: the receiver
+/// has everything, and goes.
+fn migration_fails(host: &Host, app: &App, up: &Value) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let receiving = thread::spawn(move || {
+        let reader = theirs.try_clone().unwrap();
+        context()
+            .receive_migration(reader, theirs, &Limits::none())
+            .and_then(|receiver| receiver.receive(|_| {}))
+            .unwrap()
+    });
     let domain = host.outsider(app);
-    let suspended = domain.suspend_only().unwrap();
+    let sent = domain
+        .migrate(ours.try_clone().unwrap(), ours, &Limits::none())
+        .and_then(|sender| sender.send(|_| {}))
+        .unwrap();
     let asleep = host.wait_state(app, "SUSPENDED");
     assert_eq!(domid(&asleep), domid(up));
-    suspended.resume().unwrap();
+
+    drop(receiving.join().unwrap());
+    let failed = sent.commit().unwrap_err();
+    assert!(matches!(failed.source, Source::Runs), "{failed}");
     let awake = host.wait_state(app, "RUNNING");
     assert_eq!(domid(&awake), domid(up), "the same domain goes on");
 }

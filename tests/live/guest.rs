@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libxl::{DomainEvent, DomainState, ShutdownReason, Watcher};
+use libxl::{DomainEvent, DomainState, Limits, ShutdownReason, Watcher};
 
 use crate::support::{
     Guest, Kind, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
@@ -158,7 +158,7 @@ fn it_suspends_late() {
     let late = Duration::from_millis(2500);
     let begin = Instant::now();
     thread::scope(|scope| {
-        let suspend = scope.spawn(|| guest.domain.suspend_only());
+        let suspend = scope.spawn(|| guest.domain.suspend_only(&Limits::none()));
         guest.wait_until_it_says("obeys suspend");
         wait_for("the acknowledgement", || request(&guest).is_empty());
         assert!(begin.elapsed() > late || guest.state() == Some(DomainState::Running));
@@ -192,7 +192,7 @@ fn goes_on_after_a_suspend(kind: Kind) {
         (2, false, "restored"),
         (3, true, "cancelled"),
     ] {
-        let _suspended = guest.domain.suspend_only().unwrap();
+        let _suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
         guest.expect(SUSPENDED);
         guest.domain.resume(cooperative).unwrap();
         guest.expect(DomainEvent::Resumed);
@@ -266,7 +266,7 @@ fn expect_the_end(guest: &Guest, reason: ShutdownReason) {
 fn ends_in_the_instant_of_its_resume(kind: Kind) {
     let watcher = watcher();
     let guest = up(&watcher, kind, "instant", "lab.resumed=200");
-    let _suspended = guest.domain.suspend_only().unwrap();
+    let _suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
     guest.expect(SUSPENDED);
     guest.domain.resume(true).unwrap();
     expect_the_end(&guest, ShutdownReason(200));
@@ -287,7 +287,7 @@ fn a_pvh_one_ends_in_the_instant_of_its_resume() {
 fn it_suspends_again_in_the_instant_of_its_resume() {
     let watcher = watcher();
     let guest = up(&watcher, Kind::Pv, "again", "lab.resumed=suspend");
-    let _suspended = guest.domain.suspend_only().unwrap();
+    let _suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
     for _ in 0..2 {
         guest.domain.resume(true).unwrap();
         let suspended = Some(DomainState::Shutdown(ShutdownReason::SUSPEND));
@@ -305,7 +305,7 @@ fn it_ends_a_while_after_its_resume() {
         "while",
         "lab.resumed=poweroff lab.resumed-after=1",
     );
-    let _suspended = guest.domain.suspend_only().unwrap();
+    let _suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
     guest.expect(SUSPENDED);
     guest.domain.resume(true).unwrap();
     expect_the_end(&guest, ShutdownReason::POWEROFF);

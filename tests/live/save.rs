@@ -241,7 +241,7 @@ fn a_domain_that_is_suspended_already_is_left_alone() {
     let file = SaveFile::new();
     let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "theirs", ""));
     guest.wait_until_up();
-    let suspended = guest.domain.suspend_only().unwrap();
+    let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
     let failed = guest
         .domain
         .save_file(file.path(), Saving::new())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use libxl::{DomainEvent, DomainState, ErrorKind, Saving, ShutdownReason, Source};
+use libxl::{DomainEvent, DomainState, ErrorKind, Limits, Saving, ShutdownReason, Source};
 
 use crate::support::{
     Guest, Kind, config, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
@@ -15,7 +15,7 @@ fn suspends_and_goes_on(kind: Kind) {
     let guest = Guest::start(&ctx, &watcher, &config(kind, "resumed", ""));
     guest.wait_until_up();
     for _ in 0..2 {
-        let suspended = guest.domain.suspend_only().unwrap();
+        let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
         guest.expect_shutdown(ShutdownReason::SUSPEND);
         assert_eq!(
             guest.domain.info().unwrap().state(),
@@ -75,7 +75,7 @@ fn case_06_the_death_of_another_leaves_a_suspended_domain_alone() {
     let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "bystander", ""));
     let other = Guest::create(&ctx, &watcher, &config(Kind::Pv, "other", ""));
     guest.wait_until_up();
-    let suspended = guest.domain.suspend_only().unwrap();
+    let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
     guest.expect_shutdown(ShutdownReason::SUSPEND);
     other.destroy();
     assert_eq!(
@@ -96,7 +96,12 @@ fn case_04_a_domain_that_was_resumed_twice_crashes() {
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
     for _ in 0..2 {
-        guest.domain.suspend_only().unwrap().resume().unwrap();
+        guest
+            .domain
+            .suspend_only(&Limits::none())
+            .unwrap()
+            .resume()
+            .unwrap();
     }
     guest.events_until(DomainEvent::Shutdown(ShutdownReason::CRASH));
 }
@@ -112,7 +117,7 @@ fn case_05_a_domain_powers_off_in_the_instant_of_its_resume() {
             let config = tiny_config(kind, "instant", "lab.resumed=poweroff");
             let guest = Guest::start(&ctx, &watcher, &config);
             guest.wait_until_up();
-            let suspended = guest.domain.suspend_only().unwrap();
+            let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
             let since = Instant::now();
             suspended.resume().unwrap();
             guest.events_until(DomainEvent::Shutdown(ShutdownReason::POWEROFF));
@@ -195,7 +200,7 @@ fn case_08_a_domain_never_answers() {
     let config = tiny_config(Kind::Pv, "deaf", "lab.requests=ignore");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
-    let failed = guest.domain.suspend_only().unwrap_err();
+    let failed = guest.domain.suspend_only(&Limits::none()).unwrap_err();
     println!("{failed}");
     assert_eq!(failed.error.kind(), ErrorKind::GuestTimedOut, "{failed}");
     assert_eq!(guest.state(), Some(DomainState::Running));

@@ -94,7 +94,11 @@ impl Context {
                 // Not the caller's limits: what libxl does not get, it must not miss too early.
                 let clock = Clock::until(&over);
                 let (from, opening, gate) = (from.as_fd(), &opening, &gate);
-                move || carry_in(FUNCTION, opening, from, pipe.writer, &clock, gate)
+                let came = |bytes| {
+                    self.logger().report(&Progress::received(bytes));
+                    self.pump().kick();
+                };
+                move || carry_in(FUNCTION, opening, from, pipe.writer, &clock, gate, came)
             });
             let _stop = StopOnDrop(&over);
             let result = restore.wait_with_progress(&mut report);

@@ -3,7 +3,7 @@
 use libxl_sys as sys;
 
 use super::{Domain, DomainState, recover::SuspendError};
-use crate::{Error, ErrorKind, Operation, Result, ShutdownReason, watcher};
+use crate::{Error, ErrorKind, Limits, Operation, Result, ShutdownReason, watcher};
 
 /// A domain that has suspended, because this program wanted it to. It is for the caller to decide
 /// what becomes of it: [`resume`](Self::resume) or [`destroy`](Self::destroy). Dropping this leaves
@@ -74,13 +74,15 @@ impl Domain {
 
     /// Has the guest suspend, and leaves it so. Nothing is saved.
     ///
-    /// A guest that does not suspend goes on running, and is resumed should it suspend late.
+    /// A guest that does not suspend goes on running, and is resumed should it suspend late. libxl
+    /// gives it two minutes; `limits` may give it less.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoParavirt`]; [`ErrorKind::GuestTimedOut`] if the guest did not suspend.
+    /// [`ErrorKind::NoParavirt`]; [`ErrorKind::GuestTimedOut`] if the guest did not suspend; those of
+    /// the limits.
     #[doc(alias = "libxl_domain_suspend_only")]
-    pub fn suspend_only(&self) -> Result<Suspended, SuspendError> {
+    pub fn suspend_only(&self, limits: &Limits) -> Result<Suspended, SuspendError> {
         const FUNCTION: &str = "libxl_domain_suspend_only";
         self.suspend_begins(FUNCTION)?;
         let result = self
@@ -88,6 +90,7 @@ impl Domain {
                 // SAFETY: called with a live context and a valid `how`.
                 unsafe { sys::libxl_domain_suspend_only(ctx, domid, how) }
             })
+            .limits(limits)
             .wait();
         // libxl reports success, too, when the guest has not acknowledged: only the state counts.
         let state = match result.and_then(|()| self.info()) {

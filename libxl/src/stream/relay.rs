@@ -36,6 +36,8 @@ const RECORD: [u8; 8] = {
 
 /// How much is carried at once, and what a pipe of ours holds.
 const CARRIED: usize = 256 << 10;
+/// How often it is told what has come.
+const TOLD: u64 = 4 << 20;
 /// The smallest size of a pipe. It is writable only when it is empty.
 const ONE_PAGE: usize = 4096;
 
@@ -118,7 +120,8 @@ pub(crate) fn read_opening(
     Err(Error::new(ErrorKind::Invalid, function).with_message(text))
 }
 
-/// Carries a stream from where it comes to libxl's pipe, until it ends or `clock` says so.
+/// Carries a stream from where it comes to libxl's pipe, until it ends or `clock` says so. `came` is
+/// told of every few MiB.
 #[allow(
     clippy::needless_pass_by_value,
     reason = "closes the pipe when it returns"
@@ -130,6 +133,7 @@ pub(crate) fn carry_in(
     to: OwnedFd,
     clock: &Clock,
     gate: &Gate,
+    came: impl Fn(u64),
 ) -> Result<()> {
     let waiter = Waiter::new(function, clock)?;
     let one_page = fcntl_setpipe_size(&to, ONE_PAGE);
@@ -144,10 +148,17 @@ pub(crate) fn carry_in(
     // As in `carry_out`.
     let _ = fcntl_setpipe_size(&to, CARRIED);
     let mut buffer = vec![0; CARRIED];
+    let (mut bytes, mut told) = (0, 0);
     loop {
-        match waiter.read(from, &mut buffer, STREAM)? {
-            0 => return Ok(()),
-            count => write(&buffer[..count])?,
+        let count = waiter.read(from, &mut buffer, STREAM)?;
+        if count == 0 {
+            return Ok(());
+        }
+        write(&buffer[..count])?;
+        bytes += count as u64;
+        if bytes - told >= TOLD {
+            came(bytes);
+            told = bytes;
         }
     }
 }
@@ -254,8 +265,8 @@ mod tests {
             scope.spawn(move || sends.write_all(&sent).unwrap());
             let (gate, from) = (&gate, from.as_fd());
             let opening = read_opening("f", from, &clock()).unwrap();
-            let carrying =
-                scope.spawn(move || carry_in("f", &opening, from, ours.writer, &clock(), gate));
+            let carrying = scope
+                .spawn(move || carry_in("f", &opening, from, ours.writer, &clock(), gate, |_| {}));
             let mut read = vec![0; OPENING - 1];
             reader.read_exact(&mut read).unwrap();
             thread::sleep(std::time::Duration::from_millis(20));

@@ -82,7 +82,7 @@ fn obeys(host: &Host, app: &App) {
 fn case_01_a_resumed_guest_powers_off() {
     let (host, app, up) = managed("PV", "resumed", "lab.resumed=poweroff lab.resumed-after=1");
     let domain = host.outsider(&app);
-    let suspended = domain.suspend_only().unwrap();
+    let suspended = domain.suspend_only(&Limits::none()).unwrap();
     host.wait_state(&app, "SUSPENDED");
     suspended.resume().unwrap();
     let down = host.wait_state(&app, "HALTED");
@@ -116,7 +116,11 @@ fn case_04_a_guest_that_was_resumed_twice_crashes() {
     let up = host.wait_up(&app);
     let domain = host.outsider(&app);
     for _ in 0..2 {
-        domain.suspend_only().unwrap().resume().unwrap();
+        domain
+            .suspend_only(&Limits::none())
+            .unwrap()
+            .resume()
+            .unwrap();
     }
     let kept = host.wait_state(&app, "PRESERVED");
     assert_eq!(kept["ShutdownReason"], "crash");
@@ -132,7 +136,7 @@ fn case_04_a_guest_that_was_resumed_twice_crashes() {
 fn case_05_a_guest_powers_off_in_the_instant_of_its_resume() {
     let (host, app, _) = managed("PV", "instant", "lab.resumed=poweroff");
     let domain = host.outsider(&app);
-    let suspended = domain.suspend_only().unwrap();
+    let suspended = domain.suspend_only(&Limits::none()).unwrap();
     host.wait_state(&app, "SUSPENDED");
     let since = Instant::now();
     suspended.resume().unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use host::{Host, domid};
-use libxl::{DomId, DomainState, ShutdownReason};
+use libxl::{DomId, DomainState, Limits, ShutdownReason};
 use serde_json::json;
 
 use crate::support::{unique, xl, xl_is_there};
@@ -144,7 +144,7 @@ fn a_domain_that_stays_suspended_is_shown_and_left_alone() {
     let up = host.wait_up(&app);
     host.wait_up(&other);
     let domain = host.outsider(&app);
-    let suspended = domain.suspend_only().unwrap();
+    let suspended = domain.suspend_only(&Limits::none()).unwrap();
     let asleep = host.wait_state(&app, "SUSPENDED");
     assert_eq!(domid(&asleep), domid(&up));
     // The death of another makes everybody look.
