@@ -34,7 +34,8 @@ pub enum Source {
     /// It runs (or is paused, as before): it had not suspended, or has been resumed.
     Runs,
     /// It runs, but has been asked to suspend. If it does so within two minutes, it is resumed in
-    /// the background.
+    /// the background. Nobody can tell whether it obeys the old request or a new one of another
+    /// program: have no other program suspend it in that time. A new suspend by this one ends that.
     MaySuspendYet,
     /// It is suspended, and could not be resumed. That is tried again in the background for two
     /// minutes.
