@@ -69,11 +69,39 @@ pub(crate) fn hand_over(domain: &Domain, socket: UnixStream) {
 }
 
 /// How many domains with this uuid could be running now.
-pub(crate) fn running(ctx: &Context, uuid: Uuid) -> usize {
+fn running(ctx: &Context, uuid: Uuid) -> usize {
     let all = ctx.list_domains().unwrap();
     all.iter()
         .filter(|domain| domain.uuid == uuid && domain.state() == DomainState::Running)
         .count()
+}
+
+/// Runs `deed` while nobody may ever see two running domains with this uuid.
+pub(crate) fn exactly_one_copy<T>(uuid: Uuid, deed: impl FnOnce() -> T) -> T {
+    /// Also when the deed fails: the one who counts is waited for.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let counting = scope.spawn(|| {
+            let ctx = context();
+            let mut most = 0;
+            while !over.load(Ordering::SeqCst) {
+                most = most.max(running(&ctx, uuid));
+                thread::sleep(Duration::from_millis(5));
+            }
+            most
+        });
+        let counted = Over(&over);
+        let done = deed();
+        drop(counted);
+        assert_eq!(counting.join().unwrap(), 1, "copies that ran at once");
+        done
+    })
 }
 
 fn copies(ctx: &Context, uuid: Uuid) -> usize {
@@ -95,27 +123,14 @@ fn moves(config: &DomainConfig) {
     wait_for("the guest to count", || guest.uptimes().len() > 1);
     let uuid = guest.id().uuid;
 
-    let over = AtomicBool::new(false);
-    let (outcome, arrived) = thread::scope(|scope| {
-        let counting = scope.spawn(|| {
-            let ctx = context();
-            let mut most = 0;
-            while !over.load(Ordering::SeqCst) {
-                most = most.max(running(&ctx, uuid));
-                thread::sleep(Duration::from_millis(5));
-            }
-            most
-        });
+    let (outcome, arrived) = exactly_one_copy(uuid, || {
         let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
             receive(&ctx, socket).start(&limits()).unwrap()
         });
         let sent = sent.unwrap();
         assert_eq!(guest.state(), SUSPENDED);
         let outcome = sent.commit().unwrap().outcome(&limits());
-        let arrived = receiving.join().unwrap();
-        over.store(true, Ordering::SeqCst);
-        assert_eq!(counting.join().unwrap(), 1, "copies that ran at once");
-        (outcome, arrived)
+        (outcome, receiving.join().unwrap())
     });
     let Outcome::Moved { destroyed } = outcome else {
         panic!("{outcome:?}");

@@ -6,7 +6,6 @@ use std::{
     fs::File,
     os::unix::net::UnixStream,
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -223,27 +222,12 @@ fn case_09_an_outsider_migrates_it() {
     obeys(&host, &app);
 }
 
-/// Runs `deed` while nobody may ever see two running domains of the app.
-fn exactly_one_copy<T>(app: &App, deed: impl FnOnce() -> T) -> T {
-    let over = AtomicBool::new(false);
-    let uuid = app.key.parse().unwrap();
-    thread::scope(|scope| {
-        let counting = scope.spawn(|| {
-            let ctx = context();
-            let mut most = 0;
-            while !over.load(Ordering::SeqCst) {
-                most = most.max(migrate::running(&ctx, uuid));
-                thread::sleep(Duration::from_millis(5));
-            }
-            most
-        });
-        let done = deed();
-        // What the agent might do about it, it has done by then.
+/// Runs `deed`, and then what the agent might do about it, with one running copy at every moment.
+fn exactly_one_copy(app: &App, deed: impl FnOnce()) {
+    migrate::exactly_one_copy(app.key.parse().unwrap(), || {
+        deed();
         thread::sleep(Duration::from_secs(2));
-        over.store(true, Ordering::SeqCst);
-        assert_eq!(counting.join().unwrap(), 1, "copies that ran at once");
-        done
-    })
+    });
 }
 
 /// Nobody looks while the domain goes and another one gets its number.
