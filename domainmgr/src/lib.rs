@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod clock;
 pub mod core;
+pub mod disks;
 pub mod eve;
 pub mod logging;
 pub mod mailbox;

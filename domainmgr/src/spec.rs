@@ -109,15 +109,73 @@ pub struct IoMem {
     pub count: u64,
 }
 
-/// A raw file or block device, used in place.
+/// A disk: a file or block device that is used in place, or an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// Absolute path.
+    /// Absolute path of what the guest uses. Of an image it is only known on the host: see [`crate::disks::prepare`].
     pub path: String,
+    /// The image it comes from; `None`: it is used in place.
+    pub image: Option<Image>,
+    /// What the file contains.
+    pub format: Format,
+    /// A CD-ROM drive with this disc in it.
+    pub cdrom: bool,
+    /// Bytes the guest shall see at least.
+    pub least_size: u64,
     /// Name in the guest.
     pub vdev: String,
     /// Whether the guest may write.
     pub read_only: bool,
+}
+
+/// An image, which no guest ever writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The hash it is known by.
+    pub sha256: String,
+    /// Where it is; empty: where the images are.
+    pub location: String,
+    /// The copy the guest uses; `None`: the guest only reads, and uses the image itself.
+    pub copy: Option<Copied>,
+}
+
+/// A guest's own copy of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The name of the file.
+    pub name: String,
+    /// It outlives the domain, until the DomainConfig is gone.
+    pub preserve: bool,
+}
+
+/// What a disk's file contains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The bytes of the disk.
+    #[default]
+    Raw,
+    /// QEMU's first format.
+    Qcow,
+    /// QEMU's own format.
+    Qcow2,
+    /// Microsoft's format.
+    Vhd,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Raw, Self::Qcow, Self::Qcow2, Self::Vhd];
+
+    /// EVE's word, which is also libxl's, and the ending of a file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow => "qcow",
+            Self::Qcow2 => "qcow2",
+            Self::Vhd => "vhd",
+        }
+    }
 }
 
 /// A network interface on a bridge.

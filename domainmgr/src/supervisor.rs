@@ -40,6 +40,8 @@ pub struct Options {
     pub global_config: PathBuf,
     /// Settings that override those.
     pub overrides: Vec<(String, String)>,
+    /// Bytes per second that a copy of an image may make, in a simulation.
+    pub copy_rate: Option<u64>,
 }
 
 /// Why the agent could not start.
@@ -91,6 +93,7 @@ pub fn run(
         &dirs.config,
         &dirs.status,
         &dirs.dump,
+        &dirs.copies,
     ] {
         make_dir(dir).map_err(|source| StartError::Dir {
             path: dir.clone(),
@@ -121,6 +124,7 @@ pub fn run(
         clock,
         dirs: dirs.clone(),
         settings: RwLock::new(load_settings(options)),
+        copy_rate: options.copy_rate,
         reports: reports_tx,
     });
     log::info!(

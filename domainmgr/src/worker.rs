@@ -15,10 +15,12 @@ use crate::core::{
     self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish,
     abort,
 };
+use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
 use crate::render;
 use crate::settings::Settings;
+use crate::spec::Spec;
 use crate::store::{self, ReadError};
 use crate::toolstack::{
     AbortToken, DomainId, Error, ErrorKind, Limits, Session, Toolstack, Wake, Watch,
@@ -38,6 +40,10 @@ pub struct Dirs {
     pub run: PathBuf,
     /// Core dumps of guests.
     pub dump: PathBuf,
+    /// Copies of images.
+    pub copies: PathBuf,
+    /// Images, each in a directory that is called after its hash.
+    pub images: PathBuf,
 }
 
 impl Dirs {
@@ -70,6 +76,8 @@ pub struct Env {
     pub dirs: Dirs,
     /// Settings.
     pub settings: RwLock<Settings>,
+    /// Bytes per second that a copy may make, in a simulation.
+    pub copy_rate: Option<u64>,
     /// The supervisor's ear.
     pub reports: Sender<Report>,
 }
@@ -557,9 +565,10 @@ impl<'a> Run<'a> {
         let took = self.env.clock.now().mono.since(begin).as_millis();
         if !matches!(op, Op::Look(_)) {
             let error = match &outcome {
-                Outcome::Looked(Err(e)) | Outcome::Created(Err(e)) | Outcome::Ended(Err(e)) => {
-                    e.to_string()
-                }
+                Outcome::Looked(Err(e))
+                | Outcome::Disks(Err(e))
+                | Outcome::Created(Err(e))
+                | Outcome::Ended(Err(e)) => e.to_string(),
                 _ => "done".to_owned(),
             };
             log::debug!(key:% = self.key, ms:% = took; "{}: {error}", op.word());
@@ -569,10 +578,18 @@ impl<'a> Run<'a> {
 
     fn perform(&mut self, op: &Op, limits: &Limits) -> Outcome {
         let key = self.key;
-        if let Op::Create(spec) = op {
-            if let Err(e) = self.prepare(spec) {
-                return Outcome::Created(Err(e));
+        match op {
+            Op::Disks(spec, copies) => return Outcome::Disks(self.disks(spec, *copies, limits)),
+            Op::Discard(names) => {
+                let done = disks::discard(&self.env.dirs.copies, names);
+                return Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)));
             }
+            Op::Create(spec) => {
+                if let Err(e) = self.prepare(spec) {
+                    return Outcome::Created(Err(e));
+                }
+            }
+            _ => {}
         }
         let session = match &mut self.session {
             Some(session) => session,
@@ -593,6 +610,9 @@ impl<'a> Run<'a> {
             }
             Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
             Op::Create(spec) => Outcome::Created(session.create(spec, limits)),
+            Op::Disks(..) | Op::Discard(_) => {
+                Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
+            }
             Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
             Op::Shutdown(id) => Outcome::Ended(session.shutdown(*id, limits)),
             Op::PowerButton(id) => Outcome::Ended(session.power_button(*id, limits)),
@@ -606,8 +626,39 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Makes the disks ready, and tells meanwhile how far that is.
+    fn disks(&mut self, spec: &Spec, copies: Copies, limits: &Limits) -> Result<Arc<Spec>, Error> {
+        let env = self.env;
+        let places = Places {
+            copies: &env.dirs.copies,
+            images: &env.dirs.images,
+        };
+        let mut bounds = Bounds {
+            abort: &limits.abort,
+            rate: env.copy_rate,
+            progress: &mut |progress| {
+                let Some(facts) = self.facts.take() else {
+                    return;
+                };
+                let (facts, _) = core::step(env.clock.now(), facts, Input::Progress(progress));
+                self.publish(&facts);
+                self.facts = Some(facts);
+            },
+        };
+        let ready = disks::prepare(spec, places, copies, &mut bounds);
+        ready.map(Arc::new).map_err(|failure| match failure {
+            Failure::Config(e) => {
+                let config = env.dirs.config_of(self.key);
+                let text = format!("{}: {e}", config.display());
+                Error::new(ErrorKind::InvalidConfig, text)
+            }
+            Failure::Other(text) => Error::new(ErrorKind::Other, text),
+            Failure::Aborted => Error::new(ErrorKind::Aborted, "aborted"),
+        })
+    }
+
     /// Checks the files a domain is built from and writes down what it will be.
-    fn prepare(&self, spec: &crate::spec::Spec) -> Result<(), Error> {
+    fn prepare(&self, spec: &Spec) -> Result<(), Error> {
         let config = self.env.dirs.config_of(self.key);
         render::check_files(spec).map_err(|e| {
             Error::new(
@@ -623,6 +674,10 @@ impl<'a> Run<'a> {
     /// Nothing about the key is left behind.
     fn clean_up(&mut self) {
         self.watch = None;
+        // The status goes last: as long as it is there, the next agent knows that something is left to be done.
+        if let Err(e) = disks::discard_all(&self.env.dirs.copies, self.key) {
+            log::error!(key:% = self.key; "a copy cannot be removed: {e}");
+        }
         let cfg = self.app_num.map(|n| self.env.dirs.cfg_of(n));
         let status = self.env.dirs.status_of(self.key);
         for path in cfg.into_iter().chain([status]) {

@@ -183,8 +183,8 @@ fn what_this_version_cannot_do() {
         r#"IoAdapterList: device assignment is not supported by this version (asked for "eth1")"#,
     );
     refused_config(
-        &json!({"DiskConfigList": [{"FileLocation": "/x.qcow2", "Format": "qcow2"}]}),
-        r#"DiskConfigList[0].Format: "qcow2" is not supported by this version, only "raw""#,
+        &json!({"DiskConfigList": [{"FileLocation": "/x.vmdk", "Format": "vmdk"}]}),
+        r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, found "vmdk""#,
     );
 }
 

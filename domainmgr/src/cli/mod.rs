@@ -91,6 +91,9 @@ struct Run {
         requires = "simulate"
     )]
     simulate_memory: u64,
+    /// How many bytes per second the simulated host copies; as fast as it can unless given.
+    #[arg(long, value_name = "BYTES", requires = "simulate")]
+    simulate_copy_rate: Option<u64>,
     /// How much to log, on standard error. The environment's `RUST_LOG`, e.g. `info,libxl=debug`, wins.
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
     log_level: String,
@@ -210,6 +213,7 @@ fn run(args: Run) -> Result<(), String> {
         dirs: paths.dirs(),
         global_config: paths.global_config,
         overrides: args.settings,
+        copy_rate: args.simulate_copy_rate,
     };
     supervisor::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
 }

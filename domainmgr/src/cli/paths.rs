@@ -11,6 +11,7 @@ use crate::worker::Dirs;
 const CONFIG: &str = "/run/zedmanager/DomainConfig";
 const RUN: &str = "/var/run/domainmgr";
 const IMAGES: &str = "/persist/img";
+const VERIFIED: &str = "/persist/downloads/appImg.obj/verified";
 const ADAPTERS: &str = "/var/tmp/zededa/AssignableAdapters";
 const NETWORK: &str = "/var/run/nim/DeviceNetworkStatus/global.json";
 const GLOBAL: &str = "/var/tmp/zededa/GlobalConfig/global.json";
@@ -28,9 +29,13 @@ pub(super) struct Paths {
     /// Everything else the agent writes [default: /var/run/domainmgr]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// Copies of read/write disks; not used by this version [default: /persist/img]
+    /// Copies of read/write disks [default: /persist/img]
     #[arg(long, value_name = "DIR")]
     image_dir: Option<PathBuf>,
+    /// Images, each the only file in a directory that is called after its hash [default:
+    /// /persist/downloads/appImg.obj/verified]
+    #[arg(long, value_name = "DIR")]
+    verified_dir: Option<PathBuf>,
     /// Which adapters exist; not used by this version [default: /var/tmp/zededa/AssignableAdapters]
     #[arg(long, value_name = "PATH")]
     adapters: Option<PathBuf>,
@@ -53,24 +58,25 @@ pub(super) struct Resolved {
     pub(super) status_dir: PathBuf,
     pub(super) run_dir: PathBuf,
     pub(super) dump_dir: PathBuf,
+    pub(super) image_dir: PathBuf,
+    pub(super) verified_dir: PathBuf,
     pub(super) global_config: PathBuf,
 }
 
 impl Paths {
     /// Fills in the defaults. A simulation has its own, which need no root.
     pub(super) fn resolve(&self, simulate: bool) -> Result<Resolved, String> {
-        log::trace!(
-            "{:?} {:?} {:?}",
-            self.image_dir,
-            self.adapters,
-            self.network_status
-        );
-        log::trace!("{IMAGES} {ADAPTERS} {NETWORK}");
+        log::trace!("{:?} {:?}", self.adapters, self.network_status);
+        log::trace!("{ADAPTERS} {NETWORK}");
         // Given all of these, no default is needed.
         let home = match (&self.run_dir, &self.config_dir) {
             (Some(run), config) if simulate => Some((run.clone(), config.clone())),
             _ if simulate => Some((simulated()?, self.config_dir.clone())),
             _ => None,
+        };
+        let (image_dir, verified_dir) = match &home {
+            Some((run, _)) => (run.join("img"), run.join("verified")),
+            None => (IMAGES.into(), VERIFIED.into()),
         };
         let (run_dir, config_dir, global_config, dump_dir) = match home {
             Some((run, config)) => (
@@ -94,6 +100,8 @@ impl Paths {
             config_dir,
             run_dir,
             dump_dir: self.dump_dir.clone().unwrap_or(dump_dir),
+            image_dir: self.image_dir.clone().unwrap_or(image_dir),
+            verified_dir: self.verified_dir.clone().unwrap_or(verified_dir),
             global_config: self.global_config.clone().unwrap_or(global_config),
         })
     }
@@ -106,6 +114,8 @@ impl Resolved {
             status: self.status_dir.clone(),
             run: self.run_dir.clone(),
             dump: self.dump_dir.clone(),
+            copies: self.image_dir.clone(),
+            images: self.verified_dir.clone(),
         }
     }
 }

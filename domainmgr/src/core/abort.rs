@@ -1,6 +1,6 @@
 //! When an operation under way is ended early. Pure, because the one who runs the operation cannot hear anything.
 
-use super::facts::Wish;
+use super::facts::{Desired, Wish};
 use super::op::Op;
 
 /// Whether a newer wish ends `op`.
@@ -11,8 +11,15 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
         Wish::Unusable(_) => false,
         Wish::Wanted(desired) => !desired.config.activate,
     };
+    if let (Op::Disks(spec, _), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {
+        // A copy of what is no longer wanted helps nobody.
+        return stop || wished.as_ref().is_ok_and(|new| new.disks != spec.disks);
+    }
     // What brings a domain down or only looks goes on: both wishes are served by it.
-    stop && matches!(op, Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..))
+    stop && matches!(
+        op,
+        Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
+    )
 }
 
 /// Whether a hint that something happened to the domain ends `op`: it has probably shut down, so it will not answer.
@@ -24,5 +31,8 @@ pub fn on_hint(op: &Op) -> bool {
 /// Whether the end of the agent ends `op`: what the next agent finds and deals with need not be waited for.
 #[must_use]
 pub fn on_stop(op: &Op) -> bool {
-    matches!(op, Op::Create(_) | Op::Shutdown(_) | Op::CoreDump(_))
+    matches!(
+        op,
+        Op::Disks(..) | Op::Create(_) | Op::Shutdown(_) | Op::CoreDump(_)
+    )
 }

@@ -3,6 +3,7 @@
 use super::beside::Beside;
 use super::facts::{After, Exit, ExitStep, Facts};
 use super::{Ctx, Effect, Next, Op, halting, pace};
+use crate::disks::Copies;
 use crate::spec::{Action, Actions, Mode};
 use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
 
@@ -125,6 +126,7 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
             f.exit = None;
             f.boot_time = None;
             f.restarting = true;
+            f.copies = Copies::Keep;
             f.rebuild = domain.spec;
             f.restarts = f.restarts.saturating_add(1);
             f.tries = 0;

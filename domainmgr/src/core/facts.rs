@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::beside::Beside;
 use super::op::Op;
 use super::time::Time;
-use crate::eve::DomainConfig;
+use crate::disks::{Copies, Progress};
+use crate::eve::{DiskStatus, DomainConfig};
 use crate::settings::Settings;
 use crate::spec::{Mode, Spec};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
@@ -73,6 +74,8 @@ pub struct Previous {
     pub mode: Mode,
     /// The name of its domain.
     pub name: String,
+    /// Where its disks are.
+    pub disks: Vec<DiskStatus>,
 }
 
 /// A domain of ours.
@@ -225,6 +228,16 @@ pub struct Facts {
     pub(super) exit: Option<Exit>,
     pub(super) destroying: Backoff,
     pub(super) rest: Rest,
+    /// What the guest finds on copies that are not preserved when it is built next.
+    pub(super) copies: Copies,
+    /// Disks are ready for this spec: the same with every path in it.
+    pub(super) ready: Option<(Arc<Spec>, Arc<Spec>)>,
+    /// Where the disks were when they were last ready, and the digest of the config that said so.
+    pub(super) disks: Option<(String, Vec<DiskStatus>)>,
+    /// How far the copy under way has come.
+    pub(super) progress: Option<Progress>,
+    /// There may be copies that the domain does not need while it is down.
+    pub(super) untidy: bool,
     pub(super) tries: u32,
     pub(super) boot_failed: bool,
     /// A restart is under way.
@@ -296,6 +309,16 @@ impl Facts {
             exit: None,
             destroying: Backoff::default(),
             rest: Rest::Ready,
+            // A guest that was being restarted has written to its disks.
+            copies: if p.booting {
+                Copies::Keep
+            } else {
+                Copies::Fresh
+            },
+            ready: None,
+            disks: Some((p.digest.clone(), p.disks)).filter(|(_, disks)| !disks.is_empty()),
+            progress: None,
+            untidy: true,
             tries: 0,
             boot_failed: false,
             // What was on its way still is, until a look or a wish says otherwise.

@@ -3,6 +3,7 @@
 use super::facts::{After, Backoff, Facts, Rest, Stage, Want};
 use super::wishes::retries;
 use super::{Ctx, beside, pace};
+use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, ErrorKind, ShutdownReason};
 
 /// Our domain is no more.
@@ -12,12 +13,14 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     };
     let halt = f.halt.take();
     let exit = f.exit.take();
+    f.untidy = true;
     f.destroying = Backoff::default();
     f.boot_time = None;
     if domain.leftover {
         cx.info(format!("domain {id} is gone"));
         return;
     }
+    f.copies = Copies::Fresh;
     // Asked to stop and then to run again, it would be built anew; but not if an outsider has carried it off.
     let carried_off = beside::is_suspended(domain.life)
         && halt.as_ref().is_some_and(|h| h.stage != Stage::Destroy);
@@ -38,6 +41,7 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
         Some(exit) if exit.after == After::Restart => {
             f.restarts = f.restarts.saturating_add(1);
             f.restarting = true;
+            f.copies = Copies::Keep;
             f.rebuild.clone_from(&domain.spec);
             f.last_exit = Some(exit.reason.to_string());
             pace::before_restart(cx, f, domain.since);

@@ -15,6 +15,7 @@ pub mod abort;
 mod adopt;
 mod belief;
 mod beside;
+mod disks;
 mod ends;
 mod facts;
 mod gone;
@@ -38,7 +39,9 @@ use self::facts::{Domain, Rest, Want};
 pub use self::op::{Op, Scope};
 pub use self::time::{Now, Time};
 pub use self::view::view;
+use crate::disks::Progress;
 use crate::settings::Settings;
+use crate::spec::Spec;
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
 /// How often a boot is tried before it counts as failed.
@@ -61,6 +64,8 @@ pub enum Input {
     Resync,
     /// Time passed.
     Timer,
+    /// The outstanding operation copies an image, and has come so far.
+    Progress(Progress),
     /// The outstanding operation ended.
     Done(Outcome),
 }
@@ -70,6 +75,8 @@ pub enum Input {
 pub enum Outcome {
     /// [`Op::Look`].
     Looked(Result<Vec<Seen>, Error>),
+    /// [`Op::Disks`]: the spec with every path in it.
+    Disks(Result<Arc<Spec>, Error>),
     /// [`Op::Create`].
     Created(Result<DomainId, Error>),
     /// Any other.
@@ -154,6 +161,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
             facts.clear = false;
             facts.look_wide = true;
         }
+        Input::Progress(progress) => facts.progress = Some(progress),
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
     }
     if facts.outstanding.is_none() {
@@ -195,7 +203,10 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         f.stale = true;
         f.clear = false;
     }
+    f.progress = None;
     match (op, outcome) {
+        (Op::Disks(spec, _), Outcome::Disks(result)) => disks::prepared(cx, f, spec, result),
+        (Op::Discard(_), Outcome::Ended(result)) => disks::discarded(cx, f, result),
         (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
         (Op::Create(spec), Outcome::Created(Ok(id))) => {
             f.has_run = true;
@@ -358,6 +369,9 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
         Want::Stop if f.clear => {
             f.restarting = false;
             f.rest = Rest::Ready;
+            if let Some(op) = disks::tidy(f) {
+                return Next::Run(op);
+            }
             return Next::Wait(None);
         }
         Want::Run => {}
@@ -388,10 +402,17 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             Next::Wait(None)
         }
         Some(spec) => {
+            if let Some(ready) = disks::ready(f, &spec) {
+                return Next::Run(Op::Create(ready));
+            }
             f.tries = f.tries.saturating_add(1);
             f.next_retry = None;
             cx.info(format!("starting {}", spec.name));
-            Next::Run(Op::Create(spec))
+            Next::Run(if spec.disks.is_empty() {
+                Op::Create(spec)
+            } else {
+                Op::Disks(spec, f.copies)
+            })
         }
     }
 }

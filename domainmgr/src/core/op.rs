@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::disks::Copies;
 use crate::spec::Spec;
 use crate::toolstack::DomainId;
 
@@ -14,11 +15,15 @@ pub enum Scope {
     All,
 }
 
-/// An operation on Xen, done by the worker. At most one is outstanding.
+/// An operation on Xen, or on the files of disks, done by the worker. At most one is outstanding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Read what is.
     Look(Scope),
+    /// Find, check, copy and enlarge what the disks are made of.
+    Disks(Arc<Spec>, Copies),
+    /// Remove these copies of images.
+    Discard(Vec<String>),
     /// Check the files, write the xl.cfg text, create the domain paused.
     Create(Arc<Spec>),
     /// Let it run.
@@ -43,6 +48,8 @@ impl Op {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Look(_) => "look",
+            Self::Disks(..) => "disks",
+            Self::Discard(_) => "discard",
             Self::Create(_) => "create",
             Self::Unpause(_) => "unpause",
             Self::Shutdown(_) => "shutdown",
@@ -66,7 +73,7 @@ impl Op {
             | Self::CoreDump(id)
             | Self::Preserve(id, _)
             | Self::SoftReset(id, _) => Some(id),
-            Self::Look(Scope::All) | Self::Create(_) => None,
+            Self::Look(Scope::All) | Self::Disks(..) | Self::Discard(_) | Self::Create(_) => None,
         }
     }
 }

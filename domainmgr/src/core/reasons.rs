@@ -8,7 +8,20 @@ use crate::toolstack::Life;
 pub(super) fn of(f: &Facts) -> String {
     let own = f.domain.as_ref().and_then(|d| of_domain(f, d));
     let others = f.beside.iter().filter_map(|b| of_other(f, b));
-    own.into_iter().chain(others).collect::<Vec<_>>().join("; ")
+    let copying = f.progress.as_ref().map(|p| {
+        format!(
+            "copying the image of disk {}: {} % of {} MiB",
+            p.disk,
+            p.percent(),
+            p.total.div_ceil(1 << 20)
+        )
+    });
+    copying
+        .into_iter()
+        .chain(own)
+        .chain(others)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use super::facts::{After, Facts, Pending, Want};
 use super::reasons;
-use crate::eve::{DiskStatus, DomainStatus, PreservedDomain, State, UuidAndVersion};
+use crate::eve::{DiskStatus, DomainConfig, DomainStatus, PreservedDomain, State, UuidAndVersion};
 use crate::spec::Mode;
 use crate::toolstack::{Life, ShutdownReason};
 
@@ -61,18 +61,31 @@ pub fn view(f: &Facts) -> DomainStatus {
         status.io_adapter_list.clone_from(&config.io_adapter_list);
         status.enable_vnc = config.enable_vnc;
         status.vnc_display = config.vnc_display;
-        status.disk_status_list = config
-            .disk_config_list
-            .iter()
-            .enumerate()
-            .map(|(i, disk)| DiskStatus::new(disk, i))
-            .collect();
+        status.disk_status_list = disks(f, config, &desired.digest);
         status.config_digest.clone_from(&desired.digest);
         // EVE's AdaptersFailed means: the domain waits for its adapters. This version never gets any.
         status.adapters_failed =
             !config.io_adapter_list.is_empty() && config.activate && domain.is_none();
     }
     status
+}
+
+/// The disks of the domain that is there; without one, those that are wished for.
+fn disks(f: &Facts, config: &DomainConfig, digest: &str) -> Vec<DiskStatus> {
+    let known = f.disks.as_ref();
+    let mut disks = match known.filter(|(of, _)| of == digest || f.domain.is_some()) {
+        Some((_, disks)) => disks.clone(),
+        None => {
+            let list = config.disk_config_list.iter().enumerate();
+            list.map(|(i, disk)| DiskStatus::new(disk, i)).collect()
+        }
+    };
+    if let Some(progress) = &f.progress {
+        if let Some(disk) = disks.get_mut(progress.disk) {
+            disk.progress = progress.percent();
+        }
+    }
+    disks
 }
 
 /// The domains with our uuid that lie there for somebody to look into.
@@ -166,6 +179,7 @@ impl super::Previous {
                 _ => Mode::Pv,
             },
             name: s.domain_name.clone(),
+            disks: s.disk_status_list.clone(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{DiskConfig, DomainConfig, FieldError, ModeField, VifConfig};
-use crate::spec::{Action, Actions, Disk, IoMem, Mode, Nic, Secret, Spec, Vnc};
+use super::disks::disks;
+use super::{DomainConfig, FieldError, ModeField, VifConfig};
+use crate::spec::{Action, Actions, IoMem, Mode, Nic, Secret, Spec, Vnc};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
@@ -11,8 +12,6 @@ type Result<T> = std::result::Result<T, FieldError>;
 const MAX_PAGE: u64 = u64::MAX >> 12;
 /// More memory than any host has, and still far from overflowing anything.
 const MAX_MEMORY_KB: u64 = 1 << 40;
-/// What libxl can name: `xvda` … `xvdz`.
-const MAX_DISKS: usize = 26;
 /// Linux's limit for the name of an interface.
 const MAX_IFNAME: usize = 15;
 
@@ -124,7 +123,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             .enumerate()
             .map(|(i, text)| io_mem(&format!("IOMem[{i}]"), text))
             .collect::<Result<_>>()?,
-        disks: disks(&c.disk_config_list)?,
+        disks: disks(key, &c.disk_config_list)?,
         nics: c
             .vif_list
             .iter()
@@ -229,7 +228,7 @@ fn plain(field: &str, text: &str) -> Result<()> {
     }
 }
 
-fn path(field: &str, text: &str) -> Result<()> {
+pub(super) fn path(field: &str, text: &str) -> Result<()> {
     plain(field, text)?;
     if text.is_empty() || text.starts_with('/') {
         Ok(())
@@ -296,69 +295,6 @@ fn io_mem(field: &str, text: &str) -> Result<IoMem> {
                 format!("expected START,COUNT in hexadecimal pages, found {text:?}"),
             )
         })
-}
-
-/// The name of the disk at `index` in the guest.
-pub(super) fn vdev(index: usize) -> String {
-    let letter = u8::try_from(index).map_or('?', |i| char::from(b'a'.saturating_add(i)));
-    format!("xvd{letter}")
-}
-
-fn disks(list: &[DiskConfig]) -> Result<Vec<Disk>> {
-    if list.len() > MAX_DISKS {
-        return Err(FieldError::new(
-            "DiskConfigList",
-            format!("{} disks, at most {MAX_DISKS}", list.len()),
-        ));
-    }
-    list.iter()
-        .enumerate()
-        .map(|(i, disk)| self::disk(i, disk))
-        .collect()
-}
-
-fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
-    let bad = |field: &str, reason: String| {
-        FieldError::new(format!("DiskConfigList[{i}].{field}"), reason)
-    };
-    if d.file_location.is_empty() {
-        let why = if d.image_sha256.is_empty() {
-            "missing"
-        } else {
-            "missing: this version uses disks in place and does not copy the image of ImageSha256"
-        };
-        return Err(bad("FileLocation", why.to_owned()));
-    }
-    path(
-        &format!("DiskConfigList[{i}].FileLocation"),
-        &d.file_location,
-    )?;
-    if !(d.format.is_empty() || d.format.eq_ignore_ascii_case("raw")) {
-        return Err(bad(
-            "Format",
-            format!(
-                "{:?} is not supported by this version, only \"raw\"",
-                d.format
-            ),
-        ));
-    }
-    if !(d.devtype.is_empty() || d.devtype == "hdd") {
-        return Err(bad(
-            "Devtype",
-            format!("{:?} is not supported by this version", d.devtype),
-        ));
-    }
-    if d.maxsizebytes != 0 {
-        return Err(bad(
-            "Maxsizebytes",
-            "growing a disk is not supported by this version".to_owned(),
-        ));
-    }
-    Ok(Disk {
-        path: d.file_location.clone(),
-        vdev: vdev(i),
-        read_only: d.read_only,
-    })
 }
 
 fn nic(i: usize, v: &VifConfig) -> Result<Nic> {
@@ -527,16 +463,24 @@ mod tests {
                 "CloudInitUserData: expected base64 text, found another character at 0",
             ),
             (
-                r#","DiskConfigList":[{"ImageSha256":"ab"}]"#,
-                "DiskConfigList[0].FileLocation: missing: this version uses disks in place and does not copy the image of ImageSha256",
+                r#","DiskConfigList":[{"Format":"raw"}]"#,
+                "DiskConfigList[0].ImageSha256: missing, and FileLocation as well",
             ),
             (
-                r#","DiskConfigList":[{"FileLocation":"/d","Format":"qcow2"}]"#,
-                r#"DiskConfigList[0].Format: "qcow2" is not supported by this version, only "raw""#,
+                r#","DiskConfigList":[{"ImageSha256":"../ab"}]"#,
+                r#"DiskConfigList[0].ImageSha256: expected hexadecimal digits, found "../ab""#,
             ),
             (
-                r#","DiskConfigList":[{"FileLocation":"/d","Devtype":"cdrom"}]"#,
-                r#"DiskConfigList[0].Devtype: "cdrom" is not supported by this version"#,
+                r#","DiskConfigList":[{"FileLocation":"/d","Format":"vmdk"}]"#,
+                r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, found "vmdk""#,
+            ),
+            (
+                r#","DiskConfigList":[{"FileLocation":"/d","Devtype":"floppy"}]"#,
+                r#"DiskConfigList[0].Devtype: expected "" or "cdrom", found "floppy""#,
+            ),
+            (
+                r#","DiskConfigList":[{"FileLocation":"/d\nformat=qcow2"}]"#,
+                r"DiskConfigList[0].FileLocation: '\n' cannot be part of it",
             ),
             (
                 r#","VifList":[{"Bridge":"a,script=/x"}]"#,

@@ -84,19 +84,20 @@ pub struct DomainConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct DiskConfig {
-    /// Hash that names the image.
+    /// Hash that names the image. The guest gets a copy of its own, unless it only reads.
     pub image_sha256: String,
     /// Whether the guest may only read.
     pub read_only: bool,
-    /// Whether the guest's copy outlives a restart.
+    /// Whether the guest's copy outlives its domain.
     pub preserve: bool,
-    /// Size to grow to.
+    /// Bytes the guest shall see at least.
     pub maxsizebytes: u64,
     /// `raw`, `qcow`, `qcow2` or `vhd`.
     pub format: String,
     /// Empty or `cdrom`.
     pub devtype: String,
-    /// A raw file or block device to use in place. Addition: EVE got this field later.
+    /// Where the image is; without `ImageSha256`, a file or block device to use in place. Addition: EVE got this field
+    /// later.
     pub file_location: String,
 }
 

@@ -5,6 +5,7 @@
 
 mod build;
 mod config;
+mod disks;
 mod fold;
 mod global;
 mod status;

@@ -4,6 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::spec::Disk;
+
 use super::{DiskConfig, IoAdapter, UuidAndVersion, VifConfig};
 
 /// What became of one application instance.
@@ -121,8 +123,10 @@ pub struct DiskStatus {
     pub devtype: String,
     /// Name in the guest.
     pub vdev: String,
-    /// Where the file is that the guest writes to.
+    /// Where the file is that the guest uses.
     pub active_file_location: String,
+    /// How much of the guest's copy has been made, in percent; 0 if none is being made. Addition.
+    pub progress: u8,
 }
 
 impl DiskStatus {
@@ -137,8 +141,32 @@ impl DiskStatus {
             maxsizebytes: config.maxsizebytes,
             format: config.format.clone(),
             devtype: config.devtype.clone(),
-            vdev: super::build::vdev(index),
-            active_file_location: config.file_location.clone(),
+            vdev: super::disks::vdev(index),
+            active_file_location: if config.image_sha256.is_empty() {
+                config.file_location.clone()
+            } else {
+                String::new()
+            },
+            progress: 0,
+        }
+    }
+
+    /// The status of a disk that is ready.
+    #[must_use]
+    pub fn ready(disk: &Disk) -> Self {
+        let image = disk.image.as_ref();
+        let copy = image.and_then(|i| i.copy.as_ref());
+        Self {
+            image_sha256: image.map(|i| i.sha256.clone()).unwrap_or_default(),
+            read_only: disk.read_only,
+            preserve: copy.is_some_and(|c| c.preserve),
+            file_location: image.map_or_else(|| disk.path.clone(), |i| i.location.clone()),
+            maxsizebytes: disk.least_size,
+            format: disk.format.word().to_owned(),
+            devtype: if disk.cdrom { "cdrom" } else { "" }.to_owned(),
+            vdev: disk.vdev.clone(),
+            active_file_location: disk.path.clone(),
+            progress: 0,
         }
     }
 }

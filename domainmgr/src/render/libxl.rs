@@ -1,11 +1,11 @@
 //! The configuration that libxl takes.
 
 use libxl::config::{
-    ActionOnShutdown, Bitmap, Disk, DomainConfig, Dtdev, Guest, HvmInfo, IomemRange, Mac, Nic,
-    PvInfo, PvhInfo, Secret, VncInfo,
+    ActionOnShutdown, Bitmap, Disk, DiskFormat, DomainConfig, Dtdev, Guest, HvmInfo, IomemRange,
+    Mac, Nic, PvInfo, PvhInfo, Secret, VncInfo,
 };
 
-use crate::spec::{Action, Mode, Spec, Vnc};
+use crate::spec::{self, Action, Format, Mode, Spec, Vnc};
 
 /// The same as [`xl_cfg`](super::xl_cfg), as data.
 #[must_use]
@@ -64,14 +64,7 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
         build.vcpu_hard_affinity = (0..spec.max_vcpus).map(|_| mask.clone()).collect();
     }
     config.dtdevs = spec.dt_dev.iter().map(Dtdev::new).collect();
-    config.disks = spec
-        .disks
-        .iter()
-        .map(|d| {
-            let disk = Disk::raw(&d.path, &d.vdev);
-            if d.read_only { disk.read_only() } else { disk }
-        })
-        .collect();
+    config.disks = spec.disks.iter().map(disk).collect();
     config.nics = spec
         .nics
         .iter()
@@ -85,6 +78,23 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
         })
         .collect();
     config
+}
+
+fn disk(disk: &spec::Disk) -> Disk {
+    Disk {
+        pdev_path: Some(disk.path.clone()),
+        vdev: Some(disk.vdev.clone()),
+        format: Some(match disk.format {
+            Format::Raw => DiskFormat::Raw,
+            Format::Qcow => DiskFormat::Qcow,
+            Format::Qcow2 => DiskFormat::Qcow2,
+            Format::Vhd => DiskFormat::Vhd,
+        }),
+        readwrite: !disk.read_only,
+        is_cdrom: disk.cdrom,
+        removable: disk.cdrom,
+        ..Disk::default()
+    }
 }
 
 fn hvm(spec: &Spec) -> HvmInfo {

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 
 pub use self::libxl::domain_config;
 pub use self::xl_cfg::xl_cfg;
+use crate::disks;
 use crate::eve::FieldError;
 use crate::spec::Spec;
 
@@ -32,15 +33,5 @@ pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
         }
         File::open(path).map_err(|e| wrong(e.to_string()))?;
     }
-    for (i, disk) in spec.disks.iter().enumerate() {
-        let field = format!("DiskConfigList[{i}].FileLocation");
-        let wrong = |why: String| FieldError::new(&field, format!("{}: {why}", disk.path));
-        let found = fs::metadata(&disk.path).map_err(|e| wrong(e.to_string()))?;
-        let kind = found.file_type();
-        let block = std::os::unix::fs::FileTypeExt::is_block_device(&kind);
-        if !(kind.is_file() || block) {
-            return Err(wrong("neither a plain file nor a block device".to_owned()));
-        }
-    }
-    Ok(())
+    disks::check(spec)
 }

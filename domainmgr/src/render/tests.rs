@@ -6,7 +6,15 @@ use std::path::Path;
 use super::*;
 use crate::eve::{self, DomainConfig};
 
-const CASES: [&str; 5] = ["pv", "pv-full", "pvh", "hvm", "hostile"];
+const CASES: [&str; 7] = [
+    "pv",
+    "pv-full",
+    "pvh",
+    "hvm",
+    "hostile",
+    "disks",
+    "disks-hvm",
+];
 
 fn golden(name: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -61,6 +69,10 @@ fn missing_files_are_named() {
     spec.ramdisk = None;
     spec.disks = vec![crate::spec::Disk {
         path: "/dev/null".into(),
+        image: None,
+        format: crate::spec::Format::Raw,
+        cdrom: false,
+        least_size: 0,
         vdev: "xvda".into(),
         read_only: true,
     }];

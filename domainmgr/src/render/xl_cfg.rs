@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::spec::{Mode, Nic, Spec, Vnc};
+use crate::spec::{Disk, Mode, Nic, Spec, Vnc};
 
 /// The whole file.
 #[must_use]
@@ -71,16 +71,7 @@ pub fn xl_cfg(spec: &Spec) -> String {
         out.texts("vfb", [vfb(vnc)]);
     }
     // The target comes last and takes the rest, whatever is in it.
-    out.texts(
-        "disk",
-        spec.disks.iter().map(|d| {
-            let access = if d.read_only { "ro" } else { "rw" };
-            format!(
-                "format=raw, vdev={}, access={access}, target={}",
-                d.vdev, d.path
-            )
-        }),
-    );
+    out.texts("disk", spec.disks.iter().map(disk));
     out.texts("vif", spec.nics.iter().map(vif));
     let actions = &spec.actions;
     for (key, action) in [
@@ -93,6 +84,19 @@ pub fn xl_cfg(spec: &Spec) -> String {
         out.text(key, action.word());
     }
     out.0
+}
+
+fn disk(disk: &Disk) -> String {
+    let access = if disk.read_only { "ro" } else { "rw" };
+    let devtype = if disk.cdrom { ", devtype=cdrom" } else { "" };
+    // xl takes one comma off the end.
+    let end = if disk.path.ends_with(',') { "," } else { "" };
+    format!(
+        "format={}, vdev={}, access={access}{devtype}, target={}{end}",
+        disk.format.word(),
+        disk.vdev,
+        disk.path
+    )
 }
 
 fn vfb(vnc: &Vnc) -> String {

@@ -12,13 +12,15 @@ use crate::core::{
 };
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
-use crate::spec::Mode;
+use crate::spec::{Mode, Spec};
 use crate::toolstack::sim::model::{Answer, Millis, Model};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
 pub(super) const OTHER: Uuid = Uuid::from_u128(0xb);
 
+/// What it takes to copy the images of a domain.
+pub(super) const COPYING: Millis = 20_000;
 /// More steps than this in one instant are a busy loop.
 const MANY: u32 = 60;
 
@@ -380,6 +382,13 @@ impl Harness {
                 Err(e) => failed = Some(e),
             },
             Op::CoreDump(_) | Op::SoftReset(..) => takes = 100,
+            Op::Disks(..) => takes = COPYING,
+            Op::Discard(_) => {
+                assert!(
+                    self.could_run().is_empty(),
+                    "the disks of a domain that is there"
+                );
+            }
             Op::Look(_) | Op::Unpause(_) | Op::PowerButton(_) | Op::Preserve(..) => {}
         }
         if !matches!(op, Op::Look(_)) {
@@ -435,6 +444,16 @@ impl Harness {
                 (Some(e), _) => Err(e),
                 (None, Some(id)) => self.xen.end_create(id, &spec.name).map(|()| id),
                 (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
+            }),
+            Op::Disks(spec, _) => Outcome::Disks(match error {
+                Some(e) => Err(e),
+                None => {
+                    let mut ready = Spec::clone(spec);
+                    for disk in &mut ready.disks {
+                        disk.path = format!("/ready/{}", disk.vdev);
+                    }
+                    Ok(Arc::new(ready))
+                }
             }),
             op => Outcome::Ended(match error {
                 Some(e) => Err(e),
@@ -563,6 +582,11 @@ impl Harness {
     }
 
     /// Lets time pass, with a resync every 30 s.
+    /// The copy under way has come so far.
+    pub(super) fn progress(&mut self, progress: crate::disks::Progress) {
+        self.feed(Input::Progress(progress));
+    }
+
     pub(super) fn half_minutes(&mut self, count: u64) {
         for _ in 0..count {
             self.advance(30_000);

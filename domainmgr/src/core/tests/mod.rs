@@ -2,6 +2,7 @@
 
 mod actions;
 mod cases;
+mod disks;
 mod harness;
 mod kept;
 mod migration;

@@ -1,0 +1,72 @@
+//! When disks are made ready, and when copies are thrown away.
+//!
+//! A copy that is not preserved lives as long as the guest's life as the wish has it: a guest that restarts finds what it
+//! has written, one that is stopped and started anew, or has ended and is built again, starts from the image.
+
+use std::sync::Arc;
+
+use super::facts::{Facts, Rest};
+use super::{Ctx, Op, boot_failed};
+use crate::disks::Copies;
+use crate::eve::DiskStatus;
+use crate::spec::Spec;
+use crate::toolstack::{Error, ErrorKind};
+
+/// The disks have been made ready, or not.
+pub(super) fn prepared(
+    cx: &mut Ctx,
+    f: &mut Facts,
+    spec: Arc<Spec>,
+    result: Result<Arc<Spec>, Error>,
+) {
+    f.untidy = true;
+    match result {
+        Ok(ready) => {
+            f.copies = Copies::Keep;
+            let digest = f.desired.as_ref().map(|d| d.digest.clone());
+            let disks = ready.disks.iter().map(DiskStatus::ready).collect();
+            f.disks = Some((digest.unwrap_or_default(), disks));
+            f.ready = Some((spec, ready));
+        }
+        // For the sake of a newer wish, which counts its tries from the start.
+        Err(e) if e.kind == ErrorKind::Aborted => {
+            cx.info("copying was given up: the wish changed");
+            f.tries = f.tries.saturating_sub(1);
+            f.rest = Rest::Ready;
+        }
+        Err(e) => boot_failed(cx, f, &e),
+    }
+}
+
+/// The spec to build from, if the disks of `spec` have just been made ready.
+pub(super) fn ready(f: &mut Facts, spec: &Arc<Spec>) -> Option<Arc<Spec>> {
+    let (of, ready) = f.ready.take()?;
+    Arc::ptr_eq(&of, spec).then_some(ready)
+}
+
+/// What is to be removed of a domain that is not to run.
+pub(super) fn tidy(f: &mut Facts) -> Option<Op> {
+    f.ready = None;
+    f.copies = Copies::Fresh;
+    if !std::mem::take(&mut f.untidy) {
+        return None;
+    }
+    let spec = f.desired.as_ref()?.spec.as_ref().ok()?;
+    let copies = spec
+        .disks
+        .iter()
+        .filter_map(|d| d.image.as_ref()?.copy.as_ref());
+    let names: Vec<String> = copies
+        .filter(|c| !c.preserve)
+        .map(|c| c.name.clone())
+        .collect();
+    (!names.is_empty()).then_some(Op::Discard(names))
+}
+
+/// Copies have been removed, or not: then they are replaced when they are needed next.
+pub(super) fn discarded(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    f.untidy = false;
+    if let Err(e) = result {
+        cx.warn(format!("a copy that is not needed cannot be removed: {e}"));
+    }
+}

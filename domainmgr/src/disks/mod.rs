@@ -1,0 +1,305 @@
+//! The files behind a domain's disks: finding them, checking what they are, copying them, growing them.
+//!
+//! What a guest may write to is never the image itself but a copy of its own. A copy is made under another name and
+//! gets its own in the end: what has that name is whole.
+
+mod copy;
+mod grow;
+mod header;
+pub mod name;
+mod qcow2;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use crate::eve::FieldError;
+use crate::spec::{Disk, Format, Image, Spec};
+use crate::toolstack::AbortToken;
+
+/// Where images and copies of them are.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// Copies, one file each.
+    pub copies: &'a Path,
+    /// Images, each in a directory that is called after its hash.
+    pub images: &'a Path,
+}
+
+/// What is to become of copies that are not to be preserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// The guest starts from the image: what it wrote before is gone.
+    Fresh,
+    /// The guest goes on with what it has written.
+    Keep,
+}
+
+/// How far a copy has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Of which disk: its place in the list.
+    pub disk: usize,
+    /// Bytes that are dealt with.
+    pub done: u64,
+    /// Bytes there are.
+    pub total: u64,
+}
+
+impl Progress {
+    /// In percent, rounded down.
+    #[must_use]
+    pub fn percent(&self) -> u8 {
+        let part = u128::from(self.done) * 100 / u128::from(self.total.max(1));
+        u8::try_from(part.min(100)).unwrap_or(100)
+    }
+}
+
+/// Why the disks are not ready.
+#[derive(Debug)]
+pub enum Failure {
+    /// The config asks for what cannot be, or what is not there.
+    Config(FieldError),
+    /// Something that may be different next time.
+    Other(String),
+    /// It was ended early.
+    Aborted,
+}
+
+impl From<FieldError> for Failure {
+    fn from(e: FieldError) -> Self {
+        Self::Config(e)
+    }
+}
+
+/// Bounds of one call.
+#[allow(missing_debug_implementations, reason = "a closure has none")]
+pub struct Bounds<'a> {
+    /// Ends it early.
+    pub abort: &'a AbortToken,
+    /// Is told now and then how far it has come.
+    pub progress: &'a mut dyn FnMut(Progress),
+    /// Bytes per second that a copy may make. For simulations: a slow disk.
+    pub rate: Option<u64>,
+}
+
+/// Makes the disks of `spec` ready to be used, and says where they are: the same spec with every path in it.
+///
+/// # Errors
+/// What is there already stays as it is, and nothing half-made is left.
+pub fn prepare(
+    spec: &Spec,
+    places: Places<'_>,
+    copies: Copies,
+    bounds: &mut Bounds<'_>,
+) -> Result<Spec, Failure> {
+    let mut ready = spec.clone();
+    for (i, disk) in ready.disks.iter_mut().enumerate() {
+        one(i, disk, places, copies, bounds)?;
+    }
+    Ok(ready)
+}
+
+fn one(
+    i: usize,
+    disk: &mut Disk,
+    places: Places<'_>,
+    copies: Copies,
+    bounds: &mut Bounds<'_>,
+) -> Result<(), Failure> {
+    let Some(image) = &mut disk.image else {
+        there(i, &disk.path)?;
+        inspect(i, disk, &disk.path, true)?;
+        if !disk.read_only {
+            enlarge(i, disk, &disk.path)?;
+        }
+        return Ok(());
+    };
+    let Some(copy) = &image.copy else {
+        image.location = locate(i, image, places.images)?;
+        let location = image.location.clone();
+        disk.path.clone_from(&location);
+        there(i, &location)?;
+        inspect(i, disk, &location, true)?;
+        return Ok(());
+    };
+    let target = places.copies.join(&copy.name);
+    let path = text(&target)?;
+    if copies == Copies::Fresh && !copy.preserve {
+        remove(&target).map_err(|e| other(&path, &e))?;
+    }
+    let found = match fs::symlink_metadata(&target) {
+        Ok(found) if found.is_file() => true,
+        Ok(_) => {
+            return Err(Failure::Other(format!(
+                "{path}: in the way of a copy: not a plain file"
+            )));
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Err(e) => return Err(other(&path, &e)),
+    };
+    if found {
+        // The image may be gone by now: it is not needed any more.
+        if image.location.is_empty() {
+            image.location = locate(i, image, places.images).unwrap_or_default();
+        }
+        disk.path = path.clone();
+        inspect(i, disk, &path, false)?;
+        return enlarge(i, disk, &path);
+    }
+    image.location = locate(i, image, places.images)?;
+    let source = image.location.clone();
+    disk.path = path;
+    there(i, &source)?;
+    inspect(i, disk, &source, true)?;
+    let mut finish = |file: &File| {
+        grow::grow(file, disk.format, disk.least_size)
+            .map_err(|why| maxsize(i, format!("{source}: {why}")).into())
+    };
+    copy::copy(i, Path::new(&source), &target, bounds, &mut finish)
+}
+
+/// Removes these copies: what their domain does not need any more.
+///
+/// # Errors
+/// The first that cannot be removed. The others are.
+pub fn discard(dir: &Path, names: &[String]) -> Result<(), String> {
+    let mut result = Ok(());
+    for name in names {
+        let path = dir.join(name);
+        let temp = dir.join(name::temporary(name));
+        for path in [path, temp] {
+            if let Err(e) = remove(&path) {
+                result = result.and(Err(format!("{}: {e}", path.display())));
+            }
+        }
+    }
+    result
+}
+
+/// Removes every copy that was made for this domain, also half-made ones.
+///
+/// # Errors
+/// As [`discard`].
+pub fn discard_all(dir: &Path, uuid: uuid::Uuid) -> Result<(), String> {
+    let names = match crate::store::list(dir) {
+        Ok(names) => names,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(format!("{}: {e}", dir.display())),
+    };
+    let ours: Vec<String> = names
+        .into_iter()
+        .filter(|n| name::owner(n) == Some(uuid))
+        .collect();
+    discard(dir, &ours)
+}
+
+/// Checks that the disks that are used in place are there, and are what they should be.
+///
+/// # Errors
+/// The first that is not.
+pub fn check(spec: &Spec) -> Result<(), FieldError> {
+    for (i, disk) in spec.disks.iter().enumerate() {
+        let path = match &disk.image {
+            None => &disk.path,
+            Some(image) => &image.location,
+        };
+        // Where an image is that is only known by its hash is known where it runs.
+        if !path.is_empty() {
+            there(i, path)?;
+            inspect(i, disk, path, true)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn other(path: &str, e: &io::Error) -> Failure {
+    Failure::Other(format!("{path}: {e}"))
+}
+
+fn field(i: usize, name: &str) -> String {
+    format!("DiskConfigList[{i}].{name}")
+}
+
+fn maxsize(i: usize, why: String) -> FieldError {
+    FieldError::new(field(i, "Maxsizebytes"), why)
+}
+
+/// libxl takes text.
+fn text(path: &Path) -> Result<String, Failure> {
+    path.to_str()
+        .map(ToOwned::to_owned)
+        .ok_or_else(|| Failure::Other(format!("{}: the path is not UTF-8", path.display())))
+}
+
+/// A plain file or a block device.
+fn there(i: usize, path: &str) -> Result<(), FieldError> {
+    let wrong = |why: String| FieldError::new(field(i, "FileLocation"), format!("{path}: {why}"));
+    let kind = fs::metadata(path)
+        .map_err(|e| wrong(e.to_string()))?
+        .file_type();
+    if kind.is_file() || kind.is_block_device() {
+        Ok(())
+    } else {
+        Err(wrong("neither a plain file nor a block device".to_owned()))
+    }
+}
+
+/// The file of an image: the only one in the directory of its hash.
+fn locate(i: usize, image: &Image, images: &Path) -> Result<String, FieldError> {
+    if !image.location.is_empty() {
+        return Ok(image.location.clone());
+    }
+    let dir = images.join(&image.sha256);
+    let wrong =
+        |why: String| FieldError::new(field(i, "ImageSha256"), format!("{}: {why}", dir.display()));
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(&dir).map_err(|e| wrong(e.to_string()))? {
+        files.push(entry.map_err(|e| wrong(e.to_string()))?.path());
+    }
+    match files.as_slice() {
+        [file] => file
+            .to_str()
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| wrong("the name of the image is not UTF-8".to_owned())),
+        [] => Err(wrong("no image in it".to_owned())),
+        more => Err(wrong(format!(
+            "{} files in it, expected one image",
+            more.len()
+        ))),
+    }
+}
+
+/// Whether the file is of the format that the config says. `pristine`: no guest has written to it yet.
+fn inspect(i: usize, disk: &Disk, path: &str, pristine: bool) -> Result<(), FieldError> {
+    let wrong = |why: String| FieldError::new(field(i, "Format"), format!("{path}: {why}"));
+    // What a guest writes to a raw disk is its own affair, even if it looks like something else.
+    if disk.format == Format::Raw && (!pristine || (disk.image.is_none() && !disk.read_only)) {
+        return Ok(());
+    }
+    let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
+    header::check(&file, disk.format).map_err(wrong)
+}
+
+fn enlarge(i: usize, disk: &Disk, path: &str) -> Result<(), Failure> {
+    if disk.least_size == 0 {
+        return Ok(());
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|e| other(path, &e))?;
+    grow::grow(&file, disk.format, disk.least_size)
+        .map_err(|why| maxsize(i, format!("{path}: {why}")).into())
+}

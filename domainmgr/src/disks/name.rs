@@ -1,0 +1,107 @@
+//! What copies are called.
+
+use uuid::Uuid;
+
+use crate::spec::Format;
+
+/// `<sha256>-<uuid>.<format>`: EVE's name for the copy of an image that belongs to one domain. The second, third …
+/// disk of a domain that is made from the same image has its number before the dot.
+#[must_use]
+pub fn of(sha256: &str, uuid: Uuid, nth: usize, format: Format) -> String {
+    let format = format.word();
+    match nth {
+        0 => format!("{sha256}-{uuid}.{format}"),
+        n => format!("{sha256}-{uuid}-{}.{format}", n + 1),
+    }
+}
+
+/// What a copy is called until it is whole. One name for each, so that nothing accumulates.
+#[must_use]
+pub fn temporary(name: &str) -> String {
+    format!(".{name}.tmp")
+}
+
+/// Whether it is a copy that is not whole.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    whole(name).is_some()
+}
+
+/// What it will be called once it is whole.
+fn whole(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(".tmp")
+}
+
+/// Whose copy this is, whole or not; `None` if it is none that the agent has made.
+#[must_use]
+pub fn owner(name: &str) -> Option<Uuid> {
+    let name = whole(name).unwrap_or(name);
+    let (stem, format) = name.rsplit_once('.')?;
+    Format::ALL.iter().find(|f| f.word() == format)?;
+    let (sha256, rest) = stem.split_once('-')?;
+    is_hash(sha256).then_some(())?;
+    let (uuid, number) = rest.split_at_checked(36)?;
+    let numbered = number
+        .strip_prefix('-')
+        .is_some_and(|n| n.parse::<usize>().is_ok());
+    if !number.is_empty() && !numbered {
+        return None;
+    }
+    let owner: Uuid = uuid.parse().ok()?;
+    // One domain, one way to write it.
+    (owner.to_string() == uuid).then_some(owner)
+}
+
+/// Whether this can be the hash of an image: nothing else becomes part of a path.
+#[must_use]
+pub fn is_hash(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+    #[test]
+    fn what_is_named_is_recognised() {
+        let uuid: Uuid = KEY.parse().unwrap();
+        for (nth, format, wanted) in [
+            (0, Format::Raw, format!("AB12-{KEY}.raw")),
+            (1, Format::Qcow2, format!("AB12-{KEY}-2.qcow2")),
+        ] {
+            let name = of("AB12", uuid, nth, format);
+            assert_eq!(name, wanted);
+            assert_eq!(owner(&name), Some(uuid));
+            assert_eq!(owner(&temporary(&name)), Some(uuid));
+            assert!(is_temporary(&temporary(&name)) && !is_temporary(&name));
+        }
+    }
+
+    #[test]
+    fn what_others_put_there_is_nobodys() {
+        for name in [
+            "notes.raw".to_owned(),
+            format!("{KEY}.raw"),
+            format!("ab-{KEY}.iso"),
+            format!("ab-{KEY}"),
+            format!("xyz-{KEY}.raw"),
+            format!("ab-{KEY}-x.raw"),
+            format!("ab-{KEY}x.raw"),
+            format!("ab-{}.raw", KEY.to_uppercase()),
+            ".tmp".to_owned(),
+            "ab-é.raw".to_owned(),
+        ] {
+            assert_eq!(owner(&name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_no_path() {
+        assert!(is_hash("00ffAA"));
+        for bad in ["", "..", "a/b", "x", "a b", &"a".repeat(129)] {
+            assert!(!is_hash(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Disks: images, copies of them, and what becomes of those, with the real program and a simulated Xen.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::{A, B, Host, domid};
+use serde_json::{Value, json};
+
+const HASH: &str = "0123456789abcdefABCDEF";
+/// So slow that there is time to do something meanwhile.
+const SLOWLY: [&str; 2] = ["--simulate-copy-rate", "4000000"];
+/// What takes ten seconds then.
+const LARGE: usize = 40_000_000;
+
+fn image(host: &Host, hash: &str, content: &[u8]) -> PathBuf {
+    let dir = host.path("run/verified").join(hash);
+    fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("disk.img");
+    fs::write(&path, content).unwrap();
+    path
+}
+
+fn disks(changes: &Value) -> Value {
+    let mut disk = json!({"ImageSha256": HASH, "ReadOnly": false, "Preserve": false, "Maxsizebytes": 0,
+        "Format": "raw", "Devtype": ""});
+    for (name, value) in changes.as_object().unwrap() {
+        disk[name] = value.clone();
+    }
+    json!({"DiskConfigList": [disk]})
+}
+
+fn with(mut config: Value, name: &str, value: Value) -> Value {
+    config[name] = value;
+    config
+}
+
+fn copy(host: &Host, key: &str) -> PathBuf {
+    host.path(&format!("run/img/{HASH}-{key}.raw"))
+}
+
+fn copies(host: &Host) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(host.path("run/img"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until a copy is under way.
+fn wait_copying(host: &Host, key: &str) -> Value {
+    host.wait(key, "a copy under way", |s| {
+        s["StateReason"]
+            .as_str()
+            .unwrap()
+            .starts_with("copying the image of disk 0: ")
+    })
+}
+
+#[test]
+fn a_copy_that_is_not_preserved_is_fresh_at_each_start() {
+    let host = Host::start(&[]);
+    let image = image(&host, HASH, b"image");
+    host.put(A, &disks(&json!({})));
+    let up = host.wait_state(A, "RUNNING");
+    let disk = &up["DiskStatusList"][0];
+    assert_eq!(disk["FileLocation"], image.to_str().unwrap());
+    assert_eq!(disk["ActiveFileLocation"], copy(&host, A).to_str().unwrap());
+    assert_eq!(disk["Vdev"], "xvda");
+    let cfg = fs::read_to_string(host.path("run/xen/xen1.cfg")).unwrap();
+    let line = format!(
+        "disk = [\"format=raw, vdev=xvda, access=rw, target={}\"]\n",
+        copy(&host, A).display()
+    );
+    assert!(cfg.contains(&line), "{cfg}");
+    fs::write(copy(&host, A), "written").unwrap();
+
+    host.put(A, &with(disks(&json!({})), "Activate", json!(false)));
+    host.wait_state(A, "HALTED");
+    host.until("the copy to go", || copies(&host).is_empty());
+    host.put(A, &disks(&json!({})));
+    host.wait_state(A, "RUNNING");
+    assert_eq!(fs::read(copy(&host, A)).unwrap(), b"image");
+    host.remove(A);
+    host.wait_gone(A);
+    assert_eq!(copies(&host), [""; 0]);
+    assert!(image.exists());
+}
+
+#[test]
+fn a_preserved_copy_lives_until_its_config_is_gone() {
+    let mut host = Host::start(&[]);
+    image(&host, HASH, b"image");
+    let config = disks(&json!({"Preserve": true, "Maxsizebytes": 1000}));
+    host.put(A, &config);
+    host.wait_state(A, "RUNNING");
+    assert_eq!(fs::metadata(copy(&host, A)).unwrap().len(), 1024);
+    fs::write(copy(&host, A), "written").unwrap();
+    host.put(A, &with(config.clone(), "Activate", json!(false)));
+    host.wait_state(A, "HALTED");
+    // Also while nobody looks after it.
+    host.stop();
+    host.run(&[]);
+    host.put(A, &with(config, "ExtraArgs", json!("again")));
+    host.wait_state(A, "RUNNING");
+    assert_eq!(&fs::read(copy(&host, A)).unwrap()[..7], b"written");
+    host.remove(A);
+    host.wait_gone(A);
+    assert_eq!(copies(&host), [""; 0]);
+}
+
+#[test]
+fn a_guest_that_reboots_goes_on_with_its_copy() {
+    let host = Host::start(&[]);
+    image(&host, HASH, b"image");
+    let reboots = "lab.action=reboot lab.after=30 sim.once";
+    host.put(A, &with(disks(&json!({})), "ExtraArgs", json!(reboots)));
+    let up = host.wait_state(A, "RUNNING");
+    fs::write(copy(&host, A), "written").unwrap();
+    host.wait(A, "a restart", |s| {
+        s["StateName"] == "RUNNING" && domid(s) > domid(&up)
+    });
+    assert_eq!(fs::read(copy(&host, A)).unwrap(), b"written");
+}
+
+#[test]
+fn a_copy_keeps_nobody_else_waiting_and_shows_how_far_it_is() {
+    let host = Host::start(&SLOWLY);
+    image(&host, HASH, &vec![1; LARGE]);
+    host.put(A, &disks(&json!({})));
+    let busy = wait_copying(&host, A);
+    assert_eq!(busy["StateName"], "BOOTING");
+    host.put(B, &json!({}));
+    host.wait_state(B, "RUNNING");
+    host.put(B, &json!({"Activate": false}));
+    host.wait_state(B, "HALTED");
+    assert_eq!(host.status(A).unwrap()["StateName"], "BOOTING");
+    host.wait(A, "some of it", |s| {
+        let part = s["DiskStatusList"][0]["Progress"].as_u64().unwrap();
+        (1..100).contains(&part)
+    });
+    // A wish to stop need not wait for it either, and leaves nothing of it.
+    host.put(A, &with(disks(&json!({})), "Activate", json!(false)));
+    let status = host.wait_state(A, "INSTALLED");
+    assert_eq!(status["LastErr"], "");
+    assert_eq!(copies(&host), [""; 0]);
+    assert_eq!(host.domains(), 0);
+}
+
+#[test]
+fn half_a_copy_is_never_taken_for_a_whole_one() {
+    let mut host = Host::start(&SLOWLY);
+    let content: Vec<u8> = (1..=251).cycle().take(LARGE).collect();
+    image(&host, HASH, &content);
+    let config = disks(&json!({"Preserve": true}));
+    host.put(A, &config);
+    host.wait(A, "some of it", |s| {
+        s["DiskStatusList"][0]["Progress"].as_u64() > Some(0)
+    });
+    host.kill();
+    assert_eq!(copies(&host), [format!(".{HASH}-{A}.raw.tmp")]);
+    host.run(&[]);
+    host.wait_state(A, "RUNNING");
+    assert!(fs::read(copy(&host, A)).unwrap() == content, "all of it");
+    assert_eq!(copies(&host), [format!("{HASH}-{A}.raw")]);
+}
+
+#[test]
+fn another_image_is_wished_for_in_the_middle() {
+    let host = Host::start(&SLOWLY);
+    image(&host, HASH, &vec![1; LARGE]);
+    image(&host, "cc", b"small");
+    host.put(A, &disks(&json!({})));
+    wait_copying(&host, A);
+    host.put(A, &disks(&json!({"ImageSha256": "cc"})));
+    let up = host.wait_state(A, "RUNNING");
+    assert_eq!(up["TriedCount"], 1);
+    assert_eq!(copies(&host), [format!("cc-{A}.raw")]);
+}
+
+#[test]
+fn what_is_read_only_is_used_where_it_is() {
+    let host = Host::start(&[]);
+    let image = image(&host, HASH, b"image");
+    host.put(A, &disks(&json!({"Devtype": "cdrom"})));
+    let up = host.wait_state(A, "RUNNING");
+    let disk = &up["DiskStatusList"][0];
+    assert_eq!(disk["ActiveFileLocation"], image.to_str().unwrap());
+    assert_eq!(disk["Devtype"], "cdrom");
+    assert_eq!(copies(&host), [""; 0]);
+}
+
+/// Each error says what, of which domain and field, and is over once it is put right.
+#[test]
+fn errors_in_words() {
+    let host = Host::start(&[]);
+    let config = host.path(&format!("config/{A}.json"));
+    let verified = host.path("run/verified");
+    let file = host.path("disk");
+    fs::write(&file, b"QFI\xfb\0\0\0\x01").unwrap();
+    for (change, wanted) in [
+        (
+            disks(&json!({})),
+            format!(
+                "DiskConfigList[0].ImageSha256: {}/{HASH}: No such file or directory (os error 2)",
+                verified.display()
+            ),
+        ),
+        (
+            disks(&json!({"ImageSha256": "", "FileLocation": "/no/such"})),
+            "DiskConfigList[0].FileLocation: /no/such: No such file or directory (os error 2)"
+                .into(),
+        ),
+        (
+            disks(&json!({"ImageSha256": "", "FileLocation": file, "Format": "qcow2"})),
+            format!(
+                "DiskConfigList[0].Format: {}: expected the format \"qcow2\", found by its header: \"qcow\"",
+                file.display()
+            ),
+        ),
+    ] {
+        host.put(A, &change);
+        let wanted = format!("boot failed: {}: {wanted}", config.display());
+        let failed = host.wait(A, &wanted, |s| s["LastErr"] == wanted);
+        assert_eq!(failed["BootFailed"], true);
+        assert_eq!(host.domains(), 0);
+    }
+    image(&host, HASH, b"image");
+    host.put(A, &disks(&json!({})));
+    assert_eq!(host.wait_state(A, "RUNNING")["LastErr"], "");
+}
+
+#[test]
+fn two_disks_of_one_image_and_two_domains_of_it_are_four_copies() {
+    let host = Host::start(&[]);
+    image(&host, HASH, b"image");
+    let disk = disks(&json!({}))["DiskConfigList"][0].clone();
+    for key in [A, B] {
+        host.put(key, &json!({"DiskConfigList": [disk, disk]}));
+    }
+    for key in [A, B] {
+        host.wait_state(key, "RUNNING");
+    }
+    let wanted: Vec<String> = [A, B]
+        .iter()
+        .flat_map(|key| [format!("{HASH}-{key}-2.raw"), format!("{HASH}-{key}.raw")])
+        .collect();
+    assert_eq!(copies(&host), wanted);
+    host.remove(A);
+    host.wait_gone(A);
+    assert_eq!(copies(&host), wanted[2..], "those of the other stay");
+}
