@@ -16,6 +16,8 @@ pub struct Settings {
     pub destroy: Duration,
     /// `timer.reboot.short`: a guest that reboots sooner than this after its start is slowed down.
     pub short_life: Duration,
+    /// `timer.gc.vdisk`: how long a copy of an image that nobody needs is kept. At least 60 s.
+    pub image_gc: Duration,
     /// `domain.poweroff.policy`: what happens to a guest that ended by itself although it should run.
     pub poweroff_policy: PoweroffPolicy,
 }
@@ -28,6 +30,7 @@ impl Default for Settings {
             forced: Duration::from_secs(60),
             destroy: Duration::from_secs(60),
             short_life: Duration::from_secs(10),
+            image_gc: Duration::from_secs(3600),
             poweroff_policy: PoweroffPolicy::Halt,
         }
     }
@@ -57,8 +60,11 @@ impl Settings {
     /// The least `timer.boot.retry`.
     pub const LEAST_BOOT_RETRY: Duration = Duration::from_secs(10);
 
+    /// The least `timer.gc.vdisk`.
+    pub const LEAST_IMAGE_GC: Duration = Duration::from_secs(60);
+
     /// The keys [`Settings::set`] knows, with what they do.
-    pub const KEYS: [(&'static str, &'static str); 6] = [
+    pub const KEYS: [(&'static str, &'static str); 7] = [
         (
             "timer.boot.retry",
             "seconds between attempts to boot a domain that failed (default 600, least 10)",
@@ -80,6 +86,10 @@ impl Settings {
             "a guest that reboots sooner than this many seconds after its start is slowed down (default 10)",
         ),
         (
+            "timer.gc.vdisk",
+            "seconds that a copy of an image is kept that no domain needs (default 3600, least 60)",
+        ),
+        (
             "domain.poweroff.policy",
             "a guest that ends although it should run: halt (default) leaves it down, retry boots it after timer.boot.retry",
         ),
@@ -90,15 +100,13 @@ impl Settings {
     /// # Errors
     /// The key is unknown, or the value was refused or changed. The rest of the settings stays usable.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), Complaint> {
+        let mut complaint = None;
         match key {
             "timer.boot.retry" => {
-                let wanted = seconds(key, value)?;
-                self.boot_retry = wanted.max(Self::LEAST_BOOT_RETRY);
-                if wanted < Self::LEAST_BOOT_RETRY {
-                    return Err(Complaint(format!(
-                        "{key}: {value} is below the least, 10; using 10"
-                    )));
-                }
+                self.boot_retry = at_least(key, value, Self::LEAST_BOOT_RETRY, &mut complaint)?;
+            }
+            "timer.gc.vdisk" => {
+                self.image_gc = at_least(key, value, Self::LEAST_IMAGE_GC, &mut complaint)?;
             }
             "timer.shutdown.graceful" => self.graceful = seconds(key, value)?,
             "timer.shutdown.forced" => self.forced = seconds(key, value)?,
@@ -125,8 +133,25 @@ impl Settings {
             }
             _ => return Err(Complaint(format!("{key}: no such setting"))),
         }
-        Ok(())
+        complaint.map_or(Ok(()), Err)
     }
+}
+
+/// The time, or the least there is, with a complaint.
+fn at_least(
+    key: &str,
+    value: &str,
+    least: Duration,
+    complaint: &mut Option<Complaint>,
+) -> Result<Duration, Complaint> {
+    let wanted = seconds(key, value)?;
+    if wanted < least {
+        let least = least.as_secs();
+        *complaint = Some(Complaint(format!(
+            "{key}: {value} is below the least, {least}; using {least}"
+        )));
+    }
+    Ok(wanted.max(least))
 }
 
 fn seconds(key: &str, value: &str) -> Result<Duration, Complaint> {
@@ -173,7 +198,11 @@ mod tests {
         assert!(s.set("domain.poweroff.policy", "never").is_err());
         assert_eq!(
             s.set("timer.gc.vdisk", "1").unwrap_err().to_string(),
-            "timer.gc.vdisk: no such setting"
+            "timer.gc.vdisk: 1 is below the least, 60; using 60"
+        );
+        assert_eq!(
+            s.set("timer.gc", "1").unwrap_err().to_string(),
+            "timer.gc: no such setting"
         );
     }
 }

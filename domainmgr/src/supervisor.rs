@@ -17,6 +17,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::disks::keeper::{self, Register};
 use crate::eve;
 use crate::mailbox::Mail;
 use crate::settings::Settings;
@@ -94,6 +95,7 @@ pub fn run(
         &dirs.status,
         &dirs.dump,
         &dirs.copies,
+        &dirs.image_statuses(),
     ] {
         make_dir(dir).map_err(|source| StartError::Dir {
             path: dir.clone(),
@@ -125,8 +127,14 @@ pub fn run(
         dirs: dirs.clone(),
         settings: RwLock::new(load_settings(options)),
         copy_rate: options.copy_rate,
+        register: Register::default(),
         reports: reports_tx,
     });
+    keeper::tidy(dirs);
+    keeper::start(Arc::clone(&env)).map_err(|source| StartError::System {
+        what: "a thread for images",
+        source,
+    })?;
     log::info!(
         "domainmgr {} started: DomainConfig in {}, DomainStatus in {}",
         env!("CARGO_PKG_VERSION"),

@@ -15,6 +15,7 @@ use crate::core::{
     self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish,
     abort,
 };
+use crate::disks::keeper::Register;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
@@ -59,6 +60,12 @@ impl Dirs {
         self.status.join(format!("{key}.json"))
     }
 
+    /// ImageStatus files.
+    #[must_use]
+    pub fn image_statuses(&self) -> PathBuf {
+        self.run.join("ImageStatus")
+    }
+
     /// What the domain was built from, as text.
     #[must_use]
     pub fn cfg_of(&self, app_num: u32) -> PathBuf {
@@ -78,6 +85,8 @@ pub struct Env {
     pub settings: RwLock<Settings>,
     /// Bytes per second that a copy may make, in a simulation.
     pub copy_rate: Option<u64>,
+    /// Who uses which copy of an image.
+    pub register: Register,
     /// The supervisor's ear.
     pub reports: Sender<Report>,
 }
@@ -475,6 +484,9 @@ impl<'a> Run<'a> {
             let Some(outcome) = outcome else {
                 return false;
             };
+            if matches!(outcome, Outcome::Disks(_) | Outcome::Ended(_)) {
+                self.env.register.wake();
+            }
             // What was said meanwhile counts already for what follows.
             if self.inbox.peek().has(Mail::STOP) {
                 return false;
@@ -507,6 +519,8 @@ impl<'a> Run<'a> {
 
     fn publish(&mut self, facts: &Facts) {
         let status = core::view(facts);
+        // Before anything is done with them.
+        self.env.register.set(self.key, facts.copies_needed());
         let path = self.env.dirs.status_of(self.key);
         let text = match to_text(&status) {
             Ok(text) => text,
@@ -685,6 +699,7 @@ impl<'a> Run<'a> {
                 log::error!(key:% = self.key; "{}: {e}", path.display());
             }
         }
+        self.env.register.forget(self.key);
         log::info!(key:% = self.key; "removed");
     }
 }

@@ -129,11 +129,11 @@ fn settings_are_checked_at_the_start() {
     let mut host = Host::new();
     host.run(&[
         "--config",
-        "timer.gc.vdisk:1",
+        "timer.gc.nothing:1",
         "--config",
         "timer.boot.retry:3",
     ]);
-    host.wait_log("--config timer.gc.vdisk: no such setting");
+    host.wait_log("--config timer.gc.nothing: no such setting");
     host.wait_log("--config timer.boot.retry: 3 is below the least, 10; using 10");
     assert!(host.is_running());
 }

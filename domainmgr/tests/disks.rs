@@ -253,3 +253,85 @@ fn two_disks_of_one_image_and_two_domains_of_it_are_four_copies() {
     host.wait_gone(A);
     assert_eq!(copies(&host), wanted[2..], "those of the other stay");
 }
+
+fn image_status(host: &Host, name: &str) -> Option<Value> {
+    let path = host.path(&format!("run/ImageStatus/{name}.json"));
+    Some(serde_json::from_slice(&fs::read(path).ok()?).unwrap())
+}
+
+#[test]
+fn what_copies_there_are_is_said() {
+    let mut host = Host::start(&[]);
+    image(&host, HASH, b"image");
+    let name = format!("{HASH}-{A}.raw");
+    host.put(A, &disks(&json!({"Preserve": true})));
+    host.until("an ImageStatus", || {
+        image_status(&host, &name).is_some_and(|s| s["RefCount"] == 1)
+    });
+    let status = image_status(&host, &name).unwrap();
+    assert_eq!(status["Filename"], name.as_str());
+    assert_eq!(status["FileLocation"], copy(&host, A).to_str().unwrap());
+    assert_eq!(status["Size"], 5);
+    // What somebody else has put there is said as well, and what has gone is not.
+    host.stop();
+    fs::write(host.path("run/img/other"), "123").unwrap();
+    fs::write(host.path("run/ImageStatus/gone.raw.json"), "{}").unwrap();
+    host.run(&[]);
+    host.until("the other", || {
+        image_status(&host, "other").is_some_and(|s| s["RefCount"] == 0 && s["Size"] == 3)
+    });
+    host.until("the one that has gone", || {
+        image_status(&host, "gone.raw").is_none()
+    });
+    host.wait_state(A, "RUNNING");
+    host.remove(A);
+    host.until("no ImageStatus", || image_status(&host, &name).is_none());
+}
+
+#[test]
+fn copies_that_nobody_needs_are_removed_after_a_while_and_no_others() {
+    let host = Host::start(&["--config", "timer.gc.vdisk:60"]);
+    let orphan = format!("{HASH}-cccccccc-0000-4000-8000-000000000003.raw");
+    let broken = format!("{HASH}-dddddddd-0000-4000-8000-000000000004.raw");
+    fs::create_dir_all(host.path("run/img")).unwrap();
+    for name in ["notes.raw", &orphan, &broken] {
+        fs::write(host.path("run/img").join(name), "x").unwrap();
+    }
+    host.put_text("dddddddd-0000-4000-8000-000000000004.json", "{");
+    image(&host, HASH, b"image");
+    image(&host, "cc", b"other");
+    // One that runs while the file names another image, and one that does not run.
+    let preserved = disks(&json!({"Preserve": true}));
+    host.put(A, &preserved);
+    host.put(B, &preserved);
+    host.wait_state(A, "RUNNING");
+    host.wait_state(B, "RUNNING");
+    host.put(A, &disks(&json!({"Preserve": true, "ImageSha256": "cc"})));
+    host.put(B, &with(preserved.clone(), "Activate", json!(false)));
+    host.wait_state(B, "HALTED");
+    host.until("the orphan to go", || !copies(&host).contains(&orphan));
+    let mut left = vec![
+        format!("{HASH}-{A}.raw"),
+        format!("{HASH}-{B}.raw"),
+        broken,
+        "notes.raw".to_owned(),
+    ];
+    left.sort();
+    assert_eq!(copies(&host), left);
+    // B is to have another image: what it had is not needed any more.
+    host.put(
+        B,
+        &with(
+            disks(&json!({"Preserve": true, "ImageSha256": "cc"})),
+            "Activate",
+            json!(false),
+        ),
+    );
+    host.until("the replaced one to go", || {
+        !copies(&host).contains(&format!("{HASH}-{B}.raw"))
+    });
+    assert!(
+        copies(&host).contains(&format!("{HASH}-{A}.raw")),
+        "it runs"
+    );
+}

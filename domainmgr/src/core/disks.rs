@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::facts::{Facts, Rest};
 use super::{Ctx, Op, boot_failed};
 use crate::disks::Copies;
+use crate::disks::keeper::Use;
 use crate::eve::DiskStatus;
 use crate::spec::Spec;
 use crate::toolstack::{Error, ErrorKind};
@@ -31,7 +32,6 @@ pub(super) fn prepared(
         // For the sake of a newer wish, which counts its tries from the start.
         Err(e) if e.kind == ErrorKind::Aborted => {
             cx.info("copying was given up: the wish changed");
-            f.tries = f.tries.saturating_sub(1);
             f.rest = Rest::Ready;
         }
         Err(e) => boot_failed(cx, f, &e),
@@ -42,6 +42,26 @@ pub(super) fn prepared(
 pub(super) fn ready(f: &mut Facts, spec: &Arc<Spec>) -> Option<Arc<Spec>> {
     let (of, ready) = f.ready.take()?;
     Arc::ptr_eq(&of, spec).then_some(ready)
+}
+
+impl Facts {
+    /// The copies that must not be removed as long as these facts hold.
+    #[must_use]
+    pub fn copies_needed(&self) -> Use {
+        // What it will be built from is not known: it may be any of them.
+        let Some(Ok(wished)) = self.desired.as_ref().map(|d| &d.spec) else {
+            return Use::All;
+        };
+        let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
+        let specs = [Some(wished), built, self.rebuild.as_ref()];
+        let disks = specs.into_iter().flatten().flat_map(|spec| &spec.disks);
+        let wanted = disks.filter_map(|d| Some(d.image.as_ref()?.copy.as_ref()?.name.clone()));
+        // A domain that was taken over has what the last status says.
+        let shown = self.disks.iter().filter(|_| self.domain.is_some());
+        let paths = shown.flat_map(|(_, disks)| disks.iter().map(|d| &d.active_file_location));
+        let theirs = paths.filter_map(|path| Some(path.rsplit_once('/')?.1.to_owned()));
+        Use::Only(wanted.chain(theirs).collect())
+    }
 }
 
 /// What is to be removed of a domain that is not to run.

@@ -6,6 +6,7 @@
 mod copy;
 mod grow;
 mod header;
+pub mod keeper;
 pub mod name;
 mod qcow2;
 #[cfg(test)]

@@ -350,7 +350,7 @@ fn the_format_is_what_the_header_says() {
             "the image is cut off: a vhd has a footer".into(),
         ),
         (difference, Format::Vhd, backing.into()),
-        (with(15, 1), Format::Qcow2, backing.into()),
+        (with(14, 1), Format::Qcow2, backing.into()),
         (
             with(79, 4),
             Format::Qcow2,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::FieldError;
 use crate::settings::{Complaint, Settings};
 
-/// Applies a GlobalConfig file: EVE's own field for the boot retry, and this agent's keys by their dotted names. What is
+/// Applies a GlobalConfig file: EVE's own fields for the boot retry and the copies of images, and this agent's keys by their dotted names. What is
 /// known but could not be taken is returned; what is unknown is other agents'.
 ///
 /// # Errors
@@ -19,14 +19,18 @@ pub fn apply(text: &[u8], settings: &mut Settings) -> Result<Vec<Complaint>, Fie
             Value::String(s) => s.clone(),
             other => other.to_string(),
         };
-        let key = if name.eq_ignore_ascii_case("DomainBootRetryTime") {
+        let ours = [
+            ("DomainBootRetryTime", "timer.boot.retry"),
+            ("VdiskGCTime", "timer.gc.vdisk"),
+        ];
+        let key = match ours
+            .iter()
+            .find(|(eves, _)| name.eq_ignore_ascii_case(eves))
+        {
             // Go's zero value: not set.
-            if text == "0" {
-                continue;
-            }
-            "timer.boot.retry"
-        } else {
-            name
+            Some(_) if text == "0" => continue,
+            Some((_, key)) => *key,
+            None => name,
         };
         if Settings::KEYS.iter().any(|(known, _)| *known == key) {
             complaints.extend(settings.set(key, &text).err());
@@ -44,10 +48,11 @@ mod tests {
     #[test]
     fn eves_field_and_our_keys() {
         let mut s = Settings::default();
-        let text = br#"{"DomainBootRetryTime": 120, "UsbAccess": false, "timer.shutdown.graceful": 7, "domain.poweroff.policy": "never"}"#;
+        let text = br#"{"DomainBootRetryTime": 120, "vdiskGCTime": 7200, "UsbAccess": false, "timer.shutdown.graceful": 7, "domain.poweroff.policy": "never"}"#;
         let complaints = apply(text, &mut s).unwrap();
         assert_eq!(s.boot_retry, Duration::from_secs(120));
         assert_eq!(s.graceful, Duration::from_secs(7));
+        assert_eq!(s.image_gc, Duration::from_secs(7200));
         assert_eq!(
             complaints[0].to_string(),
             "domain.poweroff.policy: expected halt or retry, found \"never\""

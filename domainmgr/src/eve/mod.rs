@@ -8,6 +8,7 @@ mod config;
 mod disks;
 mod fold;
 mod global;
+mod image;
 mod status;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub use self::config::{
 };
 pub use self::fold::{FieldError, parse};
 pub use self::global::apply as apply_global;
+pub use self::image::ImageStatus;
 pub use self::status::{DiskStatus, DomainStatus, PreservedDomain, State};
 
 /// The application and the version of its configuration.

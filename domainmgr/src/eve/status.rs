@@ -222,11 +222,11 @@ impl<'de> Deserialize<'de> for State {
 /// Go's idea of a time that is none.
 const ZERO: &str = "0001-01-01T00:00:00Z";
 
-mod go_time {
+pub(super) mod go_time {
     use super::{Deserialize, Deserializer, OffsetDateTime, Rfc3339, Serializer, ZERO};
 
     #[allow(clippy::ref_option, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::eve) fn serialize<S: Serializer>(
         at: &Option<OffsetDateTime>,
         s: S,
     ) -> Result<S::Ok, S::Error> {
@@ -237,7 +237,7 @@ mod go_time {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::eve) fn deserialize<'de, D: Deserializer<'de>>(
         d: D,
     ) -> Result<Option<OffsetDateTime>, D::Error> {
         let text = String::deserialize(d)?;

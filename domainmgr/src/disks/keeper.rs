@@ -1,0 +1,316 @@
+//! Who uses which copy, what is said about copies, and the removal of those that nobody has used for long.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, at, bounded, select};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::name;
+use crate::core::{Now, Time};
+use crate::eve::ImageStatus;
+use crate::store::{self, Named};
+use crate::worker::{Dirs, Env};
+
+/// What one domain needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// These copies.
+    Only(BTreeSet<String>),
+    /// Nobody can tell: every copy that was made for it.
+    All,
+}
+
+/// Who uses which copy.
+#[derive(Debug)]
+pub struct Register {
+    uses: Mutex<HashMap<Uuid, Use>>,
+    wake: Sender<()>,
+    woken: Receiver<()>,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        let (wake, woken) = bounded(1);
+        Self {
+            uses: Mutex::default(),
+            wake,
+            woken,
+        }
+    }
+}
+
+impl Register {
+    /// This is what `key` needs from now on. When this returns, nothing of it is removed any more.
+    pub fn set(&self, key: Uuid, needs: Use) {
+        if self.lock().insert(key, needs.clone()) != Some(needs) {
+            self.wake();
+        }
+    }
+
+    /// There is no such domain any more.
+    pub fn forget(&self, key: Uuid) {
+        self.lock().remove(&key);
+        self.wake();
+    }
+
+    /// Something happened to the files.
+    pub fn wake(&self) {
+        // Full: it looks anyway.
+        let _ = self.wake.try_send(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Use>> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many domains need `file`. `there`: the domains that there are, whether they have said what they need or not.
+fn needed(uses: &HashMap<Uuid, Use>, there: &BTreeSet<Uuid>, file: &str) -> u32 {
+    let owner = name::owner(file);
+    let by_name = uses.iter().filter(|(key, needs)| match needs {
+        Use::Only(files) => files.contains(file),
+        Use::All => owner == Some(**key),
+    });
+    let silent = owner.is_some_and(|key| there.contains(&key) && !uses.contains_key(&key));
+    u32::try_from(by_name.count()).unwrap_or(u32::MAX) + u32::from(silent)
+}
+
+/// What is known of one copy.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    needed: u32,
+    last: Time,
+    shown: OffsetDateTime,
+}
+
+/// Takes note of whether a copy is needed, and says whether it has not been for `keep`.
+fn note(known: &mut Option<Known>, now: Now, needed: u32, keep: Duration, periodic: bool) -> bool {
+    let fresh = Known {
+        needed,
+        last: now.mono,
+        shown: now.wall,
+    };
+    let entry = known.get_or_insert(fresh);
+    let was = std::mem::replace(&mut entry.needed, needed);
+    // What is in use is said to be now and then, not at every glance.
+    if (needed > 0 && periodic) || (needed > 0) != (was > 0) {
+        (entry.last, entry.shown) = (now.mono, now.wall);
+    }
+    if needed > 0 {
+        entry.last = now.mono;
+    }
+    needed == 0 && now.mono.since(entry.last) >= keep
+}
+
+/// Removes what agents that were killed had not finished. Before any copy is made.
+pub fn tidy(dirs: &Dirs) {
+    for name in store::list(&dirs.copies).unwrap_or_default() {
+        if name::is_temporary(&name) && name::owner(&name).is_some() {
+            let path = dirs.copies.join(&name);
+            log::info!(
+                "{}: not finished by an earlier run; removed",
+                path.display()
+            );
+            if let Err(e) = store::remove(&path) {
+                log::warn!("{}: {e}", path.display());
+            }
+        }
+    }
+}
+
+/// Starts the thread that looks after the copies. It ends with the agent.
+///
+/// # Errors
+/// The system has no thread to give.
+pub fn start(env: Arc<Env>) -> std::io::Result<()> {
+    thread::Builder::new()
+        .name("images".into())
+        .stack_size(256 << 10)
+        .spawn(move || {
+            let mut keeper = Keeper::default();
+            keeper.forget_old(&env.dirs.image_statuses());
+            let mut periodic = true;
+            loop {
+                let keep = env
+                    .settings
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .image_gc;
+                keeper.look(&env, keep, periodic);
+                let now = env.clock.now().mono;
+                let next = at(env.clock.instant(now + keep / 10));
+                periodic = select! {
+                    recv(env.register.woken) -> _ => false,
+                    recv(next) -> _ => true,
+                };
+            }
+        })
+        .map(drop)
+}
+
+#[derive(Default)]
+struct Keeper {
+    known: BTreeMap<String, Known>,
+    published: BTreeMap<String, ImageStatus>,
+}
+
+impl Keeper {
+    /// Removes what an earlier run of the agent said. What is still so is said again at once.
+    fn forget_old(&mut self, dir: &Path) {
+        for name in store::list(dir).unwrap_or_default() {
+            if let Some(file) = name.strip_suffix(".json") {
+                self.published
+                    .insert(file.to_owned(), ImageStatus::default());
+            }
+        }
+    }
+
+    fn look(&mut self, env: &Env, keep: Duration, periodic: bool) {
+        let dirs = &env.dirs;
+        let files = match store::list(&dirs.copies) {
+            Ok(files) => files,
+            Err(e) => {
+                log::warn!("{}: {e}", dirs.copies.display());
+                return;
+            }
+        };
+        let there = domains(dirs);
+        let now = env.clock.now();
+        let mut seen = BTreeMap::new();
+        let mut statuses = BTreeMap::new();
+        for file in files.iter().filter(|f| !name::is_temporary(f)) {
+            let path = dirs.copies.join(file);
+            let Ok(found) = std::fs::symlink_metadata(&path) else {
+                continue;
+            };
+            if !found.is_file() {
+                continue;
+            }
+            // Held while the file is removed: nobody can begin to need it meanwhile.
+            let uses = env.register.lock();
+            let refs = needed(&uses, &there, file);
+            let mut known = self.known.get(file).copied();
+            let expired = note(&mut known, now, refs, keep, periodic);
+            // What others have put there is shown, and left alone.
+            if expired && name::owner(file).is_some() {
+                log::info!(
+                    "{}: not used for {} s; removed",
+                    path.display(),
+                    keep.as_secs()
+                );
+                match std::fs::remove_file(&path) {
+                    Ok(()) => continue,
+                    Err(e) => log::warn!("{}: {e}", path.display()),
+                }
+            }
+            drop(uses);
+            if let Some(known) = known {
+                seen.insert(file.clone(), known);
+                statuses.insert(
+                    file.clone(),
+                    ImageStatus {
+                        filename: file.clone(),
+                        file_location: path.to_string_lossy().into_owned(),
+                        ref_count: refs,
+                        last_use: Some(known.shown),
+                        size: found.len(),
+                    },
+                );
+            }
+        }
+        self.known = seen;
+        self.publish(&dirs.image_statuses(), statuses);
+    }
+
+    fn publish(&mut self, dir: &Path, statuses: BTreeMap<String, ImageStatus>) {
+        let fail = |path: &Path, e: std::io::Error| log::error!("{}: {e}", path.display());
+        for (file, status) in &statuses {
+            if self.published.get(file) == Some(status) {
+                continue;
+            }
+            let path = dir.join(format!("{file}.json"));
+            let written = serde_json::to_vec_pretty(status)
+                .map_err(std::io::Error::other)
+                .and_then(|text| store::write(&path, &text));
+            if let Err(e) = written {
+                fail(&path, e);
+            }
+        }
+        for file in self.published.keys().filter(|f| !statuses.contains_key(*f)) {
+            let path = dir.join(format!("{file}.json"));
+            if let Err(e) = store::remove(&path) {
+                fail(&path, e);
+            }
+        }
+        self.published = statuses;
+    }
+}
+
+/// Every domain that there is by its files.
+fn domains(dirs: &Dirs) -> BTreeSet<Uuid> {
+    let names = [&dirs.config, &dirs.status].map(|dir| store::list(dir).unwrap_or_default());
+    let keys = names.iter().flatten().map(|name| store::key_of(name));
+    keys.filter_map(|named| match named {
+        Named::Key(key) => Some(key),
+        _ => None,
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Uuid = Uuid::from_u128(0xa);
+    const B: Uuid = Uuid::from_u128(0xb);
+
+    fn file(key: Uuid) -> String {
+        name::of("aa", key, 0, crate::spec::Format::Raw)
+    }
+
+    #[test]
+    fn who_needs_what() {
+        let only = |files: &[String]| Use::Only(files.iter().cloned().collect());
+        let there = BTreeSet::from([A]);
+        let count = |uses: &[(Uuid, Use)], file: &str| {
+            needed(&uses.iter().cloned().collect(), &there, file)
+        };
+        assert_eq!(count(&[(A, only(&[file(A)]))], &file(A)), 1);
+        assert_eq!(count(&[(A, only(&[]))], &file(A)), 0);
+        assert_eq!(count(&[(A, Use::All)], &file(A)), 1);
+        assert_eq!(count(&[(A, Use::All)], &file(B)), 0);
+        assert_eq!(count(&[], &file(A)), 1, "it has not said yet what it needs");
+        assert_eq!(count(&[], &file(B)), 0, "there is no such domain");
+        assert_eq!(count(&[(B, only(&[file(A)]))], &file(A)), 2);
+    }
+
+    #[test]
+    fn what_is_needed_never_expires_and_what_is_not_does_after_its_time() {
+        let at = |seconds| Now {
+            mono: Time::new(Duration::from_secs(seconds)),
+            wall: OffsetDateTime::UNIX_EPOCH + Duration::from_secs(seconds),
+        };
+        let keep = Duration::from_secs(100);
+        let mut known = None;
+        // Found at the start, whenever it was used before.
+        assert!(!note(&mut known, at(1_000), 0, keep, true));
+        assert!(!note(&mut known, at(1_099), 0, keep, true));
+        assert!(note(&mut known, at(1_100), 0, keep, true));
+        assert!(!note(&mut known, at(1_100), 1, keep, false));
+        assert!(!note(&mut known, at(9_000), 1, keep, false));
+        let shown = |known: Option<Known>| known.unwrap().shown.unix_timestamp();
+        assert_eq!(shown(known), 1_100, "nothing new to say");
+        assert!(!note(&mut known, at(9_001), 1, keep, true));
+        assert_eq!(shown(known), 9_001);
+        // No more needed: from then on.
+        assert!(!note(&mut known, at(9_050), 0, keep, false));
+        assert!(!note(&mut known, at(9_149), 0, keep, true));
+        assert_eq!(shown(known), 9_050);
+        assert!(note(&mut known, at(9_150), 0, keep, true));
+    }
+}
