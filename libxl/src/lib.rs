@@ -96,6 +96,7 @@ mod host;
 mod id;
 mod logger;
 mod operation;
+mod pci;
 mod progress;
 mod pump;
 mod raw;

@@ -38,6 +38,7 @@ macro_rules! structures {
 }
 
 structures! {
+    libxl_device_pci, libxl_device_pci_init, libxl_device_pci_dispose;
     libxl_dominfo, libxl_dominfo_init, libxl_dominfo_dispose;
     libxl_domain_config, libxl_domain_config_init, libxl_domain_config_dispose;
     libxl_domain_restore_params, libxl_domain_restore_params_init, libxl_domain_restore_params_dispose;

@@ -60,6 +60,19 @@ impl Pci {
             ..Self::default()
         }
     }
+
+    /// The address in the host, such as `0000:07:00.1`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let Self {
+            domain,
+            bus,
+            dev,
+            func,
+            ..
+        } = self;
+        format!("{domain:04x}:{bus:02x}:{dev:02x}.{func:x}")
+    }
 }
 
 /// A text that is no PCI address of the form `0000:07:00.1`, `07:00.1` or `07:00.*`.

@@ -87,7 +87,7 @@ impl Domain {
     /// Fails unless the id still belongs to this domain. Asked before anything that could hit
     /// another one; between the question and the deed libxl leaves a gap that nobody can close, but
     /// Xen's toolstack does not reuse an id within a minute.
-    fn check(&self, function: &'static str) -> Result<()> {
+    pub(crate) fn check(&self, function: &'static str) -> Result<()> {
         match self.info().map(|info| info.state()) {
             Err(error) if !error.is_domain_gone() => Err(error),
             // What is dying has no devices, no guest and no memory any more: only its id is left.

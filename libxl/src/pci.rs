@@ -1,0 +1,375 @@
+//! PCI devices of the host that are given to domains.
+//!
+//! A device is first made *assignable*: its driver in dom0 lets go of it, and `pciback` takes it, so
+//! that nothing in dom0 uses it any more. Then a domain can have it, from its start
+//! ([`DomainConfig::pcidevs`](crate::DomainConfig)) or later ([`Domain::pci_add`]). Whoever made it
+//! assignable may give it back to dom0 once no domain has it.
+
+use std::{
+    ffi::{CString, c_int},
+    slice,
+};
+
+use libxl_sys as sys;
+
+use crate::{
+    Context, DomId, Domain, Error, ErrorKind, Operation, Result,
+    config::{Pci, RdmReservePolicy},
+    have::BUILT_FOR,
+    operation::Call,
+    raw::{Owned, c_string},
+};
+
+type Raw = sys::libxl_device_pci;
+
+impl Context {
+    /// Takes a device from its driver in dom0 and gives it to `pciback`, so that domains can have
+    /// it. With `rebind` libxl writes down in xenstore which driver had it, for
+    /// [`pci_assignable_remove`](Self::pci_assignable_remove).
+    ///
+    /// Whatever uses the device in dom0 loses it: a network interface disappears. Doing it to a
+    /// device that is assignable already is no error, but do not do it to one that a domain has.
+    /// Blocks for as long as the drivers take.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`] when there is no such device, `pciback` is not loaded, a driver does
+    /// not let go, or Xen has no IOMMU for it; the log says which.
+    #[doc(alias = "libxl_device_pci_assignable_add")]
+    pub fn pci_assignable_add(&self, pci: &Pci, rebind: bool) -> Result<()> {
+        const FUNCTION: &str = "libxl_device_pci_assignable_add";
+        let raw = to_raw(FUNCTION, pci)?;
+        self.call(FUNCTION, None, |ctx| {
+            // SAFETY: a live context and an initialised structure.
+            unsafe { sys::libxl_device_pci_assignable_add(ctx, raw.as_ptr(), c_int::from(rebind)) }
+        })
+        .map_err(|e| about(e, pci))
+    }
+
+    /// Takes a device from `pciback`; with `rebind` the driver that libxl wrote down gets it back.
+    /// A network interface may come back under another name. Doing it to a device that is not
+    /// assignable is no error.
+    ///
+    /// **A domain that has the device loses it without a warning**: ask
+    /// [`Domain::pci_list`] before. Blocks for as long as the drivers take.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`]; the log says why. The device may have no driver then.
+    #[doc(alias = "libxl_device_pci_assignable_remove")]
+    pub fn pci_assignable_remove(&self, pci: &Pci, rebind: bool) -> Result<()> {
+        const FUNCTION: &str = "libxl_device_pci_assignable_remove";
+        let raw = to_raw(FUNCTION, pci)?;
+        self.call(FUNCTION, None, |ctx| {
+            // SAFETY: a live context and an initialised structure.
+            unsafe {
+                sys::libxl_device_pci_assignable_remove(ctx, raw.as_ptr(), c_int::from(rebind))
+            }
+        })
+        .map_err(|e| about(e, pci))
+    }
+
+    /// The devices that `pciback` has and that domains can have, in no particular order. Empty also
+    /// when `pciback` is not loaded: libxl says that in its log only.
+    ///
+    /// # Errors
+    ///
+    /// An address that is none.
+    #[doc(alias = "libxl_device_pci_assignable_list")]
+    #[doc(alias = "libxl_device_pci_assignable_list_free")]
+    pub fn pci_assignable_list(&self) -> Result<Vec<Pci>> {
+        let mut count: c_int = 0;
+        // SAFETY: a live context and a place for the count.
+        let list = unsafe { sys::libxl_device_pci_assignable_list(self.as_ptr(), &raw mut count) };
+        // SAFETY: what libxl has just returned.
+        unsafe { take_list("libxl_device_pci_assignable_list", list, count) }
+    }
+}
+
+impl Domain {
+    /// Gives the domain an assignable device while it runs. With [`Pci::seize`] the device is made
+    /// assignable first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] or [`ErrorKind::Failed`] when the device is not assignable, another
+    /// domain has it, or this domain cannot take it; [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_device_pci_add")]
+    pub fn pci_add(&self, pci: &Pci) -> Result<Operation<()>> {
+        self.pci(pci, "libxl_device_pci_add", sys::libxl_device_pci_add)
+    }
+
+    /// Takes a device from the domain, which has to agree. The device stays assignable.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] when the domain does not have it, [`ErrorKind::TimedOut`] when the
+    /// guest does not let go of it, [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_device_pci_remove")]
+    pub fn pci_remove(&self, pci: &Pci) -> Result<Operation<()>> {
+        self.pci(pci, "libxl_device_pci_remove", sys::libxl_device_pci_remove)
+    }
+
+    /// Takes a device from the domain whether the guest agrees or not. The device stays assignable.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] when the domain does not have it, [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_device_pci_destroy")]
+    pub fn pci_destroy(&self, pci: &Pci) -> Result<Operation<()>> {
+        self.pci(
+            pci,
+            "libxl_device_pci_destroy",
+            sys::libxl_device_pci_destroy,
+        )
+    }
+
+    /// The devices that the domain has.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DomainNotFound`]; an address in xenstore that is none.
+    #[doc(alias = "libxl_device_pci_list")]
+    #[doc(alias = "libxl_device_pci_list_free")]
+    pub fn pci_list(&self) -> Result<Vec<Pci>> {
+        const FUNCTION: &str = "libxl_device_pci_list";
+        self.check(FUNCTION)?;
+        let mut count: c_int = 0;
+        // SAFETY: a live context and a place for the count.
+        let list = unsafe {
+            sys::libxl_device_pci_list(self.context().as_ptr(), self.domid().0, &raw mut count)
+        };
+        // SAFETY: what libxl has just returned.
+        unsafe { take_list(FUNCTION, list, count) }
+    }
+
+    fn pci(&self, pci: &Pci, function: &'static str, start: Start) -> Result<Operation<()>> {
+        let domain = self.clone();
+        let call = OnDomain {
+            function,
+            domid: self.domid(),
+            pci: to_raw(function, pci)?,
+            start,
+        };
+        Ok(Operation::new(self.context(), call).after(move || domain.check(function)))
+    }
+}
+
+type Start = unsafe extern "C" fn(
+    *mut sys::libxl_ctx,
+    u32,
+    *mut Raw,
+    *const sys::libxl_asyncop_how,
+) -> c_int;
+
+/// An operation with a domid and a device.
+struct OnDomain {
+    function: &'static str,
+    domid: DomId,
+    pci: Owned<Raw>,
+    start: Start,
+}
+
+impl Call for OnDomain {
+    type Output = ();
+
+    fn function(&self) -> &'static str {
+        self.function
+    }
+
+    fn domain(&self) -> Option<DomId> {
+        Some(self.domid)
+    }
+
+    unsafe fn start(
+        &mut self,
+        ctx: *mut sys::libxl_ctx,
+        how: *const sys::libxl_asyncop_how,
+    ) -> c_int {
+        // SAFETY: the caller's promises, and a structure that stays with the operation: libxl reads
+        // and writes it until the operation is over.
+        unsafe { (self.start)(ctx, self.domid.0, self.pci.as_ptr(), how) }
+    }
+
+    fn succeed(self: Box<Self>, _: &Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Says which device an error is about: libxl's functions for devices of the host name no domain.
+fn about(error: Error, pci: &Pci) -> Error {
+    error.with_message(format!("failed for PCI device {}", pci.address()))
+}
+
+/// libxl's structure. Checked here, because libxl's address has narrower fields than its structure.
+fn to_raw(function: &'static str, pci: &Pci) -> Result<Owned<Raw>> {
+    let refused = |text: String| Error::new(ErrorKind::Invalid, function).with_message(text);
+    if pci.domain > 0xffff || pci.dev > 0x1f || pci.func > 7 {
+        return Err(refused(format!(
+            "{} is no PCI address: the largest is ffff:ff:1f.7",
+            pci.address()
+        )));
+    }
+    let name = match &pci.name {
+        Some(name) => Some(c_string(function, "name", name)?),
+        None => None,
+    };
+    let owned = Owned::<Raw>::new();
+    // SAFETY: an initialised structure that nobody else has yet.
+    let raw = unsafe { &mut *owned.as_ptr() };
+    raw.domain = c_int::try_from(pci.domain).unwrap_or(c_int::MAX);
+    raw.bus = pci.bus;
+    raw.dev = pci.dev;
+    raw.func = pci.func;
+    raw.vdevfn = pci.vdevfn.unwrap_or(raw.vdevfn);
+    raw.vfunc_mask = pci.vfunc_mask.unwrap_or(raw.vfunc_mask);
+    raw.msitranslate = pci.msitranslate;
+    raw.power_mgmt = pci.power_mgmt;
+    raw.permissive = pci.permissive;
+    raw.seize = pci.seize;
+    raw.rdm_policy = match &pci.rdm_policy {
+        None => raw.rdm_policy,
+        Some(RdmReservePolicy::Strict) => {
+            sys::libxl_rdm_reserve_policy::LIBXL_RDM_RESERVE_POLICY_STRICT
+        }
+        Some(RdmReservePolicy::Relaxed) => {
+            sys::libxl_rdm_reserve_policy::LIBXL_RDM_RESERVE_POLICY_RELAXED
+        }
+        Some(other) => return Err(refused(format!("rdm_policy: not known: {other:?}"))),
+    };
+    if let Some(name) = name {
+        set_name(raw, &name)
+            .map_err(|text| Error::new(ErrorKind::Unsupported, function).with_message(text))?;
+    }
+    Ok(owned)
+}
+
+#[cfg(libxl_have = "device_pci_name")]
+fn set_name(raw: &mut Raw, name: &CString) -> std::result::Result<(), String> {
+    // SAFETY: a NUL-terminated string. The copy is from malloc, and freed with the structure.
+    raw.name = unsafe { libc::strdup(name.as_ptr()) };
+    if raw.name.is_null() {
+        return Err("no memory for the name".into());
+    }
+    Ok(())
+}
+
+#[cfg(not(libxl_have = "device_pci_name"))]
+fn set_name(_: &mut Raw, name: &CString) -> std::result::Result<(), String> {
+    Err(format!(
+        "libxl {BUILT_FOR} has no place for: name ({name:?})"
+    ))
+}
+
+/// Copies a list of libxl's, and frees it.
+///
+/// # Safety
+///
+/// `list` is NULL, or an array of `count` structures from malloc that nobody else frees.
+unsafe fn take_list(function: &'static str, list: *mut Raw, count: c_int) -> Result<Vec<Pci>> {
+    if list.is_null() {
+        // libxl tells neither "none" nor "failed" apart; it has logged what failed.
+        return Ok(Vec::new());
+    }
+    let len = usize::try_from(count).unwrap_or(0);
+    // SAFETY: not NULL, so the caller's promise.
+    let pcis: Result<Vec<Pci>> = unsafe { slice::from_raw_parts(list, len) }
+        .iter()
+        .map(|raw| from_raw(function, raw))
+        .collect();
+    for at in 0..len {
+        // SAFETY: an initialised structure of the array, disposed of once. libxl's own functions to
+        // free such lists are missing before 4.15.
+        unsafe { sys::libxl_device_pci_dispose(list.add(at)) };
+    }
+    // SAFETY: from malloc, freed once.
+    unsafe { libc::free(list.cast()) };
+    pcis
+}
+
+fn from_raw(function: &'static str, raw: &Raw) -> Result<Pci> {
+    let domain = u16::try_from(raw.domain).map_err(|_| {
+        Error::new(ErrorKind::Failed, function).with_message(format!(
+            "libxl {BUILT_FOR} gave the PCI domain {}",
+            raw.domain
+        ))
+    })?;
+    Ok(Pci {
+        vdevfn: (raw.vdevfn != 0).then_some(raw.vdevfn),
+        vfunc_mask: (raw.vfunc_mask != 0).then_some(raw.vfunc_mask),
+        msitranslate: raw.msitranslate,
+        power_mgmt: raw.power_mgmt,
+        permissive: raw.permissive,
+        seize: raw.seize,
+        ..Pci::new(domain, raw.bus, raw.dev, raw.func)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let pci = Pci {
+            vdevfn: Some(0x28),
+            permissive: true,
+            seize: true,
+            ..Pci::new(1, 0xff, 0x1f, 7)
+        };
+        let raw = to_raw("f", &pci).unwrap();
+        assert_eq!(from_raw("f", raw.get()).unwrap(), pci);
+        let plain = Pci::new(0, 0, 0x10, 0);
+        let raw = to_raw("f", &plain).unwrap();
+        assert_eq!(from_raw("f", raw.get()).unwrap(), plain);
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for pci in [
+            Pci {
+                domain: 0x1_0000,
+                ..Pci::default()
+            },
+            Pci {
+                dev: 0x20,
+                ..Pci::default()
+            },
+            Pci {
+                func: 8,
+                ..Pci::default()
+            },
+        ] {
+            let error = to_raw("libxl_f", &pci).map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains("is no PCI address"), "{error}");
+        }
+        let named = Pci {
+            name: Some("a\0b".into()),
+            ..Pci::default()
+        };
+        let error = to_raw("libxl_f", &named).map(drop).unwrap_err();
+        assert!(error.to_string().contains("NUL"), "{error}");
+    }
+
+    #[test]
+    fn a_list_is_copied_and_freed() {
+        // SAFETY: memory for two structures, which `init` makes valid.
+        let list = unsafe {
+            let list = libc::calloc(2, size_of::<Raw>()).cast::<Raw>();
+            sys::libxl_device_pci_init(list);
+            sys::libxl_device_pci_init(list.add(1));
+            (*list).bus = 3;
+            (*list.add(1)).dev = 4;
+            list
+        };
+        // SAFETY: an array of two from malloc.
+        let pcis = unsafe { take_list("f", list, 2) }.unwrap();
+        assert_eq!(pcis, [Pci::new(0, 3, 0, 0), Pci::new(0, 0, 4, 0)]);
+        // SAFETY: nothing.
+        assert_eq!(
+            unsafe { take_list("f", std::ptr::null_mut(), 7) }.unwrap(),
+            []
+        );
+    }
+}
