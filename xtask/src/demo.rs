@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cargo::Cargo;
-use crate::lab::Lab;
+use crate::lab::{Hardware, Lab};
 use crate::test::explain;
 use crate::xen::Xen;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "demo",
     ])?);
     let begin = Instant::now();
-    let lab = Lab::start(options.xen)?;
+    let lab = Lab::start(options.xen, Hardware::Plain)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::lab::Lab;
+use crate::lab::{Hardware, Lab};
 use crate::xen::Xen;
 
 /// What to run, as `cargo xtask …`.
@@ -44,6 +44,9 @@ enum Task {
         /// Xen version of the lab
         #[arg(long, default_value = "4.17")]
         xen: Xen,
+        /// With an IOMMU, and devices to give to guests; starts more slowly
+        #[arg(long)]
+        devices: bool,
         /// Command to run instead of an interactive shell
         #[arg(last = true)]
         command: Vec<String>,
@@ -75,9 +78,18 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             setup::ensure()?;
             test::run(&options)
         }
-        Task::Lab { xen, command } => {
+        Task::Lab {
+            xen,
+            devices,
+            command,
+        } => {
             setup::ensure()?;
-            let lab = Lab::start(xen)?;
+            let hardware = if devices {
+                Hardware::Devices
+            } else {
+                Hardware::Plain
+            };
+            let lab = Lab::start(xen, hardware)?;
             let status = if command.is_empty() {
                 lab.shell()?
             } else {

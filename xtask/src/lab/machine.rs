@@ -23,6 +23,28 @@ const XEN_LINE: &str = "console=com1 dom0_mem=1536M,max:1536M dom0_max_vcpus=2 b
 const DOM0_LINE: &str =
     "console=hvc0 root=/dev/vda rw rootfstype=ext4 init=/lab/dom0/init panic=5 net.ifnames=0";
 
+/// Drivers of the devices to give away, which are loaded later than those of dom0's own, so that eth0 is always the way to the host.
+const LATE_DRIVERS: &str = "e1000 xhci_pci";
+
+/// What dom0 does on a computer with devices to give away, before anything else.
+pub(crate) const LOAD_LATE: &str = "modprobe -a xen-pciback e1000 xhci_pci";
+
+/// The devices to give away: two network adapters and a USB controller. `tests/live/devices` knows their addresses.
+const SPARE: [(&str, &str); 6] = [
+    ("-device", "amd-iommu,intremap=on"),
+    ("-netdev", "user,id=spare0,restrict=on"),
+    (
+        "-device",
+        "e1000,netdev=spare0,addr=10,mac=52:54:00:00:00:10,romfile=",
+    ),
+    ("-netdev", "user,id=spare1,restrict=on"),
+    (
+        "-device",
+        "e1000,netdev=spare1,addr=11,mac=52:54:00:00:00:11,romfile=",
+    ),
+    ("-device", "qemu-xhci,addr=12"),
+];
+
 /// Whether a computer starts anew or where a saved one stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -30,6 +52,9 @@ pub(crate) enum Start {
     Boot,
     /// Take up the state next to the disk, and leave all files as they are.
     Resume,
+    /// Power on a computer with an IOMMU, and with devices that can be given to guests; leave all files as they are. QEMU cannot save the
+    /// state of an IOMMU of AMD's.
+    Devices,
 }
 
 /// A running QEMU. Dropping it, or the end of this process, ends it.
@@ -191,9 +216,18 @@ fn incoming(state: &Path) -> String {
 pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) -> Vec<String> {
     let image = |name: &str| image.join(name).display().to_string();
     let resume = start == Start::Resume;
+    let devices = start == Start::Devices;
     let mut arguments = Vec::new();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
-    add("-machine", "pc,memory-backend=ram".into());
+    add(
+        "-machine",
+        if devices {
+            "q35"
+        } else {
+            "pc,memory-backend=ram"
+        }
+        .into(),
+    );
     add("-accel", "tcg,thread=multi,tb-size=1024".into());
     // Xen runs PV, PVH and HVM guests on this processor. On `max` SMAP stops the PV dom0; without npt there are no PVH and HVM guests.
     add("-cpu", "qemu64,+svm,+npt".into());
@@ -204,21 +238,36 @@ pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) 
         state.join("ram").display().to_string(),
         if resume { "off" } else { "on" },
     );
-    add(
-        "-object",
-        format!("memory-backend-file,id=ram,size={MEMORY},mem-path={ram},share={shared}"),
-    );
+    if !devices {
+        add(
+            "-object",
+            format!("memory-backend-file,id=ram,size={MEMORY},mem-path={ram},share={shared}"),
+        );
+    }
     add("-kernel", image("xen"));
     add("-append", XEN_LINE.into());
+    let late = if devices {
+        format!(" modprobe.blacklist={}", LATE_DRIVERS.replace(' ', ",,"))
+    } else {
+        String::new()
+    };
     add(
         "-initrd",
-        format!("{} {DOM0_LINE},{}", image("vmlinuz"), image("initrd")),
+        format!("{} {DOM0_LINE}{late},{}", image("vmlinuz"), image("initrd")),
     );
-    let disk = state.join("disk.qcow2").display().to_string();
-    let throw_away = if resume { ",snapshot=on" } else { "" };
+    let (disk, format) = if devices {
+        (image("disk"), "raw")
+    } else {
+        (state.join("disk.qcow2").display().to_string(), "qcow2")
+    };
+    let throw_away = if resume || devices {
+        ",snapshot=on"
+    } else {
+        ""
+    };
     add(
         "-drive",
-        format!("file={disk},if=virtio,format=qcow2,cache=unsafe{throw_away}"),
+        format!("file={disk},if=virtio,format={format},cache=unsafe{throw_away}"),
     );
     add(
         "-netdev",
@@ -235,6 +284,11 @@ pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) 
     );
     if resume {
         add("-incoming", "defer".into());
+    }
+    if devices {
+        for (option, value) in SPARE {
+            add(option, value.into());
+        }
     }
     arguments.extend(
         [

@@ -38,24 +38,33 @@ pub(crate) struct Lab {
     _lock: Lock,
 }
 
+/// What the lab's computer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hardware {
+    /// What dom0 needs.
+    Plain,
+    /// An IOMMU as well, and devices to give to guests. It boots anew each time, which takes half a minute.
+    Devices,
+}
+
 impl Lab {
     /// Makes what is missing and returns once commands can run.
-    pub(crate) fn start(xen: Xen) -> Result<Self> {
+    pub(crate) fn start(xen: Xen, hardware: Hardware) -> Result<Self> {
         let lock = Lock::take("lab")?;
         let dir = paths::xen_dir(xen);
         let image = image::ensure(xen)?;
-        let state = ready_state(&dir, &image)?;
+        let (state, start) = match hardware {
+            Hardware::Plain => (ready_state(&dir, &image)?, Start::Resume),
+            Hardware::Devices => (PathBuf::new(), Start::Devices),
+        };
         let share = dir.join("share");
         tiny::ensure(&dir, &share)?;
 
         let begin = Instant::now();
-        let mut machine = Machine::start(
-            &image,
-            &state,
-            &share,
-            &dir.join("serial.log"),
-            Start::Resume,
-        )?;
+        let mut machine = Machine::start(&image, &state, &share, &dir.join("serial.log"), start)?;
+        if hardware == Hardware::Devices {
+            machine.wait_ready()?;
+        }
         let ssh = connect(&mut machine, &image)?;
         let lab = Self {
             ssh,
@@ -70,6 +79,9 @@ impl Lab {
         lab.output(&format!(
             "date --set=@{now:.3} >/dev/null && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 share /share"
         ))?;
+        if hardware == Hardware::Devices {
+            lab.output(machine::LOAD_LATE)?;
+        }
         eprintln!(
             "lab: Xen {xen} is up ({:.1} s)",
             begin.elapsed().as_secs_f32()

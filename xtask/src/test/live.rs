@@ -9,15 +9,23 @@ use anyhow::{Context, Result, bail};
 use super::cases::Cases;
 use super::counts::{self, Counts};
 use crate::cargo::Cargo;
-use crate::lab::Lab;
+use crate::lab::{Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
 /// Seconds after which the tests' program is taken for hung. All of it takes a few minutes; a loaded machine may need four times that.
 const LIMIT: u32 = 1500;
 
+/// The tests that need devices to give away, and are run on a computer that has some.
+const DEVICES: &str = "devices::";
+
 /// Builds for `xen`, starts its lab, and runs the tests there. Their exit status is the verdict.
-pub(crate) fn run(xen: Xen, without_xl: bool, arguments: &[String]) -> Result<Counts> {
+pub(crate) fn run(
+    xen: Xen,
+    hardware: Hardware,
+    without_xl: bool,
+    arguments: &[String],
+) -> Result<Counts> {
     let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
     programs.extend(cargo.programs(&["build", "--package", "libxl-toolstack", "--examples"])?);
@@ -30,15 +38,22 @@ pub(crate) fn run(xen: Xen, without_xl: bool, arguments: &[String]) -> Result<Co
         "live",
     ])?);
 
-    let lab = Lab::start(xen)?;
+    let lab = Lab::start(xen, hardware)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
     if without_xl {
         lab.hide_xl()?;
     }
-    let words: Vec<String> = ["/share/bin/live".to_owned()]
+    let ours: &[&str] = match hardware {
+        Hardware::Plain => &["--skip", DEVICES],
+        // There is one of each, which tests cannot share.
+        Hardware::Devices => &[DEVICES, "--test-threads=1"],
+    };
+    let words: Vec<String> = [&["/share/bin/live"], ours]
+        .concat()
         .into_iter()
+        .map(str::to_owned)
         .chain(arguments.iter().cloned())
         .collect();
     let line = format!(

@@ -13,6 +13,7 @@ use clap::ValueEnum;
 pub(crate) use self::live::explain;
 use self::steps::Steps;
 use crate::cargo::Cargo;
+use crate::lab::Hardware;
 use crate::xen::Xen;
 
 /// Which labs the live tests run in.
@@ -37,6 +38,9 @@ pub(crate) struct Options {
     /// Run nothing but the live tests
     #[arg(long, conflicts_with = "quick")]
     live: bool,
+    /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU
+    #[arg(long, conflicts_with = "quick")]
+    devices: bool,
     /// Xen version of the lab for the live tests
     #[arg(long, default_value = "4.17")]
     xen: Labs,
@@ -51,7 +55,7 @@ pub(crate) struct Options {
 /// Runs all that was asked for, also after a failure; the exit code is zero only if nothing failed.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut steps = Steps::default();
-    if !options.live {
+    if !options.live && !options.devices {
         checks(&mut steps);
     }
     if !options.quick {
@@ -61,9 +65,25 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             Labs::All => &[Xen::V4_17, Xen::V4_20],
         };
         for &xen in labs {
-            steps.run(&format!("live tests on Xen {xen}"), || {
-                live::run(xen, options.without_xl, &options.arguments)
-            });
+            if !options.devices {
+                steps.run(&format!("live tests on Xen {xen}"), || {
+                    live::run(xen, Hardware::Plain, options.without_xl, &options.arguments)
+                });
+            }
+            // Words for the tests' runner choose tests of one of the two.
+            if options.devices || options.arguments.is_empty() {
+                steps.run(
+                    &format!("live tests of device assignment on Xen {xen}"),
+                    || {
+                        live::run(
+                            xen,
+                            Hardware::Devices,
+                            options.without_xl,
+                            &options.arguments,
+                        )
+                    },
+                );
+            }
         }
     }
     Ok(steps.finish())
