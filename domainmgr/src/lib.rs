@@ -7,6 +7,7 @@
 //! them together.
 #![forbid(unsafe_code)]
 
+pub mod adapters;
 pub mod cli;
 pub mod clock;
 pub mod core;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub short_life: Duration,
     /// `timer.gc.vdisk`: how long a copy of an image that nobody needs is kept. At least 60 s.
     pub image_gc: Duration,
+    /// `debug.enable.usb`: whether the host may use USB controllers that no domain has.
+    pub usb_access: bool,
     /// `domain.poweroff.policy`: what happens to a guest that ended by itself although it should run.
     pub poweroff_policy: PoweroffPolicy,
 }
@@ -31,6 +33,7 @@ impl Default for Settings {
             destroy: Duration::from_secs(60),
             short_life: Duration::from_secs(10),
             image_gc: Duration::from_secs(3600),
+            usb_access: true,
             poweroff_policy: PoweroffPolicy::Halt,
         }
     }
@@ -64,7 +67,7 @@ impl Settings {
     pub const LEAST_IMAGE_GC: Duration = Duration::from_secs(60);
 
     /// The keys [`Settings::set`] knows, with what they do.
-    pub const KEYS: [(&'static str, &'static str); 7] = [
+    pub const KEYS: [(&'static str, &'static str); 8] = [
         (
             "timer.boot.retry",
             "seconds between attempts to boot a domain that failed (default 600, least 10)",
@@ -88,6 +91,10 @@ impl Settings {
         (
             "timer.gc.vdisk",
             "seconds that a copy of an image is kept that no domain needs (default 3600, least 60)",
+        ),
+        (
+            "debug.enable.usb",
+            "whether the host may use USB controllers that no domain has (default true)",
         ),
         (
             "domain.poweroff.policy",
@@ -120,6 +127,17 @@ impl Settings {
                 self.destroy = wanted;
             }
             "timer.reboot.short" => self.short_life = seconds(key, value)?,
+            "debug.enable.usb" => {
+                self.usb_access = match value {
+                    "true" => true,
+                    "false" => false,
+                    _ => {
+                        return Err(Complaint(format!(
+                            "{key}: expected true or false, found {value:?}"
+                        )));
+                    }
+                }
+            }
             "domain.poweroff.policy" => {
                 self.poweroff_policy = match value {
                     "halt" => PoweroffPolicy::Halt,

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::adapters::{Adapters, Files};
 use crate::clock::Clock;
 use crate::disks::keeper::{self, Register};
 use crate::eve;
@@ -39,6 +40,8 @@ pub struct Options {
     pub dirs: Dirs,
     /// Settings for all.
     pub global_config: PathBuf,
+    /// What there is to give to domains, and what the host needs itself.
+    pub adapters: Files,
     /// Settings that override those.
     pub overrides: Vec<(String, String)>,
     /// Bytes per second that a copy of an image may make, in a simulation.
@@ -75,6 +78,7 @@ pub enum StartError {
 enum FileEvent {
     Config(String),
     Settings,
+    Adapters,
     Rescan,
 }
 
@@ -91,6 +95,7 @@ pub fn run(
     for dir in [
         &dirs.run,
         &dirs.run.join("xen"),
+        &dirs.run.join("AssignableAdapters"),
         &dirs.config,
         &dirs.status,
         &dirs.dump,
@@ -121,11 +126,29 @@ pub fn run(
         }
     }
     let (reports_tx, reports) = unbounded();
+    let settings = load_settings(options);
+    let news = reports_tx.clone();
+    let adapters = Adapters::start(
+        options.adapters.clone(),
+        dirs.run.join("AssignableAdapters/global.json"),
+        Arc::clone(&toolstack),
+        clock,
+        settings.usb_access,
+        // Nobody listening: the agent is ending anyway.
+        Box::new(move || {
+            let _ = news.send(Report::Adapters);
+        }),
+    )
+    .map_err(|source| StartError::System {
+        what: "adapters",
+        source,
+    })?;
     let env = Arc::new(Env {
         toolstack,
         clock,
         dirs: dirs.clone(),
-        settings: RwLock::new(load_settings(options)),
+        settings: RwLock::new(settings),
+        adapters,
         copy_rate: options.copy_rate,
         register: Register::default(),
         reports: reports_tx,
@@ -219,6 +242,18 @@ fn watch_files(options: &Options) -> io::Result<Receiver<FileEvent>> {
         .global_config
         .parent()
         .and_then(|dir| inotify.watches().add(dir, mask).ok());
+    // Where these are not there yet, the resync finds them.
+    let model = &options.adapters.model;
+    let model = if model.is_dir() {
+        Some(model.as_path())
+    } else {
+        model.parent()
+    };
+    let others: Vec<_> = [model, options.adapters.network.parent()]
+        .into_iter()
+        .flatten()
+        .filter_map(|dir| inotify.watches().add(dir, mask).ok())
+        .collect();
     let (tx, rx) = bounded(1024);
     let dir = options.dirs.config.clone();
     thread::Builder::new()
@@ -256,6 +291,8 @@ fn watch_files(options: &Options) -> io::Result<Receiver<FileEvent>> {
                         && event.name == settings_name.as_deref()
                     {
                         FileEvent::Settings
+                    } else if others.contains(&event.wd) {
+                        FileEvent::Adapters
                     } else {
                         continue;
                     };
@@ -302,6 +339,9 @@ impl Supervisor<'_> {
         }
         self.scan();
         self.scan_orphans();
+        let workers = &self.workers;
+        let known = |key| workers.contains_key(&key);
+        self.env.adapters.keep_only(&known);
         let mut resync = at(self.next_resync());
         loop {
             select! {
@@ -309,6 +349,7 @@ impl Supervisor<'_> {
                     Ok(SIGHUP) => {
                         log::info!("reading everything again");
                         self.reload_settings();
+                        self.env.adapters.kick();
                         self.scan();
                         self.post_all(Mail::CONFIG.and(Mail::RESYNC));
                     }
@@ -318,6 +359,7 @@ impl Supervisor<'_> {
                 recv(files) -> event => match event {
                     Ok(FileEvent::Config(name)) => self.file_changed(&name),
                     Ok(FileEvent::Settings) => self.reload_settings(),
+                    Ok(FileEvent::Adapters) => self.env.adapters.kick(),
                     Ok(FileEvent::Rescan) => self.scan(),
                     // The thread has complained already.
                     Err(_) => self.wait_for_resync(&resync),
@@ -329,6 +371,7 @@ impl Supervisor<'_> {
                         }
                     }
                     Ok(Report::Finished(key)) => self.finished(key),
+                    Ok(Report::Adapters) => self.post_all(Mail::ADAPTERS),
                     Err(_) => break,
                 },
                 recv(resync) -> _ => {
@@ -468,8 +511,13 @@ impl Supervisor<'_> {
             .unwrap_or_else(PoisonError::into_inner);
         if *current != settings {
             log::info!("settings changed");
+            let usb_access = settings.usb_access;
+            let changed = current.usb_access != usb_access;
             *current = settings;
             drop(current);
+            if changed {
+                self.env.adapters.set_usb_access(usb_access);
+            }
             self.post_all(Mail::SETTINGS);
         }
     }

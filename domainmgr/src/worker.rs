@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, at, never, select};
 use uuid::Uuid;
 
+use crate::adapters::Adapters;
 use crate::clock::Clock;
 use crate::core::{
     self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish,
@@ -21,7 +22,7 @@ use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
 use crate::render;
 use crate::settings::Settings;
-use crate::spec::Spec;
+use crate::spec::{Assigned, Mode, Spec};
 use crate::store::{self, ReadError};
 use crate::toolstack::{
     AbortToken, DomainId, Error, ErrorKind, Limits, Session, Toolstack, Wake, Watch,
@@ -87,6 +88,8 @@ pub struct Env {
     pub copy_rate: Option<u64>,
     /// Who uses which copy of an image.
     pub register: Register,
+    /// Adapters of the host.
+    pub adapters: Adapters,
     /// The supervisor's ear.
     pub reports: Sender<Report>,
 }
@@ -106,6 +109,8 @@ pub enum Report {
     Settled(Uuid),
     /// It has ended: its key is gone, or it was told to stop.
     Finished(Uuid),
+    /// Adapters that were refused to a worker may be had now.
+    Adapters,
 }
 
 #[derive(Default)]
@@ -440,6 +445,9 @@ impl<'a> Run<'a> {
             }
             inputs.push(Input::Wish(wish));
         }
+        if mail.has(Mail::ADAPTERS) {
+            inputs.push(Input::Adapters);
+        }
         if mail.has(Mail::RESYNC) {
             inputs.push(Input::Resync);
         } else if mail.has(Mail::HINT) {
@@ -581,6 +589,7 @@ impl<'a> Run<'a> {
             let error = match &outcome {
                 Outcome::Looked(Err(e))
                 | Outcome::Disks(Err(e))
+                | Outcome::Reserved(Err(e))
                 | Outcome::Created(Err(e))
                 | Outcome::Ended(Err(e)) => e.to_string(),
                 _ => "done".to_owned(),
@@ -597,6 +606,11 @@ impl<'a> Run<'a> {
             Op::Discard(names) => {
                 let done = disks::discard(&self.env.dirs.copies, names);
                 return Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)));
+            }
+            Op::Reserve(spec) => return Outcome::Reserved(self.reserve(spec, limits)),
+            Op::Release => {
+                self.env.adapters.release(key);
+                return Outcome::Ended(Ok(()));
             }
             Op::Create(spec) => {
                 if let Err(e) = self.prepare(spec) {
@@ -623,6 +637,8 @@ impl<'a> Run<'a> {
                 Outcome::Looked(session.info(*id).map(|s| s.into_iter().collect()))
             }
             Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
+            // Done above.
+            Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
             Op::Create(spec) => Outcome::Created(session.create(spec, limits)),
             Op::Disks(..) | Op::Discard(_) => {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
@@ -669,6 +685,20 @@ impl<'a> Run<'a> {
             Failure::Other(text) => Error::new(ErrorKind::Other, text),
             Failure::Aborted => Error::new(ErrorKind::Aborted, "aborted"),
         })
+    }
+
+    /// Reserves adapters of the host, and waits until they are taken from it.
+    fn reserve(&self, spec: &Spec, limits: &Limits) -> Result<Assigned, Error> {
+        let adapters = &self.env.adapters;
+        let assigned = adapters.reserve(self.key, &spec.name, &spec.adapters, limits)?;
+        if spec.mode == Mode::Pvh && !assigned.pci.is_empty() {
+            adapters.release(self.key);
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "IoAdapterList: a PVH domain cannot have PCI devices",
+            ));
+        }
+        Ok(assigned)
     }
 
     /// Checks the files a domain is built from and writes down what it will be.

@@ -366,10 +366,8 @@ mod tests {
         // SAFETY: an array of two from malloc.
         let pcis = unsafe { take_list("f", list, 2) }.unwrap();
         assert_eq!(pcis, [Pci::new(0, 3, 0, 0), Pci::new(0, 0, 4, 0)]);
-        // SAFETY: nothing.
-        assert_eq!(
-            unsafe { take_list("f", std::ptr::null_mut(), 7) }.unwrap(),
-            []
-        );
+        // SAFETY: NULL.
+        let none = unsafe { take_list("f", std::ptr::null_mut(), 7) };
+        assert_eq!(none.unwrap(), []);
     }
 }

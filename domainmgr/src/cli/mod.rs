@@ -212,6 +212,7 @@ fn run(args: Run) -> Result<(), String> {
     let options = Options {
         dirs: paths.dirs(),
         global_config: paths.global_config,
+        adapters: paths.adapters,
         overrides: args.settings,
         copy_rate: args.simulate_copy_rate,
     };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::adapters::Files;
 use crate::worker::Dirs;
 
 const CONFIG: &str = "/run/zedmanager/DomainConfig";
@@ -36,10 +37,11 @@ pub(super) struct Paths {
     /// /persist/downloads/appImg.obj/verified]
     #[arg(long, value_name = "DIR")]
     verified_dir: Option<PathBuf>,
-    /// Which adapters exist; not used by this version [default: /var/tmp/zededa/AssignableAdapters]
+    /// Which adapters there are to assign: a file, or a directory of one for each hardware model [default:
+    /// /var/tmp/zededa/AssignableAdapters]
     #[arg(long, value_name = "PATH")]
     adapters: Option<PathBuf>,
-    /// Which adapters are the host's ports; not used by this version [default:
+    /// Which adapters are the host's ports [default:
     /// /var/run/nim/DeviceNetworkStatus/global.json]
     #[arg(long, value_name = "FILE")]
     network_status: Option<PathBuf>,
@@ -61,13 +63,12 @@ pub(super) struct Resolved {
     pub(super) image_dir: PathBuf,
     pub(super) verified_dir: PathBuf,
     pub(super) global_config: PathBuf,
+    pub(super) adapters: Files,
 }
 
 impl Paths {
     /// Fills in the defaults. A simulation has its own, which need no root.
     pub(super) fn resolve(&self, simulate: bool) -> Result<Resolved, String> {
-        log::trace!("{:?} {:?}", self.adapters, self.network_status);
-        log::trace!("{ADAPTERS} {NETWORK}");
         // Given all of these, no default is needed.
         let home = match (&self.run_dir, &self.config_dir) {
             (Some(run), config) if simulate => Some((run.clone(), config.clone())),
@@ -92,7 +93,21 @@ impl Paths {
                 DUMPS.into(),
             ),
         };
+        let simulated = |path: &str| simulate.then(|| run_dir.join(path));
+        let adapters = Files {
+            model: self
+                .adapters
+                .clone()
+                .or_else(|| simulated("model"))
+                .unwrap_or_else(|| ADAPTERS.into()),
+            network: self
+                .network_status
+                .clone()
+                .or_else(|| simulated("DeviceNetworkStatus/global.json"))
+                .unwrap_or_else(|| NETWORK.into()),
+        };
         Ok(Resolved {
+            adapters,
             status_dir: self
                 .status_dir
                 .clone()

@@ -18,7 +18,7 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
     // What brings a domain down or only looks goes on: both wishes are served by it.
     stop && matches!(
         op,
-        Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
+        Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
     )
 }
 
@@ -33,6 +33,6 @@ pub fn on_hint(op: &Op) -> bool {
 pub fn on_stop(op: &Op) -> bool {
     matches!(
         op,
-        Op::Disks(..) | Op::Create(_) | Op::Shutdown(_) | Op::CoreDump(_)
+        Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::Shutdown(_) | Op::CoreDump(_)
     )
 }

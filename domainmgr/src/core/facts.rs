@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::beside::Beside;
 use super::op::Op;
+use super::reserved::Holding;
 use super::time::Time;
 use crate::disks::{Copies, Progress};
 use crate::eve::{DiskStatus, DomainConfig};
@@ -76,6 +77,8 @@ pub struct Previous {
     pub name: String,
     /// Where its disks are.
     pub disks: Vec<DiskStatus>,
+    /// It was to have adapters of the host, so some may be reserved.
+    pub adapters: bool,
 }
 
 /// A domain of ours.
@@ -227,6 +230,10 @@ pub struct Facts {
     pub(super) halt: Option<Halt>,
     pub(super) exit: Option<Exit>,
     pub(super) destroying: Backoff,
+    pub(super) adapters: Holding,
+    /// Adapters that it needs cannot be had.
+    pub(super) adapters_failed: bool,
+    pub(super) reserving: Backoff,
     pub(super) rest: Rest,
     /// What the guest finds on copies that are not preserved when it is built next.
     pub(super) copies: Copies,
@@ -308,6 +315,13 @@ impl Facts {
             halt: None,
             exit: None,
             destroying: Backoff::default(),
+            adapters: if p.adapters {
+                Holding::Unknown
+            } else {
+                Holding::Nothing
+            },
+            adapters_failed: false,
+            reserving: Backoff::default(),
             rest: Rest::Ready,
             // A guest that was being restarted has written to its disks.
             copies: if p.booting {

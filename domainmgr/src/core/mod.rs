@@ -24,6 +24,7 @@ mod looks;
 mod op;
 mod pace;
 mod reasons;
+mod reserved;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -34,14 +35,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::belief::Belief;
+use self::facts::{Backoff, Domain, Rest, Want};
 pub use self::facts::{Desired, Facts, Previous, Wish};
-use self::facts::{Domain, Rest, Want};
 pub use self::op::{Op, Scope};
+use self::reserved::Holding;
 pub use self::time::{Now, Time};
 pub use self::view::view;
 use crate::disks::Progress;
 use crate::settings::Settings;
-use crate::spec::Spec;
+use crate::spec::{Assigned, Spec};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
 /// How often a boot is tried before it counts as failed.
@@ -62,6 +64,8 @@ pub enum Input {
     Hint,
     /// There are other domains with our uuid than the worker believes.
     Resync,
+    /// Adapters that were refused may be had now.
+    Adapters,
     /// Time passed.
     Timer,
     /// The outstanding operation copies an image, and has come so far.
@@ -77,6 +81,8 @@ pub enum Outcome {
     Looked(Result<Vec<Seen>, Error>),
     /// [`Op::Disks`]: the spec with every path in it.
     Disks(Result<Arc<Spec>, Error>),
+    /// [`Op::Reserve`].
+    Reserved(Result<Assigned, Error>),
     /// [`Op::Create`].
     Created(Result<DomainId, Error>),
     /// Any other.
@@ -162,6 +168,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
             facts.look_wide = true;
         }
         Input::Progress(progress) => facts.progress = Some(progress),
+        Input::Adapters => reserved::news(&mut facts),
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
     }
     if facts.outstanding.is_none() {
@@ -224,6 +231,8 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
             cx.info(format!("domain {id} created"));
             cx.effects.push(Effect::Watch(id));
         }
+        (Op::Reserve(spec), Outcome::Reserved(result)) => reserved::reserved(cx, f, &spec, result),
+        (Op::Release, Outcome::Ended(_)) => reserved::released(f),
         (Op::Create(_), Outcome::Created(Err(e))) => {
             f.look_wide = true;
             f.create_failed = true;
@@ -327,6 +336,9 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     if domain.leftover {
         return halting::destroy(cx, f);
     }
+    if let Some(reserve) = reserved::for_adopted(f) {
+        return reserve;
+    }
     let (id, life, started) = (domain.id, domain.life, domain.started);
     match f.want() {
         Want::Unknown => Next::Wait(None),
@@ -365,14 +377,22 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     let now = cx.now.mono;
     match f.want() {
         Want::Unknown => return Next::Wait(None),
-        Want::Stop if !f.present && f.clear => return Next::Finish,
         Want::Stop if f.clear => {
             f.restarting = false;
             f.rest = Rest::Ready;
+            f.adapters_failed = false;
+            f.reserving = Backoff::default();
+            if let Some(release) = reserved::release(f) {
+                return release;
+            }
             if let Some(op) = disks::tidy(f) {
                 return Next::Run(op);
             }
-            return Next::Wait(None);
+            return if f.present {
+                Next::Wait(None)
+            } else {
+                Next::Finish
+            };
         }
         Want::Run => {}
         Want::Stop => {}
@@ -384,8 +404,19 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     };
     if f.want() == Want::Run {
         match f.rest {
-            Rest::Ended => return Next::Wait(None),
-            Rest::Until(at) if at > now => return Next::Wait(Some(at)),
+            Rest::Ended if f.clear => {
+                return reserved::while_resting(f).unwrap_or(Next::Wait(None));
+            }
+            Rest::Until(at) if at > now && f.clear => {
+                return reserved::while_resting(f).unwrap_or(Next::Wait(Some(at)));
+            }
+            // Not known to be gone: what it has stays its own.
+            Rest::Ended if f.adapters == Holding::Nothing => return Next::Wait(None),
+            Rest::Until(at) if at > now && f.adapters == Holding::Nothing => {
+                return Next::Wait(Some(at));
+            }
+            Rest::Ended => {}
+            Rest::Until(at) if at > now => {}
             Rest::Until(_) | Rest::Ready => {}
         }
     }
@@ -399,17 +430,20 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     match spec {
         None => {
             f.restarting = false;
-            Next::Wait(None)
+            reserved::release(f).unwrap_or(Next::Wait(None))
         }
         Some(spec) => {
+            if let Some(next) = reserved::before_build(cx, f, &spec) {
+                return next;
+            }
             if let Some(ready) = disks::ready(f, &spec) {
-                return Next::Run(Op::Create(ready));
+                return Next::Run(Op::Create(reserved::equip(f, ready)));
             }
             f.tries = f.tries.saturating_add(1);
             f.next_retry = None;
             cx.info(format!("starting {}", spec.name));
             Next::Run(if spec.disks.is_empty() {
-                Op::Create(spec)
+                Op::Create(reserved::equip(f, spec))
             } else {
                 Op::Disks(spec, f.copies)
             })

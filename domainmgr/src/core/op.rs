@@ -24,6 +24,10 @@ pub enum Op {
     Disks(Arc<Spec>, Copies),
     /// Remove these copies of images.
     Discard(Vec<String>),
+    /// Reserve the adapters of the host that it is to have, and have them taken from the host.
+    Reserve(Arc<Spec>),
+    /// Give up what is reserved.
+    Release,
     /// Check the files, write the xl.cfg text, create the domain paused.
     Create(Arc<Spec>),
     /// Let it run.
@@ -50,6 +54,8 @@ impl Op {
             Self::Look(_) => "look",
             Self::Disks(..) => "disks",
             Self::Discard(_) => "discard",
+            Self::Reserve(_) => "reserve",
+            Self::Release => "release",
             Self::Create(_) => "create",
             Self::Unpause(_) => "unpause",
             Self::Shutdown(_) => "shutdown",
@@ -73,7 +79,12 @@ impl Op {
             | Self::CoreDump(id)
             | Self::Preserve(id, _)
             | Self::SoftReset(id, _) => Some(id),
-            Self::Look(Scope::All) | Self::Disks(..) | Self::Discard(_) | Self::Create(_) => None,
+            Self::Look(Scope::All)
+            | Self::Reserve(_)
+            | Self::Release
+            | Self::Disks(..)
+            | Self::Discard(_)
+            | Self::Create(_) => None,
         }
     }
 }

@@ -63,9 +63,8 @@ pub fn view(f: &Facts) -> DomainStatus {
         status.vnc_display = config.vnc_display;
         status.disk_status_list = disks(f, config, &desired.digest);
         status.config_digest.clone_from(&desired.digest);
-        // EVE's AdaptersFailed means: the domain waits for its adapters. This version never gets any.
-        status.adapters_failed =
-            !config.io_adapter_list.is_empty() && config.activate && domain.is_none();
+        // It waits for its adapters.
+        status.adapters_failed = f.adapters_failed;
     }
     status
 }
@@ -180,6 +179,7 @@ impl super::Previous {
             },
             name: s.domain_name.clone(),
             disks: s.disk_status_list.clone(),
+            adapters: !s.io_adapter_list.is_empty(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a newer wish changes.
 
 use super::Ctx;
-use super::facts::{Facts, Pending, Rest, Want, Wish};
+use super::facts::{Backoff, Facts, Pending, Rest, Want, Wish};
 use crate::settings::PoweroffPolicy;
 
 /// A wish has been worked off once nothing is on its way any more.
@@ -83,6 +83,8 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             // A newer wish cuts every wait short, save the one before a destroy is tried again.
             f.tries = 0;
             f.boot_failed = false;
+            f.adapters_failed = false;
+            f.reserving = Backoff::default();
             f.short_lives = 0;
             f.ended = stays_ended;
             f.rest = if stays_ended && !retries(f) {

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::disks::disks;
-use super::{DomainConfig, FieldError, ModeField, VifConfig};
-use crate::spec::{Action, Actions, IoMem, Mode, Nic, Secret, Spec, Vnc};
+use super::{DomainConfig, FieldError, IoAdapter, ModeField, VifConfig};
+use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, Nic, Secret, Spec, Vnc};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
@@ -134,6 +134,13 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             display: (c.vnc_display != 0).then_some(c.vnc_display),
             passwd: some(&c.vnc_passwd.0).map(Secret::new),
         }),
+        adapters: c
+            .io_adapter_list
+            .iter()
+            .enumerate()
+            .map(|(i, adapter)| self::adapter(i, adapter))
+            .collect::<Result<_>>()?,
+        assigned: Assigned::default(),
         actions: actions(c)?,
     })
 }
@@ -155,15 +162,6 @@ fn identity(key: Uuid, c: &DomainConfig) -> Result<()> {
 
 /// What later versions will do must not be left out silently by this one.
 fn unsupported(c: &DomainConfig) -> Result<()> {
-    if let Some(adapter) = c.io_adapter_list.first() {
-        return Err(FieldError::new(
-            "IoAdapterList",
-            format!(
-                "device assignment is not supported by this version (asked for {:?})",
-                adapter.name
-            ),
-        ));
-    }
     if !c.cloud_init_user_data.0.is_empty() {
         return Err(FieldError::new(
             "CloudInitUserData",
@@ -341,6 +339,18 @@ fn nic(i: usize, v: &VifConfig) -> Result<Nic> {
     })
 }
 
+fn adapter(i: usize, adapter: &IoAdapter) -> Result<Adapter> {
+    let field = format!("IoAdapterList[{i}].Name");
+    plain(&field, &adapter.name)?;
+    if adapter.name.is_empty() {
+        return Err(FieldError::new(field, "missing"));
+    }
+    Ok(Adapter {
+        kind: adapter.r#type,
+        name: adapter.name.clone(),
+    })
+}
+
 fn actions(c: &DomainConfig) -> Result<Actions> {
     let mut actions = Actions::default();
     for (field, word, slot) in [
@@ -451,8 +461,8 @@ mod tests {
                 r#"OnCrash: expected one of destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset, found "explode""#,
             ),
             (
-                r#","IoAdapterList":[{"Type":1,"Name":"eth1"}]"#,
-                r#"IoAdapterList: device assignment is not supported by this version (asked for "eth1")"#,
+                r#","IoAdapterList":[{"Type":1,"Name":"eth1"},{"Type":2}]"#,
+                "IoAdapterList[1].Name: missing",
             ),
             (
                 r#","CloudInitUserData":"aGk=""#,

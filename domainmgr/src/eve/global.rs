@@ -22,6 +22,7 @@ pub fn apply(text: &[u8], settings: &mut Settings) -> Result<Vec<Complaint>, Fie
         let ours = [
             ("DomainBootRetryTime", "timer.boot.retry"),
             ("VdiskGCTime", "timer.gc.vdisk"),
+            ("UsbAccess", "debug.enable.usb"),
         ];
         let key = match ours
             .iter()
@@ -53,6 +54,7 @@ mod tests {
         assert_eq!(s.boot_retry, Duration::from_secs(120));
         assert_eq!(s.graceful, Duration::from_secs(7));
         assert_eq!(s.image_gc, Duration::from_secs(7200));
+        assert!(!s.usb_access);
         assert_eq!(
             complaints[0].to_string(),
             "domain.poweroff.policy: expected halt or retry, found \"never\""

@@ -3,6 +3,7 @@
 //! Go wrote them and Go reads them: field names are matched without regard to case, `null` is the same as nothing, and
 //! fields nobody knows are skipped.
 
+mod adapters;
 mod build;
 mod config;
 mod disks;
@@ -13,6 +14,7 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::adapters::{AssignableAdapters, DeviceNetworkStatus, IoBundle, Port, kind};
 pub use self::build::spec;
 pub use self::config::{
     Bytes, DiskConfig, DomainConfig, Hidden, IoAdapter, Kilobytes, ModeField, VifConfig,

@@ -2,16 +2,20 @@
 
 use libxl::config::{
     ActionOnShutdown, Bitmap, Disk, DiskFormat, DomainConfig, Dtdev, Guest, HvmInfo, IomemRange,
-    Mac, Nic, PvInfo, PvhInfo, Secret, VncInfo,
+    IoportRange, Mac, Nic, Pci, PvInfo, PvhInfo, RdmReservePolicy, Secret, VncInfo,
 };
 
-use crate::spec::{self, Action, Format, Mode, Spec, Vnc};
+use crate::spec::{self, Action, Format, Mode, PciAddress, PciDevice, Spec, Vnc};
 
 /// The same as [`xl_cfg`](super::xl_cfg), as data.
 #[must_use]
 pub fn domain_config(spec: &Spec) -> DomainConfig {
     let guest: Guest = match spec.mode {
-        Mode::Pv => Guest::Pv(PvInfo::default()),
+        // As xl does it: a guest with devices has the memory map of the host.
+        Mode::Pv => Guest::Pv(PvInfo {
+            e820_host: (!spec.assigned.pci.is_empty()).then_some(true),
+            ..PvInfo::default()
+        }),
         Mode::Pvh => Guest::Pvh(PvhInfo::default()),
         Mode::Hvm => Guest::Hvm(Box::new(hvm(spec))),
     };
@@ -48,7 +52,18 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
     build.bootloader.clone_from(&spec.bootloader);
     build.device_tree.clone_from(&spec.device_tree);
     build.cmdline = Some(spec.cmdline()).filter(|c| !c.is_empty());
-    build.irqs.clone_from(&spec.irqs);
+    build.irqs = spec.all_irqs().collect();
+    build.ioports = spec
+        .assigned
+        .io_ports
+        .iter()
+        .map(|&(first, last)| IoportRange {
+            first: first.into(),
+            number: u32::from(last - first) + 1,
+        })
+        .collect();
+    config.pcidevs = spec.assigned.pci.iter().map(pci).collect();
+    let build = &mut config.b_info;
     build.iomem = spec
         .io_mem
         .iter()
@@ -94,6 +109,21 @@ fn disk(disk: &spec::Disk) -> Disk {
         is_cdrom: disk.cdrom,
         removable: disk.cdrom,
         ..Disk::default()
+    }
+}
+
+fn pci(device: &PciDevice) -> Pci {
+    let PciAddress {
+        domain,
+        bus,
+        dev,
+        func,
+    } = device.address;
+    Pci {
+        // What xl sets.
+        vfunc_mask: Some(1),
+        rdm_policy: device.relaxed.then_some(RdmReservePolicy::Relaxed),
+        ..Pci::new(domain, bus, dev, func)
     }
 }
 

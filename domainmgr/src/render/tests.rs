@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::eve::{self, DomainConfig};
+use crate::spec::{Assigned, PciDevice};
 
 const CASES: [&str; 7] = [
     "pv",
@@ -49,6 +50,27 @@ fn libxl_json() {
         config.validate().unwrap();
         let text = serde_json::to_string_pretty(&config).unwrap() + "\n";
         golden(&format!("{case}.libxl.json"), &text);
+    }
+}
+
+#[test]
+fn adapters_are_in_both() {
+    let device = |text: &str, relaxed| PciDevice {
+        address: text.parse().unwrap(),
+        relaxed,
+    };
+    let assigned = Assigned {
+        pci: vec![device("00:10.0", false), device("0001:07:14.3", true)],
+        irqs: vec![4, 3],
+        io_ports: vec![(0x3f8, 0x3ff), (0x60, 0x60)],
+    };
+    for case in ["pv", "hvm"] {
+        let spec = load(case).with(&assigned);
+        golden(&format!("{case}-assigned.cfg"), &xl_cfg(&spec));
+        let config = domain_config(&spec);
+        config.validate().unwrap();
+        let text = serde_json::to_string_pretty(&config).unwrap() + "\n";
+        golden(&format!("{case}-assigned.libxl.json"), &text);
     }
 }
 

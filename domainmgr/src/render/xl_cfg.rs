@@ -35,8 +35,8 @@ pub fn xl_cfg(spec: &Spec) -> String {
     }
     out.optional("device_tree", spec.device_tree.as_deref());
     out.texts("dtdev", spec.dt_dev.iter().cloned());
-    if !spec.irqs.is_empty() {
-        let irqs: Vec<String> = spec.irqs.iter().map(u32::to_string).collect();
+    let irqs: Vec<String> = spec.all_irqs().map(|irq| irq.to_string()).collect();
+    if !irqs.is_empty() {
         out.line(&format!("irqs = [{}]", irqs.join(", ")));
     }
     out.texts(
@@ -44,6 +44,22 @@ pub fn xl_cfg(spec: &Spec) -> String {
         spec.io_mem
             .iter()
             .map(|m| format!("{:#x},{:x}", m.start, m.count)),
+    );
+    let ports = spec.assigned.io_ports.iter();
+    out.texts(
+        "ioports",
+        ports.map(|(first, last)| format!("{first:x}-{last:x}")),
+    );
+    out.texts(
+        "pci",
+        spec.assigned.pci.iter().map(|device| {
+            let policy = if device.relaxed {
+                ",rdm_policy=relaxed"
+            } else {
+                ""
+            };
+            format!("{}{policy}", device.address)
+        }),
     );
     out.optional("root", spec.root.as_deref());
     if !spec.extra.is_empty() {

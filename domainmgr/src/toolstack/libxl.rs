@@ -6,12 +6,13 @@ use std::sync::Arc;
 use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Trigger, Watcher};
 use uuid::Uuid;
 
+use super::pci;
 use super::{
-    DomainId, Error, ErrorKind, HostInfo, Life, Limits, Result, Seen, Session, ShutdownReason,
-    Toolstack, Wake, Watch,
+    DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
+    ShutdownReason, Toolstack, Wake, Watch,
 };
 use crate::render;
-use crate::spec::Spec;
+use crate::spec::{PciAddress, Spec};
 
 /// The Xen this runs on. One watcher for all domains; its context also serves everybody's reading.
 struct Libxl {
@@ -183,6 +184,59 @@ impl Session for LibxlSession {
         };
         // Neither to be aborted nor timed: libxl's other way of doing it is not safe.
         domain.soft_reset(&config).map_err(error)
+    }
+
+    fn pci_devices(&mut self) -> Result<Vec<HostPci>> {
+        let mut devices = pci::host()?;
+        let reader = self.reader()?;
+        for info in reader.list_domains().map_err(error)? {
+            if info.domid.0 == 0 || info.dying {
+                continue;
+            }
+            let theirs = match reader.domain(info.id()).pci_list() {
+                Ok(theirs) => theirs,
+                Err(e) if e.is_domain_gone() => continue,
+                Err(e) => return Err(error(e)),
+            };
+            let id = DomainId {
+                domid: info.domid.0,
+                uuid: info.uuid,
+            };
+            for device in &mut devices {
+                if theirs
+                    .iter()
+                    .any(|pci| pci.address() == device.address.to_string())
+                {
+                    device.owner = Some(id);
+                }
+            }
+        }
+        Ok(devices)
+    }
+
+    fn pci_take(&mut self, device: PciAddress) -> Result<()> {
+        if pci::is_taken(device) {
+            return Ok(());
+        }
+        let own = self.own()?;
+        own.pci_assignable_add(&pci::theirs(device), true)
+            .map_err(error)
+    }
+
+    fn pci_give_back(&mut self, device: PciAddress, interface: Option<&str>) -> Result<()> {
+        // libxl would take it away from a domain without a word.
+        let devices = self.pci_devices()?;
+        let found = devices.iter().find(|d| d.address == device);
+        if let Some(owner) = found.and_then(|d| d.owner) {
+            return Err(Error::new(
+                ErrorKind::Other,
+                format!("domain {owner} has {device}"),
+            ));
+        }
+        let own = self.own()?;
+        own.pci_assignable_remove(&pci::theirs(device), true)
+            .map_err(error)?;
+        pci::settle(device, interface)
     }
 
     fn console(&mut self, id: DomainId) -> Result<PathBuf> {

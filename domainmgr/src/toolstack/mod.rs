@@ -5,7 +5,10 @@
 mod abort;
 mod error;
 pub mod libxl;
+mod link;
+mod pci;
 pub mod sim;
+mod sysfs;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +19,7 @@ use uuid::Uuid;
 
 pub use self::abort::AbortToken;
 pub use self::error::{Error, ErrorKind, Result};
-use crate::spec::Spec;
+use crate::spec::{PciAddress, Spec};
 
 /// One incarnation of a domain. The number alone is not an identity: Xen reuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +104,21 @@ pub struct HostInfo {
     pub xen_version: String,
     /// Memory that no domain has, in MiB.
     pub free_memory_mib: u64,
+}
+
+/// A PCI device of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPci {
+    /// Where it is.
+    pub address: PciAddress,
+    /// The driver in the host that has it.
+    pub driver: Option<String>,
+    /// The host's network interfaces on it.
+    pub interfaces: Vec<String>,
+    /// It is taken from the host: domains can have it.
+    pub assignable: bool,
+    /// The domain that has it.
+    pub owner: Option<DomainId>,
 }
 
 /// How long an operation may take, and the way to end it early.
@@ -202,6 +220,24 @@ pub trait Session: Send {
     /// # Errors
     /// It has none.
     fn console(&mut self, id: DomainId) -> Result<PathBuf>;
+
+    /// The PCI devices of the host.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    fn pci_devices(&mut self) -> Result<Vec<HostPci>>;
+
+    /// Takes a device from the host, so that domains can have it. What is taken already stays so.
+    ///
+    /// # Errors
+    /// The host keeps it; why.
+    fn pci_take(&mut self, device: PciAddress) -> Result<()>;
+
+    /// Gives a device back to the driver that had it, and the name back to its network interface.
+    ///
+    /// # Errors
+    /// A domain has it: nothing was done. Or it has no driver, or another name, now.
+    fn pci_give_back(&mut self, device: PciAddress, interface: Option<&str>) -> Result<()>;
 
     /// What the host is.
     ///

@@ -12,7 +12,7 @@ use crate::core::{
 };
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
-use crate::spec::{Mode, Spec};
+use crate::spec::{Assigned, Mode, Spec};
 use crate::toolstack::sim::model::{Answer, Millis, Model};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
@@ -64,6 +64,10 @@ pub(super) struct Harness {
     pub(super) outsiders: bool,
     /// Sending ends of migrations whose receiver has been started: who resumes them knows what he does.
     pub(super) superseded: BTreeSet<DomainId>,
+    /// Adapters are reserved for us.
+    pub(super) reserved: bool,
+    /// Why adapters are refused.
+    pub(super) refusal: Option<&'static str>,
     /// Which operations fail, without having done anything.
     pub(super) fails: fn(&Op) -> bool,
     /// What an operator has done to the wall clock.
@@ -98,6 +102,8 @@ impl Harness {
             steps_now: 0,
             outsiders: false,
             superseded: BTreeSet::new(),
+            reserved: false,
+            refusal: None,
             fails: |_| false,
             clock_step: time::Duration::ZERO,
             ever_activated: false,
@@ -210,6 +216,11 @@ impl Harness {
     /// Whether the worker is in the middle of an operation.
     pub(super) fn is_busy(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// What was refused may be had now.
+    pub(super) fn adapters_news(&mut self) {
+        self.feed(Input::Adapters);
     }
 
     pub(super) fn hint(&mut self) {
@@ -349,6 +360,12 @@ impl Harness {
         }
         match &op {
             Op::Create(spec) => {
+                assert_eq!(
+                    self.reserved,
+                    !spec.adapters.is_empty(),
+                    "built with what is reserved, and with nothing else"
+                );
+                assert_eq!(spec.assigned.irqs.len(), spec.adapters.len());
                 let others = self.could_run();
                 assert!(others.is_empty(), "created beside {others:?}");
                 assert!(
@@ -381,6 +398,20 @@ impl Harness {
                 }
                 Err(e) => failed = Some(e),
             },
+            Op::Reserve(_) => {
+                takes = 50;
+                failed = self
+                    .refusal
+                    .map(|why| Error::new(ErrorKind::Other, why.to_owned()));
+                if failed.is_some() {
+                    takes = 0;
+                }
+            }
+            Op::Release => {
+                let others = self.could_run();
+                assert!(others.is_empty(), "released beside {others:?}");
+                self.reserved = false;
+            }
             Op::CoreDump(_) | Op::SoftReset(..) => takes = 100,
             Op::Disks(..) => takes = COPYING,
             Op::Discard(_) => {
@@ -453,6 +484,17 @@ impl Harness {
                         disk.path = format!("/ready/{}", disk.vdev);
                     }
                     Ok(Arc::new(ready))
+                }
+            }),
+            Op::Reserve(spec) => Outcome::Reserved(match error {
+                Some(e) => Err(e),
+                None => {
+                    self.reserved = true;
+                    // One for each adapter.
+                    Ok(Assigned {
+                        irqs: (0..).zip(&spec.adapters).map(|(n, _)| n).collect(),
+                        ..Assigned::default()
+                    })
                 }
             }),
             op => Outcome::Ended(match error {

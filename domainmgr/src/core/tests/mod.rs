@@ -1,6 +1,7 @@
 //! The core against the simulated Xen, in simulated time: single cases, and random schedules.
 
 mod actions;
+mod adapters;
 mod cases;
 mod disks;
 mod harness;

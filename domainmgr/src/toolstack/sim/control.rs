@@ -94,6 +94,21 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
             .collect();
         return Ok(list.join("; "));
     }
+    match words.as_slice() {
+        ["pci"] => {
+            m.pci_forget();
+            return Ok(m.pci_words());
+        }
+        ["plug", address, driver, interface @ ..] => {
+            m.plug(address, driver, interface.first().copied())?;
+            return Ok((*address).to_owned());
+        }
+        ["unplug", address] => {
+            m.unplug(address);
+            return Ok((*address).to_owned());
+        }
+        _ => {}
+    }
     let [verb, target, rest @ ..] = words.as_slice() else {
         return Err(bad(format!("not understood: {line:?}")));
     };

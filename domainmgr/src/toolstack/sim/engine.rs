@@ -11,12 +11,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{
-    DomainId, Error, ErrorKind, HostInfo, Life, Limits, Result, Seen, Session, ShutdownReason,
-    Toolstack, Wake, Watch,
+    DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
+    ShutdownReason, Toolstack, Wake, Watch,
 };
 use super::control;
 use super::model::{Answer, Millis, Model};
-use crate::spec::Spec;
+use crate::spec::{PciAddress, Spec};
 
 /// How often libxl's watcher looks whether somebody has resumed a suspended domain.
 const POLL: Millis = 1000;
@@ -413,6 +413,26 @@ impl Session for SimSession {
     fn soft_reset(&mut self, id: DomainId, _spec: &Spec, limits: &Limits) -> Result<()> {
         self.0.wait(100, limits)?;
         self.0.act(|m| m.soft_reset(id))
+    }
+
+    fn pci_devices(&mut self) -> Result<Vec<HostPci>> {
+        self.0.act(|m| {
+            m.pci_forget();
+            Ok(m.pci_devices())
+        })
+    }
+
+    fn pci_take(&mut self, device: PciAddress) -> Result<()> {
+        self.0.wait(100, &Limits::default())?;
+        self.0.act(|m| m.pci_take(device))
+    }
+
+    fn pci_give_back(&mut self, device: PciAddress, interface: Option<&str>) -> Result<()> {
+        self.0.wait(100, &Limits::default())?;
+        self.0.act(|m| {
+            m.pci_forget();
+            m.pci_give_back(device, interface)
+        })
     }
 
     fn console(&mut self, _id: DomainId) -> Result<PathBuf> {

@@ -30,5 +30,6 @@ mod events;
 mod guest;
 pub mod model;
 mod outsider;
+mod pci;
 
 pub use self::engine::Simulation;

@@ -10,6 +10,7 @@ use super::domain::SimDomain;
 use super::events::Events;
 pub use super::guest::{Answer, Guest};
 use super::outsider::taken;
+use super::pci::SimPci;
 use crate::spec::{Mode, Spec};
 
 /// Milliseconds of simulated time.
@@ -24,6 +25,9 @@ pub struct Model {
     pub(super) domains: BTreeMap<u32, SimDomain>,
     /// What has been done to domains of a uuid, across their incarnations.
     history: BTreeMap<Uuid, History>,
+    /// Devices of the host.
+    #[serde(default)]
+    pub(super) pci: Vec<SimPci>,
     /// Who hears of what. The process that wants to know ends with it.
     #[serde(skip)]
     pub(super) events: Events,
@@ -56,6 +60,7 @@ impl Model {
             memory_mib,
             domains: BTreeMap::new(),
             history: BTreeMap::new(),
+            pci: Vec::new(),
             events: Events::default(),
             foreign: 0,
         }
@@ -190,6 +195,11 @@ impl Model {
             preserved: false,
             plans: Vec::new(),
         });
+        if let Err(e) = self.pci_assign(domid, spec) {
+            self.domains.remove(&domid);
+            self.pci_forget();
+            return Err(e);
+        }
         let uuid = spec.uuid;
         Ok((DomainId { domid, uuid }, create))
     }

@@ -1,0 +1,180 @@
+//! PCI devices of the simulated host.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{DomainId, Error, ErrorKind, HostPci, Result};
+use super::model::Model;
+use crate::spec::{PciAddress, Spec};
+
+/// One device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SimPci {
+    /// Its address, as text.
+    address: String,
+    /// The driver that the host has for it.
+    home: String,
+    /// Its driver makes a network interface.
+    has_interface: bool,
+    /// The interface it has now.
+    interface: Option<String>,
+    taken: bool,
+    /// The driver does not let go of it.
+    stuck: bool,
+    /// The domain that has it.
+    owner: Option<u32>,
+    /// How often it was taken and given back.
+    moves: u32,
+}
+
+fn other(text: String) -> Error {
+    Error::new(ErrorKind::Other, text)
+}
+
+impl Model {
+    /// Puts a device into the host, or changes what it is.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn plug(&mut self, address: &str, driver: &str, interface: Option<&str>) -> Result<()> {
+        let parsed: PciAddress = address.parse().map_err(|e| other(format!("{e}")))?;
+        let address = parsed.to_string();
+        self.pci.retain(|d| d.address != address);
+        self.pci.push(SimPci {
+            address,
+            home: driver.to_owned(),
+            has_interface: interface.is_some(),
+            interface: interface.map(str::to_owned),
+            taken: false,
+            stuck: driver == "stuck",
+            owner: None,
+            moves: 0,
+        });
+        Ok(())
+    }
+
+    /// Takes a device out of the host.
+    pub fn unplug(&mut self, address: &str) {
+        self.pci.retain(|d| d.address != address);
+    }
+
+    /// In words, for the outsider.
+    pub(super) fn pci_words(&self) -> String {
+        let words = self.pci.iter().map(|d| {
+            let driver = if d.taken { "pciback" } else { d.home.as_str() };
+            let interface = d.interface.as_deref().unwrap_or("-");
+            let owner = d.owner.map_or_else(|| "-".to_owned(), |o| o.to_string());
+            format!("{} {driver} {interface} {owner} {}", d.address, d.moves)
+        });
+        words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// All devices.
+    #[must_use]
+    pub fn pci_devices(&self) -> Vec<HostPci> {
+        let devices = self.pci.iter().filter_map(|d| {
+            let owner = d.owner.and_then(|domid| {
+                let uuid = self.domains.get(&domid)?.uuid;
+                Some(DomainId { domid, uuid })
+            });
+            Some(HostPci {
+                address: d.address.parse().ok()?,
+                driver: Some(if d.taken { "pciback" } else { &d.home }.to_owned()),
+                interfaces: d.interface.iter().cloned().collect(),
+                assignable: d.taken,
+                owner,
+            })
+        });
+        devices.collect()
+    }
+
+    fn slot(&mut self, address: PciAddress) -> Result<&mut SimPci> {
+        let text = address.to_string();
+        let found = self.pci.iter_mut().find(|d| d.address == text);
+        found.ok_or_else(|| other(format!("there is no PCI device {address}")))
+    }
+
+    /// Takes a device from the host: its interface disappears.
+    ///
+    /// # Errors
+    /// There is none, or its driver does not let go.
+    pub fn pci_take(&mut self, address: PciAddress) -> Result<()> {
+        let slot = self.slot(address)?;
+        if slot.stuck {
+            return Err(other(format!("{address}: its driver does not let go")));
+        }
+        if !slot.taken {
+            slot.taken = true;
+            slot.interface = None;
+            slot.moves += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives it back. Its interface comes back under the first name that is free, as Linux does it, and is then called
+    /// as wanted.
+    ///
+    /// # Errors
+    /// There is none, or a domain has it.
+    pub fn pci_give_back(&mut self, address: PciAddress, interface: Option<&str>) -> Result<()> {
+        let free = (0..)
+            .map(|n| format!("eth{n}"))
+            .find(|name| self.pci.iter().all(|d| d.interface.as_ref() != Some(name)));
+        let clash = self
+            .pci
+            .iter()
+            .any(|d| d.interface.as_deref() == interface && interface.is_some());
+        let slot = self.slot(address)?;
+        if let Some(owner) = slot.owner {
+            return Err(other(format!("domain {owner} has {address}")));
+        }
+        slot.moves += u32::from(slot.taken);
+        slot.taken = false;
+        if slot.has_interface {
+            slot.interface = free;
+            if let Some(wanted) = interface {
+                if clash {
+                    return Err(other(format!("{address}: the name {wanted} is taken")));
+                }
+                slot.interface = Some(wanted.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// An outsider gives a device to his domain.
+    pub fn give(&mut self, address: PciAddress, domid: u32) {
+        let text = address.to_string();
+        for device in self.pci.iter_mut().filter(|d| d.address == text) {
+            device.owner = Some(domid);
+            device.taken = true;
+        }
+    }
+
+    /// A domain that is built takes its devices.
+    pub(super) fn pci_assign(&mut self, domid: u32, spec: &Spec) -> Result<()> {
+        for device in &spec.assigned.pci {
+            let address = device.address;
+            let slot = self.slot(address)?;
+            if !slot.taken {
+                return Err(other(format!("PCI device {address} is not assignable")));
+            }
+            if let Some(owner) = slot.owner.filter(|owner| *owner != domid) {
+                return Err(other(format!(
+                    "PCI device {address} is assigned to domain {owner}"
+                )));
+            }
+            slot.owner = Some(domid);
+        }
+        Ok(())
+    }
+
+    /// A domain that is no more has none.
+    pub(super) fn pci_forget(&mut self) {
+        let domains = &self.domains;
+        for device in &mut self.pci {
+            device
+                .owner
+                .take_if(|owner| domains.get(owner).is_none_or(|d| d.dying_until.is_some()));
+        }
+    }
+}
