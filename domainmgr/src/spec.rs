@@ -211,6 +211,19 @@ pub struct Nic {
     pub vif: Option<String>,
     /// Address.
     pub mac: Option<[u8; 6]>,
+    /// What the guest sees of it; `None`: what libxl makes of it.
+    pub kind: Option<NicKind>,
+    /// The largest packet, in bytes.
+    pub mtu: Option<u32>,
+}
+
+/// What a guest sees of a network interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NicKind {
+    /// A paravirtual one.
+    Vif,
+    /// An emulated card as well. HVM only.
+    Ioemu,
 }
 
 /// An adapter of the host, by the names of the model.

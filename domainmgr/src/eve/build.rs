@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use super::disks::disks;
-use super::{DomainConfig, FieldError, IoAdapter, ModeField, VifConfig};
-use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, Nic, Secret, Spec, Vnc};
+use super::nics::nic;
+use super::{DomainConfig, FieldError, IoAdapter, ModeField};
+use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, Secret, Spec, Vnc};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
@@ -12,8 +13,6 @@ type Result<T> = std::result::Result<T, FieldError>;
 const MAX_PAGE: u64 = u64::MAX >> 12;
 /// More memory than any host has, and still far from overflowing anything.
 const MAX_MEMORY_KB: u64 = 1 << 40;
-/// Linux's limit for the name of an interface.
-const MAX_IFNAME: usize = 15;
 
 /// What to build, if the config asks for nothing impossible.
 ///
@@ -128,7 +127,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             .vif_list
             .iter()
             .enumerate()
-            .map(|(i, vif)| nic(i, vif))
+            .map(|(i, vif)| nic(i, vif, mode))
             .collect::<Result<_>>()?,
         vnc: c.enable_vnc.then(|| Vnc {
             display: (c.vnc_display != 0).then_some(c.vnc_display),
@@ -145,7 +144,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     })
 }
 
-fn some(text: &str) -> Option<String> {
+pub(super) fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
@@ -293,50 +292,6 @@ fn io_mem(field: &str, text: &str) -> Result<IoMem> {
                 format!("expected START,COUNT in hexadecimal pages, found {text:?}"),
             )
         })
-}
-
-fn nic(i: usize, v: &VifConfig) -> Result<Nic> {
-    let bad =
-        |field: &str, reason: String| FieldError::new(format!("VifList[{i}].{field}"), reason);
-    for (field, text) in [("Bridge", &v.bridge), ("Vif", &v.vif)] {
-        let odd = |c: char| !(c.is_ascii_alphanumeric() || "._-:@+".contains(c));
-        if text.len() > MAX_IFNAME || text.chars().any(odd) {
-            return Err(bad(
-                field,
-                format!(
-                    "expected the name of an interface, at most {MAX_IFNAME} letters and digits, found {text:?}"
-                ),
-            ));
-        }
-    }
-    let mac = if v.mac.is_empty() {
-        None
-    } else {
-        let octets: Option<Vec<u8>> = v
-            .mac
-            .split(':')
-            .map(|s| {
-                (s.len() == 2)
-                    .then(|| u8::from_str_radix(s, 16).ok())
-                    .flatten()
-            })
-            .collect();
-        match octets.and_then(|o| <[u8; 6]>::try_from(o).ok()) {
-            Some(mac) if mac[0] & 1 == 0 => Some(mac),
-            Some(_) => return Err(bad("Mac", format!("{} is a multicast address", v.mac))),
-            None => {
-                return Err(bad(
-                    "Mac",
-                    format!("expected six hexadecimal octets, found {:?}", v.mac),
-                ));
-            }
-        }
-    };
-    Ok(Nic {
-        bridge: some(&v.bridge),
-        vif: some(&v.vif),
-        mac,
-    })
 }
 
 fn adapter(i: usize, adapter: &IoAdapter) -> Result<Adapter> {
@@ -499,6 +454,18 @@ mod tests {
             (
                 r#","VifList":[{"Mac":"00:11"}]"#,
                 r#"VifList[0].Mac: expected six hexadecimal octets, found "00:11""#,
+            ),
+            (
+                r#","VifList":[{"Type":"e1000"}]"#,
+                r#"VifList[0].Type: expected "vif" or "ioemu", found "e1000""#,
+            ),
+            (
+                r#","VifList":[{},{"Type":"ioemu"}]"#,
+                "VifList[1].Type: only an HVM domain has emulated cards",
+            ),
+            (
+                r#","VifList":[{"MTU":67}]"#,
+                "VifList[0].MTU: expected 0, or 68 to 65535 bytes, found 67",
             ),
             (
                 r#","IOMem":["x"]"#,

@@ -111,6 +111,11 @@ pub struct VifConfig {
     pub vif: String,
     /// Address.
     pub mac: String,
+    /// `vif`, or `ioemu` for an emulated card beside it. Addition.
+    pub r#type: String,
+    /// The largest packet in bytes; 0 means the bridge's. Addition: EVE got this field later.
+    #[serde(rename = "MTU")]
+    pub mtu: u32,
 }
 
 /// One device to assign.

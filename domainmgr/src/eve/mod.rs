@@ -10,6 +10,7 @@ mod disks;
 mod fold;
 mod global;
 mod image;
+mod nics;
 mod status;
 
 use serde::{Deserialize, Serialize};

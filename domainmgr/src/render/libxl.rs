@@ -2,10 +2,10 @@
 
 use libxl::config::{
     ActionOnShutdown, Bitmap, Disk, DiskFormat, DomainConfig, Dtdev, Guest, HvmInfo, IomemRange,
-    IoportRange, Mac, Nic, Pci, PvInfo, PvhInfo, RdmReservePolicy, Secret, VncInfo,
+    IoportRange, Mac, Nic, NicType, Pci, PvInfo, PvhInfo, RdmReservePolicy, Secret, VncInfo,
 };
 
-use crate::spec::{self, Action, Format, Mode, PciAddress, PciDevice, Spec, Vnc};
+use crate::spec::{self, Action, Format, Mode, NicKind, PciAddress, PciDevice, Spec, Vnc};
 
 /// The same as [`xl_cfg`](super::xl_cfg), as data.
 #[must_use]
@@ -89,6 +89,11 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
             bridge: n.bridge.clone(),
             ifname: n.vif.clone(),
             mac: n.mac.map(Mac),
+            nictype: n.kind.map(|kind| match kind {
+                NicKind::Vif => NicType::Vif,
+                NicKind::Ioemu => NicType::VifIoemu,
+            }),
+            mtu: n.mtu,
             ..Nic::default()
         })
         .collect();

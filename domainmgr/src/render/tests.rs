@@ -7,7 +7,7 @@ use super::*;
 use crate::eve::{self, DomainConfig};
 use crate::spec::{Assigned, PciDevice};
 
-const CASES: [&str; 7] = [
+const CASES: [&str; 9] = [
     "pv",
     "pv-full",
     "pvh",
@@ -15,6 +15,8 @@ const CASES: [&str; 7] = [
     "hostile",
     "disks",
     "disks-hvm",
+    "nics",
+    "nics-hvm",
 ];
 
 fn golden(name: &str, found: &str) {

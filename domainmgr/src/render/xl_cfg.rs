@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::spec::{Disk, Mode, Nic, Spec, Vnc};
+use crate::spec::{Disk, Mode, Nic, NicKind, Spec, Vnc};
 
 /// The whole file.
 #[must_use]
@@ -138,6 +138,16 @@ fn vif(nic: &Nic) -> String {
         parts.push(format!(
             "mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
         ));
+    }
+    if let Some(kind) = nic.kind {
+        let kind = match kind {
+            NicKind::Vif => "vif",
+            NicKind::Ioemu => "ioemu",
+        };
+        parts.push(format!("type={kind}"));
+    }
+    if let Some(mtu) = nic.mtu {
+        parts.push(format!("mtu={mtu}"));
     }
     parts.join(",")
 }
