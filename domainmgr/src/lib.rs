@@ -10,6 +10,7 @@
 pub mod adapters;
 pub mod cli;
 pub mod clock;
+pub mod cloudinit;
 pub mod core;
 pub mod disks;
 pub mod eve;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::cloudinit::Seed;
 use crate::toolstack::ShutdownReason;
 
 /// Everything needed to build a domain. Numbers are in the units of libxl, text is as it came.
@@ -140,6 +141,8 @@ pub struct Disk {
     pub path: String,
     /// The image it comes from; `None`: it is used in place.
     pub image: Option<Image>,
+    /// What the agent writes onto it, for cloud-init in the guest.
+    pub seed: Option<Seed>,
     /// What the file contains.
     pub format: Format,
     /// A CD-ROM drive with this disc in it.

@@ -101,6 +101,7 @@ pub fn run(
         &dirs.dump,
         &dirs.copies,
         &dirs.image_statuses(),
+        &dirs.seeds(),
     ] {
         make_dir(dir).map_err(|source| StartError::Dir {
             path: dir.clone(),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::adapters::Adapters;
 use crate::clock::Clock;
+use crate::cloudinit;
 use crate::core::{
     self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish,
     abort,
@@ -59,6 +60,12 @@ impl Dirs {
     #[must_use]
     pub fn status_of(&self, key: Uuid) -> PathBuf {
         self.status.join(format!("{key}.json"))
+    }
+
+    /// Disks for cloud-init. Not where others' images are: they may hold passwords, and are gone after a reboot.
+    #[must_use]
+    pub fn seeds(&self) -> PathBuf {
+        self.run.join("cloudinit")
     }
 
     /// ImageStatus files.
@@ -662,6 +669,7 @@ impl<'a> Run<'a> {
         let places = Places {
             copies: &env.dirs.copies,
             images: &env.dirs.images,
+            seeds: &env.dirs.seeds(),
         };
         let mut bounds = Bounds {
             abort: &limits.abort,
@@ -724,7 +732,8 @@ impl<'a> Run<'a> {
         }
         let cfg = self.app_num.map(|n| self.env.dirs.cfg_of(n));
         let status = self.env.dirs.status_of(self.key);
-        for path in cfg.into_iter().chain([status]) {
+        let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
+        for path in cfg.into_iter().chain([seed, status]) {
             if let Err(e) = store::remove(&path) {
                 log::error!(key:% = self.key; "{}: {e}", path.display());
             }

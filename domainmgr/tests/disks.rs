@@ -335,3 +335,34 @@ fn copies_that_nobody_needs_are_removed_after_a_while_and_no_others() {
         "it runs"
     );
 }
+
+#[test]
+fn cloud_init_gets_a_disk_and_nobody_else_sees_what_is_on_it() {
+    let host = Host::start(&[]);
+    // "password: hunter2\n"
+    let config = json!({"CloudInitUserData": "cGFzc3dvcmQ6IGh1bnRlcjIK"});
+    host.put(A, &config);
+    let up = host.wait_state(A, "RUNNING");
+    let disk = host.path(&format!("run/cloudinit/{A}.cidata"));
+    let content = fs::read(&disk).unwrap();
+    let has = |text: &str| content.windows(text.len()).any(|w| w == text.as_bytes());
+    assert!(has("password: hunter2\n"));
+    assert!(has(&format!("instance-id: {A}/1\nlocal-hostname: {A}\n")));
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&disk).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    let shown = &up["DiskStatusList"][0];
+    assert_eq!(
+        (&shown["Vdev"], &shown["Devtype"]),
+        (&json!("xvdz"), &json!("cdrom"))
+    );
+    assert_eq!(shown["ActiveFileLocation"], disk.to_str().unwrap());
+    for text in [up.to_string(), host.log()] {
+        assert!(
+            !text.contains("hunter2") && !text.contains("cGFzc3dvcmQ6"),
+            "{text}"
+        );
+    }
+    host.remove(A);
+    host.wait_gone(A);
+    assert!(!disk.exists());
+}

@@ -2,6 +2,7 @@
 
 use super::facts::{Desired, Wish};
 use super::op::Op;
+use crate::spec::{Disk, Spec};
 
 /// Whether a newer wish ends `op`.
 #[must_use]
@@ -12,14 +13,19 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
         Wish::Wanted(desired) => !desired.config.activate,
     };
     if let (Op::Disks(spec, _), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {
-        // A copy of what is no longer wanted helps nobody.
-        return stop || wished.as_ref().is_ok_and(|new| new.disks != spec.disks);
+        // A copy of what is no longer wanted helps nobody. What cloud-init is told changes with every version.
+        let same = |new: &Spec| copied(new).eq(copied(spec));
+        return stop || wished.as_ref().is_ok_and(|new| !same(new));
     }
     // What brings a domain down or only looks goes on: both wishes are served by it.
     stop && matches!(
         op,
         Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
     )
+}
+
+fn copied(spec: &Spec) -> impl Iterator<Item = &Disk> {
+    spec.disks.iter().filter(|d| d.seed.is_none())
 }
 
 /// Whether a hint that something happened to the domain ends `op`: it has probably shut down, so it will not answer.

@@ -17,8 +17,10 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use crate::cloudinit;
 use crate::eve::FieldError;
 use crate::spec::{Disk, Format, Image, Spec};
+use crate::store;
 use crate::toolstack::AbortToken;
 
 /// Where images and copies of them are.
@@ -28,6 +30,8 @@ pub struct Places<'a> {
     pub copies: &'a Path,
     /// Images, each in a directory that is called after its hash.
     pub images: &'a Path,
+    /// Disks for cloud-init.
+    pub seeds: &'a Path,
 }
 
 /// What is to become of copies that are not to be preserved.
@@ -99,6 +103,12 @@ pub fn prepare(
 ) -> Result<Spec, Failure> {
     let mut ready = spec.clone();
     for (i, disk) in ready.disks.iter_mut().enumerate() {
+        if let Some(seed) = &disk.seed {
+            let path = cloudinit::path(places.seeds, spec.uuid);
+            disk.path = text(&path)?;
+            store::write(&path, &seed.image()).map_err(|e| other(&disk.path, &e))?;
+            continue;
+        }
         one(i, disk, places, copies, bounds)?;
     }
     Ok(ready)
@@ -186,7 +196,7 @@ pub fn discard(dir: &Path, names: &[String]) -> Result<(), String> {
 /// # Errors
 /// As [`discard`].
 pub fn discard_all(dir: &Path, uuid: uuid::Uuid) -> Result<(), String> {
-    let names = match crate::store::list(dir) {
+    let names = match store::list(dir) {
         Ok(names) => names,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(format!("{}: {e}", dir.display())),

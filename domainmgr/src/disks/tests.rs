@@ -58,6 +58,7 @@ impl Place {
         let places = Places {
             copies: &img,
             images: &verified,
+            seeds: &img,
         };
         prepare(&spec, places, copies, &mut bounds)
             .map(|mut s| s.disks.remove(0))
@@ -91,6 +92,7 @@ fn copied(preserve: bool) -> Disk {
                 preserve,
             }),
         }),
+        seed: None,
         format: Format::Raw,
         cdrom: false,
         least_size: 0,

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::disks::disks;
+use super::disks::{disks, seed};
 use super::nics::nic;
 use super::{DomainConfig, FieldError, IoAdapter, ModeField};
 use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, Secret, Spec, Vnc};
@@ -20,7 +20,6 @@ const MAX_MEMORY_KB: u64 = 1 << 40;
 /// The first field that is wrong, or that asks for what this version cannot do.
 pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     identity(key, c)?;
-    unsupported(c)?;
     let mode = mode(&c.virtualization_mode)?;
     let name = name(c)?;
     for (field, text) in [
@@ -122,7 +121,11 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             .enumerate()
             .map(|(i, text)| io_mem(&format!("IOMem[{i}]"), text))
             .collect::<Result<_>>()?,
-        disks: disks(key, &c.disk_config_list)?,
+        disks: {
+            let mut all = disks(key, &c.disk_config_list)?;
+            all.extend(seed(key, c)?);
+            all
+        },
         nics: c
             .vif_list
             .iter()
@@ -157,17 +160,6 @@ fn identity(key: Uuid, c: &DomainConfig) -> Result<()> {
         Err(_) => format!("expected a uuid, found {inside:?}"),
     };
     Err(FieldError::new("UUIDandVersion.UUID", reason))
-}
-
-/// What later versions will do must not be left out silently by this one.
-fn unsupported(c: &DomainConfig) -> Result<()> {
-    if !c.cloud_init_user_data.0.is_empty() {
-        return Err(FieldError::new(
-            "CloudInitUserData",
-            "cloud-init is not supported by this version",
-        ));
-    }
-    Ok(())
 }
 
 fn mode(field: &ModeField) -> Result<Mode> {
@@ -420,8 +412,8 @@ mod tests {
                 "IoAdapterList[1].Name: missing",
             ),
             (
-                r#","CloudInitUserData":"aGk=""#,
-                "CloudInitUserData: cloud-init is not supported by this version",
+                r#","CloudInitUserData":"aGk""#,
+                "CloudInitUserData: not base64: Invalid padding",
             ),
             (
                 r#","CloudInitUserData":"*""#,

@@ -1,9 +1,12 @@
 //! From a DiskConfig to a [`Disk`].
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
 use super::build::path;
-use super::{DiskConfig, FieldError};
+use super::{DiskConfig, DomainConfig, FieldError};
+use crate::cloudinit::Seed;
 use crate::disks::name;
 use crate::spec::{Copied, Disk, Format, Image};
 
@@ -43,6 +46,37 @@ pub(super) fn disks(key: Uuid, list: &[DiskConfig]) -> Result<Vec<Disk>> {
         disks.push(disk);
     }
     Ok(disks)
+}
+
+/// The disk for cloud-init, if there is something for it to read.
+pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
+    let bad = |reason: String| Err(FieldError::new("CloudInitUserData", reason));
+    let mut encoded = c.cloud_init_user_data.0.clone();
+    encoded.retain(|c| !c.is_ascii_whitespace());
+    if encoded.is_empty() {
+        return Ok(None);
+    }
+    if c.disk_config_list.len() >= MAX_DISKS {
+        return bad(format!(
+            "its disk has no place beside {} others, at most {}",
+            c.disk_config_list.len(),
+            MAX_DISKS - 1
+        ));
+    }
+    let user_data = match STANDARD.decode(encoded) {
+        Ok(user_data) => user_data,
+        Err(e) => return bad(format!("not base64: {e}")),
+    };
+    Ok(Some(Disk {
+        path: String::new(),
+        image: None,
+        seed: Some(Seed::new(key, &c.uuid_and_version.version, user_data)),
+        format: Format::Raw,
+        cdrom: true,
+        least_size: 0,
+        vdev: vdev(MAX_DISKS - 1),
+        read_only: true,
+    }))
 }
 
 fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
@@ -106,6 +140,7 @@ fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
     Ok(Disk {
         path: d.file_location.clone(),
         image,
+        seed: None,
         format,
         cdrom,
         least_size: d.maxsizebytes,

@@ -94,6 +94,7 @@ fn missing_files_are_named() {
     spec.disks = vec![crate::spec::Disk {
         path: "/dev/null".into(),
         image: None,
+        seed: None,
         format: crate::spec::Format::Raw,
         cdrom: false,
         least_size: 0,

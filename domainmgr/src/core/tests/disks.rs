@@ -226,3 +226,31 @@ fn a_running_domain_shows_its_own_disks() {
     h.half_minutes(1);
     assert_eq!((h.state().as_str(), shows(&h).as_str()), ("RUNNING", "aa"));
 }
+
+/// What cloud-init is told changes with every version: no reason to copy anything again.
+#[test]
+fn a_newer_version_does_not_end_the_copying() {
+    let wish = |version: &str| {
+        Harness::desired_with(true, Mode::Pv, "", |c| {
+            c.disk_config_list = vec![DiskConfig {
+                image_sha256: "aa".into(),
+                ..DiskConfig::default()
+            }];
+            c.cloud_init_user_data = crate::eve::Bytes("aGk=".into());
+            c.uuid_and_version.version = version.into();
+        })
+    };
+    let mut h = Harness::new();
+    h.wish(Some(wish("1")));
+    h.advance(COPYING / 2);
+    h.wish(Some(wish("2")));
+    h.advance(COPYING / 2 + 1_000);
+    assert_eq!(h.notes.iter().filter(|n| n.contains("given up")).count(), 0);
+    h.advance(60_000);
+    assert_eq!(h.state(), "RUNNING");
+    let built = h.ops.iter().find_map(|op| match op {
+        Op::Create(spec) => spec.disks[1].seed.clone(),
+        _ => None,
+    });
+    assert!(built.unwrap().instance_id.ends_with("/2"), "the newer one");
+}
