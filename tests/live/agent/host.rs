@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     env,
     fs::{self, File},
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -22,6 +23,50 @@ pub(crate) struct Host {
     ctx: Context,
     /// Everything whose domains have to be gone in the end.
     keys: RefCell<Vec<Uuid>>,
+}
+
+/// A shell on a guest's console.
+pub(crate) struct Shell {
+    tty: File,
+    said: String,
+}
+
+impl Shell {
+    /// Runs a command in the guest, and returns what it said.
+    #[track_caller]
+    pub(crate) fn run(&mut self, command: &str) -> String {
+        // The console shows what is typed as well: the mark must not be in it as it stands.
+        let line = format!("{command}; echo mark''-$?-ed\n");
+        self.tty.write_all(line.as_bytes()).unwrap();
+        self.said.clear();
+        let deadline = std::time::Instant::now() + LONG;
+        loop {
+            if let Some((said, rest)) = self.said.split_once("mark-") {
+                if let Some((status, _)) = rest.split_once("-ed") {
+                    assert_eq!(status, "0", "{command}: {said}");
+                    return said.to_owned();
+                }
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{command}: no end of it: {}",
+                self.said
+            );
+            let mut poll = [rustix::event::PollFd::new(
+                &self.tty,
+                rustix::event::PollFlags::IN,
+            )];
+            let tick = rustix::event::Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
+            if rustix::event::poll(&mut poll, Some(&tick)).unwrap() > 0 {
+                let mut some = [0; 4096];
+                let read = self.tty.read(&mut some).unwrap();
+                self.said.push_str(&String::from_utf8_lossy(&some[..read]));
+            }
+        }
+    }
 }
 
 /// The key of one domain, and the name it is given.
@@ -73,6 +118,8 @@ impl Host {
             .args([Path::new("--config-dir"), &self.path("config")])
             .args([Path::new("--run-dir"), &self.path("run")])
             .args([Path::new("--dump-dir"), &self.path("dump")])
+            .args([Path::new("--image-dir"), &self.path("img")])
+            .args([Path::new("--verified-dir"), &self.path("verified")])
             .args(["--log-level", "debug"])
             .args(args)
             .stdin(Stdio::null())
@@ -245,6 +292,20 @@ impl Host {
         let domains = self.domains(app);
         assert_eq!(domains.len(), 1, "{}", app.name());
         self.ctx.domain_by_domid(domains[0]).unwrap()
+    }
+
+    /// The shell that the lab's Linux has on its console.
+    #[track_caller]
+    pub(crate) fn shell(&self, app: &App) -> Shell {
+        let path = self.outsider(app).primary_console_tty().unwrap();
+        let tty = File::options().read(true).write(true).open(path).unwrap();
+        let mut raw = rustix::termios::tcgetattr(&tty).unwrap();
+        raw.make_raw();
+        rustix::termios::tcsetattr(&tty, rustix::termios::OptionalActions::Now, &raw).unwrap();
+        Shell {
+            tty,
+            said: String::new(),
+        }
     }
 
     /// How often the agent's threads have gone to sleep, all together.

@@ -1,6 +1,7 @@
 //! The agent on a real Xen: files in, files out.
 
 mod cases;
+mod disks;
 mod host;
 
 use std::{
