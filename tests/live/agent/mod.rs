@@ -3,6 +3,7 @@
 mod cases;
 mod disks;
 mod host;
+mod nics;
 
 use std::{
     thread,
