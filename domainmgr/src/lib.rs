@@ -20,6 +20,7 @@ pub mod render;
 pub mod settings;
 pub mod spec;
 pub mod store;
+pub mod supervision;
 pub mod supervisor;
 pub mod toolstack;
 pub mod worker;

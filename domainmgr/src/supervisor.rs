@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, at, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, at, bounded, never, select, unbounded};
 use inotify::{EventMask, Inotify, WatchMask};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use thiserror::Error;
@@ -23,6 +23,7 @@ use crate::eve;
 use crate::mailbox::Mail;
 use crate::settings::Settings;
 use crate::store::{self, Lock, LockError, Named, Stamp};
+use crate::supervision::Supervision;
 use crate::toolstack::{Session, Toolstack};
 use crate::worker::{Dirs, Env, Report, Worker};
 
@@ -174,6 +175,7 @@ pub fn run(
         marker: false,
         announced: false,
         session: None,
+        supervision: Supervision::new(dirs.run.join("domainmgr.touch")),
     }
     .run(&signals, &files, &reports);
     log::info!("domainmgr ended; guests are left as they are");
@@ -325,6 +327,7 @@ struct Supervisor<'a> {
     /// The `restarted` marker has been passed on.
     announced: bool,
     session: Option<Box<dyn Session>>,
+    supervision: Supervision,
 }
 
 impl Supervisor<'_> {
@@ -344,6 +347,9 @@ impl Supervisor<'_> {
         let known = |key| workers.contains_key(&key);
         self.env.adapters.keep_only(&known);
         let mut resync = at(self.next_resync());
+        let mut beat = at(self.supervision.beat(self.workers.len()));
+        self.supervision.ready();
+        let mut files = files.clone();
         loop {
             select! {
                 recv(signals) -> signal => match signal {
@@ -362,8 +368,8 @@ impl Supervisor<'_> {
                     Ok(FileEvent::Settings) => self.reload_settings(),
                     Ok(FileEvent::Adapters) => self.env.adapters.kick(),
                     Ok(FileEvent::Rescan) => self.scan(),
-                    // The thread has complained already.
-                    Err(_) => self.wait_for_resync(&resync),
+                    // The thread has complained already. No busy loop on its dead channel.
+                    Err(_) => files = never(),
                 },
                 recv(reports) -> report => match report {
                     Ok(Report::Settled(key)) => {
@@ -375,6 +381,7 @@ impl Supervisor<'_> {
                     Ok(Report::Adapters) => self.post_all(Mail::ADAPTERS),
                     Err(_) => break,
                 },
+                recv(beat) -> _ => beat = at(self.supervision.beat(self.workers.len())),
                 recv(resync) -> _ => {
                     self.resync();
                     resync = at(self.next_resync());
@@ -382,12 +389,8 @@ impl Supervisor<'_> {
             }
             self.announce();
         }
+        self.supervision.stopping();
         self.farewell(signals, reports);
-    }
-
-    /// Without inotify: no busy loop on its dead channel.
-    fn wait_for_resync(&self, resync: &Receiver<Instant>) {
-        let _ = resync.recv_timeout(self.env.clock.real(RESYNC));
     }
 
     fn next_resync(&self) -> Instant {

@@ -25,6 +25,8 @@ pub struct Host {
     dir: tempfile::TempDir,
     agent: Option<Child>,
     pub speed: u32,
+    /// More of the agent's environment.
+    pub env: Vec<(&'static str, std::ffi::OsString)>,
 }
 
 impl Host {
@@ -34,6 +36,7 @@ impl Host {
             dir: tempfile::tempdir().unwrap(),
             agent: None,
             speed: SPEED,
+            env: Vec::new(),
         };
         for dir in ["config", "run/DomainStatus"] {
             fs::create_dir_all(host.path(dir)).unwrap();
@@ -70,7 +73,8 @@ impl Host {
             .arg(self.path("run"))
             .args(["--log-level", "debug"])
             .args(args)
-            .env_remove("RUST_LOG");
+            .env_remove("RUST_LOG")
+            .envs(self.env.iter().cloned());
         command
     }
 

@@ -1,0 +1,132 @@
+//! What a supervisor is told, with the real program and a simulated Xen.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, SystemTime};
+
+use common::{A, Host};
+use serde_json::json;
+
+/// A supervisor that wants to be told.
+fn supervised(host: &mut Host, watchdog: Option<Duration>) -> UnixDatagram {
+    let path = host.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    host.env.push(("NOTIFY_SOCKET", path.into()));
+    if let Some(limit) = watchdog {
+        let limit = limit.as_micros().to_string();
+        host.env.push(("WATCHDOG_USEC", limit.into()));
+    }
+    socket
+}
+
+fn told(socket: &UnixDatagram) -> String {
+    let mut text = [0; 1000];
+    let length = socket.recv(&mut text).expect("a notification");
+    String::from_utf8_lossy(&text[..length]).into_owned()
+}
+
+fn told_until(socket: &UnixDatagram, word: &str) -> Vec<String> {
+    let mut all = vec![told(socket)];
+    while !all.last().unwrap().lines().any(|line| line == word) {
+        all.push(told(socket));
+        assert!(all.len() < 1000, "{word} in {all:?}");
+    }
+    all
+}
+
+#[test]
+fn ready_alive_and_stopping() {
+    let mut host = Host::new();
+    let socket = supervised(&mut host, Some(Duration::from_millis(300)));
+    host.put(A, &json!({}));
+    host.run(&[]);
+    let before = told_until(&socket, "READY=1");
+    assert!(host.path("run/domainmgr.pid").exists(), "ready is ready");
+    // What was there has been looked at by then.
+    assert!(
+        before.iter().any(|t| t.contains("STATUS=1 DomainConfigs")),
+        "{before:?}"
+    );
+    for _ in 0..3 {
+        told_until(&socket, "WATCHDOG=1");
+    }
+    host.stop();
+    told_until(&socket, "STOPPING=1");
+}
+
+#[test]
+fn a_watchdog_that_nobody_set_is_not_fed() {
+    let mut host = Host::new();
+    let socket = supervised(&mut host, None);
+    host.run(&[]);
+    told_until(&socket, "READY=1");
+    host.stop();
+    let rest = told_until(&socket, "STOPPING=1");
+    assert!(!rest.iter().any(|t| t.contains("WATCHDOG")), "{rest:?}");
+}
+
+#[test]
+fn the_main_thread_feeds_it_while_a_domain_hangs() {
+    let mut host = Host::new();
+    let socket = supervised(&mut host, Some(Duration::from_millis(300)));
+    host.run(&[]);
+    host.put(A, &json!({"ExtraArgs": "sim.create=100000"}));
+    host.wait(A, "building", |s| s["StateName"] == "BOOTING");
+    for _ in 0..5 {
+        told_until(&socket, "WATCHDOG=1");
+    }
+}
+
+#[test]
+fn an_agent_that_hangs_feeds_nothing() {
+    let mut host = Host::new();
+    let socket = supervised(&mut host, Some(Duration::from_millis(300)));
+    host.run(&[]);
+    told_until(&socket, "WATCHDOG=1");
+    host.signal("-STOP");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    // What was on its way may still come.
+    let mut text = [0; 1000];
+    while socket.recv(&mut text).is_ok() {}
+    assert!(socket.recv(&mut text).is_err());
+    host.signal("-CONT");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    told_until(&socket, "WATCHDOG=1");
+}
+
+#[test]
+fn the_touch_file_is_touched_and_the_pid_file_is_that_of_the_agent() {
+    let mut host = Host::new();
+    let touch = host.path("run/domainmgr.touch");
+    let pid = host.path("run/domainmgr.pid");
+    // Left by an agent that was killed.
+    fs::write(&pid, "1\n").unwrap();
+    fs::write(&touch, "").unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let file = fs::File::options().write(true).open(&touch).unwrap();
+    file.set_modified(long_ago).unwrap();
+    host.env.push(("WATCHDOG_USEC", "200000".into()));
+    host.run(&[]);
+    let modified = |path: &std::path::Path| fs::metadata(path).unwrap().modified().unwrap();
+    host.until("touched", || {
+        modified(&touch) > long_ago + Duration::from_secs(60)
+    });
+    let first = modified(&touch);
+    host.until("touched again", || modified(&touch) > first);
+    let own = host.pid().to_string();
+    host.until("its pid", || {
+        fs::read_to_string(&pid).unwrap().trim() == own
+    });
+    host.stop();
+    assert!(!pid.exists());
+}
