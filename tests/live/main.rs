@@ -4,6 +4,7 @@
 mod agent;
 mod config;
 mod context;
+mod devices;
 mod examples;
 mod guest;
 mod lifecycle;

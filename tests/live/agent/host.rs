@@ -23,6 +23,8 @@ pub(crate) struct Host {
     ctx: Context,
     /// Everything whose domains have to be gone in the end.
     keys: RefCell<Vec<Uuid>>,
+    /// What the agent was started with.
+    args: Vec<String>,
 }
 
 /// A shell on a guest's console.
@@ -95,6 +97,7 @@ impl Host {
             agent: None,
             ctx: context(),
             keys: RefCell::default(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
         };
         fs::create_dir_all(host.path("config")).unwrap();
         host.run(args);
@@ -128,6 +131,22 @@ impl Host {
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
         self.agent = Some(agent);
+    }
+
+    /// Starts the agent as it was started first.
+    pub(crate) fn start_again(&mut self) {
+        let args = self.args.clone();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        self.run(&args);
+    }
+
+    /// Changes the file that was given as `--network-status`.
+    pub(crate) fn set_ports(&self, text: &str) {
+        let at = self.args.iter().position(|a| a == "--network-status");
+        let path = PathBuf::from(&self.args[at.unwrap() + 1]);
+        let temp = path.with_extension("part");
+        fs::write(&temp, text).unwrap();
+        fs::rename(temp, path).unwrap();
     }
 
     /// `kill -9`.

@@ -2,7 +2,7 @@
 
 mod cases;
 mod disks;
-mod host;
+pub(crate) mod host;
 mod nics;
 
 use std::{

@@ -1,0 +1,169 @@
+//! Adapters under the agent's care.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::host::{NIC, OTHER_NIC, USB, driver, interface, pciback, rename, restore};
+use crate::agent::host::{App, Host, domid};
+use crate::support::{wait_for, xl, xl_is_there};
+
+fn model() -> Value {
+    json!({"IoBundleList": [
+        {"Type": 1, "Name": "eth0", "Members": ["eth0"], "Lookup": true},
+        {"Type": 1, "Name": "wan", "Members": ["wan7"], "Lookup": true},
+        {"Type": 1, "Name": "lan", "Members": ["port2"], "PciLong": OTHER_NIC},
+        {"Type": 2, "Name": "USB", "Members": ["USB0"], "PciLong": USB}
+    ]})
+}
+
+/// A host whose first spare NIC is called otherwise than the kernel does, with an agent.
+fn started() -> Host {
+    restore();
+    rename("eth1", "wan7");
+    let dir = tempfile::tempdir().unwrap().keep();
+    let at = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    fs::write(at("model.json"), model().to_string()).unwrap();
+    fs::write(at("ports.json"), ports(&["eth0"])).unwrap();
+    Host::start_with(&[
+        "--adapters",
+        &at("model.json"),
+        "--network-status",
+        &at("ports.json"),
+    ])
+}
+
+fn ports(names: &[&str]) -> String {
+    let ports: Vec<Value> = names.iter().map(|n| json!({"IfName": n})).collect();
+    json!({"Testing": false, "Ports": ports}).to_string()
+}
+
+fn put(host: &Host, app: &App, mode: &str, names: &[&str]) {
+    let list: Vec<Value> = names
+        .iter()
+        .map(|n| json!({"Type": 0, "Name": n}))
+        .collect();
+    host.put(app, mode, "", &json!({"IoAdapterList": list}));
+}
+
+fn devices(host: &Host, app: &App) -> Vec<String> {
+    let list = host.outsider(app).pci_list().unwrap();
+    list.iter().map(libxl::config::Pci::address).collect()
+}
+
+#[test]
+fn a_nic_and_a_usb_controller_go_to_a_domain_and_come_back() {
+    let host = started();
+    wait_for("the spare NICs taken", || {
+        pciback(NIC) && pciback(OTHER_NIC)
+    });
+    assert_eq!(
+        driver(USB).as_deref(),
+        Some("xhci_hcd"),
+        "the host may use USB"
+    );
+    assert_eq!(
+        fs::metadata("/sys/class/net/eth0").map(|m| m.is_dir()).ok(),
+        Some(true),
+        "the host's own port is never touched"
+    );
+    let app = host.app("assigned");
+    put(&host, &app, "PV", &["wan", "USB"]);
+    host.wait_up(&app);
+    assert_eq!(devices(&host, &app), [NIC, USB]);
+    if xl_is_there() {
+        let text = fs::read_to_string(host.path("run/xen/xen1.cfg")).unwrap();
+        assert!(text.contains(NIC), "{text}");
+        let path = host.path("run/xen/xen1.cfg");
+        let read = xl(&["create", "-n", "--quiet", path.to_str().unwrap()]);
+        for word in [
+            "\"pcidevs\"",
+            "\"dev\": 16",
+            "\"dev\": 18",
+            "relaxed",
+            "\"e820_host\"",
+        ] {
+            assert!(read.contains(word), "{word} in {read}");
+        }
+    }
+    host.remove(&app);
+    host.wait_gone(&app);
+    wait_for("the USB controller back", || {
+        driver(USB).as_deref() == Some("xhci_hcd")
+    });
+    assert!(
+        pciback(NIC),
+        "a NIC that is no port waits for the next domain"
+    );
+}
+
+#[test]
+fn a_nic_that_becomes_a_port_comes_back_under_its_name() {
+    let host = started();
+    wait_for("taken", || pciback(NIC) && pciback(OTHER_NIC));
+    host.set_ports(&ports(&["eth0", "wan7", "port2"]));
+    wait_for("both back", || !pciback(NIC) && !pciback(OTHER_NIC));
+    wait_for("its name", || interface(NIC).as_deref() == Some("wan7"));
+    wait_for("the other's", || {
+        interface(OTHER_NIC).as_deref() == Some("eth2")
+    });
+    assert_eq!(driver(NIC).as_deref(), Some("e1000"));
+    let app = host.app("refused");
+    put(&host, &app, "PV", &["wan"]);
+    let failed = host.wait(&app, "refusal", |s| s["AdaptersFailed"] == true);
+    assert_eq!(
+        failed["LastErr"],
+        "IoAdapterList[0]: \"wan\": wan7 is a port of the host"
+    );
+    host.set_ports(&ports(&["eth0"]));
+    host.wait_state(&app, "RUNNING");
+    assert_eq!(devices(&host, &app), [NIC]);
+}
+
+#[test]
+fn another_domain_gets_it_when_it_is_released_and_a_reboot_releases_nothing() {
+    let host = started();
+    let (first, second) = (host.app("first"), host.app("second"));
+    let list = json!([{"Type": 1, "Name": "lan"}]);
+    let action = "lab.action=reboot lab.after=12";
+    host.put(&first, "PV", action, &json!({"IoAdapterList": list}));
+    host.wait_state(&first, "RUNNING");
+    put(&host, &second, "PV", &["wan", "lan"]);
+    let failed = host.wait(&second, "refusal", |s| s["AdaptersFailed"] == true);
+    assert_eq!(
+        failed["LastErr"],
+        format!(
+            "IoAdapterList[1]: \"lan\" is used by {} ({})",
+            first.name(),
+            first.key
+        )
+    );
+    host.wait(&first, "a restart", |s| {
+        s["Restarts"].as_u64() > Some(0) && s["StateName"] == "RUNNING"
+    });
+    assert_eq!(devices(&host, &first), [OTHER_NIC]);
+    assert_eq!(host.status(&second).unwrap()["AdaptersFailed"], true);
+    host.remove(&first);
+    host.wait_state(&second, "RUNNING");
+    assert_eq!(devices(&host, &second), [NIC, OTHER_NIC]);
+}
+
+#[test]
+fn an_agent_that_is_killed_finds_the_devices_of_its_domain_again() {
+    let mut host = started();
+    let app = host.app("stays");
+    put(&host, &app, "PV", &["wan"]);
+    let up = host.wait_up(&app);
+    host.kill();
+    let other = host.app("comes");
+    put(&host, &other, "PV", &["wan"]);
+    host.start_again();
+    let failed = host.wait(&other, "refusal", |s| s["AdaptersFailed"] == true);
+    assert!(
+        failed["LastErr"].as_str().unwrap().contains(&app.key),
+        "{failed:#}"
+    );
+    let again = host.wait_state(&app, "RUNNING");
+    assert_eq!(domid(&again), domid(&up));
+    assert_eq!(devices(&host, &app), [NIC]);
+}

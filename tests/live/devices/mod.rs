@@ -1,0 +1,99 @@
+//! PCI devices of a real Xen host, given to domains and back. They need a lab with an IOMMU and devices to give away:
+//! `cargo xtask test --devices`. There is one of each device, so these tests run one after the other.
+
+mod agent;
+mod host;
+
+use libxl::config::Pci;
+
+use self::host::{NIC, USB, driver, pciback, restore};
+use crate::support::{Guest, Kind, config, context, watcher};
+
+fn pci(address: &str) -> Pci {
+    address.parse().unwrap()
+}
+
+fn addresses(list: &[Pci]) -> Vec<String> {
+    list.iter().map(Pci::address).collect()
+}
+
+#[test]
+fn a_device_is_made_assignable_and_given_back() {
+    restore();
+    let ctx = context();
+    let nic = pci(NIC);
+    let home = driver(NIC).expect("a driver");
+    ctx.pci_assignable_add(&nic, true).unwrap();
+    assert!(pciback(NIC));
+    assert!(addresses(&ctx.pci_assignable_list().unwrap()).contains(&NIC.to_owned()));
+    // It is no error to do it again.
+    ctx.pci_assignable_add(&nic, true).unwrap();
+    ctx.pci_assignable_remove(&nic, true).unwrap();
+    assert_eq!(driver(NIC), Some(home));
+    assert!(!addresses(&ctx.pci_assignable_list().unwrap()).contains(&NIC.to_owned()));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named() {
+    let ctx = context();
+    let error = ctx
+        .pci_assignable_add(&pci("0000:00:19.0"), true)
+        .unwrap_err();
+    let text = format!("{error:#}");
+    assert!(
+        text.starts_with("libxl_device_pci_assignable_add: failed for PCI device 0000:00:19.0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_domain_is_built_with_a_device_and_another_cannot_have_it() {
+    restore();
+    let ctx = context();
+    let watcher = watcher();
+    ctx.pci_assignable_add(&pci(NIC), true).unwrap();
+    let with = |hint: &str| {
+        let mut config = config(Kind::Pv, hint, "");
+        config.pcidevs = vec![pci(NIC)];
+        config
+    };
+    let guest = Guest::create(&ctx, &watcher, &with("has"));
+    assert_eq!(addresses(&guest.domain.pci_list().unwrap()), [NIC]);
+    let error = ctx
+        .domain_create_new(&with("wants"))
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    if let Some(left) = error.domain() {
+        // What the failed creation left is the caller's to destroy.
+        if let Ok(left) = ctx.domain_by_domid(left) {
+            let _ = left.destroy().wait();
+        }
+    }
+    assert_eq!(addresses(&guest.domain.pci_list().unwrap()), [NIC]);
+    guest.destroy();
+    assert!(pciback(NIC), "still assignable");
+    ctx.pci_assignable_remove(&pci(NIC), true).unwrap();
+    assert!(!pciback(NIC));
+}
+
+#[test]
+fn a_device_comes_and_goes_while_a_domain_runs() {
+    restore();
+    let ctx = context();
+    let watcher = watcher();
+    ctx.pci_assignable_add(&pci(USB), true).unwrap();
+    let mut config = config(Kind::Pv, "hot", "");
+    // What a PV guest needs to be given devices later.
+    if let libxl::config::Guest::Pv(pv) = &mut config.b_info.guest {
+        pv.e820_host = Some(true);
+    }
+    let guest = Guest::create(&ctx, &watcher, &config);
+    guest.domain.pci_add(&pci(USB)).unwrap().wait().unwrap();
+    assert_eq!(addresses(&guest.domain.pci_list().unwrap()), [USB]);
+    // The guest, which does not run, is not asked.
+    guest.domain.pci_destroy(&pci(USB)).unwrap().wait().unwrap();
+    assert_eq!(addresses(&guest.domain.pci_list().unwrap()), [""; 0]);
+    ctx.pci_assignable_remove(&pci(USB), true).unwrap();
+    assert!(!pciback(USB));
+}
