@@ -19,6 +19,7 @@ use crate::{
     logger::Logger,
     operation::how,
     pump::{Pump, Token},
+    raw::List,
 };
 
 /// Who deals with SIGCHLD. libxl forks: to create, destroy, save and restore, for hotplug scripts.
@@ -127,6 +128,8 @@ impl ContextBuilder {
 ///
 /// libxl ends the process when it runs out of memory.
 #[derive(Clone)]
+#[doc(alias = "libxl_ctx")]
+#[doc(alias = "libxl_ctx_free")]
 pub struct Context(Arc<Inner>);
 
 struct Inner {
@@ -213,6 +216,48 @@ impl Context {
                 .with_domain(domain)
                 .with_log(self.log_since(mark))),
         }
+    }
+
+    /// The same, of a call that returns a number, or a libxl code if that is negative.
+    pub(crate) fn number(
+        &self,
+        function: &'static str,
+        domain: Option<crate::DomId>,
+        call: impl FnOnce(*mut sys::libxl_ctx) -> c_int,
+    ) -> Result<u32> {
+        let mark = self.log_mark();
+        let result = call(self.as_ptr());
+        u32::try_from(result).map_err(|_| {
+            Error::from_code(function, result)
+                .with_domain(domain)
+                .with_log(self.log_since(mark))
+        })
+    }
+
+    /// The same, of a call that returns a list and its length; NULL is an error, unless it left 0
+    /// for the length and logged nothing.
+    pub(crate) fn list<T>(
+        &self,
+        function: &'static str,
+        domain: Option<crate::DomId>,
+        call: impl FnOnce(*mut sys::libxl_ctx, *mut c_int) -> *mut T,
+        free: fn(*mut T, c_int),
+    ) -> Result<Option<List<T>>> {
+        let mark = self.log_mark();
+        let mut count = 0;
+        let at = call(self.as_ptr(), &raw mut count);
+        // SAFETY: what a function of libxl returned together with the count, and what frees it.
+        if let Some(list) = unsafe { List::take(at, count, free) } {
+            return Ok(Some(list));
+        }
+        let log = self.log_since(mark);
+        if count == 0 && log.is_empty() {
+            return Ok(None);
+        }
+        Err(Error::new(ErrorKind::Failed, function)
+            .with_domain(domain)
+            .with_message("libxl gave no list")
+            .with_log(log))
     }
 
     pub(crate) fn abort_operation(&self, token: Token) {

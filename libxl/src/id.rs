@@ -78,4 +78,13 @@ mod tests {
         assert!(!DomId(0x7ff0).is_guest());
         assert!(!DomId(u32::MAX).is_guest());
     }
+
+    #[test]
+    fn libxl_draws_the_same_lines() {
+        for domid in [0, 1, 0x7fef, 0x7ff0, 0x7ff4, u32::MAX] {
+            // SAFETY: looks at the number only.
+            let theirs = unsafe { libxl_sys::libxl_domid_valid_guest(domid) } != 0;
+            assert_eq!(DomId(domid).is_guest(), theirs, "{domid}");
+        }
+    }
 }

@@ -85,7 +85,10 @@
 //! [`have`] asks beforehand.
 
 pub mod config;
+pub mod memory;
 pub mod migrate;
+pub mod topology;
+pub mod vcpu;
 
 mod abort;
 mod context;

@@ -328,6 +328,9 @@ impl<T> Running<T> {
     /// # Errors
     ///
     /// As [`Operation::wait`].
+    #[doc(alias = "libxl_event_check")]
+    #[doc(alias = "libxl_osevent_beforepoll")]
+    #[doc(alias = "libxl_osevent_afterpoll")]
     pub fn wait(mut self) -> Result<T> {
         match self.0.take() {
             Some(started) => started.wait(None),

@@ -286,6 +286,20 @@ pub(crate) fn uptimes(name: &str) -> Vec<f64> {
         .collect()
 }
 
+/// What xenstore holds at a path below a domain's own directory.
+#[track_caller]
+pub(crate) fn xenstore_read(guest: &Guest, path: &str) -> String {
+    let path = format!("/local/domain/{}/{path}", guest.id().domid);
+    let output = Command::new("xenstore-read")
+        .arg(&path)
+        .output()
+        .expect("xenstore-read is in the lab's dom0");
+    assert!(output.status.success(), "{path}: {output:?}");
+    String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned()
+}
+
 /// Waits until `holds`, looking ten times a second.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {

@@ -100,6 +100,8 @@ pub use vsnd::{Vsnd, VsndParams, VsndPcm, VsndStream};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", default)]
 #[doc(alias = "libxl_domain_config")]
+#[doc(alias = "libxl_domain_config_init")]
+#[doc(alias = "libxl_domain_config_dispose")]
 pub struct DomainConfig {
     /// What Xen needs to know to make it.
     pub c_info: CreateInfo,

@@ -87,7 +87,7 @@ where
 }
 
 impl Domain {
-    pub(super) fn simple<F>(&self, function: &'static str, start: F) -> Operation<()>
+    pub(crate) fn simple<F>(&self, function: &'static str, start: F) -> Operation<()>
     where
         F: Fn(*mut sys::libxl_ctx, u32, *const sys::libxl_asyncop_how) -> c_int + Send + 'static,
     {

@@ -21,7 +21,7 @@ const TO: &str = "libxl_domain_config_to_json";
 
 impl Context {
     /// Makes libxl's structure.
-    pub(super) fn config_to_c(
+    pub(crate) fn config_to_c(
         &self,
         config: &DomainConfig,
     ) -> Result<Owned<sys::libxl_domain_config>> {

@@ -18,6 +18,10 @@ pub use recover::{Source, SuspendError};
 pub use save::Saving;
 pub use suspend::Suspended;
 
+use std::ffi::c_int;
+
+use libxl_sys as sys;
+
 use crate::{Context, DomId, DomainId, Error, ErrorKind, Result};
 
 /// One domain, by its identity, on one context.
@@ -96,6 +100,18 @@ impl Domain {
                 .with_message("there is no such domain any more")),
             Ok(_) => Ok(()),
         }
+    }
+
+    /// Checks, and then runs a call that returns a libxl code at once.
+    pub(crate) fn call(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(*mut sys::libxl_ctx, u32) -> c_int,
+    ) -> Result<()> {
+        self.check(function)?;
+        let domid = self.domid();
+        self.ctx
+            .call(function, Some(domid), |ctx| call(ctx, domid.0))
     }
 
     fn replaced(&self, function: &'static str, now: &DomainInfo) -> Error {

@@ -151,6 +151,7 @@ impl Drop for Watcher {
 }
 
 /// A watched domain.
+#[doc(alias = "libxl_evdisable_domain_death")]
 #[must_use = "dropping the watch stops the events"]
 pub struct Watch {
     shared: Weak<Shared>,

@@ -1,0 +1,200 @@
+//! Memory of domains, and of the host.
+//!
+//! Xen gives a domain memory up to a limit, the *maximum*. What it should use of that at present is
+//! the *target*: a balloon driver in the guest gives back what is above it, or takes more. Dom0 is a
+//! domain like others, and is often what a new domain's memory is taken from.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use libxl::{Context, DomId, DomainConfig};
+//!
+//! let ctx = Context::open()?;
+//! let config = DomainConfig::pvh("big").memory_mib(4096);
+//! let needed = ctx.domain_need_memory(&config)?;
+//! let free = ctx.free_memory()?;
+//! if free < needed {
+//!     // Let dom0 give the difference away, and wait until it has.
+//!     let dom0 = ctx.domain_by_domid(DomId::DOM0)?;
+//!     let missing = i64::try_from(needed - free).unwrap_or(i64::MAX);
+//!     dom0.change_memory_target(-missing, true)?;
+//!     dom0.wait_for_memory_target(Duration::from_secs(10))?;
+//! }
+//! # Ok::<(), libxl::Error>(())
+//! ```
+//!
+//! Figures are in KiB. See [`Context::free_memory`] and [`DomainInfo`](crate::DomainInfo) for what
+//! there is.
+
+use std::{
+    ffi::{c_int, c_uint, c_ulong},
+    time::Duration,
+};
+
+use libxl_sys as sys;
+
+use crate::{Context, Domain, DomainConfig, Error, ErrorKind, Result};
+
+/// No domain in particular.
+const INVALID_DOMID: u32 = u32::MAX;
+
+/// libxl waits in whole seconds, and sleeps in between.
+fn seconds(time: Duration) -> c_int {
+    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    c_int::try_from(whole).unwrap_or(c_int::MAX)
+}
+
+/// The memory that Xen needs for shadow page tables of a guest with this much memory, in KiB, and
+/// this many vCPUs; in KiB.
+#[doc(alias = "libxl_get_required_shadow_memory")]
+#[must_use]
+pub fn required_shadow_memory(max_kib: u64, vcpus: u32) -> u64 {
+    let max_kib = c_ulong::try_from(max_kib).unwrap_or(c_ulong::MAX);
+    // SAFETY: computes with numbers only.
+    let needed = unsafe { sys::libxl_get_required_shadow_memory(max_kib, c_uint::from(vcpus)) };
+    #[allow(clippy::useless_conversion)] // c_ulong is not 64 bits wide everywhere.
+    u64::from(needed)
+}
+
+impl Context {
+    /// The free memory that the creation of such a domain needs, in KiB: its own, and what Xen and a
+    /// device model need for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`domain_create_new`](Self::domain_create_new) for a configuration that libxl does not
+    /// take.
+    #[doc(alias = "libxl_domain_need_memory")]
+    pub fn domain_need_memory(&self, config: &DomainConfig) -> Result<u64> {
+        let config = self.config_to_c(config)?;
+        let mut need = 0;
+        self.call("libxl_domain_need_memory", None, |ctx| {
+            // SAFETY: a live context, a whole configuration, which libxl completes, and a place for
+            // the figure.
+            unsafe {
+                sys::libxl_domain_need_memory(ctx, config.as_ptr(), INVALID_DOMID, &raw mut need)
+            }
+        })?;
+        Ok(need)
+    }
+
+    /// Waits until so much memory is free, in KiB. Blocks this thread, and looks once a second.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoMemory`] when it is not free in time.
+    #[doc(alias = "libxl_wait_for_free_memory")]
+    pub fn wait_for_free_memory(&self, kib: u64, time: Duration) -> Result<()> {
+        self.call("libxl_wait_for_free_memory", None, |ctx| {
+            // SAFETY: a live context. libxl does not use the domid.
+            unsafe { sys::libxl_wait_for_free_memory(ctx, INVALID_DOMID, kib, seconds(time)) }
+        })
+    }
+}
+
+impl Domain {
+    /// Limits the memory it may have, in KiB. It does not lose what it has above that: lower the
+    /// [target](Self::set_memory_target) first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] for a limit below the target;
+    /// [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_domain_setmaxmem")]
+    pub fn set_max_memory(&self, kib: u64) -> Result<()> {
+        self.call("libxl_domain_setmaxmem", |ctx, domid| {
+            // SAFETY: a live context.
+            unsafe { sys::libxl_domain_setmaxmem(ctx, domid, kib) }
+        })
+    }
+
+    /// Tells the guest's balloon driver how much memory to use, in KiB. With `enforce` Xen does not
+    /// give it more than that from now on, whatever the guest wants.
+    ///
+    /// Returns when the guest has been told; [`wait_for_memory_target`](Self::wait_for_memory_target)
+    /// waits until it has done it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] for a target above the maximum or, for dom0,
+    /// below what it needs; [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_set_memory_target")]
+    pub fn set_memory_target(&self, kib: u64, enforce: bool) -> Result<()> {
+        let target = i64::try_from(kib).map_err(|_| {
+            Error::new(ErrorKind::Invalid, "libxl_set_memory_target")
+                .with_domain(Some(self.domid()))
+                .with_message(format!("{kib} KiB is more than a machine can have"))
+        })?;
+        self.target(target, false, enforce)
+    }
+
+    /// The same, relative to the present target: negative to take memory away.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_memory_target`](Self::set_memory_target).
+    pub fn change_memory_target(&self, kib: i64, enforce: bool) -> Result<()> {
+        self.target(kib, true, enforce)
+    }
+
+    fn target(&self, kib: i64, relative: bool, enforce: bool) -> Result<()> {
+        self.call("libxl_set_memory_target", |ctx, domid| {
+            // SAFETY: a live context.
+            unsafe {
+                sys::libxl_set_memory_target(ctx, domid, kib, relative.into(), enforce.into())
+            }
+        })
+    }
+
+    /// What its target is, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`] for a domain that has none; [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_get_memory_target")]
+    pub fn memory_target(&self) -> Result<u64> {
+        let mut target = 0;
+        self.call("libxl_get_memory_target", |ctx, domid| {
+            // SAFETY: a live context and a place for the figure.
+            unsafe { sys::libxl_get_memory_target(ctx, domid, &raw mut target) }
+        })?;
+        Ok(target)
+    }
+
+    /// Waits until it uses no more memory than its target. Blocks this thread; libxl looks every
+    /// other second, and does not count the time in which the guest makes progress.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failed`] when it did not get there in time; [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_wait_for_memory_target")]
+    pub fn wait_for_memory_target(&self, time: Duration) -> Result<()> {
+        self.call("libxl_wait_for_memory_target", |ctx, domid| {
+            // SAFETY: a live context.
+            unsafe { sys::libxl_wait_for_memory_target(ctx, domid, seconds(time)) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{required_shadow_memory, seconds};
+
+    #[test]
+    fn a_wait_is_rounded_up() {
+        assert_eq!(seconds(Duration::ZERO), 0);
+        assert_eq!(seconds(Duration::from_millis(1)), 1);
+        assert_eq!(seconds(Duration::from_secs(3)), 3);
+        assert_eq!(seconds(Duration::from_secs(u64::MAX)), i32::MAX);
+    }
+
+    #[test]
+    fn shadows_of_more_memory_and_more_vcpus_need_more() {
+        let base = required_shadow_memory(1 << 20, 1);
+        assert!(base > 0);
+        assert!(required_shadow_memory(1 << 21, 1) > base);
+        assert!(required_shadow_memory(1 << 20, 8) > base);
+    }
+}
