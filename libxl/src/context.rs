@@ -260,6 +260,16 @@ impl Context {
             .with_log(log))
     }
 
+    /// An error that says which feature of libxl is missing.
+    #[allow(dead_code)] // Whether anything is missing depends on the headers.
+    pub(crate) fn lacks(function: &'static str, feature: &str) -> Error {
+        Error::new(ErrorKind::Unsupported, function).with_message(format!(
+            "libxl {} does not have {function} (LIBXL_HAVE_{})",
+            crate::BUILT_FOR,
+            feature.to_uppercase()
+        ))
+    }
+
     pub(crate) fn abort_operation(&self, token: Token) {
         self.0.abort_operation(token);
     }

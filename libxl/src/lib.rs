@@ -85,6 +85,7 @@
 //! [`have`] asks beforehand.
 
 pub mod config;
+pub mod device;
 pub mod memory;
 pub mod migrate;
 pub mod topology;
@@ -97,6 +98,7 @@ mod error;
 mod have;
 mod host;
 mod id;
+mod json;
 mod logger;
 mod operation;
 mod pci;

@@ -47,6 +47,10 @@ structures! {
     libxl_domain_restore_params, libxl_domain_restore_params_init, libxl_domain_restore_params_dispose;
     libxl_physinfo, libxl_physinfo_init, libxl_physinfo_dispose;
     libxl_bitmap, libxl_bitmap_init, libxl_bitmap_dispose;
+    libxl_device_disk, libxl_device_disk_init, libxl_device_disk_dispose;
+    libxl_device_nic, libxl_device_nic_init, libxl_device_nic_dispose;
+    libxl_diskinfo, libxl_diskinfo_init, libxl_diskinfo_dispose;
+    libxl_nicinfo, libxl_nicinfo_init, libxl_nicinfo_dispose;
 }
 
 /// A structure of libxl on the heap: initialised when made, disposed of when dropped. It stays at

@@ -5,6 +5,7 @@ mod agent;
 mod config;
 mod context;
 mod devices;
+mod hotplug;
 mod examples;
 mod guest;
 mod host;

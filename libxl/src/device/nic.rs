@@ -1,0 +1,71 @@
+//! NICs.
+
+use std::ffi::c_int;
+
+use libxl_sys as sys;
+
+use super::{device_info, device_methods};
+use crate::{
+    Domain, Result,
+    config::{Mac, Nic},
+    raw::c_string,
+};
+
+device_info! {
+    /// How far a NIC is (`libxl_nicinfo`).
+    #[doc(alias = "libxl_nicinfo")]
+    pub struct NicInfo {
+        /// The guest's event channel; -1 if it has none yet.
+        pub evtch: i32,
+        /// The grant of the ring for packets from the guest; -1 if there is none yet.
+        pub rref_tx: i32,
+        /// The grant of the ring for packets to the guest; -1 if there is none yet.
+        pub rref_rx: i32,
+    }
+}
+
+device_methods! {
+    Nic as libxl_device_nic, "a NIC":
+    #[doc(alias = "libxl_device_nic_add")]
+    add nic_add = libxl_device_nic_add;
+    #[doc(alias = "libxl_device_nic_remove")]
+    remove nic_remove = libxl_device_nic_remove;
+    #[doc(alias = "libxl_device_nic_destroy")]
+    destroy nic_destroy = libxl_device_nic_destroy;
+    #[doc(alias = "libxl_device_nic_list")]
+    #[doc(alias = "libxl_device_nic_list_free")]
+    list nic_list = libxl_device_nic_list, libxl_device_nic_list_free;
+    #[doc(alias = "libxl_device_nic_getinfo")]
+    info nic_info = libxl_device_nic_getinfo, libxl_nicinfo => NicInfo;
+}
+
+impl Domain {
+    /// The NIC with this number.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none,
+    /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
+    #[doc(alias = "libxl_devid_to_device_nic")]
+    pub fn nic_by_devid(&self, devid: i32) -> Result<Nic> {
+        self.device_find("libxl_devid_to_device_nic", |ctx, domid, nic| {
+            // SAFETY: a live context and an initialised structure.
+            unsafe { sys::libxl_devid_to_device_nic(ctx, domid, c_int::from(devid), nic) }
+        })
+    }
+
+    /// The NIC with this Ethernet address.
+    ///
+    /// # Errors
+    ///
+    /// As [`nic_by_devid`](Self::nic_by_devid).
+    #[doc(alias = "libxl_mac_to_device_nic")]
+    pub fn nic_by_mac(&self, mac: Mac) -> Result<Nic> {
+        const FUNCTION: &str = "libxl_mac_to_device_nic";
+        let mac = c_string(FUNCTION, "mac", &mac.to_string())?;
+        self.device_find(FUNCTION, |ctx, domid, nic| {
+            // SAFETY: a live context, a NUL-terminated address and an initialised structure.
+            unsafe { sys::libxl_mac_to_device_nic(ctx, domid, mac.as_ptr(), nic) }
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! Plain data to C and back, through libxl's own JSON.
+//!
+//! libxl's parser drops what it does not know or finds of the wrong type, and reports success. So
+//! what it made of a value is read back and compared.
+
+use std::ffi::{c_char, c_int};
+
+use libxl_sys as sys;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    Context, Error, ErrorKind, Result,
+    config::{lost_fields, redact, refused_fields},
+    have::BUILT_FOR,
+    logger::expecting_failure,
+    raw::{Owned, Structure, c_string, take_str},
+};
+
+/// A structure that libxl writes as JSON.
+///
+/// # Safety
+///
+/// `to_json` must be the function that libxl generates for this structure.
+pub(crate) unsafe trait ToJson: Structure {
+    /// The name of the function.
+    const TO: &'static str;
+    /// The `_to_json` function.
+    unsafe fn to_json(ctx: *mut sys::libxl_ctx, from: *mut Self) -> *mut c_char;
+}
+
+/// A structure that libxl also reads from JSON.
+///
+/// # Safety
+///
+/// `from_json` must be the function that libxl generates for this structure.
+pub(crate) unsafe trait FromJson: ToJson {
+    /// The name of the function.
+    const FROM: &'static str;
+    /// The `_from_json` function.
+    unsafe fn from_json(ctx: *mut sys::libxl_ctx, to: *mut Self, json: *const c_char) -> c_int;
+}
+
+macro_rules! to_json {
+    ($($structure:ident: $to:ident;)*) => {$(
+        // SAFETY: the function that libxl generates for this structure.
+        unsafe impl ToJson for sys::$structure {
+            const TO: &'static str = stringify!($to);
+            unsafe fn to_json(ctx: *mut sys::libxl_ctx, from: *mut Self) -> *mut c_char {
+                // SAFETY: the caller passes a live context and an initialised structure.
+                unsafe { sys::$to(ctx, from) }
+            }
+        }
+    )*};
+}
+
+macro_rules! from_json {
+    ($($structure:ident: $from:ident;)*) => {$(
+        // SAFETY: the function that libxl generates for this structure.
+        unsafe impl FromJson for sys::$structure {
+            const FROM: &'static str = stringify!($from);
+            unsafe fn from_json(
+                ctx: *mut sys::libxl_ctx,
+                to: *mut Self,
+                json: *const c_char,
+            ) -> c_int {
+                // SAFETY: the caller passes a live context, an initialised structure and a text.
+                unsafe { sys::$from(ctx, to, json) }
+            }
+        }
+    )*};
+}
+
+to_json! {
+    libxl_domain_config: libxl_domain_config_to_json;
+    libxl_device_disk: libxl_device_disk_to_json;
+    libxl_device_nic: libxl_device_nic_to_json;
+    libxl_diskinfo: libxl_diskinfo_to_json;
+    libxl_nicinfo: libxl_nicinfo_to_json;
+}
+
+from_json! {
+    libxl_domain_config: libxl_domain_config_from_json;
+    libxl_device_disk: libxl_device_disk_from_json;
+    libxl_device_nic: libxl_device_nic_from_json;
+}
+
+impl Context {
+    /// Makes libxl's structure, of which nothing that was said is missing.
+    pub(crate) fn make_c<T: FromJson>(&self, value: &impl Serialize) -> Result<Owned<T>> {
+        let sent = serde_json::to_value(value)
+            .map_err(|e| Error::new(ErrorKind::Invalid, T::FROM).with_message(e.to_string()))?;
+        let mark = self.log_mark();
+        let raw = match self.parse::<T>(&sent)? {
+            (raw, 0) => raw,
+            (_, rc) => {
+                // libxl names nothing: offer it each field alone, to learn which one it refuses.
+                let refused = expecting_failure(|| {
+                    refused_fields(&sent, |part| {
+                        self.parse::<T>(part).is_ok_and(|(_, rc)| rc == 0)
+                    })
+                });
+                return Err(Error::from_code(T::FROM, rc)
+                    .with_kind(ErrorKind::Invalid)
+                    .with_message(format!(
+                        "libxl {BUILT_FOR} does not take: {}",
+                        refused.join(", ")
+                    ))
+                    .with_log(self.log_since(mark)));
+            }
+        };
+        let lost = lost_fields(&sent, &self.to_json(raw.as_ptr())?);
+        if lost.is_empty() {
+            return Ok(raw);
+        }
+        Err(
+            Error::new(ErrorKind::Unsupported, T::FROM).with_message(format!(
+                "libxl {BUILT_FOR} has no place for: {}",
+                lost.join(", ")
+            )),
+        )
+    }
+
+    /// Has libxl parse JSON, and returns its verdict.
+    fn parse<T: FromJson>(&self, json: &Value) -> Result<(Owned<T>, c_int)> {
+        let text = c_string(T::FROM, "configuration", &json.to_string())?;
+        let raw = Owned::<T>::new();
+        // SAFETY: a live context, an initialised structure, a NUL-terminated text.
+        let rc = unsafe { T::from_json(self.as_ptr(), raw.as_ptr(), text.as_ptr()) };
+        Ok((raw, rc))
+    }
+
+    /// Reads libxl's structure.
+    ///
+    /// `raw` must be initialised and live: of an [`Owned`] or an array of libxl's.
+    pub(crate) fn read_c<T: ToJson, V: DeserializeOwned>(&self, raw: *mut T) -> Result<V> {
+        let value = self.to_json(raw)?;
+        serde_json::from_value(value.clone()).map_err(|e| {
+            let mut value = value;
+            redact(&mut value);
+            Error::new(ErrorKind::Failed, T::TO).with_message(format!("{e} in {value}"))
+        })
+    }
+
+    fn to_json<T: ToJson>(&self, raw: *mut T) -> Result<Value> {
+        let mark = self.log_mark();
+        // SAFETY: a live context and a structure that libxl filled in; the string is for us.
+        let text = unsafe { take_str(T::to_json(self.as_ptr(), raw)) };
+        let text = text
+            .ok_or_else(|| Error::new(ErrorKind::Failed, T::TO).with_log(self.log_since(mark)))?;
+        serde_json::from_str(&text)
+            .map_err(|e| Error::new(ErrorKind::Failed, T::TO).with_message(e.to_string()))
+    }
+}
