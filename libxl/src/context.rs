@@ -171,6 +171,21 @@ impl Context {
         self.pump().kick();
     }
 
+    /// To be called in a child that was forked without an exec and goes on using Rust: gives up what
+    /// the parent's contexts hold. In the child they must then neither be used nor dropped; it opens
+    /// new ones.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the only thread of a child that was just forked, and drops no context,
+    /// operation or watch that it has inherited: this one is forgotten.
+    #[doc(alias = "libxl_postfork_child_noexec")]
+    pub unsafe fn postfork_child_noexec(self) {
+        // SAFETY: a context of the parent's, in a child with one thread.
+        unsafe { sys::libxl_postfork_child_noexec(self.as_ptr()) };
+        std::mem::forget(self);
+    }
+
     /// Whether libxl has reported that its event system is beyond repair. Operations on this
     /// context fail from then on; open another one.
     #[must_use]

@@ -76,6 +76,24 @@ to_json! {
     libxl_device_disk: libxl_device_disk_to_json;
     libxl_device_nic: libxl_device_nic_to_json;
     libxl_diskinfo: libxl_diskinfo_to_json;
+    libxl_device_usbctrl: libxl_device_usbctrl_to_json;
+    libxl_device_usbdev: libxl_device_usbdev_to_json;
+    libxl_device_vtpm: libxl_device_vtpm_to_json;
+    libxl_device_vkb: libxl_device_vkb_to_json;
+    libxl_device_vfb: libxl_device_vfb_to_json;
+    libxl_device_vdispl: libxl_device_vdispl_to_json;
+    libxl_device_vsnd: libxl_device_vsnd_to_json;
+    libxl_device_p9: libxl_device_p9_to_json;
+    libxl_device_pvcallsif: libxl_device_pvcallsif_to_json;
+    libxl_usbctrlinfo: libxl_usbctrlinfo_to_json;
+    libxl_vtpminfo: libxl_vtpminfo_to_json;
+    libxl_vkbinfo: libxl_vkbinfo_to_json;
+    libxl_vdisplinfo: libxl_vdisplinfo_to_json;
+    libxl_vsndinfo: libxl_vsndinfo_to_json;
+    libxl_device_channel: libxl_device_channel_to_json;
+    libxl_channelinfo: libxl_channelinfo_to_json;
+    libxl_domain_sched_params: libxl_domain_sched_params_to_json;
+    libxl_vcpu_sched_params: libxl_vcpu_sched_params_to_json;
     libxl_nicinfo: libxl_nicinfo_to_json;
 }
 
@@ -83,6 +101,28 @@ from_json! {
     libxl_domain_config: libxl_domain_config_from_json;
     libxl_device_disk: libxl_device_disk_from_json;
     libxl_device_nic: libxl_device_nic_from_json;
+    libxl_device_usbctrl: libxl_device_usbctrl_from_json;
+    libxl_device_usbdev: libxl_device_usbdev_from_json;
+    libxl_device_vtpm: libxl_device_vtpm_from_json;
+    libxl_device_vkb: libxl_device_vkb_from_json;
+    libxl_device_vfb: libxl_device_vfb_from_json;
+    libxl_device_vdispl: libxl_device_vdispl_from_json;
+    libxl_device_vsnd: libxl_device_vsnd_from_json;
+    libxl_device_p9: libxl_device_p9_from_json;
+    libxl_device_pvcallsif: libxl_device_pvcallsif_from_json;
+    libxl_device_channel: libxl_device_channel_from_json;
+    libxl_domain_sched_params: libxl_domain_sched_params_from_json;
+    libxl_vcpu_sched_params: libxl_vcpu_sched_params_from_json;
+}
+
+#[cfg(libxl_have = "xenstore_quota")]
+to_json! {
+    libxl_xs_quota_list: libxl_xs_quota_list_to_json;
+}
+
+#[cfg(libxl_have = "xenstore_quota")]
+from_json! {
+    libxl_xs_quota_list: libxl_xs_quota_list_from_json;
 }
 
 impl Context {

@@ -85,11 +85,19 @@
 //! [`have`] asks beforehand.
 
 pub mod config;
+pub mod console;
+pub mod cpupool;
 pub mod device;
+pub mod flask;
+pub mod hypervisor;
 pub mod memory;
 pub mod migrate;
+pub mod psr;
+pub mod quota;
+pub mod sched;
 pub mod topology;
 pub mod vcpu;
+pub mod xlcfg;
 
 mod abort;
 mod context;

@@ -47,10 +47,35 @@ structures! {
     libxl_domain_restore_params, libxl_domain_restore_params_init, libxl_domain_restore_params_dispose;
     libxl_physinfo, libxl_physinfo_init, libxl_physinfo_dispose;
     libxl_bitmap, libxl_bitmap_init, libxl_bitmap_dispose;
+    libxl_cpupoolinfo, libxl_cpupoolinfo_init, libxl_cpupoolinfo_dispose;
+    libxl_domain_sched_params, libxl_domain_sched_params_init, libxl_domain_sched_params_dispose;
+    libxl_vcpu_sched_params, libxl_vcpu_sched_params_init, libxl_vcpu_sched_params_dispose;
+    libxl_device_channel, libxl_device_channel_init, libxl_device_channel_dispose;
+    libxl_channelinfo, libxl_channelinfo_init, libxl_channelinfo_dispose;
+    libxl_device_usbctrl, libxl_device_usbctrl_init, libxl_device_usbctrl_dispose;
+    libxl_device_usbdev, libxl_device_usbdev_init, libxl_device_usbdev_dispose;
+    libxl_device_vtpm, libxl_device_vtpm_init, libxl_device_vtpm_dispose;
+    libxl_device_vkb, libxl_device_vkb_init, libxl_device_vkb_dispose;
+    libxl_device_vfb, libxl_device_vfb_init, libxl_device_vfb_dispose;
+    libxl_device_vdispl, libxl_device_vdispl_init, libxl_device_vdispl_dispose;
+    libxl_device_vsnd, libxl_device_vsnd_init, libxl_device_vsnd_dispose;
+    libxl_device_p9, libxl_device_p9_init, libxl_device_p9_dispose;
+    libxl_device_pvcallsif, libxl_device_pvcallsif_init, libxl_device_pvcallsif_dispose;
+    libxl_usbctrlinfo, libxl_usbctrlinfo_init, libxl_usbctrlinfo_dispose;
+    libxl_vtpminfo, libxl_vtpminfo_init, libxl_vtpminfo_dispose;
+    libxl_vkbinfo, libxl_vkbinfo_init, libxl_vkbinfo_dispose;
+    libxl_vdisplinfo, libxl_vdisplinfo_init, libxl_vdisplinfo_dispose;
+    libxl_vsndinfo, libxl_vsndinfo_init, libxl_vsndinfo_dispose;
+    libxl_rdm_reserve, libxl_rdm_reserve_init, libxl_rdm_reserve_dispose;
     libxl_device_disk, libxl_device_disk_init, libxl_device_disk_dispose;
     libxl_device_nic, libxl_device_nic_init, libxl_device_nic_dispose;
     libxl_diskinfo, libxl_diskinfo_init, libxl_diskinfo_dispose;
     libxl_nicinfo, libxl_nicinfo_init, libxl_nicinfo_dispose;
+}
+
+#[cfg(libxl_have = "xenstore_quota")]
+structures! {
+    libxl_xs_quota_list, libxl_xs_quota_list_init, libxl_xs_quota_list_dispose;
 }
 
 /// A structure of libxl on the heap: initialised when made, disposed of when dropped. It stays at

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// What may stay open. To be lowered with every function that is wrapped, until it is 0.
-const OPEN: usize = 168;
+const OPEN: usize = 14;
 
 const HEADERS: [&str; 5] = [
     "libxl.h",
@@ -168,10 +168,7 @@ fn every_function_is_wrapped_or_listed() {
         let count = match (listed.get(name), is_wrapped(name)) {
             (None, true) => "wrapped",
             (Some((section, _)), false) => section,
-            (Some(_), true) => {
-                wrong.push(format!("{name} is wrapped, and listed in UNWRAPPED.md"));
-                continue;
-            }
+            (Some(_), true) => continue,
             (None, false) if aliases.contains(name) => {
                 wrong.push(format!(
                     "{name} is an alias in the documentation, and not called"
@@ -188,6 +185,10 @@ fn every_function_is_wrapped_or_listed() {
         *counts.entry(count).or_default() += 1;
     }
     for (name, (section, why)) in &listed {
+        // Also of those that only other headers have.
+        if is_wrapped(name) {
+            wrong.push(format!("{name} is wrapped, and listed in UNWRAPPED.md"));
+        }
         if section == "Internal to another wrapped one" {
             let other = why.split('`').nth(1).unwrap_or_default();
             if !is_wrapped(other) {

@@ -3,12 +3,15 @@
 
 mod agent;
 mod config;
+mod console;
 mod context;
+mod cpupool;
 mod devices;
-mod hotplug;
 mod examples;
 mod guest;
 mod host;
+mod hotplug;
+mod hypervisor;
 mod lifecycle;
 mod memory;
 mod migrate;

@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::Command,
     sync::{
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
         mpsc::Receiver,
     },
@@ -284,6 +285,12 @@ pub(crate) fn uptimes(name: &str) -> Vec<f64> {
         .filter_map(|line| line.split_once("lab guest: uptime ")?.1.split(' ').next())
         .filter_map(|number| number.trim().parse().ok())
         .collect()
+}
+
+/// The lab has two CPUs: one test at a time can have the second for itself.
+pub(crate) fn second_cpu() -> MutexGuard<'static, ()> {
+    static SECOND: Mutex<()> = Mutex::new(());
+    SECOND.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What xenstore holds at a path below a domain's own directory.

@@ -1,0 +1,322 @@
+//! The kinds that are rarer than disks and NICs.
+
+use std::ffi::c_int;
+
+use libxl_sys as sys;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{device_info, device_methods};
+use crate::{
+    Domain, Operation, Result,
+    config::{P9, Pvcallsif, Usbctrl, UsbctrlType, Usbdev, Vdispl, Vfb, Vkb, Vsnd, Vtpm},
+};
+
+device_info! {
+    /// How far a USB controller is (`libxl_usbctrlinfo`).
+    #[doc(alias = "libxl_usbctrlinfo")]
+    pub struct UsbctrlInfo {
+        /// Its kind.
+        pub r#type: Option<UsbctrlType>,
+        /// 1 for USB 1.1, 2 for 2.0, 3 for 3.0.
+        pub version: i32,
+        /// How many ports it has.
+        pub ports: i32,
+        /// The guest's event channel; -1 if it has none yet.
+        pub evtch: i32,
+        /// The grant of the ring for requests; -1 if there is none yet.
+        pub ref_urb: i32,
+        /// The grant of the ring for connections; -1 if there is none yet.
+        pub ref_conn: i32,
+    }
+}
+
+device_methods! {
+    Usbctrl as libxl_device_usbctrl, "a USB controller":
+    #[doc(alias = "libxl_device_usbctrl_add")]
+    add usbctrl_add = libxl_device_usbctrl_add;
+    #[doc(alias = "libxl_device_usbctrl_remove")]
+    remove usbctrl_remove = libxl_device_usbctrl_remove;
+    #[doc(alias = "libxl_device_usbctrl_destroy")]
+    destroy usbctrl_destroy = libxl_device_usbctrl_destroy;
+    #[doc(alias = "libxl_device_usbctrl_list")]
+    #[doc(alias = "libxl_device_usbctrl_list_free")]
+    list usbctrl_list = libxl_device_usbctrl_list, libxl_device_usbctrl_list_free;
+    #[doc(alias = "libxl_device_usbctrl_getinfo")]
+    info usbctrl_info = libxl_device_usbctrl_getinfo, libxl_usbctrlinfo => UsbctrlInfo;
+}
+
+device_methods! {
+    Usbdev as libxl_device_usbdev, "a USB device of the host":
+    #[doc(alias = "libxl_device_usbdev_add")]
+    add usbdev_add = libxl_device_usbdev_add;
+    #[doc(alias = "libxl_device_usbdev_remove")]
+    remove usbdev_remove = libxl_device_usbdev_remove;
+    #[doc(alias = "libxl_device_usbdev_list")]
+    #[doc(alias = "libxl_device_usbdev_list_free")]
+    list usbdev_list = libxl_device_usbdev_list, libxl_device_usbdev_list_free;
+}
+
+device_info! {
+    /// How far a virtual TPM is (`libxl_vtpminfo`).
+    #[doc(alias = "libxl_vtpminfo")]
+    pub struct VtpmInfo {
+        /// The guest's event channel; -1 if it has none yet.
+        pub evtch: i32,
+        /// The grant of the ring; -1 if there is none yet.
+        pub rref: i32,
+        /// Its UUID.
+        pub uuid: Uuid,
+    }
+}
+
+device_methods! {
+    Vtpm as libxl_device_vtpm, "a virtual TPM":
+    #[doc(alias = "libxl_device_vtpm_add")]
+    add vtpm_add = libxl_device_vtpm_add;
+    #[doc(alias = "libxl_device_vtpm_remove")]
+    remove vtpm_remove = libxl_device_vtpm_remove;
+    #[doc(alias = "libxl_device_vtpm_destroy")]
+    destroy vtpm_destroy = libxl_device_vtpm_destroy;
+    #[doc(alias = "libxl_device_vtpm_list")]
+    #[doc(alias = "libxl_device_vtpm_list_free")]
+    list vtpm_list = libxl_device_vtpm_list, libxl_device_vtpm_list_free;
+    #[doc(alias = "libxl_device_vtpm_getinfo")]
+    info vtpm_info = libxl_device_vtpm_getinfo, libxl_vtpminfo => VtpmInfo;
+}
+
+device_info! {
+    /// How far a paravirtual keyboard is (`libxl_vkbinfo`).
+    #[doc(alias = "libxl_vkbinfo")]
+    pub struct VkbInfo {
+        /// The guest's event channel; -1 if it has none yet.
+        pub evtch: i32,
+        /// The grant of the ring; -1 if there is none yet.
+        pub rref: i32,
+    }
+}
+
+device_methods! {
+    Vkb as libxl_device_vkb, "a paravirtual keyboard":
+    #[doc(alias = "libxl_device_vkb_add")]
+    add vkb_add = libxl_device_vkb_add;
+    #[doc(alias = "libxl_device_vkb_remove")]
+    remove vkb_remove = libxl_device_vkb_remove;
+    #[doc(alias = "libxl_device_vkb_destroy")]
+    destroy vkb_destroy = libxl_device_vkb_destroy;
+    #[doc(alias = "libxl_device_vkb_list")]
+    #[doc(alias = "libxl_device_vkb_list_free")]
+    list vkb_list = libxl_device_vkb_list, libxl_device_vkb_list_free;
+    #[doc(alias = "libxl_device_vkb_getinfo")]
+    info vkb_info = libxl_device_vkb_getinfo, libxl_vkbinfo => VkbInfo;
+}
+
+device_methods! {
+    Vfb as libxl_device_vfb, "a paravirtual screen":
+    #[doc(alias = "libxl_device_vfb_add")]
+    add vfb_add = libxl_device_vfb_add;
+    #[doc(alias = "libxl_device_vfb_remove")]
+    remove vfb_remove = libxl_device_vfb_remove;
+    #[doc(alias = "libxl_device_vfb_destroy")]
+    destroy vfb_destroy = libxl_device_vfb_destroy;
+}
+
+device_info! {
+    /// How far a paravirtual display is (`libxl_vdisplinfo`).
+    #[doc(alias = "libxl_vdisplinfo")]
+    pub struct VdisplInfo {
+        /// The domain that serves it provides the buffers.
+        pub be_alloc: bool,
+        /// Its connectors.
+        pub connectors: Vec<ConnectorInfo>,
+    }
+}
+
+/// How far a connector of a display is (`libxl_connectorinfo`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+#[doc(alias = "libxl_connectorinfo")]
+pub struct ConnectorInfo {
+    /// How the program that serves it tells it from others.
+    pub unique_id: Option<String>,
+    /// Width, in pixels.
+    pub width: u32,
+    /// Height, in pixels.
+    pub height: u32,
+    /// The guest's event channel for requests; -1 if it has none yet.
+    pub req_evtch: i32,
+    /// The grant of the ring for requests; -1 if there is none yet.
+    pub req_rref: i32,
+    /// The guest's event channel for events; -1 if it has none yet.
+    pub evt_evtch: i32,
+    /// The grant of the page for events; -1 if there is none yet.
+    pub evt_rref: i32,
+}
+
+device_methods! {
+    Vdispl as libxl_device_vdispl, "a paravirtual display":
+    #[doc(alias = "libxl_device_vdispl_add")]
+    add vdispl_add = libxl_device_vdispl_add;
+    #[doc(alias = "libxl_device_vdispl_remove")]
+    remove vdispl_remove = libxl_device_vdispl_remove;
+    #[doc(alias = "libxl_device_vdispl_destroy")]
+    destroy vdispl_destroy = libxl_device_vdispl_destroy;
+    #[doc(alias = "libxl_device_vdispl_list")]
+    #[doc(alias = "libxl_device_vdispl_list_free")]
+    list vdispl_list = libxl_device_vdispl_list, libxl_device_vdispl_list_free;
+    #[doc(alias = "libxl_device_vdispl_getinfo")]
+    info vdispl_info = libxl_device_vdispl_getinfo, libxl_vdisplinfo => VdisplInfo;
+}
+
+device_info! {
+    /// How far a paravirtual sound card is (`libxl_vsndinfo`).
+    #[doc(alias = "libxl_vsndinfo")]
+    pub struct VsndInfo {
+        /// Its devices.
+        pub pcms: Vec<PcmInfo>,
+    }
+}
+
+/// How far a device of a sound card is (`libxl_pcminfo`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+#[doc(alias = "libxl_pcminfo")]
+pub struct PcmInfo {
+    /// Its streams.
+    pub streams: Vec<StreamInfo>,
+}
+
+/// How far a stream is (`libxl_streaminfo`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+#[doc(alias = "libxl_streaminfo")]
+pub struct StreamInfo {
+    /// The guest's event channel for requests; -1 if it has none yet.
+    pub req_evtch: i32,
+    /// The grant of the ring for requests; -1 if there is none yet.
+    pub req_rref: i32,
+}
+
+device_methods! {
+    Vsnd as libxl_device_vsnd, "a paravirtual sound card":
+    #[doc(alias = "libxl_device_vsnd_add")]
+    add vsnd_add = libxl_device_vsnd_add;
+    #[doc(alias = "libxl_device_vsnd_remove")]
+    remove vsnd_remove = libxl_device_vsnd_remove;
+    #[doc(alias = "libxl_device_vsnd_destroy")]
+    destroy vsnd_destroy = libxl_device_vsnd_destroy;
+    #[doc(alias = "libxl_device_vsnd_list")]
+    #[doc(alias = "libxl_device_vsnd_list_free")]
+    list vsnd_list = libxl_device_vsnd_list, libxl_device_vsnd_list_free;
+    #[doc(alias = "libxl_device_vsnd_getinfo")]
+    info vsnd_info = libxl_device_vsnd_getinfo, libxl_vsndinfo => VsndInfo;
+}
+
+device_methods! {
+    P9 as libxl_device_p9, "a shared directory":
+    #[doc(alias = "libxl_device_p9_remove")]
+    remove p9_remove = libxl_device_p9_remove;
+    #[doc(alias = "libxl_device_p9_destroy")]
+    destroy p9_destroy = libxl_device_p9_destroy;
+}
+
+device_methods! {
+    Pvcallsif as libxl_device_pvcallsif, "an interface to another domain's sockets":
+    #[doc(alias = "libxl_device_pvcallsif_remove")]
+    remove pvcallsif_remove = libxl_device_pvcallsif_remove;
+    #[doc(alias = "libxl_device_pvcallsif_destroy")]
+    destroy pvcallsif_destroy = libxl_device_pvcallsif_destroy;
+}
+
+/// Looks up a device by its number.
+macro_rules! by_devid {
+    ($($device:ident, $what:literal, $(#[$alias:meta])* $method:ident = $function:ident;)*) => {
+        impl Domain {$(
+            #[doc = concat!("The ", $what, " with this number.")]
+            ///
+            /// # Errors
+            ///
+            /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none,
+            /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
+            $(#[$alias])*
+            pub fn $method(&self, devid: i32) -> Result<$device> {
+                self.device_find(stringify!($function), |ctx, domid, device| {
+                    // SAFETY: a live context and an initialised structure.
+                    unsafe { sys::$function(ctx, domid, c_int::from(devid), device) }
+                })
+            }
+        )*}
+    };
+}
+
+by_devid! {
+    Usbctrl, "USB controller",
+    #[doc(alias = "libxl_devid_to_device_usbctrl")]
+    usbctrl_by_devid = libxl_devid_to_device_usbctrl;
+    Vtpm, "virtual TPM",
+    #[doc(alias = "libxl_devid_to_device_vtpm")]
+    vtpm_by_devid = libxl_devid_to_device_vtpm;
+    Vkb, "paravirtual keyboard",
+    #[doc(alias = "libxl_devid_to_device_vkb")]
+    vkb_by_devid = libxl_devid_to_device_vkb;
+    Vdispl, "paravirtual display",
+    #[doc(alias = "libxl_devid_to_device_vdispl")]
+    vdispl_by_devid = libxl_devid_to_device_vdispl;
+    Vsnd, "paravirtual sound card",
+    #[doc(alias = "libxl_devid_to_device_vsnd")]
+    vsnd_by_devid = libxl_devid_to_device_vsnd;
+}
+
+impl Domain {
+    /// The USB device at a port of a controller; ports count from 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none,
+    /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
+    #[doc(alias = "libxl_ctrlport_to_device_usbdev")]
+    pub fn usbdev_by_port(&self, ctrl: i32, port: i32) -> Result<Usbdev> {
+        const FUNCTION: &str = "libxl_ctrlport_to_device_usbdev";
+        self.device_find(FUNCTION, |ctx, domid, device| {
+            // SAFETY: a live context and an initialised structure.
+            unsafe { sys::libxl_ctrlport_to_device_usbdev(ctx, domid, ctrl, port, device) }
+        })
+    }
+
+    /// The virtual TPM with this UUID.
+    ///
+    /// # Errors
+    ///
+    /// As [`vtpm_by_devid`](Self::vtpm_by_devid).
+    #[doc(alias = "libxl_uuid_to_device_vtpm")]
+    pub fn vtpm_by_uuid(&self, uuid: Uuid) -> Result<Vtpm> {
+        let mut uuid = sys::libxl_uuid {
+            uuid: uuid.into_bytes(),
+        };
+        self.device_find("libxl_uuid_to_device_vtpm", |ctx, domid, device| {
+            // SAFETY: a live context, a UUID and an initialised structure.
+            unsafe { sys::libxl_uuid_to_device_vtpm(ctx, domid, &raw mut uuid, device) }
+        })
+    }
+
+    /// Gives the domain a shared directory. Since Xen 4.19; before, it can only be there from the
+    /// start.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) before Xen 4.19, else as
+    /// [`nic_add`](Self::nic_add).
+    #[doc(alias = "libxl_device_9pfs_add")]
+    pub fn p9_add(&self, device: &P9) -> Result<Operation<P9>> {
+        #[cfg(libxl_have = "xen_9pfs")]
+        return self.device_add("libxl_device_9pfs_add", device, sys::libxl_device_9pfs_add);
+        #[cfg(not(libxl_have = "xen_9pfs"))]
+        {
+            let _ = device;
+            Err(crate::Context::lacks("libxl_device_9pfs_add", "xen_9pfs"))
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Consoles, channels, and the rarer kinds of devices.
+
+use libxl::{
+    ErrorKind,
+    config::{
+        Channel, ConnectorParam, P9, Usbctrl, UsbctrlType, Usbdev, Vdispl, Vkb, Vsnd, VsndParams,
+        VsndPcm, Vtpm,
+    },
+    console::{ChannelEnd, ConsoleType},
+    have,
+};
+
+use crate::support::{Guest, Kind, context, tiny_config, unique, wait_for, watcher};
+
+#[test]
+fn a_console_has_a_terminal() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "tty", ""));
+    let domain = &guest.domain;
+    wait_for("xenconsoled", || {
+        domain.console_tty(0, ConsoleType::Pv).is_ok()
+    });
+    let tty = domain.console_tty(0, ConsoleType::Pv).unwrap();
+    assert!(tty.starts_with("/dev/pts"), "{}", tty.display());
+    assert_eq!(domain.primary_console_tty().unwrap(), tty);
+    domain.console_tty(9, ConsoleType::Pv).unwrap_err();
+    let operation = domain.console_add_xenstore(libxl::DomId::DOM0, 1, 1);
+    assert_eq!(operation.is_ok(), have("console_add_xenstore"));
+}
+
+#[test]
+fn a_channel_is_listed() {
+    let ctx = context();
+    let watcher = watcher();
+    let mut config = tiny_config(Kind::Pv, "channel", "");
+    let socket = format!("/tmp/{}.sock", unique("channel"));
+    config.channels = vec![
+        Channel::pty("org.example.one"),
+        Channel::socket("org.example.two", &socket),
+    ];
+    let guest = Guest::create(&ctx, &watcher, &config);
+    let domain = &guest.domain;
+    let channels = domain.channel_list().unwrap();
+    let names: Vec<_> = channels
+        .iter()
+        .map(|channel| channel.name.as_deref())
+        .collect();
+    assert_eq!(names, [Some("org.example.one"), Some("org.example.two")]);
+    assert_eq!(channels[1].connection, config.channels[1].connection);
+    wait_for(
+        "xenconsoled",
+        || matches!(domain.channel_info(&channels[0]).unwrap().connection, ChannelEnd::Pty { path: Some(path) } if path.starts_with("/dev/pts")),
+    );
+    let info = domain.channel_info(&channels[0]).unwrap();
+    assert_eq!(info.frontend_id, guest.id().domid.0);
+}
+
+/// Nobody serves these in the lab: libxl writes them into xenstore, and finds them there again.
+#[test]
+fn devices_that_nobody_serves_come_and_go() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "rare", ""));
+    let domain = &guest.domain;
+
+    let vdispl = Vdispl {
+        connectors: vec![ConnectorParam {
+            unique_id: Some("one".into()),
+            width: 800,
+            height: 600,
+        }],
+        ..Vdispl::default()
+    };
+    let vdispl = domain.vdispl_add(&vdispl).unwrap().wait().unwrap();
+    let listed = domain.vdispl_list().unwrap();
+    assert_eq!(listed[0].connectors, vdispl.connectors);
+    let devid = vdispl.devid.expect("a number");
+    assert_eq!(domain.vdispl_by_devid(devid).unwrap(), listed[0]);
+    let info = domain.vdispl_info(&vdispl).unwrap();
+    assert_eq!(
+        (info.connectors[0].width, info.connectors[0].height),
+        (800, 600)
+    );
+    assert_eq!(
+        domain.vdispl_by_devid(devid + 7).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    domain.vdispl_destroy(&vdispl).unwrap().wait().unwrap();
+    assert!(domain.vdispl_list().unwrap().is_empty());
+
+    let vsnd = Vsnd {
+        short_name: Some("card".into()),
+        params: VsndParams {
+            sample_rates: vec![44_100],
+            ..VsndParams::default()
+        },
+        pcms: vec![VsndPcm {
+            name: Some("pcm".into()),
+            ..VsndPcm::default()
+        }],
+        ..Vsnd::default()
+    };
+    let vsnd = domain.vsnd_add(&vsnd).unwrap().wait().unwrap();
+    let listed = domain.vsnd_list().unwrap();
+    assert_eq!(listed[0].short_name.as_deref(), Some("card"));
+    assert_eq!(listed[0].params.sample_rates, [44_100]);
+    domain.vsnd_remove(&vsnd).unwrap().wait().unwrap();
+    assert!(domain.vsnd_list().unwrap().is_empty());
+
+    let vtpm = Vtpm {
+        uuid: Some(uuid::Uuid::new_v4()),
+        ..Vtpm::default()
+    };
+    let vtpm = domain.vtpm_add(&vtpm).unwrap().wait().unwrap();
+    assert_eq!(domain.vtpm_list().unwrap()[0].uuid, vtpm.uuid);
+    assert_eq!(
+        domain.vtpm_by_uuid(vtpm.uuid.unwrap()).unwrap().devid,
+        vtpm.devid
+    );
+    assert_eq!(Some(domain.vtpm_info(&vtpm).unwrap().uuid), vtpm.uuid);
+    domain.vtpm_destroy(&vtpm).unwrap().wait().unwrap();
+    assert!(domain.vtpm_list().unwrap().is_empty());
+
+    let vkb = domain
+        .vkb_add(&Vkb {
+            width: Some(640),
+            height: Some(480),
+            ..Vkb::default()
+        })
+        .unwrap()
+        .wait()
+        .unwrap();
+    let listed = domain.vkb_list().unwrap();
+    assert_eq!((listed.len(), listed[0].devid), (1, vkb.devid));
+    domain.vkb_destroy(&vkb).unwrap().wait().unwrap();
+    assert!(domain.vkb_list().unwrap().is_empty());
+}
+
+#[test]
+fn a_usb_controller_comes_and_goes() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "usb", ""));
+    let domain = &guest.domain;
+    assert!(domain.usbctrl_list().unwrap().is_empty());
+    let ctrl = Usbctrl {
+        r#type: Some(UsbctrlType::Qusb),
+        version: Some(2),
+        ports: Some(4),
+        ..Usbctrl::default()
+    };
+    match domain.usbctrl_add(&ctrl).unwrap().wait() {
+        Ok(ctrl) => {
+            assert_eq!(domain.usbctrl_list().unwrap().len(), 1);
+            assert_eq!(domain.usbctrl_info(&ctrl).unwrap().ports, 4);
+            assert_eq!(
+                domain.usbctrl_by_devid(ctrl.devid.unwrap()).unwrap().ports,
+                Some(4)
+            );
+            let error = domain
+                .usbdev_add(&Usbdev::hostdev(99, 99))
+                .unwrap()
+                .wait()
+                .unwrap_err();
+            assert!(!error.is_domain_gone(), "{error:#}");
+            domain.usbctrl_destroy(&ctrl).unwrap().wait().unwrap();
+        }
+        Err(error) => println!("the lab has no backend for it: {error:#}"),
+    }
+    assert!(domain.usbctrl_list().unwrap().is_empty());
+    assert!(domain.usbdev_list().unwrap().is_empty());
+    assert_eq!(
+        domain.usbdev_by_port(0, 1).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+}
+
+#[test]
+fn a_shared_directory_is_added_where_libxl_can() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "p9", ""));
+    match guest.domain.p9_add(&P9::new("share", "/tmp")) {
+        Ok(_) => assert!(have("xen_9pfs")),
+        Err(error) => {
+            assert!(!have("xen_9pfs"), "{error:#}");
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains("LIBXL_HAVE_XEN_9PFS"), "{error}");
+        }
+    }
+}

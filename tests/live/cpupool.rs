@@ -1,0 +1,213 @@
+//! CPU pools and schedulers.
+
+use std::sync::MutexGuard;
+
+use libxl::{
+    Context, ErrorKind,
+    config::{Bitmap, DomainSchedParams, Scheduler},
+    sched::VcpuSchedParams,
+};
+
+use crate::support::{Guest, Kind, context, second_cpu, tiny_config, unique, watcher};
+
+/// A pool with the second CPU, which goes back in the end.
+struct Pool<'a> {
+    ctx: &'a Context,
+    id: u32,
+    name: String,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl<'a> Pool<'a> {
+    /// `None` if this Xen does not have the scheduler.
+    fn new(ctx: &'a Context, scheduler: &Scheduler) -> Option<Self> {
+        let turn = second_cpu();
+        let name = unique("pool");
+        ctx.cpupool_remove_cpu(0, 1).unwrap();
+        assert_eq!(ctx.free_cpus().unwrap(), [1].into());
+        match ctx.cpupool_create(&name, scheduler, &Bitmap::from([1])) {
+            Ok(id) => Some(Self {
+                ctx,
+                id,
+                name,
+                _turn: turn,
+            }),
+            Err(error) => {
+                println!("not run: {error:#}");
+                ctx.cpupool_add_cpu(0, 1).unwrap();
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Pool<'_> {
+    fn drop(&mut self) {
+        if self.ctx.cpupool_exists(self.id) {
+            self.ctx
+                .cpupool_destroy(self.id)
+                .expect("the pool is empty");
+        }
+        self.ctx.cpupool_add_cpu(0, 1).expect("the CPU is free");
+    }
+}
+
+#[test]
+fn a_pool_is_made_used_and_taken_apart() {
+    let ctx = context();
+    let watcher = watcher();
+    let pool = Pool::new(&ctx, &Scheduler::Credit).expect("every Xen has Credit");
+    let info = ctx.cpupool_info(pool.id).unwrap();
+    assert_eq!(
+        (info.name.as_str(), &info.scheduler),
+        (pool.name.as_str(), &Scheduler::Credit)
+    );
+    assert_eq!((info.domains, &info.cpus), (0, &Bitmap::from([1])));
+    assert!(ctx.list_cpupools().unwrap().contains(&info));
+    assert!(!ctx.cpupool_info(0).unwrap().cpus.contains(1));
+    assert!(ctx.free_cpus().unwrap().is_empty());
+
+    assert_eq!(ctx.name_to_cpupoolid(&pool.name).unwrap(), pool.id);
+    assert_eq!(
+        ctx.cpupoolid_to_name(pool.id).as_deref(),
+        Some(pool.name.as_str())
+    );
+    assert_eq!(
+        ctx.cpupool_qualifier_to_cpupoolid(&pool.name).unwrap(),
+        pool.id
+    );
+    assert_eq!(ctx.cpupool_qualifier_to_cpupoolid("7").unwrap(), 7);
+    let renamed = unique("renamed");
+    ctx.cpupool_rename(pool.id, &renamed).unwrap();
+    assert_eq!(ctx.cpupoolid_to_name(pool.id), Some(renamed));
+    assert_eq!(
+        ctx.name_to_cpupoolid(&pool.name).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "pool", ""));
+    guest.domain.move_to_cpupool(pool.id).unwrap();
+    assert_eq!(guest.domain.info().unwrap().cpupool, pool.id);
+    assert_eq!(ctx.cpupool_info(pool.id).unwrap().domains, 1);
+    ctx.cpupool_destroy(pool.id).unwrap_err();
+    ctx.cpupool_remove_cpu(pool.id, 1).unwrap_err();
+
+    let credit = ctx.credit_params(pool.id).unwrap();
+    let mut other = credit;
+    other.tslice_ms = 17;
+    ctx.set_credit_params(pool.id, &other).unwrap();
+    assert_eq!(ctx.credit_params(pool.id).unwrap(), other);
+    other.tslice_ms = 5000;
+    let error = ctx.set_credit_params(pool.id, &other).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    ctx.credit2_params(pool.id).unwrap_err();
+
+    guest.domain.move_to_cpupool(0).unwrap();
+    drop(guest);
+    ctx.cpupool_remove_cpus(pool.id, &[1].into()).unwrap();
+    ctx.cpupool_add_cpus(pool.id, &[1].into()).unwrap();
+    assert_eq!(ctx.cpupool_remove_node(pool.id, 0).unwrap(), 1);
+    assert_eq!(ctx.cpupool_add_node(pool.id, 0).unwrap(), 1);
+    assert_eq!(ctx.cpupool_info(pool.id).unwrap().cpus, [1].into());
+    ctx.cpupool_destroy(pool.id).unwrap();
+    assert!(!ctx.cpupool_exists(pool.id));
+    assert_eq!(
+        ctx.cpupool_info(pool.id).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    assert_eq!(ctx.cpupoolid_to_name(pool.id), None);
+}
+
+#[test]
+fn a_domain_gets_its_share() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "share", ""));
+    let domain = &guest.domain;
+    assert_eq!(ctx.scheduler().unwrap(), Scheduler::Credit2);
+    assert_eq!(ctx.cpupool_info(0).unwrap().scheduler, Scheduler::Credit2);
+    let before = domain.sched_params().unwrap();
+    assert_eq!(
+        (&before.sched, before.weight),
+        (&Some(Scheduler::Credit2), Some(256))
+    );
+
+    let share = DomainSchedParams {
+        weight: Some(512),
+        cap: Some(50),
+        ..DomainSchedParams::default()
+    };
+    domain.set_sched_params(&share).unwrap();
+    let after = domain.sched_params().unwrap();
+    assert_eq!((after.weight, after.cap), (Some(512), Some(50)));
+    // What is not said stays.
+    let share = DomainSchedParams {
+        weight: Some(300),
+        ..DomainSchedParams::default()
+    };
+    domain.set_sched_params(&share).unwrap();
+    let after = domain.sched_params().unwrap();
+    assert_eq!((after.weight, after.cap), (Some(300), Some(50)));
+    let wrong = DomainSchedParams {
+        weight: Some(70_000),
+        ..DomainSchedParams::default()
+    };
+    assert_eq!(
+        domain.set_sched_params(&wrong).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
+    // Credit2 has no parameters of vCPUs.
+    let error = domain.vcpu_sched_params_all().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+
+    let mut pool = ctx.credit2_params(0).unwrap();
+    let before = pool;
+    pool.ratelimit_us = 2345;
+    ctx.set_credit2_params(0, &pool).unwrap();
+    assert_eq!(ctx.credit2_params(0).unwrap(), pool);
+    ctx.set_credit2_params(0, &before).unwrap();
+    ctx.credit_params(0).unwrap_err();
+}
+
+#[test]
+fn vcpus_get_shares_of_their_own() {
+    let ctx = context();
+    let watcher = watcher();
+    let Some(pool) = Pool::new(&ctx, &Scheduler::Rtds) else {
+        return;
+    };
+    let config = tiny_config(Kind::Pv, "rtds", "").vcpus(2);
+    let guest = Guest::create(&ctx, &watcher, &config);
+    let domain = &guest.domain;
+    domain.move_to_cpupool(pool.id).unwrap();
+    let all = VcpuSchedParams {
+        period: Some(20_000),
+        budget: Some(5000),
+        extratime: Some(1),
+        ..VcpuSchedParams::default()
+    };
+    domain.set_vcpu_sched_params_all(&all).unwrap();
+    let one = VcpuSchedParams {
+        vcpuid: Some(1),
+        period: Some(30_000),
+        ..all.clone()
+    };
+    domain.set_vcpu_sched_params(&[one]).unwrap();
+    let seen = domain.vcpu_sched_params_all().unwrap();
+    let seen: Vec<_> = seen
+        .iter()
+        .map(|vcpu| (vcpu.vcpuid, vcpu.period, vcpu.budget))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some(0), Some(20_000), Some(5000)),
+            (Some(1), Some(30_000), Some(5000))
+        ]
+    );
+    let second = domain.vcpu_sched_params(&[1]).unwrap();
+    assert_eq!((second.len(), second[0].period), (1, Some(30_000)));
+    let error = domain.vcpu_sched_params(&[9]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    domain.move_to_cpupool(0).unwrap();
+}
