@@ -15,6 +15,7 @@ static const struct {
     { "reboot", SHUTDOWN_reboot },
     { "suspend", SHUTDOWN_suspend },
     { "crash", SHUTDOWN_crash },
+    { "soft-reset", SHUTDOWN_soft_reset },
     { "none", NO_ACTION },
 };
 

@@ -1,7 +1,7 @@
-/* The two ways in, for PV and PVH, and what the domain builder has to know of them. */
+/* The ways in, for PV, PVH and HVM, and what a loader has to know of them. */
 #include <xen/elfnote.h>
 
-/* Both find every address where it is linked: virtual, physical and pseudo-physical are the same. */
+/* All find every address where it is linked: virtual, physical and pseudo-physical are the same. */
 
 .macro note type, value:vararg
     .pushsection .note.xen, "a", @note
@@ -23,6 +23,36 @@ note XEN_ELFNOTE_HYPERCALL_PAGE, .quad hypercall_page
 note XEN_ELFNOTE_SUSPEND_CANCEL, .quad 1
 note XEN_ELFNOTE_PHYS32_ENTRY, .long pvh_entry
 
+/* HVM: the device model takes the same file for a Linux kernel, of which it loads these sectors somewhere and the rest to 1M, where it is
+   linked. They begin with the ELF header. */
+#define SECTORS 8
+#define IN_FILE(symbol) (symbol - 0x100000 + SECTORS * 512)
+
+.section .boot, "a", @progbits
+.code16
+    .byte SECTORS - 1
+    .skip 12
+    .word 0xaa55
+    jmp boot
+    .ascii "HdrS"
+    .word 0x202                     /* the version, an old one: newer ones are of interest to the PV builder */
+    .skip 9
+    .byte 1                         /* the rest goes to 1M */
+    .skip 22
+command_line:
+    .long 0
+boot:
+    cli
+    mov IN_FILE(command_line), %ebx
+    lgdtl IN_FILE(gdt_pointer_below)
+    mov $1, %eax                    /* CR0.PE */
+    mov %eax, %cr0
+    ljmpl $0x10, $hvm_entry
+gdt_pointer_below:
+    .word gdt_end - gdt - 1
+    .long gdt
+.code64
+
 .text
 /* PV: 64-bit mode, on page tables of the builder's; %rsi is the address of start_info. */
 .global pv_entry
@@ -31,10 +61,23 @@ pv_entry:
     mov %rsi, %rdi
     call pv_main
 
-/* PVH: 32-bit protected mode without paging; %ebx is the address of hvm_start_info. */
 .code32
+/* HVM: behind the sectors above; %ebx is the address of the command line. */
+hvm_entry:
+    mov $0x18, %eax
+    mov %eax, %ds
+    mov %eax, %es
+    mov $image_end, %edi
+    mov $bss_end, %ecx
+    sub %edi, %ecx
+    xor %eax, %eax
+    rep stosb
+    mov $hvm_main, %ebp
+    jmp 1f
+/* PVH: 32-bit protected mode without paging; %ebx is the address of hvm_start_info. */
 pvh_entry:
-    mov %cr4, %eax
+    mov $pvh_main, %ebp
+1:  mov %cr4, %eax
     or $(1 << 5), %eax              /* CR4.PAE */
     mov %eax, %cr4
     mov $page_map, %eax
@@ -51,18 +94,21 @@ pvh_entry:
 .code64
 1:  mov $stack_top, %esp
     mov %ebx, %edi
-    call pvh_main
+    call *%rbp
 
 .data
 .balign 8
 gdt:
     .quad 0
     .quad 0x00209a0000000000        /* 64-bit code */
+    .quad 0x00cf9a000000ffff        /* 32-bit code */
+    .quad 0x00cf92000000ffff        /* data */
+gdt_end:
 gdt_pointer:
-    .word . - gdt - 1
+    .word gdt_end - gdt - 1
     .long gdt
 
-/* PVH: four gigabytes, each address at itself, in pages of 2 MiB. */
+/* Four gigabytes, each address at itself, in pages of 2 MiB. */
 .balign 4096
 page_map:
     .quad page_pointers + 0x3

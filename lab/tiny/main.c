@@ -19,7 +19,7 @@ static struct behaviour behaviour;
 /* Uptimes at which something is to be done. */
 static uint64_t action_at = NEVER, resumed_at = NEVER, suspend_at = NEVER, tick_at = NEVER;
 
-/* Returns only from a suspend. */
+/* Returns only from a suspend and from a soft reset. */
 static long shut_down(unsigned reason, uint64_t record)
 {
     struct sched_shutdown shutdown = { .reason = reason };
@@ -27,26 +27,29 @@ static long shut_down(unsigned reason, uint64_t record)
     return hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uint64_t)&shutdown, record);
 }
 
-static void suspend(void)
+/* Shuts down for a reason after which the domain goes on, with all that it knows. */
+static void rest(unsigned reason)
 {
-    static uint64_t count;
-    bool restored, instant = behaviour.resumed != NO_ACTION && behaviour.resumed_after == 0;
+    static uint64_t suspends, resets;
+    bool anew;
 
-    say("suspends, uptime %u ms", clock_uptime() / MILLISECOND);
     clock_stop();
-    do
-        restored = shut_down(SHUTDOWN_suspend, platform.disconnect()) == 0;
-    while (instant && behaviour.resumed == SHUTDOWN_suspend);
-    /* No other call to Xen comes between: the domain ends in the instant in which it is resumed. */
-    if (instant)
-        shut_down(behaviour.resumed, 0);
+    for (;;) {
+        anew = shut_down(reason, reason == SHUTDOWN_suspend ? platform.disconnect() : 0) == 0;
+        if (behaviour.resumed == NO_ACTION || behaviour.resumed_after)
+            break;
+        /* No other call to Xen comes between: the domain ends in the instant in which it goes on. */
+        reason = behaviour.resumed;
+    }
 
     platform.connect();
     clock_start();
-    count++;
-    say("goes on after suspend %u, %s, uptime %u ms", count, restored ? "restored" : "cancelled",
-        clock_uptime() / MILLISECOND);
-    if (restored) {
+    if (reason == SHUTDOWN_suspend)
+        say("goes on after suspend %u, %s, uptime %u ms", ++suspends, anew ? "restored" : "cancelled",
+            clock_uptime() / MILLISECOND);
+    else
+        say("goes on after soft reset %u, uptime %u ms", ++resets, clock_uptime() / MILLISECOND);
+    if (anew) {
         xenstore_reset();
         xenstore_watch(request_path);
     }
@@ -54,14 +57,23 @@ static void suspend(void)
         resumed_at = clock_uptime() + behaviour.resumed_after;
 }
 
+static void suspend(void)
+{
+    say("suspends, uptime %u ms", clock_uptime() / MILLISECOND);
+    rest(SHUTDOWN_suspend);
+}
+
 static void stop(unsigned reason)
 {
     if (reason == SHUTDOWN_suspend) {
         suspend();
-    } else {
-        say("stops with reason %u, uptime %u ms", (uint64_t)reason, clock_uptime() / MILLISECOND);
-        shut_down(reason, 0);
+        return;
     }
+    say("stops with reason %u, uptime %u ms", (uint64_t)reason, clock_uptime() / MILLISECOND);
+    if (reason == SHUTDOWN_soft_reset)
+        rest(reason);
+    else
+        shut_down(reason, 0);
 }
 
 static void answer_request(void)

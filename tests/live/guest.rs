@@ -216,6 +216,11 @@ fn a_pvh_one_goes_on_after_a_suspend() {
     despite_early_resets(|| goes_on_after_a_suspend(Kind::Pvh));
 }
 
+#[test]
+fn an_hvm_one_goes_on_after_a_suspend() {
+    goes_on_after_a_suspend(Kind::Hvm);
+}
+
 fn goes_on_after_a_restore(kind: Kind) {
     if !xl_is_there() {
         return;
@@ -250,6 +255,11 @@ fn a_pv_one_goes_on_after_a_restore() {
 #[test]
 fn a_pvh_one_goes_on_after_a_restore() {
     despite_early_resets(|| goes_on_after_a_restore(Kind::Pvh));
+}
+
+#[test]
+fn an_hvm_one_goes_on_after_a_restore() {
+    goes_on_after_a_restore(Kind::Hvm);
 }
 
 /// Expects the end of a guest that ends soon after its resume, which may therefore have been missed.

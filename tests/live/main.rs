@@ -16,6 +16,7 @@ mod lifecycle;
 mod memory;
 mod migrate;
 mod save;
+mod soft_reset;
 mod support;
 mod suspend;
 mod vcpu;

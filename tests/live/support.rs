@@ -59,18 +59,7 @@ pub(crate) fn config(kind: Kind, hint: &str, action: &str) -> DomainConfig {
     let config = match kind {
         Kind::Pv => DomainConfig::pv(name).kernel("/lab/guest/vmlinux"),
         Kind::Pvh => DomainConfig::pvh(name).kernel("/lab/guest/vmlinux"),
-        Kind::Hvm => {
-            let hvm = HvmInfo {
-                // The primary console of a fully virtualised domain is its first serial port.
-                serial: Some("pty".into()),
-                // The BIOS draws on a VGA card slowly under emulation.
-                vga: VgaInterfaceInfo {
-                    kind: Some(VgaInterfaceType::None),
-                },
-                ..HvmInfo::default()
-            };
-            DomainConfig::new(name, hvm).kernel("/lab/guest/vmlinuz")
-        }
+        Kind::Hvm => DomainConfig::new(name, without_vga()).kernel("/lab/guest/vmlinuz"),
     };
     config
         .ramdisk("/lab/guest/initrd")
@@ -79,18 +68,30 @@ pub(crate) fn config(kind: Kind, hint: &str, action: &str) -> DomainConfig {
         .vcpus(1)
 }
 
+/// The BIOS draws on a VGA card slowly under emulation.
+fn without_vga() -> HvmInfo {
+    HvmInfo {
+        // The primary console of a fully virtualised domain is its first serial port.
+        serial: Some("pty".into()),
+        vga: VgaInterfaceInfo {
+            kind: Some(VgaInterfaceType::None),
+        },
+        ..HvmInfo::default()
+    }
+}
+
 /// The configuration of the lab's small guest, told by `params` how to behave (see lab/README.md).
 pub(crate) fn tiny_config(kind: Kind, hint: &str, params: &str) -> DomainConfig {
     let name = unique(hint);
     let config = match kind {
         Kind::Pv => DomainConfig::pv(name),
         Kind::Pvh => DomainConfig::pvh(name),
-        Kind::Hvm => panic!("{name}: the small guest is for PV and PVH"),
+        Kind::Hvm => DomainConfig::new(name, without_vga()),
     };
     config
         .kernel("/share/guest/tiny")
         .cmdline(params)
-        .memory_mib(4)
+        .memory_mib(if kind == Kind::Hvm { 32 } else { 4 })
         .vcpus(1)
 }
 

@@ -5,7 +5,11 @@ use std::ptr;
 use libxl_sys as sys;
 
 use super::Domain;
-use crate::{DomainConfig, Error, ErrorKind, Result, config::Guest, watcher};
+use crate::{
+    DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason,
+    config::{DomainType, Guest},
+    watcher,
+};
 
 impl Domain {
     /// Gives a fully virtualised guest that asked for it
@@ -18,18 +22,30 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a domain that is not HVM. After any other failure the domain is
-    /// of no use any more, and may be gone.
+    /// [`ErrorKind::Invalid`] for a domain that is not HVM, or has not asked for it: nothing was
+    /// done to it. After any other failure the domain is of no use any more, and may be gone.
     #[doc(alias = "libxl_domain_soft_reset")]
     pub fn soft_reset(&self, config: &DomainConfig) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_soft_reset";
-        if !matches!(config.b_info.guest, Guest::Hvm(_)) {
-            return Err(Error::new(ErrorKind::Invalid, FUNCTION)
+        let refuse = |why: String| {
+            Err(Error::new(ErrorKind::Invalid, FUNCTION)
                 .with_domain(Some(self.domid()))
-                .with_message("only an HVM domain can be soft-reset"));
+                .with_message(why))
+        };
+        self.check(FUNCTION)?;
+        let info = self.info()?;
+        // libxl goes by the configuration alone, and by the state when the devices are gone.
+        let hvm = info.domain_type == Some(DomainType::Hvm);
+        if !hvm || !matches!(config.b_info.guest, Guest::Hvm(_)) {
+            return refuse("only an HVM domain can be soft-reset".to_owned());
+        }
+        let state = info.state();
+        if state != DomainState::Shutdown(ShutdownReason::SOFT_RESET) {
+            return refuse(format!(
+                "the domain has not asked for a soft reset: it is {state}"
+            ));
         }
         let config = self.ctx.config_to_c(config)?;
-        self.check(FUNCTION)?;
         let result = self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
             // SAFETY: a live context and an initialised structure, which libxl is done with when
             // this returns, because there is no `how`.
@@ -44,7 +60,11 @@ impl Domain {
             }
         });
         // The reset was a shutdown, and the event source reports only one.
-        watcher::rearm(self.id());
+        if result.is_ok() {
+            watcher::went_on(self.id());
+        } else {
+            watcher::rearm(self.id());
+        }
         result
     }
 }

@@ -186,11 +186,21 @@ impl fmt::Debug for Watch {
 /// Replaces the event sources of a domain in every watcher of the process, and has its state read.
 /// To be called after anything that may have resumed it.
 pub(crate) fn rearm(id: DomainId) {
-    let watchers: Vec<Arc<Shared>> = {
-        let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.iter().filter_map(Weak::upgrade).collect()
-    };
-    for watcher in watchers {
+    for watcher in watchers() {
         watcher.rearm(id);
     }
+}
+
+/// As [`rearm`], after what did make it go on. If it has shut down again for the same reason by the
+/// time that somebody looks, both are reported.
+pub(crate) fn went_on(id: DomainId) {
+    for watcher in watchers() {
+        watcher.went_on(id);
+        watcher.rearm(id);
+    }
+}
+
+fn watchers() -> Vec<Arc<Shared>> {
+    let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    watchers.iter().filter_map(Weak::upgrade).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,7 +16,7 @@ use super::{
     life::{DomainEvent, Found, Life},
     schedule::{next_resync, next_suspended},
 };
-use crate::{Context, DomId, DomainId, DomainInfo, ErrorKind, Result, pump::Token};
+use crate::{Context, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result, pump::Token};
 
 type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 
@@ -27,6 +27,8 @@ struct Watched {
     /// `None` once the domain is dead: its id may come to belong to another one.
     armed: Option<Armed>,
     life: Life,
+    /// It has gone on since the last look, whatever the next one finds.
+    went_on: bool,
     suspended_since: Option<Instant>,
     /// When to look, whatever is heard.
     look: Option<Instant>,
@@ -90,6 +92,7 @@ impl Shared {
             sink,
             armed: Some(armed),
             life: Life::default(),
+            went_on: false,
             suspended_since: None,
             // What happened before it was armed is reported with the next event of any domain:
             // on a quiet host, never.
@@ -110,6 +113,12 @@ impl Shared {
         drop(table);
         // Disarms, and drops the sink, which may own anything: not under the lock.
         drop(watched);
+    }
+
+    pub(super) fn went_on(&self, id: DomainId) {
+        for watched in self.table().watched.values_mut() {
+            watched.went_on |= watched.id == id;
+        }
     }
 
     pub(super) fn rearm(&self, id: DomainId) {
@@ -198,9 +207,17 @@ impl Shared {
 
     /// Reads the state of one watched domain and reports what is new.
     fn look(&self, number: u64) {
-        let Some(id) = self.table().watched.get(&number).map(|w| w.id) else {
+        let Some((id, went_on)) = self
+            .table()
+            .watched
+            .get_mut(&number)
+            .map(|w| (w.id, mem::take(&mut w.went_on)))
+        else {
             return;
         };
+        if went_on {
+            self.report(number, Found::State(DomainState::Running));
+        }
         let found = match self.ctx.domain_info(id.domid) {
             Ok(info) => found(id, Some(&info)),
             Err(error) if error.kind() == ErrorKind::DomainNotFound => Found::Gone,

@@ -214,7 +214,8 @@ impl Host {
 
     /// As [`Self::put`], with the small guest.
     pub(crate) fn put_tiny(&self, app: &App, mode: &str, params: &str, changes: &Value) {
-        let mut all = json!({"Kernel": "/share/guest/tiny", "Ramdisk": "", "Memory": 4 << 10});
+        let mib = if mode == "HVM" { 32 } else { 4 };
+        let mut all = json!({"Kernel": "/share/guest/tiny", "Ramdisk": "", "Memory": mib << 10});
         for (name, value) in changes.as_object().unwrap() {
             all[name] = value.clone();
         }

@@ -4,6 +4,7 @@ mod cases;
 mod disks;
 pub(crate) mod host;
 mod nics;
+mod soft_reset;
 
 use std::{
     thread,

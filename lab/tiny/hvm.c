@@ -1,4 +1,4 @@
-/* PVH: memory is the guest's own, and what it shares with others is found by asking Xen. */
+/* PVH and HVM: memory is the guest's own, and what it shares with others is found by asking Xen. */
 #include "hypercall.h"
 #include "platform.h"
 
@@ -60,13 +60,23 @@ static uint64_t disconnect(void)
     return 0;
 }
 
-void pvh_main(const struct hvm_start_info *info)
+static void start(const char *name, const char *command_line)
 {
     platform = (struct platform){
-        .name = "PVH",
-        .command_line = (const char *)info->cmdline_paddr,
+        .name = name,
+        .command_line = command_line,
         .connect = connect,
         .disconnect = disconnect,
     };
     guest_main();
+}
+
+void pvh_main(const struct hvm_start_info *info)
+{
+    start("PVH", (const char *)info->cmdline_paddr);
+}
+
+void hvm_main(const char *command_line)
+{
+    start("HVM", command_line);
 }

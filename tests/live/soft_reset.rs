@@ -1,0 +1,96 @@
+//! A guest that asks for a soft reset, as Linux does for a kexec, goes on in the same domain.
+
+use libxl::{DomainConfig, DomainEvent, DomainState, ErrorKind, ShutdownReason};
+
+use crate::support::{Guest, Kind, context, despite_early_resets, tiny_config, watcher};
+
+const ASKS: DomainEvent = DomainEvent::Shutdown(ShutdownReason::SOFT_RESET);
+const ASKED: Option<DomainState> = Some(DomainState::Shutdown(ShutdownReason::SOFT_RESET));
+
+/// The configuration that a soft reset wants.
+fn now(guest: &Guest) -> DomainConfig {
+    guest.domain.retrieve_configuration().wait().unwrap()
+}
+
+#[test]
+fn an_hvm_guest_goes_on_in_the_same_domain() {
+    let ctx = context();
+    let watcher = watcher();
+    let params = "lab.action=soft-reset lab.after=1 lab.tick=0.3";
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Hvm, "reset", params));
+    guest.expect(ASKS);
+    let ticks = guest.uptimes().len();
+
+    guest.domain.soft_reset(&now(&guest)).unwrap();
+    assert_eq!(guest.state(), Some(DomainState::Paused));
+    assert_eq!(ctx.name_to_domid(&guest.name).unwrap(), guest.id().domid);
+    guest.domain.unpause().wait().unwrap();
+    guest.expect(DomainEvent::Resumed);
+    guest.wait_until_it_says("goes on after soft reset 1");
+    // It has its memory, and has not started from the beginning.
+    crate::support::wait_for("the guest to go on counting", || {
+        guest.uptimes().len() >= ticks + 2
+    });
+    assert!(guest.uptimes().is_sorted(), "{}", guest.console());
+    assert_eq!(guest.console().matches("guest: up,").count(), 1);
+    guest.still_lives_and_dies();
+}
+
+/// Also in the very instant in which it goes on; and each of them is seen.
+#[test]
+fn a_guest_is_soft_reset_as_often_as_it_asks() {
+    let ctx = context();
+    let watcher = watcher();
+    for (action, pause) in [("soft-reset", "0.5"), ("5", "0")] {
+        let params = format!(
+            "lab.action={action} lab.after=0.5 lab.resumed={action} lab.resumed-after={pause}"
+        );
+        let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Hvm, "often", &params));
+        for _ in 0..3 {
+            guest.events_until(ASKS);
+            guest.domain.soft_reset(&now(&guest)).unwrap();
+            guest.domain.unpause().wait().unwrap();
+        }
+        guest.events_until(ASKS);
+        guest.destroy();
+    }
+}
+
+/// libxl itself believes what the configuration says of the domain.
+#[test]
+fn only_an_hvm_domain_can_be_soft_reset() {
+    let ctx = context();
+    let watcher = watcher();
+    for kind in [Kind::Pv, Kind::Pvh] {
+        despite_early_resets(|| {
+            let config = tiny_config(kind, "no-reset", "lab.action=soft-reset lab.after=1");
+            let guest = Guest::start(&ctx, &watcher, &config);
+            guest.wait_until_up();
+            guest.expect(ASKS);
+            for config in [now(&guest), tiny_config(Kind::Hvm, "lie", "")] {
+                let error = guest.domain.soft_reset(&config).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+                let text = error.to_string();
+                assert!(text.contains("only an HVM domain"), "{text}");
+                assert_eq!(guest.state(), ASKED, "nothing was done to it");
+            }
+            guest.destroy();
+        });
+    }
+}
+
+/// libxl would find out too late: when the device model is gone.
+#[test]
+fn a_running_domain_is_not_soft_reset() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Hvm, "runs", ""));
+    guest.wait_until_up();
+    let error = guest.domain.soft_reset(&now(&guest)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    assert!(
+        error.to_string().contains("has not asked for a soft reset"),
+        "{error}"
+    );
+    guest.still_lives_and_dies();
+}
