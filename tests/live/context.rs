@@ -25,8 +25,9 @@ fn the_host_is_described() {
         "{host:?}"
     );
     let free = ctx.free_memory().unwrap();
+    // What is free right now is other tests' doing.
     assert!(
-        free > 0 && free / 4 <= host.free_pages,
+        free > 0 && free / 4 < host.total_pages,
         "{free} KiB, {host:?}"
     );
 }

@@ -250,28 +250,31 @@ fn a_guest_that_ignores_requests_is_destroyed() {
 #[test]
 fn ten_domains_start_side_by_side() {
     let host = Host::start();
-    let small = json!({"Memory": 96 << 10});
-    let one = host.app("one");
-    let begin = Instant::now();
-    host.put(&one, "PV", "", &small);
-    host.wait_state(&one, "RUNNING");
-    let single = begin.elapsed();
-
-    let apps: Vec<_> = (0..10).map(|n| host.app(&format!("ten{n}"))).collect();
-    let begin = Instant::now();
-    for app in &apps {
-        host.put(app, "PV", "", &small);
-    }
-    for app in &apps {
-        host.wait_state(app, "RUNNING");
-    }
-    let ten = begin.elapsed();
+    // A guest that idles leaves the processors to those that are being built.
+    let start = |names: &[String]| {
+        let apps: Vec<_> = names.iter().map(|name| host.app(name)).collect();
+        let begin = Instant::now();
+        for app in &apps {
+            host.put_tiny(app, "PV", "", &json!({}));
+        }
+        for app in &apps {
+            host.wait_state(app, "RUNNING");
+        }
+        begin.elapsed()
+    };
+    let mut singles: Vec<_> = (0..3).map(|n| start(&[format!("one{n}")])).collect();
+    singles.sort();
+    let single = singles[1];
+    let names: Vec<String> = (0..10).map(|n| format!("ten{n}")).collect();
+    let ten = start(&names);
     let ratio = ten.as_secs_f64() / single.as_secs_f64();
-    println!("bring-up of one PV domain: {single:.2?}; of ten: {ten:.2?}; ratio {ratio:.1}");
-    // What overlaps is what each of them waits for: on two emulated processors that are busy anyway
-    // it is a part of the whole. One after the other they would take ten times as long, and more.
+    println!(
+        "bring-up of one PV domain: {single:.2?} (median of {singles:.2?}); of ten: {ten:.2?}; ratio {ratio:.1}"
+    );
+    // Two emulated processors do the work of ten, with other tests beside them: what overlaps is
+    // what each of them waits for.
     assert!(ratio < 9.0, "{ratio}");
-    // What is left is destroyed with the host: none of them has come far enough to be asked.
+    // They are destroyed with the host.
 }
 
 /// Nothing is polled: between two resyncs an agent with nothing to do does not even wake up.

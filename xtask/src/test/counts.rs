@@ -15,6 +15,8 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
     /// Tests that their runner left out.
     pub(crate) skipped: u64,
+    /// Of those that passed: how many only at the second try.
+    pub(crate) unsteady: u64,
     /// The step itself went wrong, whatever its tests say.
     pub(crate) broken: bool,
 }
@@ -24,13 +26,18 @@ impl AddAssign for Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.unsteady += other.unsteady;
         self.broken |= other.broken;
     }
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        write!(f, "{} passed", self.passed)?;
+        if self.unsteady > 0 {
+            write!(f, " ({} only at the second try)", self.unsteady)?;
+        }
+        write!(f, ", {} failed", self.failed)?;
         if self.skipped > 0 {
             write!(f, ", {} skipped", self.skipped)?;
         }
@@ -100,7 +107,7 @@ mod tests {
                 passed: 5,
                 failed: 2,
                 skipped: 1,
-                broken: false
+                ..Counts::default()
             }
         );
         assert_eq!(parse("test a::b ... ok"), Counts::default());
@@ -116,8 +123,8 @@ mod tests {
             Counts {
                 passed: 3,
                 failed: 1,
-                skipped: 0,
-                broken: true
+                broken: true,
+                ..Counts::default()
             }
         );
         assert_eq!(counts.to_string(), "3 passed, 1 failed");

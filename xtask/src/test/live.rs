@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::again::{self, Failed};
 use super::cases::Cases;
 use super::counts::{self, Counts};
 use crate::cargo::Cargo;
@@ -13,11 +14,13 @@ use crate::lab::{Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Seconds after which the tests' program is taken for hung. All of it takes a few minutes; a loaded machine may need four times that.
-const LIMIT: u32 = 1500;
+/// Seconds after which the tests' program is taken for hung, which takes a quarter of an hour.
+const LIMIT: u32 = 1800;
 
 /// The tests that need devices to give away, and are run on a computer that has some.
 const DEVICES: &str = "devices::";
+
+const ALONE: &str = "--test-threads=1";
 
 /// Builds for `xen`, starts its lab, and runs the tests there. Their exit status is the verdict.
 pub(crate) fn run(
@@ -48,21 +51,41 @@ pub(crate) fn run(
     let ours: &[&str] = match hardware {
         Hardware::Plain => &["--skip", DEVICES],
         // There is one of each, which tests cannot share.
-        Hardware::Devices => &[DEVICES, "--test-threads=1"],
+        Hardware::Devices => &[DEVICES, ALONE],
     };
-    let words: Vec<String> = [&["/share/bin/live"], ours]
-        .concat()
-        .into_iter()
-        .map(str::to_owned)
-        .chain(arguments.iter().cloned())
+    let arguments: Vec<&str> = ours
+        .iter()
+        .copied()
+        .chain(arguments.iter().map(String::as_str))
         .collect();
+    let mut cases = Cases::default();
+    let mut failed = Failed::default();
+    let mut counts = counts::of_lines(&mut live(&lab, &arguments), |line| {
+        cases.see(line);
+        failed.see(line);
+    })?;
+    if counts.broken || counts.failed > 0 {
+        explain(&lab, xen);
+        if counts.failed == 0 {
+            bail!("the live tests' program ended badly, or was still running after {LIMIT} s");
+        }
+        if let Some(names) = failed.to_try_again(&counts) {
+            println!("\n=== once more, alone: {}", names.join(", "));
+            let arguments: Vec<&str> = names.into_iter().chain(["--exact", ALONE]).collect();
+            let again = counts::of_lines(&mut live(&lab, &arguments), |line| cases.see(line))?;
+            counts = again::both(counts, again);
+        }
+    }
+    print!("{cases}");
+    Ok(counts)
+}
+
+/// The tests' program in dom0, which is ended after a time.
+fn live(lab: &Lab, arguments: &[&str]) -> Command {
+    let words: Vec<String> = arguments.iter().map(|word| tool::quote(word)).collect();
     let line = format!(
-        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
-        words
-            .iter()
-            .map(|word| tool::quote(word))
-            .collect::<Vec<_>>()
-            .join(" ")
+        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} /share/bin/live {}",
+        words.join(" ")
     );
     // The same once more around ssh, for the case that all of dom0 hangs.
     let remote = lab.command(&line);
@@ -71,17 +94,7 @@ pub(crate) fn run(
         .args(["--kill-after=10", &(LIMIT + 60).to_string()])
         .arg(remote.get_program())
         .args(remote.get_args());
-    let mut cases = Cases::default();
-    let counts = counts::of_lines(&mut command, |line| cases.see(line))?;
-    print!("{cases}");
-
-    if counts.broken || counts.failed > 0 {
-        explain(&lab, xen);
-        if counts.failed == 0 {
-            bail!("the live tests' program ended badly, or was still running after {LIMIT} s");
-        }
-    }
-    Ok(counts)
+    command
 }
 
 /// Prints what may explain a failure, and keeps all of it under `target/lab/VERSION/results`.

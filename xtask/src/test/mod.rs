@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and test.
 
+mod again;
 mod cases;
 mod counts;
 mod live;
