@@ -162,16 +162,18 @@ fn case_14_a_small_guest_moves() {
     }
 }
 
+type Receiver = fn(&Context, UnixStream);
+
 /// What can go wrong at the other end before GO.
-fn bad_receivers() -> Vec<(&'static str, fn(Context, UnixStream))> {
-    fn refuses(ctx: Context, socket: UnixStream) {
+fn bad_receivers() -> Vec<(&'static str, Receiver)> {
+    fn refuses(ctx: &Context, socket: UnixStream) {
         let (reader, writer) = both(socket);
         drop(ctx.receive_migration(reader, writer, &limits()).unwrap());
     }
-    fn dies_before_the_stream(_: Context, socket: UnixStream) {
+    fn dies_before_the_stream(_: &Context, socket: UnixStream) {
         drop(socket);
     }
-    fn speaks_another_language(_: Context, mut socket: UnixStream) {
+    fn speaks_another_language(_: &Context, mut socket: UnixStream) {
         let _ = socket.write_all(&[b'?'; 4096]);
     }
     /// Takes so much of what the sender says, and is gone.
@@ -182,10 +184,10 @@ fn bad_receivers() -> Vec<(&'static str, fn(Context, UnixStream))> {
         let mut taken = vec![0; much];
         let _ = socket.read_exact(&mut taken);
     }
-    fn closes_in_mid_stream(_: Context, socket: UnixStream) {
+    fn closes_in_mid_stream(_: &Context, socket: UnixStream) {
         takes(socket, 1 << 20);
     }
-    fn dies_before_go(_: Context, mut socket: UnixStream) {
+    fn dies_before_go(_: &Context, mut socket: UnixStream) {
         socket
             .write_all(b"xl migration receiver ready, send binary domain data.\n")
             .unwrap();
@@ -216,7 +218,7 @@ fn case_03_a_migration_that_fails_leaves_the_guest_at_the_source() {
     );
     guest.wait_until_up();
     for (name, receiver) in bad_receivers() {
-        let (sent, receiving) = send_to(&guest.domain, receiver);
+        let (sent, receiving) = send_to(&guest.domain, move |ctx, socket| receiver(&ctx, socket));
         let failed = sent.unwrap_err();
         println!("a receiver that {name}: {failed}");
         assert!(
