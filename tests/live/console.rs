@@ -170,10 +170,27 @@ fn a_usb_controller_comes_and_goes() {
     }
     assert!(domain.usbctrl_list().unwrap().is_empty());
     assert!(domain.usbdev_list().unwrap().is_empty());
-    assert_eq!(
-        domain.usbdev_by_port(0, 1).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    // libxl would end the process.
+    let gone = Usbctrl {
+        devid: Some(0),
+        ..ctrl
+    };
+    let at = Usbdev {
+        ctrl: Some(0),
+        port: Some(1),
+        ..Usbdev::hostdev(99, 99)
+    };
+    for error in [
+        domain.usbdev_by_port(0, 1).unwrap_err(),
+        domain.usbctrl_by_devid(0).unwrap_err(),
+        domain.usbctrl_remove(&gone).unwrap().wait().unwrap_err(),
+        domain.usbctrl_destroy(&gone).unwrap().wait().unwrap_err(),
+        domain.usbdev_add(&at).unwrap().wait().unwrap_err(),
+        domain.usbdev_remove(&at).unwrap().wait().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.to_string().contains("no USB controller 0"), "{error}");
+    }
 }
 
 #[test]

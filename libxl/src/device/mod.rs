@@ -49,12 +49,12 @@ use crate::{
 mod disk;
 mod nic;
 mod others;
+mod usb;
 
 pub use disk::DiskInfo;
 pub use nic::NicInfo;
-pub use others::{
-    ConnectorInfo, PcmInfo, StreamInfo, UsbctrlInfo, VdisplInfo, VkbInfo, VsndInfo, VtpmInfo,
-};
+pub use others::{ConnectorInfo, PcmInfo, StreamInfo, VdisplInfo, VkbInfo, VsndInfo, VtpmInfo};
+pub use usb::UsbctrlInfo;
 
 /// How far one end of a device is. The ends agree on it through xenstore, and a guest can write
 /// there what it likes: hence not an enumeration.

@@ -9,53 +9,8 @@ use uuid::Uuid;
 use super::{device_info, device_methods};
 use crate::{
     Domain, Operation, Result,
-    config::{P9, Pvcallsif, Usbctrl, UsbctrlType, Usbdev, Vdispl, Vfb, Vkb, Vsnd, Vtpm},
+    config::{P9, Pvcallsif, Vdispl, Vfb, Vkb, Vsnd, Vtpm},
 };
-
-device_info! {
-    /// How far a USB controller is (`libxl_usbctrlinfo`).
-    #[doc(alias = "libxl_usbctrlinfo")]
-    pub struct UsbctrlInfo {
-        /// Its kind.
-        pub r#type: Option<UsbctrlType>,
-        /// 1 for USB 1.1, 2 for 2.0, 3 for 3.0.
-        pub version: i32,
-        /// How many ports it has.
-        pub ports: i32,
-        /// The guest's event channel; -1 if it has none yet.
-        pub evtch: i32,
-        /// The grant of the ring for requests; -1 if there is none yet.
-        pub ref_urb: i32,
-        /// The grant of the ring for connections; -1 if there is none yet.
-        pub ref_conn: i32,
-    }
-}
-
-device_methods! {
-    Usbctrl as libxl_device_usbctrl, "a USB controller":
-    #[doc(alias = "libxl_device_usbctrl_add")]
-    add usbctrl_add = libxl_device_usbctrl_add;
-    #[doc(alias = "libxl_device_usbctrl_remove")]
-    remove usbctrl_remove = libxl_device_usbctrl_remove;
-    #[doc(alias = "libxl_device_usbctrl_destroy")]
-    destroy usbctrl_destroy = libxl_device_usbctrl_destroy;
-    #[doc(alias = "libxl_device_usbctrl_list")]
-    #[doc(alias = "libxl_device_usbctrl_list_free")]
-    list usbctrl_list = libxl_device_usbctrl_list, libxl_device_usbctrl_list_free;
-    #[doc(alias = "libxl_device_usbctrl_getinfo")]
-    info usbctrl_info = libxl_device_usbctrl_getinfo, libxl_usbctrlinfo => UsbctrlInfo;
-}
-
-device_methods! {
-    Usbdev as libxl_device_usbdev, "a USB device of the host":
-    #[doc(alias = "libxl_device_usbdev_add")]
-    add usbdev_add = libxl_device_usbdev_add;
-    #[doc(alias = "libxl_device_usbdev_remove")]
-    remove usbdev_remove = libxl_device_usbdev_remove;
-    #[doc(alias = "libxl_device_usbdev_list")]
-    #[doc(alias = "libxl_device_usbdev_list_free")]
-    list usbdev_list = libxl_device_usbdev_list, libxl_device_usbdev_list_free;
-}
 
 device_info! {
     /// How far a virtual TPM is (`libxl_vtpminfo`).
@@ -253,9 +208,6 @@ macro_rules! by_devid {
 }
 
 by_devid! {
-    Usbctrl, "USB controller",
-    #[doc(alias = "libxl_devid_to_device_usbctrl")]
-    usbctrl_by_devid = libxl_devid_to_device_usbctrl;
     Vtpm, "virtual TPM",
     #[doc(alias = "libxl_devid_to_device_vtpm")]
     vtpm_by_devid = libxl_devid_to_device_vtpm;
@@ -271,21 +223,6 @@ by_devid! {
 }
 
 impl Domain {
-    /// The USB device at a port of a controller; ports count from 1.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none,
-    /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
-    #[doc(alias = "libxl_ctrlport_to_device_usbdev")]
-    pub fn usbdev_by_port(&self, ctrl: i32, port: i32) -> Result<Usbdev> {
-        const FUNCTION: &str = "libxl_ctrlport_to_device_usbdev";
-        self.device_find(FUNCTION, |ctx, domid, device| {
-            // SAFETY: a live context and an initialised structure.
-            unsafe { sys::libxl_ctrlport_to_device_usbdev(ctx, domid, ctrl, port, device) }
-        })
-    }
-
     /// The virtual TPM with this UUID.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 mod agent;
 mod host;
 
-use libxl::config::Pci;
+use libxl::config::{Passthrough, Pci};
 
 use self::host::{NIC, USB, driver, pciback, restore};
 use crate::support::{Guest, Kind, config, context, watcher};
@@ -85,6 +85,7 @@ fn a_device_comes_and_goes_while_a_domain_runs() {
     ctx.pci_assignable_add(&pci(USB), true).unwrap();
     let mut config = config(Kind::Pv, "hot", "");
     // What a PV guest needs to be given devices later.
+    config.c_info.passthrough = Some(Passthrough::Enabled);
     if let libxl::config::Guest::Pv(pv) = &mut config.b_info.guest {
         pv.e820_host = Some(true);
     }

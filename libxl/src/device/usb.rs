@@ -1,0 +1,168 @@
+//! USB controllers of domains, and devices of the host that are plugged into them.
+//!
+//! libxl 4.14 to 4.20 takes it for granted that a controller which it is told of by number is
+//! there: it reads the controller's type from xenstore and compares what it found without looking
+//! whether it found anything, which ends the process. Whatever leads there is therefore preceded by
+//! a look at the controllers that the domain has. (A controller that somebody else takes away
+//! between the two would still end it.)
+
+use libxl_sys as sys;
+
+use super::{device_info, device_methods};
+use crate::{
+    Domain, Error, ErrorKind, Operation, Result,
+    config::{Usbctrl, UsbctrlType, Usbdev},
+};
+
+device_info! {
+    /// How far a USB controller is (`libxl_usbctrlinfo`).
+    #[doc(alias = "libxl_usbctrlinfo")]
+    pub struct UsbctrlInfo {
+        /// Its kind.
+        pub r#type: Option<UsbctrlType>,
+        /// 1 for USB 1.1, 2 for 2.0, 3 for 3.0.
+        pub version: i32,
+        /// How many ports it has.
+        pub ports: i32,
+        /// The guest's event channel; -1 if it has none yet.
+        pub evtch: i32,
+        /// The grant of the ring for requests; -1 if there is none yet.
+        pub ref_urb: i32,
+        /// The grant of the ring for connections; -1 if there is none yet.
+        pub ref_conn: i32,
+    }
+}
+
+device_methods! {
+    Usbctrl as libxl_device_usbctrl, "a USB controller":
+    #[doc(alias = "libxl_device_usbctrl_add")]
+    add usbctrl_add = libxl_device_usbctrl_add;
+    #[doc(alias = "libxl_device_usbctrl_list")]
+    #[doc(alias = "libxl_device_usbctrl_list_free")]
+    list usbctrl_list = libxl_device_usbctrl_list, libxl_device_usbctrl_list_free;
+    #[doc(alias = "libxl_device_usbctrl_getinfo")]
+    info usbctrl_info = libxl_device_usbctrl_getinfo, libxl_usbctrlinfo => UsbctrlInfo;
+}
+
+device_methods! {
+    Usbdev as libxl_device_usbdev, "a USB device of the host":
+    #[doc(alias = "libxl_device_usbdev_list")]
+    #[doc(alias = "libxl_device_usbdev_list_free")]
+    list usbdev_list = libxl_device_usbdev_list, libxl_device_usbdev_list_free;
+}
+
+impl Domain {
+    /// Takes away a USB controller and the devices that are plugged into it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the domain has no controller of this number;
+    /// [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_device_usbctrl_remove")]
+    pub fn usbctrl_remove(&self, device: &Usbctrl) -> Result<Operation<()>> {
+        const FUNCTION: &str = "libxl_device_usbctrl_remove";
+        let remove = self.device_remove(FUNCTION, device, sys::libxl_device_usbctrl_remove)?;
+        Ok(self.after_a_look(remove, FUNCTION, device.devid))
+    }
+
+    /// The same, whether the guest agrees or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`usbctrl_remove`](Self::usbctrl_remove).
+    #[doc(alias = "libxl_device_usbctrl_destroy")]
+    pub fn usbctrl_destroy(&self, device: &Usbctrl) -> Result<Operation<()>> {
+        const FUNCTION: &str = "libxl_device_usbctrl_destroy";
+        let destroy = self.device_remove(FUNCTION, device, sys::libxl_device_usbctrl_destroy)?;
+        Ok(self.after_a_look(destroy, FUNCTION, device.devid))
+    }
+
+    /// Plugs a USB device of the host into a controller of the domain.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the domain has no controller of the number in `ctrl`;
+    /// [`ErrorKind::Invalid`], [`ErrorKind::DomainNotFound`]. The log has the cause of any other,
+    /// such as a device that the host does not have.
+    #[doc(alias = "libxl_device_usbdev_add")]
+    pub fn usbdev_add(&self, device: &Usbdev) -> Result<Operation<Usbdev>> {
+        const FUNCTION: &str = "libxl_device_usbdev_add";
+        let add = self.device_add(FUNCTION, device, sys::libxl_device_usbdev_add)?;
+        // Without a number libxl looks for a controller itself.
+        Ok(match device.ctrl {
+            Some(_) => self.after_a_look(add, FUNCTION, device.ctrl),
+            None => add,
+        })
+    }
+
+    /// Unplugs a USB device, which goes back to the host.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the domain has no controller of the number in `ctrl`, or `ctrl`
+    /// is not set; [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_device_usbdev_remove")]
+    pub fn usbdev_remove(&self, device: &Usbdev) -> Result<Operation<()>> {
+        const FUNCTION: &str = "libxl_device_usbdev_remove";
+        let remove = self.device_remove(FUNCTION, device, sys::libxl_device_usbdev_remove)?;
+        Ok(self.after_a_look(remove, FUNCTION, device.ctrl))
+    }
+
+    /// The USB controller with this number.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_devid_to_device_usbctrl")]
+    pub fn usbctrl_by_devid(&self, devid: i32) -> Result<Usbctrl> {
+        const FUNCTION: &str = "libxl_devid_to_device_usbctrl";
+        self.has_usbctrl(FUNCTION, Some(devid))?;
+        self.device_find(FUNCTION, |ctx, domid, device| {
+            // SAFETY: a live context, the number of a controller that is there, and an initialised
+            // structure.
+            unsafe { sys::libxl_devid_to_device_usbctrl(ctx, domid, devid, device) }
+        })
+    }
+
+    /// The USB device at a port of a controller; ports count from 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if there is no such controller, or nothing at its port;
+    /// [`ErrorKind::DomainNotFound`].
+    #[doc(alias = "libxl_ctrlport_to_device_usbdev")]
+    pub fn usbdev_by_port(&self, ctrl: i32, port: i32) -> Result<Usbdev> {
+        const FUNCTION: &str = "libxl_ctrlport_to_device_usbdev";
+        self.has_usbctrl(FUNCTION, Some(ctrl))?;
+        self.device_find(FUNCTION, |ctx, domid, device| {
+            // SAFETY: a live context, the number of a controller that is there, and an initialised
+            // structure.
+            unsafe { sys::libxl_ctrlport_to_device_usbdev(ctx, domid, ctrl, port, device) }
+        })
+    }
+
+    /// Has an operation that names a controller begin with a look for it.
+    fn after_a_look<T: 'static>(
+        &self,
+        operation: Operation<T>,
+        function: &'static str,
+        devid: Option<i32>,
+    ) -> Operation<T> {
+        let domain = self.clone();
+        operation.after(move || domain.has_usbctrl(function, devid))
+    }
+
+    fn has_usbctrl(&self, function: &'static str, devid: Option<i32>) -> Result<()> {
+        let known = self.usbctrl_list()?;
+        if devid.is_some() && known.iter().any(|ctrl| ctrl.devid == devid) {
+            return Ok(());
+        }
+        let why = devid.map_or_else(
+            || "no USB controller was named".to_owned(),
+            |devid| format!("the domain has no USB controller {devid}"),
+        );
+        Err(Error::new(ErrorKind::NotFound, function)
+            .with_domain(Some(self.domid()))
+            .with_message(why))
+    }
+}
