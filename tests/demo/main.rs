@@ -11,6 +11,7 @@ mod host;
 #[path = "../live/support.rs"]
 mod support;
 
+mod router;
 mod story;
 mod timeline;
 

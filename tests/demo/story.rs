@@ -7,15 +7,21 @@ use serde_json::{Value, json};
 
 use crate::{
     host::{App, Host, domid},
+    router,
     support::context,
     timeline::{Show, Timeline},
 };
 
 pub(crate) fn tell(timeline: &Arc<Timeline>) {
-    let mut host = Host::start();
+    let files = tempfile::tempdir().unwrap();
+    let flags = router::flags(files.path());
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut host = Host::start_with(&flags);
     let _show = Show::changes(timeline, host.path("run/DomainStatus"));
     let nothing = json!({});
 
+    timeline.say("router is wanted: PV, with a disk, a bridge, and a network adapter of the host");
+    let router = router::want(&host);
     timeline
         .say("three domains are wanted: PV, PVH and HVM; and three more with a mind of their own");
     let (web, db, desktop) = (host.named("web"), host.named("db"), host.named("desktop"));
@@ -38,6 +44,7 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
     let web_up = host.wait_up(&web);
     host.wait_state(&db, "RUNNING");
     host.wait_state(&desktop, "RUNNING");
+    router::show(timeline, &host, &router);
 
     timeline.say("web is migrated: it is sent over, and then the receiver dies. It is resumed");
     migration_fails(&host, &web, &web_up);
@@ -55,13 +62,15 @@ pub(crate) fn tell(timeline: &Arc<Timeline>) {
     let db_up = host.wait_up(&db);
     let desktop_up = host.wait_up(&desktop);
     host.kill();
-    host.run(&[]);
+    host.start_again();
     for (app, before) in [(&web, &web_up), (&db, &db_up), (&desktop, &desktop_up)] {
         host.wait_log(&format!("domain {} found", domid(before)));
         let after = host.wait_state(app, "RUNNING");
         assert_eq!(domid(&after), domid(before), "{} was adopted", app.name());
         assert_eq!(host.domains(app), [DomId(domid(before))]);
     }
+
+    router::end(timeline, &host, &router);
 
     timeline.say("web, once suspended and resumed, is shut down from inside");
     host.outsider(&web).shutdown().wait().unwrap();

@@ -10,7 +10,7 @@ use crate::lab::{Hardware, Lab};
 use crate::test::explain;
 use crate::xen::Xen;
 
-/// Seconds after which the demo is taken for hung; it takes two minutes or three.
+/// Seconds after which the demo is taken for hung; it takes two minutes.
 const LIMIT: u32 = 900;
 
 /// How to show it.
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "demo",
     ])?);
     let begin = Instant::now();
-    let lab = Lab::start(options.xen, Hardware::Plain)?;
+    let lab = Lab::start(options.xen, Hardware::Devices)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
