@@ -23,8 +23,9 @@ note XEN_ELFNOTE_HYPERCALL_PAGE, .quad hypercall_page
 note XEN_ELFNOTE_SUSPEND_CANCEL, .quad 1
 note XEN_ELFNOTE_PHYS32_ENTRY, .long pvh_entry
 
-/* HVM: the device model takes the same file for a Linux kernel, of which it loads these sectors somewhere and the rest to 1M, where it is
-   linked. They begin with the ELF header. */
+/* HVM: the device model takes the file for a Linux kernel, of which it loads these sectors somewhere and the rest to 1M, where it is
+   linked. They begin with the ELF header. In the file for PV and PVH they would only make the domain builder complain of an old kernel. */
+#ifdef HVM
 #define SECTORS 8
 #define IN_FILE(symbol) (symbol - 0x100000 + SECTORS * 512)
 
@@ -41,6 +42,7 @@ note XEN_ELFNOTE_PHYS32_ENTRY, .long pvh_entry
     .skip 22
 command_line:
     .long 0
+    .skip 0x268 - 0x22c             /* fields of newer versions, which the device model fills in all the same */
 boot:
     cli
     mov IN_FILE(command_line), %ebx
@@ -52,6 +54,7 @@ gdt_pointer_below:
     .word gdt_end - gdt - 1
     .long gdt
 .code64
+#endif
 
 .text
 /* PV: 64-bit mode, on page tables of the builder's; %rsi is the address of start_info. */
@@ -62,6 +65,7 @@ pv_entry:
     call pv_main
 
 .code32
+#ifdef HVM
 /* HVM: behind the sectors above; %ebx is the address of the command line. */
 hvm_entry:
     mov $0x18, %eax
@@ -74,6 +78,7 @@ hvm_entry:
     rep stosb
     mov $hvm_main, %ebp
     jmp 1f
+#endif
 /* PVH: 32-bit protected mode without paging; %ebx is the address of hvm_start_info. */
 pvh_entry:
     mov $pvh_main, %ebp

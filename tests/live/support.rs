@@ -84,12 +84,11 @@ fn without_vga() -> HvmInfo {
 pub(crate) fn tiny_config(kind: Kind, hint: &str, params: &str) -> DomainConfig {
     let name = unique(hint);
     let config = match kind {
-        Kind::Pv => DomainConfig::pv(name),
-        Kind::Pvh => DomainConfig::pvh(name),
-        Kind::Hvm => DomainConfig::new(name, without_vga()),
+        Kind::Pv => DomainConfig::pv(name).kernel("/share/guest/tiny"),
+        Kind::Pvh => DomainConfig::pvh(name).kernel("/share/guest/tiny"),
+        Kind::Hvm => DomainConfig::new(name, without_vga()).kernel("/share/guest/tiny-hvm"),
     };
     config
-        .kernel("/share/guest/tiny")
         .cmdline(params)
         .memory_mib(if kind == Kind::Hvm { 32 } else { 4 })
         .vcpus(1)

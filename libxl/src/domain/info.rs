@@ -45,7 +45,9 @@ pub struct DomainInfo {
     pub domid: DomId,
     /// Its UUID; nil for dom0.
     pub uuid: Uuid,
-    /// PV, HVM or PVH; `None` for what this libxl has no word for.
+    /// PV or HVM; `None` for what this libxl has no word for. Xen itself knows no third kind: PVH
+    /// shows as HVM, and only [`retrieve_configuration`](crate::Domain::retrieve_configuration)
+    /// tells them apart.
     pub domain_type: Option<DomainType>,
     /// A virtual CPU is running at this very moment.
     pub running: bool,

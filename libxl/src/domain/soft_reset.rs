@@ -35,8 +35,11 @@ impl Domain {
         self.check(FUNCTION)?;
         let info = self.info()?;
         // libxl goes by the configuration alone, and by the state when the devices are gone.
-        let hvm = info.domain_type == Some(DomainType::Hvm);
-        if !hvm || !matches!(config.b_info.guest, Guest::Hvm(_)) {
+        let hvm = |config: &DomainConfig| matches!(config.b_info.guest, Guest::Hvm(_));
+        // To Xen PVH is HVM as well: only the domain's own configuration tells them apart.
+        let is_hvm = info.domain_type == Some(DomainType::Hvm)
+            && hvm(&self.retrieve_configuration().wait()?);
+        if !is_hvm || !hvm(config) {
             return refuse("only an HVM domain can be soft-reset".to_owned());
         }
         let state = info.state();

@@ -5,7 +5,7 @@ use std::{
     env,
     fs::{self, File},
     io::{Read, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -116,14 +116,21 @@ impl Host {
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        let agent = Command::new(&program)
-            .arg("run")
-            .args([Path::new("--config-dir"), &self.path("config")])
-            .args([Path::new("--run-dir"), &self.path("run")])
-            .args([Path::new("--dump-dir"), &self.path("dump")])
-            .args([Path::new("--image-dir"), &self.path("img")])
-            .args([Path::new("--verified-dir"), &self.path("verified")])
-            .args(["--log-level", "debug"])
+        let mut command = Command::new(&program);
+        command.arg("run").args(["--log-level", "debug"]);
+        for (flag, dir) in [
+            ("--config-dir", "config"),
+            ("--run-dir", "run"),
+            ("--dump-dir", "dump"),
+            ("--image-dir", "img"),
+            ("--verified-dir", "verified"),
+        ] {
+            // A flag may be given once.
+            if !args.contains(&flag) {
+                command.arg(flag).arg(self.path(dir));
+            }
+        }
+        let agent = command
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -214,8 +221,12 @@ impl Host {
 
     /// As [`Self::put`], with the small guest.
     pub(crate) fn put_tiny(&self, app: &App, mode: &str, params: &str, changes: &Value) {
-        let mib = if mode == "HVM" { 32 } else { 4 };
-        let mut all = json!({"Kernel": "/share/guest/tiny", "Ramdisk": "", "Memory": mib << 10});
+        let (kernel, mib) = if mode == "HVM" {
+            ("/share/guest/tiny-hvm", 32)
+        } else {
+            ("/share/guest/tiny", 4)
+        };
+        let mut all = json!({"Kernel": kernel, "Ramdisk": "", "Memory": mib << 10});
         for (name, value) in changes.as_object().unwrap() {
             all[name] = value.clone();
         }

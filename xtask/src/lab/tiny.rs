@@ -32,7 +32,10 @@ const OPTIONS: &[&str] = &[
     "-Wl,--build-id=none,--no-warn-rwx-segments",
 ];
 
-/// Builds it if it has changed, and puts it where dom0 finds it as `/share/guest/tiny`.
+/// The files it is built as, and what makes the difference between them.
+const KERNELS: [(&str, &[&str]); 2] = [("tiny", &[]), ("tiny-hvm", &["-DHVM"])];
+
+/// Builds it if it has changed, and puts it where dom0 finds it, in `/share/guest`.
 pub(super) fn ensure(parent: &Path, share: &Path) -> Result<()> {
     let sources = paths::root().join("lab/tiny");
     let key = Key::default()
@@ -42,7 +45,9 @@ pub(super) fn ensure(parent: &Path, share: &Path) -> Result<()> {
     let dir = cache::get(parent, "tiny", key, |part| build(&sources, part))?;
     let guests = share.join("guest");
     fs::create_dir_all(&guests)?;
-    fs::copy(dir.join("tiny"), guests.join("tiny"))?;
+    for (name, _) in KERNELS {
+        fs::copy(dir.join(name), guests.join(name))?;
+    }
     Ok(())
 }
 
@@ -55,13 +60,16 @@ fn build(sources: &Path, out: &Path) -> Result<()> {
         })
         .collect();
     files.sort();
-    let mut cc = Command::new("cc");
-    cc.args(OPTIONS)
-        .arg("-T")
-        .arg(sources.join("tiny.lds"))
-        .args(files)
-        .arg("-o")
-        .arg(out.join("tiny"));
-    tool::output(&mut cc)?;
+    for (name, options) in KERNELS {
+        let mut cc = Command::new("cc");
+        cc.args(OPTIONS)
+            .args(options)
+            .arg("-T")
+            .arg(sources.join("tiny.lds"))
+            .args(&files)
+            .arg("-o")
+            .arg(out.join(name));
+        tool::output(&mut cc)?;
+    }
     Ok(())
 }
