@@ -73,6 +73,7 @@ macro_rules! from_json {
 
 to_json! {
     libxl_domain_config: libxl_domain_config_to_json;
+    libxl_domain_remus_info: libxl_domain_remus_info_to_json;
     libxl_device_disk: libxl_device_disk_to_json;
     libxl_device_nic: libxl_device_nic_to_json;
     libxl_diskinfo: libxl_diskinfo_to_json;
@@ -99,6 +100,7 @@ to_json! {
 
 from_json! {
     libxl_domain_config: libxl_domain_config_from_json;
+    libxl_domain_remus_info: libxl_domain_remus_info_from_json;
     libxl_device_disk: libxl_device_disk_from_json;
     libxl_device_nic: libxl_device_nic_from_json;
     libxl_device_usbctrl: libxl_device_usbctrl_from_json;

@@ -84,6 +84,9 @@
 //! installed. What that libxl lacks fails with [`ErrorKind::Unsupported`] and names the feature;
 //! [`have`] asks beforehand.
 
+#[cfg(test)]
+extern crate self as libxl; // Some tests are shared with those that are outside.
+
 pub mod config;
 pub mod console;
 pub mod cpupool;
@@ -109,6 +112,7 @@ mod id;
 mod json;
 mod logger;
 mod operation;
+mod overlay;
 mod pci;
 mod progress;
 mod pump;
@@ -129,6 +133,7 @@ pub use host::{PhysInfo, VersionInfo};
 pub use id::{DomId, DomainId};
 pub use logger::LogLine;
 pub use operation::{Limits, Operation, Running};
+pub use overlay::OverlayOp;
 pub use progress::Progress;
 pub use shutdown_reason::ShutdownReason;
 pub use stream::SavedHeader;

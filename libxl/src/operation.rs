@@ -184,6 +184,11 @@ impl<T> Operation<T> {
         }
     }
 
+    /// The C function.
+    pub(crate) fn function(&self) -> &'static str {
+        self.call.function()
+    }
+
     /// Holds back any abort until the gate is open.
     pub(crate) fn held_by(mut self, gate: &Arc<Gate>) -> Self {
         gate.attach(self.ctx.pump());

@@ -82,7 +82,14 @@ impl Context {
         // SAFETY: a live context and a place for the count.
         let list = unsafe { sys::libxl_device_pci_assignable_list(self.as_ptr(), &raw mut count) };
         // SAFETY: what libxl has just returned.
-        unsafe { take_list("libxl_device_pci_assignable_list", list, count) }
+        unsafe {
+            take_list(
+                "libxl_device_pci_assignable_list",
+                list,
+                count,
+                ASSIGNABLE_FREE,
+            )
+        }
     }
 }
 
@@ -140,7 +147,7 @@ impl Domain {
             sys::libxl_device_pci_list(self.context().as_ptr(), self.domid().0, &raw mut count)
         };
         // SAFETY: what libxl has just returned.
-        unsafe { take_list(FUNCTION, list, count) }
+        unsafe { take_list(FUNCTION, list, count, FREE) }
     }
 
     fn pci(&self, pci: &Pci, function: &'static str, start: Start) -> Result<Operation<()>> {
@@ -261,12 +268,45 @@ fn set_name(_: &mut Raw, name: &CString) -> std::result::Result<(), String> {
     ))
 }
 
+/// What frees a list.
+type Free = unsafe extern "C" fn(*mut Raw, c_int);
+
+#[cfg(libxl_have = "device_pci_list_free")]
+const FREE: Free = sys::libxl_device_pci_list_free;
+#[cfg(libxl_have = "device_pci_assignable_list_free")]
+const ASSIGNABLE_FREE: Free = sys::libxl_device_pci_assignable_list_free;
+#[cfg(not(libxl_have = "device_pci_list_free"))]
+const FREE: Free = free_list;
+#[cfg(not(libxl_have = "device_pci_assignable_list_free"))]
+const ASSIGNABLE_FREE: Free = free_list;
+
+/// Does what libxl's own functions do, which came with Xen 4.15.
+#[cfg(any(
+    test,
+    not(libxl_have = "device_pci_list_free"),
+    not(libxl_have = "device_pci_assignable_list_free")
+))]
+unsafe extern "C" fn free_list(list: *mut Raw, count: c_int) {
+    for at in 0..usize::try_from(count).unwrap_or(0) {
+        // SAFETY: the caller's promise: an initialised structure of the array, disposed of once.
+        unsafe { sys::libxl_device_pci_dispose(list.add(at)) };
+    }
+    // SAFETY: from malloc, freed once.
+    unsafe { libc::free(list.cast()) };
+}
+
 /// Copies a list of libxl's, and frees it.
 ///
 /// # Safety
 ///
-/// `list` is NULL, or an array of `count` structures from malloc that nobody else frees.
-unsafe fn take_list(function: &'static str, list: *mut Raw, count: c_int) -> Result<Vec<Pci>> {
+/// `list` is NULL, or an array of `count` structures from malloc that nobody else frees, and that
+/// `free` frees.
+unsafe fn take_list(
+    function: &'static str,
+    list: *mut Raw,
+    count: c_int,
+    free: Free,
+) -> Result<Vec<Pci>> {
     if list.is_null() {
         // libxl tells neither "none" nor "failed" apart; it has logged what failed.
         return Ok(Vec::new());
@@ -277,13 +317,8 @@ unsafe fn take_list(function: &'static str, list: *mut Raw, count: c_int) -> Res
         .iter()
         .map(|raw| from_raw(function, raw))
         .collect();
-    for at in 0..len {
-        // SAFETY: an initialised structure of the array, disposed of once. libxl's own functions to
-        // free such lists are missing before 4.15.
-        unsafe { sys::libxl_device_pci_dispose(list.add(at)) };
-    }
-    // SAFETY: from malloc, freed once.
-    unsafe { libc::free(list.cast()) };
+    // SAFETY: the array and its length as libxl gave them, once.
+    unsafe { free(list, count) };
     pcis
 }
 
@@ -354,20 +389,22 @@ mod tests {
 
     #[test]
     fn a_list_is_copied_and_freed() {
-        // SAFETY: memory for two structures, which `init` makes valid.
-        let list = unsafe {
-            let list = libc::calloc(2, size_of::<Raw>()).cast::<Raw>();
-            sys::libxl_device_pci_init(list);
-            sys::libxl_device_pci_init(list.add(1));
-            (*list).bus = 3;
-            (*list.add(1)).dev = 4;
-            list
-        };
-        // SAFETY: an array of two from malloc.
-        let pcis = unsafe { take_list("f", list, 2) }.unwrap();
-        assert_eq!(pcis, [Pci::new(0, 3, 0, 0), Pci::new(0, 0, 4, 0)]);
+        for free in [FREE, ASSIGNABLE_FREE, free_list as Free] {
+            // SAFETY: memory for two structures, which `init` makes valid.
+            let list = unsafe {
+                let list = libc::calloc(2, size_of::<Raw>()).cast::<Raw>();
+                sys::libxl_device_pci_init(list);
+                sys::libxl_device_pci_init(list.add(1));
+                (*list).bus = 3;
+                (*list.add(1)).dev = 4;
+                list
+            };
+            // SAFETY: an array of two from malloc.
+            let pcis = unsafe { take_list("f", list, 2, free) }.unwrap();
+            assert_eq!(pcis, [Pci::new(0, 3, 0, 0), Pci::new(0, 0, 4, 0)]);
+        }
         // SAFETY: NULL.
-        let none = unsafe { take_list("f", std::ptr::null_mut(), 7) };
+        let none = unsafe { take_list("f", std::ptr::null_mut(), 7, FREE) };
         assert_eq!(none.unwrap(), []);
     }
 }

@@ -20,6 +20,11 @@ use std::{
 
 use libxl_sys as sys;
 
+use crate::{
+    config::{Disk, DiskFormat},
+    raw::copy_str,
+};
+
 /// What libxl calls `for_user`: says which operation or which watch an event is about. Never
 /// reused, so that a stale event meets nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +53,8 @@ struct State {
     orphans: HashMap<Token, Orphan>,
     /// Watches of which something was heard.
     watch_events: VecDeque<Token>,
+    /// Of which disk ejects are wanted, and what has been heard of them.
+    ejects: HashMap<Token, VecDeque<Disk>>,
     /// Counts everything a waiting thread may want to know about.
     changes: u64,
 }
@@ -149,6 +156,21 @@ impl Pump {
     /// The watches of which something was heard since the last call.
     pub(crate) fn take_watch_events(&self) -> Vec<Token> {
         self.state().watch_events.drain(..).collect()
+    }
+
+    /// Keeps ejects with this token from now on.
+    pub(crate) fn expect_ejects(&self, token: Token) {
+        self.state().ejects.insert(token, VecDeque::new());
+    }
+
+    /// Keeps them no more.
+    pub(crate) fn forget_ejects(&self, token: Token) {
+        self.state().ejects.remove(&token);
+    }
+
+    /// The next eject with this token, if it is there.
+    pub(crate) fn take_eject(&self, token: Token) -> Option<Disk> {
+        self.state().ejects.get_mut(&token)?.pop_front()
     }
 
     /// Waits until something happened on the context since `since`, or `deadline` passed. Returns
@@ -306,9 +328,44 @@ impl Pump {
                 state.watch_events.push_back(token);
                 state.changes += 1;
             }
+            Type::LIBXL_EVENT_TYPE_DISK_EJECT => {
+                // SAFETY: the arm that belongs to this type; its strings live as long as the event.
+                let disk = unsafe { ejected(&event.u.disk_eject.disk) };
+                let mut state = self.state();
+                if let Some(queue) = state.ejects.get_mut(&token) {
+                    queue.push_back(disk);
+                    state.changes += 1;
+                }
+            }
             // Nothing else was asked for. A type from a newer libxl is not an error.
             _ => {}
         }
+    }
+}
+
+/// Copies what an eject leaves behind: an empty drive.
+///
+/// # Safety
+///
+/// The strings of `raw` are NULL or NUL-terminated.
+unsafe fn ejected(raw: &sys::libxl_device_disk) -> Disk {
+    // SAFETY: a literal of libxl's, or NULL for a number that it does not know; and the caller's
+    // promise.
+    let (backend, vdev) = unsafe {
+        (
+            copy_str(sys::libxl_disk_backend_to_string(raw.backend)),
+            copy_str(raw.vdev),
+        )
+    };
+    Disk {
+        backend_domid: (raw.backend_domid != 0).then_some(raw.backend_domid),
+        backend: backend.and_then(|word| word.parse().ok()),
+        vdev,
+        format: Some(DiskFormat::Empty),
+        removable: raw.removable != 0,
+        readwrite: raw.readwrite != 0,
+        is_cdrom: raw.is_cdrom != 0,
+        ..Disk::default()
     }
 }
 

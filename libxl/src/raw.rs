@@ -45,6 +45,7 @@ structures! {
     libxl_dominfo, libxl_dominfo_init, libxl_dominfo_dispose;
     libxl_domain_config, libxl_domain_config_init, libxl_domain_config_dispose;
     libxl_domain_restore_params, libxl_domain_restore_params_init, libxl_domain_restore_params_dispose;
+    libxl_domain_remus_info, libxl_domain_remus_info_init, libxl_domain_remus_info_dispose;
     libxl_physinfo, libxl_physinfo_init, libxl_physinfo_dispose;
     libxl_bitmap, libxl_bitmap_init, libxl_bitmap_dispose;
     libxl_cpupoolinfo, libxl_cpupoolinfo_init, libxl_cpupoolinfo_dispose;

@@ -541,6 +541,7 @@ mod tests {
     use crate::{
         ErrorKind,
         config::{Pci, RdmReservePolicy, RdmReserveStrategy},
+        have,
     };
 
     fn parse(text: &str) -> XlConfig {
@@ -639,10 +640,17 @@ mod tests {
         assert_eq!(device.vdevfn, Some(5 << 3));
         assert_eq!(device.rdm_policy, Some(RdmReservePolicy::Strict));
         assert_ne!(device, Pci::new(0, 7, 0, 1));
-        for wrong in ["", "7", "07:00", "07:00.1,colour=red"] {
+        for wrong in ["", "7", "07:00", "07:00.1,rdm_policy=perhaps"] {
             let error = parse_pci(wrong).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong}: {error}");
         }
+        // libxlutil before Xen 4.15 passes over an option that it does not know.
+        let unknown = parse_pci("07:00.1,colour=red");
+        assert_eq!(
+            unknown.is_err(),
+            have("device_pci_list_free"),
+            "{unknown:?}"
+        );
     }
 
     #[test]

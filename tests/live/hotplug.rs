@@ -1,10 +1,10 @@
 //! Devices that come and go while a guest runs.
 
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::{fs::File, path::PathBuf, process::Command, thread, time::Duration};
 
 use libxl::{
-    ErrorKind,
-    config::{Disk, DiskBackend, Mac, Nic},
+    AbortHandle, ErrorKind, Limits,
+    config::{Disk, DiskBackend, DiskFormat, Mac, Nic},
     device::XenbusState,
     have,
 };
@@ -245,4 +245,58 @@ fn a_disc_is_changed() {
         .wait()
         .unwrap();
     assert_eq!(medium(), None);
+}
+
+/// A paravirtual guest says in xenstore that it ejects a disc; here somebody else says so for it.
+#[test]
+fn an_eject_is_heard_of() {
+    let ctx = context();
+    let watcher = watcher();
+    let image = Image::new();
+    let disc = Disk {
+        removable: true,
+        ..image.disk("xvdb")
+    };
+    let config = tiny_config(Kind::Pv, "eject", "").disk(disc);
+    let guest = Guest::create(&ctx, &watcher, &config);
+    let error = guest.domain.watch_disk_eject("xvdc").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
+
+    let ejects = guest.domain.watch_disk_eject("xvdb").unwrap();
+    assert_eq!(ejects.vdev(), "xvdb");
+    let path = format!("/local/domain/{}/device/vbd/51728/eject", guest.id().domid);
+    let eject = || {
+        let mut write = Command::new("xenstore-write");
+        let status = write.args([path.as_str(), "eject"]).status();
+        assert!(status.unwrap().success());
+    };
+    // While somebody waits, and before.
+    let long = Limits::none().deadline(crate::support::LONG);
+    let heard = thread::scope(|scope| {
+        let waiting = scope.spawn(|| ejects.wait(&long));
+        eject();
+        waiting.join().unwrap().unwrap()
+    });
+    assert_eq!(heard.vdev.as_deref(), Some("xvdb"));
+    assert!(heard.removable && heard.is_cdrom && !heard.readwrite);
+    assert_eq!(heard.format, Some(DiskFormat::Empty));
+    eject();
+    assert_eq!(ejects.wait(&long).unwrap(), heard);
+
+    let short = Limits::none().deadline(Duration::from_millis(50));
+    let error = ejects.wait(&short).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:#}");
+    let enough = AbortHandle::new();
+    let error = thread::scope(|scope| {
+        let waiting = scope.spawn(|| ejects.wait(&Limits::none().abort_with(&enough)));
+        enough.abort();
+        waiting.join().unwrap().unwrap_err()
+    });
+    assert_eq!(error.kind(), ErrorKind::Aborted, "{error:#}");
+    // What comes when nobody wants it any more is forgotten, and the next one begins anew.
+    eject();
+    drop(ejects);
+    let ejects = guest.domain.watch_disk_eject("xvdb").unwrap();
+    let error = ejects.wait(&short).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:#}");
 }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod config;
+mod config_fields;
 mod console;
 mod context;
 mod cpupool;
@@ -15,8 +16,10 @@ mod hypervisor;
 mod lifecycle;
 mod memory;
 mod migrate;
+mod remus;
 mod save;
 mod soft_reset;
 mod support;
 mod suspend;
+mod unsupported;
 mod vcpu;

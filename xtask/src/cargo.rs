@@ -69,6 +69,24 @@ impl Cargo {
         command
     }
 
+    /// `cargo test` with `arguments`, not yet started, for tests that do without Xen.
+    pub(crate) fn test(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(&["test"]);
+        if let Some((sysroot, _)) = &self.other {
+            match sysroot.loader() {
+                // Its libraries want that release's glibc, which runs what was built for an older one.
+                Some(loader) => command.arg("--config").arg(format!(
+                    "target.'cfg(all())'.runner=[{loader:?}, \"--library-path\", {:?}]",
+                    sysroot.lib
+                )),
+                // Or are content with the one here.
+                None => command.env("LD_LIBRARY_PATH", &sysroot.lib),
+            };
+        }
+        command.args(arguments);
+        command
+    }
+
     /// Runs cargo and returns the programs it built, or had built before.
     pub(crate) fn programs(&self, arguments: &[&str]) -> Result<Vec<Program>> {
         let mut command = self.command(arguments);

@@ -20,6 +20,14 @@ pub(crate) struct Sysroot {
     pub(crate) lib: PathBuf,
 }
 
+impl Sysroot {
+    /// The dynamic loader that belongs to the glibc among its libraries, if there is one.
+    pub(crate) fn loader(&self) -> Option<PathBuf> {
+        let loader = self.lib.join("ld-linux-x86-64.so.2");
+        loader.exists().then_some(loader)
+    }
+}
+
 /// Unpacks the development files of Xen `version` as in the Debian release `suite`, if they are not there yet.
 pub(crate) fn ensure(version: &str, suite: &str) -> Result<Sysroot> {
     let parent = paths::lab_dir().join(version);

@@ -47,11 +47,13 @@ use crate::{
 };
 
 mod disk;
+mod eject;
 mod nic;
 mod others;
 mod usb;
 
 pub use disk::DiskInfo;
+pub use eject::DiskEjects;
 pub use nic::NicInfo;
 pub use others::{ConnectorInfo, PcmInfo, StreamInfo, VdisplInfo, VkbInfo, VsndInfo, VtpmInfo};
 pub use usb::UsbctrlInfo;

@@ -6,6 +6,7 @@ mod create;
 mod info;
 mod names;
 mod recover;
+mod remus;
 mod restore;
 mod save;
 mod soft_reset;

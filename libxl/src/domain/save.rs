@@ -32,7 +32,7 @@ const FUNCTION: &str = "libxl_domain_suspend";
 /// How long libxl waits for a guest to answer.
 const GUESTS_TIME: Duration = Duration::from_secs(60);
 
-type Report<'a> = Box<dyn FnMut(&Progress) + 'a>;
+pub(super) type Report<'a> = Box<dyn FnMut(&Progress) + 'a>;
 
 /// How to save a domain: live or not, with which limits, and who hears of the progress.
 ///
@@ -215,28 +215,43 @@ impl Domain {
         saving: Saving<'_>,
         clock: &Clock,
     ) -> Result<()> {
-        let failed = |error| Error::io(FUNCTION, error).with_domain(Some(self.domid()));
         let gate = Arc::new(Gate::default());
         let operation = self.stream_operation(pipe.writer, &saving, clock, &gate);
+        self.carry_stream(operation, pipe.reader, to, clock, &gate, saving.progress)
+    }
+
+    /// Waits for an operation that writes a stream to our pipe, which is carried to where it is to
+    /// go.
+    pub(super) fn carry_stream(
+        &self,
+        operation: Operation<()>,
+        from: OwnedFd,
+        to: BorrowedFd<'_>,
+        clock: &Clock,
+        gate: &Arc<Gate>,
+        report: Option<Report<'_>>,
+    ) -> Result<()> {
+        let function = operation.function();
+        let failed = |error| Error::io(function, error).with_domain(Some(self.domid()));
         let (over, arrived) = (AbortHandle::new(), Arc::new(Pump::new().map_err(failed)?));
         let begun = Instant::now();
         thread::scope(|scope| {
             let carrying = scope.spawn(|| {
                 // Not the caller's limits: as long as libxl writes, it has to be read.
-                let result = carry_out(FUNCTION, pipe.reader, to, &Clock::until(&over), &gate);
+                let result = carry_out(function, from, to, &Clock::until(&over), gate);
                 arrived.kick();
                 result
             });
             // However this ends, also by a panic, nothing may be left to carry.
             let _stop = StopOnDrop(&over);
-            let result = match saving.progress {
+            let result = match report {
                 None => operation.wait(),
                 Some(mut report) => operation.wait_with_progress(&mut *report),
             };
             match result {
                 Ok(()) => {
                     // libxl has closed its end. What is in the pipe has still to arrive.
-                    let waiter = Waiter::new(FUNCTION, clock)?;
+                    let waiter = Waiter::new(function, clock)?;
                     waiter.wait(arrived.wake_fd(), PollFlags::IN)?;
                     join(carrying)
                 }

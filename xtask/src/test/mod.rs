@@ -117,14 +117,34 @@ fn checks(steps: &mut Steps) {
     steps.run("unit, doc and process tests", || {
         counts::of(&mut cargo.command(&["test", "--workspace", "--no-fail-fast"]))
     });
+    steps.run("functions of libxl that are wrapped", || {
+        // Run above, too; here with its table.
+        let coverage = [
+            "test",
+            "--package=libxl",
+            "--test=coverage",
+            "--",
+            "--show-output",
+        ];
+        steps::succeed(&mut cargo.command(&coverage))
+    });
     // The oldest and the newest headers that are supported; the system's own are those in between.
     for (version, suite) in [("4.14", "bullseye"), ("4.20", "trixie")] {
-        steps.run(&format!("build against Xen {version}"), || {
+        steps.run(&format!("build and tests against Xen {version}"), || {
             let cargo = Cargo::against(version, suite)?;
             for targets in BOTH {
                 steps::succeed(&mut cargo.command(&[&["build"], targets].concat()))?;
             }
-            Ok(Counts::default())
+            // The coverage of the headers and the layout of their structures, among others.
+            counts::of(&mut cargo.test(&[
+                "--package=libxl-sys",
+                "--package=libxl",
+                "--lib",
+                "--tests",
+                "--no-fail-fast",
+                "--",
+                "--show-output",
+            ]))
         });
     }
 }

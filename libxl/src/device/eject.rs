@@ -1,0 +1,136 @@
+//! Guests that eject a disc.
+
+use std::ptr::{self, NonNull};
+
+use libxl_sys as sys;
+
+use crate::{
+    Context, Domain, Error, Limits, Result, config::Disk, operation::Clock, pump::Token,
+    raw::c_string,
+};
+
+const FUNCTION: &str = "libxl_evenable_disk_eject";
+
+/// Hears of it when a guest ejects the disc of one drive. Dropping it ends that.
+#[derive(Debug)]
+#[doc(alias = "libxl_evdisable_disk_eject")]
+#[must_use = "nothing is heard of ejects once this is dropped"]
+pub struct DiskEjects {
+    ctx: Context,
+    raw: NonNull<sys::libxl_evgen_disk_eject>,
+    token: Token,
+    vdev: String,
+}
+
+// SAFETY: the event source belongs to its context, which is thread-safe, and which it keeps alive;
+// `raw` is only used to disarm it, once.
+unsafe impl Send for DiskEjects {}
+// SAFETY: as above.
+unsafe impl Sync for DiskEjects {}
+
+impl Domain {
+    /// Hears of it when the guest ejects the disc of a drive, from now on. `vdev` names the drive,
+    /// as in [`Disk::vdev`]. A paravirtual guest says so in xenstore; of a drive that QEMU emulates
+    /// nothing is heard.
+    ///
+    /// ```no_run
+    /// # fn main() -> libxl::Result<()> {
+    /// # let domain: libxl::Domain = todo!();
+    /// use libxl::Limits;
+    ///
+    /// let ejects = domain.watch_disk_eject("xvdb")?;
+    /// let empty = ejects.wait(&Limits::none())?;
+    /// // The drive goes on without a disc.
+    /// domain.cdrom_insert(&empty)?.wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the domain has no such drive,
+    /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
+    #[doc(alias = "libxl_evenable_disk_eject")]
+    pub fn watch_disk_eject(&self, vdev: &str) -> Result<DiskEjects> {
+        // libxl arms a source for any name, and corrupts memory if it cannot (Xen 4.14 to 4.22: it
+        // takes down a watch that it has not set up). So it is asked only for drives that exist.
+        self.disk_by_vdev(vdev)?;
+        let name = c_string(FUNCTION, "vdev", vdev)?;
+        let ctx = self.context();
+        let token = Token::fresh();
+        let mut raw = ptr::null_mut();
+        // First: an event may come before the call returns.
+        ctx.pump().expect_ejects(token);
+        let armed = self.call(FUNCTION, |ctx, domid| {
+            // SAFETY: a live context, a NUL-terminated name, which libxl copies, and a place for
+            // the handle.
+            unsafe {
+                sys::libxl_evenable_disk_eject(ctx, domid, name.as_ptr(), token.0, &raw mut raw)
+            }
+        });
+        // As with every event source: libxl does not wake a thread that polls already.
+        ctx.pump().kick();
+        match (armed, NonNull::new(raw)) {
+            (Ok(()), Some(raw)) => Ok(DiskEjects {
+                ctx: ctx.clone(),
+                raw,
+                token,
+                vdev: vdev.to_owned(),
+            }),
+            (armed, _) => {
+                ctx.pump().forget_ejects(token);
+                Err(armed.err().unwrap_or_else(|| {
+                    Error::new(crate::ErrorKind::Failed, FUNCTION).with_message("no handle came")
+                }))
+            }
+        }
+    }
+}
+
+impl DiskEjects {
+    /// The drive.
+    #[must_use]
+    pub fn vdev(&self) -> &str {
+        &self.vdev
+    }
+
+    /// Waits until the guest ejects the disc, and returns what [`Domain::cdrom_insert`] makes the
+    /// drive an empty one with. An eject since the last call, or since this exists, ends the wait at
+    /// once.
+    ///
+    /// Nothing is heard when the domain dies: pull an [`AbortHandle`](crate::AbortHandle) when a
+    /// [`Watcher`](crate::Watcher) says that it has.
+    ///
+    /// # Errors
+    ///
+    /// Those of the limits; [`ErrorKind::Io`](crate::ErrorKind::Io) when the context cannot be
+    /// polled.
+    pub fn wait(&self, limits: &Limits) -> Result<Disk> {
+        let clock = Clock::start(limits);
+        let pump = self.ctx.pump();
+        if let Some(abort) = clock.abort_handle() {
+            abort.attach(pump);
+        }
+        loop {
+            let now = pump.now();
+            if let Some(disk) = pump.take_eject(self.token) {
+                return Ok(Disk {
+                    // libxl looks for the name where it is not, and leaves it out.
+                    vdev: Some(self.vdev.clone()),
+                    ..disk
+                });
+            }
+            clock.check(FUNCTION)?;
+            pump.wait(self.ctx.as_ptr(), now, clock.deadline())
+                .map_err(|e| Error::io(FUNCTION, e))?;
+        }
+    }
+}
+
+impl Drop for DiskEjects {
+    fn drop(&mut self) {
+        // SAFETY: armed on this context by whoever made the value, disarmed once.
+        unsafe { sys::libxl_evdisable_disk_eject(self.ctx.as_ptr(), self.raw.as_ptr()) };
+        self.ctx.pump().forget_ejects(self.token);
+    }
+}
