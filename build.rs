@@ -1,4 +1,5 @@
-//! Turns the features that `libxl-sys` found in Xen's headers into cfgs for the examples and tests.
+//! Turns the features that `libxl-sys` found in Xen's headers into cfgs for the examples and tests, and
+//! tells the tests where these headers are.
 
 use std::env;
 
@@ -11,5 +12,8 @@ fn main() {
         .filter(|f| !f.is_empty())
     {
         println!("cargo::rustc-cfg=libxl_have=\"{feature}\"");
+    }
+    if let Ok(include) = env::var("DEP_XENLIGHT_INCLUDE") {
+        println!("cargo::rustc-env=LIBXL_HEADERS={include}");
     }
 }

@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::config::*;
+use libxl::config::*;
 
 fn s(text: &str) -> String {
     text.to_owned()
 }
 
-pub(super) fn pv() -> Guest {
+pub(crate) fn pv() -> Guest {
     Guest::Pv(PvInfo {
         slack_memkb: Some(4),
         e820_host: Some(true),
     })
 }
 
-pub(super) fn pvh() -> Guest {
+pub(crate) fn pvh() -> Guest {
     Guest::Pvh(PvhInfo {
         pvshim: Some(true),
         pvshim_path: Some(s("pvshim_path")),
@@ -28,7 +28,7 @@ pub(super) fn pvh() -> Guest {
     })
 }
 
-pub(super) fn hvm() -> Guest {
+pub(crate) fn hvm() -> Guest {
     Guest::Hvm(Box::new(HvmInfo {
         firmware: Some(s("firmware")),
         bios: Some(BiosType::Ovmf),
@@ -111,7 +111,7 @@ pub(super) fn hvm() -> Guest {
     }))
 }
 
-pub(super) fn config(guest: Guest) -> DomainConfig {
+pub(crate) fn config(guest: Guest) -> DomainConfig {
     DomainConfig {
         c_info: CreateInfo {
             hap: Some(true),
