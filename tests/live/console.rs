@@ -253,11 +253,11 @@ fn a_shared_directory_is_added_where_libxl_can() {
     let watcher = watcher();
     let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "p9", ""));
     match guest.domain.p9_add(&P9::new("share", "/tmp")) {
-        Ok(_) => assert!(have("xen_9pfs")),
+        Ok(_) => assert!(have("p9_add")),
         Err(error) => {
-            assert!(!have("xen_9pfs"), "{error:#}");
+            assert!(!have("p9_add"), "{error:#}");
             assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert!(error.to_string().contains("LIBXL_HAVE_XEN_9PFS"), "{error}");
+            assert!(error.to_string().contains("LIBXL_HAVE_P9_ADD"), "{error}");
         }
     }
 }

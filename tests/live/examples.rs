@@ -5,9 +5,14 @@ use std::{
     process::{Child, Command, Output},
 };
 
-use libxl::DomainEvent;
+use libxl::{
+    DomainEvent,
+    config::{ActionOnShutdown, DiskFormat},
+};
 
-use crate::support::{Guest, Kind, context, tiny_config, unique, wait_for, watcher};
+use crate::support::{
+    Guest, Kind, config, context, second_cpu, tiny_config, unique, wait_for, watcher,
+};
 
 /// xtask puts them beside this test.
 fn example(name: &str, args: &[&str]) -> Output {
@@ -157,14 +162,135 @@ fn shutdown_with_deadline() {
     }
 }
 
+/// A disk image of 1 MiB.
+fn image() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 20).unwrap();
+    file
+}
+
+#[test]
+fn tour() {
+    let name = unique("tour");
+    let image = image();
+    let said = succeeds(
+        "tour",
+        &[
+            &name,
+            "/lab/guest/vmlinux",
+            "/lab/guest/initrd",
+            image.path().to_str().unwrap(),
+            "xenbr0",
+        ],
+    );
+    for line in [
+        "1 disk",
+        "disk Some(\"xvda\")",
+        "00:16:3e:",
+        "vCPU 0 on 0",
+        "memory target 114688 KiB",
+        "asked to shut down: Paravirt",
+        "shut down (poweroff)",
+    ] {
+        assert!(said.contains(line), "{line:?}: {said}");
+    }
+    assert!(said.trim_end().ends_with("died"), "{said}");
+    let error = context().name_to_domid(&name).unwrap_err();
+    assert!(error.is_domain_gone(), "{error:#}");
+}
+
+#[test]
+fn hotplug() {
+    let ctx = context();
+    let watcher = watcher();
+    let image = image();
+    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "example", ""));
+    guest.wait_until_up();
+    let path = image.path().to_str().unwrap();
+    let said = succeeds("hotplug", &[&guest.name, "xenbr0", path]);
+    assert!(said.contains("00:16:3e:"), "{said}");
+    assert!(said.contains("disk Some(\"xvdz\"):"), "{said}");
+    assert!(said.trim_end().ends_with("both are gone"), "{said}");
+}
+
+#[test]
+fn vcpus_and_memory() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "example", ""));
+    guest.wait_until_up();
+    let said = succeeds("vcpus_and_memory", &[&guest.name, "0", "112"]);
+    assert!(said.contains("vCPU 0 may run on 0"), "{said}");
+    assert_eq!(guest.domain.memory_target().unwrap(), 112 << 10);
+}
+
+#[test]
+fn cpupool() {
+    let _turn = second_cpu();
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    let said = succeeds("cpupool", &[&guest.name, "1", "1"]);
+    assert!(
+        said.contains("example: credit2, CPUs 1, 1 domains"),
+        "{said}"
+    );
+    assert!(said.contains("weight: Some(512)"), "{said}");
+    assert_eq!(guest.domain.info().unwrap().cpupool, 0);
+    assert_eq!(ctx.free_cpus().unwrap(), [].into());
+}
+
+#[test]
+fn console_and_log() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    guest.wait_until_up();
+    let said = succeeds("console_and_log", &[&guest.name]);
+    assert!(said.contains("console: /dev/pts/"), "{said}");
+    assert!(said.contains("  lab guest: up"), "{said}");
+    let (_, log) = said.split_once("Xen's log:\n").unwrap();
+    assert!(!log.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn xl_cfg() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("web.cfg");
+    let text = "name = 'web'\nmemory = 512\nvcpus = 2\nkernel = '/boot/vmlinuz'\n\
+                on_crash = 'preserve'\ndisk = [ '/images/web.qcow2,qcow2,xvda,rw' ]\n\
+                vif = [ 'bridge=xenbr0,mac=00:16:3e:00:00:01,rate=10MB/s' ]\n";
+    std::fs::write(&file, text).unwrap();
+    let said = succeeds("xl_cfg", &[file.to_str().unwrap()]);
+    let config: libxl::DomainConfig = serde_json::from_str(&said).unwrap();
+    assert_eq!(config.c_info.name, "web");
+    assert_eq!(config.b_info.max_memkb, Some(512 << 10));
+    assert_eq!(config.b_info.max_vcpus, Some(2));
+    assert_eq!(config.on_crash, ActionOnShutdown::Preserve);
+    assert_eq!(config.disks[0].format, Some(DiskFormat::Qcow2));
+    assert_eq!(config.nics[0].rate_bytes_per_interval, Some(500_000));
+
+    std::fs::write(&file, "name = 'web'\nmemory = = 3\n").unwrap();
+    let output = example("xl_cfg", &[file.to_str().unwrap()]);
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("web.cfg:2"), "{said}");
+}
+
 #[test]
 fn a_wrong_use_is_explained() {
     for name in [
         "checkpoint",
+        "console_and_log",
+        "cpupool",
         "create_and_wait",
+        "hotplug",
         "migrate_localhost",
         "migration_resume",
         "shutdown_with_deadline",
+        "tour",
+        "vcpus_and_memory",
+        "xl_cfg",
     ] {
         let output = example(name, &[]);
         assert_eq!(output.status.code(), Some(2), "{name}");

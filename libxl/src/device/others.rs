@@ -248,12 +248,12 @@ impl Domain {
     /// [`nic_add`](Self::nic_add).
     #[doc(alias = "libxl_device_9pfs_add")]
     pub fn p9_add(&self, device: &P9) -> Result<Operation<P9>> {
-        #[cfg(libxl_have = "xen_9pfs")]
+        #[cfg(libxl_have = "p9_add")]
         return self.device_add("libxl_device_9pfs_add", device, sys::libxl_device_9pfs_add);
-        #[cfg(not(libxl_have = "xen_9pfs"))]
+        #[cfg(not(libxl_have = "p9_add"))]
         {
             let _ = device;
-            Err(crate::Context::lacks("libxl_device_9pfs_add", "xen_9pfs"))
+            Err(crate::Context::lacks("libxl_device_9pfs_add", "p9_add"))
         }
     }
 }

@@ -1,0 +1,95 @@
+//! Once around: creates a PVH domain with a disk, plugs a network interface into it, pins its
+//! virtual CPU, changes its memory, watches it and shuts it down.
+//!
+//! ```text
+//! tour NAME KERNEL RAMDISK IMAGE BRIDGE
+//! ```
+
+use std::{env, error::Error, process::ExitCode, sync::mpsc::Receiver, time::Duration};
+
+use libxl::{
+    Context, Domain, DomainConfig, DomainEvent, Limits, ShutdownReason, Watcher,
+    config::{Bitmap, Disk, Nic},
+};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [name, kernel, ramdisk, image, bridge] = args.as_slice() else {
+        eprintln!("usage: tour NAME KERNEL RAMDISK IMAGE BRIDGE");
+        return ExitCode::from(2);
+    };
+    let config = DomainConfig::pvh(name)
+        .kernel(kernel)
+        .ramdisk(ramdisk)
+        .cmdline("console=hvc0")
+        .memory_mib(128)
+        .vcpus(1)
+        .disk(Disk::raw(image, "xvda"));
+    match run(&config, bridge) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The long form has libxl's log lines, which is where the cause is.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: &DomainConfig, bridge: &str) -> Result<(), Box<dyn Error>> {
+    config.validate()?;
+    let ctx = Context::open()?;
+    let watcher = Watcher::start(Context::builder())?;
+
+    println!("creating {config}");
+    let domain = ctx.domain(ctx.domain_create_new(config)?.wait()?);
+    // The watch comes before anything can happen to the domain.
+    let (_watch, events) = watcher.watch_channel(domain.id())?;
+    let result = live(&domain, &events, bridge);
+    if result.is_err() {
+        // A handle that is dropped does not touch the domain: nobody else takes this one away.
+        match domain.destroy().wait() {
+            Err(error) if !error.is_domain_gone() => eprintln!("{error:#}"),
+            _ => {}
+        }
+    }
+    result
+}
+
+fn live(
+    domain: &Domain,
+    events: &Receiver<DomainEvent>,
+    bridge: &str,
+) -> Result<(), Box<dyn Error>> {
+    domain.unpause().wait()?;
+    println!("domain {} is {}", domain.id(), domain.info()?.state());
+    for disk in domain.disk_list()? {
+        println!("disk {:?}", disk.vdev);
+    }
+
+    let nic = domain.nic_add(&Nic::bridge(bridge))?.wait()?;
+    println!("nic {:?} on {bridge}", nic.mac.map(|mac| mac.to_string()));
+
+    domain.set_vcpu_affinity(0, Some(&Bitmap::from([0])), None)?;
+    for vcpu in domain.list_vcpus()? {
+        println!("vCPU {} on {}", vcpu.vcpuid, vcpu.hard_affinity);
+    }
+
+    domain.set_memory_target(112 << 10, true)?;
+    println!("memory target {} KiB", domain.memory_target()?);
+
+    // The guest answers when it is up, and not before.
+    let limits = Limits::none().deadline(Duration::from_secs(120));
+    let way = domain.request_shutdown(&limits)?;
+    println!("asked to shut down: {way:?}");
+    loop {
+        let event = events.recv_timeout(Duration::from_secs(120))?;
+        println!("domain {} {event}", domain.id());
+        match event {
+            // Somebody saves or migrates it: not an end.
+            DomainEvent::Shutdown(ShutdownReason::SUSPEND) => {}
+            DomainEvent::Shutdown(_) => domain.destroy().wait()?,
+            DomainEvent::Death => return Ok(()),
+            _ => {}
+        }
+    }
+}
