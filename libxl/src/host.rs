@@ -1,4 +1,19 @@
 //! The host: memory, processors, versions.
+//!
+//! Xen owns the machine; dom0 sees only its own part of it. How much memory is free, how many CPUs
+//! there are and what Xen can do with them is asked of Xen. Where they are is in
+//! [`topology`](crate::topology).
+//!
+//! ```no_run
+//! use libxl::Context;
+//!
+//! let ctx = Context::open()?;
+//! let xen = ctx.version_info()?;
+//! println!("Xen {}, {}", xen.version(), xen.capabilities);
+//! let host = ctx.physinfo()?;
+//! println!("{} CPUs, {} KiB free", host.nr_cpus, ctx.free_memory()?);
+//! # Ok::<(), libxl::Error>(())
+//! ```
 
 use libxl_sys as sys;
 use serde::Serialize;

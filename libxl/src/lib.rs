@@ -1,22 +1,41 @@
 //! Xen: a safe wrapper of libxl, the library with which Xen hosts are managed.
 //!
 //! A program in dom0 opens a [`Context`], describes a domain in a [`DomainConfig`], creates it,
-//! and learns what becomes of it through a [`Watcher`]:
+//! and learns what becomes of it through a [`Watcher`].
+//!
+//! # The life of a domain
 //!
 //! ```text
-//!  Context::builder() ──open──▶ Context ──domain_create_new──▶ Domain (paused)
-//!                                                               │ unpause
-//!                                  ┌──────────◀── resume ───┐   ▼
-//!                                  ▼                        │ Running ◀──▶ Paused
-//!     Watcher ◀── Shutdown ── Shutdown(reason) ── if SUSPEND┘   │
-//!        ▲                         │                            │
-//!        └─────────── Death ── gone ◀────────── destroy ────────┘
+//!  domain_create_new, restore,              pause
+//!  receive_migration ───────────▶ Paused ◀───────── Running ◀──────────────┐
+//!                                   │    ─────────▶    │                   │ resume
+//!                                   │     unpause      │ the guest stops   │ (only SUSPEND)
+//!                                   │                  ▼                   │
+//!                                   │          Shutdown(reason) ───────────┘
+//!                                   │                  │  └── soft_reset (only SOFT_RESET) ─▶ Paused
+//!                                   └──── destroy ─────┤
+//!                                                      ▼
+//!                                                    Dying ─▶ gone
 //! ```
 //!
-//! **A shutdown is not a death.** A guest that powers off, reboots, crashes or suspends stops
-//! running; its memory and its devices stay until somebody destroys it. A guest that suspended, for
-//! a save or a migration, may be resumed, and then lives on. The [`Watcher`] reports what happens
-//! to it later as well, although libxl's own event sources do not.
+//! These are the values of [`DomainState`]. **A shutdown is not a death.** A guest that powers off,
+//! reboots, crashes or suspends stops running; its memory and its devices stay until somebody
+//! destroys it. A guest that suspended, for a save or a migration, may be resumed, and then lives on.
+//! The [`Watcher`] reports what happens to it later as well, although libxl's own event sources do
+//! not.
+//!
+//! What may be called when; what may not fails with the [`ErrorKind`] that is given here:
+//!
+//! | call | paused | running | suspended | shut down otherwise | dying, gone |
+//! |---|---|---|---|---|---|
+//! | [`info`](Domain::info), [`list_domains`](Context::list_domains), [`watch`](Watcher::watch) | yes | yes | yes | yes | `DomainNotFound`; a watch says [`Death`](DomainEvent::Death) |
+//! | [`pause`](Domain::pause), [`unpause`](Domain::unpause) | yes | yes | yes, without effect | yes, without effect | `DomainNotFound` |
+//! | [`shutdown`](Domain::shutdown), [`reboot`](Domain::reboot) | `TimedOut`: it cannot answer | yes | `TimedOut` | `TimedOut` | `DomainNotFound` |
+//! | [`suspend_only`](Domain::suspend_only), [`save`](Domain::save), [`checkpoint`](Domain::checkpoint), [`migrate`](Domain::migrate), [`remus_start`](Domain::remus_start) | `GuestTimedOut`: it cannot answer | yes | `Invalid` | `Invalid` | `DomainNotFound` |
+//! | [`resume`](Domain::resume) | `Invalid` | `Invalid` | yes | `Invalid` | `DomainNotFound` |
+//! | [`soft_reset`](Domain::soft_reset) | `Invalid` | `Invalid` | `Invalid` | with [`SOFT_RESET`](ShutdownReason::SOFT_RESET) and HVM, else `Invalid` | `DomainNotFound` |
+//! | configuration, name, userdata, [devices](device), [memory], [vCPUs](vcpu), [shares](sched), [`core_dump`](Domain::core_dump) | yes | yes | yes | yes | `DomainNotFound` |
+//! | [`destroy`](Domain::destroy) | yes | yes | yes | yes | `DomainNotFound` |
 //!
 //! # A first program
 //!
@@ -52,12 +71,27 @@
 //! }
 //! ```
 //!
-//! # Saving and migrating
+//! `examples/` in the repository has a program for each subject; `tour.rs` is once around.
 //!
-//! [`Domain::save_file`] and [`Context::restore`] put a guest into a file and take it out again,
-//! [`Domain::checkpoint`] lets it run on, and [`migrate`] moves it to another host while it runs.
-//! A guest whose save or migration fails goes on running where it was, and stays watched; that is
-//! seen to here, also when it suspends only after everybody has given up ([`SuspendError`]).
+//! # Subjects
+//!
+//! | what for | where |
+//! |---|---|
+//! | a connection to Xen | [`Context`], [`ContextBuilder`] |
+//! | what a domain is made of | [`config`]; [`xlcfg`] reads the files of `xl` |
+//! | making, stopping, ending, naming it | [`domain`] |
+//! | hearing what becomes of it | [`watcher`] |
+//! | deadlines, aborts and progress of what takes time | [`operation`] |
+//! | saving and restoring, checkpoints | [`Domain::save_file`], [`Context::restore`], [`Domain::checkpoint`] |
+//! | moving it to another host, or keeping a copy there | [`migrate`], [`Domain::remus_start`] |
+//! | disks, NICs and other devices | [`device`]; [`pci`] for those of the host |
+//! | memory and vCPUs | [`memory`], [`vcpu`] |
+//! | who gets how much of the CPUs | [`sched`], [`cpupool`], [`psr`] |
+//! | consoles and channels | [`console`] |
+//! | the machine | [`host`], [`topology`] |
+//! | Xen's log, keys and parameters, and odds and ends | [`hypervisor`] |
+//! | who may do what | [`flask`], [`quota`] |
+//! | devices of Arm machines that come while Xen runs | [`overlay`] |
 //!
 //! # Conventions
 //!
@@ -68,6 +102,8 @@
 //! * An [`Error`] says which C function failed, for which domain, and what libxl logged: the cause
 //!   is often only there. Print it with `{:#}`.
 //! * A domain is addressed by its [`DomainId`], id and UUID together, because ids are reused.
+//! * A guest whose save or migration fails goes on running where it was, and stays watched; that is
+//!   seen to here, also when it suspends only after everybody has given up ([`SuspendError`]).
 //! * Dropping a handle never touches a domain. Dropping an unfinished [migration](migrate) calls it
 //!   off: the guest goes on at the source.
 //!
@@ -91,50 +127,55 @@ pub mod config;
 pub mod console;
 pub mod cpupool;
 pub mod device;
+pub mod domain;
 pub mod flask;
+pub mod host;
 pub mod hypervisor;
 pub mod memory;
 pub mod migrate;
+pub mod operation;
+pub mod overlay;
+pub mod pci;
 pub mod psr;
 pub mod quota;
 pub mod sched;
 pub mod topology;
 pub mod vcpu;
+pub mod watcher;
 pub mod xlcfg;
 
 mod abort;
 mod context;
-mod domain;
 mod error;
 mod have;
-mod host;
 mod id;
 mod json;
 mod logger;
-mod operation;
-mod overlay;
-mod pci;
 mod progress;
 mod pump;
 mod raw;
 mod shutdown_reason;
 mod stream;
-mod watcher;
 
 pub use abort::AbortHandle;
 pub use config::DomainConfig;
 pub use context::{Context, ContextBuilder, SigchldMode};
+#[doc(inline)]
 pub use domain::{
     Domain, DomainInfo, DomainState, Saving, ShutdownVia, Source, SuspendError, Suspended, Trigger,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use have::{BUILT_FOR, have};
+#[doc(inline)]
 pub use host::{PhysInfo, VersionInfo};
 pub use id::{DomId, DomainId};
 pub use logger::LogLine;
+#[doc(inline)]
 pub use operation::{Limits, Operation, Running};
+#[doc(inline)]
 pub use overlay::OverlayOp;
 pub use progress::Progress;
 pub use shutdown_reason::ShutdownReason;
 pub use stream::SavedHeader;
+#[doc(inline)]
 pub use watcher::{DomainEvent, RESYNC, Watch, Watcher};

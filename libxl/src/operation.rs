@@ -1,4 +1,38 @@
 //! Operations that take time: one way to start, wait for, limit and abort all of them.
+//!
+//! Where libxl's function takes an `ao_how`, the method here returns an [`Operation`], which has not
+//! begun. [`wait`](Operation::wait) does it and returns what came of it; [`start`](Operation::start)
+//! begins it, so that several can be under way at once. It may have a deadline and an
+//! [`AbortHandle`], which another thread pulls. Dropping a [`Running`] one lets it go on.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use libxl::{AbortHandle, Context, ErrorKind};
+//!
+//! let ctx = Context::open()?;
+//! let stop = AbortHandle::new();
+//! let domains: Vec<_> = ["web", "db"]
+//!     .into_iter()
+//!     .map(|name| ctx.domain_by_domid(ctx.name_to_domid(name)?))
+//!     .collect::<libxl::Result<_>>()?;
+//! // Both at once, on one context and without a thread.
+//! let mut running = Vec::new();
+//! for domain in &domains {
+//!     let asked = domain.shutdown().deadline(Duration::from_secs(30)).abort_with(&stop);
+//!     running.push((domain, asked.start()?));
+//! }
+//! for (domain, asked) in running {
+//!     match asked.wait() {
+//!         Err(error) if error.kind() == ErrorKind::TimedOut => domain.destroy().wait()?,
+//!         result => result?,
+//!     }
+//! }
+//! # Ok::<(), libxl::Error>(())
+//! ```
+//!
+//! libxl makes progress only while somebody waits for something on the context, or a
+//! [`Watcher`](crate::Watcher) is at work on it.
 
 use std::{
     any::Any,

@@ -1,4 +1,20 @@
 //! Device tree overlays: devices that reach Xen, or a domain, while the host runs. Arm.
+//!
+//! On Arm a device tree says which devices a machine has. An *overlay* is a piece of one: for what
+//! comes later, when a programmable chip has been loaded, for example. Xen is told first, and a domain
+//! may be given the devices then.
+//!
+//! ```no_run
+//! use libxl::{Context, overlay::OverlayOp};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ctx = Context::open()?;
+//! let overlay = std::fs::read("/lib/firmware/chip.dtbo")?;
+//! ctx.dt_overlay(&overlay, OverlayOp::Add)?;
+//! ctx.domain_by_domid(ctx.name_to_domid("chip")?)?.dt_overlay(&overlay, OverlayOp::Add)?;
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(any(target_arch = "arm", target_arch = "aarch64"))]
 use libxl_sys as sys;

@@ -4,6 +4,23 @@
 //! that nothing in dom0 uses it any more. Then a domain can have it, from its start
 //! ([`DomainConfig::pcidevs`](crate::DomainConfig)) or later ([`Domain::pci_add`]). Whoever made it
 //! assignable may give it back to dom0 once no domain has it.
+//!
+//! ```no_run
+//! use libxl::{Context, config::Pci};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ctx = Context::open()?;
+//! let card: Pci = "0000:03:00.0".parse()?;
+//! // Its driver in dom0 gets it back one day.
+//! ctx.pci_assignable_add(&card, true)?;
+//! let domain = ctx.domain_by_domid(ctx.name_to_domid("router")?)?;
+//! domain.pci_add(&card)?.wait()?;
+//! println!("{:?}", domain.pci_list()?);
+//! domain.pci_remove(&card)?.wait()?;
+//! ctx.pci_assignable_remove(&card, true)?;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{
     ffi::{CString, c_int},

@@ -1,4 +1,35 @@
 //! Domains: making them, and what can be done with one.
+//!
+//! A domain is a virtual machine in Xen's words: dom0, where this runs, is one as well. Xen knows it
+//! by a number, the [`DomId`], which another domain gets when it is gone; its UUID tells
+//! it from that one. A [`Domain`] has both, and everything that is asked of it fails with
+//! [`ErrorKind::DomainNotFound`] rather than hit the other one.
+//!
+//! [`Context::domain_create_new`] makes one and leaves it paused. It then runs, is asked to stop, and
+//! has to be destroyed when it has: what is legal when is on the [front page](crate).
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use libxl::{Context, DomainConfig, DomainState};
+//!
+//! let ctx = Context::open()?;
+//! for info in ctx.list_domains()? {
+//!     let name = ctx.domid_to_name(info.domid).unwrap_or_default();
+//!     println!("{} {name}: {}, {} KiB", info.domid, info.state(), info.current_memkb);
+//! }
+//!
+//! let config = DomainConfig::pvh("web").kernel("/boot/vmlinuz-guest").memory_mib(256);
+//! let domain = ctx.domain(ctx.domain_create_new(&config)?.wait()?);
+//! assert_eq!(domain.info()?.state(), DomainState::Paused);
+//! domain.rename("web-2")?;
+//! domain.userdata_store("my-toolstack", b"anything")?;
+//! domain.unpause().wait()?;
+//! domain.destroy().deadline(Duration::from_secs(60)).wait()?;
+//! # Ok::<(), libxl::Error>(())
+//! ```
+//!
+//! [`Domain::retrieve_configuration`] gives back what it was made from, with what has changed since.
 
 mod control;
 mod convert;

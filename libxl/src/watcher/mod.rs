@@ -1,5 +1,21 @@
 //! Learning of the shutdown and the death of domains, and never losing one.
 //!
+//! ```no_run
+//! use libxl::{Context, DomainEvent, Watcher};
+//!
+//! let ctx = Context::open()?;
+//! let watcher = Watcher::start(Context::builder())?;
+//! let domain = ctx.domain_by_domid(ctx.name_to_domid("web")?)?;
+//! let (_watch, events) = watcher.watch_channel(domain.id())?;
+//! for event in events {
+//!     println!("{event}");
+//!     if event == DomainEvent::Death {
+//!         break;
+//!     }
+//! }
+//! # Ok::<(), libxl::Error>(())
+//! ```
+//!
 //! # Why this is not a thin wrapper
 //!
 //! A libxl event source (`libxl_evenable_domain_death`) reports one shutdown in its life. A domain
