@@ -3,7 +3,8 @@
 //! [`DomainConfig`] is everything libxl is told when it creates a domain: what Xen needs to make it
 //! ([`CreateInfo`]), what it takes to build it ([`BuildInfo`]), and its devices. The structs, fields and values are
 //! those of libxl, under libxl's names and in libxl's units, and there is one set of them for every Xen: a field that
-//! came late says since when it is there, and libxl is asked at run time whether it knows it.
+//! came late says since when it is there, and libxl is asked at run time whether it knows it. `None` leaves a choice to
+//! libxl, which is then said as the default; a plain `bool` is no and a plain number is 0 unless somebody sets it.
 //!
 //! ```
 //! use libxl::config::{Disk, DomainConfig, Nic};
