@@ -28,7 +28,8 @@
 //!
 //! | call | paused | running | suspended | shut down otherwise | dying, gone |
 //! |---|---|---|---|---|---|
-//! | [`info`](Domain::info), [`list_domains`](Context::list_domains), [`watch`](Watcher::watch) | yes | yes | yes | yes | `DomainNotFound`; a watch says [`Death`](DomainEvent::Death) |
+//! | [`info`](Domain::info) | yes | yes | yes | yes | `Dying`, then `DomainNotFound` |
+//! | [`watch`](Watcher::watch) | yes | yes | yes | yes | says [`Death`](DomainEvent::Death) at once |
 //! | [`pause`](Domain::pause), [`unpause`](Domain::unpause) | yes | yes | yes, without effect | yes, without effect | `DomainNotFound` |
 //! | [`shutdown`](Domain::shutdown), [`reboot`](Domain::reboot) | `TimedOut`: it cannot answer | yes | `TimedOut` | `TimedOut` | `DomainNotFound` |
 //! | [`suspend_only`](Domain::suspend_only), [`save`](Domain::save), [`checkpoint`](Domain::checkpoint), [`migrate`](Domain::migrate), [`remus_start`](Domain::remus_start) | `GuestTimedOut`: it cannot answer | yes | `Invalid` | `Invalid` | `DomainNotFound` |
