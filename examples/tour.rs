@@ -8,7 +8,8 @@
 use std::{env, error::Error, process::ExitCode, sync::mpsc::Receiver, time::Duration};
 
 use libxl::{
-    Context, Domain, DomainConfig, DomainEvent, Limits, ShutdownReason, Watcher,
+    Context, Domain, DomainConfig, DomainEvent, ErrorKind, Limits, ShutdownReason, ShutdownVia,
+    Watcher,
     config::{Bitmap, Disk, Nic},
 };
 
@@ -77,10 +78,7 @@ fn live(
     domain.set_memory_target(112 << 10, true)?;
     println!("memory target {} KiB", domain.memory_target()?);
 
-    // The guest answers when it is up, and not before.
-    let limits = Limits::none().deadline(Duration::from_secs(120));
-    let way = domain.request_shutdown(&limits)?;
-    println!("asked to shut down: {way:?}");
+    println!("asked to shut down: {:?}", ask(domain)?);
     loop {
         let event = events.recv_timeout(Duration::from_secs(120))?;
         println!("domain {} {event}", domain.id());
@@ -92,4 +90,15 @@ fn live(
             _ => {}
         }
     }
+}
+
+/// A guest answers when it is up, and libxl waits for a minute.
+fn ask(domain: &Domain) -> libxl::Result<ShutdownVia> {
+    for _ in 0..2 {
+        match domain.request_shutdown(&Limits::none()) {
+            Err(error) if error.kind() == ErrorKind::TimedOut => println!("no answer yet"),
+            result => return result,
+        }
+    }
+    domain.request_shutdown(&Limits::none())
 }

@@ -170,36 +170,6 @@ fn image() -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn tour() {
-    let name = unique("tour");
-    let image = image();
-    let said = succeeds(
-        "tour",
-        &[
-            &name,
-            "/lab/guest/vmlinux",
-            "/lab/guest/initrd",
-            image.path().to_str().unwrap(),
-            "xenbr0",
-        ],
-    );
-    for line in [
-        "1 disk",
-        "disk Some(\"xvda\")",
-        "00:16:3e:",
-        "vCPU 0 on 0",
-        "memory target 114688 KiB",
-        "asked to shut down: Paravirt",
-        "shut down (poweroff)",
-    ] {
-        assert!(said.contains(line), "{line:?}: {said}");
-    }
-    assert!(said.trim_end().ends_with("died"), "{said}");
-    let error = context().name_to_domid(&name).unwrap_err();
-    assert!(error.is_domain_gone(), "{error:#}");
-}
-
-#[test]
 fn hotplug() {
     let ctx = context();
     let watcher = watcher();

@@ -4,7 +4,7 @@ use std::{fs::File, time::Duration};
 
 use libxl::{AbortHandle, ErrorKind, Limits, Source, config::Remus};
 
-use crate::support::{Guest, Kind, context, tiny_config, wait_for, watcher};
+use crate::support::{Guest, Kind, LONG, context, tiny_config, wait_for, watcher};
 
 /// Where no second host is needed.
 fn nowhere() -> File {
@@ -33,7 +33,7 @@ fn a_guest_outlives_its_checkpoints() {
     let (enough, id) = (AbortHandle::new(), guest.id());
     let ended = std::thread::scope(|scope| {
         let replicating = scope.spawn(|| {
-            let limits = Limits::none().abort_with(&enough);
+            let limits = Limits::none().deadline(2 * LONG).abort_with(&enough);
             let domain = ctx.domain(id);
             let Err(ended) = domain.remus_start(nowhere(), nowhere(), &into_nowhere(), &limits);
             ended
