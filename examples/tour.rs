@@ -8,10 +8,12 @@
 use std::{env, error::Error, process::ExitCode, sync::mpsc::Receiver, time::Duration};
 
 use libxl::{
-    Context, Domain, DomainConfig, DomainEvent, ErrorKind, Limits, ShutdownReason, ShutdownVia,
-    Watcher,
+    Context, Domain, DomainConfig, DomainEvent, ErrorKind, Limits, ShutdownReason, Watcher,
     config::{Bitmap, Disk, Nic},
 };
+
+/// How long a guest is waited for before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -78,27 +80,31 @@ fn live(
     domain.set_memory_target(112 << 10, true)?;
     println!("memory target {} KiB", domain.memory_target()?);
 
-    println!("asked to shut down: {:?}", ask(domain)?);
-    loop {
-        let event = events.recv_timeout(Duration::from_secs(120))?;
+    // A guest that is still booting may not answer, or answer and then forget about it.
+    for _ in 0..10 {
+        match domain.request_shutdown(&Limits::none().deadline(PATIENCE)) {
+            Ok(way) => println!("asked to shut down: {way:?}"),
+            Err(error) if error.kind() == ErrorKind::TimedOut => println!("no answer yet"),
+            Err(error) => return Err(error.into()),
+        }
+        if has_ended(domain, events)? {
+            return Ok(());
+        }
+    }
+    Err("the guest does not shut down".into())
+}
+
+/// Takes the domain away when the guest has stopped. False if nothing has happened for a while.
+fn has_ended(domain: &Domain, events: &Receiver<DomainEvent>) -> libxl::Result<bool> {
+    while let Ok(event) = events.recv_timeout(PATIENCE) {
         println!("domain {} {event}", domain.id());
         match event {
             // Somebody saves or migrates it: not an end.
             DomainEvent::Shutdown(ShutdownReason::SUSPEND) => {}
             DomainEvent::Shutdown(_) => domain.destroy().wait()?,
-            DomainEvent::Death => return Ok(()),
+            DomainEvent::Death => return Ok(true),
             _ => {}
         }
     }
-}
-
-/// A guest answers when it is up, and libxl waits for a minute.
-fn ask(domain: &Domain) -> libxl::Result<ShutdownVia> {
-    for _ in 0..2 {
-        match domain.request_shutdown(&Limits::none()) {
-            Err(error) if error.kind() == ErrorKind::TimedOut => println!("no answer yet"),
-            result => return result,
-        }
-    }
-    domain.request_shutdown(&Limits::none())
+    Ok(false)
 }
