@@ -7,7 +7,7 @@ use std::{
     ptr::{self, NonNull},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -47,6 +47,9 @@ impl ContextBuilder {
     /// From which level up libxl's log lines go to the [`log`] crate, with target `libxl`. Default:
     /// what [`log::max_level`] says when the context is opened. Warnings and errors are always
     /// kept for [`Error::log`].
+    ///
+    /// The program's logger runs in the middle of libxl, which holds its locks: it must not call
+    /// this crate. If it panics, that goes no further; the next error quotes it.
     pub fn log_level(mut self, level: log::LevelFilter) -> Self {
         self.log_level = Some(level);
         self
@@ -65,7 +68,7 @@ impl ContextBuilder {
     /// [`ErrorKind::NotAvailable`] when Xen cannot be reached: not running on Xen, not in dom0, not
     /// root, or xenstored is not running. [`ErrorKind::Unsupported`] when the program has a SIGCHLD
     /// handler of its own and the mode is [`SigchldMode::SelectiveReap`]: libxl would end the
-    /// process.
+    /// process. [`ErrorKind::Invalid`] when a context in the other mode is open.
     #[doc(alias = "libxl_ctx_alloc")]
     #[doc(alias = "libxl_childproc_setmode")]
     #[doc(alias = "libxl_event_register_callbacks")]
@@ -77,6 +80,7 @@ impl ContextBuilder {
         let disaster = NonNull::from(Box::leak(Box::new(AtomicBool::new(false))));
 
         let _lock = opening();
+        OPEN.check(self.sigchld)?;
         if self.sigchld == SigchldMode::SelectiveReap {
             check_sigchld()?;
         }
@@ -111,11 +115,13 @@ impl ContextBuilder {
             );
             sys::libxl_childproc_setmode(raw.as_ptr(), &raw const children.0, ptr::null_mut());
         }
+        OPEN.of(self.sigchld).fetch_add(1, Ordering::SeqCst);
         Ok(Context(Arc::new(Inner {
             raw,
             logger,
             pump: Arc::new(pump),
             disaster,
+            sigchld: self.sigchld,
         })))
     }
 }
@@ -138,6 +144,7 @@ struct Inner {
     pump: Arc<Pump>,
     /// Set by libxl's disaster callback; from Box::leak.
     disaster: NonNull<AtomicBool>,
+    sigchld: SigchldMode,
 }
 
 // SAFETY: libxl.h, "libxl memory management": a context is thread-safe. What is not (registering
@@ -173,7 +180,8 @@ impl Context {
 
     /// To be called in a child that was forked without an exec and goes on using Rust: gives up what
     /// the parent's contexts hold. In the child they must then neither be used nor dropped; it opens
-    /// new ones.
+    /// new ones. No other thread of the parent may open or drop a context at the time of the fork:
+    /// the child would wait for it for ever.
     ///
     /// # Safety
     ///
@@ -184,6 +192,8 @@ impl Context {
         // SAFETY: a context of the parent's, in a child with one thread.
         unsafe { sys::libxl_postfork_child_noexec(self.as_ptr()) };
         std::mem::forget(self);
+        // None of the parent's contexts is one of the child's.
+        OPEN.forget();
     }
 
     /// Whether libxl has reported that its event system is beyond repair. Operations on this
@@ -336,8 +346,9 @@ impl Drop for Inner {
             log::error!(
                 "libxl: an abandoned operation has not ended within {TIME:?}: its context is leaked"
             );
-            // The logger must live on with it: nothing is freed, but Drop of the field cannot be
-            // stopped, so give the field something else to drop.
+            // What libxl knows must live on with it: the memory of its operations, which the pump
+            // has, and the logger. Drop of a field cannot be stopped, so it gets something else.
+            std::mem::forget(Arc::clone(&self.pump));
             if let Some(spare) = Logger::new(log::LevelFilter::Off) {
                 std::mem::forget(std::mem::replace(&mut self.logger, spare));
                 return;
@@ -349,6 +360,49 @@ impl Drop for Inner {
         unsafe { sys::libxl_ctx_free(self.raw.as_ptr()) };
         // SAFETY: leaked in `open`; the context that used it is gone.
         drop(unsafe { Box::from_raw(self.disaster.as_ptr()) });
+        OPEN.of(self.sigchld).fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How many contexts of the process are open in each mode. Changed while [`opening`] is held.
+static OPEN: Open = Open {
+    selective_reap: AtomicUsize::new(0),
+    mainloop: AtomicUsize::new(0),
+};
+
+struct Open {
+    selective_reap: AtomicUsize,
+    mainloop: AtomicUsize,
+}
+
+impl Open {
+    fn of(&self, mode: SigchldMode) -> &AtomicUsize {
+        match mode {
+            SigchldMode::SelectiveReap => &self.selective_reap,
+            SigchldMode::Mainloop => &self.mainloop,
+        }
+    }
+
+    /// libxl's handler and the program's cannot both be installed, and libxl ends the process when
+    /// it finds another one in place of its own.
+    fn check(&self, wanted: SigchldMode) -> Result<()> {
+        let other = match wanted {
+            SigchldMode::SelectiveReap => SigchldMode::Mainloop,
+            SigchldMode::Mainloop => SigchldMode::SelectiveReap,
+        };
+        if self.of(other).load(Ordering::SeqCst) == 0 {
+            return Ok(());
+        }
+        Err(
+            Error::new(ErrorKind::Invalid, "libxl_childproc_setmode").with_message(format!(
+                "a context with SigchldMode::{other:?} is open: all of a process must use the same"
+            )),
+        )
+    }
+
+    fn forget(&self) {
+        self.selective_reap.store(0, Ordering::SeqCst);
+        self.mainloop.store(0, Ordering::SeqCst);
     }
 }
 
@@ -362,7 +416,7 @@ fn version() -> c_int {
     c_int::try_from(sys::LIBXL_VERSION).unwrap_or(0)
 }
 
-/// The handler that was in place when libxl had installed its own: an address, 0 for not yet known.
+/// Fails if libxl would find a handler in place that is neither the default nor its own.
 fn check_sigchld() -> Result<()> {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: asks for the present action only.
@@ -446,7 +500,7 @@ unsafe extern "C" fn disaster(
 
 #[cfg(test)]
 mod tests {
-    use super::{Context, check_sigchld, is_libxls};
+    use super::{Context, Open, SigchldMode, check_sigchld, is_libxls};
     use crate::{ErrorKind, Operation, Running};
 
     #[test]
@@ -456,6 +510,28 @@ mod tests {
         send_and_sync::<Context>();
         send::<Operation<()>>();
         send::<Running<()>>();
+    }
+
+    #[test]
+    fn a_process_has_one_way_with_sigchld() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let open = Open {
+            selective_reap: AtomicUsize::new(0),
+            mainloop: AtomicUsize::new(0),
+        };
+        open.check(SigchldMode::Mainloop).unwrap();
+        open.of(SigchldMode::SelectiveReap)
+            .fetch_add(1, Ordering::SeqCst);
+        open.check(SigchldMode::SelectiveReap).unwrap();
+        let error = open.check(SigchldMode::Mainloop).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("SigchldMode::SelectiveReap is open"),
+            "{error}"
+        );
+        open.forget();
+        open.check(SigchldMode::Mainloop).unwrap();
     }
 
     #[test]

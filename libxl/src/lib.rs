@@ -152,6 +152,8 @@ mod have;
 mod id;
 mod json;
 mod logger;
+#[cfg(doctest)]
+mod must_not_compile;
 mod progress;
 mod pump;
 mod raw;

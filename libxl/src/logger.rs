@@ -2,6 +2,7 @@
 //! what makes an [`Error`](crate::Error) useful.
 
 use std::{
+    any::Any,
     cell::Cell,
     collections::{HashMap, VecDeque},
     ffi::{CStr, c_char, c_int, c_ulong, c_void},
@@ -88,11 +89,49 @@ impl Sink {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps a line if it is bad enough, and hands it to the program's logger.
+    fn take(&self, line: LogLine) {
+        // Kept first, so that an error can quote it whatever the program's logger does.
+        if line.level <= log::Level::Warn {
+            self.keep(line.clone());
+        }
+        let told = catch_unwind(|| log::log!(target: TARGET, line.level, "{line}"));
+        if let Err(panic) = told {
+            // C is between here and whoever could catch it. So that it is not lost, the next error
+            // tells of it; the program's panic hook already has.
+            self.keep(LogLine {
+                level: log::Level::Error,
+                context: "log".into(),
+                message: format!("the program's logger has panicked: {}", panic_text(&*panic)),
+                errno: None,
+            });
+        }
+    }
+
+    fn keep(&self, line: LogLine) {
+        let mut kept = self.kept();
+        let number = kept.next;
+        kept.next += 1;
+        if kept.lines.len() == KEPT {
+            kept.lines.pop_front();
+        }
+        kept.lines.push_back((number, line));
+    }
+
     fn report(&self, progress: &Progress) {
         for unheard in self.listeners().unheard.values_mut() {
             unheard.push(progress.clone());
         }
     }
+}
+
+/// What a panic says, if it is text, as it nearly always is.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(not a text)")
 }
 
 thread_local! {
@@ -253,7 +292,7 @@ unsafe extern "C" fn receive(
     message: *const c_char,
     len: usize,
 ) {
-    // A logger that panics must not unwind through C, and there is nobody to tell: drop the line.
+    // Nothing may unwind through C.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `user` is the Sink that outlives the logger (see Logger::new).
         let sink = unsafe { &*user.cast::<Sink>() };
@@ -271,22 +310,12 @@ unsafe extern "C" fn receive(
         if EXPECT_FAILURE.get() && level <= log::Level::Warn {
             level = log::Level::Debug;
         }
-        let line = LogLine {
+        sink.take(LogLine {
             level,
             context: context.into(),
             message: message.into(),
             errno,
-        };
-        log::log!(target: TARGET, level, "{line}");
-        if level <= log::Level::Warn {
-            let mut kept = sink.kept();
-            let number = kept.next;
-            kept.next += 1;
-            if kept.lines.len() == KEPT {
-                kept.lines.pop_front();
-            }
-            kept.lines.push_back((number, line));
-        }
+        });
     }));
 }
 
@@ -297,7 +326,7 @@ unsafe extern "C" fn progress(
     done: c_ulong,
     total: c_ulong,
 ) {
-    // As in `receive`.
+    // Nothing may unwind through C; nothing of the program's runs in here.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `user` is the Sink that outlives the logger (see Logger::new).
         let sink = unsafe { &*user.cast::<Sink>() };

@@ -195,6 +195,7 @@ impl Pump {
         }
         state.polling = true;
         drop(state);
+        let _turn = Turn(self);
 
         // Completions can have been queued without a poll: by the call that started the operation.
         let result = if self.drain(ctx) {
@@ -203,9 +204,6 @@ impl Pump {
             self.poll(ctx, deadline)
         };
         self.drain(ctx);
-
-        self.state().polling = false;
-        self.changed.notify_all();
         result
     }
 
@@ -319,9 +317,13 @@ impl Pump {
                 let mut state = self.state();
                 state.running = state.running.saturating_sub(1);
                 state.changes += 1;
-                if state.orphans.remove(&token).is_none() {
+                let orphan = state.orphans.remove(&token);
+                if orphan.is_none() {
                     state.done.insert(token, rc);
                 }
+                drop(state);
+                // Not under the lock: what it owns may do anything when it goes.
+                drop(orphan);
             }
             Type::LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN | Type::LIBXL_EVENT_TYPE_DOMAIN_DEATH => {
                 let mut state = self.state();
@@ -340,6 +342,16 @@ impl Pump {
             // Nothing else was asked for. A type from a newer libxl is not an error.
             _ => {}
         }
+    }
+}
+
+/// The right to poll, until it is dropped: also by a panic, or everybody else would wait for ever.
+struct Turn<'a>(&'a Pump);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state().polling = false;
+        self.0.changed.notify_all();
     }
 }
 
@@ -392,9 +404,67 @@ fn millis_until(deadline: Option<Instant>) -> c_int {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        time::{Duration, Instant},
+    };
 
-    use super::{Token, millis_until};
+    use super::{Pump, Token, Turn, millis_until, sys};
+
+    /// As libxl reports the end of an operation.
+    fn end(pump: &Pump, token: Token) {
+        // SAFETY: a C structure of integers and pointers, all of which may be zero.
+        let mut event: sys::libxl_event = unsafe { std::mem::zeroed() };
+        event.type_ = sys::libxl_event_type::LIBXL_EVENT_TYPE_OPERATION_COMPLETE;
+        event.for_user = token.0;
+        // SAFETY: the union is zero, which is a result.
+        unsafe { pump.note(&event) };
+    }
+
+    #[test]
+    fn what_was_abandoned_is_freed_at_its_end_and_not_under_the_lock() {
+        struct Memory(Arc<Pump>, Arc<AtomicBool>);
+        impl Drop for Memory {
+            fn drop(&mut self) {
+                self.1
+                    .store(self.0.state.try_lock().is_ok(), Ordering::SeqCst);
+            }
+        }
+        let pump = Arc::new(Pump::new().unwrap());
+        let freed = Arc::new(AtomicBool::new(false));
+        let token = Token::fresh();
+        pump.started();
+        let memory = Memory(Arc::clone(&pump), Arc::clone(&freed));
+        pump.abandon(token, Box::new(memory));
+        assert_eq!(pump.abandoned(), [token]);
+        assert!(!freed.load(Ordering::SeqCst), "libxl still writes to it");
+        end(&pump, token);
+        assert!(freed.load(Ordering::SeqCst));
+        assert_eq!((pump.running(), pump.take_result(token)), (0, None));
+    }
+
+    #[test]
+    fn a_result_may_come_before_anybody_asks_and_is_given_once() {
+        let pump = Pump::new().unwrap();
+        let token = Token::fresh();
+        end(&pump, token);
+        assert_eq!(pump.take_result(token), Some(0));
+        assert_eq!(pump.take_result(token), None);
+    }
+
+    #[test]
+    fn a_panic_gives_the_turn_back() {
+        let pump = Pump::new().unwrap();
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pump.state().polling = true;
+            let _turn = Turn(&pump);
+            std::panic::resume_unwind(Box::new("in the middle of a poll"));
+        }));
+        assert!(panic.is_err() && !pump.state().polling);
+    }
 
     #[test]
     fn tokens_are_never_reused() {

@@ -17,6 +17,7 @@ mod lifecycle;
 mod memory;
 mod migrate;
 mod remus;
+mod orders;
 mod save;
 mod soft_reset;
 mod support;

@@ -159,6 +159,13 @@ impl Context {
         let rc = expecting_failure(|| unsafe {
             sys::libxl_domain_info(self.as_ptr(), info.as_ptr(), domid.0)
         });
+        // An id that is too large for Xen loses its upper bits on the way, and one of the reserved
+        // ones stands for the asking domain: libxl since 4.18 answers about another domain then.
+        let rc = if rc == 0 && info.get().domid != domid.0 {
+            sys::libxl_error::ERROR_DOMAIN_NOTFOUND.0
+        } else {
+            rc
+        };
         if rc == 0 {
             Ok(DomainInfo::from_raw(info.get()))
         } else {

@@ -16,7 +16,10 @@ use super::{
     life::{DomainEvent, Found, Life},
     schedule::{next_resync, next_suspended},
 };
-use crate::{Context, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result, pump::Token};
+use crate::{
+    Context, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result, logger::panic_text,
+    pump::Token,
+};
 
 type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 
@@ -257,14 +260,17 @@ impl Shared {
         drop(table);
         drop(disarmed);
         let Some(event) = event else { return };
-        log::debug!("domain {id} {event}");
         if event == DomainEvent::Resumed {
             // Somebody else has resumed it: its source is spent. The look that this asks for sees
             // what has happened up to the arming.
             self.rearm_one(number);
         }
-        if catch_unwind(AssertUnwindSafe(|| sink(event))).is_err() {
-            log::error!("domain {id}: whoever watches it has panicked at \"{event}\"");
+        // Before anything else that could panic: this is the only time that it is told.
+        let told = catch_unwind(AssertUnwindSafe(|| sink(event)));
+        log::debug!("domain {id} {event}");
+        if let Err(panic) = told {
+            let text = panic_text(&*panic);
+            log::error!("domain {id}: whoever watches it has panicked at \"{event}\": {text}");
         }
     }
 
@@ -302,6 +308,22 @@ fn found(id: DomainId, info: Option<&DomainInfo>) -> Found {
 /// The thread.
 pub(super) fn run(shared: &Shared) {
     let mut resync = next_resync(Instant::now(), shared.resync);
+    despite_panics(|| {
+        // What was heard before a panic may not have been looked at: then at once.
+        rounds(shared, mem::replace(&mut resync, Instant::now()));
+    });
+}
+
+/// Runs `work` until it returns. What panics in here is the program's logger, and for its sake no
+/// domain may go unwatched.
+fn despite_panics(mut work: impl FnMut()) {
+    while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+        // The panic has been told by the panic hook. Not in a tight loop.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn rounds(shared: &Shared, mut resync: Instant) {
     while !shared.stopped.load(Ordering::SeqCst) {
         let moment = shared.ctx.pump().now();
         for number in shared.heard() {
@@ -335,5 +357,18 @@ pub(super) fn run(shared: &Shared) {
             log::error!("libxl's events have failed for good: only the resync is left");
             std::thread::sleep(Duration::from_secs(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_work_is_taken_up_again_after_a_panic() {
+        let mut rounds = 0;
+        super::despite_panics(|| {
+            rounds += 1;
+            assert!(rounds > 1, "the first one fails");
+        });
+        assert_eq!(rounds, 2);
     }
 }
