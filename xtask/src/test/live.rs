@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::again::{self, Failed};
 use super::cases::Cases;
 use super::counts::{self, Counts};
+use super::valgrind::Valgrind;
 use crate::cargo::Cargo;
 use crate::lab::{Hardware, Lab};
 use crate::xen::Xen;
@@ -22,13 +23,30 @@ const DEVICES: &str = "devices::";
 
 const ALONE: &str = "--test-threads=1";
 
-/// Builds for `xen`, starts its lab, and runs the tests there. Their exit status is the verdict.
-pub(crate) fn run(
-    xen: Xen,
-    hardware: Hardware,
-    without_xl: bool,
-    arguments: &[String],
-) -> Result<Counts> {
+/// How many times longer they may take under valgrind.
+const VALGRIND: u32 = 4;
+
+/// What to run the tests in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    /// Version of the lab.
+    pub(crate) xen: Xen,
+    /// What its computer has.
+    pub(crate) hardware: Hardware,
+    /// Without xl in dom0.
+    pub(crate) without_xl: bool,
+    /// Under valgrind.
+    pub(crate) valgrind: bool,
+}
+
+/// Builds for a Xen version, starts its lab, and runs the tests there. Their exit status is the verdict.
+pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
+    let Setting {
+        xen,
+        hardware,
+        without_xl,
+        valgrind,
+    } = setting;
     let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
     programs.extend(cargo.programs(&["build", "--package", "libxl-toolstack", "--examples"])?);
@@ -41,6 +59,7 @@ pub(crate) fn run(
         "live",
     ])?);
 
+    let valgrind = valgrind.then(|| Valgrind::ensure(xen)).transpose()?;
     let lab = Lab::start(xen, hardware)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
@@ -58,9 +77,20 @@ pub(crate) fn run(
         .copied()
         .chain(arguments.iter().map(String::as_str))
         .collect();
+    if let Some(valgrind) = &valgrind {
+        valgrind.install(&lab)?;
+        let counts = counts::of(&mut live(
+            &lab,
+            LIMIT * VALGRIND,
+            Valgrind::WORDS,
+            &arguments,
+        ))?;
+        valgrind.verdict()?;
+        return Ok(counts);
+    }
     let mut cases = Cases::default();
     let mut failed = Failed::default();
-    let mut counts = counts::of_lines(&mut live(&lab, &arguments), |line| {
+    let mut counts = counts::of_lines(&mut live(&lab, LIMIT, &[], &arguments), |line| {
         cases.see(line);
         failed.see(line);
     })?;
@@ -72,7 +102,9 @@ pub(crate) fn run(
         if let Some(names) = failed.to_try_again(&counts) {
             println!("\n=== once more, alone: {}", names.join(", "));
             let arguments: Vec<&str> = names.into_iter().chain(["--exact", ALONE]).collect();
-            let again = counts::of_lines(&mut live(&lab, &arguments), |line| cases.see(line))?;
+            let again = counts::of_lines(&mut live(&lab, LIMIT, &[], &arguments), |line| {
+                cases.see(line);
+            })?;
             counts = again::both(counts, again);
         }
     }
@@ -80,18 +112,22 @@ pub(crate) fn run(
     Ok(counts)
 }
 
-/// The tests' program in dom0, which is ended after a time.
-fn live(lab: &Lab, arguments: &[&str]) -> Command {
-    let words: Vec<String> = arguments.iter().map(|word| tool::quote(word)).collect();
+/// The tests' program in dom0, behind the words `under`, which is ended after so many seconds.
+fn live(lab: &Lab, limit: u32, under: &[&str], arguments: &[&str]) -> Command {
+    let words: Vec<String> = [under, &["/share/bin/live"], arguments]
+        .concat()
+        .into_iter()
+        .map(tool::quote)
+        .collect();
     let line = format!(
-        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} /share/bin/live {}",
+        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {limit} {}",
         words.join(" ")
     );
     // The same once more around ssh, for the case that all of dom0 hangs.
     let remote = lab.command(&line);
     let mut command = Command::new("timeout");
     command
-        .args(["--kill-after=10", &(LIMIT + 60).to_string()])
+        .args(["--kill-after=10", &(limit + 60).to_string()])
         .arg(remote.get_program())
         .args(remote.get_args());
     command

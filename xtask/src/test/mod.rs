@@ -4,7 +4,9 @@ mod again;
 mod cases;
 mod counts;
 mod live;
+mod oldest;
 mod steps;
+mod valgrind;
 
 use std::process::ExitCode;
 
@@ -12,8 +14,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use self::counts::Counts;
+use self::live::Setting;
 pub(crate) use self::live::explain;
 use self::steps::Steps;
+use self::valgrind::Valgrind;
 use crate::cargo::Cargo;
 use crate::lab::Hardware;
 use crate::xen::Xen;
@@ -49,6 +53,9 @@ pub(crate) struct Options {
     /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU
     #[arg(long, conflicts_with = "quick")]
     devices: bool,
+    /// Run nothing but live tests, and under valgrind: those that are named, or a choice of them
+    #[arg(long, conflicts_with_all = ["quick", "devices"])]
+    valgrind: bool,
     /// Xen version of the lab for the live tests
     #[arg(long, default_value = "4.17")]
     xen: Labs,
@@ -63,7 +70,7 @@ pub(crate) struct Options {
 /// Runs all that was asked for, also after a failure; the exit code is zero only if nothing failed.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut steps = Steps::default();
-    if !options.live && !options.devices {
+    if !options.live && !options.devices && !options.valgrind {
         checks(&mut steps);
     }
     if !options.quick {
@@ -73,23 +80,36 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             Labs::All => &[Xen::V4_17, Xen::V4_20],
         };
         for &xen in labs {
+            let plain = Setting {
+                xen,
+                hardware: Hardware::Plain,
+                without_xl: options.without_xl,
+                valgrind: false,
+            };
+            if options.valgrind {
+                let setting = Setting {
+                    valgrind: true,
+                    ..plain
+                };
+                steps.run(&format!("live tests under valgrind on Xen {xen}"), || {
+                    live::run(setting, &Valgrind::tests(&options.arguments))
+                });
+                continue;
+            }
             if !options.devices {
                 steps.run(&format!("live tests on Xen {xen}"), || {
-                    live::run(xen, Hardware::Plain, options.without_xl, &options.arguments)
+                    live::run(plain, &options.arguments)
                 });
             }
             // Words for the tests' runner choose tests of one of the two.
             if options.devices || options.arguments.is_empty() {
+                let setting = Setting {
+                    hardware: Hardware::Devices,
+                    ..plain
+                };
                 steps.run(
                     &format!("live tests of device assignment on Xen {xen}"),
-                    || {
-                        live::run(
-                            xen,
-                            Hardware::Devices,
-                            options.without_xl,
-                            &options.arguments,
-                        )
-                    },
+                    || live::run(setting, &options.arguments),
                 );
             }
         }
@@ -128,6 +148,7 @@ fn checks(steps: &mut Steps) {
         ];
         steps::succeed(&mut cargo.command(&coverage))
     });
+    steps.run(&format!("build with Rust {}", oldest::RUST), oldest::check);
     // The oldest and the newest headers that are supported; the system's own are those in between.
     for (version, suite) in [("4.14", "bullseye"), ("4.20", "trixie")] {
         steps.run(&format!("build and tests against Xen {version}"), || {

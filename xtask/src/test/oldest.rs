@@ -1,0 +1,69 @@
+//! The oldest Rust that is supported, which is the one that Debian 13 ships.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::counts::Counts;
+use super::steps;
+use crate::{paths, tool};
+
+/// As `rust-version` in the workspace's Cargo.toml.
+pub(crate) const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// Compiles everything with it. rustup fetches it if it is not there.
+pub(crate) fn check() -> Result<Counts> {
+    let arguments = [
+        "check",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--test=live",
+        "--test=demo",
+    ];
+    let mine = tool::output(Command::new("rustc").arg("--version"))?;
+    if is(&mine, RUST) {
+        println!("{}: everything here was built with it", mine.trim());
+        return Ok(Counts::default());
+    }
+    steps::succeed(Command::new("rustup").args([
+        "toolchain",
+        "install",
+        RUST,
+        "--profile=minimal",
+        "--no-self-update",
+    ]))
+    .with_context(|| format!("Rust {RUST} is needed, and rustup gets it"))?;
+    steps::succeed(
+        Command::new("rustup")
+            .args(["run", RUST, "cargo"])
+            .args(arguments)
+            // What the cargo that runs this has set.
+            .env_remove("CARGO")
+            .env(
+                "CARGO_TARGET_DIR",
+                paths::root().join(format!("target/rust-{RUST}")),
+            )
+            .current_dir(paths::root()),
+    )
+}
+
+/// Whether `rustc --version` said this one.
+fn is(said: &str, version: &str) -> bool {
+    said.strip_prefix("rustc ")
+        .and_then(|rest| rest.strip_prefix(version))
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_told_from_longer_ones() {
+        assert!(is("rustc 1.85.0 (4d91de4e4 2025-02-17)", "1.85"));
+        assert!(!is("rustc 1.850.0 (x)", "1.85"));
+        assert!(!is("rustc 1.95.0 (x)", "1.85"));
+        assert!(!is("error", "1.85"));
+    }
+}
