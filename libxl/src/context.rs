@@ -76,8 +76,11 @@ impl ContextBuilder {
         const FUNCTION: &str = "libxl_ctx_alloc";
         let level = self.log_level.unwrap_or_else(log::max_level);
         let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
-        let pump = Pump::new().map_err(|e| Error::io(FUNCTION, e))?;
-        let disaster = NonNull::from(Box::leak(Box::new(AtomicBool::new(false))));
+        let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
+        let disaster = NonNull::from(Box::leak(Box::new(Disaster {
+            happened: AtomicBool::new(false),
+            pump: Arc::clone(&pump),
+        })));
 
         let _lock = opening();
         OPEN.check(self.sigchld)?;
@@ -119,7 +122,7 @@ impl ContextBuilder {
         Ok(Context(Arc::new(Inner {
             raw,
             logger,
-            pump: Arc::new(pump),
+            pump,
             disaster,
             sigchld: self.sigchld,
         })))
@@ -132,7 +135,9 @@ impl ContextBuilder {
 /// context; a thread that does long operations is best served by a context of its own, which costs
 /// a few file descriptors (about nine) and tens of KiB.
 ///
-/// libxl ends the process when it runs out of memory.
+/// libxl ends the process when it runs out of memory or file descriptors, and when it finds itself
+/// in a state that it holds to be impossible: a toolstack is best a process of its own. A program
+/// that forks itself into the background opens its contexts after that.
 #[derive(Clone)]
 #[doc(alias = "libxl_ctx")]
 #[doc(alias = "libxl_ctx_free")]
@@ -142,9 +147,15 @@ struct Inner {
     raw: NonNull<sys::libxl_ctx>,
     logger: Logger,
     pump: Arc<Pump>,
-    /// Set by libxl's disaster callback; from Box::leak.
-    disaster: NonNull<AtomicBool>,
+    /// What libxl's disaster callback has; from Box::leak.
+    disaster: NonNull<Disaster>,
     sigchld: SigchldMode,
+}
+
+/// Whether libxl's event system has failed, and who has to know.
+struct Disaster {
+    happened: AtomicBool,
+    pump: Arc<Pump>,
 }
 
 // SAFETY: libxl.h, "libxl memory management": a context is thread-safe. What is not (registering
@@ -201,7 +212,9 @@ impl Context {
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         // SAFETY: valid as long as `Inner` is.
-        unsafe { self.0.disaster.as_ref() }.load(Ordering::SeqCst)
+        unsafe { self.0.disaster.as_ref() }
+            .happened
+            .load(Ordering::SeqCst)
     }
 
     /// The C context, for functions of `libxl-sys` that this crate does not wrap. It stays valid as
@@ -476,7 +489,7 @@ static MAINLOOP: Table<sys::libxl_childproc_hooks> = Table(sys::libxl_childproc_
     reaped_callback: None,
 });
 
-/// Must not call libxl. Sets the flag that whoever waits on the context looks at.
+/// Must not call libxl. Sets the flag that whoever waits on the context looks at, and wakes them.
 unsafe extern "C" fn disaster(
     user: *mut c_void,
     _: sys::libxl_event_type,
@@ -485,8 +498,10 @@ unsafe extern "C" fn disaster(
 ) {
     // A panic must not unwind through C; the flag comes first.
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: registered with a flag that lives until the context is freed.
-        unsafe { &*user.cast::<AtomicBool>() }.store(true, Ordering::SeqCst);
+        // SAFETY: registered with a value that lives until the context is freed.
+        let disaster = unsafe { &*user.cast::<Disaster>() };
+        disaster.happened.store(true, Ordering::SeqCst);
+        disaster.pump.kick();
         let message = if message.is_null() {
             "no message".into()
         } else {
@@ -500,8 +515,16 @@ unsafe extern "C" fn disaster(
 
 #[cfg(test)]
 mod tests {
-    use super::{Context, Open, SigchldMode, check_sigchld, is_libxls};
-    use crate::{ErrorKind, Operation, Running};
+    use std::{
+        ptr,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
+        },
+    };
+
+    use super::{Context, Disaster, Open, SigchldMode, check_sigchld, disaster, is_libxls, sys};
+    use crate::{ErrorKind, Operation, Running, pump::Pump};
 
     #[test]
     fn contexts_and_operations_cross_threads() {
@@ -513,8 +536,28 @@ mod tests {
     }
 
     #[test]
+    fn a_disaster_is_noted_and_wakes_whoever_waits() {
+        let pump = Arc::new(Pump::new().unwrap());
+        let value = Disaster {
+            happened: AtomicBool::new(false),
+            pump: Arc::clone(&pump),
+        };
+        let before = pump.now();
+        // SAFETY: as libxl calls it; there need not be a message.
+        unsafe {
+            disaster(
+                (&raw const value).cast_mut().cast(),
+                sys::libxl_event_type(0),
+                ptr::null(),
+                libc::EIO,
+            );
+        }
+        assert!(value.happened.load(Ordering::SeqCst));
+        assert_ne!(pump.now(), before, "who waits since then looks again");
+    }
+
+    #[test]
     fn a_process_has_one_way_with_sigchld() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
         let open = Open {
             selective_reap: AtomicUsize::new(0),
             mainloop: AtomicUsize::new(0),

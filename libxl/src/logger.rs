@@ -90,7 +90,7 @@ impl Sink {
     }
 
     /// Keeps a line if it is bad enough, and hands it to the program's logger.
-    fn take(&self, line: LogLine) {
+    fn take(&self, line: &LogLine) {
         // Kept first, so that an error can quote it whatever the program's logger does.
         if line.level <= log::Level::Warn {
             self.keep(line.clone());
@@ -310,7 +310,7 @@ unsafe extern "C" fn receive(
         if EXPECT_FAILURE.get() && level <= log::Level::Warn {
             level = log::Level::Debug;
         }
-        sink.take(LogLine {
+        sink.take(&LogLine {
             level,
             context: context.into(),
             message: message.into(),

@@ -324,6 +324,7 @@ impl<T> Operation<T> {
         // From here on a raw pointer: C keeps one, and a Box that moves would invalidate it.
         let call = NonNull::from(Box::leak(call));
         let how = how(token);
+        ctx.pump().starting();
         // SAFETY: the context is live. The call stays at its address: `Started` owns it, and gives
         // it to the pump if it is dropped before the operation is over.
         let rc = unsafe { (*call.as_ptr()).start(ctx.as_ptr(), &raw const how) };
@@ -341,6 +342,7 @@ impl<T> Operation<T> {
             Ok(Running(Some(started)))
         } else {
             // A refusal is final: no completion follows it.
+            started.ctx.pump().refused();
             Err(started.fail(rc, None))
         }
     }

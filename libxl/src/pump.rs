@@ -60,7 +60,7 @@ struct State {
 }
 
 /// A point in the history of a pump; see [`Pump::now`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment(u64);
 
 /// See the module documentation.
@@ -114,14 +114,20 @@ impl Pump {
         Moment(self.state().changes)
     }
 
-    /// Says that libxl has accepted an operation: its completion will come.
+    /// To be called before an operation is given to libxl: another thread may hear of its end
+    /// before the call that starts it returns.
+    pub(crate) fn starting(&self) {
+        self.state().running += 1;
+    }
+
+    /// libxl has refused the operation: no completion will come.
+    pub(crate) fn refused(&self) {
+        self.state().running -= 1;
+    }
+
+    /// libxl has accepted the operation: its completion will come, or has come.
     pub(crate) fn started(&self) {
-        let others = {
-            let mut state = self.state();
-            state.running += 1;
-            state.polling
-        };
-        if others {
+        if self.state().polling {
             // Starting an operation can complete another one, or change what has to be polled;
             // libxl does not always wake the thread that polls (its list of pollers to tell about
             // events is never filled).
@@ -436,7 +442,7 @@ mod tests {
         let pump = Arc::new(Pump::new().unwrap());
         let freed = Arc::new(AtomicBool::new(false));
         let token = Token::fresh();
-        pump.started();
+        pump.starting();
         let memory = Memory(Arc::clone(&pump), Arc::clone(&freed));
         pump.abandon(token, Box::new(memory));
         assert_eq!(pump.abandoned(), [token]);
@@ -450,7 +456,11 @@ mod tests {
     fn a_result_may_come_before_anybody_asks_and_is_given_once() {
         let pump = Pump::new().unwrap();
         let token = Token::fresh();
+        pump.starting();
+        // Another thread polls, and libxl has done it all in the call that starts it.
         end(&pump, token);
+        pump.started();
+        assert_eq!(pump.running(), 0, "the context can be freed");
         assert_eq!(pump.take_result(token), Some(0));
         assert_eq!(pump.take_result(token), None);
     }

@@ -159,3 +159,27 @@ fn an_operation_may_be_dropped_while_it_runs() {
     drop(own);
     assert!(guest.domain.info().unwrap().paused);
 }
+
+/// libxl leaves what it has made of the domain to the caller, who has to learn of it.
+#[test]
+fn an_aborted_creation_names_its_domain() {
+    let ctx = context();
+    // Takes long enough to be ended in the middle: QEMU has to start.
+    let config = config(Kind::Hvm, "aborted", "");
+    let operation = ctx.domain_create_new(&config).unwrap();
+    let error = operation
+        .deadline(Duration::from_millis(1))
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:#}");
+    let domid = error.domain().expect("the domain that is half made");
+    match ctx
+        .domain_by_domid(domid)
+        .map(|domain| domain.destroy().wait())
+    {
+        Ok(destroyed) => destroyed.unwrap(),
+        Err(error) => assert!(error.is_domain_gone(), "{error:#}"),
+    }
+    let left = ctx.name_to_domid(&config.c_info.name).unwrap_err();
+    assert!(left.is_domain_gone(), "{left:#}");
+}

@@ -80,7 +80,8 @@ fn everything_is_dropped_in_every_order_by_many_threads() {
     let todo = Mutex::new(orders(THINGS));
     let done = AtomicUsize::new(0);
     // Every second thing is dropped by another thread than the one that made it.
-    let (give, take) = mpsc::channel::<Thing>();
+    // Without a queue: libxl ends a process that runs out of descriptors.
+    let (give, take) = mpsc::sync_channel::<Thing>(0);
     thread::scope(|scope| {
         scope.spawn(move || take.into_iter().for_each(drop));
         for _ in 0..THREADS {

@@ -51,6 +51,11 @@ impl Cargo {
         })
     }
 
+    /// Where the libxl is that is built against, if it is not the system's own.
+    pub(crate) fn sysroot(&self) -> Option<&Sysroot> {
+        self.other.as_ref().map(|(sysroot, _)| sysroot)
+    }
+
     /// `cargo` with `arguments`, not yet started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -2,6 +2,7 @@
 //!
 //! Builds without libxl, so that it can be the first thing that runs on a fresh machine.
 
+mod bench;
 mod cargo;
 mod demo;
 mod lab;
@@ -36,6 +37,8 @@ enum Task {
     Demo(demo::Options),
     /// Every check and test; closes with the test runners' own counts
     Test(test::Options),
+    /// How fast it is, beside C and xl: a table, and target/bench/*.json
+    Bench(bench::Options),
     /// A shell, or a command, in the dom0 of a running Xen
     ///
     /// One argument is given to dom0's shell as it is; several are one command and its arguments. The exit status is the command's.
@@ -77,6 +80,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test(options) => {
             setup::ensure()?;
             test::run(&options)
+        }
+        Task::Bench(options) => {
+            setup::ensure()?;
+            bench::run(&options)
         }
         Task::Lab {
             xen,

@@ -117,7 +117,10 @@ impl Host {
             .open(self.path("log"))
             .unwrap();
         let mut command = Command::new(&program);
-        command.arg("run").args(["--log-level", "debug"]);
+        command.arg("run");
+        if !args.contains(&"--log-level") {
+            command.args(["--log-level", "debug"]);
+        }
         for (flag, dir) in [
             ("--config-dir", "config"),
             ("--run-dir", "run"),
@@ -233,9 +236,14 @@ impl Host {
         self.put(app, mode, params, &all);
     }
 
+    /// The number of the agent's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.agent.as_ref().expect("the agent runs").id()
+    }
+
     /// Sends the agent a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let agent = self.agent.as_ref().unwrap().id().to_string();
+        let agent = self.process().to_string();
         let kill = Command::new("kill")
             .args([format!("-{name}"), agent])
             .status()
@@ -341,7 +349,7 @@ impl Host {
 
     /// How often the agent's threads have gone to sleep, all together.
     pub(crate) fn switches(&self) -> u64 {
-        let tasks = format!("/proc/{}/task", self.agent.as_ref().unwrap().id());
+        let tasks = format!("/proc/{}/task", self.process());
         let statuses = fs::read_dir(tasks)
             .unwrap()
             .map(|task| task.unwrap().path().join("status"));

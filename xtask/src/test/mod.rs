@@ -38,7 +38,12 @@ pub(crate) enum Labs {
 /// Everything that can be built. What is tested elsewhere is not among all targets, and cannot be named together with them.
 const BOTH: [&[&str]; 2] = [
     &["--workspace", "--all-targets"],
-    &["--package=libxl-toolstack", "--test=live", "--test=demo"],
+    &[
+        "--package=libxl-toolstack",
+        "--test=live",
+        "--test=demo",
+        "--test=bench",
+    ],
 ];
 
 /// What to run.
@@ -148,7 +153,9 @@ fn checks(steps: &mut Steps) {
         ];
         steps::succeed(&mut cargo.command(&coverage))
     });
-    steps.run(&format!("build with Rust {}", oldest::RUST), oldest::check);
+    steps.run(&format!("build with Rust {}", oldest::RUST), || {
+        oldest::check(&BOTH)
+    });
     // The oldest and the newest headers that are supported; the system's own are those in between.
     for (version, suite) in [("4.14", "bullseye"), ("4.20", "trixie")] {
         steps.run(&format!("build and tests against Xen {version}"), || {

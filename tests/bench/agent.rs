@@ -1,0 +1,236 @@
+//! The agent beside `xl`, with more and more domains.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use libxl::{Context, DomainEvent, Watcher};
+
+use crate::{
+    managers::{Agent, Bare, Manager, Xl, dom0_nanos, proc},
+    support::{LONG, context, watcher, xl_is_there},
+    table::{Row, Samples, Table, Unit},
+};
+
+/// How many domains die for each figure.
+const DEATHS: usize = 5;
+/// How long dom0 is given to become quiet.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What one manager was seen to need, with so many domains.
+#[derive(Debug)]
+struct Seen {
+    domains: usize,
+    /// For one domain, of all that were started together.
+    start: Duration,
+    /// For one domain.
+    memory: f64,
+    /// From each shutdown to its having been dealt with.
+    deaths: Vec<Duration>,
+    /// Of all of dom0, for one death.
+    dom0: Duration,
+    /// Of the manager's own processes, for one death.
+    own: Duration,
+}
+
+pub(crate) fn run(table: &mut Table, domains: usize) {
+    let sizes: Vec<usize> = [1, 10, 100, 1000]
+        .into_iter()
+        .filter(|size| *size <= domains)
+        .collect();
+    let ctx = context();
+    let watcher = watcher();
+
+    let bare = bare(&ctx, &sizes);
+    let mut agent = Agent::start();
+    let ours = measure(&mut agent, &ctx, &watcher, &sizes);
+    table.add(stuck(&mut agent));
+    drop(agent);
+    let theirs = if xl_is_there() {
+        measure(&mut Xl::start(&ctx), &ctx, &watcher, &sizes)
+    } else {
+        Vec::new()
+    };
+
+    for (ours, bare) in ours.iter().zip(bare) {
+        table.add(Row {
+            what: format!("{}: start of one of {}", Agent::NAME, ours.domains),
+            unit: Unit::Seconds,
+            ours: vec![ours.start].into(),
+            theirs: Some(("bare loop", vec![bare].into())),
+            bound: None,
+        });
+    }
+    for (at, ours) in ours.iter().enumerate() {
+        let theirs = theirs.get(at);
+        let row = |what: &str, unit, figure: &dyn Fn(&Seen) -> Samples| Row {
+            what: format!("{}: {what}, {} domains", Agent::NAME, ours.domains),
+            unit,
+            ours: figure(ours),
+            theirs: theirs.map(|theirs| (Xl::NAME, figure(theirs))),
+            bound: None,
+        };
+        table.add(row("start of one", Unit::Seconds, &|s| {
+            vec![s.start].into()
+        }));
+        table.add(row("memory (PSS) of one", Unit::Bytes, &|s| {
+            Samples::new(vec![s.memory])
+        }));
+        table.add(row("shutdown to end", Unit::Seconds, &|s| {
+            s.deaths.clone().into()
+        }));
+        table.add(row("its CPU time for a death", Unit::Seconds, &|s| {
+            vec![s.own].into()
+        }));
+        table.add(row("dom0's CPU time for a death", Unit::Seconds, &|s| {
+            vec![s.dom0].into()
+        }));
+    }
+}
+
+/// The time that one domain takes, when those of each size are made one after the other.
+fn bare(ctx: &Context, sizes: &[usize]) -> Vec<Duration> {
+    let mut bare = Bare::start(ctx);
+    let mut before = 0;
+    sizes
+        .iter()
+        .map(|&size| {
+            let count = size - before;
+            before = size;
+            let begin = Instant::now();
+            bare.start_domains(count);
+            begin.elapsed() / u32::try_from(count).unwrap()
+        })
+        .collect()
+}
+
+fn measure<M: Manager>(
+    manager: &mut M,
+    ctx: &Context,
+    watcher: &Watcher,
+    sizes: &[usize],
+) -> Vec<Seen> {
+    let empty = memory(&manager.processes());
+    let mut seen = Vec::new();
+    for &size in sizes {
+        let count = size - manager.domains().len();
+        let begin = Instant::now();
+        manager.start_domains(count);
+        let start = begin.elapsed() / u32::try_from(count).unwrap();
+        let memory = (memory(&manager.processes()) - empty) / size as f64;
+        // Those that are to die come on top.
+        manager.start_domains(DEATHS);
+        let (deaths, dom0, own) = deaths(manager, ctx, watcher);
+        println!(
+            "  {} with {size} domains: {} per start, {} from shutdown to end",
+            M::NAME,
+            show(start),
+            show(deaths[deaths.len() / 2])
+        );
+        seen.push(Seen {
+            domains: size,
+            start,
+            memory,
+            deaths,
+            dom0,
+            own,
+        });
+    }
+    seen
+}
+
+/// Has the newest domains shut down one after the other.
+fn deaths<M: Manager>(
+    manager: &mut M,
+    ctx: &Context,
+    watcher: &Watcher,
+) -> (Vec<Duration>, Duration, Duration) {
+    thread::sleep(QUIET);
+    let idle = dom0_nanos(ctx);
+    thread::sleep(QUIET);
+    let before = dom0_nanos(ctx);
+    let idle_rate = (before - idle) as f64 / QUIET.as_nanos() as f64;
+
+    let (begin, own) = (Instant::now(), nanos_of(&manager.processes()));
+    let victims: Vec<_> = manager.domains().into_iter().rev().take(DEATHS).collect();
+    let times = victims
+        .iter()
+        .map(|domain| {
+            let (_watch, events) = watcher.watch_channel(domain.id()).unwrap();
+            domain.shutdown().wait().unwrap();
+            let first = events.recv_timeout(LONG).unwrap();
+            let begin = Instant::now();
+            assert!(matches!(first, DomainEvent::Shutdown(_)), "{first:?}");
+            assert_eq!(events.recv_timeout(LONG), Ok(DomainEvent::Death));
+            manager.wait_dealt_with(domain);
+            begin.elapsed()
+        })
+        .collect();
+    thread::sleep(QUIET);
+    let idle = idle_rate * begin.elapsed().as_nanos() as f64;
+    let dom0 = (dom0_nanos(ctx) - before) as f64 - idle;
+    // Of those processes that are still there: what a monitor of xl does for its own domain's end is not in it.
+    let own = nanos_of(&manager.processes()).saturating_sub(own);
+    let each = |nanos: f64| Duration::from_secs_f64((nanos / 1e9 / DEATHS as f64).max(0.0));
+    (times, each(dom0), each(own as f64))
+}
+
+/// How long another domain's start takes while one does not obey its shutdown, beside how long it takes otherwise.
+fn stuck(agent: &mut Agent) -> Row {
+    let mut start = || {
+        let begin = Instant::now();
+        let app = agent.put("");
+        agent.wait_state(&app, "RUNNING");
+        begin.elapsed()
+    };
+    let without: Vec<Duration> = (0..DEATHS).map(|_| start()).collect();
+    let deaf = agent.put("lab.requests=ignore");
+    agent.wait_state(&deaf, "RUNNING");
+    agent.remove(&deaf);
+    agent.wait_state(&deaf, "HALTING");
+    let mut start = || {
+        let begin = Instant::now();
+        let app = agent.put("");
+        agent.wait_state(&app, "RUNNING");
+        begin.elapsed()
+    };
+    let with: Vec<Duration> = (0..DEATHS).map(|_| start()).collect();
+    Row {
+        what: format!("{}: start beside a guest that will not stop", Agent::NAME),
+        unit: Unit::Seconds,
+        ours: with.into(),
+        theirs: Some(("without", without.into())),
+        bound: None,
+    }
+}
+
+/// The memory of some processes, in bytes; what several of them share is divided among them.
+fn memory(processes: &[u32]) -> f64 {
+    let of = |pid: &u32| {
+        let text = fs::read_to_string(proc(*pid).join("smaps_rollup")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0
+    };
+    processes.iter().map(of).sum()
+}
+
+/// What the threads of some processes have computed, in nanoseconds.
+fn nanos_of(processes: &[u32]) -> u64 {
+    let of = |pid: &u32| -> u64 {
+        let tasks = fs::read_dir(proc(*pid).join("task"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        tasks
+            .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+            .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
+            .sum()
+    };
+    processes.iter().map(of).sum()
+}
+
+fn show(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1e3)
+}

@@ -1,0 +1,169 @@
+//! `libxl` beside the same work in C (`peer.c`), in turns, so that what disturbs one disturbs both.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use libxl::{Context, DomainConfig, DomainId};
+
+use crate::{
+    support::{Guest, Kind, context, tiny_config, watcher},
+    table::{Row, Samples, Table, Unit},
+};
+
+/// How often both are measured.
+const ROUNDS: usize = 31;
+
+/// Listing domains may cost so much more than in C.
+const LIST: f64 = 1.05;
+
+pub(crate) fn run(table: &mut Table, domains: usize) {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "measured", "");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let mut peer = Peer::start(&config, guest.id());
+
+    let mut compare = |what: &str, work: &str, count: u32, bound, ours: &mut dyn FnMut()| {
+        table.add(turns(&mut peer, what, work, count, bound, ours));
+    };
+    compare(
+        "a context, opened and dropped",
+        "context",
+        5,
+        None,
+        &mut || {
+            drop(Context::open().unwrap());
+        },
+    );
+    compare(
+        "a configuration to libxl's and back",
+        "config",
+        10,
+        None,
+        // Makes libxl's structure, and reads it back to see what has become of it.
+        &mut || drop(ctx.domain_create_new(&config).unwrap()),
+    );
+    compare(
+        "pause and unpause, with their completion events",
+        "operation",
+        10,
+        None,
+        &mut || {
+            guest.domain.pause().wait().unwrap();
+            guest.domain.unpause().wait().unwrap();
+        },
+    );
+
+    let others: Vec<_> = (1..domains)
+        .map(|_| Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "listed", "")))
+        .collect();
+    // The first guest makes up for dom0, which is in the list as well.
+    let what = format!("a list of {} guests and dom0", others.len() + 1);
+    compare(&what, "list", 5, Some(LIST), &mut || {
+        assert!(ctx.list_domains().unwrap().len() > others.len());
+    });
+    table.add(first_event(&ctx, &watcher));
+}
+
+/// From asking for a watch of a domain that has ended to being told of it: the event source is
+/// armed, the watcher's thread wakes up, reads the state, and calls back.
+fn first_event(ctx: &Context, watcher: &libxl::Watcher) -> Row {
+    let config = tiny_config(Kind::Pv, "ended", "lab.action=poweroff");
+    let guest = Guest::start(ctx, watcher, &config);
+    let _poweroff = guest.next();
+    let times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let begin = Instant::now();
+            let (_watch, events) = watcher.watch_channel(guest.id()).unwrap();
+            events.recv().unwrap();
+            begin.elapsed()
+        })
+        .collect();
+    Row {
+        what: "a watch, and its first event".to_owned(),
+        unit: Unit::Seconds,
+        ours: times.into(),
+        theirs: None,
+        bound: None,
+    }
+}
+
+/// Both in turns, `count` times in each turn.
+fn turns(
+    peer: &mut Peer,
+    what: &str,
+    work: &str,
+    count: u32,
+    bound: Option<f64>,
+    ours: &mut dyn FnMut(),
+) -> Row {
+    let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let c = peer.time(work, count);
+        let begin = Instant::now();
+        for _ in 0..count {
+            ours();
+        }
+        let rust = begin.elapsed();
+        // The first round fills the caches.
+        if round > 0 {
+            mine.push(rust / count);
+            theirs.push(c / count);
+        }
+    }
+    Row {
+        what: what.to_owned(),
+        unit: Unit::Seconds,
+        ours: Samples::from(mine),
+        theirs: Some(("C", Samples::from(theirs))),
+        bound,
+    }
+}
+
+/// The program in C.
+struct Peer {
+    child: Child,
+    ask: ChildStdin,
+    answer: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn start(config: &DomainConfig, domain: DomainId) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, serde_json::to_string(config).unwrap()).unwrap();
+        let program = env::current_exe().unwrap().with_file_name("peer");
+        let mut child = Command::new(&program)
+            .arg(file.path())
+            .arg(domain.domid.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        let ask = child.stdin.take().unwrap();
+        let answer = BufReader::new(child.stdout.take().unwrap());
+        let mut peer = Self { child, ask, answer };
+        // It has read its configuration when it answers.
+        peer.time("config", 1);
+        peer
+    }
+
+    fn time(&mut self, work: &str, count: u32) -> Duration {
+        writeln!(self.ask, "{work} {count}").unwrap();
+        let mut line = String::new();
+        self.answer.read_line(&mut line).unwrap();
+        let nanos = line.trim().parse();
+        Duration::from_nanos(nanos.unwrap_or_else(|_| panic!("{work}: the program in C has ended")))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

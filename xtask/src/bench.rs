@@ -1,0 +1,89 @@
+//! `cargo xtask bench`: how fast it is, measured in a lab's dom0.
+
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::cargo::Cargo;
+use crate::lab::{Hardware, Lab};
+use crate::xen::Xen;
+use crate::{paths, tool};
+
+/// Seconds after which it is taken for hung.
+const LIMIT: u32 = 3000;
+
+/// What to measure, and where.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Xen version of the lab
+    #[arg(long, default_value = "4.17")]
+    xen: Xen,
+    /// The largest number of domains, of 1, 10, 100 and 1000, as far as the lab's memory goes
+    #[arg(long, default_value_t = 100)]
+    domains: usize,
+    /// Only this part
+    #[arg(last = true, value_parser = ["library", "agent"])]
+    part: Option<String>,
+}
+
+/// Builds, measures, and keeps the figures in `target/bench`.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let xen = options.xen;
+    let cargo = Cargo::for_lab(xen)?;
+    let mut programs = cargo.programs(&["build", "--release", "--package=domainmgr", "--bins"])?;
+    programs.extend(cargo.programs(&[
+        "test",
+        "--release",
+        "--no-run",
+        "--package=libxl-toolstack",
+        "--test=bench",
+    ])?);
+    let peer = paths::xen_dir(xen).join("peer");
+    tool::output(
+        cargo
+            .cc()
+            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(&peer)
+            .arg(paths::root().join("tests/bench/peer.c"))
+            .args(["-lxenlight", "-lxentoollog"]),
+    )?;
+
+    let lab = Lab::start(xen, Hardware::Plain)?;
+    for program in &programs {
+        lab.put(&program.path, &program.name)?;
+    }
+    lab.put(&peer, "peer")?;
+    println!("Xen {xen}");
+    let part = options.part.as_deref().unwrap_or_default();
+    let status = lab.run(&format!(
+        "rm -rf /share/bench && cd /tmp && timeout --kill-after=10 {LIMIT} /share/bin/bench /share/bench {} {part}",
+        options.domains
+    ))?;
+
+    let to = paths::root().join("target/bench");
+    fs::create_dir_all(&to)?;
+    for name in ["library", "agent"] {
+        let from = paths::xen_dir(xen).join(format!("share/bench/{name}.json"));
+        if from.exists() {
+            let to = to.join(format!("{name}-{xen}.json"));
+            fs::copy(from, &to)?;
+            println!("{}", to.display());
+        }
+    }
+    Ok(tool::exit_code(status))
+}
+
+impl Cargo {
+    /// A C compiler that finds libxl's headers and libraries, not yet started.
+    fn cc(&self) -> Command {
+        let mut command = Command::new("cc");
+        if let Some(sysroot) = self.sysroot() {
+            command
+                .arg(format!("-I{}", sysroot.include.display()))
+                .arg(format!("-L{}", sysroot.lib.display()))
+                .arg("-Wl,--allow-shlib-undefined");
+        }
+        command
+    }
+}
