@@ -130,6 +130,34 @@ fn progress_is_counted_below_the_level_too() {
     assert_eq!(got, []);
 }
 
+/// A callback that leaves its mark on errno.
+unsafe extern "C" fn clumsy(
+    _: *mut c_void,
+    _: c_int,
+    _: c_int,
+    _: *const c_char,
+    _: *const c_char,
+    _: usize,
+) {
+    // SAFETY: this thread's errno.
+    unsafe { *libc::__errno_location() = libc::EIO };
+}
+
+#[test]
+fn errno_survives_a_line() {
+    let error = level(&sys::xentoollog_level::XTL_ERROR);
+    // SAFETY: a callback of the right shape, which uses nothing of what it is given; the logger is
+    // destroyed once.
+    unsafe {
+        let logger = sys::libxl_sys_logger_create(Some(clumsy), None, std::ptr::null_mut(), 0);
+        *libc::__errno_location() = libc::ENOENT;
+        put(logger, error, -1, None, c"a line");
+        let after = *libc::__errno_location();
+        sys::libxl_sys_logger_destroy(logger);
+        assert_eq!(after, libc::ENOENT);
+    }
+}
+
 #[test]
 fn a_forked_child_keeps_clear_of_the_callback() {
     let error = level(&sys::xentoollog_level::XTL_ERROR);
