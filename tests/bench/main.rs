@@ -25,6 +25,9 @@ use std::{env, path::Path, process::ExitCode};
 
 use table::Table;
 
+/// Measures with so many domains.
+type Part = fn(&mut Table, usize);
+
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let (dir, domains, which) = match args.as_slice() {
@@ -36,8 +39,7 @@ fn main() -> ExitCode {
         }
     };
     let domains: usize = domains.parse().expect("a number of domains");
-    let parts: [(&str, fn(&mut Table, usize)); 2] =
-        [("library", library::run), ("agent", agent::run)];
+    let parts: [(&str, Part); 2] = [("library", library::run), ("agent", agent::run)];
     let mut good = true;
     for (name, run) in parts {
         if which.is_empty() || which == name {
