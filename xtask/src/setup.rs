@@ -24,7 +24,12 @@ const PACKAGES: &[&str] = &[
 
 /// Installs what is missing; where that is not allowed, fails with the line to type.
 pub(crate) fn ensure() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES
+    packages(PACKAGES)
+}
+
+/// The same with these packages, which not everybody needs.
+pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = wanted
         .iter()
         .copied()
         .filter(|package| !is_installed(package))

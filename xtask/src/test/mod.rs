@@ -58,7 +58,7 @@ pub(crate) struct Options {
     /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU
     #[arg(long, conflicts_with = "quick")]
     devices: bool,
-    /// Run nothing but live tests, and under valgrind: those that are named, or a choice of them
+    /// Run nothing but the unit tests of the libxl crates and live tests, under valgrind: those that are named, or a choice of them
     #[arg(long, conflicts_with_all = ["quick", "devices"])]
     valgrind: bool,
     /// Xen version of the lab for the live tests
@@ -77,6 +77,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut steps = Steps::default();
     if !options.live && !options.devices && !options.valgrind {
         checks(&mut steps);
+    }
+    if options.valgrind {
+        steps.run("unit tests under valgrind", valgrind::units);
     }
     if !options.quick {
         let labs = match options.xen {

@@ -6,11 +6,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::counts::{self, Counts};
+use crate::cargo::Cargo;
 use crate::lab::Lab;
 use crate::lab::cache::{self, Key};
 use crate::lab::lock::Lock;
 use crate::xen::Xen;
-use crate::{paths, tool};
+use crate::{paths, setup, tool};
 
 /// What is run when nothing else is asked for: creation, the lifecycle, suspends, events, contexts and operations in every order.
 /// Everything is about thirty times slower, so it is not all of them.
@@ -25,6 +27,31 @@ const FILES: &[&str] = &[
     "usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so",
     "usr/lib/debug/.build-id",
 ];
+
+/// The unit tests of the crates that have unsafe code, here. What libxl and libxlutil do without Xen is most of what can go wrong.
+pub(crate) fn units() -> Result<Counts> {
+    setup::packages(&["valgrind", "libc6-dbg"])?;
+    let supp = paths::root().join("lab/valgrind.supp");
+    let runner = format!(
+        "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+         --show-leak-kinds=definite --num-callers=25 --child-silent-after-fork=yes --suppressions={}",
+        supp.display()
+    );
+    counts::of(
+        Cargo::native()
+            .command(&[
+                "test",
+                "--package=libxl-sys",
+                "--package=libxl",
+                "--lib",
+                "--tests",
+            ])
+            .arg("--no-fail-fast")
+            .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner)
+            // Fewer random cases: each takes thirty times as long.
+            .env("PROPTEST_CASES", "8"),
+    )
+}
 
 /// valgrind for the dom0 of one Xen version.
 #[derive(Debug)]
