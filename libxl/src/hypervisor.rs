@@ -236,22 +236,8 @@ impl Context {
         )
     }
 
-    fn cpuid(
-        &self,
-        function: &'static str,
-        item: &str,
-        parse: unsafe extern "C" fn(*mut sys::libxl_cpuid_policy_list, *const c_char) -> c_int,
-    ) -> Result<CpuidPolicy> {
-        let text = c_string(function, "item", item)?;
-        // A policy has a JSON form only within a configuration.
-        let config = Owned::<sys::libxl_domain_config>::new();
-        // SAFETY: the place of a policy in an initialised structure, which owns what comes there,
-        // and a NUL-terminated text.
-        let rc = unsafe { parse(&raw mut (*config.as_ptr()).b_info.cpuid, text.as_ptr()) };
-        if rc != 0 {
-            return Err(Error::new(ErrorKind::Invalid, function)
-                .with_message(format!("{item:?} is no item of a CPUID policy")));
-        }
+    fn cpuid(&self, function: &'static str, item: &str, parse: ParseCpuid) -> Result<CpuidPolicy> {
+        let config = parse_cpuid_item(function, item, parse)?;
         let config: DomainConfig = self.read_c(config.as_ptr())?;
         Ok(config.b_info.cpuid)
     }
@@ -263,6 +249,36 @@ impl Context {
     pub fn device_events_handler(&self) -> Operation<()> {
         Operation::new(self, EventsHandler)
     }
+}
+
+/// The shape of the two functions that read an item of a CPUID policy.
+type ParseCpuid = unsafe extern "C" fn(*mut sys::libxl_cpuid_policy_list, *const c_char) -> c_int;
+
+/// A configuration with nothing in it but this item.
+fn parse_cpuid_item(
+    function: &'static str,
+    item: &str,
+    parse: ParseCpuid,
+) -> Result<Owned<sys::libxl_domain_config>> {
+    let mut text = c_string(function, "item", item)?.into_bytes_with_nul();
+    // The parser of xend's form looks at the third character of a register's name before it has
+    // seen that there is a second one.
+    text.extend([0, 0]);
+    // A policy has a JSON form only within a configuration.
+    let config = Owned::<sys::libxl_domain_config>::new();
+    // SAFETY: the place of a policy in an initialised structure, which owns what comes there, and a
+    // text with more NULs at its end than are looked at.
+    let rc = unsafe {
+        parse(
+            &raw mut (*config.as_ptr()).b_info.cpuid,
+            text.as_ptr().cast(),
+        )
+    };
+    if rc != 0 {
+        return Err(Error::new(ErrorKind::Invalid, function)
+            .with_message(format!("{item:?} is no item of a CPUID policy")));
+    }
+    Ok(config)
 }
 
 struct EventsHandler;
@@ -435,5 +451,31 @@ impl Domain {
             sys::libxl_is_stubdom(self.context().as_ptr(), self.domid().0, &raw mut target)
         };
         Ok((is != 0).then_some(DomId(target)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_cpuid_item, sys};
+    use crate::ErrorKind;
+
+    /// Under valgrind this also says that nothing behind them is read.
+    #[test]
+    fn items_of_a_cpuid_policy_that_end_early_are_refused() {
+        const FUNCTION: &str = "libxl_cpuid_parse_config_xend";
+        for wrong in [
+            "", "1", "1:e", "1:ed", "1:edx", "1:edx=", "1:edx=xx", "1,", "1,0:e",
+        ] {
+            let error = parse_cpuid_item(FUNCTION, wrong, sys::libxl_cpuid_parse_config_xend)
+                .err()
+                .unwrap();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong:?}");
+        }
+        for wrong in ["", "=", "family", "family=", "sse4_2=q", "=1"] {
+            let error = parse_cpuid_item("f", wrong, sys::libxl_cpuid_parse_config)
+                .err()
+                .unwrap();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong:?}");
+        }
     }
 }
