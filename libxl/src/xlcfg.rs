@@ -727,4 +727,75 @@ mod tests {
         let error = parse_vif_rate("fast").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
+
+    /// Whatever a person types: an answer or an error. Under valgrind this also says that nothing
+    /// else is read.
+    #[test]
+    fn any_text_is_survived() {
+        // Pieces of what is right, in any order, so that a parser is led far into it.
+        const PIECES: &[&str] = &[
+            "07:00.1",
+            "07:00",
+            "0000:",
+            ":",
+            ".",
+            "*",
+            "@",
+            "5",
+            ",",
+            "=",
+            "bdf=",
+            "name=",
+            "a",
+            "vslot=",
+            "permissive=1",
+            "rdm_policy=",
+            "strict",
+            "strategy=",
+            "host",
+            "policy=",
+            "10MB/s",
+            "kB/s",
+            "@20ms",
+            "us",
+            "x",
+            "\"",
+            "'",
+            "[",
+            "]",
+            "\n",
+            "#",
+            " ",
+            "\\",
+            "é",
+            "memory",
+            "0x",
+            "-1",
+            "99999999999999999999",
+            ";",
+            "(",
+            ")",
+        ];
+        // Xorshift: the same texts each time.
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut draw = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        for _ in 0..2000 {
+            let text: String = (0..draw(7)).map(|_| PIECES[draw(PIECES.len())]).collect();
+            let _ = parse_pci(&text);
+            let _ = parse_pci_bdf(&text);
+            let _ = parse_rdm(&text);
+            let _ = parse_vif_rate(&text);
+            if let Ok(config) = XlConfig::parse(&text, "any") {
+                let _ = config.string("a");
+                let _ = config.number("memory");
+                let _ = config.flag("x");
+                let _ = config.list("a");
+            }
+        }
+    }
 }
