@@ -58,7 +58,7 @@ pub(crate) struct Options {
     /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU
     #[arg(long, conflicts_with = "quick")]
     devices: bool,
-    /// Run nothing but the unit tests of the libxl crates and live tests, under valgrind: those that are named, or a choice of them
+    /// Run under valgrind, and nothing else: the unit tests of the libxl crates, and the live tests that are named, or a choice of them
     #[arg(long, conflicts_with_all = ["quick", "devices"])]
     valgrind: bool,
     /// Xen version of the lab for the live tests
@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !options.live && !options.devices && !options.valgrind {
         checks(&mut steps);
     }
-    if options.valgrind {
+    if options.valgrind && !options.live {
         steps.run("unit tests under valgrind", valgrind::units);
     }
     if !options.quick {
