@@ -77,16 +77,16 @@ impl ContextBuilder {
         let level = self.log_level.unwrap_or_else(log::max_level);
         let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
         let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
-        let disaster = NonNull::from(Box::leak(Box::new(Disaster {
-            happened: AtomicBool::new(false),
-            pump: Arc::clone(&pump),
-        })));
 
         let _lock = opening();
         OPEN.check(self.sigchld)?;
         if self.sigchld == SigchldMode::SelectiveReap {
             check_sigchld()?;
         }
+        let disaster = NonNull::from(Box::leak(Box::new(Disaster {
+            happened: AtomicBool::new(false),
+            pump: Arc::clone(&pump),
+        })));
         let mut raw = ptr::null_mut();
         // SAFETY: a place for the context; the logger outlives it, see `Inner::drop`.
         let rc = unsafe { sys::libxl_ctx_alloc(&raw mut raw, version(), 0, logger.as_ptr()) };

@@ -94,7 +94,17 @@ impl Cargo {
 
     /// Runs cargo and returns the programs it built, or had built before.
     pub(crate) fn programs(&self, arguments: &[&str]) -> Result<Vec<Program>> {
+        self.programs_with(arguments, |_| ())
+    }
+
+    /// The same with another environment.
+    pub(crate) fn programs_with(
+        &self,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Result<Vec<Program>> {
         let mut command = self.command(arguments);
+        change(&mut command);
         command
             .arg("--message-format=json-render-diagnostics")
             .stdin(Stdio::null())

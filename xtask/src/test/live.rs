@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::again::{self, Failed};
 use super::cases::Cases;
 use super::counts::{self, Counts};
-use super::valgrind::Valgrind;
+use super::sanitizer;
 use crate::cargo::Cargo;
 use crate::lab::{Hardware, Lab};
 use crate::xen::Xen;
@@ -23,9 +23,6 @@ const DEVICES: &str = "devices::";
 
 const ALONE: &str = "--test-threads=1";
 
-/// How many times longer they may take under valgrind.
-const VALGRIND: u32 = 4;
-
 /// What to run the tests in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
@@ -35,8 +32,8 @@ pub(crate) struct Setting {
     pub(crate) hardware: Hardware,
     /// Without xl in dom0.
     pub(crate) without_xl: bool,
-    /// Under valgrind.
-    pub(crate) valgrind: bool,
+    /// With the address and leak sanitizers.
+    pub(crate) sanitize: bool,
 }
 
 /// Builds for a Xen version, starts its lab, and runs the tests there. Their exit status is the verdict.
@@ -45,21 +42,24 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         xen,
         hardware,
         without_xl,
-        valgrind,
+        sanitize,
     } = setting;
     let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
     programs.extend(cargo.programs(&["build", "--package", "libxl-toolstack", "--examples"])?);
-    programs.extend(cargo.programs(&[
-        "test",
-        "--no-run",
-        "--package",
-        "libxl-toolstack",
-        "--test",
-        "live",
-    ])?);
+    programs.extend(if sanitize {
+        sanitizer::programs(&cargo, xen)?
+    } else {
+        cargo.programs(&[
+            "test",
+            "--no-run",
+            "--package",
+            "libxl-toolstack",
+            "--test",
+            "live",
+        ])?
+    });
 
-    let valgrind = valgrind.then(|| Valgrind::ensure(xen)).transpose()?;
     let lab = Lab::start(xen, hardware)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
@@ -77,20 +77,10 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         .copied()
         .chain(arguments.iter().map(String::as_str))
         .collect();
-    if let Some(valgrind) = &valgrind {
-        valgrind.install(&lab)?;
-        let counts = counts::of(&mut live(
-            &lab,
-            LIMIT * VALGRIND,
-            Valgrind::WORDS,
-            &arguments,
-        ))?;
-        valgrind.verdict()?;
-        return Ok(counts);
-    }
+    let under: &[&str] = if sanitize { sanitizer::WORDS } else { &[] };
     let mut cases = Cases::default();
     let mut failed = Failed::default();
-    let mut counts = counts::of_lines(&mut live(&lab, LIMIT, &[], &arguments), |line| {
+    let mut counts = counts::of_lines(&mut live(&lab, under, &arguments), |line| {
         cases.see(line);
         failed.see(line);
     })?;
@@ -102,7 +92,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         if let Some(names) = failed.to_try_again(&counts) {
             println!("\n=== once more, alone: {}", names.join(", "));
             let arguments: Vec<&str> = names.into_iter().chain(["--exact", ALONE]).collect();
-            let again = counts::of_lines(&mut live(&lab, LIMIT, &[], &arguments), |line| {
+            let again = counts::of_lines(&mut live(&lab, under, &arguments), |line| {
                 cases.see(line);
             })?;
             counts = again::both(counts, again);
@@ -112,22 +102,22 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The tests' program in dom0, behind the words `under`, which is ended after so many seconds.
-fn live(lab: &Lab, limit: u32, under: &[&str], arguments: &[&str]) -> Command {
+/// The tests' program in dom0, behind the words `under`, which is ended after a time.
+fn live(lab: &Lab, under: &[&str], arguments: &[&str]) -> Command {
     let words: Vec<String> = [under, &["/share/bin/live"], arguments]
         .concat()
         .into_iter()
         .map(tool::quote)
         .collect();
     let line = format!(
-        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {limit} {}",
+        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
         words.join(" ")
     );
     // The same once more around ssh, for the case that all of dom0 hangs.
     let remote = lab.command(&line);
     let mut command = Command::new("timeout");
     command
-        .args(["--kill-after=10", &(limit + 60).to_string()])
+        .args(["--kill-after=10", &(LIMIT + 60).to_string()])
         .arg(remote.get_program())
         .args(remote.get_args());
     command

@@ -5,6 +5,7 @@ mod cases;
 mod counts;
 mod live;
 mod oldest;
+mod sanitizer;
 mod steps;
 mod valgrind;
 
@@ -17,7 +18,6 @@ use self::counts::Counts;
 use self::live::Setting;
 pub(crate) use self::live::explain;
 use self::steps::Steps;
-use self::valgrind::Valgrind;
 use crate::cargo::Cargo;
 use crate::lab::Hardware;
 use crate::xen::Xen;
@@ -58,9 +58,12 @@ pub(crate) struct Options {
     /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU
     #[arg(long, conflicts_with = "quick")]
     devices: bool,
-    /// Run under valgrind, and nothing else: the unit tests of the libxl crates, and the live tests that are named, or a choice of them
-    #[arg(long, conflicts_with_all = ["quick", "devices"])]
+    /// Run nothing but the unit tests of the libxl crates, under valgrind
+    #[arg(long, conflicts_with_all = ["quick", "live", "devices"])]
     valgrind: bool,
+    /// Run nothing but live tests, with the address and leak sanitizers: those that are named, or a choice of them
+    #[arg(long, conflicts_with_all = ["quick", "devices"])]
+    sanitize: bool,
     /// Xen version of the lab for the live tests
     #[arg(long, default_value = "4.17")]
     xen: Labs,
@@ -75,13 +78,13 @@ pub(crate) struct Options {
 /// Runs all that was asked for, also after a failure; the exit code is zero only if nothing failed.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut steps = Steps::default();
-    if !options.live && !options.devices && !options.valgrind {
+    if !options.live && !options.devices && !options.valgrind && !options.sanitize {
         checks(&mut steps);
     }
-    if options.valgrind && !options.live {
-        steps.run("unit tests under valgrind", valgrind::units);
+    if options.valgrind {
+        steps.run("unit tests under valgrind", valgrind::run);
     }
-    if !options.quick {
+    if !options.quick && (!options.valgrind || options.sanitize) {
         let labs = match options.xen {
             Labs::V4_17 => &[Xen::V4_17][..],
             Labs::V4_20 => &[Xen::V4_20],
@@ -92,15 +95,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 xen,
                 hardware: Hardware::Plain,
                 without_xl: options.without_xl,
-                valgrind: false,
+                sanitize: false,
             };
-            if options.valgrind {
+            if options.sanitize {
                 let setting = Setting {
-                    valgrind: true,
+                    sanitize: true,
                     ..plain
                 };
-                steps.run(&format!("live tests under valgrind on Xen {xen}"), || {
-                    live::run(setting, &Valgrind::tests(&options.arguments))
+                steps.run(&format!("live tests with sanitizers on Xen {xen}"), || {
+                    live::run(setting, &sanitizer::tests(&options.arguments))
                 });
                 continue;
             }
