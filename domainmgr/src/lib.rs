@@ -16,6 +16,7 @@ pub mod disks;
 pub mod eve;
 pub mod logging;
 pub mod mailbox;
+pub mod metrics;
 pub mod render;
 pub mod settings;
 pub mod spec;

@@ -18,10 +18,14 @@ pub struct Settings {
     pub short_life: Duration,
     /// `timer.gc.vdisk`: how long a copy of an image that nobody needs is kept. At least 60 s.
     pub image_gc: Duration,
+    /// `timer.metric.interval`: how often what domains use is measured. At least 5 s.
+    pub metric_interval: Duration,
     /// `debug.enable.usb`: whether the host may use USB controllers that no domain has.
     pub usb_access: bool,
     /// `domain.poweroff.policy`: what happens to a guest that ended by itself although it should run.
     pub poweroff_policy: PoweroffPolicy,
+    /// `domain.memory.autoballoon`: whether dom0 gives memory back for new domains.
+    pub autoballoon: Autoballoon,
 }
 
 impl Default for Settings {
@@ -33,8 +37,10 @@ impl Default for Settings {
             destroy: Duration::from_secs(60),
             short_life: Duration::from_secs(10),
             image_gc: Duration::from_secs(3600),
+            metric_interval: Duration::from_secs(60),
             usb_access: true,
             poweroff_policy: PoweroffPolicy::Halt,
+            autoballoon: Autoballoon::Auto,
         }
     }
 }
@@ -47,6 +53,18 @@ pub enum PoweroffPolicy {
     Halt,
     /// It is started again after `timer.boot.retry`.
     Retry,
+}
+
+/// Whether dom0 gives memory back for new domains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Autoballoon {
+    /// Unless Xen's command line says how much dom0 has (`dom0_mem=`).
+    #[default]
+    Auto,
+    /// Yes.
+    On,
+    /// No: what Xen does not have free cannot be had.
+    Off,
 }
 
 /// A setting that was not taken as it came.
@@ -66,8 +84,11 @@ impl Settings {
     /// The least `timer.gc.vdisk`.
     pub const LEAST_IMAGE_GC: Duration = Duration::from_secs(60);
 
+    /// The least `timer.metric.interval`.
+    pub const LEAST_METRIC_INTERVAL: Duration = Duration::from_secs(5);
+
     /// The keys [`Settings::set`] knows, with what they do.
-    pub const KEYS: [(&'static str, &'static str); 8] = [
+    pub const KEYS: [(&'static str, &'static str); 10] = [
         (
             "timer.boot.retry",
             "seconds between attempts to boot a domain that failed (default 600, least 10)",
@@ -93,12 +114,20 @@ impl Settings {
             "seconds that a copy of an image is kept that no domain needs (default 3600, least 60)",
         ),
         (
+            "timer.metric.interval",
+            "seconds between measurements of what domains use (default 60, least 5)",
+        ),
+        (
             "debug.enable.usb",
             "whether the host may use USB controllers that no domain has (default true)",
         ),
         (
             "domain.poweroff.policy",
             "a guest that ends although it should run: halt (default) leaves it down, retry boots it after timer.boot.retry",
+        ),
+        (
+            "domain.memory.autoballoon",
+            "whether dom0 gives memory back for new domains: auto (default: unless Xen was started with dom0_mem=), on, off",
         ),
     ];
 
@@ -114,6 +143,10 @@ impl Settings {
             }
             "timer.gc.vdisk" => {
                 self.image_gc = at_least(key, value, Self::LEAST_IMAGE_GC, &mut complaint)?;
+            }
+            "timer.metric.interval" => {
+                let least = Self::LEAST_METRIC_INTERVAL;
+                self.metric_interval = at_least(key, value, least, &mut complaint)?;
             }
             "timer.shutdown.graceful" => self.graceful = seconds(key, value)?,
             "timer.shutdown.forced" => self.forced = seconds(key, value)?,
@@ -145,6 +178,18 @@ impl Settings {
                     _ => {
                         return Err(Complaint(format!(
                             "{key}: expected halt or retry, found {value:?}"
+                        )));
+                    }
+                }
+            }
+            "domain.memory.autoballoon" => {
+                self.autoballoon = match value {
+                    "auto" => Autoballoon::Auto,
+                    "on" => Autoballoon::On,
+                    "off" => Autoballoon::Off,
+                    _ => {
+                        return Err(Complaint(format!(
+                            "{key}: expected auto, on or off, found {value:?}"
                         )));
                     }
                 }

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::disks::keeper::{self, Register};
 use crate::eve;
 use crate::mailbox::Mail;
+use crate::metrics;
 use crate::settings::Settings;
 use crate::store::{self, Lock, LockError, Named, Stamp};
 use crate::supervision::Supervision;
@@ -97,6 +98,8 @@ pub fn run(
         &dirs.run,
         &dirs.run.join("xen"),
         &dirs.run.join("AssignableAdapters"),
+        &dirs.run.join("HostMemory"),
+        &dirs.metrics(),
         &dirs.config,
         &dirs.status,
         &dirs.dump,
@@ -153,11 +156,16 @@ pub fn run(
         adapters,
         copy_rate: options.copy_rate,
         register: Register::default(),
+        metrics: metrics::Table::default(),
         reports: reports_tx,
     });
     keeper::tidy(dirs);
     keeper::start(Arc::clone(&env)).map_err(|source| StartError::System {
         what: "a thread for images",
+        source,
+    })?;
+    metrics::start(Arc::clone(&env)).map_err(|source| StartError::System {
+        what: "a thread for metrics",
         source,
     })?;
     log::info!(

@@ -21,6 +21,7 @@ use crate::disks::keeper::Register;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
+use crate::metrics::{self, Measured};
 use crate::render;
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
@@ -74,6 +75,12 @@ impl Dirs {
         self.run.join("ImageStatus")
     }
 
+    /// DomainMetric files.
+    #[must_use]
+    pub fn metrics(&self) -> PathBuf {
+        self.run.join("DomainMetric")
+    }
+
     /// What the domain was built from, as text.
     #[must_use]
     pub fn cfg_of(&self, app_num: u32) -> PathBuf {
@@ -95,6 +102,8 @@ pub struct Env {
     pub copy_rate: Option<u64>,
     /// Who uses which copy of an image.
     pub register: Register,
+    /// Whose figures are wanted.
+    pub metrics: metrics::Table,
     /// Adapters of the host.
     pub adapters: Adapters,
     /// The supervisor's ear.
@@ -536,6 +545,14 @@ impl<'a> Run<'a> {
         let status = core::view(facts);
         // Before anything is done with them.
         self.env.register.set(self.key, facts.copies_needed());
+        self.env.metrics.set(
+            self.key,
+            Measured {
+                version: status.uuid_and_version.version.clone(),
+                domid: status.domain_id,
+                activated: status.activated,
+            },
+        );
         let path = self.env.dirs.status_of(self.key);
         let text = match to_text(&status) {
             Ok(text) => text,
@@ -646,7 +663,17 @@ impl<'a> Run<'a> {
             Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
             // Done above.
             Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
-            Op::Create(spec) => Outcome::Created(session.create(spec, limits)),
+            Op::Create(spec) => {
+                let policy = self
+                    .env
+                    .settings
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .autoballoon;
+                // Kept until the domain has its memory.
+                let room = session.make_room(spec, policy, limits);
+                Outcome::Created(room.and_then(|_room| session.create(spec, limits)))
+            }
             Op::Disks(..) | Op::Discard(_) => {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
             }
@@ -739,6 +766,7 @@ impl<'a> Run<'a> {
             }
         }
         self.env.register.forget(self.key);
+        self.env.metrics.forget(self.key);
         log::info!(key:% = self.key; "removed");
     }
 }

@@ -191,7 +191,8 @@ fn memory_that_is_not_there() {
     let failed = host.wait(A, "failure", |s| s["BootFailed"] == true);
     assert_eq!(
         failed["LastErr"],
-        "boot failed: not enough memory: 1954 MiB needed, 1024 MiB free"
+        "boot failed: Memory: the domain needs 1954 MiB, 1024 MiB are free, and dom0 gives no more back: stop another \
+         domain, or lower Memory"
     );
     host.put(B, &json!({}));
     host.wait_state(B, "RUNNING");

@@ -92,6 +92,10 @@ pub(super) struct Domain {
     pub(super) suspended: Option<OffsetDateTime>,
     /// It has been unpaused: by us, or before we came.
     pub(super) started: bool,
+    /// Since when its device model is gone.
+    pub(super) orphaned: Option<Time>,
+    /// … and that is not because the domain itself is going.
+    pub(super) broken: bool,
     /// A create that came to nothing left it behind.
     pub(super) leftover: bool,
     /// Since when it runs, as far as we know.

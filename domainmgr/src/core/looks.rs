@@ -1,9 +1,23 @@
 //! What a look at Xen means.
 
-use super::facts::{Backoff, Facts};
+use std::time::Duration;
+
+use super::facts::{Backoff, Domain, Facts};
 use super::op::Scope;
-use super::{Ctx, Effect, LOOK_PAUSE, adopt, beside, gone};
+use super::time::Time;
+use super::{Ctx, Effect, LOOK_PAUSE, adopt, beside, gone, reasons};
 use crate::toolstack::{Error, Life, Seen, ShutdownReason};
+
+/// A device model goes before its domain does, whoever destroys that: what stays so long without is broken.
+const GOING: Duration = Duration::from_secs(10);
+
+/// When it is certain that a domain without a device model stays.
+pub(super) fn broken_at(domain: &Domain) -> Option<Time> {
+    domain
+        .orphaned
+        .filter(|_| !domain.broken)
+        .map(|since| since + GOING)
+}
 
 /// What to look at.
 pub(super) fn scope(f: &Facts) -> Scope {
@@ -108,6 +122,23 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         domain.name = Some(name);
     }
     domain.suspended = beside::is_suspended(life).then(|| domain.suspended.unwrap_or(cx.now.wall));
+    let now = cx.now.mono;
+    domain.orphaned = seen
+        .orphaned
+        .then(|| domain.orphaned.unwrap_or(now))
+        .filter(|_| matches!(life, Life::Running | Life::Paused));
+    let mended = domain.broken && domain.orphaned.is_none();
+    domain.broken = domain.orphaned.is_some_and(|since| now >= since + GOING);
+    let broken = domain.broken && domain.started && !domain.leftover && f.halt.is_none();
+    if mended {
+        f.error = None;
+    }
+    if broken && f.error.is_none() {
+        cx.fail(f, reasons::broken(id));
+    }
+    let Some(domain) = &mut f.domain else {
+        return;
+    };
     let lives = life == Life::Running || beside::is_suspended(life);
     if domain.leftover && lives {
         // Half-built or not: someone has started it, and what runs is not destroyed for tidiness.

@@ -224,6 +224,8 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
                 name: Some(spec.name.clone()),
                 suspended: None,
                 started: false,
+                orphaned: None,
+                broken: false,
                 leftover: false,
                 since: cx.now.mono,
                 spec: Some(spec),
@@ -360,10 +362,8 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
                     Rest::Until(at) if at > cx.now.mono => Next::Wait(Some(at)),
                     _ => Next::Run(Op::Unpause(id)),
                 },
-                Life::Shutdown(ShutdownReason::SUSPEND)
-                | Life::Paused
-                | Life::Running
-                | Life::Dying => Next::Wait(None),
+                Life::Paused | Life::Running => Next::Wait(looks::broken_at(domain)),
+                Life::Shutdown(ShutdownReason::SUSPEND) | Life::Dying => Next::Wait(None),
                 Life::Shutdown(reason) => {
                     ends::begin(cx, f, reason);
                     ends::go_on(cx, f)

@@ -2,7 +2,7 @@
 
 use super::beside::{Beside, is_dead, is_migrated_away, is_suspended};
 use super::facts::{Domain, Facts, Want};
-use crate::toolstack::Life;
+use crate::toolstack::{DomainId, Life};
 
 /// The words; none where the state speaks for itself.
 pub(super) fn of(f: &Facts) -> String {
@@ -42,6 +42,9 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
                 .to_owned()
         });
     }
+    if domain.broken {
+        return Some(broken(id));
+    }
     if domain.life == Life::Paused && domain.started && !domain.leftover {
         return Some("paused by another toolstack".to_owned());
     }
@@ -66,6 +69,14 @@ fn of_other(f: &Facts, other: &Beside) -> Option<String> {
     (!other.kept && !is_dead(other.life) && f.domain.is_some()).then(|| {
         format!("domain {id} ({name}) has our uuid too, and is not looked after: destroy the one that is too many")
     })
+}
+
+/// What is said of a domain whose device model has ended.
+pub(super) fn broken(id: DomainId) -> String {
+    format!(
+        "the device model (QEMU) of domain {id} has ended, and the devices it had with it: deactivate the domain and \
+         activate it again; /var/log/xen/qemu-dm-<name>.log may say why"
+    )
 }
 
 /// Why a domain that is kept lies there.

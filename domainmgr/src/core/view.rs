@@ -137,6 +137,7 @@ fn state(f: &Facts) -> (State, &'static str) {
     }
     match (domain.life, f.exit.as_ref().map(|e| e.after)) {
         (Life::Shutdown(ShutdownReason::SUSPEND), _) => (State::Running, "SUSPENDED"),
+        (Life::Paused | Life::Running, _) if domain.broken => (State::Running, "BROKEN"),
         (Life::Paused, _) => (State::Running, "PAUSED"),
         (Life::Running, _) => (State::Running, "RUNNING"),
         (_, Some(After::Restart)) => (State::Booting, "BOOTING"),

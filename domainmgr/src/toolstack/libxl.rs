@@ -7,16 +7,21 @@ use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Trigger, Watch
 use uuid::Uuid;
 
 use super::pci;
+use super::qemu::{self, Models};
+use super::room::{self, Rooms};
 use super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
-    ShutdownReason, Toolstack, Wake, Watch,
+    ShutdownReason, Toolstack, Usage, Wake, Watch,
 };
 use crate::render;
+use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
 /// The Xen this runs on. One watcher for all domains; its context also serves everybody's reading.
 struct Libxl {
     watcher: Watcher,
+    models: Arc<Models>,
+    rooms: Arc<Rooms>,
 }
 
 /// Connects to the Xen this runs on.
@@ -25,7 +30,13 @@ struct Libxl {
 /// There is none, or it does not answer.
 pub fn open() -> Result<Arc<dyn Toolstack>> {
     let watcher = Watcher::start(Context::builder()).map_err(error)?;
-    Ok(Arc::new(Libxl { watcher }))
+    let models =
+        Models::start().map_err(|e| Error::new(ErrorKind::Other, format!("device models: {e}")))?;
+    Ok(Arc::new(Libxl {
+        watcher,
+        models: Arc::new(models),
+        rooms: Arc::default(),
+    }))
 }
 
 /// What `--version` says.
@@ -51,27 +62,52 @@ impl Toolstack for Libxl {
         Ok(Box::new(LibxlSession {
             reader: self.watcher.context().clone(),
             own: None,
+            models: Arc::clone(&self.models),
+            rooms: Arc::clone(&self.rooms),
         }))
     }
 
     fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>> {
+        let theirs_too = Arc::clone(&wake);
         let watch = self
             .watcher
             .watch(theirs(id), move |_| wake())
             .map_err(error)?;
-        Ok(Box::new(LibxlWatch(watch)))
+        let reader = self.watcher.context().domain(theirs(id));
+        let hvm = reader.info().map(|info| info.domain_type);
+        let needed = matches!(hvm, Ok(Some(libxl::config::DomainType::Hvm)));
+        Ok(Box::new(LibxlWatch {
+            id,
+            serial: self.models.watch(id, needed, theirs_too),
+            models: Arc::clone(&self.models),
+            _watch: watch,
+        }))
     }
 }
 
-struct LibxlWatch(#[allow(dead_code, reason = "dropping it ends the watch")] libxl::Watch);
+struct LibxlWatch {
+    id: DomainId,
+    serial: u64,
+    models: Arc<Models>,
+    /// Dropping it ends the watch.
+    _watch: libxl::Watch,
+}
 
 impl Watch for LibxlWatch {}
+
+impl Drop for LibxlWatch {
+    fn drop(&mut self) {
+        self.models.forget(self.id, self.serial);
+    }
+}
 
 struct LibxlSession {
     /// For everything that is over at once.
     reader: Context,
     /// For what may take its time: nobody waits for anybody else's. Opened when first needed, for it costs files.
     own: Option<Context>,
+    models: Arc<Models>,
+    rooms: Arc<Rooms>,
 }
 
 impl LibxlSession {
@@ -103,26 +139,50 @@ impl LibxlSession {
 
 impl Session for LibxlSession {
     fn info(&mut self, id: DomainId) -> Result<Option<Seen>> {
+        let models = Arc::clone(&self.models);
         let reader = self.reader()?;
         match reader.domain(theirs(id)).info() {
-            Ok(info) => Ok(Some(seen(reader, &info))),
+            Ok(info) => Ok(Some(seen(reader, &models, &info))),
             Err(e) if e.is_domain_gone() => Ok(None),
             Err(e) => Err(error(e)),
         }
     }
 
     fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>> {
+        let models = Arc::clone(&self.models);
         let reader = self.reader()?;
         let all = reader.list_domains().map_err(error)?;
         // A name is a question to xenstored, so it is asked for those only that matter.
         Ok(all
             .iter()
             .filter(|d| d.domid.0 != 0 && wanted(d.uuid))
-            .map(|d| seen(reader, d))
+            .map(|d| seen(reader, &models, d))
             .collect())
     }
 
+    fn make_room(
+        &mut self,
+        spec: &Spec,
+        policy: Autoballoon,
+        limits: &Limits,
+    ) -> Result<Option<Box<dyn super::Room>>> {
+        let xen = self.reader()?.version_info().map_err(error)?;
+        if !room::is_wanted(policy, &xen.commandline) {
+            return Ok(None);
+        }
+        let rooms = Arc::clone(&self.rooms);
+        let own = self.own()?;
+        let needed = own
+            .domain_need_memory(&render::domain_config(spec))
+            .map_err(error)?;
+        let room = rooms.make(own, needed, limits)?;
+        Ok(Some(Box::new(room)))
+    }
+
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
+        if let Some(e) = qemu::missing(spec, qemu::serves_dom0) {
+            return Err(e);
+        }
         let config = render::domain_config(spec);
         let created = self
             .own()?
@@ -248,10 +308,28 @@ impl Session for LibxlSession {
         let version = reader.version_info().map_err(error)?;
         let memory = reader.physinfo().map_err(error)?;
         let free = memory.free_pages.saturating_sub(memory.outstanding_pages);
+        let mib = |pages: u64| (pages * u64::from(version.pagesize)) >> 20;
         Ok(HostInfo {
             xen_version: version.version(),
-            free_memory_mib: (free * u64::from(version.pagesize)) >> 20,
+            memory_mib: mib(memory.total_pages),
+            free_memory_mib: mib(free),
+            cpus: memory.nr_cpus,
         })
+    }
+
+    fn usage(&mut self) -> Result<Vec<Usage>> {
+        let all = self.reader()?.list_domains().map_err(error)?;
+        let usage = |info: &DomainInfo| Usage {
+            id: DomainId {
+                domid: info.domid.0,
+                uuid: info.uuid,
+            },
+            cpu_time_ns: info.cpu_time_ns,
+            vcpus: info.vcpu_online,
+            memory_kib: info.current_memkb,
+            max_memory_kib: info.max_memkb,
+        };
+        Ok(all.iter().map(usage).collect())
     }
 }
 
@@ -262,12 +340,14 @@ fn theirs(id: DomainId) -> libxl::DomainId {
     }
 }
 
-fn seen(reader: &Context, info: &DomainInfo) -> Seen {
+fn seen(reader: &Context, models: &Models, info: &DomainInfo) -> Seen {
+    let id = DomainId {
+        domid: info.domid.0,
+        uuid: info.uuid,
+    };
     Seen {
-        id: DomainId {
-            domid: info.domid.0,
-            uuid: info.uuid,
-        },
+        id,
+        orphaned: models.is_orphaned(id),
         name: reader.domid_to_name(info.domid).filter(|n| !n.is_empty()),
         life: match info.state() {
             DomainState::Running => Life::Running,
@@ -291,7 +371,7 @@ fn translate(limits: &Limits) -> libxl::Limits {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn error(e: libxl::Error) -> Error {
+pub(super) fn error(e: libxl::Error) -> Error {
     use libxl::ErrorKind as Theirs;
     let kind = match e.kind() {
         Theirs::DomainNotFound | Theirs::DomainDestroyed => ErrorKind::NotFound,

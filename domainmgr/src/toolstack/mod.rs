@@ -7,6 +7,8 @@ mod error;
 pub mod libxl;
 mod link;
 mod pci;
+mod qemu;
+mod room;
 pub mod sim;
 mod sysfs;
 
@@ -19,6 +21,7 @@ use uuid::Uuid;
 
 pub use self::abort::AbortToken;
 pub use self::error::{Error, ErrorKind, Result};
+use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
 /// One incarnation of a domain. The number alone is not an identity: Xen reuses it.
@@ -95,6 +98,8 @@ pub struct Seen {
     pub cpu_time_ns: u64,
     /// Memory it has, in KiB.
     pub memory_kib: u64,
+    /// It had a device model, which has ended: the devices that it emulated or served are dead.
+    pub orphaned: bool,
 }
 
 /// What the host is.
@@ -102,8 +107,27 @@ pub struct Seen {
 pub struct HostInfo {
     /// The running hypervisor's version.
     pub xen_version: String,
+    /// All memory, in MiB.
+    pub memory_mib: u64,
     /// Memory that no domain has, in MiB.
     pub free_memory_mib: u64,
+    /// Physical processors.
+    pub cpus: u32,
+}
+
+/// What a domain uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Which one; dom0 is among them.
+    pub id: DomainId,
+    /// Processor time since it was built, all its processors together.
+    pub cpu_time_ns: u64,
+    /// Processors it has switched on.
+    pub vcpus: u32,
+    /// Memory it has, in KiB.
+    pub memory_kib: u64,
+    /// Memory it may have, in KiB.
+    pub max_memory_kib: u64,
 }
 
 /// A PCI device of the host.
@@ -136,6 +160,9 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 /// Watches one domain until it is dropped.
 pub trait Watch: Send {}
 
+/// Memory that is free for one domain, until this is dropped.
+pub trait Room: Send {}
+
 /// The way to a hypervisor. Shared by all threads.
 pub trait Toolstack: Send + Sync {
     /// A session of the caller's own.
@@ -165,6 +192,18 @@ pub trait Session: Send {
     /// # Errors
     /// The hypervisor did not answer. Says nothing about the domains.
     fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>>;
+
+    /// Has dom0 give back memory that the domain needs and Xen does not have, where `policy` says so. `None`: nothing had
+    /// to be done, or may be done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoMemory`] if dom0 does not give enough back.
+    fn make_room(
+        &mut self,
+        spec: &Spec,
+        policy: Autoballoon,
+        limits: &Limits,
+    ) -> Result<Option<Box<dyn Room>>>;
 
     /// Creates the domain, paused.
     ///
@@ -244,4 +283,10 @@ pub trait Session: Send {
     /// # Errors
     /// The hypervisor did not answer.
     fn host(&mut self) -> Result<HostInfo>;
+
+    /// What every domain uses, dom0 included, in order of their numbers.
+    ///
+    /// # Errors
+    /// The hypervisor did not answer.
+    fn usage(&mut self) -> Result<Vec<Usage>>;
 }

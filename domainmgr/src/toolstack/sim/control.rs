@@ -95,6 +95,14 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
         return Ok(list.join("; "));
     }
     match words.as_slice() {
+        ["dom0-spare", mib] => {
+            m.spare_mib = mib.parse().map_err(|e| bad(format!("{mib}: {e}")))?;
+            return Ok((*mib).to_owned());
+        }
+        ["dom0-qemu", how] => {
+            m.no_dom0_qemu = *how == "off";
+            return Ok((*how).to_owned());
+        }
         ["pci"] => {
             m.pci_forget();
             return Ok(m.pci_words());
@@ -132,6 +140,7 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
             m.hand_over(id, receiver)?;
         }
         "destroy" => m.kill(id)?,
+        "kill-qemu" => m.orphan(id)?,
         "pause" => m.pause(id)?,
         "unpause" => m.unpause(id)?,
         "suspend" => m.shut_down(id, ShutdownReason::SUSPEND)?,

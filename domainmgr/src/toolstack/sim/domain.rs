@@ -14,6 +14,9 @@ pub(super) struct SimDomain {
     pub(super) name: Option<String>,
     pub(super) memory_mib: u64,
     pub(super) hvm: bool,
+    /// It has no device model any more.
+    #[serde(default)]
+    pub(super) orphaned: bool,
     pub(super) paused: bool,
     pub(super) shutdown: Option<u8>,
     /// xenstored has told everybody that it has shut down, and will not do so again before it is told of a resume.

@@ -11,11 +11,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{
-    DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
-    ShutdownReason, Toolstack, Wake, Watch,
+    DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Room, Seen, Session,
+    ShutdownReason, Toolstack, Usage, Wake, Watch,
 };
 use super::control;
 use super::model::{Answer, Millis, Model};
+use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
 /// How often libxl's watcher looks whether somebody has resumed a suspended domain.
@@ -270,9 +271,13 @@ impl State {
     /// again, and looks whether somebody has resumed what was suspended.
     fn look(&mut self) -> Vec<Wake> {
         let reported = self.model.take_reported();
+        let orphans = self.model.take_orphans();
         let now = self.model.now();
         let mut wakes = Vec::new();
         for watched in self.watches.values_mut() {
+            if orphans.contains(&watched.id) {
+                wakes.push(Arc::clone(&watched.wake));
+            }
             let heard = reported.contains(&watched.source);
             let due = watched.suspended.is_some_and(|at| at + POLL <= now);
             if !heard && !due {
@@ -356,6 +361,17 @@ impl Session for SimSession {
         let mut found = state.model.list();
         found.retain(|s| wanted(s.id.uuid));
         Ok(found)
+    }
+
+    fn make_room(
+        &mut self,
+        spec: &Spec,
+        policy: Autoballoon,
+        limits: &Limits,
+    ) -> Result<Option<Box<dyn Room>>> {
+        let takes = self.0.act(|m| m.make_room(spec, policy))?;
+        self.0.wait(takes, limits)?;
+        Ok(None)
     }
 
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
@@ -445,7 +461,11 @@ impl Session for SimSession {
     fn host(&mut self) -> Result<HostInfo> {
         Ok(HostInfo {
             xen_version: "simulated".to_owned(),
-            free_memory_mib: self.0.lock().model.free_mib(),
+            ..self.0.act(|m| Ok(m.host()))?
         })
+    }
+
+    fn usage(&mut self) -> Result<Vec<Usage>> {
+        self.0.act(|m| Ok(m.usage()))
     }
 }

@@ -5,16 +5,23 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{DomainId, Error, ErrorKind, Result, Seen};
+use super::super::{DomainId, Error, ErrorKind, HostInfo, Result, Seen, Usage};
+use super::super::{qemu, room};
 use super::domain::SimDomain;
 use super::events::Events;
 pub use super::guest::{Answer, Guest};
 use super::outsider::taken;
 use super::pci::SimPci;
+use crate::settings::Autoballoon;
 use crate::spec::{Mode, Spec};
 
 /// Milliseconds of simulated time.
 pub type Millis = u64;
+
+/// Processors of the host.
+const CPUS: u32 = 2;
+/// Memory of dom0, which is not the host's to give.
+const DOM0_MIB: u64 = 512;
 
 /// The whole host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +35,15 @@ pub struct Model {
     /// Devices of the host.
     #[serde(default)]
     pub(super) pci: Vec<SimPci>,
+    /// Memory that dom0 has and could do without, in MiB.
+    #[serde(default)]
+    pub(super) spare_mib: u64,
+    /// The QEMU that serves disks to dom0 does not run.
+    #[serde(default)]
+    pub(super) no_dom0_qemu: bool,
+    /// Domains whose device models have ended, which nobody has heard of yet.
+    #[serde(skip)]
+    pub(super) orphans: Vec<DomainId>,
     /// Who hears of what. The process that wants to know ends with it.
     #[serde(skip)]
     pub(super) events: Events,
@@ -61,6 +77,9 @@ impl Model {
             domains: BTreeMap::new(),
             history: BTreeMap::new(),
             pci: Vec::new(),
+            spare_mib: 0,
+            no_dom0_qemu: false,
+            orphans: Vec::new(),
             events: Events::default(),
             foreign: 0,
         }
@@ -104,6 +123,44 @@ impl Model {
         self.memory_mib.saturating_sub(used)
     }
 
+    /// What the host is.
+    #[must_use]
+    pub fn host(&self) -> HostInfo {
+        HostInfo {
+            xen_version: String::new(),
+            memory_mib: self.memory_mib,
+            free_memory_mib: self.free_mib(),
+            cpus: CPUS,
+        }
+    }
+
+    /// What every domain uses. As in the real Xen, dom0 has a number, and one that is being taken apart still counts.
+    #[must_use]
+    pub fn usage(&self) -> Vec<Usage> {
+        let dom0 = Usage {
+            id: DomainId {
+                domid: 0,
+                uuid: Uuid::nil(),
+            },
+            cpu_time_ns: self.now * 10_000,
+            vcpus: CPUS,
+            memory_kib: DOM0_MIB << 10,
+            max_memory_kib: DOM0_MIB << 10,
+        };
+        let others = self.domains.iter().map(|(domid, d)| Usage {
+            id: DomainId {
+                domid: *domid,
+                uuid: d.uuid,
+            },
+            cpu_time_ns: d.ran(self.now) * 1_000_000,
+            vcpus: 1,
+            memory_kib: d.memory_mib << 10,
+            // What libxl adds to a limit.
+            max_memory_kib: (d.memory_mib << 10) + 1024,
+        });
+        std::iter::once(dom0).chain(others).collect()
+    }
+
     /// How often an operation was tried on a number that another domain has.
     #[must_use]
     pub fn foreign_attempts(&self) -> u32 {
@@ -124,6 +181,7 @@ impl Model {
                 life: d.life(),
                 cpu_time_ns: d.ran(self.now) * 1_000_000,
                 memory_kib: d.memory_mib * 1024,
+                orphaned: d.orphaned,
             })
             .collect()
     }
@@ -151,11 +209,34 @@ impl Model {
             .count()
     }
 
+    /// Has dom0 give back what `spec` needs and is not free. Says how long that takes.
+    ///
+    /// # Errors
+    /// It does not have enough.
+    pub fn make_room(&mut self, spec: &Spec, policy: Autoballoon) -> Result<Millis> {
+        let free = self.free_mib();
+        // A Xen whose command line says nothing of dom0's memory.
+        if policy == Autoballoon::Off || spec.memory_mib <= free {
+            return Ok(0);
+        }
+        let missing = spec.memory_mib - free;
+        let given = missing.min(self.spare_mib);
+        self.spare_mib -= given;
+        self.memory_mib += given;
+        if given < missing {
+            return Err(room::short(spec.memory_mib << 10, self.free_mib() << 10));
+        }
+        Ok(2000)
+    }
+
     /// Starts building a domain: from now on it is there, nameless and paused. Says how long building takes.
     ///
     /// # Errors
     /// The name is taken, or there is not enough memory.
     pub fn begin_create(&mut self, spec: &Spec) -> Result<(DomainId, Millis)> {
+        if let Some(e) = qemu::missing(spec, || !self.no_dom0_qemu) {
+            return Err(e);
+        }
         let guest = Guest::from_cmdline(&spec.cmdline());
         if self.named(&spec.name).is_some() {
             return Err(taken(&spec.name));
@@ -184,6 +265,7 @@ impl Model {
             name: None,
             memory_mib: spec.memory_mib,
             hvm: spec.mode == Mode::Hvm,
+            orphaned: false,
             paused: true,
             shutdown: None,
             announced: false,
@@ -299,13 +381,14 @@ impl Model {
         Ok(())
     }
 
-    /// How long destroying the domain takes.
+    /// How long destroying the domain takes. Its device model goes first.
     ///
     /// # Errors
     /// It is gone.
     pub fn begin_destroy(&mut self, id: DomainId) -> Result<Millis> {
-        let d = self.get(id)?;
-        Ok(d.guest.destroy)
+        let takes = self.get(id)?.guest.destroy;
+        self.orphan(id)?;
+        Ok(takes)
     }
 
     /// Destroys it. The number stays listed for a moment, as dying.
@@ -369,6 +452,7 @@ impl Model {
         }
         d.shutdown = None;
         d.announced = false;
+        d.orphaned = false;
         d.paused = true;
         d.started = false;
         d.plans.clear();

@@ -24,6 +24,24 @@ impl Model {
         Ok(())
     }
 
+    /// Ends its device model, if it has one.
+    ///
+    /// # Errors
+    /// The domain is gone.
+    pub fn orphan(&mut self, id: DomainId) -> Result<()> {
+        let d = self.get(id)?;
+        if d.hvm && !d.orphaned {
+            d.orphaned = true;
+            self.orphans.push(id);
+        }
+        Ok(())
+    }
+
+    /// The domains whose device models have ended since this was last asked.
+    pub fn take_orphans(&mut self) -> Vec<DomainId> {
+        std::mem::take(&mut self.orphans)
+    }
+
     /// Makes the guest end, or suspend, with this reason.
     ///
     /// # Errors
@@ -92,6 +110,7 @@ impl Model {
             name: Some(name.to_owned()),
             memory_mib: 1,
             hvm: false,
+            orphaned: false,
             paused: false,
             shutdown: None,
             announced: false,
@@ -129,6 +148,7 @@ impl Model {
         let domid = self.insert(SimDomain {
             name: Some(name),
             paused: true,
+            orphaned: false,
             shutdown: None,
             announced: false,
             started: true,

@@ -1,0 +1,194 @@
+//! What the agent says of the host, needs of it, and notices there, with the real program and a simulated Xen.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::fs;
+
+use common::{A, B, Host, domid};
+use serde_json::{Value, json};
+
+const WHOLE: &str = "00000000-0000-0000-0000-000000000000";
+
+fn metric(host: &Host, key: &str) -> Value {
+    let path = host.path(&format!("run/DomainMetric/{key}.json"));
+    let text = fs::read(path).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+#[test]
+fn what_domains_and_the_host_use_is_said() {
+    let mut host = Host::start(&["--config", "timer.metric.interval:5"]);
+    host.put(A, &json!({"Memory": 128 << 10}));
+    let up = host.wait_state(A, "RUNNING");
+    host.until("figures", || metric(&host, A)["Activated"] == true);
+    let first = metric(&host, A);
+    assert_eq!(first["UUIDandVersion"], json!({"UUID": A, "Version": "1"}));
+    assert_eq!(
+        (&first["UsedMemory"], &first["MaxUsedMemory"]),
+        (&json!(128), &json!(128))
+    );
+    assert_eq!(first["CPUScaled"], 1);
+    let time = |m: &Value| m["CPUTotalNs"].as_u64().unwrap();
+    host.until("it goes on", || time(&metric(&host, A)) > time(&first));
+    let whole = metric(&host, WHOLE);
+    assert_eq!(whole["CPUScaled"], 2);
+    assert_eq!(whole["UsedMemory"], 128);
+    let text = fs::read(host.path("run/HostMemory/global.json")).unwrap();
+    let memory: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(
+        (
+            &memory["TotalMemoryMB"],
+            &memory["FreeMemoryMB"],
+            &memory["Ncpus"]
+        ),
+        (&json!(8192), &json!(8192 - 128), &json!(2))
+    );
+    // A domain that is down uses nothing; what it had at most is remembered.
+    host.xen(&["end", &domid(&up).to_string(), "0"]);
+    host.wait_state(A, "HALTED");
+    host.until("nothing", || metric(&host, A)["Activated"] == false);
+    let last = metric(&host, A);
+    assert_eq!(
+        (&last["UsedMemory"], &last["MaxUsedMemory"]),
+        (&json!(0), &json!(128))
+    );
+    // A key that went while the agent was away has no figures.
+    host.stop();
+    fs::write(host.path(&format!("run/DomainMetric/{B}.json")), "{}").unwrap();
+    host.run(&["--config", "timer.metric.interval:5"]);
+    host.until("B's to go", || metric(&host, B).is_null());
+    host.remove(A);
+    host.until("A's to go", || metric(&host, A).is_null());
+}
+
+const HVM: u8 = 1;
+
+#[test]
+fn the_death_of_a_device_model_is_noticed() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({"VirtualizationMode": HVM}));
+    host.put(B, &json!({"VirtualizationMode": HVM}));
+    let up = host.wait_state(A, "RUNNING");
+    host.wait_state(B, "RUNNING");
+    let id = domid(&up).to_string();
+    host.xen(&["kill-qemu", &id]);
+    let broken = host.wait_state(A, "BROKEN");
+    let words = format!(
+        "the device model (QEMU) of domain {id} has ended, and the devices it had with it: deactivate the domain and \
+         activate it again; /var/log/xen/qemu-dm-<name>.log may say why"
+    );
+    assert_eq!(
+        (&broken["LastErr"], &broken["StateReason"]),
+        (&json!(words), &json!(words))
+    );
+    assert_eq!(
+        (&broken["State"], &broken["Activated"]),
+        (&json!(7), &json!(true))
+    );
+    assert_eq!(host.status(B).unwrap()["StateName"], "RUNNING");
+    // What is said is done, and it is over.
+    host.put(A, &json!({"VirtualizationMode": HVM, "Activate": false}));
+    host.wait_state(A, "HALTED");
+    host.put(A, &json!({"VirtualizationMode": HVM}));
+    let again = host.wait_state(A, "RUNNING");
+    assert_eq!(again["LastErr"], "");
+}
+
+/// Whoever destroys a domain ends its device model first: that is no news.
+#[test]
+fn a_device_model_that_goes_with_its_domain_is_not_missed() {
+    let host = Host::start(&[]);
+    let config = json!({"VirtualizationMode": HVM, "ExtraArgs": "sim.destroy=5 sim.stubborn"});
+    host.put(A, &config);
+    let up = host.wait_state(A, "RUNNING");
+    let id = domid(&up).to_string();
+    host.xen(&["kill-qemu", &id]);
+    host.xen(&["destroy", &id]);
+    host.wait_state(A, "HALTED");
+    host.put(
+        A,
+        &json!({"VirtualizationMode": HVM, "ExtraArgs": "sim.destroy=5"}),
+    );
+    host.wait_state(A, "RUNNING");
+    host.remove(A);
+    host.wait_gone(A);
+    assert!(
+        !host.log().contains("has ended, and the devices"),
+        "{}",
+        host.log()
+    );
+}
+
+#[test]
+fn a_missing_qemu_of_dom0_is_named() {
+    let mut host = Host::new();
+    host.xen(&["dom0-qemu", "off"]);
+    host.run(&["--config", "timer.boot.retry:20"]);
+    let disk = host.path("disk.qcow2");
+    // The header of an empty disk, as far as it is looked at.
+    let mut header = vec![0; 4 << 16];
+    header[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+    for (at, value) in [
+        (20, 16),
+        (28, 1 << 20),
+        (36, 1),
+        (44, 3 << 16),
+        (52, 1 << 16),
+        (56, 1),
+        (96, 4),
+        (100, 104),
+    ] {
+        header[at..at + 4].copy_from_slice(&u32::to_be_bytes(value));
+    }
+    fs::write(&disk, header).unwrap();
+    let config = json!({
+        "Kernel": "", "BootLoader": "/usr/bin/pygrub",
+        "DiskConfigList": [{"FileLocation": disk, "Format": "qcow2"}],
+    });
+    host.put(A, &config);
+    let failed = host.wait(A, "failure", |s| {
+        s["BootFailed"] == true || s["LastErr"] != ""
+    });
+    let words = failed["LastErr"].as_str().unwrap();
+    assert_eq!(
+        words,
+        "boot try 1 of 3 failed: DiskConfigList[0].Format: the BootLoader reads a qcow2 disk through the QEMU of dom0 \
+         (/usr/lib/xen/bin/qemu-system-i386 -xen-domid 0), which is not running: start it \
+         (/etc/init.d/xencommons start), or give a raw disk, or a Kernel instead of a BootLoader"
+    );
+    // Whoever needs none is not kept waiting.
+    host.put(
+        B,
+        &json!({"DiskConfigList": [{"FileLocation": disk, "Format": "qcow2"}]}),
+    );
+    host.wait_state(B, "RUNNING");
+    host.xen(&["dom0-qemu", "on"]);
+    let up = host.wait_state(A, "RUNNING");
+    assert_eq!(up["LastErr"], "");
+}
+
+#[test]
+fn dom0_gives_memory_back_where_it_may() {
+    let mut host = Host::start(&["--simulate-memory", "1024"]);
+    host.until("it runs", || host.path("xen.json.sock").exists());
+    host.xen(&["dom0-spare", "1000"]);
+    host.put(A, &json!({"Memory": 1500 << 10}));
+    host.wait_state(A, "RUNNING");
+    host.put(B, &json!({"Memory": 1_000 << 10}));
+    let failed = host.wait(B, "failure", |s| s["BootFailed"] == true);
+    assert_eq!(
+        failed["LastErr"],
+        "boot failed: Memory: the domain needs 1000 MiB, 524 MiB are free, and dom0 gives no more back: stop another \
+         domain, or lower Memory"
+    );
+    host.stop();
+    host.run(&["--config", "domain.memory.autoballoon:off"]);
+    let failed = host.wait(B, "another failure", |s| {
+        s["LastErr"].as_str().unwrap().contains("not enough")
+    });
+    assert_eq!(
+        failed["LastErr"],
+        "boot try 1 of 3 failed: not enough memory: 1000 MiB needed, 524 MiB free"
+    );
+}
