@@ -257,7 +257,7 @@ pub struct Facts {
     pub(super) rebuild: Option<Arc<Spec>>,
     pub(super) restarts: u32,
     pub(super) short_lives: u32,
-    /// There has been a domain.
+    /// There has been a domain, or an attempt at one that failed and was given up.
     pub(super) has_run: bool,
     pub(super) last_exit: Option<String>,
     /// What was done about it.

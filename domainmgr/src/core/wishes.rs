@@ -80,6 +80,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             f.desired = Some(new);
             f.clear = false;
             f.stale = true;
+            f.has_run |= f.boot_failed && f.want() == Want::Stop;
             // A newer wish cuts every wait short, save the one before a destroy is tried again.
             f.tries = 0;
             f.boot_failed = false;

@@ -7,17 +7,10 @@ use super::*;
 use crate::eve::{self, DomainConfig};
 use crate::spec::{Assigned, PciDevice};
 
-const CASES: [&str; 9] = [
-    "pv",
-    "pv-full",
-    "pvh",
-    "hvm",
-    "hostile",
-    "disks",
-    "disks-hvm",
-    "nics",
-    "nics-hvm",
-];
+#[path = "../../tests/golden/cases.rs"]
+mod cases;
+
+use cases::CASES;
 
 fn golden(name: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -31,23 +24,22 @@ fn golden(name: &str, found: &str) {
 }
 
 fn load(case: &str) -> Spec {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(format!("{case}.in.json"));
-    let config: DomainConfig = eve::parse(&fs::read(path).unwrap()).unwrap();
-    eve::spec(config.uuid_and_version.uuid.parse().unwrap(), &config).unwrap()
+    let text = CASES.iter().find(|(name, _)| *name == case).unwrap().1;
+    let config: DomainConfig = eve::parse(text.as_bytes()).unwrap();
+    let uuid = config.uuid_and_version.uuid.parse().unwrap();
+    eve::spec(uuid, &config).unwrap_or_else(|e| panic!("{case}: {e}"))
 }
 
 #[test]
 fn xl_cfg_text() {
-    for case in CASES {
+    for (case, _) in CASES {
         golden(&format!("{case}.cfg"), &xl_cfg(&load(case)));
     }
 }
 
 #[test]
 fn libxl_json() {
-    for case in CASES {
+    for (case, _) in CASES {
         let config = domain_config(&load(case));
         config.validate().unwrap();
         let text = serde_json::to_string_pretty(&config).unwrap() + "\n";

@@ -6,6 +6,9 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod adapters;
+pub mod disks;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,7 +19,7 @@ use serde_json::{Value, json};
 /// How much faster than the world's the simulation's time passes.
 pub const SPEED: u32 = 20;
 /// Long enough on the slowest machine; nothing is asserted about time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 pub const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
@@ -32,8 +35,13 @@ pub struct Host {
 impl Host {
     /// A host on which no agent runs yet.
     pub fn new() -> Self {
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// The same, with its files below `dir`.
+    pub fn new_in(dir: &Path) -> Self {
         let host = Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir_in(dir).unwrap(),
             agent: None,
             speed: SPEED,
             env: Vec::new(),

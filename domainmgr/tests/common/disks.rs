@@ -1,0 +1,59 @@
+//! Images, and the copies that the agent makes of them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::Host;
+
+pub const HASH: &str = "0123456789abcdefABCDEF";
+/// So slow that there is time to do something meanwhile.
+pub const SLOWLY: [&str; 2] = ["--simulate-copy-rate", "4000000"];
+/// What takes ten seconds then.
+pub const LARGE: usize = 40_000_000;
+
+pub fn image(host: &Host, hash: &str, content: &[u8]) -> PathBuf {
+    let dir = host.path("run/verified").join(hash);
+    fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("disk.img");
+    fs::write(&path, content).unwrap();
+    path
+}
+
+pub fn disks(changes: &Value) -> Value {
+    let mut disk = json!({"ImageSha256": HASH, "ReadOnly": false, "Preserve": false, "Maxsizebytes": 0,
+        "Format": "raw", "Devtype": ""});
+    for (name, value) in changes.as_object().unwrap() {
+        disk[name] = value.clone();
+    }
+    json!({"DiskConfigList": [disk]})
+}
+
+pub fn with(mut config: Value, name: &str, value: Value) -> Value {
+    config[name] = value;
+    config
+}
+
+pub fn copy(host: &Host, key: &str) -> PathBuf {
+    host.path(&format!("run/img/{HASH}-{key}.raw"))
+}
+
+pub fn copies(host: &Host) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(host.path("run/img"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until a copy is under way.
+pub fn wait_copying(host: &Host, key: &str) -> Value {
+    host.wait(key, "a copy under way", |s| {
+        s["StateReason"]
+            .as_str()
+            .unwrap()
+            .starts_with("copying the image of disk 0: ")
+    })
+}
