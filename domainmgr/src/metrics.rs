@@ -207,9 +207,8 @@ fn fill(metric: &mut DomainMetric, has_kib: u64, may_kib: u64) {
     metric.allocated_mb = mib(may_kib);
     metric.used_memory = mib(has_kib);
     metric.available_memory = mib(may_kib.saturating_sub(has_kib));
-    if may_kib > 0 {
-        // A percentage with one decimal.
-        let tenths = has_kib.saturating_mul(1000) / may_kib;
+    // A percentage with one decimal.
+    if let Some(tenths) = has_kib.saturating_mul(1000).checked_div(may_kib) {
         metric.used_memory_percent = f64::from(u32::try_from(tenths).unwrap_or(u32::MAX)) / 10.0;
     }
 }

@@ -604,6 +604,27 @@ fn a_restarted_agent_shows_a_running_domain_as_nothing_else() {
     assert_eq!(host.status(A).unwrap()["DomainId"], up["DomainId"]);
 }
 
+/// A DomainStatus is an output: whoever removes one has asked for nothing.
+#[test]
+fn a_status_that_somebody_removes_stops_nothing() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({}));
+    let up = host.wait_state(A, "RUNNING");
+    std::fs::remove_file(host.status_file(A)).unwrap();
+    host.signal("-HUP");
+    host.wait_log("reading everything again");
+    assert_eq!(host.domains(), 1);
+    host.put(A, &json!({"ExtraArgs": "newer"}));
+    let again = host.wait_state(A, "RUNNING");
+    assert_eq!(domid(&again), domid(&up));
+    // Nor does one that is gone when the agent comes back.
+    host.kill();
+    std::fs::remove_file(host.status_file(A)).unwrap();
+    host.run(&[]);
+    let again = host.wait_state(A, "RUNNING");
+    assert_eq!(domid(&again), domid(&up));
+}
+
 #[test]
 fn a_domain_of_nobody_here_is_left_alone() {
     let mut host = Host::new();

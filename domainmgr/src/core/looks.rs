@@ -8,6 +8,9 @@ use super::time::Time;
 use super::{Ctx, Effect, LOOK_PAUSE, adopt, beside, gone, reasons};
 use crate::toolstack::{Error, Life, Seen, ShutdownReason};
 
+/// What is said while nobody knows.
+const UNREADABLE: &str = "cannot read the state of the domain";
+
 /// A device model goes before its domain does, whoever destroys that: what stays so long without is broken.
 const GOING: Duration = Duration::from_secs(10);
 
@@ -31,14 +34,21 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
     f.looked = true;
     let seen = match result {
         Ok(seen) => {
-            f.looking = Backoff::default();
+            let failed = std::mem::take(&mut f.looking).failures > 0;
+            if failed
+                && f.error
+                    .as_ref()
+                    .is_some_and(|(e, _)| e.starts_with(UNREADABLE))
+            {
+                f.error = None;
+            }
             seen
         }
         Err(e) => {
             // Not being able to look says nothing about the domain.
             f.stale = true;
             f.looking.fail(cx.now.mono);
-            cx.fail(f, format!("cannot read the state of the domain: {e}"));
+            cx.fail(f, format!("{UNREADABLE}: {e}"));
             return;
         }
     };

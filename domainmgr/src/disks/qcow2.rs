@@ -71,20 +71,23 @@ impl Header {
             return Err(BACKING.to_owned());
         }
         if self.incompatible & EXTERNAL_DATA != 0 {
-            return Err("the data of the image is in another file".to_owned());
+            return Err(
+                "the data of the image is in another file: flatten it, as with qemu-img convert"
+                    .to_owned(),
+            );
         }
         if self.incompatible & CORRUPT != 0 {
             return Err("the image is marked as corrupt: qemu-img check -r all".to_owned());
         }
         if self.crypt != 0 {
-            return Err("the image is encrypted".to_owned());
+            return Err("the image is encrypted: decrypt it, as with qemu-img convert".to_owned());
         }
         let l1_end = self.l1_offset.saturating_add(u64::from(self.l1_size) * 8);
         let refcounts = u64::from(self.refcount_clusters) << self.cluster_bits;
         let refcounts_end = self.refcount_offset.saturating_add(refcounts);
         if l1_end.max(refcounts_end) > length {
             return Err(format!(
-                "the image is cut off: {length} bytes, its tables end at {}",
+                "the image is cut off: {length} bytes, its tables end at {}: copy it again",
                 l1_end.max(refcounts_end)
             ));
         }

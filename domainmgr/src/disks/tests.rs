@@ -356,14 +356,18 @@ fn the_format_is_what_the_header_says() {
         (
             with(79, 4),
             Format::Qcow2,
-            "the data of the image is in another file".into(),
+            "the data of the image is in another file: flatten it, as with qemu-img convert".into(),
         ),
         (
             with(79, 2),
             Format::Qcow2,
             "the image is marked as corrupt: qemu-img check -r all".into(),
         ),
-        (with(35, 1), Format::Qcow2, "the image is encrypted".into()),
+        (
+            with(35, 1),
+            Format::Qcow2,
+            "the image is encrypted: decrypt it, as with qemu-img convert".into(),
+        ),
         (
             with(7, 9),
             Format::Qcow2,
@@ -372,7 +376,7 @@ fn the_format_is_what_the_header_says() {
         (
             qcow2(1 << 30)[..196_620].to_vec(),
             Format::Qcow2,
-            "the image is cut off: 196620 bytes, its tables end at 196624".into(),
+            "the image is cut off: 196620 bytes, its tables end at 196624: copy it again".into(),
         ),
     ] {
         place.image(&content);

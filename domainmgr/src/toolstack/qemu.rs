@@ -243,11 +243,11 @@ mod tests {
 
     #[test]
     fn the_command_line_says_whom_it_serves() {
-        let line = b"/usr/libexec/xen-qemu-system-i386\0-xen-domid\012\0-name\0x\0";
+        let line = b"/usr/libexec/xen-qemu-system-i386\0-xen-domid\x0012\0-name\0x\0";
         assert!(serves(line, 12));
         assert!(!serves(line, 1));
         assert!(!serves(line, 2));
-        assert!(!serves(b"grep\0-xen-domid\012\0", 12));
+        assert!(!serves(b"grep\0-xen-domid\x0012\0", 12));
         assert!(!serves(b"", 0));
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("77")).unwrap();

@@ -42,6 +42,38 @@ fn three_tries_five_seconds_apart_then_the_retry_time() {
     assert_eq!(h.published.as_ref().unwrap().tried_count, 5);
 }
 
+/// Xen or xenstored does not answer for a while.
+#[test]
+fn not_being_able_to_look_says_nothing_about_the_domain() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, "")));
+    h.advance(5_000);
+    assert_eq!(h.state(), "RUNNING");
+    h.fails = |op| matches!(op, Op::Look(_));
+    h.hint();
+    h.advance(30_000);
+    let status = h.published.clone().unwrap();
+    assert_eq!(
+        (status.state_name.as_str(), status.activated),
+        ("RUNNING", true)
+    );
+    assert!(
+        status
+            .last_err
+            .starts_with("cannot read the state of the domain: "),
+        "{}",
+        status.last_err
+    );
+    h.fails = |_| false;
+    h.advance(60_000);
+    let status = h.published.clone().unwrap();
+    assert_eq!(
+        (status.state_name.as_str(), status.last_err.as_str()),
+        ("RUNNING", "")
+    );
+    assert_eq!(creates(&h), 1);
+}
+
 #[test]
 fn the_same_config_written_again_cuts_the_retry_short_and_nothing_else() {
     let config = Harness::desired(true, Mode::Pv, "sim.fail-create=3");

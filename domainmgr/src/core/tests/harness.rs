@@ -462,6 +462,9 @@ impl Harness {
             failed
         };
         let outcome = match &running.op {
+            Op::Look(_) if (self.fails)(&running.op) => {
+                Outcome::Looked(Err(Error::new(ErrorKind::Other, "no (simulated)")))
+            }
             Op::Look(Scope::All) => Outcome::Looked(Ok(self
                 .xen
                 .list()
