@@ -27,7 +27,9 @@ fn a_domain_gets_its_adapters_and_gives_them_up() {
     assert_eq!(bundle(&host, "USB")["UsedByUUID"], A);
     let cfg = fs::read_to_string(host.path("run/xen/xen1.cfg")).unwrap();
     assert!(
-        cfg.contains("pci = [\"0000:00:11.0\", \"0000:00:14.0,rdm_policy=relaxed\"]\n"),
+        cfg.contains(
+            "pci = [\"0000:00:11.0,rdm_policy=strict\", \"0000:00:14.0,rdm_policy=relaxed\"]\n"
+        ),
         "{cfg}"
     );
     host.remove(A);

@@ -5,6 +5,7 @@ use libxl::config::{
     IoportRange, Mac, Nic, NicType, Pci, PvInfo, PvhInfo, RdmReservePolicy, Secret, VncInfo,
 };
 
+use super::{RdmPolicy, rdm_policy};
 use crate::spec::{self, Action, Format, Mode, NicKind, PciAddress, PciDevice, Spec, Vnc};
 
 /// The same as [`xl_cfg`](super::xl_cfg), as data.
@@ -62,7 +63,8 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
             number: u32::from(last - first) + 1,
         })
         .collect();
-    config.pcidevs = spec.assigned.pci.iter().map(pci).collect();
+    let devices = spec.assigned.pci.iter();
+    config.pcidevs = devices.map(|device| pci(spec.mode, device)).collect();
     let build = &mut config.b_info;
     build.iomem = spec
         .io_mem
@@ -117,7 +119,7 @@ fn disk(disk: &spec::Disk) -> Disk {
     }
 }
 
-fn pci(device: &PciDevice) -> Pci {
+fn pci(mode: Mode, device: &PciDevice) -> Pci {
     let PciAddress {
         domain,
         bus,
@@ -127,7 +129,10 @@ fn pci(device: &PciDevice) -> Pci {
     Pci {
         // What xl sets.
         vfunc_mask: Some(1),
-        rdm_policy: device.relaxed.then_some(RdmReservePolicy::Relaxed),
+        rdm_policy: rdm_policy(mode, device).map(|policy| match policy {
+            RdmPolicy::Strict => RdmReservePolicy::Strict,
+            RdmPolicy::Relaxed => RdmReservePolicy::Relaxed,
+        }),
         ..Pci::new(domain, bus, dev, func)
     }
 }

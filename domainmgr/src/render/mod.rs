@@ -11,7 +11,24 @@ pub use self::libxl::domain_config;
 pub use self::xl_cfg::xl_cfg;
 use crate::disks;
 use crate::eve::FieldError;
-use crate::spec::Spec;
+use crate::spec::{Mode, PciDevice, Spec};
+
+/// What is said of the memory that the firmware reserves for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RdmPolicy {
+    Strict,
+    Relaxed,
+}
+
+/// … as far as something has to be. It is of no consequence for PV domains; but if nothing is said, xl reads it from where
+/// HVM domains have theirs, and finds `strict`.
+fn rdm_policy(mode: Mode, device: &PciDevice) -> Option<RdmPolicy> {
+    match (device.relaxed, mode) {
+        (true, _) => Some(RdmPolicy::Relaxed),
+        (false, Mode::Pv) => Some(RdmPolicy::Strict),
+        (false, _) => None,
+    }
+}
 
 /// Checks that the files a domain is built from are there and can be read.
 ///

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::{RdmPolicy, rdm_policy};
 use crate::spec::{Disk, Mode, Nic, NicKind, Spec, Vnc};
 
 /// The whole file.
@@ -53,10 +54,10 @@ pub fn xl_cfg(spec: &Spec) -> String {
     out.texts(
         "pci",
         spec.assigned.pci.iter().map(|device| {
-            let policy = if device.relaxed {
-                ",rdm_policy=relaxed"
-            } else {
-                ""
+            let policy = match rdm_policy(spec.mode, device) {
+                Some(RdmPolicy::Relaxed) => ",rdm_policy=relaxed",
+                Some(RdmPolicy::Strict) => ",rdm_policy=strict",
+                None => "",
             };
             format!("{}{policy}", device.address)
         }),

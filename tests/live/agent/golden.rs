@@ -54,7 +54,8 @@ fn xl_reads(path: &std::path::Path) -> Result<Value, String> {
         .find('{')
         .ok_or_else(|| format!("no JSON: {said}{}", String::from_utf8_lossy(&out.stderr)))?;
     let whole: Value = serde_json::from_str(&said[start..]).map_err(|e| format!("{e}: {said}"))?;
-    Ok(whole["config"].clone())
+    // Without a domain there is only the configuration.
+    Ok(whole.get("config").cloned().unwrap_or(whole))
 }
 
 #[test]
