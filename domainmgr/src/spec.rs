@@ -1,6 +1,7 @@
 //! What a domain is built from: a DomainConfig after every check that needs no file system, in one set of units.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
@@ -315,6 +316,8 @@ impl std::str::FromStr for PciAddress {
 /// The graphical console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vnc {
+    /// The address of the host on which it listens.
+    pub listen: IpAddr,
     /// Display number; `None`: the next free one.
     pub display: Option<u32>,
     /// Password.

@@ -162,6 +162,10 @@ fn in_a_config() {
                 "{config}: VncPasswd: commas and blanks cannot be part of it, save for an HVM domain",
             ),
             (
+                json!({"EnableVnc": true, "VncListen": "0.0.0.0,vncpasswd="}),
+                r#"{config}: VncListen: expected an address of the host like "0.0.0.0", found "0.0.0.0,vncpasswd=""#,
+            ),
+            (
                 json!({"OnCrash": "explode"}),
                 r#"{config}: OnCrash: expected one of destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset, found "explode""#,
             ),

@@ -1,5 +1,7 @@
 //! From a DomainConfig to a [`Spec`]: every check that needs no file system.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use uuid::Uuid;
 
 use super::disks::{disks, seed};
@@ -44,6 +46,16 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             "commas and blanks cannot be part of it, save for an HVM domain",
         ));
     }
+    let listen = match (c.vnc_listen.as_str(), c.vnc_listen.parse()) {
+        ("", _) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (_, Ok(address)) => address,
+        (text, Err(_)) => {
+            return Err(FieldError::new(
+                "VncListen",
+                format!("expected an address of the host like \"0.0.0.0\", found {text:?}"),
+            ));
+        }
+    };
     let pv = mode == Mode::Pv;
     match mode {
         Mode::Pv if c.kernel.is_empty() && c.boot_loader.is_empty() => {
@@ -133,6 +145,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             .map(|(i, vif)| nic(i, vif, mode))
             .collect::<Result<_>>()?,
         vnc: c.enable_vnc.then(|| Vnc {
+            listen,
             display: (c.vnc_display != 0).then_some(c.vnc_display),
             passwd: some(&c.vnc_passwd.0).map(Secret::new),
         }),

@@ -60,6 +60,8 @@ pub struct DomainConfig {
     pub vnc_display: u32,
     /// Its password.
     pub vnc_passwd: Hidden,
+    /// The address of the host on which it listens; empty for 127.0.0.1. Addition.
+    pub vnc_listen: String,
     /// Disks, in order.
     pub disk_config_list: Vec<DiskConfig>,
     /// Network interfaces, in order.

@@ -157,7 +157,7 @@ fn hvm(spec: &Spec) -> HvmInfo {
 
 fn vnc(wanted: &Vnc) -> VncInfo {
     VncInfo {
-        listen: Some("127.0.0.1".to_owned()),
+        listen: Some(wanted.listen.to_string()),
         display: wanted.display,
         passwd: wanted.passwd.as_ref().map(|p| Secret::from(p.reveal())),
         ..VncInfo::default()

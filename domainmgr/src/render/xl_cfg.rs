@@ -73,7 +73,7 @@ pub fn xl_cfg(spec: &Spec) -> String {
             None => out.number("vnc", 0),
             Some(vnc) => {
                 out.number("vnc", 1);
-                out.text("vnclisten", "127.0.0.1");
+                out.text("vnclisten", &vnc.listen.to_string());
                 if let Some(display) = vnc.display {
                     out.number("vncdisplay", display.into());
                 }
@@ -117,7 +117,7 @@ fn disk(disk: &Disk) -> String {
 }
 
 fn vfb(vnc: &Vnc) -> String {
-    let mut text = String::from("vnc=1, vnclisten=127.0.0.1");
+    let mut text = format!("vnc=1, vnclisten={}", vnc.listen);
     if let Some(display) = vnc.display {
         let _ = write!(text, ", vncdisplay={display}");
     }

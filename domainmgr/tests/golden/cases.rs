@@ -25,6 +25,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("hvm-nics-vif", include_str!("hvm-nics-vif.in.json")),
     ("hvm-soft-reset", include_str!("hvm-soft-reset.in.json")),
     ("hvm-vnc", include_str!("hvm-vnc.in.json")),
+    ("hvm-vnc-listen", include_str!("hvm-vnc-listen.in.json")),
     (
         "hvm-vnc-display-passwd",
         include_str!("hvm-vnc-display-passwd.in.json"),
@@ -60,6 +61,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("pv-vcpus-hotplug", include_str!("pv-vcpus-hotplug.in.json")),
     ("pv-vhd", include_str!("pv-vhd.in.json")),
     ("pv-vnc", include_str!("pv-vnc.in.json")),
+    ("pv-vnc-listen", include_str!("pv-vnc-listen.in.json")),
     (
         "pv-vnc-display-passwd",
         include_str!("pv-vnc-display-passwd.in.json"),

@@ -61,6 +61,8 @@ fn a_boot_loader_finds_the_kernel_in_the_disk() {
     let host = Host::start();
     let raw = bootable(&host);
     let qcow2 = host.path("boot.qcow2");
+    // dom0 sees a disk that its QEMU serves as any guest does.
+    tool("modprobe", &["xen-blkfront"]);
     let names = [raw.to_str().unwrap(), qcow2.to_str().unwrap()];
     tool("qemu-img", &["convert", "-O", "qcow2", names[0], names[1]]);
     // The second is read through the QEMU of dom0, which is there.
