@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::kv::{Error, Key, Value, VisitSource};
 use time::OffsetDateTime;
@@ -22,10 +23,17 @@ pub enum Format {
     Json,
 }
 
-/// Sends everything logged to standard error. `RUST_LOG` wins over `level`.
-pub fn init(level: log::LevelFilter, format: Format) {
+/// Whoever started the agent has said how much is logged.
+static FIXED: AtomicBool = AtomicBool::new(false);
+
+/// Sends everything logged to standard error. `RUST_LOG` wins over `level`, and that over [`set_level`].
+pub fn init(level: Option<log::LevelFilter>, format: Format) {
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(level);
+    let fixed = level.is_some() || std::env::var_os("RUST_LOG").is_some();
+    FIXED.store(fixed, Ordering::Relaxed);
+    // What is not fixed is decided by the level that applies at the time.
+    let open = log::LevelFilter::Trace;
+    builder.filter_level(level.unwrap_or(if fixed { log::LevelFilter::Info } else { open }));
     builder.parse_default_env();
     builder.format(move |out, record| {
         let time = OffsetDateTime::now_utc().format(TIME).unwrap_or_default();
@@ -37,6 +45,14 @@ pub fn init(level: log::LevelFilter, format: Format) {
     });
     // A second call, in tests, changes nothing.
     let _ = builder.try_init();
+    set_level(log::LevelFilter::Info);
+}
+
+/// Logs this much from now on, unless whoever started the agent has said how much.
+pub fn set_level(level: log::LevelFilter) {
+    if !FIXED.load(Ordering::Relaxed) {
+        log::set_max_level(level);
+    }
 }
 
 #[derive(Default)]

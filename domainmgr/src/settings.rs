@@ -26,6 +26,8 @@ pub struct Settings {
     pub poweroff_policy: PoweroffPolicy,
     /// `domain.memory.autoballoon`: whether dom0 gives memory back for new domains.
     pub autoballoon: Autoballoon,
+    /// `debug.default.loglevel`: how much is logged.
+    pub log_level: log::LevelFilter,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             usb_access: true,
             poweroff_policy: PoweroffPolicy::Halt,
             autoballoon: Autoballoon::Auto,
+            log_level: log::LevelFilter::Info,
         }
     }
 }
@@ -88,7 +91,7 @@ impl Settings {
     pub const LEAST_METRIC_INTERVAL: Duration = Duration::from_secs(5);
 
     /// The keys [`Settings::set`] knows, with what they do.
-    pub const KEYS: [(&'static str, &'static str); 10] = [
+    pub const KEYS: [(&'static str, &'static str); 11] = [
         (
             "timer.boot.retry",
             "seconds between attempts to boot a domain that failed (default 600, least 10)",
@@ -128,6 +131,10 @@ impl Settings {
         (
             "domain.memory.autoballoon",
             "whether dom0 gives memory back for new domains: auto (default: unless Xen was started with dom0_mem=), on, off",
+        ),
+        (
+            "debug.default.loglevel",
+            "how much to log: off, error, warn, info (default), debug, trace",
         ),
     ];
 
@@ -181,6 +188,19 @@ impl Settings {
                         )));
                     }
                 }
+            }
+            "debug.default.loglevel" => {
+                // logrus has more words than log.
+                let word = match value {
+                    "panic" | "fatal" => "error",
+                    "warning" => "warn",
+                    other => other,
+                };
+                self.log_level = word.parse().map_err(|_| {
+                    Complaint(format!(
+                        "{key}: expected one of off, error, warn, info, debug, trace, found {value:?}"
+                    ))
+                })?;
             }
             "domain.memory.autoballoon" => {
                 self.autoballoon = match value {

@@ -20,6 +20,7 @@ use crate::adapters::{Adapters, Files};
 use crate::clock::Clock;
 use crate::disks::keeper::{self, Register};
 use crate::eve;
+use crate::logging;
 use crate::mailbox::Mail;
 use crate::metrics;
 use crate::settings::Settings;
@@ -132,6 +133,7 @@ pub fn run(
     }
     let (reports_tx, reports) = unbounded();
     let settings = load_settings(options);
+    logging::set_level(settings.log_level);
     let news = reports_tx.clone();
     let adapters = Adapters::start(
         options.adapters.clone(),
@@ -523,6 +525,7 @@ impl Supervisor<'_> {
             .unwrap_or_else(PoisonError::into_inner);
         if *current != settings {
             log::info!("settings changed");
+            logging::set_level(settings.log_level);
             let usb_access = settings.usb_access;
             let changed = current.usb_access != usb_access;
             *current = settings;

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -136,6 +137,24 @@ fn settings_are_checked_at_the_start() {
     host.wait_log("--config timer.gc.nothing: no such setting");
     host.wait_log("--config timer.boot.retry: 3 is below the least, 10; using 10");
     assert!(host.is_running());
+}
+
+#[test]
+fn how_much_is_logged_can_be_changed_while_it_runs() {
+    let mut host = Host::new();
+    host.log_level = None;
+    host.run(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    assert!(!host.log().contains(" DEBUG "), "{}", host.log());
+    let dir = host.path("run/GlobalConfig");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("global.json"), r#"{"DefaultLogLevel": "debug"}"#).unwrap();
+    host.signal("-HUP");
+    host.wait_log("settings changed");
+    host.put(A, &json!({"Activate": false}));
+    host.wait_state(A, "HALTED");
+    host.wait_log(" DEBUG ");
 }
 
 #[test]

@@ -630,6 +630,10 @@ fn in_settings_and_commands() {
             "domain.poweroff.policy: expected halt or retry, found \"never\"",
         ),
         (
+            json!({"debug.default.loglevel": "loud"}),
+            "debug.default.loglevel: expected one of off, error, warn, info, debug, trace, found \"loud\"",
+        ),
+        (
             json!({"domain.memory.autoballoon": 1}),
             "domain.memory.autoballoon: expected auto, on or off, found \"1\"",
         ),

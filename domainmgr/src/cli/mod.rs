@@ -94,9 +94,10 @@ struct Run {
     /// How many bytes per second the simulated host copies; as fast as it can unless given.
     #[arg(long, value_name = "BYTES", requires = "simulate")]
     simulate_copy_rate: Option<u64>,
-    /// How much to log, on standard error. The environment's `RUST_LOG`, e.g. `info,libxl=debug`, wins.
-    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
-    log_level: String,
+    /// How much to log, on standard error [default: as the settings say]. The environment's `RUST_LOG`, e.g.
+    /// `info,libxl=debug`, wins.
+    #[arg(long, value_name = "LEVEL", value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
+    log_level: Option<String>,
     /// What a log line looks like.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: logging::Format,
@@ -188,7 +189,7 @@ fn man() -> Result<(), String> {
 }
 
 fn run(args: Run) -> Result<(), String> {
-    let level = args.log_level.parse().unwrap_or(log::LevelFilter::Info);
+    let level = args.log_level.and_then(|level| level.parse().ok());
     logging::init(level, args.log_format);
     let paths = args.paths.resolve(args.simulate)?;
     let speed = if args.simulate {

@@ -23,19 +23,28 @@ pub fn apply(text: &[u8], settings: &mut Settings) -> Result<Vec<Complaint>, Fie
             ("DomainBootRetryTime", "timer.boot.retry"),
             ("VdiskGCTime", "timer.gc.vdisk"),
             ("UsbAccess", "debug.enable.usb"),
+            ("DefaultLogLevel", "debug.default.loglevel"),
         ];
         let key = match ours
             .iter()
             .find(|(eves, _)| name.eq_ignore_ascii_case(eves))
         {
             // Go's zero value: not set.
-            Some(_) if text == "0" => continue,
+            Some(_) if text == "0" || text.is_empty() => continue,
             Some((_, key)) => *key,
             None => name,
         };
         if Settings::KEYS.iter().any(|(known, _)| *known == key) {
             complaints.extend(settings.set(key, &text).err());
         }
+    }
+    // EVE's agents may each have their own level.
+    let own = members
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("AgentSettings"))
+        .and_then(|(_, agents)| agents.get("domainmgr")?.get("LogLevel")?.as_str());
+    if let Some(level) = own.filter(|level| !level.is_empty()) {
+        complaints.extend(settings.set("debug.default.loglevel", level).err());
     }
     Ok(complaints)
 }
@@ -60,6 +69,9 @@ mod tests {
             "domain.poweroff.policy: expected halt or retry, found \"never\""
         );
         assert!(apply(b"{", &mut s).is_err());
+        let text = br#"{"AgentSettings": {"domainmgr": {"LogLevel": "warning"}}, "DefaultLogLevel": "debug"}"#;
+        assert!(apply(text, &mut s).unwrap().is_empty());
+        assert_eq!(s.log_level, log::LevelFilter::Warn);
     }
 
     #[test]

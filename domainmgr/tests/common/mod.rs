@@ -28,6 +28,8 @@ pub struct Host {
     dir: tempfile::TempDir,
     agent: Option<Child>,
     pub speed: u32,
+    /// How much it logs; `None`: as its settings say.
+    pub log_level: Option<&'static str>,
     /// More of the agent's environment.
     pub env: Vec<(&'static str, std::ffi::OsString)>,
 }
@@ -44,6 +46,7 @@ impl Host {
             dir: tempfile::tempdir_in(dir).unwrap(),
             agent: None,
             speed: SPEED,
+            log_level: Some("debug"),
             env: Vec::new(),
         };
         for dir in ["config", "run/DomainStatus"] {
@@ -79,7 +82,7 @@ impl Host {
             .arg(self.path("config"))
             .arg("--run-dir")
             .arg(self.path("run"))
-            .args(["--log-level", "debug"])
+            .args(self.log_level.iter().flat_map(|l| ["--log-level", l]))
             .args(args)
             .env_remove("RUST_LOG")
             .envs(self.env.iter().cloned());
