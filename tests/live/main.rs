@@ -1,6 +1,7 @@
 //! Tests against a real Xen. They run in the dom0 of the lab: `cargo xtask test`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may.
 
+mod acceptance;
 mod agent;
 mod config;
 mod config_fields;

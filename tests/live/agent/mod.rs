@@ -1,11 +1,8 @@
 //! The agent on a real Xen: files in, files out.
 
-mod acceptance;
 mod cases;
 mod disks;
-mod golden;
 pub(crate) mod host;
-mod machine;
 mod nics;
 mod soft_reset;
 

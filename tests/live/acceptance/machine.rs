@@ -13,11 +13,11 @@ use domainmgr::{settings::Autoballoon, toolstack};
 use libxl::DomId;
 use serde_json::{Value, json};
 
-use super::{
-    disks::tool,
-    host::{App, Host, domid},
+use super::tool;
+use crate::{
+    agent::host::{App, Host, domid},
+    support::{context, wait_for},
 };
-use crate::support::{context, wait_for};
 
 fn console(app: &App) -> String {
     let log = fs::read(format!("/var/log/xen/console/guest-{}.log", app.name()));

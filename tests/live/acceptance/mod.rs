@@ -1,16 +1,36 @@
 //! The acceptance cases of `domainmgr/tests/acceptance.rs`, under the same numbers, where they touch Xen. Those about
 //! adapters (10 and 11) are in `devices`, which needs a computer with some; 13 and 14 are about files alone.
 
+mod golden;
+mod machine;
+
 use std::{
-    fs, thread,
+    fs,
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
 use libxl::{DomId, DomainState, Limits, ShutdownReason};
 use serde_json::{Value, json};
 
-use super::host::{App, Host, domid};
-use crate::support::xl_is_there;
+use crate::{
+    agent::host::{App, Host, domid},
+    support::xl_is_there,
+};
+
+/// Runs a program of dom0.
+#[track_caller]
+fn tool(program: &str, args: &[&str]) -> String {
+    let out = Command::new(program)
+        .args(args)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/xen/bin")
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}"));
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {args:?}: {error}");
+    String::from_utf8(out.stdout).unwrap()
+}
 
 const NEVER: &str = "0001-01-01T00:00:00Z";
 const QUICK: [&str; 2] = ["--config", "timer.boot.retry:10"];
