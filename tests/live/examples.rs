@@ -170,6 +170,35 @@ fn image() -> tempfile::NamedTempFile {
 }
 
 #[test]
+fn tour() {
+    let name = unique("tour");
+    let image = image();
+    let path = image.path().to_str().unwrap();
+    let (kernel, ramdisk) = ("/lab/guest/vmlinux", "/lab/guest/initrd");
+    let args = [&name, kernel, ramdisk, path, "xenbr0"];
+    // Under emulation a PVH guest now and then resets in its very first instructions.
+    let first = example("tour", &args);
+    let said = match first.status.success() {
+        true => String::from_utf8(first.stdout).unwrap(),
+        false => succeeds("tour", &args),
+    };
+    for line in [
+        "1 disk",
+        "disk Some(\"xvda\")",
+        "00:16:3e:",
+        "vCPU 0 on 0",
+        "memory target 114688 KiB",
+        "asked to shut down: Paravirt",
+        "shut down (poweroff)",
+    ] {
+        assert!(said.contains(line), "{line:?}: {said}");
+    }
+    assert!(said.trim_end().ends_with("died"), "{said}");
+    let error = context().name_to_domid(&name).unwrap_err();
+    assert!(error.is_domain_gone(), "{error:#}");
+}
+
+#[test]
 fn hotplug() {
     let ctx = context();
     let watcher = watcher();

@@ -18,6 +18,7 @@ mod lifecycle;
 mod memory;
 mod migrate;
 mod orders;
+mod phases;
 mod remus;
 mod save;
 mod soft_reset;
