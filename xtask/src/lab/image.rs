@@ -22,7 +22,7 @@ pub(crate) struct Image {
 fn packages(xen: Xen) -> String {
     let version = xen.as_str();
     format!(
-        "xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,linux-image-amd64,\
+        "xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,qemu-utils,linux-image-amd64,\
          busybox-static,iproute2,kmod,openssh-server,procps,xz-utils,zstd"
     )
 }
