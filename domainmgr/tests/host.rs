@@ -93,6 +93,11 @@ fn the_death_of_a_device_model_is_noticed() {
     host.put(A, &json!({"VirtualizationMode": HVM}));
     let again = host.wait_state(A, "RUNNING");
     assert_eq!(again["LastErr"], "");
+    assert_eq!(
+        host.log().matches("(QEMU) of domain").count(),
+        1,
+        "said once"
+    );
 }
 
 /// Whoever destroys a domain ends its device model first: that is no news.

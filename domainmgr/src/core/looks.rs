@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::facts::{Backoff, Domain, Facts};
+use super::facts::{Backoff, Domain, Facts, Want};
 use super::op::Scope;
 use super::time::Time;
 use super::{Ctx, Effect, LOOK_PAUSE, adopt, beside, gone, reasons};
@@ -139,11 +139,12 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         .filter(|_| matches!(life, Life::Running | Life::Paused));
     let mended = domain.broken && domain.orphaned.is_none();
     domain.broken = domain.orphaned.is_some_and(|since| now >= since + GOING);
-    let broken = domain.broken && domain.started && !domain.leftover && f.halt.is_none();
+    let broken = domain.broken && domain.started && !domain.leftover;
     if mended {
         f.error = None;
     }
-    if broken && f.error.is_none() {
+    // One that is to stop is not said to be broken once more.
+    if broken && f.want() == Want::Run && f.halt.is_none() && f.error.is_none() {
         cx.fail(f, reasons::broken(id));
     }
     let Some(domain) = &mut f.domain else {
