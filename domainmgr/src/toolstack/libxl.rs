@@ -196,6 +196,11 @@ impl Session for LibxlSession {
                 if for_good {
                     e.kind = ErrorKind::InvalidConfig;
                 }
+                if e.message.contains("device model did not start") {
+                    let words = qemu::last_words(Path::new("/var/log/xen"), &spec.name);
+                    e.message
+                        .extend(words.into_iter().flat_map(|words| ["; ".to_owned(), words]));
+                }
                 e
             })?;
         Ok(DomainId {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -202,6 +202,25 @@ pub(super) fn missing(spec: &Spec, serves_dom0: impl FnOnce() -> bool) -> Option
     ))
 }
 
+/// What the device model of a domain said last, in the log that libxl gives it: libxl itself only knows that it did not
+/// start.
+pub(super) fn last_words(logs: &Path, name: &str) -> Option<String> {
+    /// More is not read of a log, and not shown of a line.
+    const TAIL: u64 = 4096;
+    const LONGEST: usize = 300;
+    let file = format!("qemu-dm-{name}.log");
+    let mut log = fs::File::open(logs.join(&file)).ok()?;
+    let length = log.metadata().ok()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+        .ok()?;
+    let mut tail = Vec::new();
+    log.take(TAIL).read_to_end(&mut tail).ok()?;
+    let tail = String::from_utf8_lossy(&tail);
+    let line = tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let line: String = line.chars().take(LONGEST).collect();
+    Some(format!("{file}: {line}"))
+}
+
 /// The process whose command line says that it serves `domid`.
 fn find(proc: &Path, domid: u32) -> Option<i32> {
     let processes = fs::read_dir(proc).ok()?;
@@ -256,6 +275,23 @@ mod tests {
         fs::write(dir.path().join("self/cmdline"), line).unwrap();
         assert_eq!(find(dir.path(), 12), Some(77));
         assert_eq!(find(dir.path(), 0), None);
+    }
+
+    #[test]
+    fn the_last_line_of_a_log_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(last_words(dir.path(), "app.1"), None);
+        let log = dir.path().join("qemu-dm-app.1.log");
+        fs::write(&log, "\n").unwrap();
+        assert_eq!(last_words(dir.path(), "app.1"), None);
+        let text = format!("{}first\nxen-qemu: no DES\n\n", "x\n".repeat(9000));
+        fs::write(&log, text).unwrap();
+        assert_eq!(
+            last_words(dir.path(), "app.1").unwrap(),
+            "qemu-dm-app.1.log: xen-qemu: no DES"
+        );
+        fs::write(&log, "y".repeat(9000)).unwrap();
+        assert_eq!(last_words(dir.path(), "app.1").unwrap().len(), 319);
     }
 
     #[test]
