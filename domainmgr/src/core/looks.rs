@@ -139,17 +139,9 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         .filter(|_| matches!(life, Life::Running | Life::Paused));
     let mended = domain.broken && domain.orphaned.is_none();
     domain.broken = domain.orphaned.is_some_and(|since| now >= since + GOING);
-    let broken = domain.broken && domain.started && !domain.leftover;
     if mended {
         f.error = None;
     }
-    // One that is to stop is not said to be broken once more.
-    if broken && f.want() == Want::Run && f.halt.is_none() && f.error.is_none() {
-        cx.fail(f, reasons::broken(id));
-    }
-    let Some(domain) = &mut f.domain else {
-        return;
-    };
     let lives = life == Life::Running || beside::is_suspended(life);
     if domain.leftover && lives {
         // Half-built or not: someone has started it, and what runs is not destroyed for tidiness.
@@ -161,6 +153,14 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         f.boot_failed = false;
         f.next_retry = None;
         f.error = None;
+    }
+    let broken = f
+        .domain
+        .as_ref()
+        .is_some_and(|d| d.broken && d.started && !d.leftover);
+    // One that is to stop is not said to be broken once more.
+    if broken && f.want() == Want::Run && f.halt.is_none() && f.error.is_none() {
+        cx.fail(f, reasons::broken(id));
     }
     if !matches!(life, Life::Shutdown(_)) && f.exit.take().is_some() {
         cx.warn(format!("domain {id} runs again, without our doing"));

@@ -42,6 +42,23 @@ fn three_tries_five_seconds_apart_then_the_retry_time() {
     assert_eq!(h.published.as_ref().unwrap().tried_count, 5);
 }
 
+/// A destroy that fails has ended the device model already; then somebody lets the half-built domain run.
+#[test]
+fn a_leftover_that_an_outsider_starts_is_broken_and_says_so() {
+    let mut h = Harness::new();
+    let words = "sim.fail-unpause=1 sim.fail-destroy=9";
+    h.wish(Some(Harness::desired(true, Mode::Hvm, words)));
+    h.advance(20_000);
+    h.outside(|xen, id| xen.unpause(id).unwrap());
+    h.advance(60_000);
+    let status = h.published.clone().unwrap();
+    assert_eq!(
+        (status.state_name.as_str(), status.activated),
+        ("BROKEN", true)
+    );
+    assert!(status.last_err.contains("has ended"), "{}", status.last_err);
+}
+
 /// Xen or xenstored does not answer for a while.
 #[test]
 fn not_being_able_to_look_says_nothing_about_the_domain() {

@@ -259,7 +259,12 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
         match state.as_str() {
             // A guest that reboots, or dies young, may be anywhere in its circle.
             "BOOTING" | "HALTING" => {}
-            "RUNNING" | "SUSPENDED" | "PAUSED" | "PRESERVED" => {
+            "RUNNING" | "BROKEN" | "SUSPENDED" | "PAUSED" | "PRESERVED" => {
+                assert!(
+                    state != "BROKEN" || !status.last_err.is_empty(),
+                    "{}",
+                    trace()
+                );
                 // Of a guest that moved and was gone before anyone looked, only the other end is left.
                 let mut left = h.superseded.iter().map(|id| id.domid);
                 let left = left.find(|&domid| state == "SUSPENDED" && domid == status.domain_id);
