@@ -29,6 +29,11 @@ use table::Table;
 type Part = fn(&mut Table, usize);
 
 fn main() -> ExitCode {
+    // libxl tries several formats of a kernel, and complains of each that it is not.
+    let quiet = env_logger::builder()
+        .filter_level(log::LevelFilter::Off)
+        .try_init();
+    quiet.expect("the first logger");
     let args: Vec<String> = env::args().skip(1).collect();
     let (dir, domains, which) = match args.as_slice() {
         [dir, domains] => (dir, domains, ""),
