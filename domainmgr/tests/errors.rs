@@ -202,6 +202,10 @@ fn in_a_config() {
                 r#"{config}: DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, found "vmdk""#,
             ),
             (
+                disk(json!({"FileLocation": "/a b", "Format": "qcow2"})),
+                r#"{config}: DiskConfigList[0].FileLocation: QEMU, which serves disks of the format qcow2, cannot open a path with white space: "/a b""#,
+            ),
+            (
                 disk(json!({"FileLocation": "/x", "Devtype": "floppy"})),
                 r#"{config}: DiskConfigList[0].Devtype: expected "" or "cdrom", found "floppy""#,
             ),

@@ -38,7 +38,11 @@ impl Drop for Image {
 fn a_nic_comes_and_goes() {
     let ctx = context();
     let watcher = watcher();
-    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "nic", ""));
+    let guest = Guest::start(
+        &ctx,
+        &watcher,
+        &config(Kind::Pv, "nic", "lab.modules=xen-netfront"),
+    );
     guest.wait_until_up();
     let domain = &guest.domain;
     assert_eq!(domain.nic_list().unwrap(), []);
@@ -99,7 +103,11 @@ fn a_disk_comes_and_goes() {
     let ctx = context();
     let watcher = watcher();
     let (first, second) = (Image::new(), Image::new());
-    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "disk", ""));
+    let guest = Guest::start(
+        &ctx,
+        &watcher,
+        &config(Kind::Pv, "disk", "lab.modules=xen-blkfront"),
+    );
     guest.wait_until_up();
     let domain = &guest.domain;
     assert_eq!(domain.disk_list().unwrap(), []);

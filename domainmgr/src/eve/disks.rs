@@ -107,6 +107,17 @@ fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
             }
         }
     };
+    // QEMU reads the path from xenstore up to the first white space.
+    if format != Format::Raw && d.file_location.contains(char::is_whitespace) {
+        return bad(
+            "FileLocation",
+            format!(
+                "QEMU, which serves disks of the format {}, cannot open a path with white space: {:?}",
+                format.word(),
+                d.file_location
+            ),
+        );
+    }
     let cdrom = match d.devtype.as_str() {
         "" | "hdd" => false,
         "cdrom" => true,

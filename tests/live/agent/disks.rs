@@ -127,7 +127,7 @@ fn a_guest_mounts_and_writes_a_qcow2_image_in_place() {
     let host = Host::start();
     let raw = image(&host);
     let app = host.app("qcow2");
-    let path = host.path("in, place='x'.qcow2");
+    let path = host.path("in,place='x'.qcow2");
     let text = path.to_str().unwrap();
     tool(
         "qemu-img",
