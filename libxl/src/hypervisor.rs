@@ -107,7 +107,7 @@ impl Context {
         })
     }
 
-    /// The identities of all guests: all domains but dom0 that libxl knows as virtual machines.
+    /// The identities of all domains that libxl knows as virtual machines, dom0 among them.
     ///
     /// # Errors
     ///
@@ -266,6 +266,13 @@ fn parse_cpuid_item(
     text.extend([0, 0]);
     // A policy has a JSON form only within a configuration.
     let config = Owned::<sys::libxl_domain_config>::new();
+    // SAFETY: an initialised structure, whose type is set once.
+    unsafe {
+        sys::libxl_domain_build_info_init_type(
+            &raw mut (*config.as_ptr()).b_info,
+            sys::libxl_domain_type::LIBXL_DOMAIN_TYPE_PV,
+        );
+    }
     // SAFETY: the place of a policy in an initialised structure, which owns what comes there, and a
     // text with more NULs at its end than are looked at.
     let rc = unsafe {

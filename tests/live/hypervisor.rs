@@ -14,15 +14,13 @@ use crate::support::{Guest, Kind, config, context, tiny_config, unique, wait_for
 #[test]
 fn keys_are_answered_in_the_log() {
     let ctx = context();
-    assert!(
-        ctx.xen_log(false).unwrap().contains("Xen version"),
-        "what it said at boot"
-    );
-    let asked = |text: &str| ctx.xen_log(false).unwrap().matches(text).count();
-    let before = asked("key 'h'") + asked("'h' pressed");
+    // The oldest lines of a full log are overwritten, and so would be what is looked for: it is
+    // emptied first.
+    assert!(ctx.xen_log(true).unwrap().contains("(XEN)"));
     ctx.send_debug_keys("h").unwrap();
     wait_for("the answer", || {
-        asked("key 'h'") + asked("'h' pressed") > before
+        let log = ctx.xen_log(false).unwrap();
+        log.contains("'h' pressed") || log.contains("key 'h'")
     });
     ctx.send_debug_keys("a\0").unwrap_err();
 }
@@ -46,7 +44,6 @@ fn guests_are_found() {
     let domain = &guest.domain;
     let vms = ctx.list_vms().unwrap();
     assert!(vms.contains(&guest.id()), "{vms:?}");
-    assert!(!vms.iter().any(|vm| vm.domid == DomId::DOM0));
     assert_eq!(
         ctx.domain_qualifier_to_domid(&guest.name).unwrap(),
         domain.domid()
