@@ -65,10 +65,8 @@ fn a_nic_comes_and_goes() {
     });
     let info = domain.nic_info(&nic).unwrap();
     assert_eq!((info.frontend_id, info.backend_id), (guest.id().domid.0, 0));
-    assert!(
-        info.evtch > 0 && info.rref_tx > 0 && info.rref_rx > 0,
-        "{info:?}"
-    );
+    // No `evtch`: this frontend has one for each direction.
+    assert!(info.rref_tx > 0 && info.rref_rx > 0, "{info:?}");
     if xl_is_there() {
         let theirs = xl(&["network-list", &guest.name]);
         assert!(theirs.contains(&mac.to_string()), "{theirs}");

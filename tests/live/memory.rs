@@ -21,7 +21,10 @@ fn the_limit_of_a_domain_can_be_moved() {
     let error = guest.domain.set_max_memory(1024).unwrap_err();
     let kinds = [ErrorKind::Invalid, ErrorKind::Failed];
     assert!(kinds.contains(&error.kind()), "{error:#}");
-    assert!(error.to_string().contains("memory_static_max"), "{error}");
+    assert!(
+        format!("{error:#}").contains("memory_static_max"),
+        "{error:#}"
+    );
     assert_eq!(guest.domain.info().unwrap().max_memkb, 6144 + SLACK);
 }
 
