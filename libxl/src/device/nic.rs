@@ -15,7 +15,7 @@ device_info! {
     /// How far a NIC is (`libxl_nicinfo`).
     #[doc(alias = "libxl_nicinfo")]
     pub struct NicInfo {
-        /// The guest's event channel; -1 if it has none yet.
+        /// The guest's event channel; -1 if it has none yet, or one for each direction.
         pub evtch: i32,
         /// The grant of the ring for packets from the guest; -1 if there is none yet.
         pub rref_tx: i32,
