@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::{self, NonNull},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use std::{
 use libxl_sys as sys;
 
 use crate::{
-    Error, ErrorKind, LogLine, Result,
+    Error, ErrorKind, LogLine, Result, fork_gate,
     logger::Logger,
     operation::how,
     pump::{Pump, Token},
@@ -78,7 +78,8 @@ impl ContextBuilder {
         let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
         let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
 
-        let _lock = opening();
+        // It also changes the process-wide SIGCHLD handler: one at a time.
+        let _gate = fork_gate::close();
         OPEN.check(self.sigchld)?;
         if self.sigchld == SigchldMode::SelectiveReap {
             check_sigchld()?;
@@ -368,7 +369,7 @@ impl Drop for Inner {
             }
             std::process::abort();
         }
-        let _lock = opening();
+        let _gate = fork_gate::close();
         // SAFETY: the last owner; no operation, no event source and no child is left.
         unsafe { sys::libxl_ctx_free(self.raw.as_ptr()) };
         // SAFETY: leaked in `open`; the context that used it is gone.
@@ -417,12 +418,6 @@ impl Open {
         self.selective_reap.store(0, Ordering::SeqCst);
         self.mainloop.store(0, Ordering::SeqCst);
     }
-}
-
-/// Opening and closing contexts changes the process-wide SIGCHLD handler.
-fn opening() -> impl Drop {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn version() -> c_int {

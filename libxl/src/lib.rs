@@ -148,6 +148,7 @@ pub mod xlcfg;
 mod abort;
 mod context;
 mod error;
+mod fork_gate;
 mod have;
 mod id;
 mod json;
