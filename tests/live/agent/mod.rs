@@ -47,6 +47,19 @@ fn a_pvh_domain_runs_and_stops() {
     runs_and_stops("PVH");
 }
 
+/// To Xen it looks like an HVM domain, which would have a device model.
+#[test]
+fn a_pvh_domain_is_not_broken_at_the_next_look() {
+    let host = Host::start();
+    let app = host.app("whole");
+    host.put_tiny(&app, "PVH", "", &json!({}));
+    host.wait_up(&app);
+    // Longer than from one resync to the next.
+    thread::sleep(Duration::from_secs(40));
+    let status = host.status(&app).unwrap();
+    assert_eq!(status["StateName"], "RUNNING", "{status:#}");
+}
+
 #[test]
 fn an_hvm_domain_runs_and_stops() {
     runs_and_stops("HVM");
