@@ -30,10 +30,10 @@ use std::{
 use libxl_sys as sys;
 
 use crate::{
-    Context, DomId, Domain, Error, ErrorKind, Operation, Result,
+    Context, Domain, Error, ErrorKind, Operation, Result,
     config::{Pci, RdmReservePolicy},
+    device::{OnDevice, Start},
     have::BUILT_FOR,
-    operation::Call,
     raw::{Owned, c_string},
 };
 
@@ -167,56 +167,16 @@ impl Domain {
         unsafe { take_list(FUNCTION, list, count, FREE) }
     }
 
-    fn pci(&self, pci: &Pci, function: &'static str, start: Start) -> Result<Operation<()>> {
+    fn pci(&self, pci: &Pci, function: &'static str, start: Start<Raw>) -> Result<Operation<()>> {
         let domain = self.clone();
-        let call = OnDomain {
+        let call = OnDevice {
             function,
             domid: self.domid(),
-            pci: to_raw(function, pci)?,
+            raw: to_raw(function, pci)?,
             start,
+            result: |_, _| Ok(()),
         };
         Ok(Operation::new(self.context(), call).after(move || domain.check(function)))
-    }
-}
-
-type Start = unsafe extern "C" fn(
-    *mut sys::libxl_ctx,
-    u32,
-    *mut Raw,
-    *const sys::libxl_asyncop_how,
-) -> c_int;
-
-/// An operation with a domid and a device.
-struct OnDomain {
-    function: &'static str,
-    domid: DomId,
-    pci: Owned<Raw>,
-    start: Start,
-}
-
-impl Call for OnDomain {
-    type Output = ();
-
-    fn function(&self) -> &'static str {
-        self.function
-    }
-
-    fn domain(&self) -> Option<DomId> {
-        Some(self.domid)
-    }
-
-    unsafe fn start(
-        &mut self,
-        ctx: *mut sys::libxl_ctx,
-        how: *const sys::libxl_asyncop_how,
-    ) -> c_int {
-        // SAFETY: the caller's promises, and a structure that stays with the operation: libxl reads
-        // and writes it until the operation is over.
-        unsafe { (self.start)(ctx, self.domid.0, self.pci.as_ptr(), how) }
-    }
-
-    fn succeed(self: Box<Self>, _: &Context) -> Result<()> {
-        Ok(())
     }
 }
 

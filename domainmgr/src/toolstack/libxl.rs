@@ -74,16 +74,7 @@ impl Toolstack for Libxl {
             .watch(theirs(id), move |_| wake())
             .map_err(error)?;
         let reader = self.watcher.context().domain(theirs(id));
-        let hvm = reader.info().map(|info| info.domain_type);
-        // To Xen PVH is HVM, too: the domain's configuration tells which it is.
-        let needed = matches!(hvm, Ok(Some(libxl::config::DomainType::Hvm)))
-            && matches!(
-                reader
-                    .retrieve_configuration()
-                    .wait()
-                    .map(|config| config.b_info.guest),
-                Ok(libxl::config::Guest::Hvm(_))
-            );
+        let needed = matches!(reader.is_hvm(), Ok(true));
         Ok(Box::new(LibxlWatch {
             id,
             serial: self.models.watch(id, needed, theirs_too),

@@ -34,8 +34,7 @@ impl Domain {
     /// nothing is heard.
     ///
     /// ```no_run
-    /// # fn main() -> libxl::Result<()> {
-    /// # let domain: libxl::Domain = todo!();
+    /// # fn example(domain: &libxl::Domain) -> libxl::Result<()> {
     /// use libxl::Limits;
     ///
     /// let ejects = domain.watch_disk_eject("xvdb")?;

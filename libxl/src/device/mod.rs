@@ -43,7 +43,7 @@ use crate::{
     config::Invalid,
     json::{FromJson, ToJson},
     operation::Call,
-    raw::Owned,
+    raw::{Owned, Structure},
 };
 
 mod disk;
@@ -112,7 +112,7 @@ pub(crate) trait Device: Serialize + DeserializeOwned + 'static {
 }
 
 /// The shape of all functions that do something with a device.
-type Start<R> =
+pub(crate) type Start<R> =
     unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *mut R, *const sys::libxl_asyncop_how) -> c_int;
 
 /// The shape of all functions that list devices.
@@ -122,16 +122,16 @@ type ListOf<R> = unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *mut c_int) -> *
 type InfoOf<R, I> = unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *const R, *mut I) -> c_int;
 
 /// An operation with a device.
-struct OnDevice<R: FromJson, T> {
-    function: &'static str,
-    domid: DomId,
+pub(crate) struct OnDevice<R: Structure, T> {
+    pub(crate) function: &'static str,
+    pub(crate) domid: DomId,
     /// libxl reads it, and fills in what was left to it.
-    raw: Owned<R>,
-    start: Start<R>,
-    result: fn(&Context, &Owned<R>) -> Result<T>,
+    pub(crate) raw: Owned<R>,
+    pub(crate) start: Start<R>,
+    pub(crate) result: fn(&Context, &Owned<R>) -> Result<T>,
 }
 
-impl<R: FromJson, T: 'static> Call for OnDevice<R, T> {
+impl<R: Structure, T: 'static> Call for OnDevice<R, T> {
     type Output = T;
 
     fn function(&self) -> &'static str {

@@ -54,7 +54,7 @@ use std::ffi::c_int;
 
 use libxl_sys as sys;
 
-use crate::{Context, DomId, DomainId, Error, ErrorKind, Result};
+use crate::{Context, DomId, DomainId, Error, ErrorKind, Result, config::DomainType};
 
 /// One domain, by its identity, on one context.
 ///
@@ -118,6 +118,20 @@ impl Domain {
         } else {
             Err(self.replaced("libxl_domain_info", &info))
         }
+    }
+
+    /// Whether it is HVM. Xen takes PVH for that, too, and so does
+    /// [`domain_type`](DomainInfo::domain_type): what the domain was built as says its configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`info`](Self::info) and [`retrieve_configuration`](Self::retrieve_configuration).
+    pub fn is_hvm(&self) -> Result<bool> {
+        if self.info()?.domain_type != Some(DomainType::Hvm) {
+            return Ok(false);
+        }
+        let config = self.retrieve_configuration().wait()?;
+        Ok(config.domain_type() == DomainType::Hvm)
     }
 
     /// Fails unless the id still belongs to this domain. Asked before anything that could hit

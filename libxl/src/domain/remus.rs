@@ -73,8 +73,7 @@ impl Domain {
     /// guest then goes on running here; see [`SuspendError`].
     ///
     /// ```no_run
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let domain: libxl::Domain = todo!();
+    /// # fn example(domain: &libxl::Domain) -> Result<(), Box<dyn std::error::Error>> {
     /// use std::{fs::File, time::Duration};
     ///
     /// use libxl::{Limits, config::Remus};

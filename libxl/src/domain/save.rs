@@ -37,8 +37,7 @@ pub(super) type Report<'a> = Box<dyn FnMut(&Progress) + 'a>;
 /// How to save a domain: live or not, with which limits, and who hears of the progress.
 ///
 /// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let domain: libxl::Domain = todo!();
+/// # fn example(domain: &libxl::Domain) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 ///
 /// use libxl::Saving;

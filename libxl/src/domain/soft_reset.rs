@@ -6,8 +6,7 @@ use libxl_sys as sys;
 
 use super::Domain;
 use crate::{
-    DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason,
-    config::{DomainType, Guest},
+    DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason, config::DomainType,
     watcher,
 };
 
@@ -33,16 +32,11 @@ impl Domain {
                 .with_message(why))
         };
         self.check(FUNCTION)?;
-        let info = self.info()?;
         // libxl goes by the configuration alone, and by the state when the devices are gone.
-        let hvm = |config: &DomainConfig| matches!(config.b_info.guest, Guest::Hvm(_));
-        // To Xen PVH is HVM as well: only the domain's own configuration tells them apart.
-        let is_hvm = info.domain_type == Some(DomainType::Hvm)
-            && hvm(&self.retrieve_configuration().wait()?);
-        if !is_hvm || !hvm(config) {
+        if !self.is_hvm()? || config.domain_type() != DomainType::Hvm {
             return refuse("only an HVM domain can be soft-reset".to_owned());
         }
-        let state = info.state();
+        let state = self.info()?.state();
         if state != DomainState::Shutdown(ShutdownReason::SOFT_RESET) {
             return refuse(format!(
                 "the domain has not asked for a soft reset: it is {state}"

@@ -31,8 +31,7 @@
 //! then calls [`Undecided::resume_here`] or [`Undecided::destroy_here`].
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let domain: libxl::Domain = todo!();
+//! # fn example(domain: &libxl::Domain) -> Result<(), Box<dyn std::error::Error>> {
 //! use std::{net::TcpStream, time::Duration};
 //!
 //! use libxl::{Limits, migrate::Outcome};
