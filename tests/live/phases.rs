@@ -7,7 +7,7 @@ use libxl::{
     ShutdownReason,
 };
 
-use crate::support::{Guest, Kind, context, tiny_config, unique, watcher};
+use crate::support::{Guest, Kind, context, tiny_config, unique, wait_for, watcher};
 
 /// What every domain takes that is not gone.
 fn ordinary_calls(guest: &Guest) -> Vec<(&'static str, Result<()>)> {
@@ -122,6 +122,8 @@ fn calls_are_legal_when_the_front_page_says_so() {
     refused(&special, ErrorKind::Invalid);
 
     guest.destroy();
+    // Xen lists what is destroyed until the last page of it is free.
+    wait_for("the domain to be gone", || guest.state().is_none());
     for (call, result) in ordinary_calls(&guest) {
         is_refused(call, result, ErrorKind::DomainNotFound);
     }

@@ -23,7 +23,7 @@ fn packages(xen: Xen) -> String {
     let version = xen.as_str();
     format!(
         "xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,qemu-utils,linux-image-amd64,\
-         busybox-static,iproute2,kmod,openssh-server,procps,xz-utils,zstd"
+         busybox-static,e2fsprogs,iproute2,kmod,openssh-server,procps,xz-utils,zstd"
     )
 }
 
