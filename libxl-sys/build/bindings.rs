@@ -51,7 +51,7 @@ pub(crate) fn generate(include_dirs: &[PathBuf], to: &Path) -> Result<Vec<String
                 .iter()
                 .map(|dir| format!("-I{}", dir.display())),
         )
-        .allowlist_file(r".*/(_?libxl[a-z_]*|libxlutil|xentoollog|logger)\.h")
+        .allowlist_file(r".*/(_?libxl[a-z_]*|libxlutil|xencall|xentoollog|logger)\.h")
         // No va_list crosses into Rust: its shape differs per architecture. The shim formats.
         .blocklist_function("xtl_logv")
         .blocklist_type("va_list|__va_list_tag|__builtin_va_list|__gnuc_va_list")

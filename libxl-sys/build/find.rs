@@ -10,6 +10,8 @@ const INCLUDE_DIR: &str = "LIBXL_INCLUDE_DIR";
 /// Directory of `libxenlight.so`, and of `pkgconfig/xenlight.pc` below it.
 const LIB_DIR: &str = "LIBXL_LIB_DIR";
 
+const LIBRARIES: [&str; 4] = ["xenlight", "xlutil", "xentoollog", "xencall"];
+
 /// What a build against one libxl needs to know.
 pub(crate) struct Xen {
     pub(crate) version: String,
@@ -52,7 +54,7 @@ fn overridden(include: &Path, lib: &Path) -> Result<Xen, String> {
         .map(|v| v.trim().to_owned())
         .ok_or_else(|| format!("{}: has no Version line", pc.display()))?;
     let mut link_lines = vec![format!("cargo::rustc-link-search=native={}", lib.display())];
-    for name in ["xenlight", "xlutil", "xentoollog"] {
+    for name in LIBRARIES {
         link_lines.push(format!("cargo::rustc-link-lib={name}"));
     }
     Ok(Xen {
@@ -66,7 +68,7 @@ fn installed() -> Result<Xen, String> {
     let mut version = String::new();
     let mut include_dirs = Vec::new();
     let mut link_lines = Vec::new();
-    for name in ["xenlight", "xlutil", "xentoollog"] {
+    for name in LIBRARIES {
         let library = pkg_config::Config::new()
             .cargo_metadata(false)
             .probe(name)

@@ -3,6 +3,7 @@
 #include <libxl.h>
 #include <libxl_utils.h>
 #include <libxlutil.h>
+#include <xencall.h>
 #include <xentoollog.h>
 
 #include "logger.h"

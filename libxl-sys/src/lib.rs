@@ -1,4 +1,5 @@
-//! Raw FFI bindings to libxl, Xen's toolstack library, with libxlutil and xentoollog.
+//! Raw FFI bindings to libxl, Xen's toolstack library, with libxlutil, xentoollog and
+//! xencall.
 //!
 //! The bindings are generated at build time from the headers of the libxl that is linked, because
 //! libxl promises no ABI: its structures change with every Xen release. The compiler checks the

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::{self, NonNull},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use std::{
 use libxl_sys as sys;
 
 use crate::{
-    Error, ErrorKind, LogLine, Result, fork_gate,
+    Error, ErrorKind, LogLine, Result, fork,
     logger::Logger,
     operation::how,
     pump::{Pump, Token},
@@ -79,7 +79,7 @@ impl ContextBuilder {
         let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
 
         // It also changes the process-wide SIGCHLD handler: one at a time.
-        let _gate = fork_gate::close();
+        let _opening = opening();
         OPEN.check(self.sigchld)?;
         if self.sigchld == SigchldMode::SelectiveReap {
             check_sigchld()?;
@@ -328,6 +328,8 @@ impl Inner {
         // SAFETY: a live context; `how` is only compared. "Not found" means that the operation has
         // just ended, which is what we are after.
         unsafe { sys::libxl_ao_abort(self.raw.as_ptr(), &raw const how) };
+        // It may have ended the operation in here, and wakes nobody who waits for something else.
+        self.pump.kick();
     }
 
     /// Brings abandoned operations to their end; whether all of them got there.
@@ -369,13 +371,19 @@ impl Drop for Inner {
             }
             std::process::abort();
         }
-        let _gate = fork_gate::close();
+        let _opening = opening();
         // SAFETY: the last owner; no operation, no event source and no child is left.
         unsafe { sys::libxl_ctx_free(self.raw.as_ptr()) };
         // SAFETY: leaked in `open`; the context that used it is gone.
         drop(unsafe { Box::from_raw(self.disaster.as_ptr()) });
         OPEN.of(self.sigchld).fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Held while a context opens or closes.
+fn opening() -> MutexGuard<'static, ()> {
+    static OPENING: Mutex<()> = Mutex::new(());
+    OPENING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many contexts of the process are open in each mode. Changed while [`opening`] is held.
@@ -474,13 +482,13 @@ static EVENTS: Table<sys::libxl_event_hooks> = Table(sys::libxl_event_hooks {
 
 static SELECTIVE_REAP: Table<sys::libxl_childproc_hooks> = Table(sys::libxl_childproc_hooks {
     chldowner: sys::libxl_sigchld_owner::libxl_sigchld_owner_libxl_always_selective_reap,
-    fork_replacement: None,
+    fork_replacement: Some(fork::replacement),
     reaped_callback: None,
 });
 
 static MAINLOOP: Table<sys::libxl_childproc_hooks> = Table(sys::libxl_childproc_hooks {
     chldowner: sys::libxl_sigchld_owner::libxl_sigchld_owner_mainloop,
-    fork_replacement: None,
+    fork_replacement: Some(fork::replacement),
     reaped_callback: None,
 });
 

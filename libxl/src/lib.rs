@@ -148,7 +148,7 @@ pub mod xlcfg;
 mod abort;
 mod context;
 mod error;
-mod fork_gate;
+mod fork;
 mod have;
 mod id;
 mod json;

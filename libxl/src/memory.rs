@@ -40,7 +40,9 @@ const INVALID_DOMID: u32 = u32::MAX;
 
 /// libxl waits in whole seconds, and sleeps in between.
 fn seconds(time: Duration) -> c_int {
-    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let whole = time
+        .as_secs()
+        .saturating_add(u64::from(time.subsec_nanos() > 0));
     c_int::try_from(whole).unwrap_or(c_int::MAX)
 }
 

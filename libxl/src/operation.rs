@@ -111,6 +111,11 @@ impl Limits {
         self.abort = Some(handle.clone());
         self
     }
+
+    /// What is further away than a clock can say is no deadline.
+    fn deadline_from_now(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.time?)
+    }
 }
 
 /// Closed while libxl would not survive an abort; see [`crate::stream::relay`].
@@ -152,7 +157,7 @@ impl Clock {
     pub(crate) fn start(limits: &Limits) -> Self {
         Self {
             time: limits.time.unwrap_or_default(),
-            deadline: limits.time.map(|time| Instant::now() + time),
+            deadline: limits.deadline_from_now(),
             abort: limits.abort.clone(),
         }
     }
@@ -306,7 +311,7 @@ impl<T> Operation<T> {
             limits,
             gate,
         } = self;
-        let deadline = limits.time.map(|time| Instant::now() + time);
+        let deadline = limits.deadline_from_now();
         if let Some(abort) = &limits.abort {
             // In this order, so that an abort is either seen here or wakes the wait.
             abort.attach(ctx.pump());

@@ -29,7 +29,7 @@ use libxl_sys as sys;
 use serde::Serialize;
 
 use crate::{
-    Context, Domain, Result,
+    Context, Domain, Error, ErrorKind, Result,
     config::Bitmap,
     raw::{Bits, List, host_bitmap_of},
 };
@@ -235,11 +235,12 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`psr_cmt_total_rmid`](Self::psr_cmt_total_rmid).
+    /// As [`psr_cmt_total_rmid`](Self::psr_cmt_total_rmid); [`ErrorKind::Invalid`] for another level.
     #[doc(alias = "libxl_psr_cat_get_info")]
     #[doc(alias = "libxl_psr_cat_info_list_free")]
     pub fn psr_cat_info(&self, level: u32) -> Result<Vec<CatInfo>> {
         if_there!("libxl_psr_cat_get_info", {
+            check_level("libxl_psr_cat_get_info", level)?;
             let mut list = ptr::null_mut();
             let mut count: c_uint = 0;
             self.call("libxl_psr_cat_get_info", None, |ctx| {
@@ -273,11 +274,14 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`psr_cmt_total_rmid`](Self::psr_cmt_total_rmid).
+    /// As [`psr_cat_info`](Self::psr_cat_info).
     #[doc(alias = "libxl_psr_get_hw_info")]
     #[doc(alias = "libxl_psr_hw_info_list_free")]
     pub fn psr_hw_info(&self, feature: PsrFeature, level: u32) -> Result<Vec<PsrHwInfo>> {
         if_there!("libxl_psr_get_hw_info", {
+            if feature == PsrFeature::Cat {
+                check_level("libxl_psr_get_hw_info", level)?;
+            }
             let mut list = ptr::null_mut();
             let mut count: c_uint = 0;
             self.call("libxl_psr_get_hw_info", None, |ctx| {
@@ -300,7 +304,7 @@ impl Context {
                 })
             };
             let all = list.iter().flat_map(|list| list.as_slice());
-            Ok(all.filter_map(hw_info).collect())
+            Ok(all.map(|raw| hw_info(feature, raw)).collect())
         })
     }
 }
@@ -324,29 +328,42 @@ fn cat_infos(list: *mut sys::libxl_psr_cat_info, count: c_int) -> Vec<CatInfo> {
 }
 
 #[cfg(libxl_have = "psr_generic")]
-fn hw_info(raw: &sys::libxl_psr_hw_info) -> Option<PsrHwInfo> {
-    match raw.type_ {
-        sys::libxl_psr_feat_type::LIBXL_PSR_FEAT_TYPE_CAT => {
-            // SAFETY: the arm that belongs to this type.
+fn check_level(function: &'static str, level: u32) -> Result<()> {
+    if matches!(level, 2 | 3) {
+        return Ok(());
+    }
+    // libxl would end the process.
+    Err(
+        Error::new(ErrorKind::Invalid, function).with_message(format!(
+            "there is no cache of level {level} to share out: 2 or 3"
+        )),
+    )
+}
+
+/// `feature` is what was asked for: libxl does not set the type in its answer.
+#[cfg(libxl_have = "psr_generic")]
+fn hw_info(feature: PsrFeature, raw: &sys::libxl_psr_hw_info) -> PsrHwInfo {
+    match feature {
+        PsrFeature::Cat => {
+            // SAFETY: the arm that belongs to this feature.
             let cat = unsafe { &raw.u.cat };
-            Some(PsrHwInfo::Cat(CatInfo {
+            PsrHwInfo::Cat(CatInfo {
                 id: raw.id,
                 cos_max: cat.cos_max,
                 cbm_len: cat.cbm_len,
                 cdp_enabled: cat.cdp_enabled,
-            }))
+            })
         }
-        sys::libxl_psr_feat_type::LIBXL_PSR_FEAT_TYPE_MBA => {
-            // SAFETY: the arm that belongs to this type.
+        PsrFeature::Mba => {
+            // SAFETY: the arm that belongs to this feature.
             let mba = unsafe { &raw.u.mba };
-            Some(PsrHwInfo::Mba {
+            PsrHwInfo::Mba {
                 id: raw.id,
                 cos_max: mba.cos_max,
                 throttle_max: mba.thrtl_max,
                 linear: mba.linear,
-            })
+            }
         }
-        _ => None,
     }
 }
 

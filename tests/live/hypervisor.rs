@@ -180,6 +180,12 @@ fn what_the_processor_lacks_is_an_error() {
         let error = result.unwrap_or_else(|| panic!("{what} succeeded"));
         assert_eq!(error.kind(), ErrorKind::Failed, "{what}: {error:#}");
     }
+    for error in [
+        ctx.psr_cat_info(1).map(drop).unwrap_err(),
+        ctx.psr_hw_info(PsrFeature::Cat, 0).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    }
     let nowhere = Bitmap::from([50_000]);
     let error = domain.psr_set(PsrType::L3Cbm, &nowhere, 1).unwrap_err();
     assert!(error.to_string().contains("socket 50000"), "{error:#}");

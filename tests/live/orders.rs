@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -193,4 +193,42 @@ fn contexts_of_both_sigchld_modes_are_refused() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(error.to_string().contains("is open"), "{error}");
+}
+
+/// libxl forks to take a domain apart, and the child calls Xen: what other threads were doing at that
+/// moment must not keep it waiting.
+#[test]
+fn domains_are_taken_apart_while_others_call_xen() {
+    const DOMAINS: usize = 20;
+    let over = Arc::new(AtomicBool::new(false));
+    let others: Vec<_> = (0..2)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                let ctx = context();
+                while !over.load(Ordering::SeqCst) {
+                    ctx.list_domains().unwrap();
+                }
+            })
+        })
+        .collect();
+    let (destroyed, ends) = mpsc::channel();
+    // Not joined: it may be stuck.
+    thread::spawn(move || {
+        let ctx = context();
+        for _ in 0..DOMAINS {
+            let config = tiny_config(Kind::Pv, "apart", "");
+            let id = ctx.domain_create_new(&config).unwrap().wait().unwrap();
+            ctx.domain(id).destroy().wait().unwrap();
+            destroyed.send(()).unwrap();
+        }
+    });
+    let count = (0..DOMAINS)
+        .take_while(|_| ends.recv_timeout(LONG).is_ok())
+        .count();
+    over.store(true, Ordering::SeqCst);
+    for other in others {
+        other.join().unwrap();
+    }
+    assert_eq!(count, DOMAINS);
 }

@@ -1,8 +1,13 @@
 //! Shutdown is not death: what suspended and was resumed is still watched.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use libxl::{DomainEvent, DomainState, ErrorKind, Limits, Saving, ShutdownReason, Source};
+use libxl::{
+    AbortHandle, DomainEvent, DomainState, ErrorKind, Limits, Saving, ShutdownReason, Source,
+};
 
 use crate::support::{
     Guest, Kind, config, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
@@ -173,6 +178,54 @@ fn case_07_a_domain_suspends_after_everybody_has_given_up() {
     let before = guest.uptimes().len();
     wait_for("the guest to go on counting", || {
         guest.uptimes().len() > before
+    });
+    guest.still_lives_and_dies();
+}
+
+/// A second try that is over before it has begun must not leave the guest to what the first one asked.
+#[test]
+fn case_07_a_domain_suspends_after_a_second_try_was_given_up() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "twice-late", "lab.suspend-after=6");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let short = Limits::none().deadline(Duration::from_secs(2));
+    let failed = guest.domain.suspend_only(&short).unwrap_err();
+    assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
+    let pulled = AbortHandle::new();
+    pulled.abort();
+    let (_reader, writer) = rustix::pipe::pipe().unwrap();
+    let saving = Saving::new().abort_with(&pulled);
+    let failed = guest.domain.suspend(&writer, saving).unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::Aborted, "{failed}");
+    assert!(matches!(failed.source, Source::Untouched), "{failed}");
+    guest.expect_shutdown(ShutdownReason::SUSPEND);
+    guest.expect(DomainEvent::Resumed);
+    guest.still_lives_and_dies();
+}
+
+/// What one suspend is doing another one of this process must neither undo nor take for its own.
+#[test]
+fn a_domain_is_suspended_by_one_at_a_time() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "one-suspend", "lab.suspend-after=600");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let stop = AbortHandle::new();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let limits = Limits::none().abort_with(&stop);
+            guest.domain.suspend_only(&limits).unwrap_err()
+        });
+        guest.wait_until_it_says("obeys suspend");
+        let second = guest.domain.suspend_only(&Limits::none()).unwrap_err();
+        assert_eq!(second.error.kind(), ErrorKind::Invalid, "{second}");
+        assert!(matches!(second.source, Source::Untouched), "{second}");
+        stop.abort();
+        let first = first.join().unwrap();
+        assert_eq!(first.error.kind(), ErrorKind::Aborted, "{first}");
     });
     guest.still_lives_and_dies();
 }

@@ -5,7 +5,7 @@
 //! may obey minutes later. Both are seen to here, so that no caller can forget it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -116,20 +116,76 @@ fn keepers() -> MutexGuard<'static, HashMap<DomainId, Keeper>> {
     KEEPERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The domains that this process is suspending. What one suspend makes of a guest another one must
+/// not undo, nor send to a target as its own.
+static SUSPENDING: Lazy<Mutex<HashSet<DomainId>>> = Lazy::new(Mutex::default);
+
+fn suspending() -> MutexGuard<'static, HashSet<DomainId>> {
+    SUSPENDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A suspend that has begun, and is the only one of its domain in this process until this is
+/// dropped.
+pub(crate) struct Suspending {
+    domain: Domain,
+    /// An earlier one has failed, and the guest may still obey it.
+    asked_before: bool,
+}
+
+impl Suspending {
+    /// For what fails before anything is asked of the domain.
+    pub(crate) fn untouched(&self, error: Error) -> SuspendError {
+        if self.asked_before {
+            self.domain.resume_if_late(LATE);
+        }
+        SuspendError::untouched(error)
+    }
+
+    /// As [`Domain::recover`].
+    pub(crate) fn recover(&self, error: Error) -> SuspendError {
+        let late = if self.asked_before {
+            LATE
+        } else {
+            may_be_late(&error)
+        };
+        self.domain.recover_within(error, late)
+    }
+}
+
+impl Drop for Suspending {
+    fn drop(&mut self) {
+        suspending().remove(&self.domain.id());
+    }
+}
+
 impl Domain {
     /// A new suspend is wanted from here on: what is left of an earlier one no longer counts.
     ///
     /// Fails if the domain does not run: it may be suspended because somebody else is saving it,
     /// and is none of our business then.
-    pub(crate) fn suspend_begins(&self, function: &'static str) -> Result<(), SuspendError> {
+    pub(crate) fn suspend_begins(
+        &self,
+        function: &'static str,
+    ) -> Result<Suspending, SuspendError> {
+        if !suspending().insert(self.id()) {
+            let error = Error::new(ErrorKind::Invalid, function)
+                .with_domain(Some(self.domid()))
+                .with_message("this process is suspending the domain already");
+            return Err(SuspendError::untouched(error));
+        }
+        let mut begun = Suspending {
+            domain: self.clone(),
+            asked_before: false,
+        };
         let keeper = keepers().remove(&self.id());
         if let Some(Keeper { hold, thread }) = keeper {
+            begun.asked_before = !thread.is_finished();
             drop(hold);
             // It may be resuming the domain just now, and must not resume it from the next suspend.
             let _ = thread.join();
         }
         let error = match self.info().map(|info| info.state()) {
-            Ok(DomainState::Running | DomainState::Paused) => return Ok(()),
+            Ok(DomainState::Running | DomainState::Paused) => return Ok(begun),
             Ok(state) => {
                 let kind = match state {
                     // Nothing but its memory's being freed keeps it in the list.
@@ -142,12 +198,22 @@ impl Domain {
             }
             Err(error) => error,
         };
-        Err(SuspendError::untouched(error))
+        Err(if begun.asked_before {
+            // The earlier suspend may be what has suspended it.
+            begun.recover(error)
+        } else {
+            SuspendError::untouched(error)
+        })
     }
 
     /// Lets the domain run again after `error`, arms the watches anew and looks.
     pub(crate) fn recover(&self, error: Error) -> SuspendError {
-        let source = self.bring_back(may_be_late(&error));
+        let late = may_be_late(&error);
+        self.recover_within(error, late)
+    }
+
+    fn recover_within(&self, error: Error, late: Duration) -> SuspendError {
+        let source = self.bring_back(late);
         log::info!("domain {}: {error}; {source}", self.id());
         SuspendError { error, source }
     }
@@ -199,7 +265,7 @@ impl Domain {
         let domain = self.clone();
         let spawned = thread::Builder::new()
             .name(format!("late-suspend-{}", self.domid()))
-            .spawn(move || domain.look_for_late_suspend(Instant::now() + time, &held));
+            .spawn(move || domain.look_for_late_suspend(time, &held));
         match spawned {
             Ok(thread) => {
                 let mut keepers = keepers();
@@ -213,7 +279,8 @@ impl Domain {
         }
     }
 
-    fn look_for_late_suspend(&self, until: Instant, held: &mpsc::Receiver<()>) {
+    fn look_for_late_suspend(&self, time: Duration, held: &mpsc::Receiver<()>) {
+        let mut until = Instant::now() + time;
         while Instant::now() < until {
             if held.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
                 // A new suspend is wanted, or somebody else looks.
@@ -231,7 +298,9 @@ impl Domain {
                     Err(error) => log::error!("domain {} cannot be resumed: {error:#}", self.id()),
                 },
                 Ok(DomainState::Shutdown(_) | DomainState::Dying) => break,
-                Ok(DomainState::Running | DomainState::Paused) => {}
+                Ok(DomainState::Running) => {}
+                // It cannot obey before it goes on.
+                Ok(DomainState::Paused) => until = Instant::now() + time,
                 Err(error) if error.is_domain_gone() => break,
                 Err(error) => log::warn!("domain {}: {error:#}", self.id()),
             }

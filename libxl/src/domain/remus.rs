@@ -117,9 +117,9 @@ impl Domain {
         let info = self.context().make_c(&how).map_err(untouched)?;
         let from = from.as_fd().try_clone_to_owned();
         let from = from.map_err(|e| untouched(Error::io(FUNCTION, e)))?;
-        self.suspend_begins(FUNCTION)?;
+        let begun = self.suspend_begins(FUNCTION)?;
         let pipe = clock.check(FUNCTION).and_then(|()| pipe(FUNCTION));
-        let pipe = pipe.map_err(untouched)?;
+        let pipe = pipe.map_err(|error| begun.untouched(error))?;
         let gate = Arc::new(Gate::default());
         let domain = self.clone();
         let replication = Replication {
@@ -138,6 +138,6 @@ impl Domain {
                 .with_domain(Some(self.domid()))
                 .with_message("the copying has ended")
         });
-        Err(self.recover(error))
+        Err(begun.recover(error))
     }
 }

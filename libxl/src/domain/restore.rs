@@ -83,10 +83,10 @@ impl Context {
             from: pipe.reader,
             params,
         };
+        let opening = read_opening(FUNCTION, from.as_fd(), clock)?;
         let restore = Operation::new(self, restore)
             .limits(&clock.rest())
             .held_by(&gate);
-        let opening = read_opening(FUNCTION, from.as_fd(), clock)?;
 
         let over = AbortHandle::new();
         let result = thread::scope(|scope| {

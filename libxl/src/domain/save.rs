@@ -2,7 +2,7 @@
 
 use std::{
     ffi::c_int,
-    fs::File,
+    fs::{self, File},
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -176,7 +176,7 @@ impl Domain {
         saving: Saving<'_>,
         clock: &Clock,
     ) -> Result<Suspended, SuspendError> {
-        self.suspend_begins(FUNCTION)?;
+        let begun = self.suspend_begins(FUNCTION)?;
         let result = match clock.check(FUNCTION).and_then(|()| pipe(FUNCTION)) {
             Ok(pipe) => {
                 let write = || self.write_stream(pipe, to.as_fd(), saving, clock);
@@ -186,12 +186,12 @@ impl Domain {
                         let error = Error::new(ErrorKind::Aborted, FUNCTION)
                             .with_domain(Some(self.domid()))
                             .with_message("whoever was told of the progress has panicked");
-                        let _ = self.recover(error);
+                        let _ = begun.recover(error);
                         resume_unwind(panic);
                     }
                 }
             }
-            Err(error) => return Err(SuspendError::untouched(error)),
+            Err(error) => return Err(begun.untouched(error)),
         };
         // Success is what the state says.
         match result.and_then(|()| self.info()).map(|info| info.state()) {
@@ -200,9 +200,9 @@ impl Domain {
                 let error = Error::new(ErrorKind::Failed, FUNCTION)
                     .with_domain(Some(self.domid()))
                     .with_message(format!("it was saved, but it is {state}"));
-                Err(self.recover(error))
+                Err(begun.recover(error))
             }
-            Err(error) => Err(self.recover(error)),
+            Err(error) => Err(begun.recover(error)),
         }
     }
 
@@ -232,24 +232,27 @@ impl Domain {
     ) -> Result<()> {
         let function = operation.function();
         let failed = |error| Error::io(function, error).with_domain(Some(self.domid()));
-        let (over, arrived) = (AbortHandle::new(), Arc::new(Pump::new().map_err(failed)?));
+        let (written, over) = (AbortHandle::new(), AbortHandle::new());
+        let arrived = Arc::new(Pump::new().map_err(failed)?);
         let begun = Instant::now();
         thread::scope(|scope| {
             let carrying = scope.spawn(|| {
                 // Not the caller's limits: as long as libxl writes, it has to be read.
-                let result = carry_out(function, from, to, &Clock::until(&over), gate);
+                let result = carry_out(function, from, to, &written, &over, gate);
                 arrived.kick();
                 result
             });
             // However this ends, also by a panic, nothing may be left to carry.
-            let _stop = StopOnDrop(&over);
+            let _stop = (StopOnDrop(&over), StopOnDrop(&written));
             let result = match report {
                 None => operation.wait(),
                 Some(mut report) => operation.wait_with_progress(&mut *report),
             };
             match result {
                 Ok(()) => {
-                    // libxl has closed its end. What is in the pipe has still to arrive.
+                    // What is in the pipe has still to arrive. libxl has closed its end, but its
+                    // children may have inherited it, which take other domains apart.
+                    written.abort();
                     let waiter = Waiter::new(function, clock)?;
                     waiter.wait(arrived.wake_fd(), PollFlags::IN)?;
                     join(carrying)
@@ -257,6 +260,7 @@ impl Domain {
                 Err(error) => {
                     let error = not_the_guest(error, begun.elapsed());
                     over.abort();
+                    written.abort();
                     // If the carrying failed first, that is the cause, and libxl only saw its end.
                     let error = match join(carrying) {
                         Err(cause) if cause.kind() == ErrorKind::Io => cause
@@ -344,7 +348,8 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// As [`save`](Self::save). Nothing of the file is left then.
+    /// As [`save`](Self::save). Nothing of the file is left then; one that had the name before is
+    /// replaced when all but its directory is on the disk.
     pub fn save_file(
         &self,
         path: impl AsRef<Path>,
@@ -425,10 +430,14 @@ fn partial_file(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 }
 
 fn make_durable(partial: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    let directory = File::open(directory(path))?;
     partial.as_file().sync_all()?;
     partial.persist(path).map_err(|e| e.error)?;
     // Without this the name may not survive a loss of power, and then neither would the guest.
-    File::open(directory(path))?.sync_all()
+    directory.sync_all().inspect_err(|_| {
+        // The guest will run on: what would be restored from the file no longer fits its disks.
+        let _ = fs::remove_file(path);
+    })
 }
 
 fn file_error(path: &Path, error: &io::Error) -> Error {

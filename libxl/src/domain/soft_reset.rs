@@ -56,6 +56,8 @@ impl Domain {
                 )
             }
         });
+        // libxl has polled in there, and may have ended operations that other threads wait for.
+        self.ctx.pump().kick();
         // The reset was a shutdown, and the event source reports only one.
         if result.is_ok() {
             watcher::went_on(self.id());

@@ -45,8 +45,8 @@ impl Domain {
     /// understands; without it the guest believes that it has been restored, and reconnects
     /// everything.
     ///
-    /// Every [`Watcher`](crate::Watcher) of this process is armed anew and looks at the domain
-    /// before this returns: a libxl event source reports one shutdown in its life, and the suspend
+    /// Every [`Watcher`](crate::Watcher) of this process is armed anew before this returns, and then
+    /// looks at the domain: a libxl event source reports one shutdown in its life, and the suspend
     /// was it.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Domain {
     #[doc(alias = "libxl_domain_suspend_only")]
     pub fn suspend_only(&self, limits: &Limits) -> Result<Suspended, SuspendError> {
         const FUNCTION: &str = "libxl_domain_suspend_only";
-        self.suspend_begins(FUNCTION)?;
+        let begun = self.suspend_begins(FUNCTION)?;
         let result = self
             .simple(FUNCTION, |ctx, domid, how| {
                 // SAFETY: called with a live context and a valid `how`.
@@ -95,7 +95,7 @@ impl Domain {
         // libxl reports success, too, when the guest has not acknowledged: only the state counts.
         let state = match result.and_then(|()| self.info()) {
             Ok(info) => info.state(),
-            Err(error) => return Err(self.recover(error)),
+            Err(error) => return Err(begun.recover(error)),
         };
         if state == DomainState::Shutdown(ShutdownReason::SUSPEND) {
             return Ok(Suspended::new(self));
@@ -103,6 +103,6 @@ impl Domain {
         let error = Error::new(ErrorKind::GuestTimedOut, FUNCTION)
             .with_domain(Some(self.domid()))
             .with_message(format!("the guest did not suspend; it is {state}"));
-        Err(self.recover(error))
+        Err(begun.recover(error))
     }
 }

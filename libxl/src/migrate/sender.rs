@@ -8,8 +8,8 @@ use std::{
 
 use super::{AWAY, words};
 use crate::{
-    Domain, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving, SuspendError,
-    operation::Clock, stream::Wire,
+    Domain, DomainState, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving,
+    ShutdownReason, SuspendError, operation::Clock, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
@@ -72,6 +72,17 @@ struct Leaving {
 }
 
 impl Leaving {
+    /// Fails if somebody has resumed it: it must not run at the target as well.
+    fn still_suspended(&self) -> Result<()> {
+        match self.domain.info()?.state() {
+            DomainState::Shutdown(ShutdownReason::SUSPEND) => Ok(()),
+            state => Err(self.error(
+                ErrorKind::Failed,
+                format!("what was sent is out of date: the domain is {state}"),
+            )),
+        }
+    }
+
     fn go_away(&self) -> Result<()> {
         if self.name.is_empty() {
             return Ok(());
@@ -182,6 +193,9 @@ impl Sent {
     pub fn commit(self) -> Result<Committed, SuspendError> {
         let link = self.link();
         if let Err(error) = link.clock.check(FUNCTION) {
+            return Err(self.fail(error));
+        }
+        if let Err(error) = link.leaving.still_suspended() {
             return Err(self.fail(error));
         }
         if let Err(error) = link.leaving.go_away() {

@@ -13,13 +13,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::{
-    event::PollFlags,
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
     pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
 };
 
 use super::wire::{Waiter, read_exact};
 use crate::{
-    Error, ErrorKind, Result,
+    AbortHandle, Error, ErrorKind, Result,
     operation::{Clock, Gate},
 };
 
@@ -54,7 +55,8 @@ pub(crate) fn pipe(function: &'static str) -> Result<Pipe> {
     Ok(Pipe { reader, writer })
 }
 
-/// Carries a stream from libxl's pipe to where it is to go, until libxl has closed it.
+/// Carries a stream from libxl's pipe to where it is to go, until libxl has closed it, or it has all
+/// been `written` to the pipe and carried.
 ///
 /// A failure to write is not known to libxl before its helper runs, and then as a broken pipe.
 #[allow(
@@ -65,24 +67,32 @@ pub(crate) fn carry_out(
     function: &'static str,
     from: OwnedFd,
     to: BorrowedFd<'_>,
-    clock: &Clock,
+    written: &AbortHandle,
+    over: &AbortHandle,
     gate: &Gate,
 ) -> Result<()> {
     // Only a matter of speed; the limit for all pipes may be reached.
     let _ = fcntl_setpipe_size(&from, CARRIED);
     let mut buffer = vec![0; CARRIED];
-    let waiter = Waiter::new(function, clock)?;
+    let (until_written, until_over) = (Clock::until(written), Clock::until(over));
+    let reading = Waiter::new(function, &until_written)?;
+    let writing = Waiter::new(function, &until_over)?;
     let mut carried = 0;
     let mut failed = None;
     loop {
-        let count = waiter.read(from.as_fd(), &mut buffer, STREAM)?;
+        let count = match reading.read(from.as_fd(), &mut buffer, STREAM) {
+            Err(_) if written.is_aborted() && !over.is_aborted() => {
+                rest(function, from.as_fd(), &mut buffer)?
+            }
+            count => count?,
+        };
         if count == 0 {
             return failed.map_or(Ok(()), Err);
         }
         carried += count;
         if failed.is_none() {
-            let written = waiter.write_all(to, &buffer[..count], STREAM);
-            failed = written.err().map(|unwritten| unwritten.error);
+            let result = writing.write_all(to, &buffer[..count], STREAM);
+            failed = result.err().map(|unwritten| unwritten.error);
         }
         if carried >= OPENING {
             gate.open();
@@ -91,6 +101,22 @@ pub(crate) fn carry_out(
             }
         }
     }
+}
+
+/// Reads what is in a pipe already; 0 if there is nothing.
+fn rest(function: &'static str, from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    let mut fds = [PollFd::from_borrowed_fd(from, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let ready = retry_on_intr(|| poll(&mut fds, Some(&at_once)));
+    let count = match ready {
+        Ok(0) => Ok(0),
+        Ok(_) => retry_on_intr(|| rustix::io::read(from, &mut *buffer)),
+        Err(errno) => Err(errno),
+    };
+    count.map_err(|errno| Error::io(function, errno.into()))
 }
 
 /// Reads the first bytes of a stream, and fails if libxl would not understand them.
@@ -193,7 +219,8 @@ mod tests {
         thread::scope(|scope| {
             let gate = Gate::default();
             let carrying = scope.spawn(move || {
-                let result = carry_out("f", ours.reader, to.as_fd(), &clock(), &gate);
+                let (written, over) = (AbortHandle::new(), AbortHandle::new());
+                let result = carry_out("f", ours.reader, to.as_fd(), &written, &over, &gate);
                 (result, gate.is_open())
             });
             let mut writer = std::fs::File::from(ours.writer);
@@ -210,6 +237,29 @@ mod tests {
         });
     }
 
+    /// A child of libxl's that takes another domain apart has the pipe, too, for as long as that takes.
+    #[test]
+    fn what_others_keep_open_ends_when_all_is_written() {
+        let ours = pipe("f").unwrap();
+        let (to, mut arrives) = UnixStream::pair().unwrap();
+        let bytes = [opening(), vec![7; CARRIED / 2]].concat();
+        let (written, over) = (AbortHandle::new(), AbortHandle::new());
+        let gate = Gate::default();
+        let mut writer = std::fs::File::from(ours.writer);
+        thread::scope(|scope| {
+            let (to, written, over, gate) = (to, &written, &over, &gate);
+            let carrying =
+                scope.spawn(move || carry_out("f", ours.reader, to.as_fd(), written, over, gate));
+            writer.write_all(&bytes).unwrap();
+            written.abort();
+            let mut read = Vec::new();
+            arrives.read_to_end(&mut read).unwrap();
+            assert!(read == bytes);
+            carrying.join().unwrap().unwrap();
+        });
+        drop(writer);
+    }
+
     /// libxl must not hear of it before its helper runs.
     #[test]
     fn a_peer_that_is_gone_is_hidden_until_after_the_opening() {
@@ -219,7 +269,10 @@ mod tests {
         let gate = Gate::default();
         let mut writer = std::fs::File::from(ours.writer);
         thread::scope(|scope| {
-            let carrying = scope.spawn(|| carry_out("f", ours.reader, to.as_fd(), &clock(), &gate));
+            let (written, over) = (AbortHandle::new(), AbortHandle::new());
+            let (to, gate) = (&to, &gate);
+            let carrying =
+                scope.spawn(move || carry_out("f", ours.reader, to.as_fd(), &written, &over, gate));
             for byte in &opening()[..OPENING - 1] {
                 writer.write_all(&[*byte]).unwrap();
                 thread::yield_now();
@@ -282,13 +335,13 @@ mod tests {
     fn it_stops_when_told() {
         let ours = pipe("f").unwrap();
         let (from, _silent) = UnixStream::pair().unwrap();
-        let over = AbortHandle::new();
-        let stoppable = Clock::until(&over);
+        let (written, over) = (AbortHandle::new(), AbortHandle::new());
         let gate = Gate::default();
         thread::scope(|scope| {
             let carrying =
-                scope.spawn(|| carry_out("f", ours.reader, from.as_fd(), &stoppable, &gate));
+                scope.spawn(|| carry_out("f", ours.reader, from.as_fd(), &written, &over, &gate));
             over.abort();
+            written.abort();
             let error = carrying.join().unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Aborted);
         });

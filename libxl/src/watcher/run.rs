@@ -21,6 +21,9 @@ use crate::{
     pump::Token,
 };
 
+/// When to look again at a domain whose state could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
+
 type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 
 /// One watched domain.
@@ -35,6 +38,13 @@ struct Watched {
     suspended_since: Option<Instant>,
     /// When to look, whatever is heard.
     look: Option<Instant>,
+}
+
+impl Watched {
+    /// Asks for a look at this time at the latest.
+    fn look_by(&mut self, at: Instant) {
+        self.look = Some(self.look.map_or(at, |earlier| earlier.min(at)));
+    }
 }
 
 #[derive(Default)]
@@ -210,12 +220,11 @@ impl Shared {
 
     /// Reads the state of one watched domain and reports what is new.
     fn look(&self, number: u64) {
-        let Some((id, went_on)) = self
-            .table()
-            .watched
-            .get_mut(&number)
-            .map(|w| (w.id, mem::take(&mut w.went_on)))
-        else {
+        let Some((id, went_on)) = self.table().watched.get_mut(&number).map(|w| {
+            // Before the state is read: who asks for a look from here on gets another one.
+            w.look = None;
+            (w.id, mem::take(&mut w.went_on))
+        }) else {
             return;
         };
         if went_on {
@@ -225,8 +234,11 @@ impl Shared {
             Ok(info) => found(id, Some(&info)),
             Err(error) if error.kind() == ErrorKind::DomainNotFound => Found::Gone,
             Err(error) => {
-                // Not knowing is not death. The resync asks again.
+                // Not knowing is not death.
                 log::warn!("domain {id}: cannot read its state: {error:#}");
+                if let Some(watched) = self.table().watched.get_mut(&number) {
+                    watched.look_by(Instant::now() + AGAIN);
+                }
                 return;
             }
         };
@@ -242,10 +254,9 @@ impl Shared {
         let event = watched.life.advance(found);
         if watched.life.is_suspended() {
             let since = *watched.suspended_since.get_or_insert(now);
-            watched.look = Some(next_suspended(since, now));
+            watched.look_by(next_suspended(since, now));
         } else {
             watched.suspended_since = None;
-            watched.look = None;
         }
         let sink = Arc::clone(&watched.sink);
         let id = watched.id;

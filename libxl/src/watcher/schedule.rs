@@ -10,8 +10,12 @@ const SUSPENDED: Duration = Duration::from_secs(1);
 /// For how long that goes on; then the intervals double up to that of the resync.
 const EAGER: Duration = Duration::from_secs(60);
 
+/// The longest time between two looks at everything: clocks have an end.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The next time to look at everything.
 pub(super) fn next_resync(now: Instant, interval: Duration) -> Instant {
+    let interval = interval.min(YEAR);
     // The clock's own low digits spread the hosts well enough.
     let jitter = u32::from(u8::try_from(now.elapsed().as_nanos() % 256).unwrap_or(0));
     now + interval + interval / 10 * jitter / 256

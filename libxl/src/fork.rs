@@ -1,0 +1,162 @@
+//! How libxl forks: so that the child can go on.
+//!
+//! libxl forks for what takes long, such as taking a domain apart, and that child calls Xen without
+//! an exec. libxentoolcore and libxencall have a lock each for the whole process, which they hold
+//! for moments, and which knows nothing of forks: if another thread holds it at such a moment it
+//! stays locked in the child. The child then waits for ever, and libxl for the child (seen on Xen
+//! 4.17, with a few threads that destroy domains). Nobody but those libraries can reach the locks, so
+//! the child tries them out before libxl gets it, and one that is stuck is replaced.
+
+use std::{
+    ffi::c_void,
+    os::fd::{AsFd, OwnedFd},
+    ptr,
+    time::{Duration, Instant},
+};
+
+use libc::pid_t;
+use libxl_sys as sys;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, read, write},
+    pipe::{PipeFlags, pipe_with},
+};
+
+/// How long the first child has, and how many children there are; each has twice as long as the one
+/// before it, so that a slow computer is not taken for a lock.
+const PATIENCE: Duration = Duration::from_millis(250);
+const TRIES: u32 = 7;
+
+/// What libxl calls instead of `fork`: `libxl_childproc_hooks`.
+pub(crate) unsafe extern "C" fn replacement(_: *mut c_void) -> pid_t {
+    fork(call_xen)
+}
+
+/// Takes the locks, and gives them back.
+fn call_xen() {
+    // SAFETY: a connection of the child's own, which nobody else knows. Without a logger it makes
+    // one itself. What fails has not waited for a lock, and that is all that is asked.
+    unsafe {
+        let xen = sys::xencall_open(ptr::null_mut(), 0);
+        if xen.is_null() {
+            return;
+        }
+        let page = sys::xencall_alloc_buffer_pages(xen, 1);
+        if !page.is_null() {
+            sys::xencall_free_buffer_pages(xen, page, 1);
+        }
+        sys::xencall_close(xen);
+    }
+}
+
+/// As `fork`, but returns in a child in which `attempt` has returned.
+fn fork(attempt: fn()) -> pid_t {
+    let mut patience = PATIENCE;
+    for _ in 0..TRIES {
+        let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else {
+            break;
+        };
+        // SAFETY: in the child nothing of Rust's is used that another thread might have locked.
+        match unsafe { libc::fork() } {
+            -1 => return -1,
+            0 => {
+                drop(reader);
+                attempt();
+                let _ = write(&writer, &[0]);
+                return 0;
+            }
+            child => {
+                drop(writer);
+                if answers(&reader, patience) {
+                    return child;
+                }
+                // SAFETY: a child of ours that nobody else knows of yet. If the program reaps all
+                // children that there are, it may have been faster.
+                unsafe {
+                    libc::kill(child, libc::SIGKILL);
+                    while libc::waitpid(child, ptr::null_mut(), 0) == -1
+                        && Errno::from_io_error(&std::io::Error::last_os_error())
+                            == Some(Errno::INTR)
+                    {}
+                }
+            }
+        }
+        patience *= 2;
+    }
+    // SAFETY: the calling thread's own.
+    unsafe { *libc::__errno_location() = libc::EAGAIN };
+    -1
+}
+
+/// Whether the child says something in time.
+fn answers(reader: &OwnedFd, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(reader.as_fd(), PollFlags::IN)];
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap_or(Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        });
+        match poll(&mut fds, Some(&left)) {
+            Ok(0) => return false,
+            Ok(_) => return read(reader, &mut [0]) == Ok(1),
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::UnsafeCell, sync::mpsc, thread, time::Duration};
+
+    use super::{PATIENCE, fork};
+
+    struct Lock(UnsafeCell<libc::pthread_mutex_t>);
+
+    // SAFETY: only pthread's functions touch it.
+    unsafe impl Sync for Lock {}
+
+    static LOCK: Lock = Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
+
+    fn lock() {
+        // SAFETY: an initialised mutex.
+        unsafe { libc::pthread_mutex_lock(LOCK.0.get()) };
+    }
+
+    fn unlock() {
+        // SAFETY: locked by this thread.
+        unsafe { libc::pthread_mutex_unlock(LOCK.0.get()) };
+    }
+
+    #[test]
+    fn a_child_that_is_forked_while_a_lock_is_held_is_replaced() {
+        let (held, is_held) = mpsc::channel();
+        let holder = thread::spawn(move || {
+            lock();
+            held.send(()).unwrap();
+            thread::sleep(PATIENCE + Duration::from_millis(50));
+            unlock();
+        });
+        is_held.recv().unwrap();
+        let child = fork(|| {
+            lock();
+            unlock();
+        });
+        if child == 0 {
+            // SAFETY: ends the child, if it is stuck.
+            unsafe { libc::alarm(5) };
+            lock();
+            // SAFETY: ends it without anything of the parent's.
+            unsafe { libc::_exit(7) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of this process and a place for its status.
+        let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(ended, child);
+        assert!(libc::WIFEXITED(status), "{status}");
+        assert_eq!(libc::WEXITSTATUS(status), 7);
+        holder.join().unwrap();
+    }
+}
