@@ -201,7 +201,7 @@ fn contexts_of_both_sigchld_modes_are_refused() {
 fn domains_are_taken_apart_while_others_call_xen() {
     const DOMAINS: usize = 20;
     let over = Arc::new(AtomicBool::new(false));
-    let others: Vec<_> = (0..2)
+    let others: Vec<_> = (0..8)
         .map(|_| {
             let over = Arc::clone(&over);
             thread::spawn(move || {
