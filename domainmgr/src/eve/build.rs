@@ -1,5 +1,6 @@
 //! From a DomainConfig to a [`Spec`]: every check that needs no file system.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use uuid::Uuid;
@@ -15,6 +16,8 @@ type Result<T> = std::result::Result<T, FieldError>;
 const MAX_PAGE: u64 = u64::MAX >> 12;
 /// More memory than any host has, and still far from overflowing anything.
 const MAX_MEMORY_KB: u64 = 1 << 40;
+/// As many as there are processors: a file full of ranges would keep the agent busy.
+const MAX_CPU_PARTS: usize = 4096;
 
 /// What to build, if the config asks for nothing impossible.
 ///
@@ -255,13 +258,20 @@ fn memory(field: &str, kb: u64) -> Result<Option<u64>> {
 
 /// `0-2,5`, with xl's `^` for "not" left out: EVE never writes it.
 fn cpus(text: &str) -> Result<Vec<u32>> {
+    let parts = text.split(',').count();
+    if parts > MAX_CPU_PARTS {
+        return Err(FieldError::new(
+            "CPUs",
+            format!("{parts} numbers and ranges, at most {MAX_CPU_PARTS}"),
+        ));
+    }
     let bad = |part: &str| {
         FieldError::new(
             "CPUs",
             format!("expected numbers below 4096 like \"1,2\" or \"0-3\", found {part:?}"),
         )
     };
-    let mut cpus = Vec::new();
+    let mut cpus = BTreeSet::new();
     for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |s: &str| s.trim().parse::<u32>().ok().filter(|n| *n < 4096);
@@ -270,9 +280,7 @@ fn cpus(text: &str) -> Result<Vec<u32>> {
             _ => return Err(bad(part)),
         }
     }
-    cpus.sort_unstable();
-    cpus.dedup();
-    Ok(cpus)
+    Ok(cpus.into_iter().collect())
 }
 
 /// `START,COUNT`, hexadecimal.
@@ -488,6 +496,16 @@ mod tests {
             // The last of two members with one name counts, so each of these replaces the default.
             assert_eq!(build(more).unwrap_err(), error);
         }
+    }
+
+    #[test]
+    fn many_ranges_of_processors_take_no_memory() {
+        let all = |times| build(&format!(r#","CPUs":"{}""#, vec!["0-4095"; times].join(",")));
+        assert_eq!(all(4096).unwrap().cpus.len(), 4096);
+        assert_eq!(
+            all(4097).unwrap_err(),
+            "CPUs: 4097 numbers and ranges, at most 4096"
+        );
     }
 
     #[test]
