@@ -725,7 +725,9 @@ impl<'a> Run<'a> {
     /// Reserves adapters of the host, and waits until they are taken from it.
     fn reserve(&self, spec: &Spec, limits: &Limits) -> Result<Assigned, Error> {
         let adapters = &self.env.adapters;
-        let assigned = adapters.reserve(self.key, &spec.name, &spec.adapters, limits)?;
+        // A domain that is there may have been built with others.
+        let only = self.facts.as_ref().is_none_or(|f| f.domain().is_none());
+        let assigned = adapters.reserve(self.key, &spec.name, &spec.adapters, only, limits)?;
         if spec.mode == Mode::Pvh && !assigned.pci.is_empty() {
             adapters.release(self.key);
             return Err(Error::new(

@@ -124,7 +124,8 @@ impl Adapters {
         self.kick();
     }
 
-    /// Reserves all of `wanted`, or nothing, and waits until a domain can be built with them.
+    /// Reserves all of `wanted`, or nothing, and waits until a domain can be built with them. `only`: what else is reserved
+    /// for the application is given up.
     ///
     /// # Errors
     /// Why not, in words. Nothing is reserved then.
@@ -133,6 +134,7 @@ impl Adapters {
         key: Uuid,
         name: &str,
         wanted: &[Adapter],
+        only: bool,
         limits: &Limits,
     ) -> Result<Assigned, Error> {
         let weak = Arc::downgrade(&self.0);
@@ -154,6 +156,9 @@ impl Adapters {
             // Why it was refused may be history: look once more.
             self.kick();
             return Err(refused(why));
+        }
+        if only && state.table.release_all_but(wanted, key) {
+            state.news = true;
         }
         state.dirty = true;
         self.kick();

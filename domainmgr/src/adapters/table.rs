@@ -242,9 +242,16 @@ impl Table {
 
     /// Gives up everything an application has reserved. Whether that was anything.
     pub fn release(&mut self, key: Uuid) -> bool {
+        self.release_all_but(&[], key)
+    }
+
+    /// Gives up everything an application has reserved, save for what is `wanted`. Whether that was anything.
+    pub fn release_all_but(&mut self, wanted: &[Adapter], key: Uuid) -> bool {
         let mut any = false;
         for bundle in &mut self.bundles {
-            any |= bundle.used_by.take_if(|user| user.key == key).is_some();
+            if !wanted.iter().any(|adapter| bundle.answers_to(adapter)) {
+                any |= bundle.used_by.take_if(|user| user.key == key).is_some();
+            }
         }
         for bundle in &mut self.earlier.io_bundle_list {
             if bundle.used_by_uuid.parse() == Ok(key) {

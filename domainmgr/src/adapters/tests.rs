@@ -501,6 +501,20 @@ fn a_new_agent_knows_what_the_last_one_did() {
 }
 
 #[test]
+fn what_is_no_longer_wanted_is_given_up_and_nothing_else() {
+    let mut w = World::settled();
+    w.reserve(A, &[adapter(1, "lan"), adapter(3, "COM1")])
+        .unwrap();
+    w.reserve(B, &[adapter(3, "COM2")]).unwrap();
+    let wanted = [adapter(3, "COM1")];
+    assert!(w.table.release_all_but(&wanted, A));
+    assert!(!w.table.release_all_but(&wanted, A));
+    w.reserve(B, &[adapter(1, "lan"), adapter(3, "COM2")])
+        .unwrap();
+    w.refused(B, &wanted);
+}
+
+#[test]
 fn reservations_of_nobody_are_dropped() {
     let mut w = World::settled();
     w.reserve(A, &[adapter(1, "eth1-2")]).unwrap();

@@ -47,13 +47,17 @@ pub(super) fn before_build(cx: &Ctx, f: &Facts, spec: &Arc<Spec>) -> Option<Next
     if f.adapters.of(&spec.adapters).is_some() {
         return None;
     }
-    if let Some(release) = release(f) {
+    let wants = !spec.adapters.is_empty();
+    let waiting = f.reserving.waiting(cx.now.mono);
+    // What a guest had that was rebooting when the agent ended, nobody is to get in between.
+    let again = f.adapters == Holding::Unknown && wants && waiting.is_none();
+    if let Some(release) = release(f).filter(|_| !again) {
         return Some(release);
     }
-    if spec.adapters.is_empty() {
+    if !wants {
         return None;
     }
-    if let Some(at) = f.reserving.waiting(cx.now.mono) {
+    if let Some(at) = waiting {
         return Some(Next::Wait(Some(at)));
     }
     Some(Next::Run(Op::Reserve(Arc::clone(spec))))
@@ -92,7 +96,10 @@ pub(super) fn reserved(cx: &mut Ctx, f: &mut Facts, spec: &Spec, result: Result<
         }
         Err(e) if e.kind == ErrorKind::Aborted => f.adapters = Holding::Nothing,
         Err(e) => {
-            f.adapters = Holding::Nothing;
+            // What an earlier run of the agent reserved may still be ours: it is given up when there is no domain.
+            if f.domain.is_some() {
+                f.adapters = Holding::Unknown;
+            }
             f.reserving.fail(cx.now.mono);
             if f.domain.is_some() {
                 cx.warn(format!("its adapters are not reserved: {e}"));

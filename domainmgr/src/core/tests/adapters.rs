@@ -132,6 +132,49 @@ fn a_new_agent_holds_what_its_domain_has() {
     );
 }
 
+/// It may have become a port, or the config wants others now, which another domain has.
+#[test]
+fn what_a_new_agent_is_refused_is_given_up_with_its_domain() {
+    let mut h = Harness::new();
+    h.wish(Some(desired(true, "")));
+    h.advance(60_000);
+    h.refusal = Some("eth1 is a port of the host");
+    h.restart();
+    h.advance(60_000);
+    assert_eq!(h.state(), "RUNNING");
+    assert!(h.reserved, "as long as it runs");
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::POWEROFF).unwrap());
+    h.advance(60_000);
+    assert_eq!(h.state(), "HALTED");
+    assert!(!h.reserved);
+}
+
+#[test]
+fn a_reboot_that_a_new_agent_finishes_gives_nothing_up() {
+    let mut h = Harness::new();
+    h.wish(Some(desired(true, "sim.create=5")));
+    h.advance(60_000);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
+    h.advance(1000);
+    assert_eq!((h.state().as_str(), h.domain()), ("BOOTING", None));
+    let before = h.ops.len();
+    h.restart();
+    h.advance(60_000);
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!(
+        words(&h)[before..],
+        ["destroy", "reserve", "create", "unpause"]
+    );
+    // What it cannot have any more, it does not hold either.
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
+    h.advance(1000);
+    h.refusal = Some("no");
+    h.restart();
+    h.advance(60_000);
+    assert!(h.published.as_ref().unwrap().adapters_failed);
+    assert!(!h.reserved);
+}
+
 #[test]
 fn what_an_earlier_agent_reserved_is_given_up_with_the_key() {
     let mut h = Harness::new();
