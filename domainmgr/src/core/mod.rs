@@ -345,6 +345,8 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     match f.want() {
         Want::Unknown => Next::Wait(None),
         Want::Stop => halting::halt(cx, f),
+        // A destroy that has failed has taken something from it already: devices, or the device model.
+        Want::Run if f.halt.is_some() && f.destroying.failures > 0 => halting::halt(cx, f),
         Want::Run if f.halt.as_ref().is_some_and(|h| h.asked) => {
             // Asked is asked: it goes down, and is built anew. But a suspended one is somebody's, unless it is to stop.
             if life == Life::Shutdown(ShutdownReason::SUSPEND) {

@@ -59,6 +59,34 @@ fn a_leftover_that_an_outsider_starts_is_broken_and_says_so() {
     assert!(status.last_err.contains("has ended"), "{}", status.last_err);
 }
 
+/// What is left of a domain after that is good for nothing.
+#[test]
+fn a_destroy_that_failed_is_carried_through_whatever_the_wish_is_now() {
+    for suspended in [false, true] {
+        // Not even asked: there is no graceful time.
+        let mut h = Harness::with(Settings {
+            graceful: Duration::ZERO,
+            ..Settings::default()
+        });
+        let words = "sim.fail-destroy=2";
+        h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+        h.advance(1000);
+        assert_eq!(h.state(), "RUNNING");
+        if suspended {
+            h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+        }
+        h.wish(Some(Harness::desired(false, Mode::Pv, words)));
+        h.advance(1000);
+        assert_eq!(h.state(), "HALTING");
+        h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+        h.advance(1000);
+        assert_eq!(h.state(), "HALTING", "{:?}", h.notes);
+        h.half_minutes(2);
+        assert_eq!(h.state(), "RUNNING");
+        assert_eq!((creates(&h), h.domain().unwrap().domid), (2, 3));
+    }
+}
+
 /// Xen or xenstored does not answer for a while.
 #[test]
 fn not_being_able_to_look_says_nothing_about_the_domain() {

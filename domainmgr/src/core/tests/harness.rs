@@ -64,6 +64,8 @@ pub(super) struct Harness {
     pub(super) outsiders: bool,
     /// Sending ends of migrations whose receiver has been started: who resumes them knows what he does.
     pub(super) superseded: BTreeSet<DomainId>,
+    /// Domains whose destruction has been begun.
+    destroyed: BTreeSet<DomainId>,
     /// Adapters are reserved for us.
     pub(super) reserved: bool,
     /// Why adapters are refused.
@@ -102,6 +104,7 @@ impl Harness {
             steps_now: 0,
             outsiders: false,
             superseded: BTreeSet::new(),
+            destroyed: BTreeSet::new(),
             reserved: false,
             refusal: None,
             fails: |_| false,
@@ -380,8 +383,9 @@ impl Harness {
             Op::Destroy(id) => {
                 let life = self.xen.info(*id).map(|s| s.life);
                 let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
+                let begun = !self.destroyed.insert(*id);
                 assert!(
-                    !(suspended && self.is_wanted()),
+                    begun || !(suspended && self.is_wanted()),
                     "a suspended domain is destroyed although it should run: {:?}",
                     self.notes
                 );

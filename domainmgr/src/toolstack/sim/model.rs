@@ -381,11 +381,12 @@ impl Model {
         Ok(())
     }
 
-    /// How long destroying the domain takes. Its device model goes first.
+    /// How long destroying the domain takes. It runs no more from the beginning, and its device model goes first.
     ///
     /// # Errors
     /// It is gone.
     pub fn begin_destroy(&mut self, id: DomainId) -> Result<Millis> {
+        self.pause(id)?;
         let takes = self.get(id)?.guest.destroy;
         self.orphan(id)?;
         Ok(takes)
