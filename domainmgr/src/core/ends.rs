@@ -100,6 +100,7 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
         (Op::SoftReset(..), Ok(())) => {
             cx.info(format!("domain {id} was soft-reset"));
             domain.started = false;
+            domain.reset = true;
             domain.life = Life::Paused;
             let since = domain.since;
             f.exit = None;

@@ -92,6 +92,8 @@ pub(super) struct Domain {
     pub(super) suspended: Option<OffsetDateTime>,
     /// It has been unpaused: by us, or before we came.
     pub(super) started: bool,
+    /// It ran until its soft reset, and is to be started again.
+    pub(super) reset: bool,
     /// Since when its device model is gone.
     pub(super) orphaned: Option<Time>,
     /// … and that is not because the domain itself is going.

@@ -52,7 +52,7 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
             exit.reason.to_string(),
             exit.reason == ShutdownReason::POWEROFF,
         ),
-        None if domain.started => {
+        None if domain.started || domain.reset => {
             let how = if beside::is_migrated_away(domain.name.as_deref()) {
                 "migrated away"
             } else if beside::is_suspended(domain.life) {
@@ -69,6 +69,8 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
                 format!("domain {id} vanished before it was started"),
             );
             f.tries = f.tries.max(1);
+            // Nothing has been written to them since they were made ready; before that, perhaps, if it was a restart.
+            f.copies = Copies::Keep;
             super::boot_failed(cx, f, &e);
         }
     }

@@ -224,6 +224,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
                 name: Some(spec.name.clone()),
                 suspended: None,
                 started: false,
+                reset: false,
                 orphaned: None,
                 broken: false,
                 leftover: false,
@@ -260,6 +261,7 @@ fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         Ok(()) if domain.started => {}
         Ok(()) => {
             domain.started = true;
+            domain.reset = false;
             domain.life = Life::Running;
             domain.since = cx.now.mono;
             let id = domain.id;

@@ -161,6 +161,31 @@ fn a_domain_that_goes_away_during_its_soft_reset_is_built_anew() {
     );
 }
 
+/// It waits for its start because it was reset too soon after the last one.
+#[test]
+fn a_domain_that_an_outsider_destroys_after_its_soft_reset_has_vanished() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Hvm, "")));
+    h.advance(1000);
+    for _ in 0..2 {
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SOFT_RESET).unwrap());
+        h.advance(200);
+    }
+    let status = h.published.clone().unwrap();
+    assert_eq!(
+        (status.state_name.as_str(), status.domain_id),
+        ("BOOTING", 2)
+    );
+    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.half_minutes(1);
+    let status = h.published.clone().unwrap();
+    assert_eq!(
+        (status.state_name.as_str(), status.vanished),
+        ("HALTED", true)
+    );
+    assert_eq!(status.shutdown_reason, "destroyed from outside");
+}
+
 #[test]
 fn a_soft_reset_domain_is_managed_on() {
     // Also by a source of events that has reported its one shutdown: it is set anew.
