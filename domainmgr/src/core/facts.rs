@@ -7,11 +7,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::beside::Beside;
+use super::gone;
 use super::op::Op;
 use super::reserved::Holding;
 use super::time::Time;
 use crate::disks::{Copies, Progress};
-use crate::eve::{DiskStatus, DomainConfig};
+use crate::eve::{DiskStatus, DomainConfig, DomainStatus};
 use crate::settings::Settings;
 use crate::spec::{Mode, Spec};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
@@ -79,6 +80,8 @@ pub struct Previous {
     pub disks: Vec<DiskStatus>,
     /// It was to have adapters of the host, so some may be reserved.
     pub adapters: bool,
+    /// All of it.
+    pub status: DomainStatus,
 }
 
 /// A domain of ours.
@@ -224,7 +227,7 @@ pub struct Facts {
     /// The next look must be at all domains.
     pub(super) look_wide: bool,
     pub(super) looking: Backoff,
-    /// Xen has been looked at, or would not be.
+    /// Xen has been looked at.
     pub(super) looked: bool,
     /// A look at all domains, newer than any hint or operation, found none with our uuid.
     pub(super) clear: bool,
@@ -286,11 +289,11 @@ pub(super) enum Want {
 
 impl Facts {
     /// Whether these facts can be shown: the wish has been read, and, if an earlier run of the agent left a DomainStatus,
-    /// Xen has been looked at. Before that they would show a wish as fulfilled that nobody has heard, and a running
+    /// Xen has been looked at, or would not be. Before that they would show a wish as fulfilled that nobody has heard, and a running
     /// domain as if there were none.
     #[must_use]
     pub fn publishable(&self) -> bool {
-        self.heard && (self.looked || self.previous.is_none())
+        self.heard && (self.looked || self.looking.failures > 0 || self.previous.is_none())
     }
 
     /// The facts of a worker that has not looked anywhere yet.
@@ -349,11 +352,12 @@ impl Facts {
             has_run: p.ended,
             last_exit: p.last_exit,
             last_action: p.last_action,
-            ended: false,
-            vanished: false,
+            // As true as before, until a newer wish says otherwise.
+            ended: p.ended,
+            vanished: p.vanished,
             boot_time: None,
             next_retry: None,
-            error: None,
+            error: previous.as_ref().and_then(gone::error_before),
             pending: Some(Pending::Add),
             previous,
         }

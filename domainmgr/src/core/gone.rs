@@ -1,6 +1,8 @@
 //! Our domain is no more: what follows.
 
-use super::facts::{After, Backoff, Facts, Rest, Stage, Want};
+use time::OffsetDateTime;
+
+use super::facts::{After, Backoff, Facts, Previous, Rest, Stage, Want};
 use super::wishes::retries;
 use super::{Ctx, beside, pace};
 use crate::disks::Copies;
@@ -81,8 +83,8 @@ pub(super) fn gone_while_away(cx: &mut Ctx, f: &mut Facts) {
     f.has_run = true;
     let Some(p) = f.previous.clone() else { return };
     let newer = f.desired.as_ref().is_some_and(|d| d.digest != p.digest);
-    // What is wished anew is started, whatever became of the old one.
-    if f.want() != Want::Run || newer {
+    // What is wished anew is started, whatever became of the old one. A file that cannot be used says nothing new.
+    if f.want() == Want::Stop || newer {
         return;
     }
     match p.last_exit {
@@ -106,10 +108,21 @@ fn vanished(cx: &mut Ctx, f: &mut Facts, how: &str) {
     ended(cx, f, how.to_owned(), false);
 }
 
+/// What there is to say of a guest that had ended when the agent did.
+pub(super) fn error_before(p: &Previous) -> Option<(String, OffsetDateTime)> {
+    let why = p.last_exit.as_ref().filter(|_| p.ended)?;
+    let (_, when) = p.error.as_ref()?;
+    (*why != ShutdownReason::POWEROFF.to_string()).then(|| (error(why), *when))
+}
+
+fn error(why: &str) -> String {
+    format!("the domain ended: {why}")
+}
+
 /// The guest ended although it should run, and is not to be restarted at once.
 fn ended(cx: &mut Ctx, f: &mut Facts, why: String, peacefully: bool) {
     if !peacefully {
-        f.error = Some((format!("the domain ended: {why}"), cx.now.wall));
+        f.error = Some((error(&why), cx.now.wall));
     }
     f.last_exit = Some(why);
     f.ended = true;

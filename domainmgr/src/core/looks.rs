@@ -31,9 +31,9 @@ pub(super) fn scope(f: &Facts) -> Scope {
 }
 
 pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<Vec<Seen>, Error>) {
-    f.looked = true;
     let seen = match result {
         Ok(seen) => {
+            f.looked = true;
             let failed = std::mem::take(&mut f.looking).failures > 0;
             if failed
                 && f.error

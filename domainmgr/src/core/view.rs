@@ -9,6 +9,12 @@ use crate::toolstack::{Life, ShutdownReason};
 /// The DomainStatus that says what `f` knows.
 #[must_use]
 pub fn view(f: &Facts) -> DomainStatus {
+    if let Some(p) = f.previous.as_ref().filter(|_| !f.looked) {
+        // Nobody could look yet: what was said last, and why nothing newer is.
+        let mut status = p.status.clone();
+        complain(f, &mut status);
+        return status;
+    }
     let (state, state_name) = state(f);
     let domain = f.domain.as_ref();
     let mode = f.mode();
@@ -45,10 +51,7 @@ pub fn view(f: &Facts) -> DomainStatus {
         ended: f.ended,
         ..DomainStatus::default()
     };
-    if let Some((text, when)) = f.error.as_ref().or(f.problem.as_ref()) {
-        status.last_err.clone_from(text);
-        status.last_err_time = Some(*when);
-    }
+    complain(f, &mut status);
     if let Some(desired) = &f.desired {
         let config = &desired.config;
         status
@@ -65,8 +68,30 @@ pub fn view(f: &Facts) -> DomainStatus {
         status.config_digest.clone_from(&desired.digest);
         // It waits for its adapters.
         status.adapters_failed = f.adapters_failed;
+    } else if let Some(p) = &f.previous {
+        // The file cannot be used: the last one that could counts.
+        let last = p.status.clone();
+        status.uuid_and_version.version = last.uuid_and_version.version;
+        status.display_name = last.display_name;
+        status.app_num = last.app_num;
+        status.vif_list = last.vif_list;
+        status.io_adapter_list = last.io_adapter_list;
+        status.enable_vnc = last.enable_vnc;
+        status.vnc_display = last.vnc_display;
+        status.disk_status_list = last.disk_status_list;
+        status.config_digest = last.config_digest;
     }
     status
+}
+
+/// What is wrong. If there is no config to go by, that comes first.
+fn complain(f: &Facts, status: &mut DomainStatus) {
+    let first = f.problem.as_ref().filter(|_| f.desired.is_none());
+    let wrong = first.or(f.error.as_ref()).or(f.problem.as_ref());
+    if let Some((text, when)) = wrong {
+        status.last_err.clone_from(text);
+        status.last_err_time = Some(*when);
+    }
 }
 
 /// The disks of the domain that is there; without one, those that are wished for.
@@ -181,6 +206,7 @@ impl super::Previous {
             name: s.domain_name.clone(),
             disks: s.disk_status_list.clone(),
             adapters: !s.io_adapter_list.is_empty(),
+            status: s.clone(),
         }
     }
 }

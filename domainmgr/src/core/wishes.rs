@@ -38,7 +38,8 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             }
         }
         Wish::Wanted(new) => {
-            let same = f.present
+            let there = f.present;
+            let same = there
                 && f.desired
                     .as_ref()
                     .is_some_and(|old| old.digest == new.digest);
@@ -49,6 +50,9 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                 f.tries = 0;
                 f.rest = Rest::Ready;
                 f.next_retry = None;
+                // Nothing told us of a domain that an outsider has built meanwhile.
+                f.clear = false;
+                f.stale = true;
             }
             if same && f.problem.is_none() {
                 return;
@@ -64,17 +68,16 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             if same {
                 return;
             }
-            let stays_ended = first
-                && f.previous
-                    .as_ref()
-                    .is_some_and(|p| p.ended && p.digest == new.digest);
-            if let Some(p) = f.previous.as_ref().filter(|_| stays_ended) {
-                f.vanished = p.vanished;
-                // It is as true as before.
-                f.error.clone_from(&p.error);
-            } else {
-                f.vanished = false;
+            // The first that can be used since the agent started, and it says what the last agent heard.
+            let stays_ended = there
+                && f.desired.is_none()
+                && f.ended
+                && new.config.activate
+                && f.previous.as_ref().is_some_and(|p| p.digest == new.digest);
+            if f.destroying.failures == 0 && !stays_ended && (!first || f.ended) {
+                f.error = None;
             }
+            f.vanished &= stays_ended;
             f.generation += 1;
             f.pending = Some(if first { Pending::Add } else { Pending::Modify });
             f.desired = Some(new);
@@ -94,9 +97,6 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                 Rest::Ready
             };
             f.next_retry = None;
-            if f.destroying.failures == 0 && !first {
-                f.error = None;
-            }
         }
     }
 }

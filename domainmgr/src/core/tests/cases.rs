@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use crate::core::Op;
+use crate::eve::DomainStatus;
 use crate::settings::{PoweroffPolicy, Settings};
 use crate::spec::Mode;
 use crate::toolstack::{DomainId, ShutdownReason};
@@ -117,6 +118,58 @@ fn not_being_able_to_look_says_nothing_about_the_domain() {
         ("RUNNING", "")
     );
     assert_eq!(creates(&h), 1);
+    // Nor can the next agent.
+    h.fails = |op| matches!(op, Op::Look(_));
+    h.restart();
+    h.advance(30_000);
+    let shown = h.published.clone().unwrap();
+    assert!(shown.last_err.starts_with("cannot read the state"));
+    let same = DomainStatus {
+        last_err: String::new(),
+        last_err_time: None,
+        ..shown
+    };
+    assert_eq!(same, status);
+}
+
+/// Another domain would be a second copy of what may live on elsewhere.
+#[test]
+fn what_has_ended_stays_so_while_nobody_can_read_its_config() {
+    let config = Harness::desired(true, Mode::Pv, "");
+    for seen in [false, true] {
+        for agents in [1, 2] {
+            let mut h = Harness::new();
+            h.wish(Some(config.clone()));
+            h.advance(5_000);
+            h.outside(|xen, id| xen.kill(id).unwrap());
+            if seen {
+                h.half_minutes(1);
+            }
+            h.unusable = true;
+            for _ in 0..agents {
+                h.restart();
+                h.half_minutes(2);
+                let status = h.published.clone().unwrap();
+                assert_eq!(status.last_err, "unusable");
+                assert_eq!(
+                    (status.state_name.as_str(), status.ended, status.vanished),
+                    ("HALTED", true, true)
+                );
+                assert_eq!(status.config_digest, config.digest);
+            }
+            h.unusable = false;
+            h.wish(Some(config.clone()));
+            h.half_minutes(2);
+            let status = h.published.clone().unwrap();
+            assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
+            assert!(status.vanished && status.last_err.starts_with("the domain ended: "));
+            h.wish(Some(Harness::desired(true, Mode::Pv, "newer")));
+            h.half_minutes(2);
+            let status = h.published.clone().unwrap();
+            assert_eq!((h.state().as_str(), creates(&h)), ("RUNNING", 2));
+            assert_eq!((status.ended, status.last_err.as_str()), (false, ""));
+        }
+    }
 }
 
 #[test]
@@ -135,6 +188,20 @@ fn the_same_config_written_again_cuts_the_retry_short_and_nothing_else() {
     h.wish(Some(config));
     h.advance(1000);
     assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 4));
+}
+
+#[test]
+fn what_an_outsider_built_while_it_waited_is_found_first() {
+    let config = Harness::desired(true, Mode::Pv, "sim.fail-create=4");
+    let mut h = Harness::new();
+    h.wish(Some(config.clone()));
+    h.advance(11_000);
+    assert!(h.published.as_ref().unwrap().boot_failed);
+    let domid = h.meanwhile(|xen| xen.outsider(KEY, "app.1", None));
+    h.wish(Some(config));
+    h.advance(1000);
+    assert_eq!((h.state().as_str(), creates(&h)), ("RUNNING", 3));
+    assert_eq!(h.domain().unwrap().domid, domid);
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(super) struct Harness {
     facts: Option<Facts>,
     settings: Settings,
     config: Option<Desired>,
+    /// The DomainConfig file cannot be used.
+    pub(super) unusable: bool,
     running: Option<Running>,
     pub(super) delivery: Delivery,
     /// When libxl will look at what fired.
@@ -93,6 +95,7 @@ impl Harness {
             facts: None,
             settings,
             config: None,
+            unusable: false,
             running: None,
             delivery: Delivery::default(),
             looks: VecDeque::new(),
@@ -209,7 +212,11 @@ impl Harness {
     }
 
     fn read(&self) -> Wish {
-        self.config.clone().map_or(Wish::Absent, Wish::Wanted)
+        match &self.config {
+            Some(_) if self.unusable => Wish::Unusable("unusable".into()),
+            Some(config) => Wish::Wanted(config.clone()),
+            None => Wish::Absent,
+        }
     }
 
     pub(super) fn is_wanted(&self) -> bool {
