@@ -182,6 +182,7 @@ pub fn run(
         workers: HashMap::new(),
         bad: HashMap::new(),
         settings_stamp: store::stamp(&options.global_config),
+        lost: false,
         marker: false,
         announced: false,
         session: None,
@@ -331,6 +332,8 @@ struct Supervisor<'a> {
     /// Files that are not called after a key, and have been complained about.
     bad: HashMap<String, Option<Stamp>>,
     settings_stamp: Option<Stamp>,
+    /// The config directory could not be read when last looked at.
+    lost: bool,
     /// The `restarted` marker has been met. It may lie there already while news of files that came before it is still
     /// on its way.
     marker: bool,
@@ -424,11 +427,16 @@ impl Supervisor<'_> {
             Err(e) => {
                 // Nothing is known, so nothing follows: above all not that every config is gone.
                 log::error!("{}: {e}", dir.display());
+                self.lost = true;
                 return;
             }
         };
         for name in &names {
             self.look_at(name, false);
+        }
+        if std::mem::take(&mut self.lost) {
+            // Who has looked for a file meanwhile has not found it, and it may be the same as before.
+            self.post_all(Mail::CONFIG);
         }
         let missing: Vec<Uuid> = self
             .workers

@@ -30,6 +30,9 @@ use crate::toolstack::{
     AbortToken, DomainId, Error, ErrorKind, Limits, Session, Toolstack, Wake, Watch,
 };
 
+/// When a DomainStatus is written again that could not be.
+const WRITE_AGAIN: Duration = Duration::from_secs(5);
+
 /// What a worker thread's stack may take.
 pub const STACK: usize = 256 << 10;
 
@@ -243,7 +246,9 @@ pub fn read_wish(dirs: &Dirs, key: Uuid) -> Wish {
     let unusable = |why: String| Wish::Unusable(format!("{}: {why}", path.display()));
     let text = match store::read(&path) {
         Ok(text) => text,
-        Err(ReadError::Gone) => return Wish::Absent,
+        Err(ReadError::Gone) if dirs.config.is_dir() => return Wish::Absent,
+        // Not mounted, or moved away: that says nothing about any file.
+        Err(ReadError::Gone) => return unusable("the directory is gone".to_owned()),
         Err(ReadError::Bad(why)) => return unusable(why),
     };
     let config: DomainConfig = match eve::parse(&text) {
@@ -424,8 +429,13 @@ impl<'a> Run<'a> {
             if self.inbox.peek() != Mail::NONE {
                 continue;
             }
-            let timer = self
-                .wake
+            let unsaid = self.published.is_none();
+            let again = (unsaid && self.facts.as_ref().is_some_and(Facts::publishable))
+                .then(|| self.env.clock.now().mono + WRITE_AGAIN);
+            let timer = [self.wake, again]
+                .into_iter()
+                .flatten()
+                .min()
                 .map_or_else(never, |t| at(self.env.clock.instant(t)));
             select! {
                 recv(self.inbox.ready()) -> _ => {}

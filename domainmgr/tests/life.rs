@@ -50,6 +50,40 @@ fn to_running_and_back() {
     assert!(!host.path("run/xen/xen1.cfg").exists());
 }
 
+/// Not mounted, or moved away: that is no wish to stop anything.
+#[test]
+fn a_config_directory_that_is_gone_stops_nothing() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({}));
+    let up = host.wait_state(A, "RUNNING");
+    let (config, away) = (host.path("config"), host.path("away"));
+    fs::rename(&config, &away).unwrap();
+    host.signal("-HUP");
+    let said = format!("{}/{A}.json: the directory is gone", config.display());
+    let status = host.wait(A, &said, |s| s["LastErr"] == said);
+    assert_eq!(status["StateName"], "RUNNING");
+    // The very same file, which nobody has touched.
+    fs::rename(&away, &config).unwrap();
+    assert_eq!(host.wait(A, "no error", |s| s["LastErr"] == ""), up);
+    assert_eq!(host.domains(), 1);
+}
+
+#[test]
+fn a_status_that_cannot_be_written_is_written_later() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    let (dir, away) = (host.path("run/DomainStatus"), host.path("run/away"));
+    fs::rename(&dir, &away).unwrap();
+    host.put(A, &json!({"Activate": false}));
+    host.until("it is down", || host.domains() == 0);
+    host.wait_log(&format!("{A}.json: No such file or directory"));
+    std::thread::sleep(Duration::from_millis(200));
+    // Nothing else happens from now on.
+    fs::rename(&away, &dir).unwrap();
+    host.wait_state(A, "HALTED");
+}
+
 #[test]
 fn inactive_is_installed() {
     let host = Host::start(&[]);

@@ -227,27 +227,29 @@ impl Keeper {
         self.publish(&dirs.image_statuses(), statuses);
     }
 
+    /// Writes down what is new. What cannot be written or removed is tried again the next time.
     fn publish(&mut self, dir: &Path, statuses: BTreeMap<String, ImageStatus>) {
         let fail = |path: &Path, e: std::io::Error| log::error!("{}: {e}", path.display());
-        for (file, status) in &statuses {
-            if self.published.get(file) == Some(status) {
+        self.published.retain(|file, _| {
+            if statuses.contains_key(file) {
+                return true;
+            }
+            let path = dir.join(format!("{file}.json"));
+            store::remove(&path).map_err(|e| fail(&path, e)).is_err()
+        });
+        for (file, status) in statuses {
+            if self.published.get(&file) == Some(&status) {
                 continue;
             }
             let path = dir.join(format!("{file}.json"));
-            let written = serde_json::to_vec_pretty(status)
+            let written = serde_json::to_vec_pretty(&status)
                 .map_err(std::io::Error::other)
                 .and_then(|text| store::write(&path, &text));
-            if let Err(e) = written {
-                fail(&path, e);
+            match written {
+                Ok(()) => drop(self.published.insert(file, status)),
+                Err(e) => fail(&path, e),
             }
         }
-        for file in self.published.keys().filter(|f| !statuses.contains_key(*f)) {
-            let path = dir.join(format!("{file}.json"));
-            if let Err(e) = store::remove(&path) {
-                fail(&path, e);
-            }
-        }
-        self.published = statuses;
     }
 }
 
@@ -287,6 +289,25 @@ mod tests {
         assert_eq!(count(&[], &file(A)), 1, "it has not said yet what it needs");
         assert_eq!(count(&[], &file(B)), 0, "there is no such domain");
         assert_eq!(count(&[(B, only(&[file(A)]))], &file(A)), 2);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_the_next_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let statuses = dir.path().join("ImageStatus");
+        let all = BTreeMap::from([(file(A), ImageStatus::default())]);
+        let mut keeper = Keeper::default();
+        keeper.publish(&statuses, all.clone());
+        std::fs::create_dir(&statuses).unwrap();
+        keeper.publish(&statuses, all.clone());
+        let path = statuses.join(format!("{}.json", file(A)));
+        assert!(path.exists());
+        // Nor is it written for nothing.
+        std::fs::remove_file(&path).unwrap();
+        keeper.publish(&statuses, all);
+        assert!(!path.exists());
+        keeper.publish(&statuses, BTreeMap::new());
+        assert!(keeper.published.is_empty());
     }
 
     #[test]
