@@ -1,5 +1,8 @@
 //! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -522,10 +525,12 @@ impl<'a> Run<'a> {
                 self.env.register.wake();
             }
             // What was said meanwhile counts already for what follows.
-            if self.inbox.peek().has(Mail::STOP) {
+            let mail = self.inbox.take();
+            if mail.has(Mail::STOP) {
+                // For the one who called: nothing is begun any more.
+                self.mailbox.post(mail);
                 return false;
             }
-            let mail = self.inbox.take();
             for early in self.read(mail) {
                 let now = self.env.clock.now();
                 if let Some(facts) = self.facts.take() {
@@ -609,9 +614,11 @@ impl<'a> Run<'a> {
             deadline: deadline.map(|d| d.max(Duration::from_secs(1))),
         };
         *self.shared.running() = Some((op.clone(), limits.abort.clone()));
-        // A wish that came before the supervisor could see this operation.
-        if self.inbox.peek().has(Mail::CONFIG)
-            && abort::on_wish(op, &read_wish(&self.env.dirs, self.key))
+        // What came before anybody could see this operation.
+        let mail = self.inbox.peek();
+        if (mail.has(Mail::STOP) && abort::on_stop(op))
+            || (mail.has(Mail::HINT) && abort::on_hint(op))
+            || (mail.has(Mail::CONFIG) && abort::on_wish(op, &read_wish(&self.env.dirs, self.key)))
         {
             limits.abort.abort();
         }

@@ -1,0 +1,93 @@
+//! News that comes just before an operation begins, where nobody can abort it yet.
+
+use std::path::Path;
+
+use super::*;
+use crate::adapters::Files;
+use crate::toolstack::sim::Simulation;
+
+const KEY: Uuid = Uuid::from_u128(0xa);
+
+fn env(dir: &Path) -> Arc<Env> {
+    let at = |name: &str| dir.join(name);
+    let toolstack: Arc<dyn Toolstack> = Arc::new(Simulation::start(20, 4096, None).unwrap());
+    let clock = Clock::new(20);
+    let files = Files {
+        model: at("model"),
+        network: at("network"),
+    };
+    let adapters = Adapters::start(
+        files,
+        at("adapters.json"),
+        Arc::clone(&toolstack),
+        clock,
+        true,
+        Box::new(|| {}),
+    );
+    for name in ["config", "run/xen"] {
+        std::fs::create_dir_all(at(name)).unwrap();
+    }
+    std::fs::write(at("kernel"), "").unwrap();
+    Arc::new(Env {
+        toolstack,
+        clock,
+        dirs: Dirs {
+            config: at("config"),
+            status: at("status"),
+            run: at("run"),
+            dump: at("dump"),
+            copies: at("copies"),
+            images: at("images"),
+        },
+        settings: RwLock::default(),
+        copy_rate: None,
+        register: Register::default(),
+        metrics: metrics::Table::default(),
+        adapters: adapters.unwrap(),
+        reports: crossbeam_channel::unbounded().0,
+    })
+}
+
+#[test]
+fn an_operation_hears_what_came_before_it_could_be_aborted() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = env(dir.path());
+    let config = DomainConfig {
+        uuid_and_version: eve::UuidAndVersion {
+            uuid: KEY.to_string(),
+            version: String::new(),
+        },
+        display_name: "a".into(),
+        kernel: dir.path().join("kernel").to_string_lossy().into(),
+        memory: eve::Kilobytes(65536),
+        extra_args: "sim.deaf".into(),
+        ..DomainConfig::default()
+    };
+    let spec = Arc::new(eve::spec(KEY, &config).unwrap());
+    let (mailbox, inbox) = mailbox();
+    let shared = Arc::default();
+    let mut run = Run::new(&env, KEY, &inbox, &mailbox, &shared, None);
+    let create = Op::Create(spec);
+    let outcome = run.execute(&create, None);
+    let Outcome::Created(Ok(id)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    let aborted = |e: &Error| e.kind == ErrorKind::Aborted;
+
+    mailbox.post(Mail::HINT);
+    run.execute(&Op::Unpause(id), None);
+    let outcome = run.execute(&Op::Shutdown(id), None);
+    assert!(
+        matches!(&outcome, Outcome::Ended(Err(e)) if aborted(e)),
+        "{outcome:?}"
+    );
+
+    inbox.take();
+    mailbox.post(Mail::STOP);
+    let outcome = run.execute(&Op::Shutdown(id), None);
+    assert!(
+        matches!(&outcome, Outcome::Ended(Err(e)) if aborted(e)),
+        "{outcome:?}"
+    );
+    assert!(inbox.peek().has(Mail::STOP), "it is for the worker to end");
+}
