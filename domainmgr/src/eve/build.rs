@@ -437,6 +437,22 @@ mod tests {
                 "CloudInitUserData: not base64: Invalid padding",
             ),
             (
+                r#","VncPasswd":12345678"#,
+                "VncPasswd: expected text, found a number",
+            ),
+            (
+                r#","VncPasswd":["secret"]"#,
+                "VncPasswd: expected text, found a list",
+            ),
+            (
+                r#","CloudInitUserData":{"password":"secret"}"#,
+                "CloudInitUserData: expected base64 text, found an object",
+            ),
+            (
+                r#","CloudInitUserData":12345678"#,
+                "CloudInitUserData: expected base64 text, found a number",
+            ),
+            (
                 r#","CloudInitUserData":"*""#,
                 "CloudInitUserData: expected base64 text, found another character at 0",
             ),

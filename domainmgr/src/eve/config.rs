@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::UuidAndVersion;
 
@@ -191,9 +192,27 @@ impl<'de> Deserialize<'de> for ModeField {
 }
 
 /// Text that must not be shown.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Hidden(pub String);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        secret(d, "text").map(Self)
+    }
+}
+
+/// Text, or an error that does not show what there is instead, as serde's own would.
+fn secret<'de, D: Deserializer<'de>>(d: D, expected: &str) -> Result<String, D::Error> {
+    let found = match Value::deserialize(d)? {
+        Value::String(text) => return Ok(text),
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    Err(de::Error::invalid_type(Unexpected::Other(found), &expected))
+}
 
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,27 +233,15 @@ impl fmt::Debug for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct V;
-        impl Visitor<'_> for V {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("base64 text")
-            }
-
-            fn visit_str<E: de::Error>(self, s: &str) -> Result<Self::Value, E> {
-                let odd = |b: u8| {
-                    !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r'))
-                };
-                match s.bytes().position(odd) {
-                    None => Ok(Bytes(s.to_owned())),
-                    Some(at) => Err(E::custom(format!(
-                        "expected base64 text, found another character at {at}"
-                    ))),
-                }
-            }
+        let text = secret(d, "base64 text")?;
+        let odd =
+            |b: u8| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r'));
+        match text.bytes().position(odd) {
+            None => Ok(Self(text)),
+            Some(at) => Err(de::Error::custom(format!(
+                "expected base64 text, found another character at {at}"
+            ))),
         }
-        d.deserialize_str(V)
     }
 }
 
