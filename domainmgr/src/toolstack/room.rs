@@ -1,23 +1,28 @@
 //! Memory for new domains: where dom0 has it all, it gives some back.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use libxl::{Context, DomId};
+use libxl::{Context, DomId, Domain};
 
 use super::{Error, ErrorKind, Limits, Result};
 use crate::settings::Autoballoon;
 
-/// What dom0 gets to give memory back, once and again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What dom0 gets to give memory back, once and again, in slices.
+const PATIENCE: u32 = 10;
+/// How many slices it may get no further. Of these, libxl makes four seconds each.
+const STALLED: u32 = 3;
 /// How often it is asked.
 const TRIES: u32 = 3;
+/// How long libxl waits without hearing anything.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// Memory that was made free for domains that have not taken it yet.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    /// Held while memory is made free, and never while a domain is built.
-    making: Mutex<()>,
+    /// Somebody makes memory free. Never so while a domain is built.
+    making: Mutex<bool>,
+    made: Condvar,
     promised_kib: Mutex<u64>,
 }
 
@@ -37,6 +42,64 @@ impl Drop for Room {
     }
 }
 
+/// The right to make memory free, which one has at a time.
+struct Turn(Arc<Rooms>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.0.making() = false;
+        self.0.made.notify_all();
+    }
+}
+
+/// Where memory is to be had from.
+trait Host {
+    fn free(&self) -> Result<u64>;
+    /// What dom0 is to use.
+    fn target(&self) -> Result<u64>;
+    fn set_target(&self, kib: u64) -> Result<()>;
+    /// Tells dom0 to use so much less.
+    fn lower_target(&self, kib: u64) -> Result<()>;
+    /// Waits so long for so much to be free.
+    fn wait_for_free(&self, kib: u64, time: Duration) -> bool;
+    /// Waits until dom0 uses no more than it is to, or has got no further for so long.
+    fn wait_for_target(&self, time: Duration) -> bool;
+}
+
+struct Xen<'a> {
+    xen: &'a Context,
+    dom0: Domain,
+}
+
+impl Host for Xen<'_> {
+    fn free(&self) -> Result<u64> {
+        self.xen.free_memory().map_err(super::libxl::error)
+    }
+
+    fn target(&self) -> Result<u64> {
+        self.dom0.memory_target().map_err(super::libxl::error)
+    }
+
+    fn set_target(&self, kib: u64) -> Result<()> {
+        let set = self.dom0.set_memory_target(kib, false);
+        set.map_err(super::libxl::error)
+    }
+
+    fn lower_target(&self, kib: u64) -> Result<()> {
+        let kib = i64::try_from(kib).unwrap_or(i64::MAX);
+        let set = self.dom0.change_memory_target(-kib, false);
+        set.map_err(super::libxl::error)
+    }
+
+    fn wait_for_free(&self, kib: u64, time: Duration) -> bool {
+        self.xen.wait_for_free_memory(kib, time).is_ok()
+    }
+
+    fn wait_for_target(&self, time: Duration) -> bool {
+        self.dom0.wait_for_memory_target(time).is_ok()
+    }
+}
+
 impl Rooms {
     fn promised(&self) -> MutexGuard<'_, u64> {
         self.promised_kib
@@ -44,43 +107,30 @@ impl Rooms {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn making(&self) -> MutexGuard<'_, bool> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has dom0 give back what is missing of `kib`.
     ///
     /// # Errors
     /// It does not, or `limits` end the waiting.
     pub(super) fn make(self: &Arc<Self>, xen: &Context, kib: u64, limits: &Limits) -> Result<Room> {
-        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = 0;
-        for _ in 0..TRIES {
-            if limits.abort.is_aborted() {
-                return Err(Error::new(ErrorKind::Aborted, "aborted"));
+        let dom0 = xen.domain_by_domid(DomId(0)).map_err(super::libxl::error)?;
+        self.make_on(&Xen { xen, dom0 }, kib, limits)
+    }
+
+    fn make_on(self: &Arc<Self>, host: &impl Host, kib: u64, limits: &Limits) -> Result<Room> {
+        let _turn = self.turn(limits)?;
+        if host.free()? < kib + *self.promised() {
+            let before = host.target()?;
+            if let Err(e) = self.balloon(host, kib, limits) {
+                // Nobody needs what it has given back, or was still to give.
+                if let Err(e) = host.set_target(before) {
+                    log::warn!("dom0 does not get its memory back: {e}");
+                }
+                return Err(e);
             }
-            // What others were promised may be taken already, or not yet.
-            let wanted = kib + *self.promised();
-            free = xen.free_memory().map_err(super::libxl::error)?;
-            if free >= wanted {
-                break;
-            }
-            let missing = i64::try_from(wanted - free).unwrap_or(i64::MAX);
-            log::info!(
-                "dom0 gives back {} MiB for a new domain",
-                (wanted - free).div_ceil(1024)
-            );
-            let dom0 = xen.domain_by_domid(DomId(0)).map_err(super::libxl::error)?;
-            if let Err(e) = dom0.change_memory_target(-missing, false) {
-                log::warn!("dom0 gives no more memory back: {e}");
-                break;
-            }
-            if xen.wait_for_free_memory(wanted, PATIENCE).is_ok() {
-                free = wanted;
-                break;
-            }
-        }
-        if free < kib {
-            free = xen.free_memory().map_err(super::libxl::error)?;
-        }
-        if free < kib {
-            return Err(short(kib, free));
         }
         *self.promised() += kib;
         Ok(Room {
@@ -88,6 +138,78 @@ impl Rooms {
             kib,
         })
     }
+
+    /// Waits until nobody else makes memory free.
+    fn turn(self: &Arc<Self>, limits: &Limits) -> Result<Turn> {
+        let weak = Arc::downgrade(self);
+        limits.abort.on_abort(move || {
+            if let Some(rooms) = weak.upgrade() {
+                // With the lock, so that nobody is between looking and waiting.
+                drop(rooms.making());
+                rooms.made.notify_all();
+            }
+        });
+        let mut making = self.making();
+        while *making {
+            unless_aborted(limits)?;
+            let waited = self.made.wait(making);
+            making = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        *making = true;
+        drop(making);
+        Ok(Turn(Arc::clone(self)))
+    }
+
+    fn balloon(&self, host: &impl Host, kib: u64, limits: &Limits) -> Result<()> {
+        for _ in 0..TRIES {
+            // What others were promised may be taken already, or not yet.
+            let wanted = kib + *self.promised();
+            let free = host.free()?;
+            if free >= wanted {
+                return Ok(());
+            }
+            unless_aborted(limits)?;
+            let missing = wanted - free;
+            log::info!(
+                "dom0 gives back {} MiB for a new domain",
+                missing.div_ceil(1024)
+            );
+            if let Err(e) = host.lower_target(missing) {
+                log::warn!("dom0 gives no more memory back: {e}");
+                break;
+            }
+            if patiently(limits, PATIENCE, || host.wait_for_free(wanted, SLICE))? {
+                return Ok(());
+            }
+            // Before it has done what it was asked for, asking for the rest would be asking for that twice.
+            if !patiently(limits, STALLED, || host.wait_for_target(SLICE))? {
+                break;
+            }
+        }
+        let free = host.free()?;
+        if free < kib {
+            return Err(short(kib, free));
+        }
+        Ok(())
+    }
+}
+
+fn unless_aborted(limits: &Limits) -> Result<()> {
+    if limits.abort.is_aborted() {
+        return Err(Error::new(ErrorKind::Aborted, "aborted"));
+    }
+    Ok(())
+}
+
+/// Waits in slices, between which an abort is heard.
+fn patiently(limits: &Limits, slices: u32, wait: impl Fn() -> bool) -> Result<bool> {
+    for _ in 0..slices {
+        unless_aborted(limits)?;
+        if wait() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether dom0 is to give memory back on a Xen that was started with this command line. As with xl: not where an
@@ -117,7 +239,105 @@ pub(super) fn short(needed_kib: u64, free_kib: u64) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::thread;
+
     use super::*;
+
+    /// A dom0 that gives back so much in each slice, and does not go below what it needs.
+    struct Fake {
+        free: Cell<u64>,
+        has: Cell<u64>,
+        target: Cell<u64>,
+        needs: u64,
+        pace: u64,
+    }
+
+    impl Fake {
+        fn new(needs: u64, pace: u64) -> Self {
+            Self {
+                free: Cell::new(0),
+                has: Cell::new(4000),
+                target: Cell::new(4000),
+                needs,
+                pace,
+            }
+        }
+
+        fn give(&self) -> u64 {
+            let spare = self.has.get() - self.target.get().max(self.needs);
+            let given = spare.min(self.pace);
+            self.has.set(self.has.get() - given);
+            self.free.set(self.free.get() + given);
+            given
+        }
+    }
+
+    impl Host for Fake {
+        fn free(&self) -> Result<u64> {
+            Ok(self.free.get())
+        }
+
+        fn target(&self) -> Result<u64> {
+            Ok(self.target.get())
+        }
+
+        fn set_target(&self, kib: u64) -> Result<()> {
+            self.target.set(kib);
+            Ok(())
+        }
+
+        fn lower_target(&self, kib: u64) -> Result<()> {
+            self.set_target(self.target.get() - kib)
+        }
+
+        fn wait_for_free(&self, kib: u64, _time: Duration) -> bool {
+            self.give();
+            self.free.get() >= kib
+        }
+
+        fn wait_for_target(&self, _time: Duration) -> bool {
+            while self.give() > 0 {}
+            self.has.get() <= self.target.get()
+        }
+    }
+
+    #[test]
+    fn a_slow_dom0_is_not_asked_twice_for_the_same() {
+        let rooms = Arc::new(Rooms::default());
+        let host = Fake::new(500, 30);
+        let room = rooms.make_on(&host, 1000, &Limits::default()).unwrap();
+        assert_eq!(host.target.get(), 3000);
+        // What is promised is not promised again.
+        let other = rooms.make_on(&host, 500, &Limits::default()).unwrap();
+        assert_eq!(host.target.get(), 2500);
+        drop((room, other));
+        assert_eq!(*rooms.promised(), 0);
+    }
+
+    #[test]
+    fn a_dom0_that_cannot_gets_its_memory_back() {
+        let rooms = Arc::new(Rooms::default());
+        let host = Fake::new(3500, 100);
+        let e = rooms.make_on(&host, 1000, &Limits::default()).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::NoMemory);
+        assert_eq!((host.target.get(), *rooms.promised()), (4000, 0));
+    }
+
+    #[test]
+    fn who_waits_for_his_turn_hears_an_abort() {
+        let rooms = Arc::new(Rooms::default());
+        let turn = rooms.turn(&Limits::default()).unwrap();
+        let limits = Limits::default();
+        let abort = limits.abort.clone();
+        let theirs = Arc::clone(&rooms);
+        let waiter = thread::spawn(move || theirs.turn(&limits).err().map(|e| e.kind));
+        thread::sleep(Duration::from_millis(20));
+        abort.abort();
+        assert_eq!(waiter.join().unwrap(), Some(ErrorKind::Aborted));
+        drop(turn);
+        drop(rooms.turn(&Limits::default()).unwrap());
+    }
 
     #[test]
     fn an_operator_who_has_said_what_dom0_has_is_obeyed() {
