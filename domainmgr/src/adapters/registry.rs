@@ -334,9 +334,8 @@ impl Keeper {
 
     /// Writes down what is, then wakes who waits for it.
     fn publish(&mut self) {
-        let mut state = self.shared.lock();
-        let view = state.table.view();
-        let news = state.news && state.refused;
+        let view = self.shared.lock().table.view();
+        // Without the lock: the main thread wants it too, and does not wait for a disk.
         if self.last.as_ref() != Some(&view) {
             let written = serde_json::to_vec_pretty(&view)
                 .map_err(std::io::Error::other)
@@ -345,14 +344,20 @@ impl Keeper {
                     store::write(&self.published, &text)
                 });
             match written {
-                Ok(()) => self.last = Some(view),
+                Ok(()) => self.last = Some(view.clone()),
                 // Nobody is stopped by that.
                 Err(e) => log::error!("{}: {e}", self.published.display()),
             }
         }
+        let mut state = self.shared.lock();
         state.looked = true;
-        state.dirty = false;
-        state.news = false;
+        // Who has changed something meanwhile has kicked, and what that is, is written down then.
+        let settled = state.table.view() == view;
+        let news = settled && state.news && state.refused;
+        if settled {
+            state.dirty = false;
+            state.news = false;
+        }
         if news {
             state.refused = false;
         }
