@@ -116,8 +116,8 @@ impl Meter {
             let metric = domain(*key, measured, used, most, now);
             write(&dir.join(format!("{key}.json")), &metric);
         }
-        let whole = whole(&host, &usage, now);
-        self.known.insert(Uuid::nil(), whole.max_used_memory);
+        let most = self.known.entry(Uuid::nil()).or_default();
+        let whole = whole(&host, &usage, most, now);
         write(&dir.join(format!("{}.json", Uuid::nil())), &whole);
         self.known.retain(|key, _| {
             let stays = key.is_nil() || wanted.contains_key(key);
@@ -183,7 +183,7 @@ fn domain(
 }
 
 /// All domains together, as if they were one with all processors and all memory.
-fn whole(host: &HostInfo, usage: &[Usage], now: OffsetDateTime) -> DomainMetric {
+fn whole(host: &HostInfo, usage: &[Usage], most: &mut u32, now: OffsetDateTime) -> DomainMetric {
     let cpus = host.cpus.max(1);
     let time: u64 = usage.iter().map(|u| u.cpu_time_ns).sum();
     let mut metric = DomainMetric {
@@ -199,7 +199,8 @@ fn whole(host: &HostInfo, usage: &[Usage], now: OffsetDateTime) -> DomainMetric 
     };
     let used = host.memory_mib.saturating_sub(host.free_memory_mib);
     fill(&mut metric, used << 10, host.memory_mib << 10);
-    metric.max_used_memory = metric.used_memory;
+    *most = metric.used_memory.max(*most);
+    metric.max_used_memory = *most;
     metric
 }
 
@@ -283,17 +284,16 @@ mod tests {
 
     #[test]
     fn the_host_is_the_sum_of_all() {
-        let host = HostInfo {
+        let mut host = HostInfo {
             xen_version: String::new(),
             memory_mib: 4096,
             free_memory_mib: 1024,
             cpus: 4,
         };
-        let m = whole(
-            &host,
-            &[usage(0, 6_000), usage(1, 2_000)],
-            OffsetDateTime::UNIX_EPOCH,
-        );
+        let used = [usage(0, 6_000), usage(1, 2_000)];
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let mut most = 0;
+        let m = whole(&host, &used, &mut most, now);
         assert_eq!((m.cpu_total_ns, m.cpu_scaled), (2_000, 4));
         assert_eq!((m.used_memory, m.available_memory), (3072, 1024));
         let meminfo = "MemTotal:  2048000 kB\nMemFree: 1 kB\nMemAvailable:  1024000 kB\nSlab:  10240 kB\nKernelStack: 1024 kB\n";
@@ -303,6 +303,10 @@ mod tests {
             (4096, 1024, 4)
         );
         assert_eq!((m.used_eve_mb, m.kmem_used_eve_mb), (1000, 11));
+        // A domain has ended.
+        host.free_memory_mib = 2048;
+        let m = whole(&host, &used, &mut most, now);
+        assert_eq!((m.used_memory, m.max_used_memory), (2048, 3072));
         // Nothing of it is known: no figure is made up.
         assert_eq!(memory(&host, "").used_eve_mb, 0);
     }
