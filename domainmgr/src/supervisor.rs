@@ -97,7 +97,7 @@ pub fn run(
     let dirs = &options.dirs;
     for dir in [
         &dirs.run,
-        &dirs.run.join("xen"),
+        &dirs.cfgs(),
         &dirs.run.join("AssignableAdapters"),
         &dirs.run.join("HostMemory"),
         &dirs.metrics(),

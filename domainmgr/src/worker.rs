@@ -87,10 +87,16 @@ impl Dirs {
         self.run.join("DomainMetric")
     }
 
+    /// What domains were built from.
+    #[must_use]
+    pub fn cfgs(&self) -> PathBuf {
+        self.run.join("xen")
+    }
+
     /// What the domain was built from, as text.
     #[must_use]
     pub fn cfg_of(&self, app_num: u32) -> PathBuf {
-        self.run.join("xen").join(format!("xen{app_num}.cfg"))
+        self.cfgs().join(format!("xen{app_num}.cfg"))
     }
 }
 
@@ -370,7 +376,6 @@ struct Run<'a> {
     watch: Option<Box<dyn Watch>>,
     published: Option<Vec<u8>>,
     settled: bool,
-    app_num: Option<u32>,
     wake: Option<Time>,
 }
 
@@ -390,7 +395,6 @@ impl<'a> Run<'a> {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let app_num = old.as_ref().map(|s| s.app_num);
         let mut facts = Facts::new(key, settings, old.as_ref().map(Previous::from_status));
         if let Some(text) = fault {
             facts = facts.faulted(text, env.clock.now().wall);
@@ -406,7 +410,6 @@ impl<'a> Run<'a> {
             watch: None,
             published: old.as_ref().and_then(|s| to_text(s).ok()),
             settled: false,
-            app_num,
             wake: None,
         }
     }
@@ -468,11 +471,7 @@ impl<'a> Run<'a> {
             inputs.push(Input::Settings(settings.clone()));
         }
         if mail.has(Mail::CONFIG) {
-            let wish = read_wish(&self.env.dirs, self.key);
-            if let Wish::Wanted(desired) = &wish {
-                self.app_num = Some(desired.config.app_num);
-            }
-            inputs.push(Input::Wish(wish));
+            inputs.push(Input::Wish(read_wish(&self.env.dirs, self.key)));
         }
         if mail.has(Mail::ADAPTERS) {
             inputs.push(Input::Adapters);
@@ -766,7 +765,26 @@ impl<'a> Run<'a> {
         })?;
         let path = self.env.dirs.cfg_of(spec.app_num);
         store::write(&path, render::xl_cfg(spec).as_bytes())
-            .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))
+            .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))?;
+        self.remove_cfgs_but(Some(&path));
+        Ok(())
+    }
+
+    /// Removes what domains of this key were built from, whatever number they had. It may hold a password.
+    fn remove_cfgs_but(&self, current: Option<&Path>) {
+        let dir = self.env.dirs.cfgs();
+        let ours = format!("\nuuid = \"{}\"\n", self.key);
+        for name in store::list(&dir).unwrap_or_default() {
+            let path = dir.join(name);
+            let read = || store::read(&path).unwrap_or_default();
+            if Some(path.as_path()) == current || !String::from_utf8_lossy(&read()).contains(&ours)
+            {
+                continue;
+            }
+            if let Err(e) = store::remove(&path) {
+                log::error!(key:% = self.key; "{}: {e}", path.display());
+            }
+        }
     }
 
     /// Nothing about the key is left behind.
@@ -776,10 +794,10 @@ impl<'a> Run<'a> {
         if let Err(e) = disks::discard_all(&self.env.dirs.copies, self.key) {
             log::error!(key:% = self.key; "a copy cannot be removed: {e}");
         }
-        let cfg = self.app_num.map(|n| self.env.dirs.cfg_of(n));
+        self.remove_cfgs_but(None);
         let status = self.env.dirs.status_of(self.key);
         let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
-        for path in cfg.into_iter().chain([seed, status]) {
+        for path in [seed, status] {
             if let Err(e) = store::remove(&path) {
                 log::error!(key:% = self.key; "{}: {e}", path.display());
             }

@@ -50,6 +50,25 @@ fn to_running_and_back() {
     assert!(!host.path("run/xen/xen1.cfg").exists());
 }
 
+/// It may hold a password.
+#[test]
+fn what_a_domain_was_built_from_is_not_left_under_an_old_number() {
+    let host = Host::start(&[]);
+    let cfg = |n: u32| host.path(&format!("run/xen/xen{n}.cfg"));
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    host.put(B, &json!({}));
+    host.wait_state(B, "RUNNING");
+    host.put(A, &json!({"Activate": false, "AppNum": 7}));
+    host.wait_state(A, "HALTED");
+    host.put(A, &json!({"AppNum": 7}));
+    host.wait_state(A, "RUNNING");
+    assert_eq!([1, 2, 7].map(|n| cfg(n).exists()), [false, true, true]);
+    host.remove(A);
+    host.wait_gone(A);
+    assert_eq!([1, 2, 7].map(|n| cfg(n).exists()), [false, true, false]);
+}
+
 /// Not mounted, or moved away: that is no wish to stop anything.
 #[test]
 fn a_config_directory_that_is_gone_stops_nothing() {
