@@ -65,6 +65,21 @@ pub enum StartError {
         /// What happened.
         source: io::Error,
     },
+    /// Nothing is known of what should run, and something did.
+    #[error(
+        "{}: no such directory, but {} tells of {count} domain(s); with an empty config directory they would be brought \
+         down: create it if they should be",
+        config.display(),
+        status.display()
+    )]
+    NoConfig {
+        /// Where DomainConfig should be.
+        config: PathBuf,
+        /// Where DomainStatus is.
+        status: PathBuf,
+        /// How many there are.
+        count: usize,
+    },
     /// The system lacks something.
     #[error("{what}: {source}")]
     System {
@@ -95,6 +110,7 @@ pub fn run(
     clock: Clock,
 ) -> Result<(), StartError> {
     let dirs = &options.dirs;
+    config_is_there(dirs)?;
     for dir in [
         &dirs.run,
         &dirs.cfgs(),
@@ -183,6 +199,7 @@ pub fn run(
         bad: HashMap::new(),
         settings_stamp: store::stamp(&options.global_config),
         lost: false,
+        orphans_sought: false,
         marker: false,
         announced: false,
         session: None,
@@ -191,6 +208,24 @@ pub fn run(
     .run(&signals, &files, &reports);
     log::info!("domainmgr ended; guests are left as they are");
     Ok(())
+}
+
+/// A config directory that is not there says nothing, least of all that no domain should run: its path may be mistyped.
+/// Only where no domain is known is it made.
+fn config_is_there(dirs: &Dirs) -> Result<(), StartError> {
+    if fs::symlink_metadata(&dirs.config).is_ok() {
+        return Ok(());
+    }
+    let statuses = store::list(&dirs.status).unwrap_or_default();
+    let keys = statuses.iter().map(|name| store::key_of(name));
+    match keys.filter(|name| matches!(name, Named::Key(_))).count() {
+        0 => Ok(()),
+        count => Err(StartError::NoConfig {
+            config: dirs.config.clone(),
+            status: dirs.status.clone(),
+            count,
+        }),
+    }
 }
 
 fn make_dir(dir: &Path) -> io::Result<()> {
@@ -334,6 +369,8 @@ struct Supervisor<'a> {
     settings_stamp: Option<Stamp>,
     /// The config directory could not be read when last looked at.
     lost: bool,
+    /// Who has a DomainStatus only has been looked for.
+    orphans_sought: bool,
     /// The `restarted` marker has been met. It may lie there already while news of files that came before it is still
     /// on its way.
     marker: bool,
@@ -355,10 +392,6 @@ impl Supervisor<'_> {
             log::warn!("{}: {e}", marker.display());
         }
         self.scan();
-        self.scan_orphans();
-        let workers = &self.workers;
-        let known = |key| workers.contains_key(&key);
-        self.env.adapters.keep_only(&known);
         let mut resync = at(self.next_resync());
         let mut beat = at(self.supervision.beat(self.workers.len()));
         self.supervision.ready();
@@ -446,6 +479,12 @@ impl Supervisor<'_> {
             .collect();
         for key in missing {
             self.look_at(&format!("{key}.json"), true);
+        }
+        // Not before it is known which have one.
+        if !std::mem::replace(&mut self.orphans_sought, true) {
+            self.scan_orphans();
+            let known = |key| self.workers.contains_key(&key);
+            self.env.adapters.keep_only(&known);
         }
     }
 

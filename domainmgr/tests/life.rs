@@ -72,7 +72,7 @@ fn what_a_domain_was_built_from_is_not_left_under_an_old_number() {
 /// Not mounted, or moved away: that is no wish to stop anything.
 #[test]
 fn a_config_directory_that_is_gone_stops_nothing() {
-    let host = Host::start(&[]);
+    let mut host = Host::start(&[]);
     host.put(A, &json!({}));
     let up = host.wait_state(A, "RUNNING");
     let (config, away) = (host.path("config"), host.path("away"));
@@ -85,6 +85,20 @@ fn a_config_directory_that_is_gone_stops_nothing() {
     fs::rename(&away, &config).unwrap();
     assert_eq!(host.wait(A, "no error", |s| s["LastErr"] == ""), up);
     assert_eq!(host.domains(), 1);
+    // An agent that comes back meanwhile does not begin.
+    host.stop();
+    fs::rename(&config, &away).unwrap();
+    host.run(&[]);
+    host.wait_log(&format!(
+        "{}: no such directory, but {} tells of 1 domain(s)",
+        config.display(),
+        host.path("run/DomainStatus").display()
+    ));
+    host.kill();
+    assert!(!config.exists());
+    fs::rename(&away, &config).unwrap();
+    host.run(&[]);
+    assert_eq!(host.wait_state(A, "RUNNING")["DomainId"], up["DomainId"]);
 }
 
 #[test]
