@@ -133,6 +133,12 @@ impl Error {
         error
     }
 
+    /// For a context whose events have stopped; see [`Context::is_poisoned`](crate::Context::is_poisoned).
+    pub(crate) fn poisoned(function: &'static str) -> Self {
+        Self::new(ErrorKind::NotAvailable, function)
+            .with_message("libxl reported a disaster: its events can no longer be relied on")
+    }
+
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self

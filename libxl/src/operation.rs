@@ -463,9 +463,7 @@ impl<T> Started<T> {
                 return self.finish(rc, cause);
             }
             if self.ctx.is_poisoned() {
-                let error = self.error(ErrorKind::NotAvailable).with_message(
-                    "libxl reported a disaster: its events can no longer be relied on",
-                );
+                let error = Error::poisoned(self.function()).with_domain(self.domain());
                 self.abandon();
                 return Err(error);
             }
@@ -556,10 +554,6 @@ impl<T> Started<T> {
         // SAFETY: leaked in `Operation::start`; libxl refused the operation, or it is over.
         drop(unsafe { Box::from_raw(self.call.as_ptr()) });
         error
-    }
-
-    fn error(&self, kind: ErrorKind) -> Error {
-        Error::new(kind, self.function()).with_domain(self.domain())
     }
 
     fn function(&self) -> &'static str {

@@ -201,7 +201,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) when the processor cannot do it, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) on Arm.
+    /// [`ErrorKind::Failed`] when the processor cannot do it, [`ErrorKind::Unsupported`] on Arm.
     #[doc(alias = "libxl_psr_cmt_get_total_rmid")]
     pub fn psr_cmt_total_rmid(&self) -> Result<u32> {
         if_there!("libxl_psr_cmt_get_total_rmid", {
@@ -372,8 +372,8 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) when the processor cannot do it, or all counters are in use;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) on Arm; [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
+    /// [`ErrorKind::Failed`] when the processor cannot do it, or all counters are in use;
+    /// [`ErrorKind::Unsupported`] on Arm; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_psr_cmt_attach")]
     pub fn psr_cmt_attach(&self) -> Result<()> {
         if_there!(
@@ -418,7 +418,7 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// As [`psr_cmt_attach`](Self::psr_cmt_attach); [`ErrorKind::Failed`](crate::ErrorKind::Failed) while it is not watched.
+    /// As [`psr_cmt_attach`](Self::psr_cmt_attach); [`ErrorKind::Failed`] while it is not watched.
     #[doc(alias = "libxl_psr_cmt_get_cache_occupancy")]
     pub fn psr_cache_occupancy(&self, socket: u32) -> Result<u32> {
         if_there!("libxl_psr_cmt_get_cache_occupancy", {
@@ -461,9 +461,9 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a socket that the host does not have; [`ErrorKind::Failed`](crate::ErrorKind::Failed) for a
+    /// [`ErrorKind::Invalid`] for a socket that the host does not have; [`ErrorKind::Failed`] for a
     /// value that is none, when the classes of service are used up, or when the processor cannot do
-    /// it; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) on Arm; [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
+    /// it; [`ErrorKind::Unsupported`] on Arm; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_psr_set_val")]
     pub fn psr_set(&self, what: PsrType, sockets: &Bitmap, value: u64) -> Result<()> {
         if_there!("libxl_psr_set_val", {

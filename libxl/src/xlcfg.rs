@@ -143,7 +143,7 @@ impl Raw {
             // Some functions pass on a code of libxl's.
             ..0 => (ErrorKind::Invalid, "not understood".to_owned()),
             libc::EINVAL => (ErrorKind::Invalid, "not understood".to_owned()),
-            libc::ERANGE => (ErrorKind::Invalid, "out of range".to_owned()),
+            libc::ERANGE | libc::EOVERFLOW => (ErrorKind::Invalid, "out of range".to_owned()),
             libc::ENOMEM => (ErrorKind::NoMemory, "not enough memory".to_owned()),
             other => {
                 let error = std::io::Error::from_raw_os_error(other);
@@ -724,6 +724,8 @@ mod tests {
         let nic = parse_vif_rate("10MB/s").unwrap();
         assert_eq!(nic.rate_interval_usecs, Some(50_000));
         assert_eq!(nic.rate_bytes_per_interval, Some(500_000));
+        let none = parse_vif_rate("0b/s").unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::Invalid, "{none}");
         let error = parse_vif_rate("fast").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }

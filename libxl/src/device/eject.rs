@@ -103,7 +103,8 @@ impl DiskEjects {
     /// # Errors
     ///
     /// Those of the limits; [`ErrorKind::Io`](crate::ErrorKind::Io) when the context cannot be
-    /// polled.
+    /// polled; [`ErrorKind::NotAvailable`](crate::ErrorKind::NotAvailable) after
+    /// [`Context::is_poisoned`].
     pub fn wait(&self, limits: &Limits) -> Result<Disk> {
         let clock = Clock::start(limits);
         let pump = self.ctx.pump();
@@ -118,6 +119,9 @@ impl DiskEjects {
                     vdev: Some(self.vdev.clone()),
                     ..disk
                 });
+            }
+            if self.ctx.is_poisoned() {
+                return Err(Error::poisoned(FUNCTION));
             }
             clock.check(FUNCTION)?;
             pump.wait(self.ctx.as_ptr(), now, clock.deadline())
