@@ -79,5 +79,9 @@ fn what_may_lose_data_has_to_be_allowed() {
         .domain
         .remus_start(nowhere(), nowhere(), &how, &minute);
     assert!(ended.error.is_domain_gone(), "{ended:?}");
-    assert!(matches!(ended.source, Source::Untouched), "{ended:?}");
+    // Which of them depends on whether the first try is still being followed up.
+    assert!(
+        matches!(ended.source, Source::Untouched | Source::Gone),
+        "{ended:?}"
+    );
 }
