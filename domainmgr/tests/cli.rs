@@ -13,7 +13,15 @@ use serde_json::json;
 #[test]
 fn help_names_everything() {
     let out = text(&domainmgr(&["--help"], &[]).stdout);
-    for word in ["run", "status", "check", "console", "completions", "man"] {
+    for word in [
+        "run",
+        "status",
+        "check",
+        "console",
+        "resume",
+        "completions",
+        "man",
+    ] {
         assert!(out.contains(word), "{word}: {out}");
     }
     assert!(!out.contains("simulated"), "{out}");

@@ -4,35 +4,32 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 
-use crate::toolstack::{DomainId, libxl};
+use super::named::Named;
+use crate::toolstack::libxl;
 
 /// Ctrl-]
 const ESCAPE: u8 = 0x1d;
 
 #[derive(Debug, Args)]
 pub(super) struct Console {
-    /// A domain's name, as `status` shows it, its DisplayName, its uuid or its number.
-    name: String,
-    /// DomainStatus files [default: /var/run/domainmgr/DomainStatus]
-    #[arg(long, value_name = "DIR")]
-    status_dir: Option<PathBuf>,
+    #[command(flatten)]
+    domain: Named,
 }
 
 impl Console {
     pub(super) fn run(&self) -> Result<(), String> {
-        let id = self.find()?;
+        let id = self.domain.find()?;
         let toolstack = libxl::open().map_err(|e| e.to_string())?;
         let tty = toolstack
             .session()
             .and_then(|mut s| s.console(id))
-            .map_err(|e| format!("{}: no console: {e}", self.name))?;
+            .map_err(|e| format!("{}: no console: {e}", self.domain.name))?;
         let fail = |e: io::Error| format!("{}: {e}", tty.display());
         let pty = OpenOptions::new()
             .read(true)
@@ -53,38 +50,6 @@ impl Console {
                 eprintln!("the domain is gone");
             }
         })
-    }
-
-    fn find(&self) -> Result<DomainId, String> {
-        let dir = super::paths::status_dir(self.status_dir.as_deref(), false)?;
-        let all = super::status::read_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        let wanted = self.name.as_str();
-        let found: Vec<_> = all
-            .iter()
-            .filter(|s| {
-                s.domain_name == wanted
-                    || s.display_name == wanted
-                    || s.uuid_and_version.uuid == wanted
-                    || (s.domain_id != 0 && s.domain_id.to_string() == wanted)
-            })
-            .collect();
-        match found.as_slice() {
-            [] => Err(format!(
-                "{wanted}: no such domain; `domainmgr status` lists them"
-            )),
-            [one] if one.domain_id == 0 => {
-                Err(format!("{wanted}: not running ({})", one.state_name))
-            }
-            [one] => Ok(DomainId {
-                domid: one.domain_id,
-                uuid: one
-                    .uuid_and_version
-                    .uuid
-                    .parse()
-                    .map_err(|e| format!("{wanted}: {e}"))?,
-            }),
-            [..] => Err(format!("{wanted}: there are several; use the full name")),
-        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod check;
 mod console;
+mod named;
 mod paths;
+mod resume;
 mod status;
 
 use std::path::PathBuf;
@@ -45,6 +47,11 @@ enum Command {
     Check(check::Check),
     /// Connect this terminal to a domain's console. Ctrl-] leaves.
     Console(console::Console),
+    /// Let a suspended domain go on where it was.
+    ///
+    /// For one whose migration was given up, or whose outcome nobody knows: make sure first that it runs nowhere else. One
+    /// that does is to be destroyed instead.
+    Resume(resume::Resume),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -148,6 +155,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Status(args) => args.run(),
         Command::Check(args) => return args.run(),
         Command::Console(args) => args.run(),
+        Command::Resume(args) => args.run(),
         Command::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "domainmgr", &mut std::io::stdout());

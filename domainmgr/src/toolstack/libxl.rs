@@ -57,6 +57,15 @@ pub fn versions() -> String {
     )
 }
 
+/// Lets a suspended domain go on where it was; the agent sees it.
+///
+/// # Errors
+/// There is no such domain, or it is not suspended.
+pub fn resume(id: DomainId) -> Result<()> {
+    let ctx = Context::open().map_err(error)?;
+    ctx.domain(theirs(id)).resume(true).map_err(error)
+}
+
 impl Toolstack for Libxl {
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(LibxlSession {

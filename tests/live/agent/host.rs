@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread,
     time::Duration,
 };
@@ -141,6 +141,16 @@ impl Host {
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
         self.agent = Some(agent);
+    }
+
+    /// `domainmgr resume`, as an operator types it.
+    pub(crate) fn resume(&self, app: &App) -> Output {
+        let program = env::current_exe().unwrap().with_file_name("domainmgr");
+        Command::new(program)
+            .args(["resume", &app.name(), "--status-dir"])
+            .arg(self.path("run/DomainStatus"))
+            .output()
+            .unwrap()
     }
 
     /// Starts the agent as it was started first.

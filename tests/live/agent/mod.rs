@@ -160,6 +160,13 @@ fn a_domain_that_stays_suspended_is_shown_and_left_alone() {
     let up = host.wait_up(&app);
     host.wait_up(&other);
     let domain = host.outsider(&app);
+    let refused = host.resume(&app);
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        words.contains("the domain is not suspended but "),
+        "{words}"
+    );
+    assert!(!refused.status.success());
     let suspended = domain.suspend_only(&Limits::none()).unwrap();
     let asleep = host.wait_state(&app, "SUSPENDED");
     assert_eq!(domid(&asleep), domid(&up));
@@ -170,8 +177,12 @@ fn a_domain_that_stays_suspended_is_shown_and_left_alone() {
         host.state(&app, domid(&up)),
         Some(DomainState::Shutdown(ShutdownReason::SUSPEND))
     );
-    suspended.resume().unwrap();
-    host.wait_state(&app, "RUNNING");
+    // Who suspended it has forgotten it.
+    drop(suspended);
+    let resumed = host.resume(&app);
+    assert!(resumed.status.success(), "{resumed:?}");
+    let running = host.wait_state(&app, "RUNNING");
+    assert_eq!(domid(&running), domid(&up));
     host.remove(&app);
     host.wait_gone(&app);
 }

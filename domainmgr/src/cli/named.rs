@@ -1,0 +1,52 @@
+//! A domain of the agent's, as the user calls it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{paths, status};
+use crate::toolstack::DomainId;
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// A domain's name, as `status` shows it, its DisplayName, its uuid or its number.
+    pub(super) name: String,
+    /// DomainStatus files [default: /var/run/domainmgr/DomainStatus]
+    #[arg(long, value_name = "DIR")]
+    status_dir: Option<PathBuf>,
+}
+
+impl Named {
+    /// Which domain that is, as the agent says.
+    pub(super) fn find(&self) -> Result<DomainId, String> {
+        let dir = paths::status_dir(self.status_dir.as_deref(), false)?;
+        let all = status::read_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        let wanted = self.name.as_str();
+        let found: Vec<_> = all
+            .iter()
+            .filter(|s| {
+                s.domain_name == wanted
+                    || s.display_name == wanted
+                    || s.uuid_and_version.uuid == wanted
+                    || (s.domain_id != 0 && s.domain_id.to_string() == wanted)
+            })
+            .collect();
+        match found.as_slice() {
+            [] => Err(format!(
+                "{wanted}: no such domain; `domainmgr status` lists them"
+            )),
+            [one] if one.domain_id == 0 => {
+                Err(format!("{wanted}: not running ({})", one.state_name))
+            }
+            [one] => Ok(DomainId {
+                domid: one.domain_id,
+                uuid: one
+                    .uuid_and_version
+                    .uuid
+                    .parse()
+                    .map_err(|e| format!("{wanted}: {e}"))?,
+            }),
+            [..] => Err(format!("{wanted}: there are several; use the full name")),
+        }
+    }
+}
