@@ -214,7 +214,7 @@ pub struct Nic {
     /// Name in the host.
     pub vif: Option<String>,
     /// Address.
-    pub mac: Option<[u8; 6]>,
+    pub mac: [u8; 6],
     /// What the guest sees of it; `None`: what libxl makes of it.
     pub kind: Option<NicKind>,
     /// The largest packet, in bytes.

@@ -145,7 +145,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             .vif_list
             .iter()
             .enumerate()
-            .map(|(i, vif)| nic(i, vif, mode))
+            .map(|(i, vif)| nic(key, i, vif, mode))
             .collect::<Result<_>>()?,
         vnc: c.enable_vnc.then(|| Vnc {
             listen,
@@ -470,7 +470,7 @@ mod tests {
             ),
             (
                 r#","DiskConfigList":[{"FileLocation":"/d","Devtype":"floppy"}]"#,
-                r#"DiskConfigList[0].Devtype: expected "" or "cdrom", found "floppy""#,
+                r#"DiskConfigList[0].Devtype: expected "hdd", "cdrom" or "", found "floppy""#,
             ),
             (
                 r#","DiskConfigList":[{"FileLocation":"/d\nformat=qcow2"}]"#,
@@ -512,6 +512,20 @@ mod tests {
             // The last of two members with one name counts, so each of these replaces the default.
             assert_eq!(build(more).unwrap_err(), error);
         }
+    }
+
+    #[test]
+    fn an_interface_has_an_address_of_its_own_that_stays() {
+        let macs = |text: &str| -> Vec<[u8; 6]> {
+            let spec = build(&format!(r#","VifList":{text}"#)).unwrap();
+            spec.nics.iter().map(|nic| nic.mac).collect()
+        };
+        let two = macs("[{},{}]");
+        assert_ne!(two[0], two[1]);
+        assert!(two.iter().all(|mac| mac.starts_with(&[0x00, 0x16, 0x3e])));
+        assert_eq!(macs(r#"[{"Bridge":"b","MTU":1400},{}]"#), two);
+        let given = macs(r#"[{"Mac":"02:00:00:00:00:0a"},{}]"#);
+        assert_eq!(given, [[2, 0, 0, 0, 0, 10], two[1]]);
     }
 
     #[test]

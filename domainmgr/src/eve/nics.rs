@@ -1,5 +1,7 @@
 //! From a VifConfig to a [`Nic`].
 
+use uuid::Uuid;
+
 use super::build::some;
 use super::{FieldError, VifConfig};
 use crate::spec::{Mode, Nic, NicKind};
@@ -9,7 +11,14 @@ type Result<T> = std::result::Result<T, FieldError>;
 /// Linux's limit for the name of an interface.
 const MAX_IFNAME: usize = 15;
 
-pub(super) fn nic(i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
+/// An address of Xen's own, the same whenever the domain is built: its guest has given a name to the interface that has
+/// it, and its network may have given an IP address to it.
+fn mac_of(key: Uuid, i: usize) -> [u8; 6] {
+    let [a, b, c, ..] = Uuid::new_v5(&key, format!("vif{i}").as_bytes()).into_bytes();
+    [0x00, 0x16, 0x3e, a, b, c]
+}
+
+pub(super) fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
     let bad =
         |field: &str, reason: String| FieldError::new(format!("VifList[{i}].{field}"), reason);
     for (field, text) in [("Bridge", &v.bridge), ("Vif", &v.vif)] {
@@ -24,7 +33,7 @@ pub(super) fn nic(i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
         }
     }
     let mac = if v.mac.is_empty() {
-        None
+        mac_of(key, i)
     } else {
         let octets: Option<Vec<u8>> = v
             .mac
@@ -36,7 +45,7 @@ pub(super) fn nic(i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
             })
             .collect();
         match octets.and_then(|o| <[u8; 6]>::try_from(o).ok()) {
-            Some(mac) if mac[0] & 1 == 0 => Some(mac),
+            Some(mac) if mac[0] & 1 == 0 => mac,
             Some(_) => return Err(bad("Mac", format!("{} is a multicast address", v.mac))),
             None => {
                 return Err(bad(

@@ -90,7 +90,7 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
             devid: i32::try_from(i).ok(),
             bridge: n.bridge.clone(),
             ifname: n.vif.clone(),
-            mac: n.mac.map(Mac),
+            mac: Some(Mac(n.mac)),
             nictype: n.kind.map(|kind| match kind {
                 NicKind::Vif => NicType::Vif,
                 NicKind::Ioemu => NicType::VifIoemu,

@@ -135,11 +135,10 @@ fn vif(nic: &Nic) -> String {
     if let Some(vif) = &nic.vif {
         parts.push(format!("vifname={vif}"));
     }
-    if let Some([a, b, c, d, e, f]) = nic.mac {
-        parts.push(format!(
-            "mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
-        ));
-    }
+    let [a, b, c, d, e, f] = nic.mac;
+    parts.push(format!(
+        "mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
+    ));
     if let Some(kind) = nic.kind {
         let kind = match kind {
             NicKind::Vif => "vif",
