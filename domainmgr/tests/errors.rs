@@ -207,7 +207,7 @@ fn in_a_config() {
             ),
             (
                 disk(json!({"FileLocation": "/x", "Devtype": "floppy"})),
-                r#"{config}: DiskConfigList[0].Devtype: expected "" or "cdrom", found "floppy""#,
+                r#"{config}: DiskConfigList[0].Devtype: expected "hdd", "cdrom" or "", found "floppy""#,
             ),
             (
                 json!({"VifList": [{"Bridge": "a,script=/x"}]}),

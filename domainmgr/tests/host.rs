@@ -159,8 +159,8 @@ fn a_missing_qemu_of_dom0_is_named() {
     assert_eq!(
         words,
         "boot try 1 of 3 failed: DiskConfigList[0].Format: the BootLoader reads a qcow2 disk through the QEMU of dom0 \
-         (/usr/lib/xen/bin/qemu-system-i386 -xen-domid 0), which is not running: start it \
-         (/etc/init.d/xencommons start), or give a raw disk, or a Kernel instead of a BootLoader"
+         (qemu-system-i386 -xen-domid 0), which is not running: start it \
+         (/etc/init.d/xen start, or xencommons start), or give a raw disk, or a Kernel instead of a BootLoader"
     );
     // Whoever needs none is not kept waiting.
     host.put(

@@ -86,14 +86,19 @@ fn sniff(file: &File) -> io::Result<Option<Kind>> {
     Ok((size > 512 && &end == b"conectix").then_some(Kind::Vhd))
 }
 
+/// QEMU's first format: where the name of another file is at 8, how it is encrypted at 36.
 fn qcow(file: &File) -> Result<(), String> {
-    let backing: [u8; 8] = read_at(file, 8).map_err(|e| e.to_string())?;
-    if backing == [0; 8] {
-        Ok(())
-    } else {
-        Err(BACKING.to_owned())
+    let header: [u8; 48] = read_at(file, 0).map_err(|e| e.to_string())?;
+    if header[8..16] != [0; 8] {
+        return Err(BACKING.to_owned());
     }
+    if header[36..40] != [0; 4] {
+        return Err(ENCRYPTED.to_owned());
+    }
+    Ok(())
 }
+
+pub(super) const ENCRYPTED: &str = "the image is encrypted: decrypt it, as with qemu-img convert";
 
 pub(super) const BACKING: &str =
     "the image is only what differs from another file: flatten it, as with qemu-img convert";

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::header::{BACKING, read_at};
+use super::header::{BACKING, ENCRYPTED, read_at};
 
 const DIRTY: u64 = 1;
 const CORRUPT: u64 = 1 << 1;
@@ -80,7 +80,7 @@ impl Header {
             return Err("the image is marked as corrupt: qemu-img check -r all".to_owned());
         }
         if self.crypt != 0 {
-            return Err("the image is encrypted: decrypt it, as with qemu-img convert".to_owned());
+            return Err(ENCRYPTED.to_owned());
         }
         let l1_end = self.l1_offset.saturating_add(u64::from(self.l1_size) * 8);
         let refcounts = u64::from(self.refcount_clusters) << self.cluster_bits;

@@ -316,6 +316,11 @@ fn the_format_is_what_the_header_says() {
     difference[4096 + 63] = 4;
     let mut qcow = vec![0; 512];
     qcow[..8].copy_from_slice(b"QFI\xfb\0\0\0\x01");
+    let qcow_with = |at: usize| {
+        let mut image = qcow.clone();
+        image[at] = 1;
+        image
+    };
     let with = |at: usize, value: u8| {
         let mut image = qcow2(1 << 30);
         image[at] = value;
@@ -326,6 +331,7 @@ fn the_format_is_what_the_header_says() {
     };
     let backing =
         "the image is only what differs from another file: flatten it, as with qemu-img convert";
+    let encrypted = "the image is encrypted: decrypt it, as with qemu-img convert";
     for (content, format, error) in [
         (b"anything".to_vec(), Format::Raw, String::new()),
         (fixed.clone(), Format::Vhd, String::new()),
@@ -340,7 +346,7 @@ fn the_format_is_what_the_header_says() {
             by_header("qcow2", "raw"),
         ),
         (Vec::new(), Format::Vhd, by_header("vhd", "raw")),
-        (qcow, Format::Qcow2, by_header("qcow2", "qcow")),
+        (qcow.clone(), Format::Qcow2, by_header("qcow2", "qcow")),
         (
             b"KDMV, and so on".to_vec(),
             Format::Raw,
@@ -363,11 +369,9 @@ fn the_format_is_what_the_header_says() {
             Format::Qcow2,
             "the image is marked as corrupt: qemu-img check -r all".into(),
         ),
-        (
-            with(35, 1),
-            Format::Qcow2,
-            "the image is encrypted: decrypt it, as with qemu-img convert".into(),
-        ),
+        (qcow_with(15), Format::Qcow, backing.into()),
+        (qcow_with(39), Format::Qcow, encrypted.into()),
+        (with(35, 1), Format::Qcow2, encrypted.into()),
         (
             with(7, 9),
             Format::Qcow2,

@@ -124,7 +124,7 @@ fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
         other => {
             return bad(
                 "Devtype",
-                format!("expected \"\" or \"cdrom\", found {other:?}"),
+                format!("expected \"hdd\", \"cdrom\" or \"\", found {other:?}"),
             );
         }
     };

@@ -196,8 +196,8 @@ pub(super) fn missing(spec: &Spec, serves_dom0: impl FnOnce() -> bool) -> Option
         ErrorKind::Other,
         format!(
             "DiskConfigList[0].Format: the BootLoader reads a {format} disk through the QEMU of dom0 \
-             (/usr/lib/xen/bin/qemu-system-i386 -xen-domid 0), which is not running: start it \
-             (/etc/init.d/xencommons start), or give a raw disk, or a Kernel instead of a BootLoader"
+             (qemu-system-i386 -xen-domid 0), which is not running: start it \
+             (/etc/init.d/xen start, or xencommons start), or give a raw disk, or a Kernel instead of a BootLoader"
         ),
     ))
 }
