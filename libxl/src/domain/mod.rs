@@ -141,11 +141,15 @@ impl Domain {
         match self.info().map(|info| info.state()) {
             Err(error) if !error.is_domain_gone() => Err(error),
             // What is dying has no devices, no guest and no memory any more: only its id is left.
-            Err(_) | Ok(DomainState::Dying) => Err(Error::new(ErrorKind::DomainNotFound, function)
-                .with_domain(Some(self.domid()))
-                .with_message("there is no such domain any more")),
+            Err(_) | Ok(DomainState::Dying) => Err(self.no_more(function)),
             Ok(_) => Ok(()),
         }
+    }
+
+    pub(crate) fn no_more(&self, function: &'static str) -> Error {
+        Error::new(ErrorKind::DomainNotFound, function)
+            .with_domain(Some(self.domid()))
+            .with_message("there is no such domain any more")
     }
 
     /// Checks, and then runs a call that returns a libxl code at once.

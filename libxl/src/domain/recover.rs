@@ -186,16 +186,11 @@ impl Domain {
         }
         let error = match self.info().map(|info| info.state()) {
             Ok(DomainState::Running | DomainState::Paused) => return Ok(begun),
-            Ok(state) => {
-                let kind = match state {
-                    // Nothing but its memory's being freed keeps it in the list.
-                    DomainState::Dying => ErrorKind::DomainDestroyed,
-                    _ => ErrorKind::Invalid,
-                };
-                Error::new(kind, function)
-                    .with_domain(Some(self.domid()))
-                    .with_message(format!("the domain does not run; it is {state}"))
-            }
+            // Nothing but its memory's being freed keeps it in the list.
+            Ok(DomainState::Dying) => self.no_more(function),
+            Ok(state) => Error::new(ErrorKind::Invalid, function)
+                .with_domain(Some(self.domid()))
+                .with_message(format!("the domain does not run; it is {state}")),
             Err(error) => error,
         };
         Err(if begun.asked_before {

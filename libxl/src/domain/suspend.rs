@@ -51,11 +51,15 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the domain is not suspended.
+    /// [`ErrorKind::Invalid`] if the domain is not suspended, [`ErrorKind::DomainNotFound`] if it is
+    /// gone or dying.
     #[doc(alias = "libxl_domain_resume")]
     pub fn resume(&self, cooperative: bool) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_resume";
         let state = self.info()?.state();
+        if state == DomainState::Dying {
+            return Err(self.no_more(FUNCTION));
+        }
         if state != DomainState::Shutdown(ShutdownReason::SUSPEND) {
             return Err(Error::new(ErrorKind::Invalid, FUNCTION)
                 .with_domain(Some(self.domid()))
