@@ -164,6 +164,27 @@ fn case_14_a_small_guest_moves() {
 
 type Receiver = fn(&Context, UnixStream);
 
+/// Takes all of it, and is gone before GO.
+fn dies_before_go(_: &Context, mut socket: UnixStream) {
+    socket
+        .write_all(b"xl migration receiver ready, send binary domain data.\n")
+        .unwrap();
+    // Until the sender has nothing more to say.
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let mut all = Vec::new();
+    let _ = socket.read_to_end(&mut all);
+}
+
+/// A migration that fails when everything has been sent.
+pub(crate) fn fails_before_go(domain: &Domain) -> SuspendError {
+    let (sent, receiving) = send_to(domain, |ctx, socket| dies_before_go(&ctx, socket));
+    let failed = sent.unwrap_err();
+    receiving.join().unwrap();
+    failed
+}
+
 /// What can go wrong at the other end before GO.
 fn bad_receivers() -> Vec<(&'static str, Receiver)> {
     fn refuses(ctx: &Context, socket: UnixStream) {
@@ -186,17 +207,6 @@ fn bad_receivers() -> Vec<(&'static str, Receiver)> {
     }
     fn closes_in_mid_stream(_: &Context, socket: UnixStream) {
         takes(socket, 1 << 20);
-    }
-    fn dies_before_go(_: &Context, mut socket: UnixStream) {
-        socket
-            .write_all(b"xl migration receiver ready, send binary domain data.\n")
-            .unwrap();
-        // Until the sender has nothing more to say.
-        socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
-        let mut all = Vec::new();
-        let _ = socket.read_to_end(&mut all);
     }
     vec![
         ("refuses", refuses),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use libxl::{
-    Context, Domain, DomainConfig, DomainState, ErrorKind, Limits, Saving, ShutdownReason,
+    Context, Domain, DomainConfig, DomainState, ErrorKind, Limits, Saving, ShutdownReason, Source,
 };
 use serde_json::{Value, json};
 
@@ -107,6 +107,18 @@ fn case_02_a_guest_that_reboots_after_a_checkpoint_is_built_once() {
 }
 
 #[test]
+fn case_03_a_migration_fails_and_the_guest_powers_off() {
+    let (host, app, up) = managed("PV", "stays", "lab.resumed=poweroff lab.resumed-after=1");
+    let failed = migrate::fails_before_go(&host.outsider(&app));
+    println!("{failed}");
+    assert!(matches!(failed.source, Source::Runs), "{failed}");
+    let down = host.wait_state(&app, "HALTED");
+    assert_eq!(down["ShutdownReason"], "poweroff");
+    assert_eq!(down["Restarts"], up["Restarts"]);
+    stays(&host, &app, &down);
+}
+
+#[test]
 fn case_04_a_guest_that_was_resumed_twice_crashes() {
     let host = Host::start();
     let app = host.app("crashes");
@@ -160,6 +172,20 @@ fn case_08_a_guest_that_never_answers_stays_managed() {
     // It does not hear the agent either.
     host.outsider(&app).destroy().wait().unwrap();
     host.wait_state(&app, "HALTED");
+}
+
+/// Whoever asked resumes it when it obeys at last, and the agent neither takes that for an end nor misses what follows.
+#[test]
+fn case_07_it_suspends_after_everybody_has_given_up() {
+    let words = "lab.suspend-after=6 lab.resumed=poweroff lab.resumed-after=1";
+    let (host, app, up) = managed("PV", "late", words);
+    let short = Limits::none().deadline(Duration::from_secs(2));
+    let failed = host.outsider(&app).suspend_only(&short).unwrap_err();
+    assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
+    let down = host.wait_state(&app, "HALTED");
+    assert_eq!(down["ShutdownReason"], "poweroff");
+    assert_eq!(down["Restarts"], up["Restarts"]);
+    stays(&host, &app, &down);
 }
 
 #[test]
