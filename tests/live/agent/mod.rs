@@ -322,11 +322,19 @@ fn an_idle_agent_sleeps() {
     host.wait_up(&app);
     thread::sleep(Duration::from_secs(3));
     let window = Duration::from_secs(20);
-    let before = host.switches();
-    thread::sleep(window);
-    let woken = host.switches() - before;
-    println!("an idle agent with one domain woke up {woken} times in {window:?}");
-    // One resync may fall into the window, and other tests end their domains, which is news. A
-    // thread that polls once a second would make 20 by itself.
-    assert!(woken < 20, "woke up {woken} times in {window:?}");
+    // One resync may fall into the window. A thread that polls once a second would make 20 by itself, in
+    // every window; other tests end their domains, which is news, but not always so many.
+    let woken = (0..6)
+        .map(|_| {
+            let before = host.switches();
+            thread::sleep(window);
+            let woken = host.switches() - before;
+            println!("an idle agent with one domain woke up {woken} times in {window:?}");
+            woken
+        })
+        .find(|woken| *woken < 20);
+    assert!(
+        woken.is_some(),
+        "woke up 20 times or more in each {window:?}"
+    );
 }
