@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::pci;
 use super::qemu::{self, Models};
 use super::room::{self, Rooms};
+use super::starts::Starts;
 use super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
     ShutdownReason, Toolstack, Usage, Wake, Watch,
@@ -22,6 +23,7 @@ struct Libxl {
     watcher: Watcher,
     models: Arc<Models>,
     rooms: Arc<Rooms>,
+    starts: Arc<Starts>,
 }
 
 /// Connects to the Xen this runs on.
@@ -36,6 +38,7 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
         watcher,
         models: Arc::new(models),
         rooms: Arc::default(),
+        starts: Arc::default(),
     }))
 }
 
@@ -73,6 +76,7 @@ impl Toolstack for Libxl {
             own: None,
             models: Arc::clone(&self.models),
             rooms: Arc::clone(&self.rooms),
+            starts: Arc::clone(&self.starts),
         }))
     }
 
@@ -116,6 +120,7 @@ struct LibxlSession {
     own: Option<Context>,
     models: Arc<Models>,
     rooms: Arc<Rooms>,
+    starts: Arc<Starts>,
 }
 
 impl LibxlSession {
@@ -192,6 +197,7 @@ impl Session for LibxlSession {
             return Err(e);
         }
         let config = render::domain_config(spec);
+        let _start = self.starts.begin(limits)?;
         let created = self
             .own()?
             .domain_create_new(&config)

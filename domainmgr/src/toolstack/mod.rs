@@ -10,6 +10,7 @@ mod pci;
 mod qemu;
 mod room;
 pub mod sim;
+mod starts;
 mod sysfs;
 
 use std::fmt;

@@ -302,14 +302,13 @@ fn ten_domains_start_side_by_side() {
         "bring-up of one PV domain: {one:.2?} (the mean of ten); of ten at once: {at_once:.2?}; ratio {ratio:.1}"
     );
 
-    // None waits for another: all are being built before the first one runs.
+    // No worker is held up by another: all have come to the building before the first one runs.
     let log = host.log();
     let running = log[before..].find(" running").unwrap();
     let begun = log[before..][..running].matches(" starting ").count();
     assert_eq!(begun, 10, "{}", &log[before..]);
-    // How much is won is up to libxl and xenstored, whose transactions get in each other's way: xl
-    // gains no more here. Something would be wrong if it took much longer than one by one.
-    assert!(ratio < 20.0, "{ratio}");
+    // Two processors do what they can: libxl and xenstored are busy most of the time.
+    assert!(ratio < 10.0, "{ratio}");
     // They are destroyed with the host.
 }
 

@@ -1,0 +1,195 @@
+//! How many domains are built at once.
+//!
+//! A domain is built by many transactions in xenstored, which has one thread and makes one of two transactions that meet
+//! begin anew. More builders than dom0 has processors only get in each other's way. But nobody waits for a build that
+//! hangs: one that takes long stops counting.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use super::{Error, ErrorKind, Limits, Result};
+
+/// What takes longer than this is not busy in xenstored all the time, or hangs.
+const LONG: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(super) struct Starts {
+    most: usize,
+    long: Duration,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    /// First come, first served.
+    waiting: VecDeque<(u64, Thread)>,
+    /// Since when.
+    under_way: Vec<(u64, Instant)>,
+}
+
+impl Table {
+    fn wake_first(&self) {
+        if let Some((_, thread)) = self.waiting.front() {
+            thread.unpark();
+        }
+    }
+}
+
+/// A build under way. When this is dropped, it is over.
+#[derive(Debug)]
+pub(super) struct Start {
+    starts: Arc<Starts>,
+    number: u64,
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        let mut table = self.starts.table();
+        table.under_way.retain(|(n, _)| *n != self.number);
+        table.wake_first();
+    }
+}
+
+impl Default for Starts {
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self::new(processors.max(2), LONG)
+    }
+}
+
+impl Starts {
+    fn new(most: usize, long: Duration) -> Self {
+        Self {
+            most,
+            long,
+            table: Mutex::default(),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for its turn.
+    ///
+    /// # Errors
+    /// `limits` end the waiting.
+    pub(super) fn begin(self: &Arc<Self>, limits: &Limits) -> Result<Start> {
+        let me = thread::current();
+        let number = {
+            let mut table = self.table();
+            let number = table.next;
+            table.next += 1;
+            table.waiting.push_back((number, me.clone()));
+            number
+        };
+        limits.abort.on_abort(move || me.unpark());
+        loop {
+            let patience = {
+                let mut table = self.table();
+                if limits.abort.is_aborted() {
+                    table.waiting.retain(|(n, _)| *n != number);
+                    table.wake_first();
+                    return Err(Error::new(ErrorKind::Aborted, "aborted"));
+                }
+                let now = Instant::now();
+                table
+                    .under_way
+                    .retain(|(_, since)| now < *since + self.long);
+                let first = table.waiting.front().is_some_and(|(n, _)| *n == number);
+                if first && table.under_way.len() < self.most {
+                    table.waiting.pop_front();
+                    table.under_way.push((number, now));
+                    // There may be room for two.
+                    table.wake_first();
+                    return Ok(Start {
+                        starts: Arc::clone(self),
+                        number,
+                    });
+                }
+                // Only the first one waits for time to pass; the others wait for that one.
+                let oldest = table.under_way.iter().map(|(_, since)| *since).min();
+                oldest
+                    .filter(|_| first)
+                    .map(|since| (since + self.long).saturating_duration_since(now))
+            };
+            // Whoever changes the table afterwards unparks this thread, also if it is not parked yet.
+            match patience {
+                Some(time) => thread::park_timeout(time),
+                None => thread::park(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::AbortToken;
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            abort: AbortToken::new(),
+            deadline: None,
+        }
+    }
+
+    #[test]
+    fn so_many_at_once_and_no_more() {
+        let starts = Arc::new(Starts::new(3, Duration::from_secs(600)));
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..30 {
+                scope.spawn(|| {
+                    let _start = starts.begin(&limits()).unwrap();
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    thread::sleep(Duration::from_millis(5));
+                    now.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        assert_eq!(most.load(Ordering::SeqCst), 3);
+        assert!(starts.table().under_way.is_empty() && starts.table().waiting.is_empty());
+    }
+
+    #[test]
+    fn nobody_waits_for_what_hangs() {
+        let starts = Arc::new(Starts::new(2, Duration::from_millis(50)));
+        let begin = Instant::now();
+        let hung = [(); 2].map(|()| starts.begin(&limits()).unwrap());
+        for _ in 0..20 {
+            drop(starts.begin(&limits()).unwrap());
+        }
+        let waited = begin.elapsed();
+        assert!(waited >= Duration::from_millis(50), "{waited:?}");
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
+        drop(hung);
+    }
+
+    #[test]
+    fn who_is_aborted_waits_no_longer_and_is_in_nobodys_way() {
+        let starts = Arc::new(Starts::new(1, Duration::from_secs(600)));
+        let only = starts.begin(&limits()).unwrap();
+        let aborted = limits();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| starts.begin(&aborted).unwrap_err());
+            while starts.table().waiting.is_empty() {
+                thread::yield_now();
+            }
+            let second = scope.spawn(|| drop(starts.begin(&limits()).unwrap()));
+            while starts.table().waiting.len() < 2 {
+                thread::yield_now();
+            }
+            aborted.abort.abort();
+            assert_eq!(first.join().unwrap().kind, ErrorKind::Aborted);
+            drop(only);
+            second.join().unwrap();
+        });
+        assert!(starts.begin(&aborted).is_err());
+    }
+}
