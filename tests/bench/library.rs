@@ -1,4 +1,4 @@
-//! `libxl` beside the same work in C (`peer.c`), in turns, so that what disturbs one disturbs both.
+//! `libxl` (`peer.rs`) beside the same work in C (`peer.c`), in turns, so that what disturbs one disturbs both.
 
 use std::{
     env, fs,
@@ -20,53 +20,35 @@ const ROUNDS: usize = 31;
 /// Listing domains may cost so much more than in C.
 const LIST: f64 = 1.05;
 
+/// The first word of the command line by which the program is its own peer.
+pub(crate) const PEER: &str = "--peer";
+
 pub(crate) fn run(table: &mut Table, domains: usize) {
     let ctx = context();
     let watcher = watcher();
     let config = tiny_config(Kind::Pv, "measured", "");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
-    let mut peer = Peer::start(&config, guest.id());
+    let this = env::current_exe().unwrap();
+    let mut ours = Peer::start(Command::new(&this).arg(PEER), &config, guest.id());
+    let mut c = Command::new(this.with_file_name("peer"));
+    let mut theirs = Peer::start(&mut c, &config, guest.id());
 
-    let mut compare = |what: &str, work: &str, count: u32, bound, ours: &mut dyn FnMut()| {
-        table.add(turns(&mut peer, what, work, count, bound, ours));
+    let mut compare = |what: &str, work: &str, count: u32, bound| {
+        table.add(turns(&mut ours, &mut theirs, what, work, count, bound));
     };
-    compare(
-        "a context, opened and dropped",
-        "context",
-        5,
-        None,
-        &mut || {
-            drop(Context::open().unwrap());
-        },
-    );
-    compare(
-        "a configuration to libxl's and back",
-        "config",
-        10,
-        None,
-        // Makes libxl's structure, and reads it back to see what has become of it.
-        &mut || drop(ctx.domain_create_new(&config).unwrap()),
-    );
-    compare(
-        "pause and unpause, with their completion events",
-        "operation",
-        10,
-        None,
-        &mut || {
-            guest.domain.pause().wait().unwrap();
-            guest.domain.unpause().wait().unwrap();
-        },
-    );
+    compare("a context, opened and dropped", "context", 5, None);
+    compare("a configuration to libxl's and back", "config", 10, None);
+    let what = "pause and unpause, with their completion events";
+    compare(what, "operation", 10, None);
 
     let others: Vec<_> = (1..domains)
         .map(|_| Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "listed", "")))
         .collect();
     // The first guest makes up for dom0, which is in the list as well.
+    assert!(ctx.list_domains().unwrap().len() > others.len() + 1);
     let what = format!("a list of {} guests and dom0", others.len() + 1);
-    compare(&what, "list", 5, Some(LIST), &mut || {
-        assert!(ctx.list_domains().unwrap().len() > others.len());
-    });
+    compare(&what, "list", 5, Some(LIST));
     table.add(first_event(&ctx, &watcher));
 }
 
@@ -95,37 +77,32 @@ fn first_event(ctx: &Context, watcher: &libxl::Watcher) -> Row {
 
 /// Both in turns, `count` times in each turn.
 fn turns(
-    peer: &mut Peer,
+    ours: &mut Peer,
+    theirs: &mut Peer,
     what: &str,
     work: &str,
     count: u32,
     bound: Option<f64>,
-    ours: &mut dyn FnMut(),
 ) -> Row {
-    let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+    let (mut rust, mut c) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let c = peer.time(work, count);
-        let begin = Instant::now();
-        for _ in 0..count {
-            ours();
-        }
-        let rust = begin.elapsed();
+        let (r, t) = (ours.time(work, count), theirs.time(work, count));
         // The first round fills the caches.
         if round > 0 {
-            mine.push(rust / count);
-            theirs.push(c / count);
+            rust.push(r / count);
+            c.push(t / count);
         }
     }
     Row {
         what: what.to_owned(),
         unit: Unit::Seconds,
-        ours: Samples::from(mine),
-        theirs: Some(("C", Samples::from(theirs))),
+        ours: Samples::from(rust),
+        theirs: Some(("C", Samples::from(c))),
         bound,
     }
 }
 
-/// The program in C.
+/// A process that does what it is told, and says how long that took.
 struct Peer {
     child: Child,
     ask: ChildStdin,
@@ -133,17 +110,16 @@ struct Peer {
 }
 
 impl Peer {
-    fn start(config: &DomainConfig, domain: DomainId) -> Self {
+    fn start(command: &mut Command, config: &DomainConfig, domain: DomainId) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, serde_json::to_string(config).unwrap()).unwrap();
-        let program = env::current_exe().unwrap().with_file_name("peer");
-        let mut child = Command::new(&program)
+        let mut child = command
             .arg(file.path())
             .arg(domain.domid.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let ask = child.stdin.take().unwrap();
         let answer = BufReader::new(child.stdout.take().unwrap());
         let mut peer = Self { child, ask, answer };
@@ -157,7 +133,7 @@ impl Peer {
         let mut line = String::new();
         self.answer.read_line(&mut line).unwrap();
         let nanos = line.trim().parse();
-        Duration::from_nanos(nanos.unwrap_or_else(|_| panic!("{work}: the program in C has ended")))
+        Duration::from_nanos(nanos.unwrap_or_else(|_| panic!("{work}: the peer has ended")))
     }
 }
 

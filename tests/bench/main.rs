@@ -19,6 +19,7 @@ mod agent;
 mod changes;
 mod library;
 mod managers;
+mod peer;
 mod table;
 
 use std::{env, path::Path, process::ExitCode};
@@ -36,6 +37,11 @@ fn main() -> ExitCode {
     quiet.expect("the first logger");
     let args: Vec<String> = env::args().skip(1).collect();
     let (dir, domains, which) = match args.as_slice() {
+        // A process of the benchmark's own.
+        [role, config, domid] if role == library::PEER => {
+            peer::run(config, domid);
+            return ExitCode::SUCCESS;
+        }
         [dir, domains] => (dir, domains, ""),
         [dir, domains, which] => (dir, domains, which.as_str()),
         _ => {
