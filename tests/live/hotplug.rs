@@ -56,6 +56,8 @@ fn a_nic_comes_and_goes() {
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].mac, listed[0].devid), (Some(mac), Some(0)));
     assert_eq!(domain.nic_by_mac(mac).unwrap(), listed[0]);
+    let error = domain.nic_by_mac(Mac([2; 6])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
     assert_eq!(domain.nic_by_devid(0).unwrap(), listed[0]);
     let error = domain.nic_by_devid(5).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
