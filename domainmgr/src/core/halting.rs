@@ -126,10 +126,7 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         _ => {
             cx.warn(format!("the guest cannot be asked to shut down: {e}"));
             // No use in waiting for what was never heard.
-            match h.stage {
-                Stage::Graceful => h.until = now,
-                Stage::Forced | Stage::Destroy => h.stage = Stage::Destroy,
-            }
+            h.until = now;
         }
     }
 }
