@@ -84,6 +84,8 @@ pub(crate) fn get(
     let part = parent.join(format!("{name}.part"));
     fs::create_dir(&part)?;
     make(&part)?;
+    // A power cut must not leave the name without what is in it.
+    rustix::fs::sync();
     fs::rename(&part, &whole)?;
     Ok(whole)
 }

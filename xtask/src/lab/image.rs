@@ -18,6 +18,9 @@ pub(crate) struct Image {
     pub(crate) dir: PathBuf,
 }
 
+/// How it is built is part of what it is made from.
+const THIS: &str = include_str!("image.rs");
+
 /// What dom0 needs beyond a minimal Debian. `xl` comes with `xen-utils`: the tests use it as an outsider to compare with.
 fn packages(xen: Xen) -> String {
     let version = xen.as_str();
@@ -34,6 +37,7 @@ pub(crate) fn ensure(xen: Xen) -> Result<Image> {
     let rootfs = rootfs(xen, &parent)?;
     let sources = paths::root().join("lab");
     let key = Key::default()
+        .add(THIS)
         .add(rootfs.as_os_str().as_encoded_bytes())
         .add_dir(&sources.join("dom0"))?
         .add_dir(&sources.join("guest"))?;
@@ -47,7 +51,7 @@ pub(crate) fn ensure(xen: Xen) -> Result<Image> {
 /// The tree of files that Debian's packages make.
 fn rootfs(xen: Xen, parent: &Path) -> Result<PathBuf> {
     let packages = packages(xen);
-    let key = Key::default().add(xen.suite()).add(&packages);
+    let key = Key::default().add(THIS).add(xen.suite()).add(&packages);
     let dir = cache::get(parent, "rootfs", key, |part| {
         eprintln!(
             "lab: installing Debian {} with Xen {xen} as dom0 (about a minute)",

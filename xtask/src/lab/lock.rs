@@ -4,10 +4,12 @@ use std::fs::{self, File};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::paths;
 
-/// Held until dropped, or until the process ends in whatever way.
+/// Held until dropped, or until this process and all that it has started have ended, in whatever way: what builds an image outlives a builder
+/// that was killed, and must not meet the next one.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
@@ -25,6 +27,7 @@ impl Lock {
             eprintln!("{what}: in use by another process, waiting for it to end");
             flock(&file, FlockOperation::LockExclusive).context("cannot lock the lab")?;
         }
+        fcntl_setfd(&file, FdFlags::empty()).context("cannot hand the lock down")?;
         Ok(Self { _file: file })
     }
 }

@@ -1,6 +1,7 @@
 //! The emulated computer.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -13,6 +14,16 @@ use super::image::Image;
 use super::qmp::Qmp;
 use super::scratch::Scratch;
 use crate::tool;
+
+// What QEMU uses, by the names that it is given: in its working directory, as links. To QEMU a space or a comma in a path ends it, or begins an
+// option, and each option has its own way to say that it does not.
+const IMAGE: &str = "image";
+const STATE: &str = "state";
+const SHARE: &str = "share";
+const SERIAL: &str = "serial.log";
+
+/// The state of everything but the memory and the disk.
+const DEVICE_STATE: &str = "state/devices";
 
 /// Memory of the computer.
 const MEMORY: &str = "4096M";
@@ -78,11 +89,18 @@ impl Machine {
         let dir = Scratch::new()?;
         fs::create_dir_all(share)?;
         fs::write(serial, "")?;
+        for (name, path) in [
+            (IMAGE, &*image.dir),
+            (STATE, state),
+            (SHARE, share),
+            (SERIAL, serial),
+        ] {
+            symlink(path, dir.path().join(name))
+                .with_context(|| format!("cannot link to {}", path.display()))?;
+        }
         let mut command = tool::dies_with_us("KILL", "qemu-system-x86_64");
         command
-            .args(arguments(&image.dir, state, share, start))
-            .arg("-serial")
-            .arg(format!("file:{}", serial.display()))
+            .args(arguments(start))
             .args(["-qmp", "unix:qmp,server=on,wait=off"])
             .current_dir(dir.path())
             // Where `snapshot=on` writes: a large file, which a small /tmp in memory may not hold.
@@ -102,9 +120,10 @@ impl Machine {
         machine.qmp = Some(qmp);
         if start == Start::Resume {
             machine.ignore_memory()?;
-            machine
-                .qmp()?
-                .execute("migrate-incoming", &json!({ "uri": incoming(state) }))?;
+            machine.qmp()?.execute(
+                "migrate-incoming",
+                &json!({ "uri": format!("exec:cat {DEVICE_STATE}") }),
+            )?;
             machine.qmp()?.wait_migrated()?;
             machine.qmp()?.execute("cont", &json!({}))?;
         }
@@ -141,13 +160,13 @@ impl Machine {
         }
     }
 
-    /// Stops the computer for good and writes to `state` what a later one resumes from. Its memory file stays as it is.
-    pub(crate) fn freeze(mut self, state: &Path) -> Result<()> {
+    /// Stops the computer for good and writes to its state what a later one resumes from. Its memory file stays as it is.
+    pub(crate) fn freeze(mut self) -> Result<()> {
         self.qmp()?.execute("stop", &json!({}))?;
         self.ignore_memory()?;
         self.qmp()?.execute(
             "migrate",
-            &json!({ "uri": format!("exec:cat > '{}'", state.join("devices").display()) }),
+            &json!({ "uri": format!("exec:cat >{DEVICE_STATE}") }),
         )?;
         self.qmp()?.wait_migrated()?;
         // Not killed: it has to write out what it knows of the disk.
@@ -208,13 +227,9 @@ impl Drop for Machine {
     }
 }
 
-fn incoming(state: &Path) -> String {
-    format!("exec:cat '{}'", state.join("devices").display())
-}
-
 /// Everything that must be the same when a state is saved and when it is taken up.
-pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) -> Vec<String> {
-    let image = |name: &str| image.join(name).display().to_string();
+pub(crate) fn arguments(start: Start) -> Vec<String> {
+    let image = |name: &str| format!("{IMAGE}/{name}");
     let resume = start == Start::Resume;
     let devices = start == Start::Devices;
     let mut arguments = Vec::new();
@@ -234,10 +249,7 @@ pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) 
     add("-smp", "2".into());
     add("-m", MEMORY.into());
     // Not shared means mapped privately: a resumed computer writes to pages of its own.
-    let (ram, shared) = (
-        state.join("ram").display().to_string(),
-        if resume { "off" } else { "on" },
-    );
+    let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
     if !devices {
         add(
             "-object",
@@ -258,7 +270,7 @@ pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) 
     let (disk, format) = if devices {
         (image("disk"), "raw")
     } else {
-        (state.join("disk.qcow2").display().to_string(), "qcow2")
+        (format!("{STATE}/disk.qcow2"), "qcow2")
     };
     let throw_away = if resume || devices {
         ",snapshot=on"
@@ -277,11 +289,9 @@ pub(crate) fn arguments(image: &Path, state: &Path, share: &Path, start: Start) 
     add("-device", "virtio-rng-pci".into());
     add(
         "-virtfs",
-        format!(
-            "local,path={},mount_tag=share,security_model=none,id=share",
-            share.display()
-        ),
+        format!("local,path={SHARE},mount_tag=share,security_model=none,id=share"),
     );
+    add("-serial", format!("file:{SERIAL}"));
     if resume {
         add("-incoming", "defer".into());
     }

@@ -55,7 +55,8 @@ impl Lab {
         let image = image::ensure(xen)?;
         let (state, start) = match hardware {
             Hardware::Plain => (ready_state(&dir, &image)?, Start::Resume),
-            Hardware::Devices => (PathBuf::new(), Start::Devices),
+            // It has no state to start from.
+            Hardware::Devices => (image.dir.clone(), Start::Devices),
         };
         let share = dir.join("share");
         tiny::ensure(&dir, &share)?;
@@ -143,10 +144,10 @@ fn connect(machine: &mut Machine, image: &Image) -> Result<Ssh> {
 /// A directory with the disk, the memory and the devices of a dom0 that is up.
 fn ready_state(parent: &Path, image: &Image) -> Result<PathBuf> {
     // A state fits only the QEMU that made it.
-    let nowhere = Path::new("");
     let key = Key::default()
+        .add(include_str!("mod.rs"))
         .add(image.dir.as_os_str().as_encoded_bytes())
-        .add(machine::arguments(nowhere, nowhere, nowhere, Start::Boot).join("\n"))
+        .add(machine::arguments(Start::Boot).join("\n"))
         .add(tool::output(
             Command::new("qemu-system-x86_64").arg("--version"),
         )?);
@@ -176,6 +177,6 @@ fn ready_state(parent: &Path, image: &Image) -> Result<PathBuf> {
         ))?;
         drop(ssh);
         fs::copy(&serial, state.join("boot.log"))?;
-        machine.freeze(state)
+        machine.freeze()
     })
 }

@@ -26,6 +26,8 @@ impl Ssh {
             command
                 .args(["-F", "none", "-N", "-M", "-S", "ssh", "-i"])
                 .arg(key)
+                // And no other: sshd listens to the first six keys, and an agent may have more.
+                .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"])
                 // The other end is our own computer, made a moment ago, behind the loopback address.
                 .args([
                     "-o",
