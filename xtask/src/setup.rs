@@ -1,8 +1,9 @@
 //! Debian packages that building, testing and the lab need.
 
+use std::env;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::tool;
 
@@ -55,6 +56,26 @@ pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
         return Ok(());
     }
     bail!("could not install Debian packages. As root, type:\n\n    apt-get update\n    {line}\n");
+}
+
+/// The parts of the Rust toolchain that only checking needs, which a minimal one lacks.
+pub(crate) fn components() -> Result<()> {
+    let there = |tool: &str| {
+        tool::output(
+            Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+                .args([tool, "--version"]),
+        )
+        .is_ok()
+    };
+    if there("fmt") && there("clippy") {
+        return Ok(());
+    }
+    let line = ["component", "add", "rustfmt", "clippy"];
+    eprintln!("setup: rustup {}", line.join(" "));
+    tool::output(Command::new("rustup").args(line)).context(
+        "cargo fmt and cargo clippy are missing, and could not be installed with rustup; Debian has them in rustfmt and rust-clippy",
+    )?;
+    Ok(())
 }
 
 fn is_installed(package: &str) -> bool {
