@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod agent;
+mod alone;
 mod config;
 mod config_fields;
 mod console;

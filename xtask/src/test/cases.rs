@@ -5,7 +5,13 @@ use std::fmt;
 
 /// What has become of the tests of each case.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cases(BTreeMap<u32, Vec<(String, bool)>>);
+pub(crate) struct Cases(BTreeMap<u32, Vec<(String, &'static str)>>);
+
+const OK: &str = "ok";
+const FAILED: &str = "FAILED";
+
+/// Good only at the second try.
+const UNSTEADY: &str = "again";
 
 impl Cases {
     /// Takes a line of the test runner's: `test save::case_13_a_full_disk ... ok`.
@@ -16,22 +22,19 @@ impl Cases {
             .and_then(|(path, result)| {
                 let (_, case) = path.rsplit_once("::case_")?;
                 let (number, words) = case.split_once('_')?;
-                let good = match result {
-                    "ok" => true,
-                    "FAILED" => false,
-                    _ => return None,
-                };
-                Some((number.parse().ok()?, words.replace('_', " "), good))
+                let result = [OK, FAILED].into_iter().find(|word| *word == result)?;
+                Some((number.parse().ok()?, words.replace('_', " "), result))
             });
-        if let Some((number, words, good)) = parsed {
+        if let Some((number, words, result)) = parsed {
             let tests = self.0.entry(number).or_default();
             // The second try replaces the first.
             match tests
                 .iter_mut()
-                .find(|(known, bad)| *known == words && !*bad)
+                .find(|(known, earlier)| *known == words && *earlier == FAILED)
             {
-                Some(test) => test.1 = good,
-                None => tests.push((words, good)),
+                Some(test) if result == OK => test.1 = UNSTEADY,
+                Some(_) => {}
+                None => tests.push((words, result)),
             }
         }
     }
@@ -44,9 +47,8 @@ impl fmt::Display for Cases {
         }
         writeln!(f, "\ncase         test")?;
         for (number, tests) in &self.0 {
-            for (words, good) in tests {
-                let word = if *good { "ok" } else { "FAILED" };
-                writeln!(f, "{number:4}  {word:6} {words}")?;
+            for (words, result) in tests {
+                writeln!(f, "{number:4}  {result:6} {words}")?;
             }
         }
         Ok(())
@@ -73,6 +75,23 @@ mod tests {
         assert_eq!(
             cases.to_string(),
             "\ncase         test\n   2  FAILED it reboots\n  13  ok     a full disk\n"
+        );
+    }
+
+    #[test]
+    fn a_second_try_is_told() {
+        let mut cases = Cases::default();
+        for line in [
+            "test suspend::case_04_it_crashes ... FAILED",
+            "test suspend::case_07_it_is_late ... FAILED",
+            "test suspend::case_04_it_crashes ... ok",
+            "test suspend::case_07_it_is_late ... FAILED",
+        ] {
+            cases.see(line);
+        }
+        assert_eq!(
+            cases.to_string(),
+            "\ncase         test\n   4  again  it crashes\n   7  FAILED it is late\n"
         );
     }
 

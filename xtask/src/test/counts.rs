@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// What a step found out.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Tests that passed.
     pub(crate) passed: u64,
@@ -15,8 +15,8 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
     /// Tests that their runner left out.
     pub(crate) skipped: u64,
-    /// Of those that passed: how many only at the second try.
-    pub(crate) unsteady: u64,
+    /// Of those that passed: which only at the second try.
+    pub(crate) unsteady: Vec<String>,
     /// The step itself went wrong, whatever its tests say.
     pub(crate) broken: bool,
 }
@@ -26,7 +26,7 @@ impl AddAssign for Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
-        self.unsteady += other.unsteady;
+        self.unsteady.extend(other.unsteady);
         self.broken |= other.broken;
     }
 }
@@ -34,8 +34,13 @@ impl AddAssign for Counts {
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} passed", self.passed)?;
-        if self.unsteady > 0 {
-            write!(f, " ({} only at the second try)", self.unsteady)?;
+        if !self.unsteady.is_empty() {
+            let names = self.unsteady.join(", ");
+            write!(
+                f,
+                " ({} only at the second try: {names})",
+                self.unsteady.len()
+            )?;
         }
         write!(f, ", {} failed", self.failed)?;
         if self.skipped > 0 {
@@ -47,11 +52,15 @@ impl std::fmt::Display for Counts {
 
 /// Runs test programs, showing what they print, and adds up their results.
 pub(crate) fn of(command: &mut Command) -> Result<Counts> {
-    of_lines(command, |_| {})
+    let (counts, _) = of_lines(command, |_| {})?;
+    Ok(counts)
 }
 
-/// The same, with every line for somebody else, too.
-pub(crate) fn of_lines(command: &mut Command, mut see: impl FnMut(&str)) -> Result<Counts> {
+/// The same, with every line for somebody else, too, and how the command ended. It is an error if there was no test to run.
+pub(crate) fn of_lines(
+    command: &mut Command,
+    mut see: impl FnMut(&str),
+) -> Result<(Counts, ExitStatus)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -66,8 +75,12 @@ pub(crate) fn of_lines(command: &mut Command, mut see: impl FnMut(&str)) -> Resu
         counts += parse(&line);
         see(&line);
     }
-    counts.broken = !child.wait()?.success();
-    Ok(counts)
+    let status = child.wait()?;
+    if status.success() && counts.passed + counts.failed == 0 {
+        bail!("no test has run: is there none of that name?");
+    }
+    counts.broken = !status.success();
+    Ok((counts, status))
 }
 
 /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
@@ -129,5 +142,13 @@ mod tests {
         );
         assert_eq!(counts.to_string(), "3 passed, 1 failed");
         Ok(())
+    }
+
+    #[test]
+    fn a_run_without_a_test_is_no_success() {
+        let script =
+            "echo 'test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 210 filtered out'";
+        let error = of(Command::new("sh").args(["-c", script])).unwrap_err();
+        assert!(error.to_string().contains("no test has run"), "{error}");
     }
 }

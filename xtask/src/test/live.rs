@@ -15,13 +15,25 @@ use crate::lab::{Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Seconds after which the tests' program is taken for hung, which takes a quarter of an hour.
-const LIMIT: u32 = 1800;
+/// Seconds after which the tests' program is taken for hung. It takes a quarter of an hour; computers and their load differ by half of that
+/// and more, and a single test that hangs is ended much earlier, by itself.
+const LIMIT: u32 = 2700;
 
-/// The tests that need devices to give away, and are run on a computer that has some.
+/// The tests that need devices to give away, and are run on a computer that has some; there is one of each, which tests cannot share.
 const DEVICES: &str = "devices::";
 
+/// Those that want nothing beside them, and are run there as well, one after the other.
+const QUIET: &str = "alone::";
+
+const THREADS: &str = "--test-threads";
+
 const ALONE: &str = "--test-threads=1";
+
+/// Tests that run beside each other, if nothing else is asked for: one more than dom0 has processors, because they wait most of the time.
+const BESIDE: u32 = 3;
+
+/// Where in dom0 the tests that end early for want of xl say so, one line each.
+const NOT_RUN: &str = "/share/not-run";
 
 /// What to run the tests in.
 #[derive(Debug, Clone, Copy)]
@@ -66,51 +78,108 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     }
     if without_xl {
         lab.hide_xl()?;
+        lab.output(&format!("rm -f {NOT_RUN}"))?;
     }
-    let ours: &[&str] = match hardware {
-        Hardware::Plain => &["--skip", DEVICES],
-        // There is one of each, which tests cannot share.
-        Hardware::Devices => &[DEVICES, ALONE],
-    };
-    let arguments: Vec<&str> = ours
-        .iter()
-        .copied()
-        .chain(arguments.iter().map(String::as_str))
-        .collect();
+    let arguments = words(hardware, arguments);
     let under: &[&str] = if sanitize { sanitizer::WORDS } else { &[] };
     let mut cases = Cases::default();
     let mut failed = Failed::default();
-    let mut counts = counts::of_lines(&mut live(&lab, under, &arguments), |line| {
-        cases.see(line);
-        failed.see(line);
-    })?;
+    let (mut counts, status) =
+        counts::of_lines(&mut live(&lab, without_xl, under, &arguments), |line| {
+            cases.see(line);
+            failed.see(line);
+        })?;
     if counts.broken || counts.failed > 0 {
         explain(&lab, xen);
         if counts.failed == 0 {
             bail!("the live tests' program ended badly, or was still running after {LIMIT} s");
         }
-        if let Some(names) = failed.to_try_again(&counts) {
+        if let Some(names) = failed.to_try_again(&counts, status) {
             println!("\n=== once more, alone: {}", names.join(", "));
-            let arguments: Vec<&str> = names.into_iter().chain(["--exact", ALONE]).collect();
-            let again = counts::of_lines(&mut live(&lab, under, &arguments), |line| {
-                cases.see(line);
-            })?;
-            counts = again::both(counts, again);
+            let arguments: Vec<String> = names
+                .iter()
+                .copied()
+                .chain(["--exact", ALONE])
+                .map(str::to_owned)
+                .collect();
+            let mut twice = Failed::default();
+            let (again, _) =
+                counts::of_lines(&mut live(&lab, without_xl, under, &arguments), |line| {
+                    cases.see(line);
+                    twice.see(line);
+                })?;
+            counts = again::both(&counts, &again, &names, &twice);
         }
+    }
+    if without_xl {
+        let not_run = lab.output(&format!("sort -u {NOT_RUN} 2>/dev/null; true"))?;
+        leave_out(&mut counts, &not_run);
     }
     print!("{cases}");
     Ok(counts)
 }
 
+/// Takes the tests that ended early, to which the lines of `not_run` point, for what they are: left out, and not passed.
+fn leave_out(counts: &mut Counts, not_run: &str) {
+    let number = not_run.lines().count() as u64;
+    if number > 0 {
+        println!(
+            "\n{number} tests are about xl, and did not run without it:\n{}",
+            not_run.trim_end()
+        );
+    }
+    counts.passed = counts.passed.saturating_sub(number);
+    counts.skipped += number;
+}
+
+/// Words for the tests' runner: what the computer allows, and what was asked for.
+fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
+    let mut words = Vec::new();
+    match hardware {
+        Hardware::Plain => {
+            words.extend(["--skip", DEVICES, "--skip", QUIET].map(str::to_owned));
+            if !asked.iter().any(|word| word.starts_with(THREADS)) {
+                words.push(format!("{THREADS}={BESIDE}"));
+            }
+            words.extend_from_slice(asked);
+        }
+        Hardware::Devices => {
+            words.push(ALONE.to_owned());
+            if asked.is_empty() {
+                words.extend([DEVICES, QUIET].map(str::to_owned));
+            }
+            // The runner takes several words for one or the other.
+            words.extend(asked.iter().map(|word| {
+                if ["-", DEVICES, QUIET]
+                    .iter()
+                    .any(|start| word.starts_with(start))
+                {
+                    word.clone()
+                } else {
+                    format!("{DEVICES}{word}")
+                }
+            }));
+        }
+    }
+    words
+}
+
 /// The tests' program in dom0, behind the words `under`, which is ended after a time.
-fn live(lab: &Lab, under: &[&str], arguments: &[&str]) -> Command {
-    let words: Vec<String> = [under, &["/share/bin/live"], arguments]
-        .concat()
-        .into_iter()
+fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Command {
+    let words: Vec<String> = under
+        .iter()
+        .copied()
+        .chain(["/share/bin/live"])
+        .chain(arguments.iter().map(String::as_str))
         .map(tool::quote)
         .collect();
+    let xl = if without_xl {
+        format!("LAB_WITHOUT_XL={NOT_RUN} ")
+    } else {
+        String::new()
+    };
     let line = format!(
-        "cd /tmp && RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
+        "cd /tmp && {xl}RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
         words.join(" ")
     );
     // The same once more around ssh, for the case that all of dom0 hangs.
@@ -170,5 +239,67 @@ fn show(results: &Path) {
         if !tail.trim().is_empty() {
             println!("\n··· the end of {}\n{tail}", file.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn words_choose_among_the_tests_of_one_computer() {
+        assert_eq!(
+            words(Hardware::Plain, &asked(&["save::"])),
+            [
+                "--skip",
+                "devices::",
+                "--skip",
+                "alone::",
+                "--test-threads=3",
+                "save::"
+            ]
+        );
+        assert_eq!(
+            words(Hardware::Plain, &asked(&["--test-threads=1"])),
+            [
+                "--skip",
+                "devices::",
+                "--skip",
+                "alone::",
+                "--test-threads=1"
+            ]
+        );
+        assert_eq!(
+            words(Hardware::Devices, &[]),
+            ["--test-threads=1", "devices::", "alone::"]
+        );
+        assert_eq!(
+            words(
+                Hardware::Devices,
+                &asked(&["host::", "alone::ten", "--exact"])
+            ),
+            [
+                "--test-threads=1",
+                "devices::host::",
+                "alone::ten",
+                "--exact"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_did_not_run_has_not_passed() {
+        let mut counts = Counts {
+            passed: 9,
+            ..Counts::default()
+        };
+        leave_out(&mut counts, "tests/live/a.rs:3:5\ntests/live/b.rs:9:5\n");
+        assert_eq!(counts.to_string(), "7 passed, 0 failed, 2 skipped");
+        leave_out(&mut counts, "");
+        assert_eq!(counts.passed, 7);
     }
 }

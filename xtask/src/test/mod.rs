@@ -20,6 +20,7 @@ pub(crate) use self::live::explain;
 use self::steps::Steps;
 use crate::cargo::Cargo;
 use crate::lab::Hardware;
+use crate::setup;
 use crate::xen::Xen;
 
 /// Which labs the live tests run in.
@@ -55,7 +56,7 @@ pub(crate) struct Options {
     /// Run nothing but the live tests
     #[arg(long, conflicts_with = "quick")]
     live: bool,
-    /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU
+    /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU, and those that nothing may run beside
     #[arg(long, conflicts_with = "quick")]
     devices: bool,
     /// Run nothing but the unit tests of the libxl crates, under valgrind
@@ -71,7 +72,7 @@ pub(crate) struct Options {
     #[arg(long)]
     without_xl: bool,
     /// For the live tests' runner, such as part of a test's name
-    #[arg(last = true)]
+    #[arg(last = true, conflicts_with_all = ["quick", "valgrind"])]
     arguments: Vec<String>,
 }
 
@@ -119,7 +120,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                     ..plain
                 };
                 steps.run(
-                    &format!("live tests of device assignment on Xen {xen}"),
+                    &format!("live tests of device assignment, and alone, on Xen {xen}"),
                     || live::run(setting, &options.arguments),
                 );
             }
@@ -130,6 +131,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// What runs on any machine.
 fn checks(steps: &mut Steps) {
+    steps.run("tools", || setup::components().map(|()| Counts::default()));
     let cargo = Cargo::native();
     steps.run("format", || {
         steps::succeed(&mut cargo.command(&["fmt", "--all", "--check"]))
