@@ -191,37 +191,56 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
     assert!(domain.vkb_list().unwrap().is_empty());
 }
 
+/// The device model of an HVM guest has controllers of its own.
 #[test]
 fn a_usb_controller_comes_and_goes() {
     let ctx = context();
     let watcher = watcher();
-    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "usb", ""));
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Hvm, "usb", ""));
     let domain = &guest.domain;
     assert!(domain.usbctrl_list().unwrap().is_empty());
+    let ctrl = Usbctrl {
+        r#type: Some(UsbctrlType::Devicemodel),
+        version: Some(3),
+        ports: Some(4),
+        ..Usbctrl::default()
+    };
+    let ctrl = domain.usbctrl_add(&ctrl).unwrap().wait().unwrap();
+    assert_eq!(domain.usbctrl_list().unwrap().len(), 1);
+    assert_eq!(domain.usbctrl_info(&ctrl).unwrap().ports, 4);
+    assert_eq!(
+        domain.usbctrl_by_devid(ctrl.devid.unwrap()).unwrap().ports,
+        Some(4)
+    );
+    let error = domain
+        .usbdev_add(&Usbdev::hostdev(99, 99))
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    assert!(!error.is_domain_gone(), "{error:#}");
+    domain.usbctrl_remove(&ctrl).unwrap().wait().unwrap();
+    assert!(domain.usbctrl_list().unwrap().is_empty());
+}
+
+/// Without a device model it would be a backend of dom0's, which the lab does not have.
+#[test]
+fn a_usb_controller_without_a_backend_is_refused() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "nousb", ""));
+    let domain = &guest.domain;
     let ctrl = Usbctrl {
         r#type: Some(UsbctrlType::Qusb),
         version: Some(2),
         ports: Some(4),
         ..Usbctrl::default()
     };
-    match domain.usbctrl_add(&ctrl).unwrap().wait() {
-        Ok(ctrl) => {
-            assert_eq!(domain.usbctrl_list().unwrap().len(), 1);
-            assert_eq!(domain.usbctrl_info(&ctrl).unwrap().ports, 4);
-            assert_eq!(
-                domain.usbctrl_by_devid(ctrl.devid.unwrap()).unwrap().ports,
-                Some(4)
-            );
-            let error = domain
-                .usbdev_add(&Usbdev::hostdev(99, 99))
-                .unwrap()
-                .wait()
-                .unwrap_err();
-            assert!(!error.is_domain_gone(), "{error:#}");
-            domain.usbctrl_destroy(&ctrl).unwrap().wait().unwrap();
-        }
-        Err(error) => println!("the lab has no backend for it: {error:#}"),
-    }
+    let error = domain.usbctrl_add(&ctrl).unwrap().wait().unwrap_err();
+    let text = format!("{error:#}");
+    assert!(
+        text.contains("device model required but not running"),
+        "{text}"
+    );
     assert!(domain.usbctrl_list().unwrap().is_empty());
     assert!(domain.usbdev_list().unwrap().is_empty());
     // libxl would end the process.

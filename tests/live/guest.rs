@@ -9,8 +9,8 @@ use std::{
 use libxl::{DomainEvent, DomainState, Limits, ShutdownReason, Watcher};
 
 use crate::support::{
-    Guest, Kind, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
-    xl_is_there,
+    Guest, Kind, context, despite_early_resets, outsider_is_there, tiny_config, unique, wait_for,
+    watcher, xl,
 };
 
 const SUSPENDED: DomainEvent = DomainEvent::Shutdown(ShutdownReason::SUSPEND);
@@ -222,7 +222,7 @@ fn an_hvm_one_goes_on_after_a_suspend() {
 }
 
 fn goes_on_after_a_restore(kind: Kind) {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let watcher = watcher();

@@ -4,7 +4,8 @@ use libxl::{DomainEvent, DomainId, DomainState, ErrorKind, Limits, ShutdownReaso
 use uuid::Uuid;
 
 use crate::support::{
-    Guest, KINDS, Kind, config, context, despite_early_resets, wait_for, watcher, xl, xl_is_there,
+    Guest, KINDS, Kind, config, context, despite_early_resets, outsider_is_there, wait_for,
+    watcher, xl,
 };
 
 fn lives_and_dies(kind: Kind) {
@@ -97,7 +98,7 @@ fn a_guest_without_drivers_has_a_power_button() {
 
 #[test]
 fn an_outsider_destroys_a_domain() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let ctx = context();

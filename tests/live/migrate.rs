@@ -17,7 +17,8 @@ use libxl::{
 use uuid::Uuid;
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, tiny_config, wait_for, watcher, xl_is_there,
+    Guest, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config, wait_for,
+    watcher,
 };
 
 const SUSPENDED: Option<DomainState> = Some(DomainState::Shutdown(ShutdownReason::SUSPEND));
@@ -345,7 +346,7 @@ fn case_12_a_silent_target_leaves_the_guest_suspended_until_somebody_decides() {
 
 #[test]
 fn xl_receives_what_we_send() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let ctx = context();

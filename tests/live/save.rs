@@ -14,8 +14,8 @@ use libxl::{
 };
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
-    xl_is_there,
+    Guest, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config, unique,
+    wait_for, watcher, xl,
 };
 
 /// A file name of its own in a directory that goes away.
@@ -320,7 +320,7 @@ fn a_restore_that_is_given_up_leaves_no_domain() {
 
 #[test]
 fn xl_restores_what_we_save_and_we_what_it_saves() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let ctx = context();

@@ -1,8 +1,10 @@
 //! Guests for the live tests, which leave none behind, also when they fail.
 
 use std::{
-    fs,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    env,
+    fs::{self, File},
+    io::Write as _,
+    panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     process::Command,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -179,7 +181,10 @@ impl Guest {
         wait_for("the guest to run", || {
             self.state() == Some(DomainState::Running)
         });
-        self.domain.shutdown().wait().expect("shutdown");
+        if let Err(error) = self.domain.shutdown().wait() {
+            let state = self.state();
+            panic!("{}: {error:#}; {state:?}\n{}", self.name, self.console());
+        }
         let poweroff = DomainEvent::Shutdown(ShutdownReason::POWEROFF);
         let before = self.events_until(poweroff);
         let ends = before.iter().filter(|event| **event == poweroff).count();
@@ -237,8 +242,8 @@ impl Drop for Guest {
     }
 }
 
-/// Under emulation a PVH guest now and then resets in its very first instructions.
-const EARLY_RESET: &str = "the guest has reset before it came up";
+/// Under emulation a PVH guest now and then resets in its very first instructions, and an HVM guest in those after a soft reset.
+pub(crate) const EARLY_RESET: &str = "the guest has reset, which nothing in it asked for";
 
 /// Runs a test up to three times if that is what ended it: it says nothing about what is tested.
 pub(crate) fn despite_early_resets(test: impl Fn()) {
@@ -317,12 +322,35 @@ pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Whether `xl` is there to interfere. The tests also run without it, to show that nothing of ours
-/// needs it; those that are about another toolstack end early then, and say so.
+/// Names the file of tests that end early, where `xl` was taken away on purpose.
+const WITHOUT_XL: &str = "LAB_WITHOUT_XL";
+
+/// Whether `xl` is there. The tests also run without it, to show that nothing of ours needs it.
+#[track_caller]
 pub(crate) fn xl_is_there() -> bool {
     let there = Command::new("xl").arg("help").output().is_ok();
-    if !there {
-        println!("not run: there is no xl to play the outsider");
+    let hidden = env::var_os(WITHOUT_XL).is_some();
+    assert_eq!(
+        there, !hidden,
+        "there is an xl if, and only if, it is not hidden"
+    );
+    there
+}
+
+/// Whether `xl` is there to interfere. A test that is about another toolstack ends without it; it is
+/// counted as left out, by the line that this adds to a file.
+#[track_caller]
+pub(crate) fn outsider_is_there() -> bool {
+    let there = xl_is_there();
+    if let (false, Some(file)) = (there, env::var_os(WITHOUT_XL)) {
+        let mut file = File::options()
+            .append(true)
+            .create(true)
+            .open(file)
+            .expect("the lab's share can be written to");
+        // At once: other tests append as well.
+        file.write_all(format!("{}\n", Location::caller()).as_bytes())
+            .expect("the lab's share can be written to");
     }
     there
 }

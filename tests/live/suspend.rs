@@ -10,8 +10,8 @@ use libxl::{
 };
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, tiny_config, unique, wait_for, watcher, xl,
-    xl_is_there,
+    Guest, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config, unique,
+    wait_for, watcher, xl,
 };
 
 fn suspends_and_goes_on(kind: Kind) {
@@ -47,7 +47,7 @@ fn case_01_a_pvh_domain_suspends_and_goes_on() {
 /// Another toolstack suspends, saves and resumes the domain, and nothing tells us of the resume.
 #[test]
 fn case_09_an_outsiders_checkpoint_does_not_hide_the_end() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let ctx = context();
@@ -97,9 +97,10 @@ fn case_06_the_death_of_another_leaves_a_suspended_domain_alone() {
 fn case_04_a_domain_that_was_resumed_twice_crashes() {
     let ctx = context();
     let watcher = watcher();
-    let config = tiny_config(Kind::Pv, "crashes", "lab.action=crash lab.after=3");
+    let config = tiny_config(Kind::Pv, "crashes", "lab.resumed=crash lab.resumed-after=6");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
+    // Each resume starts the six seconds anew.
     for _ in 0..2 {
         guest
             .domain
@@ -138,7 +139,7 @@ fn case_05_a_domain_powers_off_in_the_instant_of_its_resume() {
 /// The same, when another toolstack resumes it, and nobody tells us.
 #[test]
 fn case_05_a_domain_powers_off_in_the_instant_of_an_outsiders_resume() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let ctx = context();

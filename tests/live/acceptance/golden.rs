@@ -10,7 +10,7 @@ use domainmgr::{
 };
 use serde_json::Value;
 
-use crate::support::xl_is_there;
+use crate::support::outsider_is_there;
 
 #[path = "../../../domainmgr/tests/golden/cases.rs"]
 mod cases;
@@ -60,7 +60,7 @@ fn xl_reads(path: &std::path::Path) -> Result<Value, String> {
 
 #[test]
 fn xl_reads_every_golden_text_to_the_same_configuration() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

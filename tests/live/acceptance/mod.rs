@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agent::host::{App, Host, domid},
-    support::xl_is_there,
+    support::outsider_is_there,
 };
 
 /// Runs a program of dom0.
@@ -105,14 +105,15 @@ fn acceptance_02_and_03_a_boot_is_tried_again_until_the_wish_ends() {
     assert_eq!(host.domains(&given_up), []);
 }
 
-/// How long one domain takes to start and another to stop.
-fn start_and_stop(host: &Host) -> [Duration; 2] {
+/// How long one domain takes to start and another to stop; what `check` expects is so when the one has started.
+fn start_and_stop(host: &Host, check: impl FnOnce()) -> [Duration; 2] {
     let (old, _) = up(host, "stops", &json!({}));
     let new = host.app("starts");
     let begin = Instant::now();
     host.put_tiny(&new, "PV", "", &json!({}));
     host.wait_state(&new, "RUNNING");
     let start = begin.elapsed();
+    check();
     let begin = Instant::now();
     host.put_tiny(&old, "PV", "", &json!({"Activate": false}));
     host.wait_state(&old, "HALTED");
@@ -132,7 +133,7 @@ fn acceptance_04_neither_a_stuck_shutdown_nor_a_copy_keeps_anybody_waiting() {
     let patient = ["--config", "timer.shutdown.graceful:600", "--image-dir"];
     let host = Host::start_with(&[&patient[..], &[copies_in.to_str().unwrap()]].concat());
     image(&host, "cafe", &vec![7; 200 << 20]);
-    let idle = start_and_stop(&host);
+    let idle = start_and_stop(&host, || ());
     let stuck = host.app("stuck");
     host.put_tiny(&stuck, "PV", "lab.requests=acknowledge", &json!({}));
     host.wait_up(&stuck);
@@ -149,12 +150,15 @@ fn acceptance_04_neither_a_stuck_shutdown_nor_a_copy_keeps_anybody_waiting() {
     host.wait(&copies, "a copy under way", |s| {
         s["StateReason"].as_str().unwrap().starts_with("copying")
     });
-    let busy = start_and_stop(&host);
+    let busy = start_and_stop(&host, || {
+        assert_eq!(host.status(&copies).unwrap()["StateName"], "BOOTING");
+        assert_eq!(host.status(&stuck).unwrap()["StateName"], "HALTING");
+    });
     let still = host.status(&copies).unwrap()["StateName"] == "BOOTING";
     for (what, i) in [("start", 0), ("stop", 1)] {
         let ratio = busy[i].as_secs_f64() / idle[i].as_secs_f64();
         println!(
-            "{what} beside a copy of 200 MiB (all the time: {still}) and a stuck shutdown: {:.2?}; idle: {:.2?}; \
+            "{what} beside a copy of 200 MiB (to the end: {still}) and a stuck shutdown: {:.2?}; idle: {:.2?}; \
              ratio {ratio:.2}",
             busy[i], idle[i]
         );
@@ -315,7 +319,7 @@ fn acceptance_12_preserved_disks_stay_and_others_are_fresh() {
 
 #[test]
 fn acceptance_15_text_never_becomes_syntax() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let host = Host::start();

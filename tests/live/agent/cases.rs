@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::host::{App, Host, domid};
 use crate::{
     migrate,
-    support::{Kind, context, tiny_config, wait_for, xl, xl_is_there},
+    support::{Kind, context, outsider_is_there, tiny_config, wait_for, xl},
 };
 
 /// What an outsider has done shows so soon in the DomainStatus.
@@ -123,7 +123,9 @@ fn case_04_a_guest_that_was_resumed_twice_crashes() {
     let host = Host::start();
     let app = host.app("crashes");
     let keep = json!({"OnCrash": "preserve"});
-    host.put_tiny(&app, "PV", "lab.action=crash lab.after=4", &keep);
+    // Each resume starts the six seconds anew.
+    let words = "lab.resumed=crash lab.resumed-after=6";
+    host.put_tiny(&app, "PV", words, &keep);
     let up = host.wait_up(&app);
     let domain = host.outsider(&app);
     for _ in 0..2 {
@@ -190,7 +192,7 @@ fn case_07_it_suspends_after_everybody_has_given_up() {
 
 #[test]
 fn case_09_an_outsider_destroys_it() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let (host, app, _) = managed("PV", "destroyed", "");
@@ -202,7 +204,7 @@ fn case_09_an_outsider_destroys_it() {
 
 #[test]
 fn case_09_an_outsider_makes_a_checkpoint() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let (host, app, up) = managed("PV", "checkpoint", "");
@@ -219,7 +221,7 @@ fn case_09_an_outsider_makes_a_checkpoint() {
 
 #[test]
 fn case_09_an_outsider_renames_it() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let (host, app, up) = managed("PV", "renamed", "");
@@ -231,7 +233,7 @@ fn case_09_an_outsider_renames_it() {
 
 #[test]
 fn case_09_an_outsider_migrates_it() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     // Xen without shadow paging cannot move a PV guest while it runs, and xl knows no other way.
@@ -393,7 +395,7 @@ fn case_15_it_is_saved_and_restored_by_an_outsider() {
 /// dealt with. The same steps, under the agent's eyes.
 #[test]
 fn the_same_steps_lose_a_domain_of_xl_and_none_of_ours() {
-    if !xl_is_there() {
+    if !outsider_is_there() {
         return;
     }
     let params = "lab.resumed=poweroff lab.resumed-after=1";

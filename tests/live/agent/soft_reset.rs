@@ -3,11 +3,16 @@
 use serde_json::json;
 
 use super::host::{Host, domid};
+use crate::support::{EARLY_RESET, despite_early_resets};
 
 const ASKS: &str = "lab.action=soft-reset lab.after=1";
 
 #[test]
 fn an_hvm_guest_goes_on_in_the_same_domain() {
+    despite_early_resets(soft_reset);
+}
+
+fn soft_reset() {
     let host = Host::start();
     let app = host.app("reset");
     let params = format!("{ASKS} lab.resumed=poweroff lab.resumed-after=5");
@@ -30,6 +35,7 @@ fn an_hvm_guest_goes_on_in_the_same_domain() {
     // It is managed on: what it does next is heard of.
     let down = host.wait_state(&app, "HALTED");
     assert_eq!(down["ShutdownReason"], "poweroff");
+    assert!(!host.log().contains("shut down: reboot"), "{EARLY_RESET}");
     assert_eq!(down["Restarts"], 1);
     assert_eq!(host.domains(&app), []);
 }
