@@ -6,7 +6,7 @@
 
 use std::{env, process::ExitCode};
 
-use libxl::{Context, DomainConfig, DomainEvent, ShutdownReason, Watcher};
+use libxl::{Context, Domain, DomainConfig, DomainEvent, ShutdownReason, Watcher};
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -43,20 +43,35 @@ fn run(config: &DomainConfig) -> libxl::Result<()> {
     let watcher = Watcher::start(Context::builder())?;
     let domain = ctx.domain(ctx.domain_create_new(config)?.wait()?);
     println!("created domain {}", domain.id());
-    let (_watch, events) = watcher.watch_channel(domain.id())?;
-    if let Err(error) = domain.unpause().wait() {
-        domain.destroy().wait()?;
-        return Err(error);
+    let result = run_on(&domain, &watcher);
+    if result.is_err() {
+        // A handle that is dropped does not touch the domain: nobody else takes this one away.
+        destroy(&domain)?;
     }
+    result
+}
+
+fn run_on(domain: &Domain, watcher: &Watcher) -> libxl::Result<()> {
+    // The watch comes before anything can happen to the domain.
+    let (_watch, events) = watcher.watch_channel(domain.id())?;
+    domain.unpause().wait()?;
     for event in events {
         println!("domain {} {event}", domain.id());
         match event {
             // Suspended, for a save or a migration: it may be resumed.
             DomainEvent::Shutdown(ShutdownReason::SUSPEND) => {}
-            DomainEvent::Shutdown(_) => domain.destroy().wait()?,
+            DomainEvent::Shutdown(_) => destroy(domain)?,
             DomainEvent::Death => break,
             _ => {}
         }
     }
     Ok(())
+}
+
+fn destroy(domain: &Domain) -> libxl::Result<()> {
+    match domain.destroy().wait() {
+        // Somebody was faster.
+        Err(error) if error.is_domain_gone() => Ok(()),
+        result => result,
+    }
 }

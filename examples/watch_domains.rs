@@ -1,26 +1,29 @@
 //! Prints what happens to every domain of the host, as it happens.
 //!
-//! New domains are found by listing, once a second: libxl has no event for them.
+//! New domains are found by listing, once a second: libxl has no event for them. What happens to those that are known is an event, and
+//! printed at once.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, mpsc},
-    thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use libxl::{Context, DomId, DomainId, Watch, Watcher};
+use libxl::{Context, DomId, DomainEvent, DomainId, Watch, Watcher};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ctx = Context::open()?;
     let watcher = Watcher::start(Context::builder())?;
     let mut watches: HashMap<DomainId, Watch> = HashMap::new();
+    let mut died: HashSet<DomainId> = HashSet::new();
     let (events, happened) = mpsc::channel();
     let events = Arc::new(events);
 
     loop {
         let domains = ctx.list_domains()?;
-        watches.retain(|id, _| domains.iter().any(|info| info.id() == *id));
+        // A dying domain is in the list for a while, and one that is not may yet be reported.
+        let listed = |id: &DomainId| domains.iter().any(|info| info.id() == *id);
+        watches.retain(|id, _| listed(id) || !died.remove(id));
         for info in domains.iter().filter(|info| info.domid != DomId::DOM0) {
             let id = info.id();
             if watches.contains_key(&id) {
@@ -35,9 +38,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             })?;
             watches.insert(id, watch);
         }
-        for (id, name, event) in happened.try_iter() {
+        let next_list = Instant::now() + Duration::from_secs(1);
+        let left = || next_list.saturating_duration_since(Instant::now());
+        while let Ok((id, name, event)) = happened.recv_timeout(left()) {
             println!("{id} {name}: {event}");
+            if event == DomainEvent::Death {
+                died.insert(id);
+            }
         }
-        thread::sleep(Duration::from_secs(1));
     }
 }

@@ -4,3 +4,8 @@
 
 pub use domainmgr;
 pub use libxl;
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
