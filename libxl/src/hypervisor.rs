@@ -92,17 +92,26 @@ impl Context {
     }
 
     /// Changes those of Xen's command line parameters that can be changed while it runs, written as
-    /// there: `gnttab_max_frames=64`.
+    /// there: `gnttab_max_frames=64`. Several are separated by spaces; `no` in front of one stands
+    /// for the value `no`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] for a parameter that cannot be changed, or a value that is none.
+    /// [`ErrorKind::Invalid`] for one without a value; [`ErrorKind::Failed`] for a parameter that
+    /// cannot be changed, or a value that is none.
     #[doc(alias = "libxl_set_parameters")]
     pub fn set_parameters(&self, parameters: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_set_parameters";
+        // libxl takes it for granted that there is a `=`, and writes to wherever none leads it (Xen
+        // 4.14 to 4.22).
+        if let Some(word) = without_a_value(parameters) {
+            return Err(Error::new(ErrorKind::Invalid, FUNCTION)
+                .with_message(format!("parameters: {word:?} has no value")));
+        }
         let parameters = c_string(FUNCTION, "parameters", parameters)?;
         self.call(FUNCTION, None, |ctx| {
-            // SAFETY: a live context and a NUL-terminated text, which libxl does not change.
+            // SAFETY: a live context and a NUL-terminated text, which libxl does not change; each of
+            // its words has a value, or stands for one.
             unsafe { sys::libxl_set_parameters(ctx, parameters.as_ptr().cast_mut()) }
         })
     }
@@ -249,6 +258,20 @@ impl Context {
     pub fn device_events_handler(&self) -> Operation<()> {
         Operation::new(self, EventsHandler)
     }
+}
+
+/// The first of these parameters that has neither a value nor the prefix that stands for one. They
+/// are taken apart as libxl does it: a parameter ends at a space, and begins at what is no blank.
+fn without_a_value(parameters: &str) -> Option<&str> {
+    let mut rest = parameters.trim_start_matches([' ', '\t']);
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
+        if !word.contains('=') && !word.starts_with("no") {
+            return Some(word);
+        }
+        rest = after.trim_start_matches([' ', '\t']);
+    }
+    None
 }
 
 /// The shape of the two functions that read an item of a CPUID policy.
@@ -463,8 +486,25 @@ impl Domain {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_cpuid_item, sys};
+    use super::{parse_cpuid_item, sys, without_a_value};
     use crate::ErrorKind;
+
+    #[test]
+    fn parameters_without_a_value_are_told_from_others() {
+        for (wrong, word) in [
+            ("gnttab_max_frames", "gnttab_max_frames"),
+            ("a=1 b", "b"),
+            ("b a=1", "b"),
+            (" \tn a=1", "n"),
+            ("a=1 \tb\tc  noa=1", "b\tc"),
+            ("No", "No"),
+        ] {
+            assert_eq!(without_a_value(wrong), Some(word), "{wrong:?}");
+        }
+        for right in ["", " \t ", "a=1", "=", "a=", "no", "noa", "a=1 nob  c=d\te"] {
+            assert_eq!(without_a_value(right), None, "{right:?}");
+        }
+    }
 
     /// Under valgrind this also says that nothing behind them is read.
     #[test]

@@ -33,6 +33,14 @@ fn parameters_are_changed_or_refused() {
         .set_parameters("there_is_no_such_parameter=1")
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed, "{error:#}");
+    // These would have libxl write to memory that is nobody's.
+    for wrong in ["gnttab_max_frames", "gnttab_max_frames=70 b", "\tb a=1"] {
+        let error = ctx.set_parameters(wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+        assert!(error.to_string().contains("has no value"), "{error:#}");
+    }
+    ctx.set_parameters(" \tgnttab_max_frames=70 gnttab_max_frames=71")
+        .unwrap();
 }
 
 #[test]
