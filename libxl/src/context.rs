@@ -182,11 +182,10 @@ impl Context {
     }
 
     /// To be called on every context after a SIGCHLD, in [`SigchldMode::Mainloop`]; not from a
-    /// signal handler.
+    /// signal handler. In another mode libxl knows by itself, and this does nothing.
     #[doc(alias = "libxl_childproc_sigchld_occurred")]
     pub fn sigchld_occurred(&self) {
-        // SAFETY: a live context; harmless in the other modes.
-        unsafe { sys::libxl_childproc_sigchld_occurred(self.as_ptr()) };
+        self.0.look_for_children();
         self.pump().kick();
     }
 
@@ -332,6 +331,15 @@ impl Inner {
         self.pump.kick();
     }
 
+    /// Has libxl see which of its children have ended, if that is for the program to say. Asked in
+    /// another mode, libxl ends the process.
+    fn look_for_children(&self) {
+        if self.sigchld == SigchldMode::Mainloop {
+            // SAFETY: a live context, in the mode that this is for.
+            unsafe { sys::libxl_childproc_sigchld_occurred(self.raw.as_ptr()) };
+        }
+    }
+
     /// Brings abandoned operations to their end; whether all of them got there.
     fn quiesce(&self, time: Duration) -> bool {
         for token in self.pump.abandoned() {
@@ -340,11 +348,11 @@ impl Inner {
         let deadline = Instant::now() + time;
         while self.pump.running() > 0 {
             let now = self.pump.now();
+            // Nobody has the context any more who could say that a child has ended.
+            self.look_for_children();
+            let until = next_look(self.sigchld, Instant::now(), deadline);
             if Instant::now() >= deadline
-                || self
-                    .pump
-                    .wait(self.raw.as_ptr(), now, Some(deadline))
-                    .is_err()
+                || self.pump.wait(self.raw.as_ptr(), now, Some(until)).is_err()
             {
                 return false;
             }
@@ -377,6 +385,15 @@ impl Drop for Inner {
         // SAFETY: leaked in `open`; the context that used it is gone.
         drop(unsafe { Box::from_raw(self.disaster.as_ptr()) });
         OPEN.of(self.sigchld).fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// When a context that is being given up is to look again, at the latest.
+fn next_look(mode: SigchldMode, now: Instant, deadline: Instant) -> Instant {
+    const CHILDREN: Duration = Duration::from_millis(100);
+    match mode {
+        SigchldMode::SelectiveReap => deadline,
+        SigchldMode::Mainloop => deadline.min(now + CHILDREN),
     }
 }
 
@@ -524,9 +541,12 @@ mod tests {
             Arc,
             atomic::{AtomicBool, AtomicUsize, Ordering},
         },
+        time::{Duration, Instant},
     };
 
-    use super::{Context, Disaster, Open, SigchldMode, check_sigchld, disaster, is_libxls, sys};
+    use super::{
+        Context, Disaster, Open, SigchldMode, check_sigchld, disaster, is_libxls, next_look, sys,
+    };
     use crate::{ErrorKind, Operation, Running, pump::Pump};
 
     #[test]
@@ -578,6 +598,19 @@ mod tests {
         );
         open.forget();
         open.check(SigchldMode::Mainloop).unwrap();
+    }
+
+    #[test]
+    fn where_nobody_tells_of_children_they_are_looked_at() {
+        let now = Instant::now();
+        let (soon, late) = (
+            now + Duration::from_millis(7),
+            now + Duration::from_secs(30),
+        );
+        assert_eq!(next_look(SigchldMode::SelectiveReap, now, late), late);
+        let next = next_look(SigchldMode::Mainloop, now, late);
+        assert!(next > now && next <= now + Duration::from_millis(100));
+        assert_eq!(next_look(SigchldMode::Mainloop, now, soon), soon);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::{thread, time::Duration};
 
-use libxl::{AbortHandle, Context, DomId, ErrorKind};
+use libxl::{AbortHandle, Context, DomId, ErrorKind, SigchldMode};
 
-use crate::support::{Guest, Kind, config, context, watcher};
+use crate::support::{Guest, Kind, alone, config, context, tiny_config, told, watcher};
 
 #[test]
 fn the_host_is_described() {
@@ -158,6 +158,32 @@ fn an_operation_may_be_dropped_while_it_runs() {
     // The context ends the operation, and only then itself: libxl would end the process otherwise.
     drop(own);
     assert!(guest.domain.info().unwrap().paused);
+}
+
+/// Once a context is given up, nobody is left who could tell it that a child has ended.
+#[test]
+fn an_operation_may_be_dropped_by_who_deals_with_children() {
+    let Some(domid) = told() else {
+        let watcher = watcher();
+        let guest = Guest::create(&context(), &watcher, &tiny_config(Kind::Pv, "children", ""));
+        return alone(
+            "context::an_operation_may_be_dropped_by_who_deals_with_children",
+            &guest.id().domid.to_string(),
+        );
+    };
+    let builder = Context::builder().sigchld(SigchldMode::Mainloop);
+    let ctx = builder.open().unwrap();
+    let domain = ctx.domain_by_domid(DomId(domid.parse().unwrap())).unwrap();
+    drop(domain.destroy().start().unwrap());
+    ctx.sigchld_occurred();
+    drop(domain);
+    drop(ctx);
+    // As long as a context of the first kind is there, also one that was given up as lost, the
+    // second kind is refused.
+    let other = Context::open().unwrap();
+    // libxl would end the process, were it told in this mode.
+    other.sigchld_occurred();
+    assert!(!other.list_domains().unwrap().is_empty());
 }
 
 /// libxl leaves what it has made of the domain to the caller, who has to learn of it.
