@@ -191,8 +191,9 @@ impl Context {
 
     /// To be called in a child that was forked without an exec and goes on using Rust: gives up what
     /// the parent's contexts hold. In the child they must then neither be used nor dropped; it opens
-    /// new ones. No other thread of the parent may open or drop a context at the time of the fork:
-    /// the child would wait for it for ever.
+    /// new ones. The parent's watchers are none of the child's: they hear of what it does to a domain
+    /// as of a stranger's doing. No other thread of the parent may open or drop a context at the time
+    /// of the fork: the child would wait for it for ever.
     ///
     /// # Safety
     ///

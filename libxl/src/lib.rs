@@ -155,6 +155,7 @@ mod json;
 mod logger;
 #[cfg(doctest)]
 mod must_not_compile;
+mod per_process;
 mod progress;
 mod pump;
 mod raw;
