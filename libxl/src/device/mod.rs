@@ -51,12 +51,14 @@ mod eject;
 mod nic;
 mod others;
 mod usb;
+mod vsnd;
 
 pub use disk::DiskInfo;
 pub use eject::DiskEjects;
 pub use nic::NicInfo;
-pub use others::{ConnectorInfo, PcmInfo, StreamInfo, VdisplInfo, VkbInfo, VsndInfo, VtpmInfo};
+pub use others::{ConnectorInfo, VdisplInfo, VkbInfo, VtpmInfo};
 pub use usb::UsbctrlInfo;
+pub use vsnd::{PcmInfo, StreamInfo, VsndInfo};
 
 /// How far one end of a device is. The ends agree on it through xenstore, and a guest can write
 /// there what it likes: hence not an enumeration.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{device_info, device_methods};
 use crate::{
     Domain, Operation, Result,
-    config::{P9, Pvcallsif, Vdispl, Vfb, Vkb, Vsnd, Vtpm},
+    config::{P9, Pvcallsif, Vdispl, Vfb, Vkb, Vtpm},
 };
 
 device_info! {
@@ -124,52 +124,6 @@ device_methods! {
     info vdispl_info = libxl_device_vdispl_getinfo, libxl_vdisplinfo => VdisplInfo;
 }
 
-device_info! {
-    /// How far a paravirtual sound card is (`libxl_vsndinfo`).
-    #[doc(alias = "libxl_vsndinfo")]
-    pub struct VsndInfo {
-        /// Its devices.
-        pub pcms: Vec<PcmInfo>,
-    }
-}
-
-/// How far a device of a sound card is (`libxl_pcminfo`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-#[doc(alias = "libxl_pcminfo")]
-pub struct PcmInfo {
-    /// Its streams.
-    pub streams: Vec<StreamInfo>,
-}
-
-/// How far a stream is (`libxl_streaminfo`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-#[doc(alias = "libxl_streaminfo")]
-pub struct StreamInfo {
-    /// The guest's event channel for requests; -1 if it has none yet.
-    pub req_evtch: i32,
-    /// The grant of the ring for requests; -1 if there is none yet.
-    pub req_rref: i32,
-}
-
-device_methods! {
-    Vsnd as libxl_device_vsnd, "a paravirtual sound card":
-    #[doc(alias = "libxl_device_vsnd_add")]
-    add vsnd_add = libxl_device_vsnd_add;
-    #[doc(alias = "libxl_device_vsnd_remove")]
-    remove vsnd_remove = libxl_device_vsnd_remove;
-    #[doc(alias = "libxl_device_vsnd_destroy")]
-    destroy vsnd_destroy = libxl_device_vsnd_destroy;
-    #[doc(alias = "libxl_device_vsnd_list")]
-    #[doc(alias = "libxl_device_vsnd_list_free")]
-    list vsnd_list = libxl_device_vsnd_list, libxl_device_vsnd_list_free;
-    #[doc(alias = "libxl_device_vsnd_getinfo")]
-    info vsnd_info = libxl_device_vsnd_getinfo, libxl_vsndinfo => VsndInfo;
-}
-
 device_methods! {
     P9 as libxl_device_p9, "a shared directory":
     #[doc(alias = "libxl_device_p9_remove")]
@@ -217,9 +171,6 @@ by_devid! {
     Vdispl, "paravirtual display",
     #[doc(alias = "libxl_devid_to_device_vdispl")]
     vdispl_by_devid = libxl_devid_to_device_vdispl;
-    Vsnd, "paravirtual sound card",
-    #[doc(alias = "libxl_devid_to_device_vsnd")]
-    vsnd_by_devid = libxl_devid_to_device_vsnd;
 }
 
 impl Domain {
