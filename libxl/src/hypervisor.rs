@@ -22,9 +22,11 @@ use libxl_sys as sys;
 use crate::{
     Context, DomId, Domain, DomainId, Error, ErrorKind, Operation, Result,
     config::{CpuidPolicy, DiskBackend, DomainConfig},
+    domain::not_called,
     id::uuid_from,
     logger::expecting_failure,
     operation::Call,
+    qualifier::number,
     raw::{Owned, c_string, copy_str, take_str},
 };
 
@@ -146,21 +148,29 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if no domain has this name. An id is not looked up.
+    /// [`ErrorKind::DomainNotFound`] if no domain has this name, or there is none; an id is not
+    /// looked up. [`ErrorKind::Invalid`] for an id that is too large to be one;
+    /// [`ErrorKind::NoMemory`] when Xen does not list the domains.
     #[doc(alias = "libxl_domain_qualifier_to_domid")]
     pub fn domain_qualifier_to_domid(&self, name_or_id: &str) -> Result<DomId> {
         const FUNCTION: &str = "libxl_domain_qualifier_to_domid";
+        if name_or_id.is_empty() {
+            // For libxl this is made of digits, and 0.
+            let error = Error::new(ErrorKind::Invalid, FUNCTION);
+            return Err(not_called(error, name_or_id));
+        }
+        if let Some(domid) = number(FUNCTION, name_or_id)? {
+            return Ok(DomId(domid));
+        }
         let text = c_string(FUNCTION, "domain", name_or_id)?;
         let mut domid = 0;
-        // SAFETY: a live context, a NUL-terminated text, a place for the id.
-        let rc = expecting_failure(|| unsafe {
-            sys::libxl_domain_qualifier_to_domid(self.as_ptr(), text.as_ptr(), &raw mut domid)
+        let asked = self.call(FUNCTION, None, |ctx| {
+            // SAFETY: a live context, a NUL-terminated text, a place for the id.
+            unsafe { sys::libxl_domain_qualifier_to_domid(ctx, text.as_ptr(), &raw mut domid) }
         });
-        match rc {
-            0 => Ok(DomId(domid)),
-            _ => Err(Error::from_code(FUNCTION, rc)
-                .with_kind(ErrorKind::DomainNotFound)
-                .with_message(format!("no domain is called {name_or_id:?}"))),
+        match asked {
+            Ok(()) => Ok(DomId(domid)),
+            Err(error) => Err(not_called(error, name_or_id)),
         }
     }
 

@@ -158,6 +158,7 @@ mod must_not_compile;
 mod per_process;
 mod progress;
 mod pump;
+mod qualifier;
 mod raw;
 mod shutdown_reason;
 mod stream;

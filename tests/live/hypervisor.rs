@@ -57,6 +57,11 @@ fn guests_are_found() {
         domain.domid()
     );
     assert_eq!(ctx.domain_qualifier_to_domid("7").unwrap(), DomId(7));
+    // libxl takes this for dom0, and that for domain 1.
+    let error = ctx.domain_qualifier_to_domid("").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DomainNotFound, "{error:#}");
+    let error = ctx.domain_qualifier_to_domid("4294967297").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
     let error = ctx
         .domain_qualifier_to_domid(&unique("nobody"))
         .unwrap_err();

@@ -1,37 +1,43 @@
 //! Names, and consoles.
 
-use std::{ffi::c_char, path::PathBuf, ptr};
+use std::{
+    ffi::{CStr, c_char},
+    path::PathBuf,
+    ptr,
+};
 
 use libxl_sys as sys;
 
 use super::Domain;
 use crate::{
     Context, DomId, Error, ErrorKind, Result,
-    logger::expecting_failure,
     raw::{c_string, take_str},
 };
+
+const BY_NAME: &str = "libxl_name_to_domid";
 
 impl Context {
     /// The id of the domain with this name. Walks through all domains: prefer ids.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if no domain has it.
+    /// [`ErrorKind::DomainNotFound`] if no domain has it; [`ErrorKind::NoMemory`] when Xen does not
+    /// list the domains.
     #[doc(alias = "libxl_name_to_domid")]
     pub fn name_to_domid(&self, name: &str) -> Result<DomId> {
-        const FUNCTION: &str = "libxl_name_to_domid";
-        let c_name = c_string(FUNCTION, "name", name)?;
+        let c_name = c_string(BY_NAME, "name", name)?;
+        self.domid_of(&c_name)
+    }
+
+    pub(super) fn domid_of(&self, name: &CStr) -> Result<DomId> {
         let mut domid = 0;
-        // SAFETY: a live context, a NUL-terminated name, a place for the id.
-        let rc = expecting_failure(|| unsafe {
-            sys::libxl_name_to_domid(self.as_ptr(), c_name.as_ptr(), &raw mut domid)
+        let asked = self.call(BY_NAME, None, |ctx| {
+            // SAFETY: a live context, a NUL-terminated name, a place for the id.
+            unsafe { sys::libxl_name_to_domid(ctx, name.as_ptr(), &raw mut domid) }
         });
-        match rc {
-            0 => Ok(DomId(domid)),
-            // The code for an unknown name is ERROR_INVAL.
-            _ => Err(Error::from_code(FUNCTION, rc)
-                .with_kind(ErrorKind::DomainNotFound)
-                .with_message(format!("no domain is called {name:?}"))),
+        match asked {
+            Ok(()) => Ok(DomId(domid)),
+            Err(error) => Err(not_called(error, &name.to_string_lossy())),
         }
     }
 
@@ -41,6 +47,17 @@ impl Context {
     pub fn domid_to_name(&self, domid: DomId) -> Option<String> {
         // SAFETY: a live context; the string is allocated for us.
         unsafe { take_str(sys::libxl_domid_to_name(self.as_ptr(), domid.0)) }
+    }
+}
+
+/// The error of a function that looks for a domain by its name. libxl's code for a name that nobody
+/// has is ERROR_INVAL; any other says that it could not look.
+pub(crate) fn not_called(error: Error, name: &str) -> Error {
+    match error.kind() {
+        ErrorKind::Invalid => error
+            .with_kind(ErrorKind::DomainNotFound)
+            .with_message(format!("no domain is called {name:?}")),
+        _ => error,
     }
 }
 
@@ -88,5 +105,20 @@ impl Domain {
                 .with_domain(Some(self.domid()))
                 .with_message("the domain has no primary console")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_called;
+    use crate::{Error, ErrorKind};
+
+    #[test]
+    fn only_an_unknown_name_is_not_found() {
+        let unknown = not_called(Error::from_code("f", -6), "web");
+        assert_eq!(unknown.kind(), ErrorKind::DomainNotFound);
+        assert!(unknown.to_string().contains("\"web\""), "{unknown}");
+        let other = not_called(Error::from_code("f", -5), "web");
+        assert_eq!(other.kind(), ErrorKind::NoMemory);
     }
 }
