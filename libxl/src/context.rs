@@ -233,8 +233,14 @@ impl Context {
         self.0.logger.mark()
     }
 
+    /// What has been logged about an operation, in whatever thread.
     pub(crate) fn log_since(&self, mark: u64) -> Vec<LogLine> {
         self.0.logger.since(mark)
+    }
+
+    /// What has been logged about a call of this thread, which is over.
+    pub(crate) fn own_log_since(&self, mark: u64) -> Vec<LogLine> {
+        self.0.logger.own_since(mark)
     }
 
     pub(crate) fn logger(&self) -> &Logger {
@@ -253,7 +259,7 @@ impl Context {
             0 => Ok(()),
             rc => Err(Error::from_code(function, rc)
                 .with_domain(domain)
-                .with_log(self.log_since(mark))),
+                .with_log(self.own_log_since(mark))),
         }
     }
 
@@ -269,12 +275,13 @@ impl Context {
         u32::try_from(result).map_err(|_| {
             Error::from_code(function, result)
                 .with_domain(domain)
-                .with_log(self.log_since(mark))
+                .with_log(self.own_log_since(mark))
         })
     }
 
     /// The same, of a call that returns a list and its length; NULL is an error, unless it left 0
-    /// for the length and logged nothing.
+    /// for the length and logged nothing in this thread: what another one meets with meanwhile says
+    /// nothing about the list.
     pub(crate) fn list<T>(
         &self,
         function: &'static str,
@@ -289,7 +296,7 @@ impl Context {
         if let Some(list) = unsafe { List::take(at, count, free) } {
             return Ok(Some(list));
         }
-        let log = self.log_since(mark);
+        let log = self.own_log_since(mark);
         if count == 0 && log.is_empty() {
             return Ok(None);
         }

@@ -156,7 +156,7 @@ impl Context {
         // SAFETY: a live context. The structure belongs to it, and is filled in once.
         let info = unsafe { sys::libxl_get_version_info(self.as_ptr()).as_ref() };
         let info = info.ok_or_else(|| {
-            Error::new(ErrorKind::Failed, FUNCTION).with_log(self.log_since(mark))
+            Error::new(ErrorKind::Failed, FUNCTION).with_log(self.own_log_since(mark))
         })?;
         // SAFETY: strings of the context's, NUL-terminated or NULL.
         let text = |raw| unsafe { copy_str(raw) }.unwrap_or_default();

@@ -51,7 +51,7 @@ impl Context {
         if reader.is_null() {
             return Err(
                 Error::new(ErrorKind::Failed, "libxl_xen_console_read_start")
-                    .with_log(self.log_since(mark)),
+                    .with_log(self.own_log_since(mark)),
             );
         }
         let mut text = Vec::new();
@@ -72,7 +72,7 @@ impl Context {
         // SAFETY: a live context and reader, which is not used after this.
         unsafe { sys::libxl_xen_console_read_finish(self.as_ptr(), reader) };
         if rc < 0 {
-            return Err(Error::from_code(FUNCTION, rc).with_log(self.log_since(mark)));
+            return Err(Error::from_code(FUNCTION, rc).with_log(self.own_log_since(mark)));
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
     }

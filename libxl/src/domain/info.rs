@@ -171,7 +171,7 @@ impl Context {
         } else {
             Err(Error::from_code("libxl_domain_info", rc)
                 .with_domain(Some(domid))
-                .with_log(self.log_since(mark)))
+                .with_log(self.own_log_since(mark)))
         }
     }
 
@@ -191,7 +191,7 @@ impl Context {
             // dom0 always exists, so no list is an error; the count says nothing then.
             return Err(Error::new(ErrorKind::Failed, "libxl_list_domain")
                 .with_message("Xen did not give a list of domains")
-                .with_log(self.log_since(mark)));
+                .with_log(self.own_log_since(mark)));
         }
         let len = usize::try_from(count).unwrap_or(0);
         // SAFETY: not NULL, so an array of `count` structures.
