@@ -119,9 +119,16 @@ impl ContextBuilder {
             );
             sys::libxl_childproc_setmode(raw.as_ptr(), &raw const children.0, ptr::null_mut());
         }
+        if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
+            // There libxl looks at the version by itself, when it builds a domain, and finds it filled
+            // in. Elsewhere only `version_info` does, which spares a context the hypercalls.
+            // SAFETY: a live context that nobody else knows.
+            unsafe { sys::libxl_get_version_info(raw.as_ptr()) };
+        }
         OPEN.of(self.sigchld).fetch_add(1, Ordering::SeqCst);
         Ok(Context(Arc::new(Inner {
             raw,
+            version: Mutex::default(),
             logger,
             pump,
             disaster,
@@ -146,6 +153,8 @@ pub struct Context(Arc<Inner>);
 
 struct Inner {
     raw: NonNull<sys::libxl_ctx>,
+    /// Held while libxl fills in what it knows of Xen's version, and while that is read.
+    version: Mutex<()>,
     logger: Logger,
     pump: Arc<Pump>,
     /// What libxl's disaster callback has; from Box::leak.
@@ -160,8 +169,8 @@ struct Disaster {
 }
 
 // SAFETY: libxl.h, "libxl memory management": a context is thread-safe. What is not (registering
-// callbacks, the SIGCHLD mode) happens before the value exists, and the one-poller rule is kept by
-// Pump.
+// callbacks, the SIGCHLD mode) happens before the value exists, the one-poller rule is kept by Pump,
+// and `version` is held around the one function that fills in a part of the context without its lock.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
@@ -223,6 +232,11 @@ impl Context {
     #[must_use]
     pub fn as_ptr(&self) -> *mut sys::libxl_ctx {
         self.0.raw.as_ptr()
+    }
+
+    pub(crate) fn version_lock(&self) -> MutexGuard<'_, ()> {
+        let version = &self.0.version;
+        version.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn pump(&self) -> &Arc<Pump> {

@@ -34,6 +34,19 @@ fn the_host_is_described() {
     );
 }
 
+/// libxl writes it down in the context when it is asked for the first time.
+#[test]
+fn the_version_is_read_by_many_threads() {
+    let ctx = context();
+    let versions: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| ctx.version_info().unwrap()))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(versions.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
 #[test]
 fn dom0_is_in_the_list() {
     let ctx = context();
