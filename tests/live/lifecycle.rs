@@ -211,6 +211,14 @@ fn a_shut_down_domain_is_preserved_under_another_name() {
     let config = config(Kind::Pv, "kept", "lab.action=poweroff lab.after=0");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.expect_shutdown(ShutdownReason::POWEROFF);
+    // A name that is taken is seen before anything is done.
+    let mut taken = tiny_config(Kind::Pv, "taken", "");
+    taken.c_info.name = format!("{}-taken", guest.name);
+    let taken = Guest::create(&ctx, &watcher, &taken);
+    let error = guest.domain.preserve("-taken").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    assert!(error.to_string().contains(&taken.name), "{error:#}");
+    assert_eq!(guest.domain.name().as_ref(), Some(&guest.name));
     guest.domain.preserve("-kept").unwrap();
     assert_eq!(guest.domain.name().unwrap(), format!("{}-kept", guest.name));
     assert_eq!(
