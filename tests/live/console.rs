@@ -214,6 +214,13 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
     domain.vsnd_remove(&vsnd).unwrap().wait().unwrap();
     assert!(domain.vsnd_list().unwrap().is_empty());
 
+    let none = [
+        domain.vtpm_by_devid(0).unwrap_err(),
+        domain.vtpm_by_uuid(uuid::Uuid::nil()).unwrap_err(),
+    ];
+    for error in none {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
+    }
     let vtpm = Vtpm {
         uuid: Some(uuid::Uuid::new_v4()),
         ..Vtpm::default()
@@ -224,6 +231,10 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
         domain.vtpm_by_uuid(vtpm.uuid.unwrap()).unwrap().devid,
         vtpm.devid
     );
+    let devid = vtpm.devid.expect("a number");
+    assert_eq!(domain.vtpm_by_devid(devid).unwrap().uuid, vtpm.uuid);
+    let error = domain.vtpm_by_devid(devid + 7).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
     assert_eq!(Some(domain.vtpm_info(&vtpm).unwrap().uuid), vtpm.uuid);
     domain.vtpm_destroy(&vtpm).unwrap().wait().unwrap();
     assert!(domain.vtpm_list().unwrap().is_empty());
