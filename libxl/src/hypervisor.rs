@@ -200,11 +200,13 @@ impl Context {
         })
     }
 
-    /// What serves a disk, by the word that old configurations have for it: `phy`, `tap`, `file`.
+    /// What serves a disk, by the word that old configurations have for it: `phy`, `file`, `qdisk`
+    /// and, since Xen 4.17, `standalone`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for another word.
+    /// [`ErrorKind::Invalid`] for another word. `tap` is one: libxl wants a format after it, and does
+    /// not know it with one.
     #[doc(alias = "libxl_string_to_backend")]
     pub fn string_to_backend(&self, word: &str) -> Result<DiskBackend> {
         const FUNCTION: &str = "libxl_string_to_backend";

@@ -138,6 +138,10 @@ fn log_files_and_words() {
         ctx.string_to_backend("moon").unwrap_err().kind(),
         ErrorKind::Invalid
     );
+    for tap in ["tap", "tap:qcow2"] {
+        let error = ctx.string_to_backend(tap).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    }
     let policy = ctx.parse_cpuid("sse4_2=0").unwrap();
     let ecx = policy.cpuid[0].ecx.as_deref().unwrap();
     assert_eq!(

@@ -59,7 +59,8 @@ pub struct DomainInfo {
     pub shutdown: bool,
     /// It is being torn down.
     pub dying: bool,
-    /// The toolstack is asked never to shut it down: dom0.
+    /// It is the domain that xenstore runs in, which no toolstack may stop. Not set for dom0, which
+    /// none may stop either: what stops all domains leaves out both.
     pub never_stop: bool,
     /// Why it shut down, if it has.
     pub shutdown_reason: Option<ShutdownReason>,
