@@ -119,9 +119,16 @@ impl ContextBuilder {
             );
             sys::libxl_childproc_setmode(raw.as_ptr(), &raw const children.0, ptr::null_mut());
         }
+        if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
+            // There libxl looks at the version by itself, when it builds a domain, and finds it filled
+            // in. Elsewhere only `version_info` does, which spares a context the hypercalls.
+            // SAFETY: a live context that nobody else knows.
+            unsafe { sys::libxl_get_version_info(raw.as_ptr()) };
+        }
         OPEN.of(self.sigchld).fetch_add(1, Ordering::SeqCst);
         Ok(Context(Arc::new(Inner {
             raw,
+            version: Mutex::default(),
             logger,
             pump,
             disaster,
@@ -146,6 +153,8 @@ pub struct Context(Arc<Inner>);
 
 struct Inner {
     raw: NonNull<sys::libxl_ctx>,
+    /// Held while libxl fills in what it knows of Xen's version, and while that is read.
+    version: Mutex<()>,
     logger: Logger,
     pump: Arc<Pump>,
     /// What libxl's disaster callback has; from Box::leak.
@@ -160,8 +169,8 @@ struct Disaster {
 }
 
 // SAFETY: libxl.h, "libxl memory management": a context is thread-safe. What is not (registering
-// callbacks, the SIGCHLD mode) happens before the value exists, and the one-poller rule is kept by
-// Pump.
+// callbacks, the SIGCHLD mode) happens before the value exists, the one-poller rule is kept by Pump,
+// and `version` is held around the one function that fills in a part of the context without its lock.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
@@ -182,18 +191,18 @@ impl Context {
     }
 
     /// To be called on every context after a SIGCHLD, in [`SigchldMode::Mainloop`]; not from a
-    /// signal handler.
+    /// signal handler. In another mode libxl knows by itself, and this does nothing.
     #[doc(alias = "libxl_childproc_sigchld_occurred")]
     pub fn sigchld_occurred(&self) {
-        // SAFETY: a live context; harmless in the other modes.
-        unsafe { sys::libxl_childproc_sigchld_occurred(self.as_ptr()) };
+        self.0.look_for_children();
         self.pump().kick();
     }
 
     /// To be called in a child that was forked without an exec and goes on using Rust: gives up what
     /// the parent's contexts hold. In the child they must then neither be used nor dropped; it opens
-    /// new ones. No other thread of the parent may open or drop a context at the time of the fork:
-    /// the child would wait for it for ever.
+    /// new ones. The parent's watchers are none of the child's: they hear of what it does to a domain
+    /// as of a stranger's doing. No other thread of the parent may open or drop a context at the time
+    /// of the fork: the child would wait for it for ever.
     ///
     /// # Safety
     ///
@@ -225,6 +234,11 @@ impl Context {
         self.0.raw.as_ptr()
     }
 
+    pub(crate) fn version_lock(&self) -> MutexGuard<'_, ()> {
+        let version = &self.0.version;
+        version.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn pump(&self) -> &Arc<Pump> {
         &self.0.pump
     }
@@ -233,8 +247,14 @@ impl Context {
         self.0.logger.mark()
     }
 
+    /// What has been logged about an operation, in whatever thread.
     pub(crate) fn log_since(&self, mark: u64) -> Vec<LogLine> {
         self.0.logger.since(mark)
+    }
+
+    /// What has been logged about a call of this thread, which is over.
+    pub(crate) fn own_log_since(&self, mark: u64) -> Vec<LogLine> {
+        self.0.logger.own_since(mark)
     }
 
     pub(crate) fn logger(&self) -> &Logger {
@@ -253,7 +273,7 @@ impl Context {
             0 => Ok(()),
             rc => Err(Error::from_code(function, rc)
                 .with_domain(domain)
-                .with_log(self.log_since(mark))),
+                .with_log(self.own_log_since(mark))),
         }
     }
 
@@ -269,12 +289,13 @@ impl Context {
         u32::try_from(result).map_err(|_| {
             Error::from_code(function, result)
                 .with_domain(domain)
-                .with_log(self.log_since(mark))
+                .with_log(self.own_log_since(mark))
         })
     }
 
     /// The same, of a call that returns a list and its length; NULL is an error, unless it left 0
-    /// for the length and logged nothing.
+    /// for the length and logged nothing in this thread: what another one meets with meanwhile says
+    /// nothing about the list.
     pub(crate) fn list<T>(
         &self,
         function: &'static str,
@@ -289,7 +310,7 @@ impl Context {
         if let Some(list) = unsafe { List::take(at, count, free) } {
             return Ok(Some(list));
         }
-        let log = self.log_since(mark);
+        let log = self.own_log_since(mark);
         if count == 0 && log.is_empty() {
             return Ok(None);
         }
@@ -332,6 +353,15 @@ impl Inner {
         self.pump.kick();
     }
 
+    /// Has libxl see which of its children have ended, if that is for the program to say. Asked in
+    /// another mode, libxl ends the process.
+    fn look_for_children(&self) {
+        if self.sigchld == SigchldMode::Mainloop {
+            // SAFETY: a live context, in the mode that this is for.
+            unsafe { sys::libxl_childproc_sigchld_occurred(self.raw.as_ptr()) };
+        }
+    }
+
     /// Brings abandoned operations to their end; whether all of them got there.
     fn quiesce(&self, time: Duration) -> bool {
         for token in self.pump.abandoned() {
@@ -340,11 +370,11 @@ impl Inner {
         let deadline = Instant::now() + time;
         while self.pump.running() > 0 {
             let now = self.pump.now();
+            // Nobody has the context any more who could say that a child has ended.
+            self.look_for_children();
+            let until = next_look(self.sigchld, Instant::now(), deadline);
             if Instant::now() >= deadline
-                || self
-                    .pump
-                    .wait(self.raw.as_ptr(), now, Some(deadline))
-                    .is_err()
+                || self.pump.wait(self.raw.as_ptr(), now, Some(until)).is_err()
             {
                 return false;
             }
@@ -377,6 +407,15 @@ impl Drop for Inner {
         // SAFETY: leaked in `open`; the context that used it is gone.
         drop(unsafe { Box::from_raw(self.disaster.as_ptr()) });
         OPEN.of(self.sigchld).fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// When a context that is being given up is to look again, at the latest.
+fn next_look(mode: SigchldMode, now: Instant, deadline: Instant) -> Instant {
+    const CHILDREN: Duration = Duration::from_millis(100);
+    match mode {
+        SigchldMode::SelectiveReap => deadline,
+        SigchldMode::Mainloop => deadline.min(now + CHILDREN),
     }
 }
 
@@ -524,9 +563,12 @@ mod tests {
             Arc,
             atomic::{AtomicBool, AtomicUsize, Ordering},
         },
+        time::{Duration, Instant},
     };
 
-    use super::{Context, Disaster, Open, SigchldMode, check_sigchld, disaster, is_libxls, sys};
+    use super::{
+        Context, Disaster, Open, SigchldMode, check_sigchld, disaster, is_libxls, next_look, sys,
+    };
     use crate::{ErrorKind, Operation, Running, pump::Pump};
 
     #[test]
@@ -578,6 +620,19 @@ mod tests {
         );
         open.forget();
         open.check(SigchldMode::Mainloop).unwrap();
+    }
+
+    #[test]
+    fn where_nobody_tells_of_children_they_are_looked_at() {
+        let now = Instant::now();
+        let (soon, late) = (
+            now + Duration::from_millis(7),
+            now + Duration::from_secs(30),
+        );
+        assert_eq!(next_look(SigchldMode::SelectiveReap, now, late), late);
+        let next = next_look(SigchldMode::Mainloop, now, late);
+        assert!(next > now && next <= now + Duration::from_millis(100));
+        assert_eq!(next_look(SigchldMode::Mainloop, now, soon), soon);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::{
     Context, Domain, Error, ErrorKind, Result,
     config::{Bitmap, Scheduler},
     logger::expecting_failure,
+    qualifier,
     raw::{Bits, Owned, c_string, copy_str, host_bitmap_of, read_bitmap, take_str},
     sched::{scheduler_from_c, scheduler_to_c},
 };
@@ -120,19 +121,18 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none.
+    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::NoMemory`] when Xen does not list the
+    /// pools.
     #[doc(alias = "libxl_name_to_cpupoolid")]
     pub fn name_to_cpupoolid(&self, name: &str) -> Result<u32> {
         const FUNCTION: &str = "libxl_name_to_cpupoolid";
         let c_name = c_string(FUNCTION, "name", name)?;
         let mut poolid = 0;
-        // SAFETY: a live context, a NUL-terminated name, a place for the number.
-        let rc = expecting_failure(|| unsafe {
-            sys::libxl_name_to_cpupoolid(self.as_ptr(), c_name.as_ptr(), &raw mut poolid)
+        let asked = self.call(FUNCTION, None, |ctx| {
+            // SAFETY: a live context, a NUL-terminated name, a place for the number.
+            unsafe { sys::libxl_name_to_cpupoolid(ctx, c_name.as_ptr(), &raw mut poolid) }
         });
-        if rc != 0 {
-            return Err(no_pool(FUNCTION, rc, name));
-        }
+        asked.map_err(|error| no_pool(error, name))?;
         Ok(poolid)
     }
 
@@ -152,24 +152,33 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none with this name. A number is not looked up.
+    /// [`ErrorKind::NotFound`] if there is none with this name, or no name; a number is not looked
+    /// up. [`ErrorKind::Invalid`] for a number that is too large to be one;
+    /// [`ErrorKind::NoMemory`] when Xen does not list the pools.
     #[doc(alias = "libxl_cpupool_qualifier_to_cpupoolid")]
     pub fn cpupool_qualifier_to_cpupoolid(&self, name_or_number: &str) -> Result<u32> {
         const FUNCTION: &str = "libxl_cpupool_qualifier_to_cpupoolid";
+        if name_or_number.is_empty() {
+            let error = Error::new(ErrorKind::Invalid, FUNCTION);
+            return Err(no_pool(error, name_or_number));
+        }
+        if let Some(poolid) = qualifier::number(FUNCTION, name_or_number)? {
+            return Ok(poolid);
+        }
         let text = c_string(FUNCTION, "CPU pool", name_or_number)?;
         let (mut poolid, mut was_name) = (0, 0);
-        // SAFETY: a live context, a NUL-terminated text, places for the number and a flag.
-        let rc = expecting_failure(|| unsafe {
-            sys::libxl_cpupool_qualifier_to_cpupoolid(
-                self.as_ptr(),
-                text.as_ptr(),
-                &raw mut poolid,
-                &raw mut was_name,
-            )
+        let asked = self.call(FUNCTION, None, |ctx| {
+            // SAFETY: a live context, a NUL-terminated text, places for the number and a flag.
+            unsafe {
+                sys::libxl_cpupool_qualifier_to_cpupoolid(
+                    ctx,
+                    text.as_ptr(),
+                    &raw mut poolid,
+                    &raw mut was_name,
+                )
+            }
         });
-        if rc != 0 {
-            return Err(no_pool(FUNCTION, rc, name_or_number));
-        }
+        asked.map_err(|error| no_pool(error, name_or_number))?;
         Ok(poolid)
     }
 
@@ -356,8 +365,28 @@ impl Domain {
     }
 }
 
-fn no_pool(function: &'static str, rc: c_int, name: &str) -> Error {
-    Error::from_code(function, rc)
-        .with_kind(ErrorKind::NotFound)
-        .with_message(format!("no CPU pool is called {name:?}"))
+/// The error of a function that looks for a pool by its name. libxl's code for a name that none has
+/// is ERROR_INVAL; any other says that it could not look.
+fn no_pool(error: Error, name: &str) -> Error {
+    match error.kind() {
+        ErrorKind::Invalid => error
+            .with_kind(ErrorKind::NotFound)
+            .with_message(format!("no CPU pool is called {name:?}")),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_pool;
+    use crate::{Error, ErrorKind};
+
+    #[test]
+    fn only_an_unknown_name_is_not_found() {
+        let unknown = no_pool(Error::from_code("f", -6), "quiet");
+        assert_eq!(unknown.kind(), ErrorKind::NotFound);
+        assert!(unknown.to_string().contains("\"quiet\""), "{unknown}");
+        let other = no_pool(Error::from_code("f", -5), "quiet");
+        assert_eq!(other.kind(), ErrorKind::NoMemory);
+    }
 }

@@ -153,10 +153,12 @@ impl Context {
     pub fn version_info(&self) -> Result<VersionInfo> {
         const FUNCTION: &str = "libxl_get_version_info";
         let mark = self.log_mark();
-        // SAFETY: a live context. The structure belongs to it, and is filled in once.
+        // libxl fills it in at the first call, without its lock.
+        let _turn = self.version_lock();
+        // SAFETY: a live context. The structure belongs to it, and nobody fills it in meanwhile.
         let info = unsafe { sys::libxl_get_version_info(self.as_ptr()).as_ref() };
         let info = info.ok_or_else(|| {
-            Error::new(ErrorKind::Failed, FUNCTION).with_log(self.log_since(mark))
+            Error::new(ErrorKind::Failed, FUNCTION).with_log(self.own_log_since(mark))
         })?;
         // SAFETY: strings of the context's, NUL-terminated or NULL.
         let text = |raw| unsafe { copy_str(raw) }.unwrap_or_default();

@@ -22,9 +22,11 @@ use libxl_sys as sys;
 use crate::{
     Context, DomId, Domain, DomainId, Error, ErrorKind, Operation, Result,
     config::{CpuidPolicy, DiskBackend, DomainConfig},
+    domain::not_called,
     id::uuid_from,
     logger::expecting_failure,
     operation::Call,
+    qualifier::number,
     raw::{Owned, c_string, copy_str, take_str},
 };
 
@@ -49,7 +51,7 @@ impl Context {
         if reader.is_null() {
             return Err(
                 Error::new(ErrorKind::Failed, "libxl_xen_console_read_start")
-                    .with_log(self.log_since(mark)),
+                    .with_log(self.own_log_since(mark)),
             );
         }
         let mut text = Vec::new();
@@ -70,7 +72,7 @@ impl Context {
         // SAFETY: a live context and reader, which is not used after this.
         unsafe { sys::libxl_xen_console_read_finish(self.as_ptr(), reader) };
         if rc < 0 {
-            return Err(Error::from_code(FUNCTION, rc).with_log(self.log_since(mark)));
+            return Err(Error::from_code(FUNCTION, rc).with_log(self.own_log_since(mark)));
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
@@ -92,17 +94,26 @@ impl Context {
     }
 
     /// Changes those of Xen's command line parameters that can be changed while it runs, written as
-    /// there: `gnttab_max_frames=64`.
+    /// there: `gnttab_max_frames=64`. Several are separated by spaces; `no` in front of one stands
+    /// for the value `no`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] for a parameter that cannot be changed, or a value that is none.
+    /// [`ErrorKind::Invalid`] for one without a value; [`ErrorKind::Failed`] for a parameter that
+    /// cannot be changed, or a value that is none.
     #[doc(alias = "libxl_set_parameters")]
     pub fn set_parameters(&self, parameters: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_set_parameters";
+        // libxl takes it for granted that there is a `=`, and writes to wherever none leads it (Xen
+        // 4.14 to 4.22).
+        if let Some(word) = without_a_value(parameters) {
+            return Err(Error::new(ErrorKind::Invalid, FUNCTION)
+                .with_message(format!("parameters: {word:?} has no value")));
+        }
         let parameters = c_string(FUNCTION, "parameters", parameters)?;
         self.call(FUNCTION, None, |ctx| {
-            // SAFETY: a live context and a NUL-terminated text, which libxl does not change.
+            // SAFETY: a live context and a NUL-terminated text, which libxl does not change; each of
+            // its words has a value, or stands for one.
             unsafe { sys::libxl_set_parameters(ctx, parameters.as_ptr().cast_mut()) }
         })
     }
@@ -137,21 +148,29 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if no domain has this name. An id is not looked up.
+    /// [`ErrorKind::DomainNotFound`] if no domain has this name, or there is none; an id is not
+    /// looked up. [`ErrorKind::Invalid`] for an id that is too large to be one;
+    /// [`ErrorKind::NoMemory`] when Xen does not list the domains.
     #[doc(alias = "libxl_domain_qualifier_to_domid")]
     pub fn domain_qualifier_to_domid(&self, name_or_id: &str) -> Result<DomId> {
         const FUNCTION: &str = "libxl_domain_qualifier_to_domid";
+        if name_or_id.is_empty() {
+            // For libxl this is made of digits, and 0.
+            let error = Error::new(ErrorKind::Invalid, FUNCTION);
+            return Err(not_called(error, name_or_id));
+        }
+        if let Some(domid) = number(FUNCTION, name_or_id)? {
+            return Ok(DomId(domid));
+        }
         let text = c_string(FUNCTION, "domain", name_or_id)?;
         let mut domid = 0;
-        // SAFETY: a live context, a NUL-terminated text, a place for the id.
-        let rc = expecting_failure(|| unsafe {
-            sys::libxl_domain_qualifier_to_domid(self.as_ptr(), text.as_ptr(), &raw mut domid)
+        let asked = self.call(FUNCTION, None, |ctx| {
+            // SAFETY: a live context, a NUL-terminated text, a place for the id.
+            unsafe { sys::libxl_domain_qualifier_to_domid(ctx, text.as_ptr(), &raw mut domid) }
         });
-        match rc {
-            0 => Ok(DomId(domid)),
-            _ => Err(Error::from_code(FUNCTION, rc)
-                .with_kind(ErrorKind::DomainNotFound)
-                .with_message(format!("no domain is called {name_or_id:?}"))),
+        match asked {
+            Ok(()) => Ok(DomId(domid)),
+            Err(error) => Err(not_called(error, name_or_id)),
         }
     }
 
@@ -181,11 +200,13 @@ impl Context {
         })
     }
 
-    /// What serves a disk, by the word that old configurations have for it: `phy`, `tap`, `file`.
+    /// What serves a disk, by the word that old configurations have for it: `phy`, `file`, `qdisk`
+    /// and, since Xen 4.17, `standalone`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for another word.
+    /// [`ErrorKind::Invalid`] for another word. `tap` is one: libxl wants a format after it, and does
+    /// not know it with one.
     #[doc(alias = "libxl_string_to_backend")]
     pub fn string_to_backend(&self, word: &str) -> Result<DiskBackend> {
         const FUNCTION: &str = "libxl_string_to_backend";
@@ -249,6 +270,20 @@ impl Context {
     pub fn device_events_handler(&self) -> Operation<()> {
         Operation::new(self, EventsHandler)
     }
+}
+
+/// The first of these parameters that has neither a value nor the prefix that stands for one. They
+/// are taken apart as libxl does it: a parameter ends at a space, and begins at what is no blank.
+fn without_a_value(parameters: &str) -> Option<&str> {
+    let mut rest = parameters.trim_start_matches([' ', '\t']);
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
+        if !word.contains('=') && !word.starts_with("no") {
+            return Some(word);
+        }
+        rest = after.trim_start_matches([' ', '\t']);
+    }
+    None
 }
 
 /// The shape of the two functions that read an item of a CPUID policy.
@@ -463,8 +498,25 @@ impl Domain {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_cpuid_item, sys};
+    use super::{parse_cpuid_item, sys, without_a_value};
     use crate::ErrorKind;
+
+    #[test]
+    fn parameters_without_a_value_are_told_from_others() {
+        for (wrong, word) in [
+            ("gnttab_max_frames", "gnttab_max_frames"),
+            ("a=1 b", "b"),
+            ("b a=1", "b"),
+            (" \tn a=1", "n"),
+            ("a=1 \tb\tc  noa=1", "b\tc"),
+            ("No", "No"),
+        ] {
+            assert_eq!(without_a_value(wrong), Some(word), "{wrong:?}");
+        }
+        for right in ["", " \t ", "a=1", "=", "a=", "no", "noa", "a=1 nob  c=d\te"] {
+            assert_eq!(without_a_value(right), None, "{right:?}");
+        }
+    }
 
     /// Under valgrind this also says that nothing behind them is read.
     #[test]

@@ -148,7 +148,7 @@ impl Context {
                         "libxl {BUILT_FOR} does not take: {}",
                         refused.join(", ")
                     ))
-                    .with_log(self.log_since(mark)));
+                    .with_log(self.own_log_since(mark)));
             }
         };
         let lost = lost_fields(&sent, &self.to_json(raw.as_ptr())?);
@@ -188,8 +188,9 @@ impl Context {
         let mark = self.log_mark();
         // SAFETY: a live context and a structure that libxl filled in; the string is for us.
         let text = unsafe { take_str(T::to_json(self.as_ptr(), raw)) };
-        let text = text
-            .ok_or_else(|| Error::new(ErrorKind::Failed, T::TO).with_log(self.log_since(mark)))?;
+        let text = text.ok_or_else(|| {
+            Error::new(ErrorKind::Failed, T::TO).with_log(self.own_log_since(mark))
+        })?;
         serde_json::from_str(&text)
             .map_err(|e| Error::new(ErrorKind::Failed, T::TO).with_message(e.to_string()))
     }

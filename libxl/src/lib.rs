@@ -155,8 +155,10 @@ mod json;
 mod logger;
 #[cfg(doctest)]
 mod must_not_compile;
+mod per_process;
 mod progress;
 mod pump;
+mod qualifier;
 mod raw;
 mod shutdown_reason;
 mod stream;

@@ -11,6 +11,7 @@ use std::{
     ptr::NonNull,
     slice,
     sync::{Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
 };
 
 use libxl_sys as sys;
@@ -62,7 +63,14 @@ impl fmt::Display for LogLine {
 #[derive(Default)]
 struct Kept {
     next: u64,
-    lines: VecDeque<(u64, LogLine)>,
+    lines: VecDeque<Numbered>,
+}
+
+struct Numbered {
+    number: u64,
+    /// In which libxl said it: other threads use the context, too.
+    thread: ThreadId,
+    line: LogLine,
 }
 
 /// Who wants to hear of progress, and what each has not fetched yet.
@@ -115,7 +123,11 @@ impl Sink {
         if kept.lines.len() == KEPT {
             kept.lines.pop_front();
         }
-        kept.lines.push_back((number, line));
+        kept.lines.push_back(Numbered {
+            number,
+            thread: thread::current().id(),
+            line,
+        });
     }
 
     fn report(&self, progress: &Progress) {
@@ -205,14 +217,21 @@ impl Logger {
         self.sink().kept().next
     }
 
-    /// The lines kept since `mark`.
+    /// The lines kept since `mark`: for an operation, on which any thread that polls may work.
     pub(crate) fn since(&self, mark: u64) -> Vec<LogLine> {
+        self.which(|kept| kept.number >= mark)
+    }
+
+    /// Those of this thread: for a call that does all of its work before it returns.
+    pub(crate) fn own_since(&self, mark: u64) -> Vec<LogLine> {
+        let own = thread::current().id();
+        self.which(|kept| kept.number >= mark && kept.thread == own)
+    }
+
+    fn which(&self, wanted: impl Fn(&Numbered) -> bool) -> Vec<LogLine> {
         let kept = self.sink().kept();
-        kept.lines
-            .iter()
-            .filter(|(n, _)| *n >= mark)
-            .map(|(_, line)| line.clone())
-            .collect()
+        let wanted = kept.lines.iter().filter(|kept| wanted(kept));
+        wanted.map(|kept| kept.line.clone()).collect()
     }
 
     /// From now on progress is kept for somebody, until [`Self::stop_listening`].
@@ -366,6 +385,23 @@ mod tests {
             lines[0].to_string(),
             "xc: careful: No such file or directory (os error 2)"
         );
+    }
+
+    #[test]
+    fn what_other_threads_are_told_is_not_ones_own() {
+        let logger = Logger::new(log::LevelFilter::Off).unwrap();
+        let mark = logger.mark();
+        std::thread::scope(|scope| {
+            scope.spawn(|| say(&logger, sys::xentoollog_level::XTL_WARN, "elsewhere"));
+        });
+        assert!(logger.own_since(mark).is_empty());
+        say(&logger, sys::xentoollog_level::XTL_WARN, "here");
+        let texts = |lines: Vec<super::LogLine>| -> Vec<String> {
+            lines.into_iter().map(|line| line.message).collect()
+        };
+        assert_eq!(texts(logger.own_since(mark)), ["here"]);
+        assert_eq!(texts(logger.since(mark)), ["elsewhere", "here"]);
+        assert!(logger.own_since(logger.mark()).is_empty());
     }
 
     #[test]

@@ -401,15 +401,16 @@ impl Domain {
         )
     }
 
-    /// Whether it is watched.
+    /// Whether it is watched; not if it is gone.
     #[doc(alias = "libxl_psr_cmt_domain_attached")]
     #[must_use]
     pub fn psr_cmt_attached(&self) -> bool {
         #[cfg(libxl_have = "psr_generic")]
-        // SAFETY: a live context.
-        return unsafe {
-            sys::libxl_psr_cmt_domain_attached(self.context().as_ptr(), self.domid().0) > 0
-        };
+        return self.check("libxl_psr_cmt_domain_attached").is_ok()
+            // SAFETY: a live context.
+            && unsafe {
+                sys::libxl_psr_cmt_domain_attached(self.context().as_ptr(), self.domid().0) > 0
+            };
         #[cfg(not(libxl_have = "psr_generic"))]
         false
     }

@@ -100,12 +100,15 @@ impl Pump {
 
     /// Makes every thread that waits on this context look at its own affairs again.
     pub(crate) fn kick(&self) {
+        self.state().changes += 1;
+        self.changed.notify_all();
+        // The descriptor last. A thread that polls takes back all that has been written, and may be
+        // another one than has to know of this. The latter must then either find the change, or
+        // begin to poll before it is counted and so before this is written.
         let one = 1u64.to_ne_bytes();
         // SAFETY: writes eight bytes from a valid buffer to a descriptor we own. A full counter
         // means that a wake-up is pending already.
         unsafe { libc::write(self.wake.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-        self.state().changes += 1;
-        self.changed.notify_all();
     }
 
     /// The present. Take it before looking at what you wait for and pass it to [`Self::wait`]:
@@ -411,6 +414,7 @@ fn millis_until(deadline: Option<Instant>) -> c_int {
 #[cfg(test)]
 mod tests {
     use std::{
+        os::fd::AsRawFd,
         sync::{
             Arc,
             atomic::{AtomicBool, Ordering},
@@ -474,6 +478,35 @@ mod tests {
             std::panic::resume_unwind(Box::new("in the middle of a poll"));
         }));
         assert!(panic.is_err() && !pump.state().polling);
+    }
+
+    fn is_readable(pump: &Pump) -> bool {
+        let mut fd = libc::pollfd {
+            fd: pump.wake_fd().as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one structure, and it does not wait.
+        unsafe { libc::poll(&raw mut fd, 1, 0) == 1 }
+    }
+
+    /// Otherwise a thread that polls could take the wake-up back before the one that it is for begins
+    /// to wait, and that one would find nothing changed.
+    #[test]
+    fn a_change_is_counted_before_anybody_is_woken() {
+        let pump = Pump::new().unwrap();
+        let before = pump.now();
+        std::thread::scope(|scope| {
+            let state = pump.state();
+            scope.spawn(|| pump.kick());
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!is_readable(&pump), "nothing could be counted so far");
+            drop(state);
+        });
+        assert!(is_readable(&pump));
+        assert_ne!(pump.now(), before);
+        pump.calm();
+        assert!(!is_readable(&pump));
     }
 
     #[test]

@@ -272,6 +272,22 @@ pub(crate) unsafe fn take_str(raw: *mut c_char) -> Option<String> {
     copied
 }
 
+/// The same as it is, byte for byte: for what goes back to C.
+///
+/// # Safety
+///
+/// As [`take_str`].
+pub(crate) unsafe fn take_c_string(raw: *mut c_char) -> Option<CString> {
+    if raw.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL, and the caller promises the rest.
+    let copied = unsafe { CStr::from_ptr(raw) }.to_owned();
+    // SAFETY: from malloc, and ours to free.
+    unsafe { libc::free(raw.cast::<c_void>()) };
+    Some(copied)
+}
+
 /// A string for C, or an error that names what holds the NUL byte.
 pub(crate) fn c_string(function: &'static str, what: &str, text: &str) -> crate::Result<CString> {
     CString::new(text).map_err(|_| {

@@ -107,6 +107,42 @@ impl Drop for Backend {
     }
 }
 
+/// libxl takes their rates apart in a place that it has once for the whole process.
+#[test]
+fn sound_cards_are_listed_by_many_threads() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "sound", ""));
+    let domain = &guest.domain;
+    let _backend = Backend::serve("vsnd", guest.id().domid.0);
+    let rates: Vec<u32> = (1..=60).map(|n| n * 800).collect();
+    let card = Vsnd {
+        params: VsndParams {
+            sample_rates: rates.clone(),
+            ..VsndParams::default()
+        },
+        ..Vsnd::default()
+    };
+    let card = domain.vsnd_add(&card).unwrap().wait().unwrap();
+    let devid = card.devid.expect("a number");
+    thread::scope(|scope| {
+        for n in 0..4 {
+            let rates = &rates;
+            scope.spawn(move || {
+                let domain = context().domain(domain.id());
+                for _ in 0..50 {
+                    let seen = match n % 2 {
+                        0 => domain.vsnd_list().unwrap().remove(0),
+                        _ => domain.vsnd_by_devid(devid).unwrap(),
+                    };
+                    assert_eq!(seen.params.sample_rates, *rates);
+                }
+            });
+        }
+    });
+    domain.vsnd_remove(&card).unwrap().wait().unwrap();
+}
+
 /// Nobody serves these in the lab, so the test does.
 #[test]
 fn devices_that_the_lab_does_not_have_come_and_go() {
@@ -155,13 +191,36 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
         }],
         ..Vsnd::default()
     };
+    // Without a look libxl would follow a pointer that is NULL.
+    for absent in [None, Some(5)] {
+        let error = domain
+            .vsnd_info(&Vsnd {
+                devid: absent,
+                ..Vsnd::default()
+            })
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
+    }
     let vsnd = domain.vsnd_add(&vsnd).unwrap().wait().unwrap();
+    let info = domain.vsnd_info(&vsnd).unwrap();
+    assert_eq!((info.devid, info.pcms.len()), (vsnd.devid, 1));
     let listed = domain.vsnd_list().unwrap();
+    let devid = vsnd.devid.expect("a number");
+    assert_eq!(domain.vsnd_by_devid(devid).unwrap(), listed[0]);
+    let error = domain.vsnd_by_devid(devid + 7).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
     assert_eq!(listed[0].short_name.as_deref(), Some("card"));
     assert_eq!(listed[0].params.sample_rates, [44_100]);
     domain.vsnd_remove(&vsnd).unwrap().wait().unwrap();
     assert!(domain.vsnd_list().unwrap().is_empty());
 
+    let none = [
+        domain.vtpm_by_devid(0).unwrap_err(),
+        domain.vtpm_by_uuid(uuid::Uuid::nil()).unwrap_err(),
+    ];
+    for error in none {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
+    }
     let vtpm = Vtpm {
         uuid: Some(uuid::Uuid::new_v4()),
         ..Vtpm::default()
@@ -172,6 +231,10 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
         domain.vtpm_by_uuid(vtpm.uuid.unwrap()).unwrap().devid,
         vtpm.devid
     );
+    let devid = vtpm.devid.expect("a number");
+    assert_eq!(domain.vtpm_by_devid(devid).unwrap().uuid, vtpm.uuid);
+    let error = domain.vtpm_by_devid(devid + 7).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:#}");
     assert_eq!(Some(domain.vtpm_info(&vtpm).unwrap().uuid), vtpm.uuid);
     domain.vtpm_destroy(&vtpm).unwrap().wait().unwrap();
     assert!(domain.vtpm_list().unwrap().is_empty());

@@ -2,9 +2,11 @@
 
 use std::{thread, time::Duration};
 
-use libxl::{AbortHandle, Context, DomId, ErrorKind};
+use libxl::{
+    AbortHandle, Context, DomId, DomainEvent, ErrorKind, Limits, ShutdownReason, SigchldMode,
+};
 
-use crate::support::{Guest, Kind, config, context, watcher};
+use crate::support::{Guest, Kind, alone, config, context, tiny_config, told, watcher};
 
 #[test]
 fn the_host_is_described() {
@@ -30,6 +32,19 @@ fn the_host_is_described() {
         free > 0 && free / 4 < host.total_pages,
         "{free} KiB, {host:?}"
     );
+}
+
+/// libxl writes it down in the context when it is asked for the first time.
+#[test]
+fn the_version_is_read_by_many_threads() {
+    let ctx = context();
+    let versions: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| ctx.version_info().unwrap()))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(versions.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 #[test]
@@ -158,6 +173,70 @@ fn an_operation_may_be_dropped_while_it_runs() {
     // The context ends the operation, and only then itself: libxl would end the process otherwise.
     drop(own);
     assert!(guest.domain.info().unwrap().paused);
+}
+
+/// Once a context is given up, nobody is left who could tell it that a child has ended.
+#[test]
+fn an_operation_may_be_dropped_by_who_deals_with_children() {
+    let Some(domid) = told() else {
+        let watcher = watcher();
+        let guest = Guest::create(&context(), &watcher, &tiny_config(Kind::Pv, "children", ""));
+        return alone(
+            "context::an_operation_may_be_dropped_by_who_deals_with_children",
+            &guest.id().domid.to_string(),
+        );
+    };
+    let builder = Context::builder().sigchld(SigchldMode::Mainloop);
+    let ctx = builder.open().unwrap();
+    let domain = ctx.domain_by_domid(DomId(domid.parse().unwrap())).unwrap();
+    drop(domain.destroy().start().unwrap());
+    ctx.sigchld_occurred();
+    drop(domain);
+    drop(ctx);
+    // As long as a context of the first kind is there, also one that was given up as lost, the
+    // second kind is refused.
+    let other = Context::open().unwrap();
+    // libxl would end the process, were it told in this mode.
+    other.sigchld_occurred();
+    assert!(!other.list_domains().unwrap().is_empty());
+}
+
+/// A child that goes on without an exec resumes a domain. Of its parent's watcher, whose context it has
+/// given up, it knows nothing; the watcher finds out by itself.
+#[test]
+fn a_forked_child_leaves_its_parents_watchers_alone() {
+    if told().is_none() {
+        return alone(
+            "context::a_forked_child_leaves_its_parents_watchers_alone",
+            "",
+        );
+    }
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "forked", ""));
+    guest.wait_until_up();
+    let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
+    guest.expect_shutdown(ShutdownReason::SUSPEND);
+    // SAFETY: the child opens a context of its own and ends without dropping anything else.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: ends the child, should it wait for a lock of its parent's.
+        unsafe { libc::alarm(120) };
+        // SAFETY: the only thread of a child; what it has inherited is neither used nor dropped.
+        unsafe { ctx.clone().postfork_child_noexec() };
+        let resumed = Context::open().and_then(|ctx| ctx.domain(guest.id()).resume(true));
+        // SAFETY: ends it without anything of its parent's.
+        unsafe { libc::_exit(if resumed.is_ok() { 7 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: a child of this process and a place for its status.
+    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(ended, child);
+    assert!(libc::WIFEXITED(status), "{status}");
+    assert_eq!(libc::WEXITSTATUS(status), 7);
+    guest.expect(DomainEvent::Resumed);
+    drop(suspended);
+    guest.still_lives_and_dies();
 }
 
 /// libxl leaves what it has made of the domain to the caller, who has to learn of it.

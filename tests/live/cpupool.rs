@@ -75,6 +75,13 @@ fn a_pool_is_made_used_and_taken_apart() {
         pool.id
     );
     assert_eq!(ctx.cpupool_qualifier_to_cpupoolid("7").unwrap(), 7);
+    for (wrong, kind) in [
+        ("", ErrorKind::NotFound),
+        ("4294967296", ErrorKind::Invalid),
+    ] {
+        let error = ctx.cpupool_qualifier_to_cpupoolid(wrong).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:#}");
+    }
     let renamed = unique("renamed");
     ctx.cpupool_rename(pool.id, &renamed).unwrap();
     assert_eq!(ctx.cpupoolid_to_name(pool.id), Some(renamed));

@@ -253,6 +253,14 @@ fn a_disc_is_changed() {
         .wait()
         .unwrap();
     assert_eq!(medium(), None);
+    // What is listed can be asked about and taken away, also without a disc.
+    let empty = domain.disk_by_vdev("hdc").unwrap();
+    assert_eq!(
+        domain.disk_info(&empty).unwrap().frontend_id,
+        guest.id().domid.0
+    );
+    domain.disk_destroy(&empty).unwrap().wait().unwrap();
+    assert_eq!(domain.disk_list().unwrap(), []);
 }
 
 /// A paravirtual guest says in xenstore that it ejects a disc; here somebody else says so for it.

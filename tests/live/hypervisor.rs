@@ -33,6 +33,14 @@ fn parameters_are_changed_or_refused() {
         .set_parameters("there_is_no_such_parameter=1")
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed, "{error:#}");
+    // These would have libxl write to memory that is nobody's.
+    for wrong in ["gnttab_max_frames", "gnttab_max_frames=70 b", "\tb a=1"] {
+        let error = ctx.set_parameters(wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+        assert!(error.to_string().contains("has no value"), "{error:#}");
+    }
+    ctx.set_parameters(" \tgnttab_max_frames=70 gnttab_max_frames=71")
+        .unwrap();
 }
 
 #[test]
@@ -49,6 +57,11 @@ fn guests_are_found() {
         domain.domid()
     );
     assert_eq!(ctx.domain_qualifier_to_domid("7").unwrap(), DomId(7));
+    // libxl takes this for dom0, and that for domain 1.
+    let error = ctx.domain_qualifier_to_domid("").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DomainNotFound, "{error:#}");
+    let error = ctx.domain_qualifier_to_domid("4294967297").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
     let error = ctx
         .domain_qualifier_to_domid(&unique("nobody"))
         .unwrap_err();
@@ -125,6 +138,10 @@ fn log_files_and_words() {
         ctx.string_to_backend("moon").unwrap_err().kind(),
         ErrorKind::Invalid
     );
+    for tap in ["tap", "tap:qcow2"] {
+        let error = ctx.string_to_backend(tap).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    }
     let policy = ctx.parse_cpuid("sse4_2=0").unwrap();
     let ecx = policy.cpuid[0].ecx.as_deref().unwrap();
     assert_eq!(

@@ -1,11 +1,13 @@
 //! From creation to death, for every type of domain.
 
+use std::{process::Command, thread};
+
 use libxl::{DomainEvent, DomainId, DomainState, ErrorKind, Limits, ShutdownReason, ShutdownVia};
 use uuid::Uuid;
 
 use crate::support::{
-    Guest, KINDS, Kind, config, context, despite_early_resets, outsider_is_there, wait_for,
-    watcher, xl,
+    Guest, KINDS, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config,
+    unique, wait_for, watcher, xl,
 };
 
 fn lives_and_dies(kind: Kind) {
@@ -141,6 +143,65 @@ fn a_domain_with_another_uuid_is_not_touched() {
     }
     assert_eq!(guest.domain.info().unwrap().state(), DomainState::Paused);
     assert_eq!(guest.domain.name(), Some(guest.name.clone()));
+    assert_eq!(stranger.name(), None);
+    assert!(!stranger.psr_cmt_attached());
+}
+
+/// The names of its stub domain and of itself change together. No stub domain is needed for that: a
+/// domain whose device model is said to run in another one has that one renamed.
+#[test]
+fn a_domain_is_renamed_with_its_stub_domain() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "whole", ""));
+    let mut stub = tiny_config(Kind::Pv, "stub", "");
+    stub.c_info.name = format!("{}-dm", guest.name);
+    let stub = Guest::create(&ctx, &watcher, &stub);
+    let path = format!(
+        "/local/domain/{}/image/device-model-domid",
+        guest.id().domid
+    );
+    let domid = stub.id().domid.to_string();
+    let status = Command::new("xenstore-write")
+        .args([&path, &domid])
+        .status();
+    assert!(status.unwrap().success());
+    assert_eq!(guest.domain.stubdom().unwrap(), Some(stub.id().domid));
+
+    let name = unique("renamed");
+    guest.domain.rename(&name).unwrap();
+    assert_eq!(guest.domain.name(), Some(name.clone()));
+    assert_eq!(stub.domain.name(), Some(format!("{name}-dm")));
+    // A name that is taken changes neither.
+    let error = guest.domain.rename("Domain-0").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    assert_eq!(guest.domain.name(), Some(name.clone()));
+    assert_eq!(stub.domain.name(), Some(format!("{name}-dm")));
+    let status = Command::new("xenstore-rm").arg(&path).status();
+    assert!(status.unwrap().success());
+}
+
+/// Each finds the domain under a name that the other one gives it meanwhile.
+#[test]
+fn a_domain_is_renamed_by_two_at_a_time() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "twice", ""));
+    let names = [unique("one"), unique("two")];
+    thread::scope(|scope| {
+        for name in &names {
+            let domain = context().domain(guest.id());
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    match domain.rename(name) {
+                        Ok(()) => {}
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Failed, "{error:#}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(names.contains(&guest.domain.name().unwrap()));
 }
 
 #[test]
@@ -150,6 +211,14 @@ fn a_shut_down_domain_is_preserved_under_another_name() {
     let config = config(Kind::Pv, "kept", "lab.action=poweroff lab.after=0");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.expect_shutdown(ShutdownReason::POWEROFF);
+    // A name that is taken is seen before anything is done.
+    let mut taken = tiny_config(Kind::Pv, "taken", "");
+    taken.c_info.name = format!("{}-taken", guest.name);
+    let taken = Guest::create(&ctx, &watcher, &taken);
+    let error = guest.domain.preserve("-taken").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+    assert!(error.to_string().contains(&taken.name), "{error:#}");
+    assert_eq!(guest.domain.name().as_ref(), Some(&guest.name));
     guest.domain.preserve("-kept").unwrap();
     assert_eq!(guest.domain.name().unwrap(), format!("{}-kept", guest.name));
     assert_eq!(

@@ -292,6 +292,32 @@ pub(crate) fn uptimes(name: &str) -> Vec<f64> {
         .collect()
 }
 
+/// Says that a test has a process of its own, and holds what it was told.
+const ALONE: &str = "LIBXL_TEST_ALONE";
+
+/// What a test was told, if this is its own process.
+pub(crate) fn told() -> Option<String> {
+    env::var(ALONE).ok()
+}
+
+/// Runs the test of this name once more, in a process of its own, because it concerns the whole of
+/// one. It is told `what`.
+#[track_caller]
+pub(crate) fn alone(name: &str, what: &str) {
+    let output = Command::new(env::current_exe().expect("a program"))
+        .args(["--exact", name, "--nocapture"])
+        .env(ALONE, what)
+        .output()
+        .expect("the program can be run again");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}: {said}", output.status);
+    assert!(
+        said.contains("1 passed"),
+        "no test is called {name}: {said}"
+    );
+}
+
 /// The lab has two CPUs: one test at a time can have the second for itself.
 pub(crate) fn second_cpu() -> MutexGuard<'static, ()> {
     static SECOND: Mutex<()> = Mutex::new(());

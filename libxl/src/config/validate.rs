@@ -55,10 +55,14 @@ trait Check {
 
 /// Checks a whole value: its strings and numbers, then what its type asks for.
 fn validate<T: Check + Serialize>(value: &T) -> Result<(), Invalid> {
+    validate_values(value)?;
+    value.check("")
+}
+
+fn validate_values(value: &impl Serialize) -> Result<(), Invalid> {
     let json = serde_json::to_value(value)
         .map_err(|error| Invalid::new("", format!("cannot be written as JSON: {error}")))?;
-    check_values(&mut String::new(), "", &json)?;
-    value.check("")
+    check_values(&mut String::new(), "", &json)
 }
 
 impl DomainConfig {
@@ -73,6 +77,15 @@ impl DomainConfig {
     /// The first field that must not reach libxl.
     pub fn validate(&self) -> Result<(), Invalid> {
         validate(self)
+    }
+}
+
+impl Disk {
+    /// Checks what says which of a domain's disks is meant. libxl lists a drive without a disc with
+    /// an empty path and without a format, which as a new disk would be refused.
+    pub(crate) fn validate_name(&self) -> Result<(), Invalid> {
+        validate_values(self)?;
+        required("", "vdev", self.vdev.as_deref())
     }
 }
 

@@ -17,7 +17,7 @@ device_info! {
 }
 
 device_methods! {
-    Disk as libxl_device_disk, "a disk":
+    Disk as libxl_device_disk, "a disk", named by validate_name:
     #[doc(alias = "libxl_device_disk_add")]
     add disk_add = libxl_device_disk_add;
     #[doc(alias = "libxl_device_disk_remove")]

@@ -51,12 +51,14 @@ mod eject;
 mod nic;
 mod others;
 mod usb;
+mod vsnd;
 
 pub use disk::DiskInfo;
 pub use eject::DiskEjects;
 pub use nic::NicInfo;
-pub use others::{ConnectorInfo, PcmInfo, StreamInfo, VdisplInfo, VkbInfo, VsndInfo, VtpmInfo};
+pub use others::{ConnectorInfo, VdisplInfo, VkbInfo, VtpmInfo};
 pub use usb::UsbctrlInfo;
+pub use vsnd::{PcmInfo, StreamInfo, VsndInfo};
 
 /// How far one end of a device is. The ends agree on it through xenstore, and a guest can write
 /// there what it likes: hence not an enumeration.
@@ -108,8 +110,15 @@ pub(crate) trait Device: Serialize + DeserializeOwned + 'static {
     type Raw: FromJson;
 
     /// What must not reach libxl.
-    fn checked(&self) -> std::result::Result<(), Invalid>;
+    fn checked(&self) -> Checked;
+
+    /// The same where libxl only has to know which device is meant.
+    fn checked_name(&self) -> Checked {
+        self.checked()
+    }
 }
+
+type Checked = std::result::Result<(), Invalid>;
 
 /// The shape of all functions that do something with a device.
 pub(crate) type Start<R> =
@@ -159,12 +168,13 @@ impl<R: Structure, T: 'static> Call for OnDevice<R, T> {
 
 impl Domain {
     /// libxl's structure of a device.
-    pub(crate) fn device<D: Device>(
+    fn device<D: Device>(
         &self,
         function: &'static str,
         device: &D,
+        check: fn(&D) -> Checked,
     ) -> Result<Owned<D::Raw>> {
-        device.checked().map_err(|e| {
+        check(device).map_err(|e| {
             Error::new(ErrorKind::Invalid, function)
                 .with_domain(Some(self.domid()))
                 .with_message(e.to_string())
@@ -175,19 +185,19 @@ impl Domain {
     fn on_device<D: Device, T: 'static>(
         &self,
         function: &'static str,
-        device: &D,
+        raw: Owned<D::Raw>,
         start: Start<D::Raw>,
         result: fn(&Context, &Owned<D::Raw>) -> Result<T>,
-    ) -> Result<Operation<T>> {
+    ) -> Operation<T> {
         let call = OnDevice {
             function,
             domid: self.domid(),
-            raw: self.device(function, device)?,
+            raw,
             start,
             result,
         };
         let domain = self.clone();
-        Ok(Operation::new(self.context(), call).after(move || domain.check(function)))
+        Operation::new(self.context(), call).after(move || domain.check(function))
     }
 
     /// Starts something after which the device is as libxl has completed it.
@@ -197,7 +207,8 @@ impl Domain {
         device: &D,
         start: Start<D::Raw>,
     ) -> Result<Operation<D>> {
-        self.on_device(function, device, start, |ctx, raw| ctx.read_c(raw.as_ptr()))
+        let raw = self.device(function, device, D::checked)?;
+        Ok(self.on_device::<D, _>(function, raw, start, |ctx, raw| ctx.read_c(raw.as_ptr())))
     }
 
     /// Starts something after which the device is gone.
@@ -207,7 +218,8 @@ impl Domain {
         device: &D,
         start: Start<D::Raw>,
     ) -> Result<Operation<()>> {
-        self.on_device(function, device, start, |_, _| Ok(()))
+        let raw = self.device(function, device, D::checked_name)?;
+        Ok(self.on_device::<D, _>(function, raw, start, |_, _| Ok(())))
     }
 
     /// Lists devices of a kind.
@@ -239,7 +251,7 @@ impl Domain {
         device: &D,
         ask: InfoOf<D::Raw, I>,
     ) -> Result<T> {
-        let raw = self.device(function, device)?;
+        let raw = self.device(function, device, D::checked_name)?;
         let info = Owned::<I>::new();
         self.call(function, |ctx, domid| {
             // SAFETY: a live context and two initialised structures.
@@ -341,8 +353,14 @@ macro_rules! device_methods {
             )
         }
     };
+    (@named) => {};
+    (@named $check:ident) => {
+        fn checked_name(&self) -> std::result::Result<(), $crate::config::Invalid> {
+            self.$check()
+        }
+    };
     (
-        $device:ident as $raw:ident, $what:literal:
+        $device:ident as $raw:ident, $what:literal $(, named by $check:ident)?:
         $( $(#[$alias:meta])* $kind:ident $method:ident = $function:ident $(, $second:ident $(=> $info:ident)?)?; )*
     ) => {
         impl $crate::device::Device for $device {
@@ -351,6 +369,8 @@ macro_rules! device_methods {
             fn checked(&self) -> std::result::Result<(), $crate::config::Invalid> {
                 self.validate()
             }
+
+            device_methods!(@named $($check)?);
         }
 
         impl $crate::Domain {

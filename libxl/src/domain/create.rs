@@ -1,6 +1,9 @@
 //! Making domains.
 
-use std::{ffi::c_int, ptr};
+use std::{
+    ffi::{CStr, CString, c_int},
+    ptr,
+};
 
 use libxl_sys as sys;
 use uuid::Uuid;
@@ -126,6 +129,10 @@ impl Domain {
     /// The configuration it has now: what it was created from, with the devices it has at present.
     /// What a toolstack needs to create it again.
     ///
+    /// Of a domain that has a sound card libxl reads the card as well, and cannot do that in two
+    /// threads at a time, on whatever contexts: two such retrievals must not be under way at once,
+    /// nor one beside [`vsnd_list`](Self::vsnd_list). A save and a migration begin with one.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for a domain that libxl did not create.
@@ -149,18 +156,29 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the name is taken.
+    /// [`ErrorKind::Invalid`] if the name is taken, [`ErrorKind::NotFound`] if it has none,
+    /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_domain_preserve")]
     pub fn preserve(&self, suffix: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_preserve";
         let suffix = c_string(FUNCTION, "suffix", suffix)?;
         self.check(FUNCTION)?;
-        let name = self.name().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, FUNCTION)
-                .with_domain(Some(self.domid()))
-                .with_message("the domain has no name")
-        })?;
-        let name = c_string(FUNCTION, "name", &name)?;
+        let failed = |kind| Error::new(kind, FUNCTION).with_domain(Some(self.domid()));
+        let name = self
+            .c_name()
+            .ok_or_else(|| failed(ErrorKind::NotFound).with_message("the domain has no name"))?;
+        // libxl finds out as well, but leaves a transaction with xenstored open then, as long as the
+        // context lives (4.14 to 4.22). Who takes the name between the look and the call still brings
+        // that about.
+        let new = joined(&name, &suffix);
+        match self.ctx.domid_of(&new) {
+            Ok(other) if other != self.domid() => {
+                let text = format!("domain {other} is called {:?}", new.to_string_lossy());
+                return Err(failed(ErrorKind::Invalid).with_message(text));
+            }
+            Err(error) if error.kind() != ErrorKind::DomainNotFound => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
         let uuid = Uuid::new_v4();
         let config = Owned::<sys::libxl_domain_config>::new();
         // SAFETY: initialised, and ours alone. The name is duplicated with malloc, because libxl's
@@ -181,6 +199,12 @@ impl Domain {
             }
         })
     }
+}
+
+fn joined(first: &CStr, second: &CStr) -> CString {
+    let mut text = first.to_bytes().to_vec();
+    text.extend_from_slice(second.to_bytes_with_nul());
+    CString::from_vec_with_nul(text).unwrap_or_default()
 }
 
 struct Retrieve {

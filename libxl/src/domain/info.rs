@@ -59,7 +59,8 @@ pub struct DomainInfo {
     pub shutdown: bool,
     /// It is being torn down.
     pub dying: bool,
-    /// The toolstack is asked never to shut it down: dom0.
+    /// It is the domain that xenstore runs in, which no toolstack may stop. Not set for dom0, which
+    /// none may stop either: what stops all domains leaves out both.
     pub never_stop: bool,
     /// Why it shut down, if it has.
     pub shutdown_reason: Option<ShutdownReason>,
@@ -171,7 +172,7 @@ impl Context {
         } else {
             Err(Error::from_code("libxl_domain_info", rc)
                 .with_domain(Some(domid))
-                .with_log(self.log_since(mark)))
+                .with_log(self.own_log_since(mark)))
         }
     }
 
@@ -191,7 +192,7 @@ impl Context {
             // dom0 always exists, so no list is an error; the count says nothing then.
             return Err(Error::new(ErrorKind::Failed, "libxl_list_domain")
                 .with_message("Xen did not give a list of domains")
-                .with_log(self.log_since(mark)));
+                .with_log(self.own_log_since(mark)));
         }
         let len = usize::try_from(count).unwrap_or(0);
         // SAFETY: not NULL, so an array of `count` structures.

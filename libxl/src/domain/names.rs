@@ -1,37 +1,43 @@
 //! Names, and consoles.
 
-use std::{ffi::c_char, path::PathBuf, ptr};
+use std::{
+    ffi::{CStr, CString, c_char},
+    path::PathBuf,
+    ptr,
+};
 
 use libxl_sys as sys;
 
 use super::Domain;
 use crate::{
     Context, DomId, Error, ErrorKind, Result,
-    logger::expecting_failure,
-    raw::{c_string, take_str},
+    raw::{c_string, take_c_string, take_str},
 };
+
+const BY_NAME: &str = "libxl_name_to_domid";
 
 impl Context {
     /// The id of the domain with this name. Walks through all domains: prefer ids.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if no domain has it.
+    /// [`ErrorKind::DomainNotFound`] if no domain has it; [`ErrorKind::NoMemory`] when Xen does not
+    /// list the domains.
     #[doc(alias = "libxl_name_to_domid")]
     pub fn name_to_domid(&self, name: &str) -> Result<DomId> {
-        const FUNCTION: &str = "libxl_name_to_domid";
-        let c_name = c_string(FUNCTION, "name", name)?;
+        let c_name = c_string(BY_NAME, "name", name)?;
+        self.domid_of(&c_name)
+    }
+
+    pub(super) fn domid_of(&self, name: &CStr) -> Result<DomId> {
         let mut domid = 0;
-        // SAFETY: a live context, a NUL-terminated name, a place for the id.
-        let rc = expecting_failure(|| unsafe {
-            sys::libxl_name_to_domid(self.as_ptr(), c_name.as_ptr(), &raw mut domid)
+        let asked = self.call(BY_NAME, None, |ctx| {
+            // SAFETY: a live context, a NUL-terminated name, a place for the id.
+            unsafe { sys::libxl_name_to_domid(ctx, name.as_ptr(), &raw mut domid) }
         });
-        match rc {
-            0 => Ok(DomId(domid)),
-            // The code for an unknown name is ERROR_INVAL.
-            _ => Err(Error::from_code(FUNCTION, rc)
-                .with_kind(ErrorKind::DomainNotFound)
-                .with_message(format!("no domain is called {name:?}"))),
+        match asked {
+            Ok(()) => Ok(DomId(domid)),
+            Err(error) => Err(not_called(error, &name.to_string_lossy())),
         }
     }
 
@@ -44,27 +50,65 @@ impl Context {
     }
 }
 
+/// The error of a function that looks for a domain by its name. libxl's code for a name that nobody
+/// has is ERROR_INVAL; any other says that it could not look.
+pub(crate) fn not_called(error: Error, name: &str) -> Error {
+    match error.kind() {
+        ErrorKind::Invalid => error
+            .with_kind(ErrorKind::DomainNotFound)
+            .with_message(format!("no domain is called {name:?}")),
+        _ => error,
+    }
+}
+
 impl Domain {
-    /// Its name, if it has one.
+    /// Its name, if it has one; `None` also when its id belongs to another domain by now.
     #[must_use]
     pub fn name(&self) -> Option<String> {
-        self.ctx.domid_to_name(self.domid())
+        let name = self.c_name()?;
+        Some(name.to_string_lossy().into_owned())
     }
 
-    /// Gives it another name.
+    /// The same byte for byte: a name need not be UTF-8.
+    pub(super) fn c_name(&self) -> Option<CString> {
+        // SAFETY: a live context; the string is allocated for us.
+        let name =
+            unsafe { take_c_string(sys::libxl_domid_to_name(self.ctx.as_ptr(), self.domid().0)) };
+        // In this order: if the id is this domain's now, it was when the name was read.
+        self.info().ok().and(name)
+    }
+
+    /// Gives it another name. Whoever else renames it at the same time, this name is the later one.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if a domain with that name exists; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] if a domain with that name exists; [`ErrorKind::DomainNotFound`];
+    /// [`ErrorKind::Failed`] if others rename it again and again.
     #[doc(alias = "libxl_domain_rename")]
     pub fn rename(&self, name: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_rename";
         let new = c_string(FUNCTION, "name", name)?;
         self.check(FUNCTION)?;
-        self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
-            // SAFETY: a live context and a NUL-terminated name; no old name to compare with.
-            unsafe { sys::libxl_domain_rename(ctx, self.domid().0, ptr::null(), new.as_ptr()) }
-        })
+        // libxl makes the name that a stub domain has had from the old one, and compares that, in the
+        // transaction in which it writes the new one: neither is renamed if the id is another's by now.
+        let rename_from = |old: Option<&CStr>| {
+            self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
+                let old = old.map_or(ptr::null(), CStr::as_ptr);
+                // SAFETY: a live context and NUL-terminated names, of which the old one may be NULL.
+                unsafe { sys::libxl_domain_rename(ctx, self.domid().0, old, new.as_ptr()) }
+            })
+        };
+        let old = self.c_name();
+        let Err(error) = rename_from(old.as_deref()) else {
+            return Ok(());
+        };
+        let now = self.c_name();
+        if now == old {
+            return Err(error);
+        }
+        // Somebody else has renamed it between the look and the call; or the id is no longer its own.
+        self.check(FUNCTION)?;
+        rename_from(now.as_deref())
     }
 
     /// The terminal of its primary console: PV console or, for HVM, the first serial port.
@@ -88,5 +132,20 @@ impl Domain {
                 .with_domain(Some(self.domid()))
                 .with_message("the domain has no primary console")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_called;
+    use crate::{Error, ErrorKind};
+
+    #[test]
+    fn only_an_unknown_name_is_not_found() {
+        let unknown = not_called(Error::from_code("f", -6), "web");
+        assert_eq!(unknown.kind(), ErrorKind::DomainNotFound);
+        assert!(unknown.to_string().contains("\"web\""), "{unknown}");
+        let other = not_called(Error::from_code("f", -5), "web");
+        assert_eq!(other.kind(), ErrorKind::NoMemory);
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{MutexGuard, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use std::{
 use once_cell::sync::Lazy;
 
 use super::{Domain, DomainState};
-use crate::{DomainId, Error, ErrorKind, ShutdownReason, watcher};
+use crate::{DomainId, Error, ErrorKind, ShutdownReason, per_process::PerProcess, watcher};
 
 /// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
 /// 60 s for the deed, and an abort ends that wait but does not withdraw the request.
@@ -110,18 +110,18 @@ struct Keeper {
     thread: JoinHandle<()>,
 }
 
-static KEEPERS: Lazy<Mutex<HashMap<DomainId, Keeper>>> = Lazy::new(Mutex::default);
+static KEEPERS: Lazy<PerProcess<HashMap<DomainId, Keeper>>> = Lazy::new(PerProcess::default);
 
 fn keepers() -> MutexGuard<'static, HashMap<DomainId, Keeper>> {
-    KEEPERS.lock().unwrap_or_else(PoisonError::into_inner)
+    KEEPERS.lock()
 }
 
 /// The domains that this process is suspending. What one suspend makes of a guest another one must
 /// not undo, nor send to a target as its own.
-static SUSPENDING: Lazy<Mutex<HashSet<DomainId>>> = Lazy::new(Mutex::default);
+static SUSPENDING: Lazy<PerProcess<HashSet<DomainId>>> = Lazy::new(PerProcess::default);
 
 fn suspending() -> MutexGuard<'static, HashSet<DomainId>> {
-    SUSPENDING.lock().unwrap_or_else(PoisonError::into_inner)
+    SUSPENDING.lock()
 }
 
 /// A suspend that has begun, and is the only one of its domain in this process until this is

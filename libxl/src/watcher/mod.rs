@@ -41,14 +41,12 @@ mod schedule;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
+    sync::{Arc, Weak, mpsc},
     thread,
     time::Duration,
 };
 
-use once_cell::sync::Lazy;
-
-use crate::{Context, ContextBuilder, DomainId, Error, Result};
+use crate::{Context, ContextBuilder, DomainId, Error, Result, per_process::PerProcess};
 
 pub use life::DomainEvent;
 use run::Shared;
@@ -60,8 +58,9 @@ pub const RESYNC: Duration = Duration::from_secs(30);
 /// The watcher's thread runs libxl's callbacks, whose largest frame is 22 KiB.
 const STACK: usize = 256 * 1024;
 
-/// All watchers of the process, so that a resume reaches every one of them.
-static WATCHERS: Lazy<Mutex<Vec<Weak<Shared>>>> = Lazy::new(Mutex::default);
+/// All watchers of the process, so that a resume reaches every one of them. A forked child must not
+/// reach for those of its parent, whose contexts it has given up.
+static WATCHERS: PerProcess<Vec<Weak<Shared>>> = PerProcess::new(Vec::new());
 
 /// Watches domains: one context and one thread, however many domains.
 ///
@@ -99,7 +98,7 @@ impl Watcher {
                 .spawn(move || run::run(&shared))
                 .map_err(|e| Error::io("pthread_create", e))?
         };
-        let mut watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers = WATCHERS.lock();
         watchers.retain(|known| known.strong_count() > 0);
         watchers.push(Arc::downgrade(&shared));
         Ok(Self {
@@ -217,6 +216,6 @@ pub(crate) fn went_on(id: DomainId) {
 }
 
 fn watchers() -> Vec<Arc<Shared>> {
-    let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let watchers = WATCHERS.lock();
     watchers.iter().filter_map(Weak::upgrade).collect()
 }

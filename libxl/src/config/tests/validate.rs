@@ -416,3 +416,30 @@ fn devices_are_checked_alone() {
     );
     assert!(matches!(sound().b_info.guest, Guest::Pvh(_)));
 }
+
+#[test]
+fn a_drive_as_libxl_lists_it_can_be_named_and_not_added() {
+    let listed = Disk {
+        pdev_path: Some(String::new()),
+        vdev: Some("hdc".to_owned()),
+        ..Disk::default()
+    };
+    listed.validate_name().unwrap();
+    assert_eq!(
+        listed.validate().unwrap_err().to_string(),
+        "pdev_path: is empty"
+    );
+    let wrong = Disk {
+        vdev: None,
+        ..Disk::raw("/image", "hdc")
+    };
+    assert_eq!(
+        wrong.validate_name().unwrap_err().to_string(),
+        "vdev: is not set"
+    );
+    let cut = Disk {
+        vdev: Some("hd\0c".to_owned()),
+        ..Disk::default()
+    };
+    cut.validate_name().unwrap_err();
+}
