@@ -230,6 +230,63 @@ fn a_domain_is_suspended_by_one_at_a_time() {
     guest.still_lives_and_dies();
 }
 
+/// Who has suspended it knows nothing of what it is suspended for by now.
+#[test]
+fn a_domain_that_has_run_since_is_another_ones() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "ran-since", ""));
+    guest.wait_until_up();
+    let suspended = Some(DomainState::Shutdown(ShutdownReason::SUSPEND));
+    for deed in ["resume", "destroy"] {
+        let first = guest.domain.suspend_only(&Limits::none()).unwrap();
+        guest.domain.resume(true).unwrap();
+        let second = guest.domain.suspend_only(&Limits::none()).unwrap();
+        let refused = match deed {
+            "resume" => first.resume(),
+            _ => first.destroy().wait(),
+        };
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{deed}: {refused}");
+        assert_eq!(guest.state(), suspended, "{deed}");
+        second.resume().unwrap();
+    }
+    // What the hypervisor does to a domain that does not run leaves it the same one.
+    let still = guest.domain.suspend_only(&Limits::none()).unwrap();
+    guest.domain.pause().wait().unwrap();
+    guest.domain.unpause().wait().unwrap();
+    thread::sleep(Duration::from_secs(2));
+    still.resume().unwrap();
+    guest.still_lives_and_dies();
+}
+
+/// A save that has suspended the guest is still reading its memory.
+#[test]
+fn a_domain_is_not_resumed_while_it_is_saved() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "read", ""));
+    guest.wait_until_up();
+    let stop = AbortHandle::new();
+    // Nobody reads it: the save is stuck.
+    let (_reader, writer) = rustix::pipe::pipe().unwrap();
+    thread::scope(|scope| {
+        let saving = scope.spawn(|| {
+            let saving = Saving::new().abort_with(&stop);
+            guest.domain.suspend(&writer, saving).unwrap_err()
+        });
+        guest.expect_shutdown(ShutdownReason::SUSPEND);
+        let refused = guest.domain.resume(true).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+        assert!(refused.to_string().contains("suspending"), "{refused}");
+        stop.abort();
+        let failed = saving.join().unwrap();
+        assert_eq!(failed.error.kind(), ErrorKind::Aborted, "{failed}");
+        assert!(matches!(failed.source, Source::Runs), "{failed}");
+    });
+    guest.still_lives_and_dies();
+}
+
 /// It acknowledges, and does nothing: libxl gives it a minute.
 #[test]
 fn case_03_a_domain_does_not_suspend() {

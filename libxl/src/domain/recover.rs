@@ -4,26 +4,16 @@
 //! libxl never resumes a domain after a failed save, and leaves a request standing that the guest
 //! may obey minutes later. Both are seen to here, so that no caller can forget it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 
-use once_cell::sync::Lazy;
-
-use super::{Domain, DomainState};
-use crate::{DomainId, Error, ErrorKind, ShutdownReason, watcher};
+use super::{Domain, DomainInfo, DomainState, claim::Claim};
+use crate::{Error, ErrorKind, ShutdownReason, watcher};
 
 /// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
 /// 60 s for the deed, and an abort ends that wait but does not withdraw the request.
-const LATE: Duration = Duration::from_secs(120);
+pub(super) const LATE: Duration = Duration::from_secs(120);
 /// The same where nothing says that the guest has been asked and taken its time over it.
-const SOON: Duration = Duration::from_secs(10);
-/// How often a domain is looked at meanwhile.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// What has become of a domain whose suspend, save or migration failed.
 #[derive(Debug)]
@@ -40,6 +30,9 @@ pub enum Source {
     /// It is suspended, and could not be resumed. That is tried again in the background for two
     /// minutes.
     Suspended(Error),
+    /// Somebody else had resumed it by then, and it is suspended again, or about to be: for another
+    /// save or migration, which decides what becomes of it. It was left alone.
+    TakenOver,
     /// It has shut down meanwhile, for this reason: it is still there, but will not run again.
     Ended(ShutdownReason),
     /// It does not exist any more.
@@ -59,6 +52,9 @@ impl fmt::Display for Source {
             Self::Suspended(error) => {
                 write!(f, "the domain is suspended and cannot be resumed: {error}")
             }
+            Self::TakenOver => f.write_str(
+                "somebody else has resumed the domain, and what it does now was left alone",
+            ),
             Self::Ended(reason) => write!(f, "the domain has shut down ({reason})"),
             Self::Gone => f.write_str("the domain is gone"),
             Self::Unknown(error) => write!(f, "the state of the domain is not known: {error}"),
@@ -104,57 +100,59 @@ impl From<SuspendError> for Error {
     }
 }
 
-/// Somebody who looks after a domain that may suspend late, until the sender is dropped.
-struct Keeper {
-    hold: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
+/// Which suspend of a domain is to be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// Whichever there is, and one that comes within this time: the guest may still obey ours.
+    Any { late: Duration },
+    /// The one at which the domain had run for this long, and none that came after it.
+    This { cpu_time_ns: u64 },
 }
 
-static KEEPERS: Lazy<Mutex<HashMap<DomainId, Keeper>>> = Lazy::new(Mutex::default);
-
-fn keepers() -> MutexGuard<'static, HashMap<DomainId, Keeper>> {
-    KEEPERS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The domains that this process is suspending. What one suspend makes of a guest another one must
-/// not undo, nor send to a target as its own.
-static SUSPENDING: Lazy<Mutex<HashSet<DomainId>>> = Lazy::new(Mutex::default);
-
-fn suspending() -> MutexGuard<'static, HashSet<DomainId>> {
-    SUSPENDING.lock().unwrap_or_else(PoisonError::into_inner)
+impl Undo {
+    /// Whether the domain is suspended, and by that one.
+    pub(super) fn is_it(self, info: &DomainInfo) -> bool {
+        let this = match self {
+            Self::Any { .. } => true,
+            Self::This { cpu_time_ns } => info.cpu_time_ns == cpu_time_ns,
+        };
+        this && info.state() == DomainState::Shutdown(ShutdownReason::SUSPEND)
+    }
 }
 
 /// A suspend that has begun, and is the only one of its domain in this process until this is
-/// dropped.
+/// dropped. What one suspend makes of a guest another one must not undo, nor send to a target as its
+/// own.
 pub(crate) struct Suspending {
     domain: Domain,
-    /// An earlier one has failed, and the guest may still obey it.
-    asked_before: bool,
+    /// What is left of an earlier one that has failed.
+    unfinished: Option<Undo>,
+    claim: Claim,
 }
 
 impl Suspending {
     /// For what fails before anything is asked of the domain.
     pub(crate) fn untouched(&self, error: Error) -> SuspendError {
-        if self.asked_before {
-            self.domain.resume_if_late(LATE);
+        if self.asked_before() {
+            self.domain.look_after(Undo::Any { late: LATE });
         }
         SuspendError::untouched(error)
     }
 
-    /// As [`Domain::recover`].
+    /// Lets the domain run again after `error`, arms the watches anew and looks.
     pub(crate) fn recover(&self, error: Error) -> SuspendError {
-        let late = if self.asked_before {
+        let late = if self.asked_before() {
             LATE
         } else {
             may_be_late(&error)
         };
-        self.domain.recover_within(error, late)
+        let source = self.domain.bring_back(Undo::Any { late });
+        self.domain.recovered(error, source)
     }
-}
 
-impl Drop for Suspending {
-    fn drop(&mut self) {
-        suspending().remove(&self.domain.id());
+    /// An earlier one has failed, and the guest may still obey it.
+    fn asked_before(&self) -> bool {
+        matches!(self.unfinished, Some(Undo::Any { .. }))
     }
 }
 
@@ -167,25 +165,17 @@ impl Domain {
         &self,
         function: &'static str,
     ) -> Result<Suspending, SuspendError> {
-        if !suspending().insert(self.id()) {
-            let error = Error::new(ErrorKind::Invalid, function)
-                .with_domain(Some(self.domid()))
-                .with_message("this process is suspending the domain already");
-            return Err(SuspendError::untouched(error));
-        }
-        let mut begun = Suspending {
+        let claim = Claim::take(self.id(), function).map_err(SuspendError::untouched)?;
+        let begun = Suspending {
             domain: self.clone(),
-            asked_before: false,
+            unfinished: self.look_no_more(),
+            claim,
         };
-        let keeper = keepers().remove(&self.id());
-        if let Some(Keeper { hold, thread }) = keeper {
-            begun.asked_before = !thread.is_finished();
-            drop(hold);
-            // It may be resuming the domain just now, and must not resume it from the next suspend.
-            let _ = thread.join();
-        }
         let error = match self.info().map(|info| info.state()) {
-            Ok(DomainState::Running | DomainState::Paused) => return Ok(begun),
+            Ok(DomainState::Running | DomainState::Paused) => {
+                begun.claim.lasts("this process is suspending the domain");
+                return Ok(begun);
+            }
             // Nothing but its memory's being freed keeps it in the list.
             Ok(DomainState::Dying) => self.no_more(function),
             Ok(state) => Error::new(ErrorKind::Invalid, function)
@@ -193,44 +183,45 @@ impl Domain {
                 .with_message(format!("the domain does not run; it is {state}")),
             Err(error) => error,
         };
-        Err(if begun.asked_before {
+        Err(match begun.unfinished {
             // The earlier suspend may be what has suspended it.
-            begun.recover(error)
-        } else {
-            SuspendError::untouched(error)
+            Some(Undo::Any { .. }) => begun.recover(error),
+            Some(this) => self.recovered(error, self.bring_back(this)),
+            None => SuspendError::untouched(error),
         })
     }
 
-    /// Lets the domain run again after `error`, arms the watches anew and looks.
-    pub(crate) fn recover(&self, error: Error) -> SuspendError {
-        let late = may_be_late(&error);
-        self.recover_within(error, late)
-    }
-
-    fn recover_within(&self, error: Error, late: Duration) -> SuspendError {
-        let source = self.bring_back(late);
+    pub(super) fn recovered(&self, error: Error, source: Source) -> SuspendError {
         log::info!("domain {}: {error}; {source}", self.id());
         SuspendError { error, source }
     }
 
-    fn bring_back(&self, late: Duration) -> Source {
-        let state = match self.info() {
-            Ok(info) => info.state(),
-            Err(error) if error.is_domain_gone() => {
-                watcher::rearm(self.id());
-                return Source::Gone;
-            }
+    /// Undoes a suspend, arms the watches anew and looks. For who has the claim to the domain.
+    pub(super) fn bring_back(&self, undo: Undo) -> Source {
+        let again = match undo {
+            Undo::Any { .. } => Undo::Any { late: LATE },
+            this @ Undo::This { .. } => this,
+        };
+        let info = match self.info() {
+            Ok(info) => info,
             Err(error) => {
                 watcher::rearm(self.id());
-                self.resume_if_late(LATE);
+                if error.is_domain_gone() {
+                    return Source::Gone;
+                }
+                self.look_after(again);
                 return Source::Unknown(error);
             }
         };
-        match state {
-            DomainState::Shutdown(ShutdownReason::SUSPEND) => match self.resume(true) {
+        match info.state() {
+            DomainState::Shutdown(ShutdownReason::SUSPEND) if !undo.is_it(&info) => {
+                watcher::rearm(self.id());
+                Source::TakenOver
+            }
+            DomainState::Shutdown(ShutdownReason::SUSPEND) => match self.resume_claimed(true) {
                 Ok(()) => Source::Runs,
                 Err(error) => {
-                    self.resume_if_late(LATE);
+                    self.look_after(again);
                     Source::Suspended(error)
                 }
             },
@@ -244,60 +235,18 @@ impl Domain {
             }
             DomainState::Running | DomainState::Paused => {
                 watcher::rearm(self.id());
-                self.resume_if_late(late);
-                if late == LATE {
-                    Source::MaySuspendYet
-                } else {
-                    Source::Runs
-                }
-            }
-        }
-    }
-
-    /// Looks at the domain for some time, in the background, and resumes it if it suspends.
-    fn resume_if_late(&self, time: Duration) {
-        let (hold, held) = mpsc::channel();
-        let domain = self.clone();
-        let spawned = thread::Builder::new()
-            .name(format!("late-suspend-{}", self.domid()))
-            .spawn(move || domain.look_for_late_suspend(time, &held));
-        match spawned {
-            Ok(thread) => {
-                let mut keepers = keepers();
-                keepers.retain(|_, keeper| !keeper.thread.is_finished());
-                keepers.insert(self.id(), Keeper { hold, thread });
-            }
-            Err(error) => log::error!(
-                "domain {}: cannot look for a late suspend: {error}",
-                self.id()
-            ),
-        }
-    }
-
-    fn look_for_late_suspend(&self, time: Duration, held: &mpsc::Receiver<()>) {
-        let mut until = Instant::now() + time;
-        while Instant::now() < until {
-            if held.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
-                // A new suspend is wanted, or somebody else looks.
-                return;
-            }
-            match self.info().map(|info| info.state()) {
-                Ok(DomainState::Shutdown(ShutdownReason::SUSPEND)) => match self.resume(true) {
-                    Ok(()) => {
-                        log::warn!(
-                            "domain {} suspended after this had been given up: resumed",
-                            self.id()
-                        );
-                        break;
+                match undo {
+                    // Somebody has resumed it, and that request was obeyed: no other is to come.
+                    Undo::This { .. } => Source::Runs,
+                    Undo::Any { late } => {
+                        self.look_after(undo);
+                        if late == LATE {
+                            Source::MaySuspendYet
+                        } else {
+                            Source::Runs
+                        }
                     }
-                    Err(error) => log::error!("domain {} cannot be resumed: {error:#}", self.id()),
-                },
-                Ok(DomainState::Shutdown(_) | DomainState::Dying) => break,
-                Ok(DomainState::Running) => {}
-                // It cannot obey before it goes on.
-                Ok(DomainState::Paused) => until = Instant::now() + time,
-                Err(error) if error.is_domain_gone() => break,
-                Err(error) => log::warn!("domain {}: {error:#}", self.id()),
+                }
             }
         }
     }
@@ -308,5 +257,32 @@ fn may_be_late(error: &Error) -> Duration {
     match error.kind() {
         ErrorKind::GuestTimedOut | ErrorKind::TimedOut | ErrorKind::Aborted => LATE,
         _ => SOON,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DomainInfo, SOON, Undo};
+    use crate::ShutdownReason;
+
+    fn stopped(cpu_time_ns: u64, reason: Option<ShutdownReason>) -> DomainInfo {
+        DomainInfo::for_test(cpu_time_ns, |info| info.shutdown_reason = reason)
+    }
+
+    #[test]
+    fn what_has_run_since_is_not_the_same_suspend() {
+        let this = Undo::This { cpu_time_ns: 5 };
+        assert!(this.is_it(&stopped(5, Some(ShutdownReason::SUSPEND))));
+        assert!(!this.is_it(&stopped(6, Some(ShutdownReason::SUSPEND))));
+        // Resumed, but paused.
+        assert!(!this.is_it(&stopped(5, None)));
+        assert!(!this.is_it(&stopped(5, Some(ShutdownReason::POWEROFF))));
+    }
+
+    #[test]
+    fn a_suspend_that_nobody_saw_is_whichever_there_is() {
+        let any = Undo::Any { late: SOON };
+        assert!(any.is_it(&stopped(6, Some(ShutdownReason::SUSPEND))));
+        assert!(!any.is_it(&stopped(6, None)));
     }
 }

@@ -15,10 +15,10 @@ use std::{
 use libxl_sys as sys;
 use rustix::event::PollFlags;
 
-use super::{Domain, DomainState, Suspended, recover::SuspendError};
+use super::{Domain, Suspended, recover::SuspendError};
 use crate::{
     AbortHandle, Context, DomId, Error, ErrorKind, Limits, Operation, Progress, Result,
-    SavedHeader, ShutdownReason,
+    SavedHeader,
     config::DomainType,
     operation::{Call, Clock, Gate},
     pump::Pump,
@@ -194,9 +194,9 @@ impl Domain {
             Err(error) => return Err(begun.untouched(error)),
         };
         // Success is what the state says.
-        match result.and_then(|()| self.info()).map(|info| info.state()) {
-            Ok(DomainState::Shutdown(ShutdownReason::SUSPEND)) => Ok(Suspended::new(self)),
-            Ok(state) => {
+        match result.and_then(|()| Suspended::find(self)) {
+            Ok(Ok(suspended)) => Ok(suspended),
+            Ok(Err(state)) => {
                 let error = Error::new(ErrorKind::Failed, FUNCTION)
                     .with_domain(Some(self.domid()))
                     .with_message(format!("it was saved, but it is {state}"));
@@ -363,7 +363,7 @@ impl Domain {
         let suspended = self.save(partial.as_file(), saving)?;
         match make_durable(partial, path) {
             Ok(()) => Ok(suspended),
-            Err(error) => Err(self.recover(file_error(path, &error))),
+            Err(error) => Err(suspended.recover(file_error(path, &error))),
         }
     }
 
@@ -379,9 +379,10 @@ impl Domain {
         path: impl AsRef<Path>,
         saving: Saving<'_>,
     ) -> Result<(), SuspendError> {
-        self.save_file(path, saving)?
-            .resume()
-            .map_err(|error| self.recover(error))
+        let suspended = self.save_file(path, saving)?;
+        suspended
+            .go_on(|| {})
+            .map_err(|error| suspended.recover(error))
     }
 }
 
