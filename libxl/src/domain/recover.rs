@@ -14,6 +14,8 @@ use crate::{Error, ErrorKind, ShutdownReason, watcher};
 pub(super) const LATE: Duration = Duration::from_secs(120);
 /// The same where nothing says that the guest has been asked and taken its time over it.
 pub(super) const SOON: Duration = Duration::from_secs(10);
+/// And where it has obeyed already.
+const NEVER: Duration = Duration::ZERO;
 
 /// What has become of a domain whose suspend, save or migration failed.
 #[derive(Debug)]
@@ -21,7 +23,10 @@ pub(super) const SOON: Duration = Duration::from_secs(10);
 pub enum Source {
     /// Nothing had been asked of it yet: it is what it was.
     Untouched,
-    /// It runs (or is paused, as before): it had not suspended, or has been resumed.
+    /// It runs (or is paused, as before): it had not suspended, or has been resumed. If it had not,
+    /// it may have been asked a moment before: in the background it is looked at for ten seconds,
+    /// and resumed should it suspend. Have no other program suspend it in that time; a new suspend by
+    /// this one ends that.
     Runs,
     /// It runs, but has been asked to suspend. If it does so within two minutes, it is resumed in
     /// the background. Nobody can tell whether it obeys the old request or a new one of another
@@ -100,6 +105,38 @@ impl From<SuspendError> for Error {
     }
 }
 
+/// Why a suspend came to nothing, and for how long the guest may still obey it.
+#[derive(Debug)]
+pub(super) struct Failed {
+    error: Error,
+    late: Duration,
+}
+
+impl Failed {
+    /// The guest has suspended, and something else failed.
+    pub(super) fn obeyed(error: Error) -> Self {
+        Self { error, late: NEVER }
+    }
+
+    /// This is the cause of it. What the guest may do is as the error before said.
+    pub(super) fn because_of(self, cause: Error) -> Self {
+        let cause = cause
+            .with_domain(self.error.domain())
+            .with_log(self.error.log().to_vec());
+        Self {
+            error: cause,
+            late: self.late,
+        }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        let late = may_be_late(&error);
+        Self { error, late }
+    }
+}
+
 /// Which suspend of a domain is to be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Undo {
@@ -140,12 +177,9 @@ impl Suspending {
     }
 
     /// Lets the domain run again after `error`, arms the watches anew and looks.
-    pub(crate) fn recover(&self, error: Error) -> SuspendError {
-        let late = if self.asked_before() {
-            LATE
-        } else {
-            may_be_late(&error)
-        };
+    pub(super) fn recover(&self, failed: impl Into<Failed>) -> SuspendError {
+        let Failed { error, late } = failed.into();
+        let late = if self.asked_before() { LATE } else { late };
         let source = self.domain.bring_back(Undo::Any { late });
         self.domain.recovered(error, source)
     }
@@ -236,10 +270,12 @@ impl Domain {
             DomainState::Running | DomainState::Paused => {
                 watcher::rearm(self.id());
                 match undo {
-                    // Somebody has resumed it, and that request was obeyed: no other is to come.
+                    // Somebody has resumed it: the request was obeyed, and is not obeyed again.
                     Undo::This { .. } => Source::Runs,
                     Undo::Any { late } => {
-                        self.look_after(undo);
+                        if late != NEVER {
+                            self.look_after(undo);
+                        }
                         if late == LATE {
                             Source::MaySuspendYet
                         } else {
@@ -262,8 +298,8 @@ fn may_be_late(error: &Error) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{DomainInfo, SOON, Undo};
-    use crate::ShutdownReason;
+    use super::{DomainInfo, Failed, LATE, NEVER, SOON, Undo};
+    use crate::{DomId, Error, ErrorKind, LogLine, ShutdownReason};
 
     fn stopped(cpu_time_ns: u64, reason: Option<ShutdownReason>) -> DomainInfo {
         DomainInfo::for_test(cpu_time_ns, |info| info.shutdown_reason = reason)
@@ -277,6 +313,29 @@ mod tests {
         // Resumed, but paused.
         assert!(!this.is_it(&stopped(5, None)));
         assert!(!this.is_it(&stopped(5, Some(ShutdownReason::POWEROFF))));
+    }
+
+    #[test]
+    fn a_cause_says_nothing_of_what_the_guest_may_do() {
+        for (kind, late) in [
+            (ErrorKind::Aborted, LATE),
+            (ErrorKind::TimedOut, LATE),
+            (ErrorKind::GuestTimedOut, LATE),
+            (ErrorKind::Failed, SOON),
+            (ErrorKind::Io, SOON),
+        ] {
+            let libxls = Error::new(kind, "libxl_domain_suspend")
+                .with_domain(Some(DomId(7)))
+                .with_log(vec![LogLine::for_test("libxl", "a line")]);
+            let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            let failed = Failed::from(libxls).because_of(Error::io("f", gone));
+            assert_eq!(failed.late, late, "{kind:?}");
+            assert_eq!(failed.error.kind(), ErrorKind::Io);
+            assert_eq!(failed.error.domain(), Some(DomId(7)));
+            assert_eq!(failed.error.log().len(), 1);
+        }
+        let after = Error::new(ErrorKind::TimedOut, "f");
+        assert_eq!(Failed::obeyed(after).late, NEVER);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use libxl_sys as sys;
 
 use super::{Domain, DomainState, Suspended, claim::Claim, recover::SuspendError};
-use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, watcher};
+use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, operation::Clock, watcher};
 
 impl Domain {
     /// Resumes a suspended domain: after a save or a migration that failed, or a checkpoint.
@@ -67,13 +67,17 @@ impl Domain {
     #[doc(alias = "libxl_domain_suspend_only")]
     pub fn suspend_only(&self, limits: &Limits) -> Result<Suspended, SuspendError> {
         const FUNCTION: &str = "libxl_domain_suspend_only";
+        let clock = Clock::start(limits);
         let begun = self.suspend_begins(FUNCTION)?;
+        if let Err(error) = clock.check(FUNCTION) {
+            return Err(begun.untouched(error.with_domain(Some(self.domid()))));
+        }
         let result = self
             .simple(FUNCTION, |ctx, domid, how| {
                 // SAFETY: called with a live context and a valid `how`.
                 unsafe { sys::libxl_domain_suspend_only(ctx, domid, how) }
             })
-            .limits(limits)
+            .limits(&clock.rest())
             .wait();
         // libxl reports success, too, when the guest has not acknowledged: only the state counts.
         match result.and_then(|()| Suspended::find(self)) {
