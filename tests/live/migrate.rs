@@ -454,6 +454,31 @@ fn a_guest_that_cannot_be_started_there_is_given_back() {
     guest.still_lives_and_dies();
 }
 
+/// The receiver's panic is nothing that the source hears of; but it hangs up.
+#[test]
+fn a_receiver_that_panics_leaves_no_copy() {
+    let ctx = context();
+    let watcher = watcher();
+    // Something is told of every 4 MiB.
+    let config = tiny_config(Kind::Pv, "panic-received", "").memory_mib(24);
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
+        let (reader, writer) = both(socket);
+        let receiver = ctx.receive_migration(reader, writer, &limits()).unwrap();
+        let _ = receiver.receive(|_| panic!("no good news"));
+    });
+    let panic = receiving.join().unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"no good news"));
+    let failed = sent.unwrap_err();
+    assert!(
+        matches!(failed.source, Source::Runs | Source::MaySuspendYet),
+        "{failed}"
+    );
+    only_the_source_is_left(&ctx, &guest);
+    guest.still_lives_and_dies();
+}
+
 /// Sends the guest, gives it away, and gets no answer. The copy is never started.
 pub(crate) fn undecided(domain: &Domain) -> libxl::migrate::Undecided {
     let (sent, receiving) = send_to(domain, |ctx, socket| {
