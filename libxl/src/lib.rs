@@ -33,7 +33,7 @@
 //! | [`pause`](Domain::pause), [`unpause`](Domain::unpause) | yes | yes | yes, without effect | yes, without effect | `DomainNotFound` |
 //! | [`shutdown`](Domain::shutdown), [`reboot`](Domain::reboot) | `TimedOut`: it cannot answer | yes | `TimedOut` | `TimedOut` | `DomainNotFound` |
 //! | [`suspend_only`](Domain::suspend_only), [`save`](Domain::save), [`checkpoint`](Domain::checkpoint), [`migrate`](Domain::migrate) with [`send`](migrate::Sender::send), [`remus_start`](Domain::remus_start) | `GuestTimedOut`: it cannot answer | yes | `Invalid` | `Invalid` | `DomainNotFound` |
-//! | [`resume`](Domain::resume) | `Invalid` | `Invalid` | yes | `Invalid` | `DomainNotFound` |
+//! | [`resume`](Domain::resume) | `Invalid` | `Invalid` | yes; `Invalid` while this process is saving it, or has [given it away](migrate::Committed) | `Invalid` | `DomainNotFound` |
 //! | [`soft_reset`](Domain::soft_reset) | `Invalid` | `Invalid` | `Invalid` | with [`SOFT_RESET`](ShutdownReason::SOFT_RESET) and HVM, else `Invalid` | `DomainNotFound` |
 //! | configuration, name, userdata, [devices](device), [memory], [vCPUs](vcpu), [shares](sched), [`core_dump`](Domain::core_dump) | yes | yes | yes | yes | `DomainNotFound` |
 //! | [`destroy`](Domain::destroy) | yes | yes | yes | yes | `DomainNotFound` |

@@ -280,6 +280,18 @@ impl<T> Operation<T> {
     ///
     /// As [`wait`](Self::wait).
     pub fn wait_with_progress(self, report: &mut dyn FnMut(&Progress)) -> Result<T> {
+        match self.wait_despite_panics(report) {
+            (_, Some(panic)) => resume_unwind(panic),
+            (result, None) => result,
+        }
+    }
+
+    /// As [`wait_with_progress`](Self::wait_with_progress), for who has something to tidy up before
+    /// a panic of `report` may go on: returns what came of the operation nevertheless, and the panic.
+    pub(crate) fn wait_despite_panics(
+        self,
+        report: &mut dyn FnMut(&Progress),
+    ) -> (Result<T>, Option<Panic>) {
         let ctx = self.ctx.clone();
         let mut listening = Listening {
             listener: ctx.logger().listen(),
@@ -292,10 +304,7 @@ impl<T> Operation<T> {
             None => unreachable!("just started"),
         });
         listening.tell();
-        if let Some(panic) = listening.panic.take() {
-            resume_unwind(panic);
-        }
-        result
+        (result, listening.panic.take())
     }
 
     /// Begins it. libxl does a part of the work, sometimes most of it, before this returns.
@@ -402,12 +411,14 @@ impl<T> fmt::Debug for Running<T> {
     }
 }
 
+pub(crate) type Panic = Box<dyn Any + Send>;
+
 /// Somebody who is told of progress.
 struct Listening<'a> {
     ctx: &'a Context,
     listener: Listener,
     report: &'a mut dyn FnMut(&Progress),
-    panic: Option<Box<dyn Any + Send>>,
+    panic: Option<Panic>,
 }
 
 impl Listening<'_> {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use libxl::{
-    Context, Domain, DomainConfig, DomainEvent, DomainState, Limits, ShutdownReason, Source,
-    SuspendError,
+    Context, Domain, DomainConfig, DomainEvent, DomainState, ErrorKind, Limits, ShutdownReason,
+    Source, SuspendError,
     migrate::{Outcome, Received, Sent},
 };
 use uuid::Uuid;
@@ -276,6 +276,163 @@ fn case_03_what_is_sent_and_dropped_goes_on_at_the_source() {
     guest.still_lives_and_dies();
 }
 
+/// Says that it has everything before it has anything, makes no copy, and returns whether it has read
+/// GO by the time that the sender hangs up.
+fn believes(_: Context, mut socket: UnixStream) -> bool {
+    socket
+        .write_all(b"xl migration receiver ready, send binary domain data.\n")
+        .unwrap();
+    socket
+        .write_all(b"domain received, ready to unpause\0")
+        .unwrap();
+    let mut all = Vec::new();
+    let _ = socket.read_to_end(&mut all);
+    all.ends_with(b"domain is yours, you are cleared to unpause\0")
+}
+
+/// Makes a guest whose migration somebody has called off by resuming it, without the knowledge of
+/// who holds the [`Sent`].
+fn resumed_behind_its_back(guest: &Guest) -> (Sent, thread::JoinHandle<bool>) {
+    let (sent, receiving) = send_to(&guest.domain, believes);
+    let sent = sent.unwrap();
+    guest.domain.resume(true).unwrap();
+    (sent, receiving)
+}
+
+/// Whatever is done with it, it comes too late.
+fn is_too_late(sent: Sent, how: &str) {
+    match how {
+        "dropped" => drop(sent),
+        "cancelled" => {
+            let refused = sent.cancel().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+        }
+        _ => {
+            let failed = sent.commit().unwrap_err();
+            assert_eq!(failed.error.kind(), ErrorKind::Invalid, "{failed}");
+            assert!(matches!(failed.source, Source::TakenOver), "{failed}");
+        }
+    }
+}
+
+const TOO_LATE: [&str; 3] = ["dropped", "cancelled", "committed"];
+
+/// Somebody resumes the guest between its being sent and GO, and it is suspended again, by another
+/// migration. The first one must neither give it away nor resume it from the second one's suspend.
+#[test]
+fn what_was_sent_and_has_run_since_is_neither_given_away_nor_resumed() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "sent-twice", ""));
+    guest.wait_until_up();
+    for how in TOO_LATE {
+        let (first, first_receiving) = resumed_behind_its_back(&guest);
+        let (second, second_receiving) = send_to(&guest.domain, believes);
+        let second = second.unwrap();
+        assert_eq!(guest.state(), SUSPENDED, "{how}");
+        is_too_late(first, how);
+        assert!(!first_receiving.join().unwrap(), "{how}: given away");
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(guest.state(), SUSPENDED, "{how}");
+        assert_eq!(guest.domain.name().as_deref(), Some(guest.name.as_str()));
+        second.cancel().unwrap();
+        assert!(!second_receiving.join().unwrap(), "{how}: given away");
+    }
+    guest.still_lives_and_dies();
+}
+
+/// The same, when the second migration has sent GO and the guest runs at the target.
+#[test]
+fn what_was_sent_and_has_moved_since_runs_once() {
+    let ctx = context();
+    let watcher = watcher();
+    for how in TOO_LATE {
+        let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "moved-since", ""));
+        guest.wait_until_up();
+        let arrived = exactly_one_copy(guest.id().uuid, || {
+            let (first, first_receiving) = resumed_behind_its_back(&guest);
+            let (second, second_receiving) = send_to(&guest.domain, |ctx, socket| {
+                receive(&ctx, socket).start(&limits()).unwrap()
+            });
+            let committed = second.unwrap().commit().unwrap();
+            let arrived = second_receiving.join().unwrap();
+            is_too_late(first, how);
+            assert!(!first_receiving.join().unwrap(), "{how}: given away");
+            thread::sleep(Duration::from_secs(3));
+            assert_eq!(guest.state(), SUSPENDED, "{how}");
+            let outcome = committed.outcome(&limits());
+            assert!(
+                matches!(&outcome, Outcome::Moved { destroyed: Ok(()) }),
+                "{how}: {outcome:?}"
+            );
+            arrived
+        });
+        guest.events_until(DomainEvent::Death);
+        Guest::of(arrived.domain, &watcher).still_lives_and_dies();
+    }
+}
+
+/// The first migration is over while the second one sends: nothing may be left of it that resumes the
+/// guest when the second one has suspended it and given it away.
+#[test]
+fn what_is_left_of_a_migration_does_not_undo_the_next_one() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "sent-meanwhile", "lab.suspend-after=3");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let (first, receiving) = resumed_behind_its_back(&guest);
+    let said = guest.console().matches("obeys suspend").count();
+    let question = thread::scope(|scope| {
+        let second = scope.spawn(|| undecided(&guest.domain));
+        wait_for("the second migration to ask the guest", || {
+            guest.console().matches("obeys suspend").count() > said
+        });
+        drop(first);
+        assert!(!receiving.join().unwrap(), "given away");
+        second.join().unwrap()
+    });
+    // For longer than anybody looks who was told that it runs.
+    thread::sleep(Duration::from_secs(12));
+    assert_eq!(guest.state(), SUSPENDED);
+    question.resume_here().unwrap();
+    only_the_source_is_left(&ctx, &guest);
+    guest.still_lives_and_dies();
+}
+
+/// After GO only the target's word counts, also for the rest of this process.
+#[test]
+fn what_is_given_away_is_not_resumed_before_the_target_has_spoken() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "given-away", ""));
+    guest.wait_until_up();
+    let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
+        let silent = socket.try_clone().unwrap();
+        drop(receive(&ctx, socket));
+        silent
+    });
+    let committed = sent.unwrap().commit().unwrap();
+    let refused = guest.domain.resume(true).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    assert!(refused.to_string().contains("given"), "{refused}");
+    assert_eq!(guest.state(), SUSPENDED);
+    let silence = Limits::none().deadline(Duration::from_secs(2));
+    let Outcome::Undecided(undecided) = committed.outcome(&silence) else {
+        panic!("the target has said something");
+    };
+    drop(receiving.join().unwrap());
+    // An operator has looked, and decides. Nobody else can after that.
+    guest.domain.rename(&guest.name).unwrap();
+    guest.domain.resume(true).unwrap();
+    let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
+    let refused = undecided.resume_here().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    assert_eq!(guest.state(), SUSPENDED);
+    suspended.resume().unwrap();
+    guest.still_lives_and_dies();
+}
+
 #[test]
 fn a_guest_that_cannot_be_started_there_is_given_back() {
     let ctx = context();
@@ -294,6 +451,31 @@ fn a_guest_that_cannot_be_started_there_is_given_back() {
         panic!("{outcome:?}");
     };
     assert!(matches!(failed.source, Source::Runs), "{failed}");
+    only_the_source_is_left(&ctx, &guest);
+    guest.still_lives_and_dies();
+}
+
+/// The receiver's panic is nothing that the source hears of; but it hangs up.
+#[test]
+fn a_receiver_that_panics_leaves_no_copy() {
+    let ctx = context();
+    let watcher = watcher();
+    // Something is told of every 4 MiB.
+    let config = tiny_config(Kind::Pv, "panic-received", "").memory_mib(24);
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
+        let (reader, writer) = both(socket);
+        let receiver = ctx.receive_migration(reader, writer, &limits()).unwrap();
+        let _ = receiver.receive(|_| panic!("no good news"));
+    });
+    let panic = receiving.join().unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"no good news"));
+    let failed = sent.unwrap_err();
+    assert!(
+        matches!(failed.source, Source::Runs | Source::MaySuspendYet),
+        "{failed}"
+    );
     only_the_source_is_left(&ctx, &guest);
     guest.still_lives_and_dies();
 }

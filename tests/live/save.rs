@@ -266,6 +266,44 @@ fn what_is_not_a_saved_domain_is_not_restored() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
 }
 
+/// Whether at the beginning or when nearly all of it is there: nobody has a handle to what there is.
+#[test]
+fn a_panic_of_whoever_hears_of_progress_leaves_nothing_of_what_is_restored() {
+    let ctx = context();
+    let watcher = watcher();
+    let file = SaveFile::new();
+    // Something is told of every 4 MiB.
+    let config = tiny_config(Kind::Pv, "panic-restored", "").memory_mib(24);
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let suspended = guest.domain.save_file(file.path(), Saving::new()).unwrap();
+    suspended.destroy().wait().unwrap();
+    guest.events_until(DomainEvent::Death);
+    let restored = |report: &mut dyn FnMut()| {
+        let saved = File::open(file.path()).unwrap();
+        let header = SavedHeader::read(&saved, &Limits::none()).unwrap();
+        let restore = || {
+            let none = Limits::none();
+            ctx.domain_create_restore(&header.config, &saved, &none, |_| report())
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(restore))
+    };
+    let uuid = guest.id().uuid;
+    for at in [1, 5] {
+        let mut reported = 0;
+        let panic = restored(&mut || {
+            reported += 1;
+            assert!(reported < at, "no good news");
+        });
+        let panic = panic.unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"no good news"));
+        wait_for("what was restored to go", || {
+            let all = ctx.list_domains().unwrap();
+            !all.iter().any(|domain| domain.uuid == uuid)
+        });
+    }
+}
+
 /// The stream ends in the middle: nothing is left of the domain that was begun.
 #[test]
 fn a_truncated_file_leaves_no_domain() {

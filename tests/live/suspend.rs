@@ -1,6 +1,8 @@
 //! Shutdown is not death: what suspended and was resumed is still watched.
 
 use std::{
+    io::Write,
+    os::unix::net::UnixStream,
     thread,
     time::{Duration, Instant},
 };
@@ -206,6 +208,58 @@ fn case_07_a_domain_suspends_after_a_second_try_was_given_up() {
     guest.still_lives_and_dies();
 }
 
+/// Whoever reads what is saved has gone, and is the cause; but that the save was given up while it
+/// waited for the guest is what decides for how long that may obey.
+#[test]
+fn case_07_a_domain_suspends_after_the_reader_and_the_save_are_gone() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "late-unread", "lab.suspend-after=15");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    // It takes nothing: what libxl writes before it asks the guest stays on this side.
+    let (mut full, reader) = UnixStream::pair().unwrap();
+    full.set_nonblocking(true).unwrap();
+    while full.write(&[0; 4096]).is_ok() {}
+    let stop = AbortHandle::new();
+    let failed = thread::scope(|scope| {
+        let saving = scope.spawn(|| {
+            let saving = Saving::new().abort_with(&stop);
+            guest.domain.suspend(&full, saving).unwrap_err()
+        });
+        guest.wait_until_it_says("obeys suspend");
+        drop(reader);
+        stop.abort();
+        saving.join().unwrap()
+    });
+    assert_eq!(failed.error.kind(), ErrorKind::Io, "{failed}");
+    assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
+    guest.expect_shutdown(ShutdownReason::SUSPEND);
+    guest.expect(DomainEvent::Resumed);
+    guest.still_lives_and_dies();
+}
+
+#[test]
+fn a_suspend_that_is_given_up_beforehand_asks_nothing_of_the_domain() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "not-asked", ""));
+    guest.wait_until_up();
+    let pulled = AbortHandle::new();
+    pulled.abort();
+    let over = Limits::none().deadline(Duration::ZERO);
+    for (limits, kind) in [
+        (Limits::none().abort_with(&pulled), ErrorKind::Aborted),
+        (over, ErrorKind::TimedOut),
+    ] {
+        let failed = guest.domain.suspend_only(&limits).unwrap_err();
+        assert_eq!(failed.error.kind(), kind, "{failed}");
+        assert!(matches!(failed.source, Source::Untouched), "{failed}");
+    }
+    guest.still_lives_and_dies();
+    assert!(!guest.console().contains("obeys suspend"));
+}
+
 /// What one suspend is doing another one of this process must neither undo nor take for its own.
 #[test]
 fn a_domain_is_suspended_by_one_at_a_time() {
@@ -227,6 +281,63 @@ fn a_domain_is_suspended_by_one_at_a_time() {
         stop.abort();
         let first = first.join().unwrap();
         assert_eq!(first.error.kind(), ErrorKind::Aborted, "{first}");
+    });
+    guest.still_lives_and_dies();
+}
+
+/// Who has suspended it knows nothing of what it is suspended for by now.
+#[test]
+fn a_domain_that_has_run_since_is_another_ones() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "ran-since", ""));
+    guest.wait_until_up();
+    let suspended = Some(DomainState::Shutdown(ShutdownReason::SUSPEND));
+    for deed in ["resume", "destroy"] {
+        let first = guest.domain.suspend_only(&Limits::none()).unwrap();
+        guest.domain.resume(true).unwrap();
+        let second = guest.domain.suspend_only(&Limits::none()).unwrap();
+        let refused = match deed {
+            "resume" => first.resume(),
+            _ => first.destroy().wait(),
+        };
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{deed}: {refused}");
+        assert_eq!(guest.state(), suspended, "{deed}");
+        second.resume().unwrap();
+    }
+    // What the hypervisor does to a domain that does not run leaves it the same one.
+    let still = guest.domain.suspend_only(&Limits::none()).unwrap();
+    guest.domain.pause().wait().unwrap();
+    guest.domain.unpause().wait().unwrap();
+    thread::sleep(Duration::from_secs(2));
+    still.resume().unwrap();
+    guest.still_lives_and_dies();
+}
+
+/// A save that has suspended the guest is still reading its memory.
+#[test]
+fn a_domain_is_not_resumed_while_it_is_saved() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "read", ""));
+    guest.wait_until_up();
+    let stop = AbortHandle::new();
+    // Nobody reads it: the save is stuck.
+    let (_reader, writer) = rustix::pipe::pipe().unwrap();
+    thread::scope(|scope| {
+        let saving = scope.spawn(|| {
+            let saving = Saving::new().abort_with(&stop);
+            guest.domain.suspend(&writer, saving).unwrap_err()
+        });
+        guest.expect_shutdown(ShutdownReason::SUSPEND);
+        let refused = guest.domain.resume(true).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+        assert!(refused.to_string().contains("suspending"), "{refused}");
+        stop.abort();
+        let failed = saving.join().unwrap();
+        assert_eq!(failed.error.kind(), ErrorKind::Aborted, "{failed}");
+        assert!(matches!(failed.source, Source::Runs), "{failed}");
     });
     guest.still_lives_and_dies();
 }

@@ -107,6 +107,15 @@ impl DomainInfo {
         }
     }
 
+    /// Of a domain that runs and has run for this long, but for what is changed.
+    #[cfg(test)]
+    pub(super) fn for_test(cpu_time_ns: u64, change: impl FnOnce(&mut Self)) -> Self {
+        let mut info = Self::from_raw(Owned::<sys::libxl_dominfo>::new().get());
+        info.cpu_time_ns = cpu_time_ns;
+        change(&mut info);
+        info
+    }
+
     fn from_raw(raw: &sys::libxl_dominfo) -> Self {
         Self {
             domid: DomId(raw.domid),

@@ -31,10 +31,12 @@
 //!
 //! [`Domain::retrieve_configuration`] gives back what it was made from, with what has changed since.
 
+mod claim;
 mod control;
 mod convert;
 mod create;
 mod info;
+mod late;
 mod names;
 mod recover;
 mod remus;
@@ -42,6 +44,7 @@ mod restore;
 mod save;
 mod soft_reset;
 mod suspend;
+mod suspended;
 mod userdata;
 
 pub use control::{ShutdownVia, Trigger};
@@ -49,7 +52,9 @@ pub use info::{DomainInfo, DomainState};
 pub(crate) use names::not_called;
 pub use recover::{Source, SuspendError};
 pub use save::Saving;
-pub use suspend::Suspended;
+pub use suspended::Suspended;
+
+pub(crate) use claim::Claim;
 
 use std::ffi::c_int;
 

@@ -4,26 +4,18 @@
 //! libxl never resumes a domain after a failed save, and leaves a request standing that the guest
 //! may obey minutes later. Both are seen to here, so that no caller can forget it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::{MutexGuard, mpsc},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 
-use once_cell::sync::Lazy;
-
-use super::{Domain, DomainState};
-use crate::{DomainId, Error, ErrorKind, ShutdownReason, per_process::PerProcess, watcher};
+use super::{Domain, DomainInfo, DomainState, claim::Claim};
+use crate::{Error, ErrorKind, ShutdownReason, watcher};
 
 /// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
 /// 60 s for the deed, and an abort ends that wait but does not withdraw the request.
-const LATE: Duration = Duration::from_secs(120);
+pub(super) const LATE: Duration = Duration::from_secs(120);
 /// The same where nothing says that the guest has been asked and taken its time over it.
-const SOON: Duration = Duration::from_secs(10);
-/// How often a domain is looked at meanwhile.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(10);
+/// And where it has obeyed already.
+const NEVER: Duration = Duration::ZERO;
 
 /// What has become of a domain whose suspend, save or migration failed.
 #[derive(Debug)]
@@ -31,7 +23,10 @@ const LOOK: Duration = Duration::from_secs(1);
 pub enum Source {
     /// Nothing had been asked of it yet: it is what it was.
     Untouched,
-    /// It runs (or is paused, as before): it had not suspended, or has been resumed.
+    /// It runs (or is paused, as before): it had not suspended, or has been resumed. If it had not,
+    /// it may have been asked a moment before: in the background it is looked at for ten seconds,
+    /// and resumed should it suspend. Have no other program suspend it in that time; a new suspend by
+    /// this one ends that.
     Runs,
     /// It runs, but has been asked to suspend. If it does so within two minutes, it is resumed in
     /// the background. Nobody can tell whether it obeys the old request or a new one of another
@@ -40,6 +35,9 @@ pub enum Source {
     /// It is suspended, and could not be resumed. That is tried again in the background for two
     /// minutes.
     Suspended(Error),
+    /// Somebody else had resumed it by then, and it is suspended again, or about to be: for another
+    /// save or migration, which decides what becomes of it. It was left alone.
+    TakenOver,
     /// It has shut down meanwhile, for this reason: it is still there, but will not run again.
     Ended(ShutdownReason),
     /// It does not exist any more.
@@ -59,6 +57,9 @@ impl fmt::Display for Source {
             Self::Suspended(error) => {
                 write!(f, "the domain is suspended and cannot be resumed: {error}")
             }
+            Self::TakenOver => f.write_str(
+                "somebody else has resumed the domain, and what it does now was left alone",
+            ),
             Self::Ended(reason) => write!(f, "the domain has shut down ({reason})"),
             Self::Gone => f.write_str("the domain is gone"),
             Self::Unknown(error) => write!(f, "the state of the domain is not known: {error}"),
@@ -104,57 +105,88 @@ impl From<SuspendError> for Error {
     }
 }
 
-/// Somebody who looks after a domain that may suspend late, until the sender is dropped.
-struct Keeper {
-    hold: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
+/// Why a suspend came to nothing, and for how long the guest may still obey it.
+#[derive(Debug)]
+pub(super) struct Failed {
+    error: Error,
+    late: Duration,
 }
 
-static KEEPERS: Lazy<PerProcess<HashMap<DomainId, Keeper>>> = Lazy::new(PerProcess::default);
+impl Failed {
+    /// The guest has suspended, and something else failed.
+    pub(super) fn obeyed(error: Error) -> Self {
+        Self { error, late: NEVER }
+    }
 
-fn keepers() -> MutexGuard<'static, HashMap<DomainId, Keeper>> {
-    KEEPERS.lock()
+    /// This is the cause of it. What the guest may do is as the error before said.
+    pub(super) fn because_of(self, cause: Error) -> Self {
+        let cause = cause
+            .with_domain(self.error.domain())
+            .with_log(self.error.log().to_vec());
+        Self {
+            error: cause,
+            late: self.late,
+        }
+    }
 }
 
-/// The domains that this process is suspending. What one suspend makes of a guest another one must
-/// not undo, nor send to a target as its own.
-static SUSPENDING: Lazy<PerProcess<HashSet<DomainId>>> = Lazy::new(PerProcess::default);
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        let late = may_be_late(&error);
+        Self { error, late }
+    }
+}
 
-fn suspending() -> MutexGuard<'static, HashSet<DomainId>> {
-    SUSPENDING.lock()
+/// Which suspend of a domain is to be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// Whichever there is, and one that comes within this time: the guest may still obey ours.
+    Any { late: Duration },
+    /// The one at which the domain had run for this long, and none that came after it.
+    This { cpu_time_ns: u64 },
+}
+
+impl Undo {
+    /// Whether the domain is suspended, and by that one.
+    pub(super) fn is_it(self, info: &DomainInfo) -> bool {
+        let this = match self {
+            Self::Any { .. } => true,
+            Self::This { cpu_time_ns } => info.cpu_time_ns == cpu_time_ns,
+        };
+        this && info.state() == DomainState::Shutdown(ShutdownReason::SUSPEND)
+    }
 }
 
 /// A suspend that has begun, and is the only one of its domain in this process until this is
-/// dropped.
+/// dropped. What one suspend makes of a guest another one must not undo, nor send to a target as its
+/// own.
 pub(crate) struct Suspending {
     domain: Domain,
-    /// An earlier one has failed, and the guest may still obey it.
-    asked_before: bool,
+    /// What is left of an earlier one that has failed.
+    unfinished: Option<Undo>,
+    claim: Claim,
 }
 
 impl Suspending {
     /// For what fails before anything is asked of the domain.
     pub(crate) fn untouched(&self, error: Error) -> SuspendError {
-        if self.asked_before {
-            self.domain.resume_if_late(LATE);
+        if self.asked_before() {
+            self.domain.look_after(Undo::Any { late: LATE });
         }
         SuspendError::untouched(error)
     }
 
-    /// As [`Domain::recover`].
-    pub(crate) fn recover(&self, error: Error) -> SuspendError {
-        let late = if self.asked_before {
-            LATE
-        } else {
-            may_be_late(&error)
-        };
-        self.domain.recover_within(error, late)
+    /// Lets the domain run again after `error`, arms the watches anew and looks.
+    pub(super) fn recover(&self, failed: impl Into<Failed>) -> SuspendError {
+        let Failed { error, late } = failed.into();
+        let late = if self.asked_before() { LATE } else { late };
+        let source = self.domain.bring_back(Undo::Any { late });
+        self.domain.recovered(error, source)
     }
-}
 
-impl Drop for Suspending {
-    fn drop(&mut self) {
-        suspending().remove(&self.domain.id());
+    /// An earlier one has failed, and the guest may still obey it.
+    fn asked_before(&self) -> bool {
+        matches!(self.unfinished, Some(Undo::Any { .. }))
     }
 }
 
@@ -167,25 +199,17 @@ impl Domain {
         &self,
         function: &'static str,
     ) -> Result<Suspending, SuspendError> {
-        if !suspending().insert(self.id()) {
-            let error = Error::new(ErrorKind::Invalid, function)
-                .with_domain(Some(self.domid()))
-                .with_message("this process is suspending the domain already");
-            return Err(SuspendError::untouched(error));
-        }
-        let mut begun = Suspending {
+        let claim = Claim::take(self.id(), function).map_err(SuspendError::untouched)?;
+        let begun = Suspending {
             domain: self.clone(),
-            asked_before: false,
+            unfinished: self.look_no_more(),
+            claim,
         };
-        let keeper = keepers().remove(&self.id());
-        if let Some(Keeper { hold, thread }) = keeper {
-            begun.asked_before = !thread.is_finished();
-            drop(hold);
-            // It may be resuming the domain just now, and must not resume it from the next suspend.
-            let _ = thread.join();
-        }
         let error = match self.info().map(|info| info.state()) {
-            Ok(DomainState::Running | DomainState::Paused) => return Ok(begun),
+            Ok(DomainState::Running | DomainState::Paused) => {
+                begun.claim.lasts("this process is suspending the domain");
+                return Ok(begun);
+            }
             // Nothing but its memory's being freed keeps it in the list.
             Ok(DomainState::Dying) => self.no_more(function),
             Ok(state) => Error::new(ErrorKind::Invalid, function)
@@ -193,44 +217,45 @@ impl Domain {
                 .with_message(format!("the domain does not run; it is {state}")),
             Err(error) => error,
         };
-        Err(if begun.asked_before {
+        Err(match begun.unfinished {
             // The earlier suspend may be what has suspended it.
-            begun.recover(error)
-        } else {
-            SuspendError::untouched(error)
+            Some(Undo::Any { .. }) => begun.recover(error),
+            Some(this) => self.recovered(error, self.bring_back(this)),
+            None => SuspendError::untouched(error),
         })
     }
 
-    /// Lets the domain run again after `error`, arms the watches anew and looks.
-    pub(crate) fn recover(&self, error: Error) -> SuspendError {
-        let late = may_be_late(&error);
-        self.recover_within(error, late)
-    }
-
-    fn recover_within(&self, error: Error, late: Duration) -> SuspendError {
-        let source = self.bring_back(late);
+    pub(super) fn recovered(&self, error: Error, source: Source) -> SuspendError {
         log::info!("domain {}: {error}; {source}", self.id());
         SuspendError { error, source }
     }
 
-    fn bring_back(&self, late: Duration) -> Source {
-        let state = match self.info() {
-            Ok(info) => info.state(),
-            Err(error) if error.is_domain_gone() => {
-                watcher::rearm(self.id());
-                return Source::Gone;
-            }
+    /// Undoes a suspend, arms the watches anew and looks. For who has the claim to the domain.
+    pub(super) fn bring_back(&self, undo: Undo) -> Source {
+        let again = match undo {
+            Undo::Any { .. } => Undo::Any { late: LATE },
+            this @ Undo::This { .. } => this,
+        };
+        let info = match self.info() {
+            Ok(info) => info,
             Err(error) => {
                 watcher::rearm(self.id());
-                self.resume_if_late(LATE);
+                if error.is_domain_gone() {
+                    return Source::Gone;
+                }
+                self.look_after(again);
                 return Source::Unknown(error);
             }
         };
-        match state {
-            DomainState::Shutdown(ShutdownReason::SUSPEND) => match self.resume(true) {
+        match info.state() {
+            DomainState::Shutdown(ShutdownReason::SUSPEND) if !undo.is_it(&info) => {
+                watcher::rearm(self.id());
+                Source::TakenOver
+            }
+            DomainState::Shutdown(ShutdownReason::SUSPEND) => match self.resume_claimed(true) {
                 Ok(()) => Source::Runs,
                 Err(error) => {
-                    self.resume_if_late(LATE);
+                    self.look_after(again);
                     Source::Suspended(error)
                 }
             },
@@ -244,60 +269,20 @@ impl Domain {
             }
             DomainState::Running | DomainState::Paused => {
                 watcher::rearm(self.id());
-                self.resume_if_late(late);
-                if late == LATE {
-                    Source::MaySuspendYet
-                } else {
-                    Source::Runs
-                }
-            }
-        }
-    }
-
-    /// Looks at the domain for some time, in the background, and resumes it if it suspends.
-    fn resume_if_late(&self, time: Duration) {
-        let (hold, held) = mpsc::channel();
-        let domain = self.clone();
-        let spawned = thread::Builder::new()
-            .name(format!("late-suspend-{}", self.domid()))
-            .spawn(move || domain.look_for_late_suspend(time, &held));
-        match spawned {
-            Ok(thread) => {
-                let mut keepers = keepers();
-                keepers.retain(|_, keeper| !keeper.thread.is_finished());
-                keepers.insert(self.id(), Keeper { hold, thread });
-            }
-            Err(error) => log::error!(
-                "domain {}: cannot look for a late suspend: {error}",
-                self.id()
-            ),
-        }
-    }
-
-    fn look_for_late_suspend(&self, time: Duration, held: &mpsc::Receiver<()>) {
-        let mut until = Instant::now() + time;
-        while Instant::now() < until {
-            if held.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
-                // A new suspend is wanted, or somebody else looks.
-                return;
-            }
-            match self.info().map(|info| info.state()) {
-                Ok(DomainState::Shutdown(ShutdownReason::SUSPEND)) => match self.resume(true) {
-                    Ok(()) => {
-                        log::warn!(
-                            "domain {} suspended after this had been given up: resumed",
-                            self.id()
-                        );
-                        break;
+                match undo {
+                    // Somebody has resumed it: the request was obeyed, and is not obeyed again.
+                    Undo::This { .. } => Source::Runs,
+                    Undo::Any { late } => {
+                        if late != NEVER {
+                            self.look_after(undo);
+                        }
+                        if late == LATE {
+                            Source::MaySuspendYet
+                        } else {
+                            Source::Runs
+                        }
                     }
-                    Err(error) => log::error!("domain {} cannot be resumed: {error:#}", self.id()),
-                },
-                Ok(DomainState::Shutdown(_) | DomainState::Dying) => break,
-                Ok(DomainState::Running) => {}
-                // It cannot obey before it goes on.
-                Ok(DomainState::Paused) => until = Instant::now() + time,
-                Err(error) if error.is_domain_gone() => break,
-                Err(error) => log::warn!("domain {}: {error:#}", self.id()),
+                }
             }
         }
     }
@@ -308,5 +293,55 @@ fn may_be_late(error: &Error) -> Duration {
     match error.kind() {
         ErrorKind::GuestTimedOut | ErrorKind::TimedOut | ErrorKind::Aborted => LATE,
         _ => SOON,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DomainInfo, Failed, LATE, NEVER, SOON, Undo};
+    use crate::{DomId, Error, ErrorKind, LogLine, ShutdownReason};
+
+    fn stopped(cpu_time_ns: u64, reason: Option<ShutdownReason>) -> DomainInfo {
+        DomainInfo::for_test(cpu_time_ns, |info| info.shutdown_reason = reason)
+    }
+
+    #[test]
+    fn what_has_run_since_is_not_the_same_suspend() {
+        let this = Undo::This { cpu_time_ns: 5 };
+        assert!(this.is_it(&stopped(5, Some(ShutdownReason::SUSPEND))));
+        assert!(!this.is_it(&stopped(6, Some(ShutdownReason::SUSPEND))));
+        // Resumed, but paused.
+        assert!(!this.is_it(&stopped(5, None)));
+        assert!(!this.is_it(&stopped(5, Some(ShutdownReason::POWEROFF))));
+    }
+
+    #[test]
+    fn a_cause_says_nothing_of_what_the_guest_may_do() {
+        for (kind, late) in [
+            (ErrorKind::Aborted, LATE),
+            (ErrorKind::TimedOut, LATE),
+            (ErrorKind::GuestTimedOut, LATE),
+            (ErrorKind::Failed, SOON),
+            (ErrorKind::Io, SOON),
+        ] {
+            let libxls = Error::new(kind, "libxl_domain_suspend")
+                .with_domain(Some(DomId(7)))
+                .with_log(vec![LogLine::for_test("libxl", "a line")]);
+            let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            let failed = Failed::from(libxls).because_of(Error::io("f", gone));
+            assert_eq!(failed.late, late, "{kind:?}");
+            assert_eq!(failed.error.kind(), ErrorKind::Io);
+            assert_eq!(failed.error.domain(), Some(DomId(7)));
+            assert_eq!(failed.error.log().len(), 1);
+        }
+        let after = Error::new(ErrorKind::TimedOut, "f");
+        assert_eq!(Failed::obeyed(after).late, NEVER);
+    }
+
+    #[test]
+    fn a_suspend_that_nobody_saw_is_whichever_there_is() {
+        let any = Undo::Any { late: SOON };
+        assert!(any.is_it(&stopped(6, Some(ShutdownReason::SUSPEND))));
+        assert!(!any.is_it(&stopped(6, None)));
     }
 }

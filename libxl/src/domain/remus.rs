@@ -133,11 +133,12 @@ impl Domain {
             .held_by(&gate)
             .after(move || domain.check(FUNCTION));
         let ended = self.carry_stream(operation, pipe.reader, to.as_fd(), &clock, &gate, None);
-        let error = ended.err().unwrap_or_else(|| {
-            Error::new(ErrorKind::Failed, FUNCTION)
+        let failed = ended.err().unwrap_or_else(|| {
+            let error = Error::new(ErrorKind::Failed, FUNCTION)
                 .with_domain(Some(self.domid()))
-                .with_message("the copying has ended")
+                .with_message("the copying has ended");
+            error.into()
         });
-        Err(begun.recover(error))
+        Err(begun.recover(failed))
     }
 }

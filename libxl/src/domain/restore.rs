@@ -30,7 +30,7 @@ impl Context {
     /// domain, perhaps with another name. `report` is called with what libxl says of its progress.
     ///
     /// The descriptor is read ahead: what follows the stream on it, before anything was written in
-    /// answer, may be lost. Nothing is left of the domain if this fails.
+    /// answer, may be lost. Nothing is left of the domain if this fails or `report` panics.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl Context {
             .held_by(&gate);
 
         let over = AbortHandle::new();
-        let result = thread::scope(|scope| {
+        let (result, panic) = thread::scope(|scope| {
             let carrying = scope.spawn({
                 // Not the caller's limits: what libxl does not get, it must not miss too early.
                 let clock = Clock::until(&over);
@@ -101,25 +101,30 @@ impl Context {
                 move || carry_in(FUNCTION, opening, from, pipe.writer, &clock, gate, came)
             });
             let _stop = StopOnDrop(&over);
-            let result = restore.wait_with_progress(&mut report);
+            let (result, panicked) = restore.wait_despite_panics(&mut report);
             over.abort();
             // If reading failed, that is the cause, and libxl only saw the end of the stream.
             match (result, carrying.join()) {
-                (Err(error), Ok(Err(cause))) if is_read_error(&cause) => Err(cause
-                    .with_domain(error.domain())
-                    .with_log(error.log().to_vec())),
-                (result, Ok(_)) => result,
-                (_, Err(panic)) => resume_unwind(panic),
+                (Err(error), Ok(Err(cause))) if is_read_error(&cause) => {
+                    let cause = cause
+                        .with_domain(error.domain())
+                        .with_log(error.log().to_vec());
+                    (Err(cause), panicked)
+                }
+                (result, Ok(_)) => (result, panicked),
+                (result, Err(panic)) => (result, panicked.or(Some(panic))),
             }
         });
-        result.map(|id| self.domain(id)).inspect_err(|error| {
-            if let Some(domid) = error.domain() {
-                self.clear_away(DomainId { domid, uuid });
-            }
-        })
+        if let Some(id) = left_behind(&result, uuid, panic.is_some()) {
+            self.clear_away(id);
+        }
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => result.map(|id| self.domain(id)),
+        }
     }
 
-    /// Destroys what an aborted restore has left.
+    /// Destroys what a restore has left that nobody is given a handle to.
     fn clear_away(&self, id: DomainId) {
         let domain = self.domain(id);
         if domain.info().is_err() {
@@ -130,6 +135,15 @@ impl Context {
                 log::error!("domain {id} is left half restored: {error:#}");
             }
         }
+    }
+}
+
+/// What is there of the domain that nobody will look after: libxl keeps it after an abort, and nobody
+/// gets the whole one of a caller who has panicked.
+fn left_behind(result: &Result<DomainId>, uuid: Uuid, panicked: bool) -> Option<DomainId> {
+    match result {
+        Ok(id) => panicked.then_some(*id),
+        Err(error) => error.domain().map(|domid| DomainId { domid, uuid }),
     }
 }
 
@@ -181,5 +195,32 @@ impl Call for Restore {
 
     fn succeed(self: Box<Self>, _: &Context) -> Result<DomainId> {
         self.domid.identity(self.uuid, FUNCTION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::left_behind;
+    use crate::{DomId, DomainId, Error, ErrorKind};
+
+    #[test]
+    fn what_nobody_gets_is_left_behind() {
+        let uuid = Uuid::new_v4();
+        let id = DomainId {
+            domid: DomId(7),
+            uuid,
+        };
+        let aborted = |domid| Err(Error::new(ErrorKind::Aborted, "f").with_domain(domid));
+        for panicked in [true, false] {
+            assert_eq!(
+                left_behind(&aborted(Some(id.domid)), uuid, panicked),
+                Some(id)
+            );
+            assert_eq!(left_behind(&aborted(None), uuid, panicked), None);
+        }
+        assert_eq!(left_behind(&Ok(id), uuid, true), Some(id));
+        assert_eq!(left_behind(&Ok(id), uuid, false), None);
     }
 }

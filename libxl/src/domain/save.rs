@@ -15,10 +15,13 @@ use std::{
 use libxl_sys as sys;
 use rustix::event::PollFlags;
 
-use super::{Domain, DomainState, Suspended, recover::SuspendError};
+use super::{
+    Domain, Suspended,
+    recover::{Failed, SuspendError},
+};
 use crate::{
     AbortHandle, Context, DomId, Error, ErrorKind, Limits, Operation, Progress, Result,
-    SavedHeader, ShutdownReason,
+    SavedHeader,
     config::DomainType,
     operation::{Call, Clock, Gate},
     pump::Pump,
@@ -194,16 +197,17 @@ impl Domain {
             Err(error) => return Err(begun.untouched(error)),
         };
         // Success is what the state says.
-        match result.and_then(|()| self.info()).map(|info| info.state()) {
-            Ok(DomainState::Shutdown(ShutdownReason::SUSPEND)) => Ok(Suspended::new(self)),
-            Ok(state) => {
-                let error = Error::new(ErrorKind::Failed, FUNCTION)
+        let found = result.and_then(|()| Suspended::find(self).map_err(Failed::obeyed));
+        let failed = match found {
+            Ok(Ok(suspended)) => return Ok(suspended),
+            Ok(Err(state)) => Failed::obeyed(
+                Error::new(ErrorKind::Failed, FUNCTION)
                     .with_domain(Some(self.domid()))
-                    .with_message(format!("it was saved, but it is {state}"));
-                Err(begun.recover(error))
-            }
-            Err(error) => Err(begun.recover(error)),
-        }
+                    .with_message(format!("it was saved, but it is {state}")),
+            ),
+            Err(failed) => failed,
+        };
+        Err(begun.recover(failed))
     }
 
     /// Has libxl write the stream to our pipe, and carries it to where it is to go.
@@ -213,7 +217,7 @@ impl Domain {
         to: BorrowedFd<'_>,
         saving: Saving<'_>,
         clock: &Clock,
-    ) -> Result<()> {
+    ) -> Result<(), Failed> {
         let gate = Arc::new(Gate::default());
         let operation = self.stream_operation(pipe.writer, &saving, clock, &gate);
         self.carry_stream(operation, pipe.reader, to, clock, &gate, saving.progress)
@@ -229,7 +233,7 @@ impl Domain {
         clock: &Clock,
         gate: &Arc<Gate>,
         report: Option<Report<'_>>,
-    ) -> Result<()> {
+    ) -> Result<(), Failed> {
         let function = operation.function();
         let failed = |error| Error::io(function, error).with_domain(Some(self.domid()));
         let (written, over) = (AbortHandle::new(), AbortHandle::new());
@@ -253,22 +257,20 @@ impl Domain {
                     // What is in the pipe has still to arrive. libxl has closed its end, but its
                     // children may have inherited it, which take other domains apart.
                     written.abort();
-                    let waiter = Waiter::new(function, clock)?;
-                    waiter.wait(arrived.wake_fd(), PollFlags::IN)?;
-                    join(carrying)
+                    let arrival = Waiter::new(function, clock)
+                        .and_then(|waiter| waiter.wait(arrived.wake_fd(), PollFlags::IN))
+                        .and_then(|()| join(carrying));
+                    arrival.map_err(Failed::obeyed)
                 }
                 Err(error) => {
-                    let error = not_the_guest(error, begun.elapsed());
+                    let failed = Failed::from(not_the_guest(error, begun.elapsed()));
                     over.abort();
                     written.abort();
                     // If the carrying failed first, that is the cause, and libxl only saw its end.
-                    let error = match join(carrying) {
-                        Err(cause) if cause.kind() == ErrorKind::Io => cause
-                            .with_domain(Some(self.domid()))
-                            .with_log(error.log().to_vec()),
-                        _ => error,
-                    };
-                    Err(error)
+                    Err(match join(carrying) {
+                        Err(cause) if cause.kind() == ErrorKind::Io => failed.because_of(cause),
+                        _ => failed,
+                    })
                 }
             }
         })
@@ -363,7 +365,7 @@ impl Domain {
         let suspended = self.save(partial.as_file(), saving)?;
         match make_durable(partial, path) {
             Ok(()) => Ok(suspended),
-            Err(error) => Err(self.recover(file_error(path, &error))),
+            Err(error) => Err(suspended.recover(file_error(path, &error))),
         }
     }
 
@@ -379,9 +381,10 @@ impl Domain {
         path: impl AsRef<Path>,
         saving: Saving<'_>,
     ) -> Result<(), SuspendError> {
-        self.save_file(path, saving)?
-            .resume()
-            .map_err(|error| self.recover(error))
+        let suspended = self.save_file(path, saving)?;
+        suspended
+            .go_on(|| {})
+            .map_err(|error| suspended.recover(error))
     }
 }
 

@@ -2,41 +2,8 @@
 
 use libxl_sys as sys;
 
-use super::{Domain, DomainState, recover::SuspendError};
-use crate::{Error, ErrorKind, Limits, Operation, Result, ShutdownReason, watcher};
-
-/// A domain that has suspended, because this program wanted it to. It is for the caller to decide
-/// what becomes of it: [`resume`](Self::resume) or [`destroy`](Self::destroy). Dropping this leaves
-/// it suspended.
-#[derive(Debug)]
-#[must_use = "the domain stays suspended until it is resumed or destroyed"]
-pub struct Suspended(Domain);
-
-impl Suspended {
-    pub(crate) fn new(domain: &Domain) -> Self {
-        Self(domain.clone())
-    }
-
-    /// The domain.
-    #[must_use]
-    pub fn domain(&self) -> &Domain {
-        &self.0
-    }
-
-    /// Lets it run on where it was, as [`Domain::resume`] does with a guest that cooperates.
-    ///
-    /// # Errors
-    ///
-    /// As [`Domain::resume`].
-    pub fn resume(self) -> Result<()> {
-        self.0.resume(true)
-    }
-
-    /// Destroys it, as [`Domain::destroy`] does: it goes on elsewhere, or later from a file.
-    pub fn destroy(self) -> Operation<()> {
-        self.0.destroy()
-    }
-}
+use super::{Domain, DomainState, Suspended, claim::Claim, recover::SuspendError};
+use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, operation::Clock, watcher};
 
 impl Domain {
     /// Resumes a suspended domain: after a save or a migration that failed, or a checkpoint.
@@ -49,12 +16,24 @@ impl Domain {
     /// looks at the domain: a libxl event source reports one shutdown in its life, and the suspend
     /// was it.
     ///
+    /// Whatever the domain was suspended for is out of date then: a [`Suspended`], or a migration
+    /// that has not sent GO, can neither give it away nor resume it once more.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the domain is not suspended, [`ErrorKind::DomainNotFound`] if it is
-    /// gone or dying.
+    /// [`ErrorKind::Invalid`] if the domain is not suspended, while this process is still
+    /// suspending or saving it, and while it waits for what the target of a migration reports
+    /// ([`Committed`](crate::migrate::Committed)); [`ErrorKind::DomainNotFound`] if it is gone or
+    /// dying.
     #[doc(alias = "libxl_domain_resume")]
     pub fn resume(&self, cooperative: bool) -> Result<()> {
+        let _claim = Claim::take(self.id(), "libxl_domain_resume")?;
+        self.resume_claimed(cooperative)
+    }
+
+    /// As [`resume`](Self::resume), for who has the claim to the domain, or ends before anybody who
+    /// has it suspends the domain.
+    pub(super) fn resume_claimed(&self, cooperative: bool) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_resume";
         let state = self.info()?.state();
         if state == DomainState::Dying {
@@ -88,25 +67,28 @@ impl Domain {
     #[doc(alias = "libxl_domain_suspend_only")]
     pub fn suspend_only(&self, limits: &Limits) -> Result<Suspended, SuspendError> {
         const FUNCTION: &str = "libxl_domain_suspend_only";
+        let clock = Clock::start(limits);
         let begun = self.suspend_begins(FUNCTION)?;
+        if let Err(error) = clock.check(FUNCTION) {
+            return Err(begun.untouched(error.with_domain(Some(self.domid()))));
+        }
         let result = self
             .simple(FUNCTION, |ctx, domid, how| {
                 // SAFETY: called with a live context and a valid `how`.
                 unsafe { sys::libxl_domain_suspend_only(ctx, domid, how) }
             })
-            .limits(limits)
+            .limits(&clock.rest())
             .wait();
         // libxl reports success, too, when the guest has not acknowledged: only the state counts.
-        let state = match result.and_then(|()| self.info()) {
-            Ok(info) => info.state(),
-            Err(error) => return Err(begun.recover(error)),
-        };
-        if state == DomainState::Shutdown(ShutdownReason::SUSPEND) {
-            return Ok(Suspended::new(self));
+        match result.and_then(|()| Suspended::find(self)) {
+            Ok(Ok(suspended)) => Ok(suspended),
+            Ok(Err(state)) => {
+                let error = Error::new(ErrorKind::GuestTimedOut, FUNCTION)
+                    .with_domain(Some(self.domid()))
+                    .with_message(format!("the guest did not suspend; it is {state}"));
+                Err(begun.recover(error))
+            }
+            Err(error) => Err(begun.recover(error)),
         }
-        let error = Error::new(ErrorKind::GuestTimedOut, FUNCTION)
-            .with_domain(Some(self.domid()))
-            .with_message(format!("the guest did not suspend; it is {state}"));
-        Err(begun.recover(error))
     }
 }

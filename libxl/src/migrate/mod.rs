@@ -25,10 +25,12 @@
 //!
 //! **Before GO** the guest belongs to the source: whatever fails, is aborted, panics or is dropped
 //! there, the guest is resumed and goes on, and its watches are armed anew. The target destroys its
-//! copy. **After GO** it may run at the target. If the target then says that it does not, it is
-//! resumed; if the target is silent, nobody here can know, and [`Outcome::Undecided`] leaves it
-//! suspended: two copies that run at once ruin their disks. Somebody has to look at the target, and
-//! then calls [`Undecided::resume_here`] or [`Undecided::destroy_here`].
+//! copy. If somebody else has resumed the guest by then, what was sent is out of date: it is not given
+//! away, and whatever it is suspended for since is not touched. **After GO** it may run at the target.
+//! If the target then says that it does not, it is resumed; if the target is silent, nobody here can
+//! know, and [`Outcome::Undecided`] leaves it suspended: two copies that run at once ruin their disks.
+//! Somebody has to look at the target, and then calls [`Undecided::resume_here`] or
+//! [`Undecided::destroy_here`].
 //!
 //! ```no_run
 //! # fn example(domain: &libxl::Domain) -> Result<(), Box<dyn std::error::Error>> {

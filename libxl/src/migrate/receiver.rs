@@ -74,7 +74,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// As [`Context::restore`]. Nothing is left here then, and the guest goes on at the source.
+    /// As [`Context::restore`]. Nothing is left here then, nor after a panic of `report`, and the
+    /// guest goes on at the source.
     pub fn receive(self, report: impl FnMut(&Progress)) -> Result<Received> {
         let Self {
             ctx,

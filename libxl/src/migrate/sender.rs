@@ -8,11 +8,14 @@ use std::{
 
 use super::{AWAY, words};
 use crate::{
-    Domain, DomainState, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving,
-    ShutdownReason, SuspendError, operation::Clock, stream::Wire,
+    Domain, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving, SuspendError,
+    Suspended, domain::Claim, operation::Clock, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
+/// Why nobody in this process may resume a domain after GO.
+const GIVEN_AWAY: &str =
+    "this process has given the domain away, and waits for the target's report";
 
 impl Domain {
     /// Begins to migrate the domain to whoever is at the other end of these descriptors, and has
@@ -41,14 +44,12 @@ impl Domain {
             Ok(header)
         };
         match begin() {
-            Ok(header) => Ok(Sender(Link {
-                leaving: Leaving {
-                    domain: self.clone(),
-                    name: header.config.c_info.name,
-                },
+            Ok(header) => Ok(Sender {
+                domain: self.clone(),
+                name: header.config.c_info.name,
                 wire,
                 clock,
-            })),
+            }),
             Err(error) => Err(SuspendError::untouched(
                 error.with_domain(Some(self.domid())),
             )),
@@ -56,61 +57,15 @@ impl Domain {
     }
 }
 
-/// What all phases of the source have.
-#[derive(Debug)]
-struct Link {
-    leaving: Leaving,
-    wire: Wire,
-    clock: Clock,
-}
-
-/// The domain, and what it is called when it is not away.
-#[derive(Debug)]
-struct Leaving {
-    domain: Domain,
-    name: String,
-}
-
-impl Leaving {
-    /// Fails if somebody has resumed it: it must not run at the target as well.
-    fn still_suspended(&self) -> Result<()> {
-        match self.domain.info()?.state() {
-            DomainState::Shutdown(ShutdownReason::SUSPEND) => Ok(()),
-            state => Err(self.error(
-                ErrorKind::Failed,
-                format!("what was sent is out of date: the domain is {state}"),
-            )),
-        }
-    }
-
-    fn go_away(&self) -> Result<()> {
-        if self.name.is_empty() {
-            return Ok(());
-        }
-        self.domain.rename(&format!("{}{AWAY}", self.name))
-    }
-
-    fn come_back(&self) {
-        if self.name.is_empty() || self.domain.name().is_some_and(|name| name == self.name) {
-            return;
-        }
-        if let Err(error) = self.domain.rename(&self.name) {
-            // It runs, and that matters more than what it is called.
-            log::error!("domain {}: {error:#}", self.domain.id());
-        }
-    }
-
-    fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
-        Error::new(kind, FUNCTION)
-            .with_domain(Some(self.domain.domid()))
-            .with_message(text)
-    }
-}
-
 /// The receiver is there and knows what will come. The guest runs. Dropping this calls it off.
 #[derive(Debug)]
 #[must_use = "the receiver waits for the domain"]
-pub struct Sender(Link);
+pub struct Sender {
+    domain: Domain,
+    name: String,
+    wire: Wire,
+    clock: Clock,
+}
 
 impl Sender {
     /// Sends the guest while it runs ([`Saving::live`] says when it cannot), suspends it, sends the
@@ -120,18 +75,20 @@ impl Sender {
     ///
     /// Whatever it is, the guest goes on running here; see [`SuspendError`].
     pub fn send(self, report: impl FnMut(&Progress)) -> Result<Sent, SuspendError> {
-        let Link {
-            leaving,
+        let Self {
+            domain,
+            name,
             wire,
             clock,
-        } = &self.0;
+        } = self;
         let saving = Saving::new().live().progress(report);
-        let suspended = leaving
-            .domain
-            .suspend_within(wire.writer(), saving, clock)?;
-        drop(suspended);
+        let suspended = domain.suspend_within(wire.writer(), saving, &clock)?;
         // From here on a drop resumes it.
-        let sent = Sent(Some(self.0));
+        let sent = Sent(Some(Link {
+            leaving: Leaving { suspended, name },
+            wire,
+            clock,
+        }));
         let link = sent.link();
         match link
             .wire
@@ -143,9 +100,80 @@ impl Sender {
     }
 }
 
+/// What all phases have after that.
+#[derive(Debug)]
+struct Link {
+    leaving: Leaving,
+    wire: Wire,
+    clock: Clock,
+}
+
+impl Link {
+    /// Renames the domain and sends GO, or does neither. What went wrong with a GO that is out in
+    /// part is returned.
+    fn give_away(&self) -> Result<Option<Error>> {
+        self.clock.check(FUNCTION)?;
+        self.leaving.go_away()?;
+        match self.wire.send(words::GO, "GO", &self.clock) {
+            Ok(()) => Ok(None),
+            Err(unwritten) if unwritten.written == 0 => {
+                self.leaving.come_back();
+                Err(unwritten.error)
+            }
+            // The receiver wants all of it, but who knows what it will do.
+            Err(unwritten) => Ok(Some(unwritten.error)),
+        }
+    }
+}
+
+/// The domain, and what it is called when it is not away.
+#[derive(Debug)]
+struct Leaving {
+    suspended: Suspended,
+    name: String,
+}
+
+impl Leaving {
+    fn domain(&self) -> &Domain {
+        self.suspended.domain()
+    }
+
+    /// Gives it the name of a domain that is away, unless somebody has resumed it: it must not run
+    /// at the target as well.
+    fn go_away(&self) -> Result<()> {
+        self.suspended.check(FUNCTION)?;
+        if self.name.is_empty() {
+            return Ok(());
+        }
+        let renamed = self.domain().rename(&format!("{}{AWAY}", self.name));
+        // Another program has had all that time to resume it.
+        let away = renamed.and_then(|()| self.suspended.check(FUNCTION));
+        away.inspect_err(|_| self.come_back())
+    }
+
+    fn come_back(&self) {
+        let domain = self.domain();
+        if self.name.is_empty() || domain.name().is_some_and(|name| name == self.name) {
+            return;
+        }
+        if let Err(error) = domain.rename(&self.name) {
+            // It runs, and that matters more than what it is called.
+            log::error!("domain {}: {error:#}", domain.id());
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
+        Error::new(kind, FUNCTION)
+            .with_domain(Some(self.domain().domid()))
+            .with_message(text)
+    }
+}
+
 /// The receiver has the guest and waits for permission to start it. Here it is suspended.
 ///
-/// Dropping this resumes it, as every failure before GO does.
+/// Dropping this resumes it, as every failure before GO does. If somebody else resumes it meanwhile,
+/// this can neither give it away any more nor resume it once more: whoever has suspended it after that
+/// decides what becomes of it.
 #[derive(Debug)]
 #[must_use = "dropping this calls the migration off"]
 pub struct Sent(Option<Link>);
@@ -169,19 +197,19 @@ impl Sent {
         let Link { leaving, wire, .. } = self.take();
         // Before the guest runs here: a receiver that waits for GO hears that none will come.
         drop(wire);
-        let error = error.with_domain(Some(leaving.domain.domid()));
-        leaving.domain.recover(error)
+        let error = error.with_domain(Some(leaving.domain().domid()));
+        leaving.suspended.recover(error)
     }
 
     /// Calls the migration off: the guest goes on running here.
     ///
     /// # Errors
     ///
-    /// When it cannot be resumed.
+    /// As [`Suspended::resume`].
     pub fn cancel(self) -> Result<()> {
         let Link { leaving, wire, .. } = self.take();
         drop(wire);
-        leaving.domain.resume(true)
+        leaving.suspended.resume()
     }
 
     /// Gives the domain away: renames it, and sends GO. From then on the guest may run at the
@@ -189,33 +217,25 @@ impl Sent {
     ///
     /// # Errors
     ///
-    /// Only when GO has certainly not been sent: the guest goes on running here.
+    /// Only when GO has certainly not been sent: the guest goes on running here, or was resumed by
+    /// somebody else already, which is [`ErrorKind::Invalid`]: what the target has is out of date.
     pub fn commit(self) -> Result<Committed, SuspendError> {
-        let link = self.link();
-        if let Err(error) = link.clock.check(FUNCTION) {
-            return Err(self.fail(error));
-        }
-        if let Err(error) = link.leaving.still_suspended() {
-            return Err(self.fail(error));
-        }
-        if let Err(error) = link.leaving.go_away() {
-            link.leaving.come_back();
-            return Err(self.fail(error));
-        }
-        match link.wire.send(words::GO, "GO", &link.clock) {
-            Ok(()) => Ok(Committed {
+        // Until there is an outcome, nobody else in this process may resume it.
+        let claim = match Claim::take(self.link().leaving.domain().id(), FUNCTION) {
+            Ok(claim) => claim,
+            Err(error) => return Err(self.fail(error)),
+        };
+        claim.lasts(GIVEN_AWAY);
+        match self.link().give_away() {
+            Ok(half_sent) => Ok(Committed {
                 link: self.take(),
-                half_sent: None,
+                claim,
+                half_sent,
             }),
-            Err(unwritten) if unwritten.written == 0 => {
-                link.leaving.come_back();
-                Err(self.fail(unwritten.error))
+            Err(error) => {
+                drop(claim);
+                Err(self.fail(error))
             }
-            // A part of it is out. The receiver wants all of it, but who knows what it will do.
-            Err(unwritten) => Ok(Committed {
-                link: self.take(),
-                half_sent: Some(unwritten.error),
-            }),
         }
     }
 }
@@ -228,16 +248,17 @@ impl Drop for Sent {
         drop(wire);
         let error = leaving.error(ErrorKind::Aborted, "the migration was dropped before GO");
         // A drop may come from a panic; another one would end the process.
-        let _ = catch_unwind(AssertUnwindSafe(|| leaving.domain.recover(error)));
+        let _ = catch_unwind(AssertUnwindSafe(|| leaving.suspended.recover(error)));
     }
 }
 
 /// GO is out: the guest may run at the target. Here it is suspended, and stays so until the target
-/// has spoken.
+/// has spoken: as long as this lives, [`Domain::resume`] refuses to resume it.
 #[derive(Debug)]
 #[must_use = "the guest is suspended here, and may run at the target"]
 pub struct Committed {
     link: Link,
+    claim: Claim,
     /// GO was sent only in part.
     half_sent: Option<Error>,
 }
@@ -248,6 +269,7 @@ impl Committed {
     /// are for this wait.
     pub fn outcome(self, limits: &Limits) -> Outcome {
         let Link { leaving, wire, .. } = self.link;
+        let claim = self.claim;
         let clock = Clock::start(limits);
         let answer = match self.half_sent {
             Some(error) => Err(error),
@@ -255,13 +277,16 @@ impl Committed {
         };
         match answer {
             Ok(Answer::Started) => Outcome::Moved {
-                destroyed: leaving.domain.destroy().wait(),
+                destroyed: leaving.domain().destroy().wait(),
             },
             Ok(Answer::GivenBack(code)) => {
-                leaving.come_back();
+                // Not what another migration has renamed meanwhile.
+                if leaving.suspended.check(FUNCTION).is_ok() {
+                    leaving.come_back();
+                }
                 let text = format!("the target could not start the guest (code {code})");
                 let error = leaving.error(ErrorKind::Failed, text);
-                Outcome::Rejected(leaving.domain.recover(error))
+                Outcome::Rejected(leaving.suspended.recover_claimed(&claim, error))
             }
             Err(error) => Outcome::Undecided(Undecided { leaving, error }),
         }
@@ -321,26 +346,26 @@ impl Undecided {
     /// The domain.
     #[must_use]
     pub fn domain(&self) -> &Domain {
-        &self.leaving.domain
+        self.leaving.domain()
     }
 
     /// It does not run at the target, and never will: gives it its name back, and resumes it.
     ///
     /// # Errors
     ///
-    /// As [`Domain::resume`].
+    /// As [`Suspended::resume`]: somebody else may have decided already.
     pub fn resume_here(self) -> Result<()> {
-        self.leaving.come_back();
-        self.leaving.domain.resume(true)
+        let Leaving { suspended, .. } = &self.leaving;
+        suspended.go_on(|| self.leaving.come_back())
     }
 
-    /// It runs at the target: destroys what is left of it here.
+    /// It runs at the target: destroys what is left of it here, also if that runs by now.
     ///
     /// # Errors
     ///
     /// As [`Domain::destroy`].
     pub fn destroy_here(self) -> Result<()> {
-        self.leaving.domain.destroy().wait()
+        self.leaving.domain().destroy().wait()
     }
 }
 
@@ -349,7 +374,7 @@ impl fmt::Display for Undecided {
         write!(
             f,
             "domain {} is suspended here and may run at the target: {}",
-            self.leaving.domain.id(),
+            self.leaving.domain().id(),
             self.error
         )
     }

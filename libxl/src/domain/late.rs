@@ -1,0 +1,154 @@
+//! Looking after a domain for a while, in the background: its guest may obey a suspend that has been
+//! given up, or could not be resumed.
+
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use once_cell::sync::Lazy;
+
+use super::{
+    Domain, DomainInfo, DomainState,
+    recover::{LATE, Undo},
+};
+use crate::{DomainId, ShutdownReason, per_process::PerProcess};
+
+/// How often a domain is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Somebody who looks after a domain, until the sender is dropped.
+struct Keeper {
+    undo: Undo,
+    hold: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+static KEEPERS: Lazy<PerProcess<HashMap<DomainId, Keeper>>> = Lazy::new(PerProcess::default);
+
+fn keepers() -> MutexGuard<'static, HashMap<DomainId, Keeper>> {
+    KEEPERS.lock()
+}
+
+impl Domain {
+    /// Looks at the domain for some time, and resumes it if that suspend is there.
+    ///
+    /// Only for who has the claim to the domain: whoever gets it next and suspends the domain finds
+    /// this one and ends it.
+    pub(super) fn look_after(&self, undo: Undo) {
+        let (hold, held) = mpsc::channel();
+        let domain = self.clone();
+        let spawned = thread::Builder::new()
+            .name(format!("late-suspend-{}", self.domid()))
+            .spawn(move || domain.look_for_suspend(undo, &held));
+        match spawned {
+            Ok(thread) => {
+                let mut keepers = keepers();
+                keepers.retain(|_, keeper| !keeper.thread.is_finished());
+                keepers.insert(self.id(), Keeper { undo, hold, thread });
+            }
+            Err(error) => log::error!(
+                "domain {}: cannot look for a late suspend: {error}",
+                self.id()
+            ),
+        }
+    }
+
+    /// Ends the looking, and says what it was for if it was not over.
+    pub(super) fn look_no_more(&self) -> Option<Undo> {
+        let keeper = keepers().remove(&self.id());
+        let Keeper { undo, hold, thread } = keeper?;
+        let unfinished = !thread.is_finished();
+        drop(hold);
+        // It may be resuming the domain just now, and must not resume it from the next suspend.
+        let _ = thread.join();
+        unfinished.then_some(undo)
+    }
+
+    fn look_for_suspend(&self, undo: Undo, held: &mpsc::Receiver<()>) {
+        let time = match undo {
+            Undo::Any { late } => late,
+            Undo::This { .. } => LATE,
+        };
+        let mut until = Instant::now() + time;
+        while Instant::now() < until {
+            if held.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
+                // A new suspend is wanted, or somebody else looks.
+                return;
+            }
+            match self.info().map(|info| next(undo, &info)) {
+                Ok(Next::Resume) => match self.resume_claimed(true) {
+                    Ok(()) => {
+                        log::warn!(
+                            "domain {} was suspended after this had been given up: resumed",
+                            self.id()
+                        );
+                        break;
+                    }
+                    Err(error) => log::error!("domain {} cannot be resumed: {error:#}", self.id()),
+                },
+                Ok(Next::Wait) => {}
+                Ok(Next::WaitAnew) => until = Instant::now() + time,
+                Ok(Next::Stop) => break,
+                Err(error) if error.is_domain_gone() => break,
+                Err(error) => log::warn!("domain {}: {error:#}", self.id()),
+            }
+        }
+    }
+}
+
+/// What to do after a look.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Resume,
+    Wait,
+    /// The time begins again.
+    WaitAnew,
+    Stop,
+}
+
+fn next(undo: Undo, info: &DomainInfo) -> Next {
+    match (info.state(), undo) {
+        (DomainState::Shutdown(ShutdownReason::SUSPEND), undo) if undo.is_it(info) => Next::Resume,
+        (DomainState::Running, Undo::Any { .. }) => Next::Wait,
+        // It cannot obey before it goes on.
+        (DomainState::Paused, Undo::Any { .. }) => Next::WaitAnew,
+        // It has ended, or somebody else has resumed it: what it does next is not for this one.
+        _ => Next::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DomainInfo, Next, Undo, next};
+    use crate::{ShutdownReason, domain::recover::SOON};
+
+    fn is(change: impl FnOnce(&mut DomainInfo)) -> DomainInfo {
+        DomainInfo::for_test(5, change)
+    }
+
+    #[test]
+    fn a_request_that_stands_may_be_obeyed_at_any_time() {
+        let any = Undo::Any { late: SOON };
+        let suspended = is(|info| info.shutdown_reason = Some(ShutdownReason::SUSPEND));
+        assert_eq!(next(any, &suspended), Next::Resume);
+        assert_eq!(next(any, &is(|_| {})), Next::Wait);
+        assert_eq!(next(any, &is(|info| info.paused = true)), Next::WaitAnew);
+        assert_eq!(next(any, &is(|info| info.dying = true)), Next::Stop);
+        let ended = is(|info| info.shutdown_reason = Some(ShutdownReason::POWEROFF));
+        assert_eq!(next(any, &ended), Next::Stop);
+    }
+
+    #[test]
+    fn one_suspend_is_not_taken_for_the_next() {
+        let this = |cpu_time_ns| Undo::This { cpu_time_ns };
+        let suspended = is(|info| info.shutdown_reason = Some(ShutdownReason::SUSPEND));
+        assert_eq!(next(this(5), &suspended), Next::Resume);
+        assert_eq!(next(this(4), &suspended), Next::Stop);
+        // Resumed by somebody else: should it suspend again, that is another suspend.
+        assert_eq!(next(this(5), &is(|_| {})), Next::Stop);
+        assert_eq!(next(this(5), &is(|info| info.paused = true)), Next::Stop);
+    }
+}

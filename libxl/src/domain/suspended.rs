@@ -1,0 +1,171 @@
+//! A domain that has suspended, and how to tell whether it still is what it was then.
+
+use std::{thread, time::Duration};
+
+use super::{
+    Domain, DomainInfo, DomainState,
+    claim::Claim,
+    recover::{Source, SuspendError, Undo},
+};
+use crate::{Error, ErrorKind, Operation, Result, ShutdownReason};
+
+/// After this long no virtual CPU is still on its way out of the hypervisor.
+const AT_REST: Duration = Duration::from_millis(1);
+
+/// A domain that has suspended, because this program wanted it to. It is for the caller to decide
+/// what becomes of it: [`resume`](Self::resume) or [`destroy`](Self::destroy). Dropping this leaves
+/// it suspended.
+///
+/// Anybody may resume the domain meanwhile, by [`Domain::resume`] or in another program, and somebody
+/// may suspend it again after that, for a save or a migration. Then this value is out of date:
+/// both fail, and leave the domain to them.
+#[derive(Debug)]
+#[must_use = "the domain stays suspended until it is resumed or destroyed"]
+pub struct Suspended {
+    domain: Domain,
+    /// What all its virtual CPUs together have run. It cannot suspend again without running for
+    /// that, so as long as this is the same, it is the same suspend, whoever does what.
+    cpu_time_ns: u64,
+}
+
+impl Suspended {
+    /// The domain as it is suspended now or, if it is not, what it is.
+    pub(crate) fn find(domain: &Domain) -> Result<Result<Self, DomainState>> {
+        let info = at_rest(|| domain.info())?;
+        Ok(match info.state() {
+            DomainState::Shutdown(ShutdownReason::SUSPEND) => Ok(Self {
+                domain: domain.clone(),
+                cpu_time_ns: info.cpu_time_ns,
+            }),
+            state => Err(state),
+        })
+    }
+
+    /// The domain.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Lets it run on where it was, as [`Domain::resume`] does with a guest that cooperates.
+    ///
+    /// # Errors
+    ///
+    /// As [`Domain::resume`]; [`ErrorKind::Invalid`] also if somebody else has resumed it since,
+    /// whatever it is now.
+    pub fn resume(self) -> Result<()> {
+        self.go_on(|| {})
+    }
+
+    /// Destroys it, as [`Domain::destroy`] does: it goes on elsewhere, or later from a file.
+    ///
+    /// Fails with [`ErrorKind::Invalid`] if somebody else has resumed it since: what was saved is out
+    /// of date then.
+    pub fn destroy(self) -> Operation<()> {
+        let destroy = self.domain.destroy();
+        let function = destroy.function();
+        destroy.after(move || self.check(function))
+    }
+
+    /// Lets it run on, after `prepare`.
+    pub(crate) fn go_on(&self, prepare: impl FnOnce()) -> Result<()> {
+        const FUNCTION: &str = "libxl_domain_resume";
+        let _claim = Claim::take(self.domain.id(), FUNCTION)?;
+        self.check(FUNCTION)?;
+        prepare();
+        self.domain.resume_claimed(true)
+    }
+
+    /// Fails unless it is what it was. Who has the claim to the domain can rely on that as far as
+    /// this process goes.
+    pub(crate) fn check(&self, function: &'static str) -> Result<()> {
+        let info = self.domain.info()?;
+        if self.undo().is_it(&info) {
+            return Ok(());
+        }
+        Err(match info.state() {
+            DomainState::Dying => self.domain.no_more(function),
+            state => Error::new(ErrorKind::Invalid, function)
+                .with_domain(Some(self.domain.domid()))
+                .with_message(format!(
+                    "somebody has resumed the domain since it was suspended for this; \
+                     it is {state} now"
+                )),
+        })
+    }
+
+    /// Lets it run again after `error`, unless somebody else has done that.
+    pub(crate) fn recover(&self, error: Error) -> SuspendError {
+        match Claim::take(self.domain.id(), error.function()) {
+            Ok(claim) => self.recover_claimed(&claim, error),
+            // A suspend that has begun since saw it run, and one that is given away is that one's.
+            Err(_) => self.domain.recovered(error, Source::TakenOver),
+        }
+    }
+
+    /// As [`recover`](Self::recover), for who has the claim to the domain.
+    pub(crate) fn recover_claimed(&self, _: &Claim, error: Error) -> SuspendError {
+        let source = self.domain.bring_back(self.undo());
+        self.domain.recovered(error, source)
+    }
+
+    fn undo(&self) -> Undo {
+        Undo::This {
+            cpu_time_ns: self.cpu_time_ns,
+        }
+    }
+}
+
+/// What `read` says when it says the same twice. The virtual CPU that has suspended the domain may
+/// not be off its processor when the hypervisor calls the domain shut down, and its time runs on
+/// until then.
+fn at_rest(mut read: impl FnMut() -> Result<DomainInfo>) -> Result<DomainInfo> {
+    let mut before = read()?;
+    while before.state() == DomainState::Shutdown(ShutdownReason::SUSPEND) {
+        thread::sleep(AT_REST);
+        let now = read()?;
+        if (now.state(), now.cpu_time_ns) == (before.state(), before.cpu_time_ns) {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DomainInfo, DomainState, at_rest};
+    use crate::{Error, ErrorKind, ShutdownReason};
+
+    fn suspended(cpu_time_ns: u64) -> DomainInfo {
+        DomainInfo::for_test(cpu_time_ns, |info| {
+            info.shutdown_reason = Some(ShutdownReason::SUSPEND);
+        })
+    }
+
+    #[test]
+    fn the_time_is_taken_when_it_stands_still() {
+        let mut reads = [7, 9, 10, 10, 11].map(suspended).into_iter();
+        let info = at_rest(|| Ok(reads.next().unwrap())).unwrap();
+        assert_eq!(info.cpu_time_ns, 10);
+        assert_eq!(reads.len(), 1);
+    }
+
+    #[test]
+    fn what_is_resumed_meanwhile_is_not_suspended() {
+        let running = DomainInfo::for_test(9, |_| {});
+        let mut reads = [suspended(7), running].into_iter();
+        let info = at_rest(|| Ok(reads.next().unwrap())).unwrap();
+        assert_eq!(info.state(), DomainState::Running);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        let mut reads = [
+            Ok(suspended(7)),
+            Err(Error::new(ErrorKind::Failed, "libxl_domain_info")),
+        ]
+        .into_iter();
+        at_rest(|| reads.next().unwrap()).unwrap_err();
+    }
+}
