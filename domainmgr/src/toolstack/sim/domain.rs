@@ -42,6 +42,16 @@ impl SimDomain {
         }
     }
 
+    /// What it does, in libxl's words.
+    pub(super) fn words(&self) -> String {
+        match self.life() {
+            Life::Dying => "dying".to_owned(),
+            Life::Shutdown(reason) => format!("shut down ({reason})"),
+            Life::Paused => "paused".to_owned(),
+            Life::Running => "running".to_owned(),
+        }
+    }
+
     pub(super) fn ran(&self, now: Millis) -> Millis {
         self.ran_ms
             + self

@@ -31,5 +31,7 @@ mod guest;
 pub mod model;
 mod outsider;
 mod pci;
+#[cfg(test)]
+mod tests;
 
 pub use self::engine::Simulation;

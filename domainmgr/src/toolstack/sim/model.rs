@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{DomainId, Error, ErrorKind, HostInfo, Result, Seen, Usage};
+use super::super::{DomainId, Error, ErrorKind, HostInfo, Result, Seen, ShutdownReason, Usage};
 use super::super::{qemu, room};
 use super::domain::SimDomain;
 use super::events::Events;
@@ -435,22 +435,25 @@ impl Model {
     /// Restarts a domain in place. It stays paused.
     ///
     /// # Errors
-    /// It is gone, or not HVM, or its words want it to fail: then libxl destroys it.
+    /// It is gone, or not HVM, or its guest has not asked for this: then nothing was done to it. Or its words want it to
+    /// fail: then libxl destroys it.
     pub fn soft_reset(&mut self, id: DomainId) -> Result<()> {
-        if self.get(id)?.guest.fail_soft_reset {
-            self.kill(id)?;
-            return Err(Error::new(
-                ErrorKind::Other,
-                "soft reset failed (simulated)",
-            ));
-        }
+        let refuse = |why: &str| Err(Error::new(ErrorKind::Other, why));
         let d = self.get(id)?;
         if !d.hvm {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "only an HVM domain can be soft-reset",
+            return refuse("only an HVM domain can be soft-reset");
+        }
+        if d.shutdown != Some(ShutdownReason::SOFT_RESET.0) {
+            let is = d.words();
+            return refuse(&format!(
+                "the domain has not asked for a soft reset: it is {is}"
             ));
         }
+        if d.guest.fail_soft_reset {
+            self.kill(id)?;
+            return refuse("soft reset failed (simulated)");
+        }
+        let d = self.get(id)?;
         d.shutdown = None;
         d.announced = false;
         d.orphaned = false;
