@@ -33,5 +33,6 @@ mod outsider;
 mod pci;
 #[cfg(test)]
 mod tests;
+mod watcher;
 
 pub use self::engine::Simulation;
