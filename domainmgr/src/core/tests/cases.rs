@@ -548,3 +548,25 @@ fn an_agent_that_ends_while_it_tidies_up_after_a_crash_blames_nobody_else() {
         assert_eq!((status.vanished, creates(&h)), (false, 1));
     }
 }
+
+/// Xen takes its time to take the dead one apart, and there is no room for two.
+#[test]
+fn a_restart_waits_for_the_memory_of_the_dead() {
+    let mut h = Harness::on(100, Settings::default());
+    let words = "lab.action=reboot lab.after=20 sim.once sim.dying=7";
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(21_000);
+    let waiting = h.published.clone().unwrap();
+    assert_eq!(
+        waiting.last_err,
+        "boot try 1 of 3 failed: not enough memory: 64 MiB needed, 35 MiB free"
+    );
+    h.advance(20_000);
+    let up = h.published.clone().unwrap();
+    assert_eq!((up.domain_id, up.restarts), (3, 1));
+    assert_eq!((up.tried_count, up.last_err.as_str()), (3, ""));
+    assert_eq!(
+        h.trail,
+        ["INSTALLED", "BOOTING", "RUNNING", "BOOTING", "RUNNING"]
+    );
+}

@@ -90,8 +90,13 @@ impl Harness {
     }
 
     pub(super) fn with(settings: Settings) -> Self {
+        Self::on(4096, settings)
+    }
+
+    /// On a host with so many MiB.
+    pub(super) fn on(memory: u64, settings: Settings) -> Self {
         let mut harness = Self {
-            xen: Model::new(4096),
+            xen: Model::new(memory),
             facts: None,
             settings,
             config: None,

@@ -19,6 +19,9 @@ pub struct Guest {
     pub(super) pv: bool,
     pub(super) create: Millis,
     pub(super) destroy: Millis,
+    /// How long it has its number and its memory after that.
+    #[serde(default)]
+    pub(super) dying: Millis,
     pub(super) fail_create: u32,
     pub(super) fail_unpause: u32,
     pub(super) fail_destroy: u32,
@@ -69,6 +72,7 @@ impl Guest {
             pv: !flag("sim.nopv"),
             create: millis("sim.create", 200),
             destroy: millis("sim.destroy", 200),
+            dying: millis("sim.dying", 50),
             fail_create: count("sim.fail-create"),
             fail_unpause: count("sim.fail-unpause"),
             fail_destroy: count("sim.fail-destroy"),

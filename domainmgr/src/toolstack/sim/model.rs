@@ -116,7 +116,7 @@ impl Model {
         self.now = self.now.max(to);
     }
 
-    /// Memory that no domain has.
+    /// Memory that no domain has, not even one that is dying.
     #[must_use]
     pub fn free_mib(&self) -> u64 {
         let used: u64 = self.domains.values().map(|d| d.memory_mib).sum();

@@ -18,8 +18,8 @@ impl Model {
         d.stop_running(now);
         d.plans.clear();
         d.name = None;
-        d.memory_mib = 0;
-        d.dying_until = Some(now + 50);
+        // What memory it has Xen takes from it meanwhile: nobody can count on any of it before the end.
+        d.dying_until = Some(now + d.guest.dying);
         self.exception(true);
         Ok(())
     }

@@ -65,3 +65,20 @@ fn a_soft_reset_is_for_hvm_guests_that_have_asked_for_it() {
     let words = "only an HVM domain can be soft-reset";
     assert_eq!(text(xen.soft_reset(id)), words);
 }
+
+#[test]
+fn the_dead_have_their_memory_until_they_are_gone() {
+    let mut xen = Model::new(MIB + MIB / 2);
+    let id = started(&mut xen, Mode::Pv, "sim.dying=30");
+    xen.begin_destroy(id).unwrap();
+    xen.end_destroy(id).unwrap();
+    let another = spec(OURS, Mode::Pv, "");
+    let words = "not enough memory: 64 MiB needed, 32 MiB free";
+    assert_eq!(text(xen.begin_create(&another)), words);
+    xen.advance(xen.now() + 29_999);
+    assert_eq!(xen.info(id).unwrap().life, Life::Dying);
+    assert_eq!(text(xen.begin_create(&another)), words);
+    xen.advance(xen.now() + 1);
+    assert_eq!(xen.info(id), None);
+    xen.begin_create(&another).unwrap();
+}
