@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::harness::{Delivery, Harness, KEY, OTHER};
-use crate::core::Op;
+use crate::core::{Desired, Op};
 use crate::eve::DomainStatus;
 use crate::settings::{PoweroffPolicy, Settings};
 use crate::spec::Mode;
@@ -569,4 +569,49 @@ fn a_restart_waits_for_the_memory_of_the_dead() {
         h.trail,
         ["INSTALLED", "BOOTING", "RUNNING", "BOOTING", "RUNNING"]
     );
+}
+
+fn numbered(activate: bool, number: u32, words: &str) -> Desired {
+    Harness::desired_with(activate, Mode::Pv, words, |c| c.app_num = number)
+}
+
+/// It has a name before it is built, and then the wish is for another.
+#[test]
+fn what_was_left_half_built_is_destroyed_whatever_it_was_called() {
+    type Act = fn(&mut Harness, &str);
+    let given_up: Act = |h, words| {
+        h.wish(Some(numbered(false, 7, words)));
+        h.advance(1000);
+        h.wish(Some(numbered(true, 7, words)));
+    };
+    let killed: Act = |h, words| h.restart_with(numbered(true, 7, words));
+    let wished_and_killed: Act = |h, words| {
+        h.wish(Some(numbered(true, 7, words)));
+        h.advance(1000);
+        h.restart();
+    };
+    let failed: Act = |h, words| {
+        h.wish(Some(numbered(true, 7, words)));
+        h.advance(20_000);
+    };
+    for (act, words) in [
+        (given_up, "sim.create=15"),
+        (killed, "sim.create=15"),
+        (wished_and_killed, "sim.create=15"),
+        (failed, "sim.create=15 sim.fail-create=1 sim.litter"),
+    ] {
+        let mut h = Harness::new();
+        h.wish(Some(numbered(true, 1, words)));
+        h.advance(1000);
+        let called = |h: &Harness| h.theirs().unwrap().name.unwrap();
+        assert_eq!(called(&h), "app.1");
+        act(&mut h, words);
+        h.half_minutes(2);
+        assert_eq!(h.state(), "RUNNING", "{:?}", h.notes);
+        assert_eq!((called(&h).as_str(), h.xen.live(KEY)), ("app.7", 1));
+        // It never ran, so there was nobody to ask.
+        let destroys = count(&h, |op| matches!(op, Op::Destroy(_)));
+        let asked = count(&h, |op| matches!(op, Op::Shutdown(_)));
+        assert_eq!((creates(&h), destroys, asked), (2, 1, 0), "{:?}", h.ops);
+    }
 }

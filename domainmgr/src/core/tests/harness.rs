@@ -490,9 +490,9 @@ impl Harness {
             Op::Look(Scope::One(id)) => {
                 Outcome::Looked(Ok(self.xen.info(*id).into_iter().collect()))
             }
-            Op::Create(spec) => Outcome::Created(match (error, running.created) {
+            Op::Create(_) => Outcome::Created(match (error, running.created) {
                 (Some(e), _) => Err(e),
-                (None, Some(id)) => self.xen.end_create(id, &spec.name).map(|()| id),
+                (None, Some(id)) => self.xen.end_create(id).map(|()| id),
                 (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
             }),
             Op::Disks(spec, _) => Outcome::Disks(match error {

@@ -319,7 +319,7 @@ impl Session for SimSession {
         let (id, takes) = self.0.act(|m| m.begin_create(spec))?;
         // Aborted, it leaves behind what it has built, as libxl does.
         self.0.wait(takes, limits)?;
-        self.0.act(|m| m.end_create(id, &spec.name))?;
+        self.0.act(|m| m.end_create(id))?;
         Ok(id)
     }
 

@@ -229,7 +229,7 @@ impl Model {
         Ok(2000)
     }
 
-    /// Starts building a domain: from now on it is there, nameless and paused. Says how long building takes.
+    /// Starts building a domain: from now on it is there, paused, and has its name. Says how long building takes.
     ///
     /// # Errors
     /// The name is taken, or there is not enough memory.
@@ -262,7 +262,7 @@ impl Model {
         let create = guest.create;
         let domid = self.insert(SimDomain {
             uuid: spec.uuid,
-            name: None,
+            name: Some(spec.name.clone()),
             memory_mib: spec.memory_mib,
             hvm: spec.mode == Mode::Hvm,
             orphaned: false,
@@ -289,16 +289,10 @@ impl Model {
     /// Ends building a domain.
     ///
     /// # Errors
-    /// It was destroyed meanwhile, the name was taken meanwhile, or its words want it to fail.
-    pub fn end_create(&mut self, id: DomainId, name: &str) -> Result<()> {
-        if self.named(name).is_some() {
-            self.domains.remove(&id.domid);
-            return Err(taken(name));
-        }
+    /// It was destroyed meanwhile, or its words want it to fail.
+    pub fn end_create(&mut self, id: DomainId) -> Result<()> {
         let creates = self.history.entry(id.uuid).or_default().creates;
-        let d = self.get(id)?;
-        d.name = Some(name.to_owned());
-        if creates <= d.guest.fail_create {
+        if creates <= self.get(id)?.guest.fail_create {
             return Err(Error::new(
                 ErrorKind::Other,
                 "domain creation failed (simulated)",

@@ -31,7 +31,7 @@ fn spec(uuid: Uuid, mode: Mode, words: &str) -> Spec {
 fn started(xen: &mut Model, mode: Mode, words: &str) -> DomainId {
     let (id, takes) = xen.begin_create(&spec(OURS, mode, words)).unwrap();
     xen.advance(xen.now() + takes);
-    xen.end_create(id, "a.1").unwrap();
+    xen.end_create(id).unwrap();
     xen.unpause(id).unwrap();
     id
 }
@@ -81,4 +81,19 @@ fn the_dead_have_their_memory_until_they_are_gone() {
     xen.advance(xen.now() + 1);
     assert_eq!(xen.info(id), None);
     xen.begin_create(&another).unwrap();
+}
+
+#[test]
+fn a_domain_has_its_name_before_it_is_built() {
+    let mut xen = Model::default();
+    let (id, takes) = xen.begin_create(&spec(OURS, Mode::Pv, "")).unwrap();
+    assert_eq!(xen.info(id).unwrap().name.as_deref(), Some("a.1"));
+    let theirs = spec(Uuid::from_u128(2), Mode::Pv, "");
+    let words = "a domain with the name a.1 exists already";
+    assert_eq!(text(xen.begin_create(&theirs)), words);
+    xen.advance(takes);
+    xen.end_create(id).unwrap();
+    assert_eq!(text(xen.begin_create(&theirs)), words);
+    xen.kill(id).unwrap();
+    xen.begin_create(&theirs).unwrap();
 }
