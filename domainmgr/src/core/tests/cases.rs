@@ -7,7 +7,7 @@ use crate::core::{Desired, Op};
 use crate::eve::DomainStatus;
 use crate::settings::{PoweroffPolicy, Settings};
 use crate::spec::Mode;
-use crate::toolstack::{DomainId, ShutdownReason};
+use crate::toolstack::{DomainId, Life, ShutdownReason};
 
 fn count(h: &Harness, wanted: impl Fn(&Op) -> bool) -> usize {
     h.ops.iter().filter(|op| wanted(op)).count()
@@ -613,5 +613,47 @@ fn what_was_left_half_built_is_destroyed_whatever_it_was_called() {
         let destroys = count(&h, |op| matches!(op, Op::Destroy(_)));
         let asked = count(&h, |op| matches!(op, Op::Shutdown(_)));
         assert_eq!((creates(&h), destroys, asked), (2, 1, 0), "{:?}", h.ops);
+    }
+}
+
+#[test]
+fn a_guest_that_is_only_booting_is_asked_again_until_it_hears() {
+    for (words, asked, pressed) in [
+        // Nothing tells when its drivers come up: every ten seconds, at 0, 10, 20 and 30.
+        ("sim.deaf=25", 4, 1),
+        // It has none. The button, pressed too early, is pressed again in the forced time.
+        ("sim.deaf=25 sim.nopv", 7, 2),
+    ] {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired(true, Mode::Hvm, words)));
+        h.advance(201);
+        assert_eq!(h.state(), "RUNNING");
+        h.wish(Some(Harness::desired(false, Mode::Hvm, words)));
+        h.advance(25_000);
+        assert_eq!(h.theirs().unwrap().life, Life::Running, "it heard nothing");
+        h.advance(40_000);
+        assert_eq!(h.state(), "HALTED", "{:?}", h.notes);
+        let count = |wanted: fn(&Op) -> bool| count(&h, wanted);
+        let buttons = count(|op| matches!(op, Op::PowerButton(_)));
+        let requests = count(|op| matches!(op, Op::Shutdown(_)));
+        assert_eq!((requests, buttons), (asked, pressed), "{:?}", h.ops);
+        assert_eq!(h.published.as_ref().unwrap().last_err, "");
+        let forced = h.notes.iter().any(|n| n.contains("destroying it"));
+        assert!(!forced, "{:?}", h.notes);
+    }
+}
+
+#[test]
+fn a_pv_guest_that_is_only_booting_finds_the_request_or_is_asked_again() {
+    for (words, asked, seconds) in [("sim.deaf=25", 1, 27), ("sim.deaf=80", 2, 82)] {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+        h.advance(201);
+        h.wish(None);
+        h.advance(seconds * 1000 - 2000);
+        assert_eq!(h.theirs().unwrap().life, Life::Running, "it heard nothing");
+        h.advance(2000);
+        assert!(h.finished, "{:?}", h.notes);
+        assert_eq!(count(&h, |op| matches!(op, Op::Shutdown(_))), asked);
     }
 }

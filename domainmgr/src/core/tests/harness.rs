@@ -13,7 +13,7 @@ use crate::core::{
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
-use crate::toolstack::sim::model::{Answer, Millis, Model};
+use crate::toolstack::sim::model::{ACK, Answer, Millis, Model};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
@@ -407,9 +407,9 @@ impl Harness {
                 }
             }
             Op::Shutdown(id) => match self.xen.request_shutdown(*id) {
-                Ok(Answer::Yes) => takes = 5,
+                Ok(Answer::In(span)) => takes = span + 5,
                 Ok(Answer::Never) => {
-                    takes = 60_000;
+                    takes = ACK;
                     failed = Some(Error::new(ErrorKind::TimedOut, "no acknowledgement"));
                 }
                 Err(e) => failed = Some(e),

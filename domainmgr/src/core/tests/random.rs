@@ -17,6 +17,7 @@ enum Act {
         mode: Mode,
         words: usize,
         dying: usize,
+        booting: usize,
         memory: u64,
         action: usize,
     },
@@ -71,6 +72,9 @@ const WORDS: [&str; 12] = [
 /// How long a dead domain has its memory.
 const DYING: [&str; 3] = ["", "sim.dying=3", "sim.dying=70"];
 
+/// How long a guest boots.
+const BOOTING: [&str; 3] = ["", "sim.deaf=25", "sim.deaf=80"];
+
 /// Of the host, in MiB. On the small one there is no room for two of the larger ones.
 const MEMORY: [u64; 2] = [4096, 280];
 
@@ -93,13 +97,15 @@ fn act() -> impl Strategy<Value = Act> {
             0_usize..3,
             0..WORDS.len(),
             0..DYING.len(),
+            0..BOOTING.len(),
             1_u64..4,
             0..ACTIONS.len(),
-        ).prop_map(|(activate, mode, words, dying, memory, action)| Act::Wish {
+        ).prop_map(|(activate, mode, words, dying, booting, memory, action)| Act::Wish {
             activate,
             mode: [Mode::Pv, Mode::Hvm, Mode::Pvh][mode],
             words,
             dying,
+            booting,
             memory,
             action,
         }),
@@ -147,10 +153,12 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             mode,
             words,
             dying,
+            booting,
             memory,
             action,
         } => {
-            let words = [WORDS[words], DYING[dying]].join(" ");
+            // The last of two that say how deaf it is counts.
+            let words = [BOOTING[booting], DYING[dying], WORDS[words]].join(" ");
             let desired = Harness::desired_with(activate, mode, &words, |c| {
                 c.memory.0 = memory * 65536;
                 for slot in [

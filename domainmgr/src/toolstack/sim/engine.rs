@@ -14,13 +14,10 @@ use super::super::{
     Usage, Wake, Watch,
 };
 use super::control;
-use super::model::{Answer, Millis, Model};
+use super::model::{ACK, Answer, Millis, Model};
 use super::watcher::Watcher;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
-
-/// What libxl waits for a guest to acknowledge a shutdown request.
-const ACK: Millis = 60_000;
 
 /// A simulated Xen.
 pub struct Simulation {
@@ -329,7 +326,7 @@ impl Session for SimSession {
 
     fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
         match self.0.act(|m| m.request_shutdown(id))? {
-            Answer::Yes => Ok(()),
+            Answer::In(span) => self.0.wait(span, limits),
             Answer::Never => {
                 self.0.wait(ACK, limits)?;
                 Err(Error::new(

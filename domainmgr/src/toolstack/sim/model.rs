@@ -9,7 +9,7 @@ use super::super::{DomainId, Error, ErrorKind, HostInfo, Result, Seen, ShutdownR
 use super::super::{qemu, room};
 use super::domain::SimDomain;
 use super::events::Events;
-pub use super::guest::{Answer, Guest};
+pub use super::guest::{ACK, Answer, Guest};
 use super::outsider::taken;
 use super::pci::SimPci;
 use crate::settings::Autoballoon;
@@ -273,6 +273,7 @@ impl Model {
             started: false,
             ran_ms: 0,
             running_since: None,
+            up_at: 0,
             guest,
             preserved: false,
             plans: Vec::new(),
@@ -319,6 +320,7 @@ impl Model {
         let first = !d.started;
         if first {
             d.started = true;
+            d.boot(now);
             if let Some(reason) = d.guest.act.filter(|_| !(d.guest.once && starts > 0)) {
                 d.plans.push((d.ran(now) + d.guest.after, reason));
             }
@@ -349,7 +351,8 @@ impl Model {
     pub fn request_shutdown(&mut self, id: DomainId) -> Result<Answer> {
         let now = self.now;
         let d = self.get(id)?;
-        if d.hvm && !d.guest.pv {
+        // Xen knows of an HVM guest whether its drivers are there, and libxl asks no other.
+        if d.hvm && (!d.guest.pv || d.boots_for(now) > 0) {
             return Err(Error::new(
                 ErrorKind::NoParavirt,
                 "the guest has no PV drivers to ask",
@@ -358,7 +361,7 @@ impl Model {
         Ok(d.obey(now))
     }
 
-    /// Presses the power button.
+    /// Presses the power button, whether or not anybody notices.
     ///
     /// # Errors
     /// It is gone, or has none.
@@ -371,7 +374,10 @@ impl Model {
                 "only an HVM domain has a power button",
             ));
         }
-        d.obey(now);
+        // Nobody looks at what was pressed before the guest was up.
+        if d.boots_for(now) == 0 {
+            d.obey(now);
+        }
         Ok(())
     }
 

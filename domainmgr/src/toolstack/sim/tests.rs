@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::super::{DomainId, Error, Life, ShutdownReason};
-use super::model::Model;
+use super::super::{DomainId, Error, ErrorKind, Life, ShutdownReason};
+use super::model::{Answer, Model};
 use crate::eve::{self, DomainConfig};
 use crate::spec::{Mode, Spec};
 
@@ -96,4 +96,66 @@ fn a_domain_has_its_name_before_it_is_built() {
     assert_eq!(text(xen.begin_create(&theirs)), words);
     xen.kill(id).unwrap();
     xen.begin_create(&theirs).unwrap();
+}
+
+#[test]
+fn a_guest_hears_nothing_before_its_drivers_are_up() {
+    // A domain that has just been started has run for a millisecond.
+    let boot = 24_999;
+    for (mode, words) in [(Mode::Pv, "sim.deaf=25"), (Mode::Pvh, "sim.deaf=25")] {
+        let mut xen = Model::default();
+        let id = started(&mut xen, mode, words);
+        // What it finds in xenstore then it obeys.
+        assert_eq!(xen.request_shutdown(id).unwrap(), Answer::In(boot));
+        xen.advance(xen.now() + boot);
+        assert_eq!(xen.info(id).unwrap().life, Life::Running);
+        assert_eq!(xen.request_shutdown(id).unwrap(), Answer::In(0));
+        xen.advance(xen.now() + 2000);
+        let off = Life::Shutdown(ShutdownReason::POWEROFF);
+        assert_eq!(xen.info(id).unwrap().life, off);
+    }
+    // libxl does not wait for ever, and takes back what was not heard.
+    let mut xen = Model::default();
+    let id = started(&mut xen, Mode::Pv, "sim.deaf=61");
+    assert_eq!(xen.request_shutdown(id).unwrap(), Answer::Never);
+    xen.advance(xen.now() + 100_000);
+    assert_eq!(xen.info(id).unwrap().life, Life::Running);
+    // Of HVM it knows, and the button is nobody's yet.
+    for words in ["sim.deaf=25", "sim.deaf=25 sim.nopv"] {
+        let mut xen = Model::default();
+        let id = started(&mut xen, Mode::Hvm, words);
+        let e = xen.request_shutdown(id).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::NoParavirt);
+        xen.power_button(id).unwrap();
+        xen.advance(xen.now() + boot + 2000);
+        assert_eq!(xen.info(id).unwrap().life, Life::Running, "it was lost");
+        assert_eq!(xen.request_shutdown(id).is_ok(), words == "sim.deaf=25");
+        xen.power_button(id).unwrap();
+        xen.advance(xen.now() + 2000);
+        assert_ne!(xen.info(id).unwrap().life, Life::Running);
+    }
+}
+
+#[test]
+fn a_guest_boots_again_after_a_soft_reset_and_goes_on_booting_where_it_moves() {
+    let mut xen = Model::default();
+    let id = started(&mut xen, Mode::Hvm, "sim.deaf=25");
+    xen.advance(xen.now() + 30_000);
+    assert_eq!(xen.request_shutdown(id).unwrap(), Answer::In(0));
+    xen.shut_down(id, ShutdownReason::SOFT_RESET).unwrap();
+    xen.soft_reset(id).unwrap();
+    xen.unpause(id).unwrap();
+    assert!(xen.request_shutdown(id).is_err());
+
+    let mut xen = Model::default();
+    let id = started(&mut xen, Mode::Pv, "sim.deaf=25");
+    xen.advance(xen.now() + 10_000);
+    let receiver = xen.receive(id).unwrap();
+    xen.shut_down(id, ShutdownReason::SUSPEND).unwrap();
+    xen.hand_over(id, receiver).unwrap();
+    xen.unpause(receiver).unwrap();
+    let Answer::In(rest) = xen.request_shutdown(receiver).unwrap() else {
+        panic!("it is deaf")
+    };
+    assert_eq!(rest / 100, 149, "{rest}");
 }
