@@ -476,7 +476,7 @@ fn a_wish_to_run_again_while_it_halts_is_honoured() {
 
 #[test]
 fn a_destroy_that_fails_is_tried_again_and_never_hidden() {
-    let host = Host::start(&[]);
+    let host = Host::start_slowly(&[]);
     host.put(A, &json!({"ExtraArgs": "sim.fail-destroy=2 sim.deaf"}));
     host.wait_state(A, "RUNNING");
     host.xen(&["end", "1", "3"]);
@@ -566,7 +566,7 @@ fn one_stuck_domain_holds_up_no_other() {
 
 #[test]
 fn delete_and_create_of_one_key_keep_their_order() {
-    let host = Host::start(&[]);
+    let host = Host::start_slowly(&[]);
     host.put(A, &json!({"ExtraArgs": "sim.stop=5"}));
     host.wait_state(A, "RUNNING");
     for n in 2..5 {
