@@ -14,6 +14,7 @@ enum Act {
     Wait(u64),
     Wish {
         activate: bool,
+        number: u32,
         mode: Mode,
         words: usize,
         dying: usize,
@@ -94,14 +95,17 @@ fn act() -> impl Strategy<Value = Act> {
         6 => prop_oneof![0_u64..500, 0_u64..20_000, 0_u64..200_000].prop_map(Act::Wait),
         4 => (
             any::<bool>(),
+            // A new number is a new name.
+            prop_oneof![4 => Just(1), 1 => Just(2)],
             0_usize..3,
             0..WORDS.len(),
             0..DYING.len(),
             0..BOOTING.len(),
             1_u64..4,
             0..ACTIONS.len(),
-        ).prop_map(|(activate, mode, words, dying, booting, memory, action)| Act::Wish {
+        ).prop_map(|(activate, number, mode, words, dying, booting, memory, action)| Act::Wish {
             activate,
+            number,
             mode: [Mode::Pv, Mode::Hvm, Mode::Pvh][mode],
             words,
             dying,
@@ -150,6 +154,7 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
         Act::Wait(span) => h.advance(span),
         Act::Wish {
             activate,
+            number,
             mode,
             words,
             dying,
@@ -160,6 +165,7 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             // The last of two that say how deaf it is counts.
             let words = [BOOTING[booting], DYING[dying], WORDS[words]].join(" ");
             let desired = Harness::desired_with(activate, mode, &words, |c| {
+                c.app_num = number;
                 c.memory.0 = memory * 65536;
                 for slot in [
                     &mut c.on_poweroff,
