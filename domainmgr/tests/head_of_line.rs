@@ -62,12 +62,7 @@ fn neither_a_copy_nor_a_stuck_shutdown_delays_another_domain() {
     let given = std::env::var("HEAD_OF_LINE_MIB").ok();
     let mib = given.as_ref().map_or(256, |m| m.parse().unwrap());
     // Status files are in memory, as /run is; images are on a disk, as /persist is.
-    let memory = Path::new("/dev/shm");
-    let mut host = if memory.is_dir() {
-        Host::new_in(memory)
-    } else {
-        Host::new()
-    };
+    let mut host = Host::new();
     host.speed = 1;
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let images = disk.path().join("verified");

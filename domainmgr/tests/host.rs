@@ -128,6 +128,7 @@ fn a_device_model_that_goes_with_its_domain_is_not_missed() {
 #[test]
 fn a_missing_qemu_of_dom0_is_named() {
     let mut host = Host::new();
+    host.speed = common::SLOW;
     host.xen(&["dom0-qemu", "off"]);
     host.run(&["--config", "timer.boot.retry:20"]);
     let disk = host.path("disk.qcow2");
@@ -175,7 +176,7 @@ fn a_missing_qemu_of_dom0_is_named() {
 
 #[test]
 fn dom0_gives_memory_back_where_it_may() {
-    let mut host = Host::start(&["--simulate-memory", "1024"]);
+    let mut host = Host::start_slowly(&["--simulate-memory", "1024"]);
     host.until("it runs", || host.path("xen.json.sock").exists());
     host.xen(&["dom0-spare", "1000"]);
     host.put(A, &json!({"Memory": 1500 << 10}));

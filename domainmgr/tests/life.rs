@@ -431,7 +431,7 @@ fn without_pv_drivers_the_power_button_is_pressed() {
     let host = Host::start(&[]);
     host.put(
         A,
-        &json!({"ExtraArgs": "sim.nopv", "VirtualizationMode": 1}),
+        &json!({"ExtraArgs": "sim.nopv sim.deaf=0", "VirtualizationMode": 1}),
     );
     host.wait_state(A, "RUNNING");
     host.put(A, &json!({"Activate": false, "VirtualizationMode": 1}));
@@ -441,6 +441,23 @@ fn without_pv_drivers_the_power_button_is_pressed() {
         log.contains("pressing the power button of domain 1"),
         "{log}"
     );
+    assert!(!log.contains("does not shut down"), "{log}");
+}
+
+#[test]
+fn a_guest_that_is_only_booting_is_asked_again() {
+    let host = Host::start(&["--config", "timer.shutdown.graceful:300"]);
+    let config = json!({"ExtraArgs": "sim.deaf=35", "VirtualizationMode": 1});
+    host.put(A, &config);
+    host.wait_state(A, "RUNNING");
+    host.remove(A);
+    host.wait_gone(A);
+    let log = host.log();
+    let asked = "the guest cannot be asked through its drivers";
+    assert!(log.contains(asked), "{log}");
+    // It was lost, and yet it is neither asked otherwise nor destroyed.
+    let pressed = "pressing the power button of domain 1";
+    assert_eq!(log.matches(pressed).count(), 1, "{log}");
     assert!(!log.contains("does not shut down"), "{log}");
 }
 
@@ -459,7 +476,7 @@ fn a_wish_to_run_again_while_it_halts_is_honoured() {
 
 #[test]
 fn a_destroy_that_fails_is_tried_again_and_never_hidden() {
-    let host = Host::start(&[]);
+    let host = Host::start_slowly(&[]);
     host.put(A, &json!({"ExtraArgs": "sim.fail-destroy=2 sim.deaf"}));
     host.wait_state(A, "RUNNING");
     host.xen(&["end", "1", "3"]);
@@ -549,7 +566,7 @@ fn one_stuck_domain_holds_up_no_other() {
 
 #[test]
 fn delete_and_create_of_one_key_keep_their_order() {
-    let host = Host::start(&[]);
+    let host = Host::start_slowly(&[]);
     host.put(A, &json!({"ExtraArgs": "sim.stop=5"}));
     host.wait_state(A, "RUNNING");
     for n in 2..5 {

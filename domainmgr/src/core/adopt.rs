@@ -16,7 +16,7 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
         ));
     }
     let half_built = is_half_built(f, found);
-    f.create_failed = false;
+    f.create_failed = None;
     if !half_built {
         cx.info(format!("domain {} found", found.id));
         adopt(cx, f, found, None);
@@ -44,17 +44,22 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
 /// Whether `found` is what a create or a soft reset of ours left, which nobody will ever start. An outsider's domain
 /// looks the same between its restore and its start, so ours must have been in the middle of something.
 fn is_half_built(f: &Facts, found: &Seen) -> bool {
-    let our_name = found.name.is_none() || found.name == f.name();
+    // It has the name that it was to have, which need not be the one that is wished for now.
+    let failed = f.create_failed.as_ref();
+    let before = f.previous.as_ref().map(|p| &p.name);
+    let our_name = found.name.as_ref().is_none_or(|name| {
+        failed == Some(name) || before == Some(name) || f.name().as_ref() == Some(name)
+    });
     let received = f.beside.iter().any(|b| b.id == found.id && b.is_incoming());
     if found.life != Life::Paused || !our_name || received {
         return false;
     }
     let never_ran = found.cpu_time_ns == 0;
     let Some(p) = &f.previous else {
-        return never_ran && f.create_failed;
+        return never_ran && failed.is_some();
     };
     let was_it = p.domid == Some(found.id.domid);
-    let unfinished = f.create_failed
+    let unfinished = failed.is_some()
         || p.booting
         || p.unfinished
         || (p.halting && !p.activated && was_it)

@@ -32,9 +32,20 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
         steps,
         after,
     });
-    if action == Action::SoftReset && f.mode() != Mode::Hvm {
-        restart_instead(cx, f, "only an HVM domain can be soft-reset");
+    if action == Action::SoftReset {
+        if let Some(why) = no_soft_reset(f.mode(), reason) {
+            restart_instead(cx, f, why);
+        }
     }
+}
+
+/// Why a guest that ended like this cannot be reset in place: only one that has asked for it has left something in its
+/// memory to go on with.
+fn no_soft_reset(mode: Mode, reason: ShutdownReason) -> Option<&'static str> {
+    if mode != Mode::Hvm {
+        return Some("only an HVM domain can be soft-reset");
+    }
+    (reason != ShutdownReason::SOFT_RESET).then_some("the guest has not asked for it")
 }
 
 /// The next thing to do about it.

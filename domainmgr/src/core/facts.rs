@@ -231,8 +231,8 @@ pub struct Facts {
     pub(super) looked: bool,
     /// A look at all domains, newer than any hint or operation, found none with our uuid.
     pub(super) clear: bool,
-    /// A create failed and nobody has looked for what it left.
-    pub(super) create_failed: bool,
+    /// A create of a domain with this name failed, and nobody has looked for what it left.
+    pub(super) create_failed: Option<String>,
     pub(super) domain: Option<Domain>,
     /// Other domains with our uuid, when last looked at.
     pub(super) beside: Vec<Beside>,
@@ -314,7 +314,7 @@ impl Facts {
             looking: Backoff::default(),
             looked: false,
             clear: false,
-            create_failed: false,
+            create_failed: None,
             domain: None,
             beside: p
                 .kept
@@ -402,11 +402,20 @@ impl Facts {
         }
     }
 
+    /// What the domain was built from, or is being built from; otherwise what it would be.
+    fn spec(&self) -> Option<&Spec> {
+        let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
+        let building = match &self.outstanding {
+            Some(Op::Create(spec)) => Some(spec),
+            _ => None,
+        };
+        let wished = self.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+        built.or(building).or(wished).map(AsRef::as_ref)
+    }
+
     /// How the domain is virtualised.
     pub(super) fn mode(&self) -> Mode {
-        let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
-        let wished = self.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
-        match (built.or(wished), &self.previous) {
+        match (self.spec(), &self.previous) {
             (Some(spec), _) => spec.mode,
             (None, Some(previous)) => previous.mode,
             (None, None) => Mode::default(),
@@ -415,9 +424,7 @@ impl Facts {
 
     /// The name our domain has in Xen.
     pub(super) fn name(&self) -> Option<String> {
-        let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
-        let wished = self.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
-        match (built.or(wished), &self.previous) {
+        match (self.spec(), &self.previous) {
             (Some(spec), _) => Some(spec.name.clone()),
             (None, Some(p)) if !p.name.is_empty() => Some(p.name.clone()),
             _ => None,

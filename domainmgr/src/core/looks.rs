@@ -102,7 +102,7 @@ fn looked_at_all(cx: &mut Ctx, f: &mut Facts, there: &[&Seen], here: Option<&See
         Some(found) => adopt::found(cx, f, found, others.len()),
         None if others.is_empty() => {
             f.clear = true;
-            f.create_failed = false;
+            f.create_failed = None;
             let lost = f.previous.as_ref().is_some_and(|p| p.activated);
             if lost && known.is_none() && !f.has_run {
                 gone::gone_while_away(cx, f);

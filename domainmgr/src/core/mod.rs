@@ -236,9 +236,9 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         }
         (Op::Reserve(spec), Outcome::Reserved(result)) => reserved::reserved(cx, f, &spec, result),
         (Op::Release, Outcome::Ended(_)) => reserved::released(f),
-        (Op::Create(_), Outcome::Created(Err(e))) => {
+        (Op::Create(spec), Outcome::Created(Err(e))) => {
             f.look_wide = true;
-            f.create_failed = true;
+            f.create_failed = Some(spec.name.clone());
             boot_failed(cx, f, &e);
         }
         (Op::Unpause(_), Outcome::Ended(result)) => unpaused(cx, f, result),

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 /// How much faster than the world's the simulation's time passes.
 pub const SPEED: u32 = 20;
+/// For states that last five seconds and must not be missed.
+pub const SLOW: u32 = 4;
 /// Long enough on the slowest machine; nothing is asserted about time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,13 +39,8 @@ pub struct Host {
 impl Host {
     /// A host on which no agent runs yet.
     pub fn new() -> Self {
-        Self::new_in(&std::env::temp_dir())
-    }
-
-    /// The same, with its files below `dir`.
-    pub fn new_in(dir: &Path) -> Self {
         let host = Self {
-            dir: tempfile::tempdir_in(dir).unwrap(),
+            dir: directory(),
             agent: None,
             speed: SPEED,
             log_level: Some("debug"),
@@ -59,6 +56,14 @@ impl Host {
     /// A host with an agent.
     pub fn start(args: &[&str]) -> Self {
         let mut host = Self::new();
+        host.run(args);
+        host
+    }
+
+    /// The same, where time passes so slowly that a state of five seconds is seen.
+    pub fn start_slowly(args: &[&str]) -> Self {
+        let mut host = Self::new();
+        host.speed = SLOW;
         host.run(args);
         host
     }
@@ -246,6 +251,19 @@ impl Host {
         list.split("; ")
             .filter(|d| !d.is_empty() && !d.ends_with("Dying"))
             .count()
+    }
+}
+
+/// In memory, as /run is: every file is written with an fsync, which on a disk takes longer than some states last.
+/// Unless there is little room, as in a container.
+fn directory() -> tempfile::TempDir {
+    const ROOM: u64 = 1 << 30;
+    let memory = Path::new("/dev/shm");
+    let roomy = rustix::fs::statvfs(memory).is_ok_and(|fs| fs.f_bavail * fs.f_frsize >= ROOM);
+    let in_memory = roomy.then(|| tempfile::tempdir_in(memory));
+    match in_memory {
+        Some(Ok(dir)) => dir,
+        _ => tempfile::tempdir().unwrap(),
     }
 }
 

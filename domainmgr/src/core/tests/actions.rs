@@ -29,7 +29,9 @@ fn expected(action: Action, reason: ShutdownReason, mode: Mode) -> Fate {
         Action::Restart | Action::CoredumpRestart => Fate::Anew,
         Action::RenameRestart => Fate::Beside,
         Action::Preserve => Fate::Kept,
-        Action::SoftReset if mode == Mode::Hvm => Fate::InPlace,
+        Action::SoftReset if mode == Mode::Hvm && reason == ShutdownReason::SOFT_RESET => {
+            Fate::InPlace
+        }
         Action::SoftReset => Fate::Anew,
     }
 }
@@ -96,6 +98,9 @@ fn every_action_for_every_reason_in_every_mode() {
                     assert_eq!(status.restarts, u32::from(status.state_name == "RUNNING"));
                     let word = match fate {
                         Fate::Ended if reason.0 > 5 => "destroy",
+                        Fate::Anew if action == Action::SoftReset && mode == Mode::Hvm => {
+                            "restart instead of soft-reset: the guest has not asked for it"
+                        }
                         Fate::Anew if action == Action::SoftReset => {
                             "restart instead of soft-reset: only an HVM domain can be soft-reset"
                         }
@@ -104,6 +109,9 @@ fn every_action_for_every_reason_in_every_mode() {
                     assert_eq!(status.shutdown_action, word);
                     let reset = |op: &Op| matches!(op, Op::SoftReset(..));
                     assert_eq!(h.ops.iter().any(reset), fate == Fate::InPlace);
+                    let said = |n: &String| n.starts_with("no soft reset, restarting instead: ");
+                    let instead = fate == Fate::Anew && action == Action::SoftReset;
+                    assert_eq!(h.notes.iter().any(said), instead, "{:?}", h.notes);
                     let kept = matches!(fate, Fate::Kept | Fate::Beside);
                     assert_eq!(status.preserved.len(), usize::from(kept));
                     if !restart {

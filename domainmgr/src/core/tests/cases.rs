@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::harness::{Delivery, Harness, KEY, OTHER};
-use crate::core::Op;
+use crate::core::{Desired, Op};
 use crate::eve::DomainStatus;
 use crate::settings::{PoweroffPolicy, Settings};
 use crate::spec::Mode;
-use crate::toolstack::{DomainId, ShutdownReason};
+use crate::toolstack::{DomainId, Life, ShutdownReason};
 
 fn count(h: &Harness, wanted: impl Fn(&Op) -> bool) -> usize {
     h.ops.iter().filter(|op| wanted(op)).count()
@@ -546,5 +546,114 @@ fn an_agent_that_ends_while_it_tidies_up_after_a_crash_blames_nobody_else() {
         assert_eq!(status.shutdown_reason, "crash", "after {at}");
         assert_eq!(status.last_err, "the domain ended: crash");
         assert_eq!((status.vanished, creates(&h)), (false, 1));
+    }
+}
+
+/// Xen takes its time to take the dead one apart, and there is no room for two.
+#[test]
+fn a_restart_waits_for_the_memory_of_the_dead() {
+    let mut h = Harness::on(100, Settings::default());
+    let words = "lab.action=reboot lab.after=20 sim.once sim.dying=7";
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(21_000);
+    let waiting = h.published.clone().unwrap();
+    assert_eq!(
+        waiting.last_err,
+        "boot try 1 of 3 failed: not enough memory: 64 MiB needed, 35 MiB free"
+    );
+    h.advance(20_000);
+    let up = h.published.clone().unwrap();
+    assert_eq!((up.domain_id, up.restarts), (3, 1));
+    assert_eq!((up.tried_count, up.last_err.as_str()), (3, ""));
+    assert_eq!(
+        h.trail,
+        ["INSTALLED", "BOOTING", "RUNNING", "BOOTING", "RUNNING"]
+    );
+}
+
+fn numbered(activate: bool, number: u32, words: &str) -> Desired {
+    Harness::desired_with(activate, Mode::Pv, words, |c| c.app_num = number)
+}
+
+/// It has a name before it is built, and then the wish is for another.
+#[test]
+fn what_was_left_half_built_is_destroyed_whatever_it_was_called() {
+    type Act = fn(&mut Harness, &str);
+    let given_up: Act = |h, words| {
+        h.wish(Some(numbered(false, 7, words)));
+        h.advance(1000);
+        h.wish(Some(numbered(true, 7, words)));
+    };
+    let killed: Act = |h, words| h.restart_with(numbered(true, 7, words));
+    let wished_and_killed: Act = |h, words| {
+        h.wish(Some(numbered(true, 7, words)));
+        h.advance(1000);
+        h.restart();
+    };
+    let failed: Act = |h, words| {
+        h.wish(Some(numbered(true, 7, words)));
+        h.advance(20_000);
+    };
+    for (act, words) in [
+        (given_up, "sim.create=15"),
+        (killed, "sim.create=15"),
+        (wished_and_killed, "sim.create=15"),
+        (failed, "sim.create=15 sim.fail-create=1 sim.litter"),
+    ] {
+        let mut h = Harness::new();
+        h.wish(Some(numbered(true, 1, words)));
+        h.advance(1000);
+        let called = |h: &Harness| h.theirs().unwrap().name.unwrap();
+        assert_eq!(called(&h), "app.1");
+        act(&mut h, words);
+        h.half_minutes(2);
+        assert_eq!(h.state(), "RUNNING", "{:?}", h.notes);
+        assert_eq!((called(&h).as_str(), h.xen.live(KEY)), ("app.7", 1));
+        // It never ran, so there was nobody to ask.
+        let destroys = count(&h, |op| matches!(op, Op::Destroy(_)));
+        let asked = count(&h, |op| matches!(op, Op::Shutdown(_)));
+        assert_eq!((creates(&h), destroys, asked), (2, 1, 0), "{:?}", h.ops);
+    }
+}
+
+#[test]
+fn a_guest_that_is_only_booting_is_asked_again_until_it_hears() {
+    for (words, asked, pressed) in [
+        // Nothing tells when its drivers come up: every ten seconds, at 0, 10, 20 and 30.
+        ("sim.deaf=25", 4, 1),
+        // It has none. The button, pressed too early, is pressed again in the forced time.
+        ("sim.deaf=25 sim.nopv", 7, 2),
+    ] {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired(true, Mode::Hvm, words)));
+        h.advance(201);
+        assert_eq!(h.state(), "RUNNING");
+        h.wish(Some(Harness::desired(false, Mode::Hvm, words)));
+        h.advance(25_000);
+        assert_eq!(h.theirs().unwrap().life, Life::Running, "it heard nothing");
+        h.advance(40_000);
+        assert_eq!(h.state(), "HALTED", "{:?}", h.notes);
+        let count = |wanted: fn(&Op) -> bool| count(&h, wanted);
+        let buttons = count(|op| matches!(op, Op::PowerButton(_)));
+        let requests = count(|op| matches!(op, Op::Shutdown(_)));
+        assert_eq!((requests, buttons), (asked, pressed), "{:?}", h.ops);
+        assert_eq!(h.published.as_ref().unwrap().last_err, "");
+        let forced = h.notes.iter().any(|n| n.contains("destroying it"));
+        assert!(!forced, "{:?}", h.notes);
+    }
+}
+
+#[test]
+fn a_pv_guest_that_is_only_booting_finds_the_request_or_is_asked_again() {
+    for (words, asked, seconds) in [("sim.deaf=25", 1, 27), ("sim.deaf=80", 2, 82)] {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+        h.advance(201);
+        h.wish(None);
+        h.advance(seconds * 1000 - 2000);
+        assert_eq!(h.theirs().unwrap().life, Life::Running, "it heard nothing");
+        h.advance(2000);
+        assert!(h.finished, "{:?}", h.notes);
+        assert_eq!(count(&h, |op| matches!(op, Op::Shutdown(_))), asked);
     }
 }

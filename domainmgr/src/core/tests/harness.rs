@@ -13,7 +13,7 @@ use crate::core::{
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
-use crate::toolstack::sim::model::{Answer, Millis, Model};
+use crate::toolstack::sim::model::{ACK, Answer, Millis, Model};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
@@ -90,8 +90,13 @@ impl Harness {
     }
 
     pub(super) fn with(settings: Settings) -> Self {
+        Self::on(4096, settings)
+    }
+
+    /// On a host with so many MiB.
+    pub(super) fn on(memory: u64, settings: Settings) -> Self {
         let mut harness = Self {
-            xen: Model::new(4096),
+            xen: Model::new(memory),
             facts: None,
             settings,
             config: None,
@@ -402,9 +407,9 @@ impl Harness {
                 }
             }
             Op::Shutdown(id) => match self.xen.request_shutdown(*id) {
-                Ok(Answer::Yes) => takes = 5,
+                Ok(Answer::In(span)) => takes = span + 5,
                 Ok(Answer::Never) => {
-                    takes = 60_000;
+                    takes = ACK;
                     failed = Some(Error::new(ErrorKind::TimedOut, "no acknowledgement"));
                 }
                 Err(e) => failed = Some(e),
@@ -485,9 +490,9 @@ impl Harness {
             Op::Look(Scope::One(id)) => {
                 Outcome::Looked(Ok(self.xen.info(*id).into_iter().collect()))
             }
-            Op::Create(spec) => Outcome::Created(match (error, running.created) {
+            Op::Create(_) => Outcome::Created(match (error, running.created) {
                 (Some(e), _) => Err(e),
-                (None, Some(id)) => self.xen.end_create(id, &spec.name).map(|()| id),
+                (None, Some(id)) => self.xen.end_create(id).map(|()| id),
                 (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
             }),
             Op::Disks(spec, _) => Outcome::Disks(match error {

@@ -32,8 +32,8 @@ fn every_kind_of_loop_is_slowed_down_whatever_the_wall_clock_does() {
         (Mode::Pv, 3, "coredump-restart"),
         (Mode::Pv, 1, "rename-restart"),
         (Mode::Hvm, 5, "soft-reset"),
+        // No soft reset for who has not asked for it, or has no device model: restarted instead.
         (Mode::Hvm, 1, "soft-reset"),
-        // No soft reset without a device model: restarted instead.
         (Mode::Pv, 5, "soft-reset"),
     ] {
         let counts = [0, 3600, -3600].map(|step| restarts(mode, ends_with, action, step));

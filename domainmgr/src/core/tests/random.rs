@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use super::migration::Migration;
 use crate::core::Op;
+use crate::settings::Settings;
 use crate::spec::Mode;
 use crate::toolstack::{DomainId, Life, ShutdownReason};
 
@@ -13,8 +14,11 @@ enum Act {
     Wait(u64),
     Wish {
         activate: bool,
+        number: u32,
         mode: Mode,
         words: usize,
+        dying: usize,
+        booting: usize,
         memory: u64,
         action: usize,
     },
@@ -66,6 +70,15 @@ const WORDS: [&str; 12] = [
     "sim.destroy=90",
 ];
 
+/// How long a dead domain has its memory.
+const DYING: [&str; 3] = ["", "sim.dying=3", "sim.dying=70"];
+
+/// How long a guest boots.
+const BOOTING: [&str; 3] = ["", "sim.deaf=25", "sim.deaf=80"];
+
+/// Of the host, in MiB. On the small one there is no room for two of the larger ones.
+const MEMORY: [u64; 2] = [4096, 280];
+
 const ACTIONS: [&str; 8] = [
     "",
     "destroy",
@@ -80,15 +93,26 @@ const ACTIONS: [&str; 8] = [
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => prop_oneof![0_u64..500, 0_u64..20_000, 0_u64..200_000].prop_map(Act::Wait),
-        4 => (any::<bool>(), 0_usize..3, 0..WORDS.len(), 1_u64..4, 0..ACTIONS.len()).prop_map(
-            |(activate, mode, words, memory, action)| Act::Wish {
-                activate,
-                mode: [Mode::Pv, Mode::Hvm, Mode::Pvh][mode],
-                words,
-                memory,
-                action,
-            }
-        ),
+        4 => (
+            any::<bool>(),
+            // A new number is a new name.
+            prop_oneof![4 => Just(1), 1 => Just(2)],
+            0_usize..3,
+            0..WORDS.len(),
+            0..DYING.len(),
+            0..BOOTING.len(),
+            1_u64..4,
+            0..ACTIONS.len(),
+        ).prop_map(|(activate, number, mode, words, dying, booting, memory, action)| Act::Wish {
+            activate,
+            number,
+            mode: [Mode::Pv, Mode::Hvm, Mode::Pvh][mode],
+            words,
+            dying,
+            booting,
+            memory,
+            action,
+        }),
         1 => Just(Act::Remove),
         2 => Just(Act::Suspend),
         1 => (0_u64..90_000).prop_map(Act::SuspendLate),
@@ -130,12 +154,18 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
         Act::Wait(span) => h.advance(span),
         Act::Wish {
             activate,
+            number,
             mode,
             words,
+            dying,
+            booting,
             memory,
             action,
         } => {
-            let desired = Harness::desired_with(activate, mode, WORDS[words], |c| {
+            // The last of two that say how deaf it is counts.
+            let words = [BOOTING[booting], DYING[dying], WORDS[words]].join(" ");
+            let desired = Harness::desired_with(activate, mode, &words, |c| {
+                c.app_num = number;
                 c.memory.0 = memory * 65536;
                 for slot in [
                     &mut c.on_poweroff,
@@ -321,8 +351,11 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn no_schedule_loses_a_domain(acts in prop::collection::vec(act(), 1..40)) {
-        let mut h = Harness::new();
+    fn no_schedule_loses_a_domain(
+        acts in prop::collection::vec(act(), 1..40),
+        memory in prop::sample::select(&MEMORY[..]),
+    ) {
+        let mut h = Harness::on(memory, Settings::default());
         let mut outsider = Outsider::default();
         for act in &acts {
             perform(&mut h, act, &mut outsider);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::{Life, ShutdownReason};
-use super::guest::{Answer, Guest};
+use super::guest::{ACK, Answer, Guest};
 use super::model::Millis;
 
 /// One domain.
@@ -26,6 +26,9 @@ pub(super) struct SimDomain {
     pub(super) started: bool,
     pub(super) ran_ms: Millis,
     pub(super) running_since: Option<Millis>,
+    /// Its drivers are up once it has run for so long.
+    #[serde(default)]
+    pub(super) up_at: Millis,
     pub(super) guest: Guest,
     pub(super) preserved: bool,
     /// What the guest will do, counted in time it runs.
@@ -39,6 +42,16 @@ impl SimDomain {
             Some(reason) => Life::Shutdown(ShutdownReason(reason)),
             None if self.paused => Life::Paused,
             None => Life::Running,
+        }
+    }
+
+    /// What it does, in libxl's words.
+    pub(super) fn words(&self) -> String {
+        match self.life() {
+            Life::Dying => "dying".to_owned(),
+            Life::Shutdown(reason) => format!("shut down ({reason})"),
+            Life::Paused => "paused".to_owned(),
+            Life::Running => "running".to_owned(),
         }
     }
 
@@ -83,15 +96,33 @@ impl SimDomain {
         Some(self.plans.swap_remove(first).1)
     }
 
-    pub(super) fn obey(&mut self, now: Millis) -> Answer {
+    /// It has been started: its kernel boots.
+    pub(super) fn boot(&mut self, now: Millis) {
+        self.up_at = self.ran(now) + self.guest.boot.unwrap_or(0);
+    }
+
+    /// For how long it has to run before its drivers are up.
+    pub(super) fn boots_for(&self, now: Millis) -> Millis {
+        self.up_at.saturating_sub(self.ran(now))
+    }
+
+    /// It is asked for something that it does after it has run for so long. What it is asked in xenstore while it boots,
+    /// it finds there when its drivers come up, unless that is too late.
+    pub(super) fn ask(&mut self, now: Millis, after: Option<Millis>, reason: u8) -> Answer {
+        let boots = self.boots_for(now);
         // A paused guest hears nothing, nor does a suspended one.
-        if self.guest.deaf || self.running_since.is_none() {
+        if self.guest.boot.is_none() || self.running_since.is_none() || boots >= ACK {
             return Answer::Never;
         }
-        if !self.guest.stubborn {
-            let at = self.ran(now) + self.guest.stop;
-            self.plans.push((at, ShutdownReason::POWEROFF.0));
+        if let Some(after) = after {
+            self.plans.push((self.ran(now) + boots + after, reason));
         }
-        Answer::Yes
+        Answer::In(boots)
+    }
+
+    /// It is asked to power off.
+    pub(super) fn obey(&mut self, now: Millis) -> Answer {
+        let after = (!self.guest.stubborn).then_some(self.guest.stop);
+        self.ask(now, after, ShutdownReason::POWEROFF.0)
     }
 }

@@ -1,6 +1,5 @@
 //! The model in motion: a thread lets time pass, sessions wait as long as real operations take.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -11,18 +10,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{
-    DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Room, Seen, Session,
-    ShutdownReason, Toolstack, Usage, Wake, Watch,
+    DomainId, Error, ErrorKind, HostInfo, HostPci, Limits, Result, Room, Seen, Session, Toolstack,
+    Usage, Wake, Watch,
 };
 use super::control;
-use super::model::{Answer, Millis, Model};
+use super::model::{ACK, Answer, Millis, Model};
+use super::watcher::Watcher;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
-
-/// How often libxl's watcher looks whether somebody has resumed a suspended domain.
-const POLL: Millis = 1000;
-/// What libxl waits for a guest to acknowledge a shutdown request.
-const ACK: Millis = 60_000;
 
 /// A simulated Xen.
 pub struct Simulation {
@@ -41,17 +36,7 @@ pub(super) struct Shared {
 
 struct State {
     model: Model,
-    watches: BTreeMap<u64, Watched>,
-    next_watch: u64,
-}
-
-/// A domain that is watched as libxl's watcher does it.
-struct Watched {
-    id: DomainId,
-    wake: Wake,
-    source: u64,
-    /// It was suspended when last looked at, and since it has been looked at again this late.
-    suspended: Option<Millis>,
+    watcher: Watcher,
 }
 
 /// What outlives the agent: real hypervisors do.
@@ -83,8 +68,7 @@ impl Simulation {
             offset: model.now(),
             state: Mutex::new(State {
                 model,
-                watches: BTreeMap::new(),
-                next_watch: 0,
+                watcher: Watcher::default(),
             }),
             changed: Condvar::new(),
             start: Instant::now(),
@@ -157,7 +141,7 @@ fn pass_time(shared: &Weak<Shared>) {
         let now = shared.now();
         state.model.advance(now);
         state = shared.deliver(state);
-        let due = [state.model.next_due(), state.next_poll()]
+        let due = [state.model.next_due(), state.watcher.next_look()]
             .into_iter()
             .flatten()
             .min();
@@ -194,7 +178,8 @@ impl Shared {
                 save(file, &state.model);
             }
         }
-        let wakes = state.look();
+        let State { model, watcher } = &mut *state;
+        let wakes = watcher.look(model);
         if wakes.is_empty() {
             return state;
         }
@@ -260,45 +245,6 @@ impl Shared {
     }
 }
 
-impl State {
-    /// When a suspended domain is looked at again.
-    fn next_poll(&self) -> Option<Millis> {
-        let looks = self.watches.values().filter_map(|w| w.suspended);
-        looks.min().map(|at| at + POLL)
-    }
-
-    /// What libxl's watcher does when it is woken: it hears what the sources report, arms new ones for what may report
-    /// again, and looks whether somebody has resumed what was suspended.
-    fn look(&mut self) -> Vec<Wake> {
-        let reported = self.model.take_reported();
-        let orphans = self.model.take_orphans();
-        let now = self.model.now();
-        let mut wakes = Vec::new();
-        for watched in self.watches.values_mut() {
-            if orphans.contains(&watched.id) {
-                wakes.push(Arc::clone(&watched.wake));
-            }
-            let heard = reported.contains(&watched.source);
-            let due = watched.suspended.is_some_and(|at| at + POLL <= now);
-            if !heard && !due {
-                continue;
-            }
-            let life = self.model.info(watched.id).map(|s| s.life);
-            let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
-            if heard || !suspended {
-                wakes.push(Arc::clone(&watched.wake));
-            }
-            watched.suspended = suspended.then_some(now);
-            if heard && (suspended || matches!(life, Some(Life::Running | Life::Paused))) {
-                let new = self.model.arm(watched.id.domid);
-                self.model.disarm(watched.source);
-                watched.source = new;
-            }
-        }
-        wakes
-    }
-}
-
 impl Toolstack for Simulation {
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(SimSession(Arc::clone(&self.shared))))
@@ -306,15 +252,8 @@ impl Toolstack for Simulation {
 
     fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>> {
         let mut state = self.shared.lock();
-        let number = state.next_watch;
-        state.next_watch += 1;
-        let watched = Watched {
-            id,
-            wake,
-            source: state.model.arm(id.domid),
-            suspended: None,
-        };
-        state.watches.insert(number, watched);
+        let State { model, watcher } = &mut *state;
+        let number = watcher.add(model, id, wake);
         drop(state);
         // A watch that is set fires at once.
         self.shared.changed.notify_all();
@@ -335,12 +274,10 @@ impl Watch for SimWatch {}
 impl Drop for SimWatch {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let watched = state.watches.remove(&self.number);
-        if let Some(watched) = &watched {
-            state.model.disarm(watched.source);
-        }
+        let State { model, watcher } = &mut *state;
+        let wake = watcher.remove(model, self.number);
         drop(state);
-        drop(watched);
+        drop(wake);
     }
 }
 
@@ -379,7 +316,7 @@ impl Session for SimSession {
         let (id, takes) = self.0.act(|m| m.begin_create(spec))?;
         // Aborted, it leaves behind what it has built, as libxl does.
         self.0.wait(takes, limits)?;
-        self.0.act(|m| m.end_create(id, &spec.name))?;
+        self.0.act(|m| m.end_create(id))?;
         Ok(id)
     }
 
@@ -389,7 +326,7 @@ impl Session for SimSession {
 
     fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
         match self.0.act(|m| m.request_shutdown(id))? {
-            Answer::Yes => Ok(()),
+            Answer::In(span) => self.0.wait(span, limits),
             Answer::Never => {
                 self.0.wait(ACK, limits)?;
                 Err(Error::new(

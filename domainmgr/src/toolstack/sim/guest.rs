@@ -15,10 +15,14 @@ pub struct Guest {
     pub(super) once: bool,
     pub(super) stop: Millis,
     pub(super) stubborn: bool,
-    pub(super) deaf: bool,
+    /// How long it boots before its drivers are up; `None`: they are, and hear nothing.
+    pub(super) boot: Option<Millis>,
     pub(super) pv: bool,
     pub(super) create: Millis,
     pub(super) destroy: Millis,
+    /// How long it has its number and its memory after that.
+    #[serde(default)]
+    pub(super) dying: Millis,
     pub(super) fail_create: u32,
     pub(super) fail_unpause: u32,
     pub(super) fail_destroy: u32,
@@ -31,11 +35,16 @@ pub struct Guest {
 /// How a guest answers a shutdown request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It acknowledged.
-    Yes,
-    /// It never will.
+    /// It acknowledges it so much later.
+    In(Millis),
+    /// It does not before libxl takes the request back.
     Never,
 }
+
+/// How long a guest boots.
+const BOOT: Millis = 500;
+/// What libxl waits for a guest to acknowledge a request.
+pub const ACK: Millis = 60_000;
 
 impl Guest {
     /// Reads the words of a command line.
@@ -65,10 +74,14 @@ impl Guest {
             once: flag("sim.once"),
             stop: millis("sim.stop", 1000),
             stubborn: flag("sim.stubborn"),
-            deaf: flag("sim.deaf"),
+            boot: match words.get("sim.deaf") {
+                None => Some(BOOT),
+                Some(seconds) => decimal_millis(seconds),
+            },
             pv: !flag("sim.nopv"),
             create: millis("sim.create", 200),
             destroy: millis("sim.destroy", 200),
+            dying: millis("sim.dying", 50),
             fail_create: count("sim.fail-create"),
             fail_unpause: count("sim.fail-unpause"),
             fail_destroy: count("sim.fail-destroy"),

@@ -15,8 +15,10 @@
 //! | `sim.stop=SECONDS` | it takes so long to obey a shutdown request (default 1) |
 //! | `sim.stubborn` | it acknowledges shutdown requests and does not obey |
 //! | `sim.deaf` | it does not even acknowledge them |
+//! | `sim.deaf=SECONDS` | nor does it as long as it boots: so long after each start (default 0.5) |
 //! | `sim.nopv` | it has no PV drivers (HVM) |
 //! | `sim.create=SECONDS`, `sim.destroy=SECONDS` | how long that takes (default 0.2) |
+//! | `sim.dying=SECONDS` | how long it is listed, and has its memory, after it was destroyed (default 0.05) |
 //! | `sim.fail-create=N`, `sim.fail-unpause=N`, `sim.fail-destroy=N` | the first N attempts fail |
 //! | `sim.evtchn` | it suspends through an event channel, which is announced to nobody |
 //! | `sim.fail-soft-reset` | a soft reset fails, and the domain is gone with it |
@@ -31,5 +33,8 @@ mod guest;
 pub mod model;
 mod outsider;
 mod pci;
+#[cfg(test)]
+mod tests;
+mod watcher;
 
 pub use self::engine::Simulation;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{DomainId, Error, ErrorKind, HostInfo, Result, Seen, Usage};
+use super::super::{DomainId, Error, ErrorKind, HostInfo, Result, Seen, ShutdownReason, Usage};
 use super::super::{qemu, room};
 use super::domain::SimDomain;
 use super::events::Events;
-pub use super::guest::{Answer, Guest};
+pub use super::guest::{ACK, Answer, Guest};
 use super::outsider::taken;
 use super::pci::SimPci;
 use crate::settings::Autoballoon;
@@ -116,7 +116,7 @@ impl Model {
         self.now = self.now.max(to);
     }
 
-    /// Memory that no domain has.
+    /// Memory that no domain has, not even one that is dying.
     #[must_use]
     pub fn free_mib(&self) -> u64 {
         let used: u64 = self.domains.values().map(|d| d.memory_mib).sum();
@@ -229,7 +229,7 @@ impl Model {
         Ok(2000)
     }
 
-    /// Starts building a domain: from now on it is there, nameless and paused. Says how long building takes.
+    /// Starts building a domain: from now on it is there, paused, and has its name. Says how long building takes.
     ///
     /// # Errors
     /// The name is taken, or there is not enough memory.
@@ -262,7 +262,7 @@ impl Model {
         let create = guest.create;
         let domid = self.insert(SimDomain {
             uuid: spec.uuid,
-            name: None,
+            name: Some(spec.name.clone()),
             memory_mib: spec.memory_mib,
             hvm: spec.mode == Mode::Hvm,
             orphaned: false,
@@ -273,6 +273,7 @@ impl Model {
             started: false,
             ran_ms: 0,
             running_since: None,
+            up_at: 0,
             guest,
             preserved: false,
             plans: Vec::new(),
@@ -289,16 +290,10 @@ impl Model {
     /// Ends building a domain.
     ///
     /// # Errors
-    /// It was destroyed meanwhile, the name was taken meanwhile, or its words want it to fail.
-    pub fn end_create(&mut self, id: DomainId, name: &str) -> Result<()> {
-        if self.named(name).is_some() {
-            self.domains.remove(&id.domid);
-            return Err(taken(name));
-        }
+    /// It was destroyed meanwhile, or its words want it to fail.
+    pub fn end_create(&mut self, id: DomainId) -> Result<()> {
         let creates = self.history.entry(id.uuid).or_default().creates;
-        let d = self.get(id)?;
-        d.name = Some(name.to_owned());
-        if creates <= d.guest.fail_create {
+        if creates <= self.get(id)?.guest.fail_create {
             return Err(Error::new(
                 ErrorKind::Other,
                 "domain creation failed (simulated)",
@@ -325,6 +320,7 @@ impl Model {
         let first = !d.started;
         if first {
             d.started = true;
+            d.boot(now);
             if let Some(reason) = d.guest.act.filter(|_| !(d.guest.once && starts > 0)) {
                 d.plans.push((d.ran(now) + d.guest.after, reason));
             }
@@ -355,7 +351,8 @@ impl Model {
     pub fn request_shutdown(&mut self, id: DomainId) -> Result<Answer> {
         let now = self.now;
         let d = self.get(id)?;
-        if d.hvm && !d.guest.pv {
+        // Xen knows of an HVM guest whether its drivers are there, and libxl asks no other.
+        if d.hvm && (!d.guest.pv || d.boots_for(now) > 0) {
             return Err(Error::new(
                 ErrorKind::NoParavirt,
                 "the guest has no PV drivers to ask",
@@ -364,7 +361,7 @@ impl Model {
         Ok(d.obey(now))
     }
 
-    /// Presses the power button.
+    /// Presses the power button, whether or not anybody notices.
     ///
     /// # Errors
     /// It is gone, or has none.
@@ -377,7 +374,10 @@ impl Model {
                 "only an HVM domain has a power button",
             ));
         }
-        d.obey(now);
+        // Nobody looks at what was pressed before the guest was up.
+        if d.boots_for(now) == 0 {
+            d.obey(now);
+        }
         Ok(())
     }
 
@@ -435,22 +435,25 @@ impl Model {
     /// Restarts a domain in place. It stays paused.
     ///
     /// # Errors
-    /// It is gone, or not HVM, or its words want it to fail: then libxl destroys it.
+    /// It is gone, or not HVM, or its guest has not asked for this: then nothing was done to it. Or its words want it to
+    /// fail: then libxl destroys it.
     pub fn soft_reset(&mut self, id: DomainId) -> Result<()> {
-        if self.get(id)?.guest.fail_soft_reset {
-            self.kill(id)?;
-            return Err(Error::new(
-                ErrorKind::Other,
-                "soft reset failed (simulated)",
-            ));
-        }
+        let refuse = |why: &str| Err(Error::new(ErrorKind::Other, why));
         let d = self.get(id)?;
         if !d.hvm {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "only an HVM domain can be soft-reset",
+            return refuse("only an HVM domain can be soft-reset");
+        }
+        if d.shutdown != Some(ShutdownReason::SOFT_RESET.0) {
+            let is = d.words();
+            return refuse(&format!(
+                "the domain has not asked for a soft reset: it is {is}"
             ));
         }
+        if d.guest.fail_soft_reset {
+            self.kill(id)?;
+            return refuse("soft reset failed (simulated)");
+        }
+        let d = self.get(id)?;
         d.shutdown = None;
         d.announced = false;
         d.orphaned = false;

@@ -18,8 +18,8 @@ impl Model {
         d.stop_running(now);
         d.plans.clear();
         d.name = None;
-        d.memory_mib = 0;
-        d.dying_until = Some(now + 50);
+        // What memory it has Xen takes from it meanwhile: nobody can count on any of it before the end.
+        d.dying_until = Some(now + d.guest.dying);
         self.exception(true);
         Ok(())
     }
@@ -62,12 +62,7 @@ impl Model {
     pub fn request_suspend(&mut self, id: DomainId, after: Millis) -> Result<Answer> {
         let now = self.now;
         let d = self.get(id)?;
-        if d.guest.deaf || d.life() != Life::Running {
-            return Ok(Answer::Never);
-        }
-        d.plans
-            .push((d.ran(now) + after, ShutdownReason::SUSPEND.0));
-        Ok(Answer::Yes)
+        Ok(d.ask(now, Some(after), ShutdownReason::SUSPEND.0))
     }
 
     /// Takes a suspended domain up again. Xen raises no event for this.
@@ -118,6 +113,7 @@ impl Model {
             started: true,
             ran_ms: 1,
             running_since: Some(self.now),
+            up_at: 0,
             guest: Guest::from_cmdline(""),
             preserved: false,
             plans: Vec::new(),
@@ -154,6 +150,7 @@ impl Model {
             started: true,
             ran_ms: 0,
             running_since: None,
+            up_at: 0,
             plans: Vec::new(),
             ..d
         });
@@ -161,7 +158,7 @@ impl Model {
         Ok(DomainId { domid, uuid })
     }
 
-    /// The receiver has the whole guest: what that was about to do, it will do there.
+    /// The receiver has the whole guest: what that was about to do, it will do there, be it to boot.
     ///
     /// # Errors
     /// One of them is gone, or the guest is not suspended.
@@ -171,8 +168,10 @@ impl Model {
             return Err(Error::new(ErrorKind::Other, "the domain is not suspended"));
         }
         let ran = d.ran_ms;
-        let plans = d.plans.clone();
-        self.get(receiver)?.plans = plans
+        let (up_at, plans) = (d.up_at, d.plans.clone());
+        let new = self.get(receiver)?;
+        new.up_at = up_at.saturating_sub(ran);
+        new.plans = plans
             .into_iter()
             .map(|(at, reason)| (at.saturating_sub(ran), reason))
             .collect();
