@@ -58,3 +58,22 @@ fn a_pv_guest_is_restarted_instead() {
     assert_ne!(domid(&again), domid(&up), "another domain");
     assert_eq!(host.domains(&app), [libxl::DomId(domid(&again))]);
 }
+
+/// What is left of it in its memory is nothing to go on with.
+#[test]
+fn an_hvm_guest_that_has_not_asked_for_it_is_restarted_instead() {
+    let host = Host::start();
+    let app = host.app("crashed");
+    let words = "lab.action=crash lab.after=11";
+    host.put_tiny(&app, "HVM", words, &json!({"OnCrash": "soft-reset"}));
+    let up = host.wait_up(&app);
+    let again = host.wait(&app, "a restart", |status| {
+        status["ShutdownReason"] == "crash" && status["StateName"] == "RUNNING"
+    });
+    assert_eq!(
+        again["ShutdownAction"],
+        "restart instead of soft-reset: the guest has not asked for it"
+    );
+    assert_ne!(domid(&again), domid(&up), "another domain");
+    assert_eq!(host.domains(&app), [libxl::DomId(domid(&again))]);
+}
