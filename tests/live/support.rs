@@ -11,12 +11,13 @@ use std::{
         atomic::{AtomicU32, Ordering},
         mpsc::Receiver,
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use libxl::{
-    Context, Domain, DomainConfig, DomainEvent, DomainId, DomainState, ShutdownReason, Watch,
-    Watcher,
+    AbortHandle, Context, Domain, DomainConfig, DomainEvent, DomainId, DomainState, ShutdownReason,
+    Watch, Watcher,
     config::{HvmInfo, VgaInterfaceInfo, VgaInterfaceType},
 };
 
@@ -279,8 +280,22 @@ pub(crate) fn wait_until_up(name: &str, check: impl Fn()) {
             "waited {LONG:?} for {name} to come up; its console:\n{}",
             console(name)
         );
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Has something suspend a guest that takes its time over it, and gives that up once the guest has
+/// said that it will: what was given up before that is withdrawn.
+pub(crate) fn given_up<T: Send>(name: &str, suspend: impl FnOnce(&AbortHandle) -> T + Send) -> T {
+    let stop = AbortHandle::new();
+    thread::scope(|scope| {
+        let suspending = scope.spawn(|| suspend(&stop));
+        wait_for("the guest to obey", || {
+            console(name).contains("obeys suspend")
+        });
+        stop.abort();
+        suspending.join().expect("no panic")
+    })
 }
 
 /// What a guest with `lab.tick` has said of its uptime, in units of its own.
@@ -344,7 +359,7 @@ pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + LONG;
     while !holds() {
         assert!(Instant::now() < deadline, "waited {LONG:?} for {what}");
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -12,8 +12,8 @@ use libxl::{
 };
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config, unique,
-    wait_for, watcher, xl,
+    Guest, Kind, config, context, despite_early_resets, given_up, outsider_is_there, tiny_config,
+    unique, wait_for, watcher, xl,
 };
 
 fn suspends_and_goes_on(kind: Kind) {
@@ -167,12 +167,12 @@ fn case_07_a_domain_suspends_after_everybody_has_given_up() {
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
     let dir = tempfile::tempdir().unwrap();
-    let saving = Saving::new().deadline(Duration::from_secs(2));
-    let failed = guest
-        .domain
-        .save_file(dir.path().join("saved"), saving)
-        .unwrap_err();
-    assert_eq!(failed.error.kind(), ErrorKind::TimedOut, "{failed}");
+    let failed = given_up(&guest.name, |stop| {
+        let saving = Saving::new().abort_with(stop);
+        let file = dir.path().join("saved");
+        guest.domain.save_file(file, saving).unwrap_err()
+    });
+    assert_eq!(failed.error.kind(), ErrorKind::Aborted, "{failed}");
     assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
     guest.expect_shutdown(ShutdownReason::SUSPEND);
     let since = Instant::now();
@@ -193,8 +193,10 @@ fn case_07_a_domain_suspends_after_a_second_try_was_given_up() {
     let config = tiny_config(Kind::Pv, "twice-late", "lab.suspend-after=6");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
-    let short = Limits::none().deadline(Duration::from_secs(2));
-    let failed = guest.domain.suspend_only(&short).unwrap_err();
+    let failed = given_up(&guest.name, |stop| {
+        let limits = Limits::none().abort_with(stop);
+        guest.domain.suspend_only(&limits).unwrap_err()
+    });
     assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
     let pulled = AbortHandle::new();
     pulled.abort();

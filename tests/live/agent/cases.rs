@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::host::{App, Host, domid};
 use crate::{
     migrate,
-    support::{Kind, context, outsider_is_there, tiny_config, wait_for, xl},
+    support::{Kind, context, given_up, outsider_is_there, tiny_config, wait_for, xl},
 };
 
 /// What an outsider has done shows so soon in the DomainStatus.
@@ -181,8 +181,11 @@ fn case_08_a_guest_that_never_answers_stays_managed() {
 fn case_07_it_suspends_after_everybody_has_given_up() {
     let words = "lab.suspend-after=6 lab.resumed=poweroff lab.resumed-after=1";
     let (host, app, up) = managed("PV", "late", words);
-    let short = Limits::none().deadline(Duration::from_secs(2));
-    let failed = host.outsider(&app).suspend_only(&short).unwrap_err();
+    let domain = host.outsider(&app);
+    let failed = given_up(&app.name(), |stop| {
+        let limits = Limits::none().abort_with(stop);
+        domain.suspend_only(&limits).unwrap_err()
+    });
     assert!(matches!(failed.source, Source::MaySuspendYet), "{failed}");
     let down = host.wait_state(&app, "HALTED");
     assert_eq!(down["ShutdownReason"], "poweroff");
