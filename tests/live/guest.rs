@@ -221,6 +221,8 @@ fn an_hvm_one_goes_on_after_a_suspend() {
     goes_on_after_a_suspend(Kind::Hvm);
 }
 
+// Each test that calls it is left out by itself.
+#[track_caller]
 fn goes_on_after_a_restore(kind: Kind) {
     if !outsider_is_there() {
         return;
