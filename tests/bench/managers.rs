@@ -67,6 +67,11 @@ impl Agent {
         });
     }
 
+    pub(crate) fn wait_gone(&mut self, app: &App) {
+        let host = &self.host;
+        self.changes.wait_for("gone", || host.status(app).is_none());
+    }
+
     /// Puts another DomainConfig in place.
     pub(crate) fn put(&mut self, params: &str) -> App {
         let app = self.host.app("agent");
