@@ -266,10 +266,8 @@ pub(crate) unsafe fn copy_str(raw: *const c_char) -> Option<String> {
 /// `raw` is NULL or a NUL-terminated string from malloc that nobody else frees.
 pub(crate) unsafe fn take_str(raw: *mut c_char) -> Option<String> {
     // SAFETY: the caller's promise.
-    let copied = unsafe { copy_str(raw) };
-    // SAFETY: from malloc, and ours to free; free(NULL) does nothing.
-    unsafe { libc::free(raw.cast::<c_void>()) };
-    copied
+    let taken = unsafe { take_c_string(raw) };
+    taken.map(|text| text.to_string_lossy().into_owned())
 }
 
 /// The same as it is, byte for byte: for what goes back to C.
