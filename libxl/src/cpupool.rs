@@ -132,7 +132,7 @@ impl Context {
             // SAFETY: a live context, a NUL-terminated name, a place for the number.
             unsafe { sys::libxl_name_to_cpupoolid(ctx, c_name.as_ptr(), &raw mut poolid) }
         });
-        asked.map_err(|error| no_pool(error, name))?;
+        asked.map_err(|error| qualifier::no_pool(error, name))?;
         Ok(poolid)
     }
 
@@ -160,7 +160,7 @@ impl Context {
         const FUNCTION: &str = "libxl_cpupool_qualifier_to_cpupoolid";
         if name_or_number.is_empty() {
             let error = Error::new(ErrorKind::Invalid, FUNCTION);
-            return Err(no_pool(error, name_or_number));
+            return Err(qualifier::no_pool(error, name_or_number));
         }
         if let Some(poolid) = qualifier::number(FUNCTION, name_or_number)? {
             return Ok(poolid);
@@ -178,7 +178,7 @@ impl Context {
                 )
             }
         });
-        asked.map_err(|error| no_pool(error, name_or_number))?;
+        asked.map_err(|error| qualifier::no_pool(error, name_or_number))?;
         Ok(poolid)
     }
 
@@ -362,31 +362,5 @@ impl Domain {
             // SAFETY: a live context.
             unsafe { sys::libxl_cpupool_movedomain(ctx, poolid, domid) }
         })
-    }
-}
-
-/// The error of a function that looks for a pool by its name. libxl's code for a name that none has
-/// is ERROR_INVAL; any other says that it could not look.
-fn no_pool(error: Error, name: &str) -> Error {
-    match error.kind() {
-        ErrorKind::Invalid => error
-            .with_kind(ErrorKind::NotFound)
-            .with_message(format!("no CPU pool is called {name:?}")),
-        _ => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::no_pool;
-    use crate::{Error, ErrorKind};
-
-    #[test]
-    fn only_an_unknown_name_is_not_found() {
-        let unknown = no_pool(Error::from_code("f", -6), "quiet");
-        assert_eq!(unknown.kind(), ErrorKind::NotFound);
-        assert!(unknown.to_string().contains("\"quiet\""), "{unknown}");
-        let other = no_pool(Error::from_code("f", -5), "quiet");
-        assert_eq!(other.kind(), ErrorKind::NoMemory);
     }
 }

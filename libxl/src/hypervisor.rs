@@ -22,11 +22,10 @@ use libxl_sys as sys;
 use crate::{
     Context, DomId, Domain, DomainId, Error, ErrorKind, Operation, Result,
     config::{CpuidPolicy, DiskBackend, DomainConfig},
-    domain::not_called,
     id::uuid_from,
     logger::expecting_failure,
     operation::Call,
-    qualifier::number,
+    qualifier,
     raw::{Owned, c_string, copy_str, take_str},
 };
 
@@ -157,9 +156,9 @@ impl Context {
         if name_or_id.is_empty() {
             // For libxl this is made of digits, and 0.
             let error = Error::new(ErrorKind::Invalid, FUNCTION);
-            return Err(not_called(error, name_or_id));
+            return Err(qualifier::no_domain(error, name_or_id));
         }
-        if let Some(domid) = number(FUNCTION, name_or_id)? {
+        if let Some(domid) = qualifier::number(FUNCTION, name_or_id)? {
             return Ok(DomId(domid));
         }
         let text = c_string(FUNCTION, "domain", name_or_id)?;
@@ -170,7 +169,7 @@ impl Context {
         });
         match asked {
             Ok(()) => Ok(DomId(domid)),
-            Err(error) => Err(not_called(error, name_or_id)),
+            Err(error) => Err(qualifier::no_domain(error, name_or_id)),
         }
     }
 

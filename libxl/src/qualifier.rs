@@ -1,4 +1,4 @@
-//! What a person writes for a domain or a CPU pool: its number, or its name.
+//! What a person writes for a domain or a CPU pool: its number, or its name; and what is said when there is none of that name.
 
 use crate::{Error, ErrorKind, Result};
 
@@ -15,10 +15,49 @@ pub(crate) fn number(function: &'static str, text: &str) -> Result<Option<u32>> 
     }
 }
 
+/// The error of a function that looks for a domain by its name.
+pub(crate) fn no_domain(error: Error, name: &str) -> Error {
+    not_called(error, ErrorKind::DomainNotFound, "domain", name)
+}
+
+/// The error of a function that looks for a CPU pool by its name.
+pub(crate) fn no_pool(error: Error, name: &str) -> Error {
+    not_called(error, ErrorKind::NotFound, "CPU pool", name)
+}
+
+/// libxl's code for a name that none has is ERROR_INVAL; any other says that it could not look.
+fn not_called(error: Error, kind: ErrorKind, what: &str, name: &str) -> Error {
+    match error.kind() {
+        ErrorKind::Invalid => error
+            .with_kind(kind)
+            .with_message(format!("no {what} is called {name:?}")),
+        _ => error,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::number;
-    use crate::ErrorKind;
+    use super::{no_domain, no_pool, number};
+    use crate::{Error, ErrorKind};
+
+    type Unknown = fn(Error, &str) -> Error;
+
+    #[test]
+    fn only_an_unknown_name_is_not_found() {
+        for (error_of, kind, name) in [
+            (no_domain as Unknown, ErrorKind::DomainNotFound, "web"),
+            (no_pool, ErrorKind::NotFound, "quiet"),
+        ] {
+            let unknown = error_of(Error::from_code("f", -6), name);
+            assert_eq!(unknown.kind(), kind);
+            assert!(
+                unknown.to_string().contains(&format!("{name:?}")),
+                "{unknown}"
+            );
+            let other = error_of(Error::from_code("f", -5), name);
+            assert_eq!(other.kind(), ErrorKind::NoMemory);
+        }
+    }
 
     #[test]
     fn a_number_is_not_cut_and_nothing_is_no_number() {

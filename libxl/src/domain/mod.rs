@@ -49,7 +49,6 @@ mod userdata;
 
 pub use control::{ShutdownVia, Trigger};
 pub use info::{DomainInfo, DomainState};
-pub(crate) use names::not_called;
 pub use recover::{Source, SuspendError};
 pub use save::Saving;
 pub use suspended::Suspended;

@@ -10,7 +10,7 @@ use libxl_sys as sys;
 
 use super::Domain;
 use crate::{
-    Context, DomId, Error, ErrorKind, Result,
+    Context, DomId, Error, ErrorKind, Result, qualifier,
     raw::{c_string, take_c_string, take_str},
 };
 
@@ -37,7 +37,7 @@ impl Context {
         });
         match asked {
             Ok(()) => Ok(DomId(domid)),
-            Err(error) => Err(not_called(error, &name.to_string_lossy())),
+            Err(error) => Err(qualifier::no_domain(error, &name.to_string_lossy())),
         }
     }
 
@@ -47,17 +47,6 @@ impl Context {
     pub fn domid_to_name(&self, domid: DomId) -> Option<String> {
         // SAFETY: a live context; the string is allocated for us.
         unsafe { take_str(sys::libxl_domid_to_name(self.as_ptr(), domid.0)) }
-    }
-}
-
-/// The error of a function that looks for a domain by its name. libxl's code for a name that nobody
-/// has is ERROR_INVAL; any other says that it could not look.
-pub(crate) fn not_called(error: Error, name: &str) -> Error {
-    match error.kind() {
-        ErrorKind::Invalid => error
-            .with_kind(ErrorKind::DomainNotFound)
-            .with_message(format!("no domain is called {name:?}")),
-        _ => error,
     }
 }
 
@@ -132,20 +121,5 @@ impl Domain {
                 .with_domain(Some(self.domid()))
                 .with_message("the domain has no primary console")
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::not_called;
-    use crate::{Error, ErrorKind};
-
-    #[test]
-    fn only_an_unknown_name_is_not_found() {
-        let unknown = not_called(Error::from_code("f", -6), "web");
-        assert_eq!(unknown.kind(), ErrorKind::DomainNotFound);
-        assert!(unknown.to_string().contains("\"web\""), "{unknown}");
-        let other = not_called(Error::from_code("f", -5), "web");
-        assert_eq!(other.kind(), ErrorKind::NoMemory);
     }
 }
