@@ -47,7 +47,7 @@ impl From<u32> for DomId {
 /// The identity of one domain: libxl's events name a domid only, and a domid may by then belong to
 /// another domain. A UUID alone is not enough either: a preserved domain keeps that of the domain
 /// which is created in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DomainId {
     /// Its id at the hypervisor.
     pub domid: DomId,

@@ -2,29 +2,23 @@
 //! it away. One at a time, so that nobody acts on what another has just changed.
 
 use std::{
-    collections::HashMap,
-    sync::{Condvar, MutexGuard, PoisonError},
+    collections::BTreeMap,
+    sync::{Condvar, PoisonError},
 };
-
-use once_cell::sync::Lazy;
 
 use crate::{DomainId, Error, ErrorKind, Result, per_process::PerProcess};
 
-#[derive(Default)]
 struct Table {
     /// What others are told who want the domain as well; without words they wait, because it is over
     /// soon.
-    claims: PerProcess<HashMap<DomainId, Option<&'static str>>>,
+    claims: PerProcess<BTreeMap<DomainId, Option<&'static str>>>,
     released: Condvar,
 }
 
-static TABLE: Lazy<Table> = Lazy::new(Table::default);
-
-impl Table {
-    fn claims(&self) -> MutexGuard<'_, HashMap<DomainId, Option<&'static str>>> {
-        self.claims.lock()
-    }
-}
+static TABLE: Table = Table {
+    claims: PerProcess::new(BTreeMap::new()),
+    released: Condvar::new(),
+};
 
 /// The right to suspend a domain, to resume it, or to give it away, until this is dropped. A thread
 /// that has it must not take it again.
@@ -34,7 +28,7 @@ pub(crate) struct Claim(DomainId);
 impl Claim {
     /// Waits for whoever is soon done with the domain, and fails if that takes longer.
     pub(crate) fn take(id: DomainId, function: &'static str) -> Result<Self> {
-        let mut claims = TABLE.claims();
+        let mut claims = TABLE.claims.lock();
         loop {
             match claims.get(&id) {
                 None => {
@@ -56,14 +50,14 @@ impl Claim {
 
     /// It takes longer from here on: others are told why they cannot have the domain.
     pub(crate) fn lasts(&self, why: &'static str) {
-        TABLE.claims().insert(self.0, Some(why));
+        TABLE.claims.lock().insert(self.0, Some(why));
         TABLE.released.notify_all();
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        TABLE.claims().remove(&self.0);
+        TABLE.claims.lock().remove(&self.0);
         TABLE.released.notify_all();
     }
 }

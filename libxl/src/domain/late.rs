@@ -2,13 +2,11 @@
 //! given up, or could not be resumed.
 
 use std::{
-    collections::HashMap,
-    sync::{MutexGuard, mpsc},
+    collections::BTreeMap,
+    sync::mpsc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-use once_cell::sync::Lazy;
 
 use super::{
     Domain, DomainInfo, DomainState,
@@ -26,11 +24,7 @@ struct Keeper {
     thread: JoinHandle<()>,
 }
 
-static KEEPERS: Lazy<PerProcess<HashMap<DomainId, Keeper>>> = Lazy::new(PerProcess::default);
-
-fn keepers() -> MutexGuard<'static, HashMap<DomainId, Keeper>> {
-    KEEPERS.lock()
-}
+static KEEPERS: PerProcess<BTreeMap<DomainId, Keeper>> = PerProcess::new(BTreeMap::new());
 
 impl Domain {
     /// Looks at the domain for some time, and resumes it if that suspend is there.
@@ -45,7 +39,7 @@ impl Domain {
             .spawn(move || domain.look_for_suspend(undo, &held));
         match spawned {
             Ok(thread) => {
-                let mut keepers = keepers();
+                let mut keepers = KEEPERS.lock();
                 keepers.retain(|_, keeper| !keeper.thread.is_finished());
                 keepers.insert(self.id(), Keeper { undo, hold, thread });
             }
@@ -58,7 +52,7 @@ impl Domain {
 
     /// Ends the looking, and says what it was for if it was not over.
     pub(super) fn look_no_more(&self) -> Option<Undo> {
-        let keeper = keepers().remove(&self.id());
+        let keeper = KEEPERS.lock().remove(&self.id());
         let Keeper { undo, hold, thread } = keeper?;
         let unfinished = !thread.is_finished();
         drop(hold);
