@@ -1,10 +1,10 @@
 //! Debian packages that building, testing and the lab need.
 
-use std::env;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::Cargo;
 use crate::tool;
 
 /// What must be installed, for building (first line), for making the lab's images and for running them.
@@ -60,13 +60,8 @@ pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
 
 /// The parts of the Rust toolchain that only checking needs, which a minimal one lacks.
 pub(crate) fn components() -> Result<()> {
-    let there = |tool: &str| {
-        tool::output(
-            Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-                .args([tool, "--version"]),
-        )
-        .is_ok()
-    };
+    let there =
+        |tool: &str| tool::output(&mut Cargo::native().command(&[tool, "--version"])).is_ok();
     if there("fmt") && there("clippy") {
         return Ok(());
     }

@@ -83,12 +83,16 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     let arguments = words(hardware, arguments);
     let under: &[&str] = if sanitize { sanitizer::WORDS } else { &[] };
     let mut cases = Cases::default();
-    let mut failed = Failed::default();
-    let (mut counts, status) =
-        counts::of_lines(&mut live(&lab, without_xl, under, &arguments), |line| {
+    let mut run = |arguments: &[String]| {
+        let mut failed = Failed::default();
+        let mut command = live(&lab, without_xl, under, arguments);
+        let (counts, status) = counts::of_lines(&mut command, |line| {
             cases.see(line);
             failed.see(line);
         })?;
+        anyhow::Ok((counts, status, failed))
+    };
+    let (mut counts, status, failed) = run(&arguments)?;
     if counts.broken || counts.failed > 0 {
         explain(&lab, xen);
         if counts.failed == 0 {
@@ -102,12 +106,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
                 .chain(["--exact", ALONE])
                 .map(str::to_owned)
                 .collect();
-            let mut twice = Failed::default();
-            let (again, _) =
-                counts::of_lines(&mut live(&lab, without_xl, under, &arguments), |line| {
-                    cases.see(line);
-                    twice.see(line);
-                })?;
+            let (again, _, twice) = run(&arguments)?;
             counts = again::both(&counts, &again, &names, &twice);
         }
     }
