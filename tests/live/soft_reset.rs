@@ -35,12 +35,7 @@ fn soft_reset() {
     guest.expect(DomainEvent::Resumed);
     // It has its memory, and has not started from the beginning.
     crate::support::wait_for("the guest to go on counting", || {
-        let reset = DomainState::Shutdown(ShutdownReason::REBOOT);
-        assert!(
-            guest.state() != Some(reset),
-            "{}: {EARLY_RESET}",
-            guest.name
-        );
+        guest.has_not_reset();
         guest.uptimes().len() >= ticks + 2
     });
     assert!(guest.uptimes().is_sorted(), "{}", guest.console());

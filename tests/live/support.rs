@@ -140,10 +140,13 @@ impl Guest {
 
     /// Waits for the guest's first line on its console.
     pub(crate) fn wait_until_up(&self) {
-        wait_until_up(&self.name, || {
-            let reset = DomainState::Shutdown(ShutdownReason::REBOOT);
-            assert!(self.state() != Some(reset), "{}: {EARLY_RESET}", self.name);
-        });
+        wait_until_up(&self.name, || self.has_not_reset());
+    }
+
+    /// Ends a test within [`despite_early_resets`] if it has.
+    pub(crate) fn has_not_reset(&self) {
+        let reset = DomainState::Shutdown(ShutdownReason::REBOOT);
+        assert!(self.state() != Some(reset), "{}: {EARLY_RESET}", self.name);
     }
 
     /// Everything it has written to its console, which xenconsoled logs.
