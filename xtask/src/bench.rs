@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cargo::Cargo;
-use crate::lab::{Hardware, Lab};
+use crate::lab::{Accel, Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Xen version of the lab
     #[arg(long, default_value = "4.17")]
     xen: Xen,
+    /// How the lab's processors are had
+    #[arg(long, value_enum, default_value = "auto")]
+    accel: Accel,
     /// The largest number of domains, of 1, 10, 100 and 1000, as far as the lab's memory goes
     #[arg(long, default_value_t = 100)]
     domains: usize,
@@ -39,7 +42,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "--package=libxl-toolstack",
         "--test=bench",
     ])?);
-    let peer = paths::xen_dir(xen).join("peer");
+    let dir = paths::xen_dir(xen);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let peer = dir.join("peer");
     tool::output(
         cargo
             .cc()
@@ -49,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .args(["-lxenlight", "-lxentoollog"]),
     )?;
 
-    let lab = Lab::start(xen, Hardware::Plain)?;
+    let lab = Lab::start(xen, Hardware::Plain, options.accel)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
@@ -82,7 +87,8 @@ impl Cargo {
             command
                 .arg(format!("-I{}", sysroot.include.display()))
                 .arg(format!("-L{}", sysroot.lib.display()))
-                .arg("-Wl,--allow-shlib-undefined");
+                .arg("-Wl,--allow-shlib-undefined")
+                .args(self.sysroot_option());
         }
         command
     }

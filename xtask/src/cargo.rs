@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::sysroot::{self, Sysroot};
+use crate::test::libtest;
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -17,6 +18,8 @@ use crate::{paths, tool};
 pub(crate) struct Cargo {
     /// Not the system's own: its files, and the version that names the target directory.
     other: Option<(Sysroot, String)>,
+    /// Links with the C library among these files as well, because the one here is newer than the one that programs will meet.
+    older_libc: bool,
 }
 
 /// A program that cargo has built.
@@ -28,10 +31,17 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
 }
 
+/// Variable with flags for the compiler, which may have spaces in them, and what is between them.
+pub(crate) const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+pub(crate) const SEPARATOR: &str = "\x1f";
+
 impl Cargo {
     /// Builds against the system's own libxl.
     pub(crate) fn native() -> Self {
-        Self { other: None }
+        Self {
+            other: None,
+            older_libc: false,
+        }
     }
 
     /// Builds for the dom0 of `xen`.
@@ -41,13 +51,17 @@ impl Cargo {
         if installed.trim().starts_with(xen.as_str()) {
             return Ok(Self::native());
         }
-        Self::against(xen.as_str(), xen.suite())
+        Ok(Self {
+            older_libc: sysroot::libc_here()? > xen.libc(),
+            ..Self::against(xen.as_str(), xen.suite())?
+        })
     }
 
     /// Builds against the libxl of another Debian release.
     pub(crate) fn against(version: &str, suite: &str) -> Result<Self> {
         Ok(Self {
             other: Some((sysroot::ensure(version, suite)?, version.to_owned())),
+            older_libc: false,
         })
     }
 
@@ -65,30 +79,62 @@ impl Cargo {
                 .env("LIBXL_INCLUDE_DIR", &sysroot.include)
                 .env("LIBXL_LIB_DIR", &sysroot.lib)
                 // That release's libraries want a newer glibc than the one here; they will find it where they run.
-                .env("RUSTFLAGS", "-Clink-arg=-Wl,--allow-shlib-undefined")
+                .env(RUSTFLAGS, self.rustflags().join(SEPARATOR))
                 .env(
                     "CARGO_TARGET_DIR",
                     paths::root().join(format!("target/xen-{version}")),
                 );
         }
+        if let Some(option) = self.sysroot_option() {
+            command
+                .env("CFLAGS", tool::quote(&option))
+                .env("CC_SHELL_ESCAPED_FLAGS", "1")
+                .env("BINDGEN_EXTRA_CLANG_ARGS", tool::quote(&option));
+        }
         command
     }
 
-    /// `cargo test` with `arguments`, not yet started, for tests that do without Xen.
+    /// Flags for the compiler.
+    pub(crate) fn rustflags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if self.other.is_some() {
+            flags.push("-Clink-arg=-Wl,--allow-shlib-undefined".to_owned());
+        }
+        flags.extend(
+            self.sysroot_option()
+                .map(|option| format!("-Clink-arg={option}")),
+        );
+        flags
+    }
+
+    /// For C compilers and the linker: where another C library is, if it is needed.
+    pub(crate) fn sysroot_option(&self) -> Option<String> {
+        let (sysroot, _) = self.other.as_ref().filter(|_| self.older_libc)?;
+        Some(format!("--sysroot={}", sysroot.dir.display()))
+    }
+
+    /// `cargo test` with `arguments`, not yet started, for tests that do without Xen. Their programs speak JSON.
     pub(crate) fn test(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&["test"]);
+        let mut runner = vec!["env".to_owned(), libtest::SWITCH.to_owned()];
         if let Some((sysroot, _)) = &self.other {
             match sysroot.loader() {
                 // Its libraries want that release's glibc, which runs what was built for an older one.
-                Some(loader) => command.arg("--config").arg(format!(
-                    "target.'cfg(all())'.runner=[{loader:?}, \"--library-path\", {:?}]",
-                    sysroot.lib
-                )),
+                Some(loader) => runner.extend([
+                    loader.to_string_lossy().into_owned(),
+                    "--library-path".into(),
+                    sysroot.lib.to_string_lossy().into_owned(),
+                ]),
                 // Or are content with the one here.
-                None => command.env("LD_LIBRARY_PATH", &sysroot.lib),
-            };
+                None => runner.push(format!("LD_LIBRARY_PATH={}", sysroot.lib.display())),
+            }
         }
-        command.args(arguments);
+        command
+            .arg("--config")
+            .arg(format!("target.'cfg(all())'.runner={runner:?}"))
+            .args(arguments)
+            .arg("--")
+            .args(libtest::ARGUMENTS);
         command
     }
 

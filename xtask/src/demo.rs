@@ -1,17 +1,22 @@
-//! `cargo xtask demo`: what becomes of real domains on a real Xen, told and checked by `tests/demo`.
+//! `cargo xtask demo`: the lives of real domains on a real Xen, told and checked by `tests/demo`.
 
-use std::process::ExitCode;
+mod picture;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cargo::Cargo;
-use crate::lab::{Hardware, Lab};
-use crate::test::explain;
+use crate::lab::{Accel, Hardware, Lab, Reservation};
+use crate::test::collect;
 use crate::xen::Xen;
+use crate::{paths, tool};
 
-/// Seconds after which the demo is taken for hung; it takes two minutes.
-const LIMIT: u32 = 900;
+/// Seconds after which the demo is taken for hung. It takes two minutes, and each of its steps gives up by itself.
+const LIMIT: u32 = 1800;
 
 /// How to show it.
 #[derive(clap::Args, Debug)]
@@ -19,6 +24,9 @@ pub(crate) struct Options {
     /// Xen version of the lab
     #[arg(long, default_value = "4.17")]
     xen: Xen,
+    /// How the lab's processors are had
+    #[arg(long, value_enum, default_value = "auto")]
+    accel: Accel,
     /// Hide xl and its companions in dom0
     #[arg(long)]
     without_xl: bool,
@@ -26,11 +34,11 @@ pub(crate) struct Options {
 
 /// Builds, starts the lab, and runs the demo in its dom0.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    println!(
-        "demo: building domainmgr and the demo for Xen {}",
-        options.xen
-    );
-    let cargo = Cargo::for_lab(options.xen)?;
+    let xen = options.xen;
+    // Before anything long: whether there is a place to run it.
+    let reservation = Reservation::of(xen)?;
+    println!("demo: building domainmgr and the demo for Xen {xen}");
+    let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
     programs.extend(cargo.programs(&[
         "test",
@@ -40,8 +48,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "--test",
         "demo",
     ])?);
+    reservation.prepare()?;
     let begin = Instant::now();
-    let lab = Lab::start(options.xen, Hardware::Devices)?;
+    let lab = reservation.start(Hardware::Devices, options.accel)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
@@ -49,16 +58,60 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         lab.hide_xl()?;
     }
     let status = lab.run(&format!(
-        "cd /tmp && timeout --kill-after=10 {LIMIT} /share/bin/demo"
+        "rm -rf /share/demo && cd /tmp && timeout --kill-after=10 {LIMIT} /share/bin/demo /share/demo"
     ))?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let made = paths::xen_dir(xen).join("share/demo");
+    let out = paths::root().join("target/demo");
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    if let Some(picture) = draw(&made, &out, &format!("Xen {xen}"))? {
+        println!("demo: the run as a picture: {}", picture.display());
+    }
     if status.success() {
-        println!(
-            "demo: took {:.0} s once built",
-            begin.elapsed().as_secs_f64()
-        );
+        println!("demo: took {seconds:.0} s once built");
         return Ok(ExitCode::SUCCESS);
     }
-    explain(&lab, options.xen);
     println!("demo: it did not come out right ({status})");
+    match pack(&lab, xen, &made, &out) {
+        Ok(file) => println!(
+            "demo: logs, statuses and Xen's own log are in {}",
+            file.display()
+        ),
+        Err(error) => println!("demo: the logs could not be had: {error:#}"),
+    }
     Ok(ExitCode::FAILURE)
+}
+
+/// Draws the recorded events, if there are any.
+fn draw(made: &Path, out: &Path, title: &str) -> Result<Option<PathBuf>> {
+    let events = made.join("events.json");
+    if !events.exists() {
+        return Ok(None);
+    }
+    let record = fs::read_to_string(&events)?;
+    let picture = out.join("timeline.svg");
+    picture::draw(&record, title, &picture)
+        .with_context(|| format!("cannot draw {}", picture.display()))?;
+    Ok(Some(picture))
+}
+
+/// Puts everything that explains a failure into one file.
+fn pack(lab: &Lab, xen: Xen, made: &Path, out: &Path) -> Result<PathBuf> {
+    let results = paths::xen_dir(xen).join("results");
+    collect(lab, xen, &results)?;
+    if made.exists() {
+        fs::rename(made, results.join("demo"))?;
+    }
+    let file = out.join(format!("failure-{xen}.tar.gz"));
+    tool::output(
+        Command::new("tar")
+            .arg("--create")
+            .arg("--gzip")
+            .arg("--file")
+            .arg(&file)
+            .arg("--directory")
+            .arg(&results)
+            .arg("."),
+    )?;
+    Ok(file)
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::lab::{Hardware, Lab};
+use crate::lab::{Accel, Hardware, Lab};
 use crate::xen::Xen;
 
 /// What to run, as `cargo xtask …`.
@@ -47,9 +47,15 @@ enum Task {
         /// Xen version of the lab
         #[arg(long, default_value = "4.17")]
         xen: Xen,
+        /// How the lab's processors are had
+        #[arg(long, value_enum, default_value = "auto")]
+        accel: Accel,
         /// With an IOMMU, and devices to give to guests; starts more slowly
         #[arg(long)]
         devices: bool,
+        /// Instead of a shell: start a PVH Linux guest this many times, and count how often it comes up
+        #[arg(long, value_name = "BOOTS", conflicts_with = "command")]
+        soak: Option<usize>,
         /// Command to run instead of an interactive shell
         #[arg(last = true)]
         command: Vec<String>,
@@ -87,7 +93,9 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         }
         Task::Lab {
             xen,
+            accel,
             devices,
+            soak,
             command,
         } => {
             setup::ensure()?;
@@ -96,7 +104,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             } else {
                 Hardware::Plain
             };
-            let lab = Lab::start(xen, hardware)?;
+            let lab = Lab::start(xen, hardware, accel)?;
+            if let Some(boots) = soak {
+                return lab::soak::run(&lab, boots);
+            }
             let status = if command.is_empty() {
                 lab.shell()?
             } else {

@@ -1,10 +1,14 @@
 //! Debian packages that building, testing and the lab need.
 
+mod apt;
+
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::Cargo;
+use crate::test::Counts;
 use crate::tool;
 
 /// What must be installed, for building (first line), for making the lab's images and for running them.
@@ -18,8 +22,6 @@ const PACKAGES: &[&str] = &[
     "e2fsprogs",
     "mmdebstrap",
     "openssh-client",
-    "qemu-system-x86",
-    "qemu-utils",
     "util-linux",
 ];
 
@@ -46,16 +48,84 @@ pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
         bail!("Debian packages are missing. As root, type:\n\n    {line}\n");
     }
     eprintln!("setup: installing Debian packages: {}", missing.join(" "));
-    if apt_get(&["install"], &missing) {
+    if add(&missing, &line)? {
         return Ok(());
     }
     eprintln!(
         "setup: that failed, perhaps because the package lists are missing or old: reading them anew"
     );
-    if apt_get(&["update"], &[]) && apt_get(&["install"], &missing) {
+    if apt_get(&["update"], &[]) && add(&missing, &line)? {
         return Ok(());
     }
     bail!("could not install Debian packages. As root, type:\n\n    apt-get update\n    {line}\n");
+}
+
+/// Installs packages if that changes no other; returns whether it worked. What is installed already belongs to the machine's owner.
+fn add(missing: &[&str], line: &str) -> Result<bool> {
+    let Ok(rehearsal) = simulate(&[], missing) else {
+        return Ok(false);
+    };
+    let changes = apt::changes(&rehearsal);
+    if !changes.is_empty() {
+        let list: String = changes.iter().map(|c| format!("    {c}\n")).collect();
+        bail!(
+            "installing {} would change packages that are there already:\n\n{list}\nThat is for you to decide. To allow it, as root, type:\n\n    {line}\n",
+            missing.join(" ")
+        );
+    }
+    Ok(apt_get(&["install", "--no-remove"], missing))
+}
+
+/// What apt says it would do.
+fn simulate(options: &[String], packages: &[&str]) -> Result<String> {
+    tool::output(
+        Command::new("apt-get")
+            .env("LC_ALL", "C")
+            .args(options)
+            .args(["--simulate", "--no-install-recommends", "install"])
+            .args(packages),
+    )
+}
+
+/// Rehearses set-up on this machine as it would be without our packages, and with one from another archive that its owner has put
+/// there: nothing may be removed or downgraded.
+pub(crate) fn rehearse() -> Result<Counts> {
+    let installed =
+        fs::read_to_string("/var/lib/dpkg/status").context("cannot read dpkg's status")?;
+    let status = tempfile::NamedTempFile::new()?;
+    let (before, missing) = apt::before_set_up(&installed, PACKAGES);
+    fs::write(status.path(), before)?;
+    let options = [
+        "-o".to_owned(),
+        format!("Dir::State::status={}", status.path().display()),
+    ];
+    let rehearsal = simulate(&options, &missing).or_else(|error| {
+        if apt_get(&["update"], &[]) {
+            simulate(&options, &missing)
+        } else {
+            Err(error)
+        }
+    })?;
+    let installs = rehearsal.lines().filter(|l| l.starts_with("Inst ")).count();
+    if missing.is_empty() || installs < missing.len() {
+        bail!("of {missing:?}, apt would install {installs}:\n{rehearsal}");
+    }
+    let harm: Vec<_> = apt::changes(&rehearsal)
+        .into_iter()
+        .filter(apt::Change::is_harm)
+        .map(|change| change.to_string())
+        .collect();
+    println!(
+        "set-up would install {installs} packages, for {}",
+        missing.join(", ")
+    );
+    if !harm.is_empty() {
+        bail!("set-up would do harm:\n{}", harm.join("\n"));
+    }
+    Ok(Counts {
+        passed: 1,
+        ..Counts::default()
+    })
 }
 
 /// The parts of the Rust toolchain that only checking needs, which a minimal one lacks.

@@ -24,6 +24,14 @@ impl Xen {
         }
     }
 
+    /// Version of the C library in that Debian release.
+    pub(crate) fn libc(self) -> (u32, u32) {
+        match self {
+            Self::V4_17 => (2, 36),
+            Self::V4_20 => (2, 41),
+        }
+    }
+
     /// Code name of the Debian release.
     pub(crate) fn suite(self) -> &'static str {
         match self {

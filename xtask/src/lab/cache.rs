@@ -3,9 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+
+use crate::tool;
+
+/// How the name ends of what is being made.
+const PART: &str = ".part";
 
 /// A digest of everything a cached thing is made from.
 #[derive(Default, Debug)]
@@ -41,7 +47,8 @@ impl Key {
         Ok(self)
     }
 
-    fn finish(self) -> String {
+    /// The digest, as text.
+    pub(crate) fn finish(self) -> String {
         self.0
             .finalize()
             .iter()
@@ -51,6 +58,19 @@ impl Key {
                 text
             })
     }
+}
+
+/// Whether there is one of this kind, of whatever key.
+pub(crate) fn is_there(parent: &Path, kind: &str) -> bool {
+    fs::read_dir(parent).is_ok_and(|mut entries| {
+        entries.any(|entry| {
+            entry.is_ok_and(|entry| {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                name.starts_with(&format!("{kind}-")) && !name.ends_with(PART)
+            })
+        })
+    })
 }
 
 /// Returns `<parent>/<kind>-<key>`, made by `make` if it is not there.
@@ -77,17 +97,36 @@ pub(crate) fn get(
             .to_string_lossy()
             .starts_with(&format!("{kind}-"))
         {
-            fs::remove_dir_all(entry.path())
-                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+            if entry.path().to_string_lossy().ends_with(PART) {
+                eprintln!(
+                    "lab: an earlier run was interrupted while it made {kind}: it is made anew"
+                );
+            }
+            remove(&entry.path())?;
         }
     }
-    let part = parent.join(format!("{name}.part"));
+    let part = parent.join(format!("{name}{PART}"));
     fs::create_dir(&part)?;
-    make(&part)?;
+    if let Err(error) = make(&part) {
+        // Half of a lab's memory or disk is gigabytes.
+        remove(&part)?;
+        return Err(error);
+    }
     // A power cut must not leave the name without what is in it.
     rustix::fs::sync();
     fs::rename(&part, &whole)?;
     Ok(whole)
+}
+
+/// Removes what was made earlier, or half made. Should something still be mounted in it, that stays.
+fn remove(path: &Path) -> Result<()> {
+    tool::output(
+        Command::new("rm")
+            .args(["-rf", "--one-file-system", "--"])
+            .arg(path),
+    )
+    .with_context(|| format!("cannot remove {}", path.display()))?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -99,10 +138,12 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let key = || Key::default().add("a").add("b");
         assert!(get(dir.path(), "thing", key(), |_| anyhow::bail!("interrupted")).is_err());
+        assert!(!is_there(dir.path(), "thing"), "half of it is not it");
         let made = get(dir.path(), "thing", key(), |part| {
             Ok(fs::write(part.join("x"), "1")?)
         })?;
         assert_eq!(fs::read_to_string(made.join("x"))?, "1");
+        assert!(is_there(dir.path(), "thing"));
         let again = get(dir.path(), "thing", key(), |_| anyhow::bail!("not needed"))?;
         assert_eq!(made, again);
         let other = get(dir.path(), "thing", Key::default().add("ab"), |_| Ok(()))?;

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::cache::{self, Key};
+use super::debian;
 use crate::paths;
 use crate::tool;
 use crate::xen::Xen;
@@ -28,6 +29,19 @@ fn packages(xen: Xen) -> String {
         "xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,qemu-utils,linux-image-amd64,\
          busybox-static,e2fsprogs,iproute2,kmod,openssh-server,procps,xz-utils,zstd"
     )
+}
+
+/// Disk space that [`ensure`] will take, in MiB.
+pub(super) fn disk_room(xen: Xen) -> u64 {
+    let parent = paths::xen_dir(xen);
+    let missing = |kind, mib| {
+        if cache::is_there(&parent, kind) {
+            0
+        } else {
+            mib
+        }
+    };
+    missing("rootfs", 2500) + missing("image", 2500)
 }
 
 /// Builds what is missing. The root file system takes about a minute and depends on the package list alone; the image takes seconds and
@@ -58,7 +72,7 @@ fn rootfs(xen: Xen, parent: &Path) -> Result<PathBuf> {
             xen.suite()
         );
         let tree = part.join("tree");
-        let mut command = Command::new("mmdebstrap");
+        let mut command = debian::command();
         command
             .args(["--variant=minbase", "--include", &packages])
             // None of this is ever read in dom0.
@@ -72,10 +86,7 @@ fn rootfs(xen: Xen, parent: &Path) -> Result<PathBuf> {
             ])
             .arg(xen.suite())
             .arg(&tree);
-        if let Some(mirror) = paths::mirror() {
-            command.arg(mirror);
-        }
-        tool::logged(&mut command, &parent.join("rootfs.log"))
+        debian::run(&mut command, &parent.join("rootfs.log"))
     })?;
     Ok(dir.join("tree"))
 }

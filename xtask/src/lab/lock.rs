@@ -1,6 +1,9 @@
 //! One lab at a time: emulation takes the whole machine, and two builders would undo each other's work.
 
 use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::{env, process};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
@@ -21,12 +24,28 @@ impl Lock {
         let dir = paths::lab_dir();
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let path = dir.join(format!("{what}.lock"));
-        let file =
-            File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            eprintln!("{what}: in use by another process, waiting for it to end");
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            eprintln!("{what}: in use by another process, waiting for it to end: {holder}");
             flock(&file, FlockOperation::LockExclusive).context("cannot lock the lab")?;
         }
+        // For the words above.
+        let words: Vec<String> = env::args().skip(1).collect();
+        let holder = format!(
+            "cargo xtask {} (process {})",
+            words.join(" "),
+            process::id()
+        );
+        file.set_len(0)?;
+        file.write_all_at(holder.as_bytes(), 0)?;
         fcntl_setfd(&file, FdFlags::empty()).context("cannot hand the lock down")?;
         Ok(Self { _file: file })
     }

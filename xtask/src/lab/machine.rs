@@ -5,18 +5,22 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+use super::accel::Backend;
+use super::emulator::Emulator;
 use super::image::Image;
+use super::patience::Patience;
 use super::qmp::Qmp;
 use super::scratch::Scratch;
 use crate::tool;
 
 // What QEMU uses, by the names that it is given: in its working directory, as links. To QEMU a space or a comma in a path ends it, or begins an
 // option, and each option has its own way to say that it does not.
+const EMULATOR: &str = "emulator";
 const IMAGE: &str = "image";
 const STATE: &str = "state";
 const SHARE: &str = "share";
@@ -26,7 +30,10 @@ const SERIAL: &str = "serial.log";
 const DEVICE_STATE: &str = "state/devices";
 
 /// Memory of the computer.
-const MEMORY: &str = "4096M";
+pub(crate) const MEMORY_MIB: u32 = 4096;
+
+/// A computer that starts and says nothing for so long, though it has the processors, hangs.
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// `bootscrub=0` leaves unused memory untouched, which keeps the saved state small.
 const XEN_LINE: &str = "console=com1 dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info";
@@ -77,19 +84,39 @@ pub(crate) struct Machine {
     dir: Scratch,
 }
 
+/// What a computer is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    /// What runs it.
+    pub(crate) emulator: &'a Emulator,
+    /// How its processors are had.
+    pub(crate) backend: Backend,
+    /// What it boots.
+    pub(crate) image: &'a Image,
+    /// Directory of its disk, its memory and, once it has been saved, its devices.
+    pub(crate) state: &'a Path,
+    /// Directory that dom0 can mount.
+    pub(crate) share: &'a Path,
+    /// File for what Xen and dom0 write to the serial port.
+    pub(crate) serial: &'a Path,
+}
+
 impl Machine {
-    /// Starts QEMU on the disk and memory in `state`, with `share` as the directory that dom0 can mount.
-    pub(crate) fn start(
-        image: &Image,
-        state: &Path,
-        share: &Path,
-        serial: &Path,
-        start: Start,
-    ) -> Result<Self> {
+    /// Starts QEMU.
+    pub(crate) fn start(parts: &Parts<'_>, start: Start) -> Result<Self> {
+        let Parts {
+            emulator,
+            backend,
+            image,
+            state,
+            share,
+            serial,
+        } = *parts;
         let dir = Scratch::new()?;
         fs::create_dir_all(share)?;
         fs::write(serial, "")?;
         for (name, path) in [
+            (EMULATOR, &*emulator.dir),
             (IMAGE, &*image.dir),
             (STATE, state),
             (SHARE, share),
@@ -98,9 +125,12 @@ impl Machine {
             symlink(path, dir.path().join(name))
                 .with_context(|| format!("cannot link to {}", path.display()))?;
         }
-        let mut command = tool::dies_with_us("KILL", "qemu-system-x86_64");
+        let words = Emulator::words(EMULATOR, "qemu-system-x86_64");
+        let mut command = tool::dies_with_us("KILL", &words[0]);
         command
-            .args(arguments(start))
+            .args(&words[1..])
+            .args(["-L", &format!("{EMULATOR}/firmware")])
+            .args(arguments(start, backend))
             .args(["-qmp", "unix:qmp,server=on,wait=off"])
             .current_dir(dir.path())
             // Where `snapshot=on` writes: a large file, which a small /tmp in memory may not hold.
@@ -116,8 +146,8 @@ impl Machine {
             dir,
         };
         let socket = machine.dir.path().join("qmp");
-        let qmp = Qmp::connect(&socket, || machine.check_alive())?;
-        machine.qmp = Some(qmp);
+        let connected = Qmp::connect(&socket, || machine.check_alive());
+        machine.qmp = Some(machine.or_its_own_words(connected)?);
         if start == Start::Resume {
             machine.ignore_memory()?;
             machine.qmp()?.execute(
@@ -132,9 +162,14 @@ impl Machine {
 
     /// Waits for dom0's init to say that all is up.
     pub(crate) fn wait_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(300);
+        let mut patience = Patience::new(self.child.id(), SILENCE);
+        let mut said = 0;
         loop {
             let text = fs::read(&self.serial).unwrap_or_default();
+            if text.len() > said {
+                said = text.len();
+                patience.renew();
+            }
             let text = String::from_utf8_lossy(&text);
             if text.contains("lab: READY") {
                 return Ok(());
@@ -150,9 +185,10 @@ impl Machine {
                 }
             }
             self.check_alive()?;
-            if Instant::now() > deadline {
+            if patience.is_over() {
                 bail!(
-                    "dom0 is not ready after 5 minutes; its console ends with:\n{}",
+                    "dom0 is not ready, and has been silent for {} s in which it could run; its console ends with:\n{}",
+                    SILENCE.as_secs(),
                     tool::tail(&self.serial, 40)
                 );
             }
@@ -206,6 +242,16 @@ impl Machine {
         }
     }
 
+    /// A conversation with QEMU that broke off because QEMU has ended is explained by QEMU's own last words.
+    fn or_its_own_words<T>(&mut self, result: Result<T>) -> Result<T> {
+        result.or_else(|error| {
+            // It may just be about to end.
+            thread::sleep(Duration::from_millis(200));
+            self.check_alive()?;
+            Err(error)
+        })
+    }
+
     /// The memory file is the memory: sending it through the migration stream as well would take seconds.
     fn ignore_memory(&mut self) -> Result<()> {
         let capabilities =
@@ -228,7 +274,7 @@ impl Drop for Machine {
 }
 
 /// Everything that must be the same when a state is saved and when it is taken up.
-pub(crate) fn arguments(start: Start) -> Vec<String> {
+pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     let image = |name: &str| format!("{IMAGE}/{name}");
     let resume = start == Start::Resume;
     let devices = start == Start::Devices;
@@ -243,17 +289,17 @@ pub(crate) fn arguments(start: Start) -> Vec<String> {
         }
         .into(),
     );
-    add("-accel", "tcg,thread=multi,tb-size=1024".into());
-    // Xen runs PV, PVH and HVM guests on this processor. On `max` SMAP stops the PV dom0; without npt there are no PVH and HVM guests.
-    add("-cpu", "qemu64,+svm,+npt".into());
+    let (accel, processor) = backend.words();
+    add("-accel", accel.into());
+    add("-cpu", processor.into());
     add("-smp", "2".into());
-    add("-m", MEMORY.into());
+    add("-m", format!("{MEMORY_MIB}M"));
     // Not shared means mapped privately: a resumed computer writes to pages of its own.
     let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
     if !devices {
         add(
             "-object",
-            format!("memory-backend-file,id=ram,size={MEMORY},mem-path={ram},share={shared}"),
+            format!("memory-backend-file,id=ram,size={MEMORY_MIB}M,mem-path={ram},share={shared}"),
         );
     }
     add("-kernel", image("xen"));

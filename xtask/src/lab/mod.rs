@@ -3,14 +3,21 @@
 //! A dom0 is installed and booted once; its memory and devices are saved when it is ready, and every later lab starts from there in about
 //! a second. Nothing that happens in a lab outlives it, except for what it writes to the shared directory.
 
+pub(crate) mod accel;
 pub(crate) mod cache;
+pub(crate) mod debian;
+mod emulator;
 mod image;
 pub(crate) mod lock;
 mod machine;
+mod patience;
 mod qmp;
+mod room;
 mod scratch;
+pub(crate) mod soak;
 mod ssh;
 mod tiny;
+mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,10 +26,13 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::accel::Accel;
+use self::accel::Backend;
 use self::cache::Key;
+use self::emulator::Emulator;
 use self::image::Image;
 use self::lock::Lock;
-use self::machine::{Machine, Start};
+use self::machine::{Machine, Parts, Start};
 use self::ssh::Ssh;
 use crate::paths;
 use crate::tool;
@@ -38,6 +48,13 @@ pub(crate) struct Lab {
     _lock: Lock,
 }
 
+/// A computer that is up, with a way into its dom0.
+#[derive(Debug)]
+struct Up {
+    ssh: Ssh,
+    machine: Machine,
+}
+
 /// What the lab's computer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hardware {
@@ -47,47 +64,79 @@ pub(crate) enum Hardware {
     Devices,
 }
 
+/// The right to run a lab, and what it takes from the host: had before anything long begins.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    xen: Xen,
+    lock: Lock,
+}
+
+/// Everything about a computer that is on disk before it starts.
+#[derive(Debug)]
+struct Plan {
+    xen: Xen,
+    hardware: Hardware,
+    emulator: Emulator,
+    image: Image,
+    /// `target/lab/VERSION`.
+    dir: PathBuf,
+}
+
+/// Disk space that a running lab may fill, in MiB: what is written in it goes to files that end with it.
+const DISK_ROOM: u64 = 2000;
+
+/// Memory that a lab takes beside its computer's own, in MiB: the emulator's translations.
+const OVERHEAD: u64 = 1200;
+
+impl Reservation {
+    /// Waits until no other process runs a lab; then fails, in words, if the host has too little memory or disk space for one.
+    pub(crate) fn of(xen: Xen) -> Result<Self> {
+        let lock = Lock::take("lab")?;
+        room::check_memory(u64::from(machine::MEMORY_MIB) + OVERHEAD, "the lab")?;
+        let dir = paths::xen_dir(xen);
+        let missing = emulator::disk_room() + image::disk_room(xen);
+        room::check_disk(&dir, DISK_ROOM + missing, "the lab")?;
+        Ok(Self { xen, lock })
+    }
+
+    /// Makes what is missing.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        emulator::ensure()?;
+        image::ensure(self.xen)?;
+        Ok(())
+    }
+
+    /// Makes what is missing and returns once commands can run.
+    pub(crate) fn start(self, hardware: Hardware, accel: Accel) -> Result<Lab> {
+        let xen = self.xen;
+        let plan = Plan {
+            xen,
+            hardware,
+            emulator: emulator::ensure()?,
+            image: image::ensure(xen)?,
+            dir: paths::xen_dir(xen),
+        };
+        let computer = match hardware {
+            Hardware::Plain => "plain",
+            Hardware::Devices => "devices",
+        };
+        let backend = accel::choose(accel, computer, &plan.emulator, || {
+            trial::run(&plan.up(Backend::Kvm)?, hardware)
+        })?;
+        let up = plan.up(backend)?;
+        Ok(Lab {
+            ssh: up.ssh,
+            _machine: up.machine,
+            dir: plan.dir,
+            _lock: self.lock,
+        })
+    }
+}
+
 impl Lab {
     /// Makes what is missing and returns once commands can run.
-    pub(crate) fn start(xen: Xen, hardware: Hardware) -> Result<Self> {
-        let lock = Lock::take("lab")?;
-        let dir = paths::xen_dir(xen);
-        let image = image::ensure(xen)?;
-        let (state, start) = match hardware {
-            Hardware::Plain => (ready_state(&dir, &image)?, Start::Resume),
-            // It has no state to start from.
-            Hardware::Devices => (image.dir.clone(), Start::Devices),
-        };
-        let share = dir.join("share");
-        tiny::ensure(&dir, &share)?;
-
-        let begin = Instant::now();
-        let mut machine = Machine::start(&image, &state, &share, &dir.join("serial.log"), start)?;
-        if hardware == Hardware::Devices {
-            machine.wait_ready()?;
-        }
-        let ssh = connect(&mut machine, &image)?;
-        let lab = Self {
-            ssh,
-            _machine: machine,
-            dir,
-            _lock: lock,
-        };
-        // The clock still shows when the state was saved.
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)?
-            .as_secs_f64();
-        lab.output(&format!(
-            "date --set=@{now:.3} >/dev/null && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 share /share"
-        ))?;
-        if hardware == Hardware::Devices {
-            lab.output(machine::LOAD_LATE)?;
-        }
-        eprintln!(
-            "lab: Xen {xen} is up ({:.1} s)",
-            begin.elapsed().as_secs_f32()
-        );
-        Ok(lab)
+    pub(crate) fn start(xen: Xen, hardware: Hardware, accel: Accel) -> Result<Self> {
+        Reservation::of(xen)?.start(hardware, accel)
     }
 
     /// Runs a line of shell in dom0, with this process's standard input and output.
@@ -136,47 +185,118 @@ impl Lab {
     }
 }
 
-fn connect(machine: &mut Machine, image: &Image) -> Result<Ssh> {
-    let port = machine.ssh_port()?;
-    Ssh::connect(machine.dir(), port, &image.dir.join("ssh_key"))
+impl Plan {
+    fn parts<'a>(
+        &'a self,
+        backend: Backend,
+        state: &'a Path,
+        share: &'a Path,
+        serial: &'a Path,
+    ) -> Parts<'a> {
+        Parts {
+            emulator: &self.emulator,
+            backend,
+            image: &self.image,
+            state,
+            share,
+            serial,
+        }
+    }
+
+    /// Starts the computer, and waits until its dom0 takes commands.
+    fn up(&self, backend: Backend) -> Result<Up> {
+        let (state, start) = match self.hardware {
+            Hardware::Plain => (self.ready_state(backend)?, Start::Resume),
+            // It has no state to start from.
+            Hardware::Devices => (self.image.dir.clone(), Start::Devices),
+        };
+        let share = self.dir.join("share");
+        let serial = self.dir.join("serial.log");
+        tiny::ensure(&self.dir, &share)?;
+
+        let begin = Instant::now();
+        let mut machine = Machine::start(&self.parts(backend, &state, &share, &serial), start)?;
+        if self.hardware == Hardware::Devices {
+            machine.wait_ready()?;
+        }
+        let ssh = self.connect(&mut machine)?;
+        let up = Up { ssh, machine };
+        // The clock still shows when the state was saved.
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)?
+            .as_secs_f64();
+        up.output(&format!(
+            "date --set=@{now:.3} >/dev/null && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 share /share"
+        ))?;
+        if self.hardware == Hardware::Devices {
+            up.output(machine::LOAD_LATE)?;
+        }
+        eprintln!(
+            "lab: Xen {} is up ({:.1} s{})",
+            self.xen,
+            begin.elapsed().as_secs_f32(),
+            match backend {
+                Backend::Kvm => ", on KVM",
+                Backend::Tcg => ", emulated",
+            }
+        );
+        Ok(up)
+    }
+
+    /// A directory with the disk, the memory and the devices of a dom0 that is up.
+    fn ready_state(&self, backend: Backend) -> Result<PathBuf> {
+        // A state fits only the emulator that made it.
+        let key = Key::default()
+            .add(include_str!("mod.rs"))
+            .add(self.image.dir.as_os_str().as_encoded_bytes())
+            .add(self.emulator.dir.as_os_str().as_encoded_bytes())
+            .add(machine::arguments(Start::Boot, backend).join("\n"));
+        let kind = format!("ready_{}", backend.as_str());
+        cache::get(&self.dir, &kind, key, |state| {
+            eprintln!("lab: booting Xen and dom0 for the first time (less than a minute)");
+            self.emulator.image_tool(&[
+                "create".as_ref(),
+                "-q".as_ref(),
+                "-f".as_ref(),
+                "qcow2".as_ref(),
+                "-F".as_ref(),
+                "raw".as_ref(),
+                "-b".as_ref(),
+                self.image.dir.join("disk").as_ref(),
+                state.join("disk.qcow2").as_ref(),
+            ])?;
+            let begin = Instant::now();
+            // Kept outside, so that it can be read when the boot failed.
+            let serial = self.dir.join("boot.log");
+            let share = self.dir.join("share");
+            let parts = self.parts(backend, state, &share, &serial);
+            let mut machine = Machine::start(&parts, Start::Boot)?;
+            machine.wait_ready()?;
+            eprintln!(
+                "lab: dom0 is ready ({:.1} s), saving its state",
+                begin.elapsed().as_secs_f32()
+            );
+            let ssh = self.connect(&mut machine)?;
+            // What is read once is in memory for every lab to come.
+            tool::output(&mut ssh.command(
+                "cat /lab/guest/* /usr/lib/xen-*/bin/* /usr/lib/xen-*/boot/* /usr/libexec/xen-qemu-system-i386 \
+                 /usr/lib/x86_64-linux-gnu/*.so* >/dev/null; xl info >/dev/null; xl list >/dev/null; rm -rf /tmp/* && sync",
+            ))?;
+            drop(ssh);
+            fs::copy(&serial, state.join("boot.log"))?;
+            machine.freeze()
+        })
+    }
+
+    fn connect(&self, machine: &mut Machine) -> Result<Ssh> {
+        let port = machine.ssh_port()?;
+        Ssh::connect(machine.dir(), port, &self.image.dir.join("ssh_key"))
+    }
 }
 
-/// A directory with the disk, the memory and the devices of a dom0 that is up.
-fn ready_state(parent: &Path, image: &Image) -> Result<PathBuf> {
-    // A state fits only the QEMU that made it.
-    let key = Key::default()
-        .add(include_str!("mod.rs"))
-        .add(image.dir.as_os_str().as_encoded_bytes())
-        .add(machine::arguments(Start::Boot).join("\n"))
-        .add(tool::output(
-            Command::new("qemu-system-x86_64").arg("--version"),
-        )?);
-    cache::get(parent, "ready", key, |state| {
-        eprintln!("lab: booting Xen and dom0 for the first time (less than a minute)");
-        tool::output(
-            Command::new("qemu-img")
-                .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
-                .arg(image.dir.join("disk"))
-                .arg(state.join("disk.qcow2")),
-        )?;
-        let begin = Instant::now();
-        // Kept outside, so that it can be read when the boot failed.
-        let serial = parent.join("boot.log");
-        let mut machine =
-            Machine::start(image, state, &parent.join("share"), &serial, Start::Boot)?;
-        machine.wait_ready()?;
-        eprintln!(
-            "lab: dom0 is ready ({:.1} s), saving its state",
-            begin.elapsed().as_secs_f32()
-        );
-        let ssh = connect(&mut machine, image)?;
-        // What is read once is in memory for every lab to come.
-        tool::output(&mut ssh.command(
-            "cat /lab/guest/* /usr/lib/xen-*/bin/* /usr/lib/xen-*/boot/* /usr/libexec/xen-qemu-system-i386 \
-             /usr/lib/x86_64-linux-gnu/*.so* >/dev/null; xl info >/dev/null; xl list >/dev/null; rm -rf /tmp/* && sync",
-        ))?;
-        drop(ssh);
-        fs::copy(&serial, state.join("boot.log"))?;
-        machine.freeze()
-    })
+impl Up {
+    /// Runs a line of shell in dom0 and returns what it printed; failure is an error.
+    fn output(&self, line: &str) -> Result<String> {
+        tool::output(&mut self.ssh.command(line)).with_context(|| format!("in dom0: {line}"))
+    }
 }

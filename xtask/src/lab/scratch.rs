@@ -53,6 +53,8 @@ fn clean_up_on_signals() -> Result<()> {
     ONCE.call_once(|| {
         thread::spawn(move || {
             for signal in signals.forever() {
+                // All that was started goes with this process, and half-made files are removed by the next run.
+                eprintln!("\ninterrupted: the lab is switched off");
                 for path in all().iter() {
                     let _ = fs::remove_dir_all(path);
                 }

@@ -1,42 +1,33 @@
-//! The table of cases in docs/architecture.md, as the live tests' own lines tell it.
+//! The table of cases in docs/architecture.md, as the live tests tell it.
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+use super::libtest::{Outcome, Test};
 
 /// What has become of the tests of each case.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cases(BTreeMap<u32, Vec<(String, &'static str)>>);
 
-const OK: &str = "ok";
-const FAILED: &str = "FAILED";
-
-/// Good only at the second try.
-const UNSTEADY: &str = "again";
-
 impl Cases {
-    /// Takes a line of the test runner's: `test save::case_13_a_full_disk ... ok`.
-    pub(crate) fn see(&mut self, line: &str) {
-        let parsed = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.split_once(" ... "))
-            .and_then(|(path, result)| {
-                let (_, case) = path.rsplit_once("::case_")?;
+    /// The cases among `tests`: those with names like `save::case_13_a_full_disk`.
+    pub(crate) fn among(tests: &[Test]) -> Self {
+        let mut cases = Self::default();
+        for test in tests {
+            let parsed = test.name.rsplit_once("::case_").and_then(|(_, case)| {
                 let (number, words) = case.split_once('_')?;
-                let result = [OK, FAILED].into_iter().find(|word| *word == result)?;
-                Some((number.parse().ok()?, words.replace('_', " "), result))
+                Some((number.parse().ok()?, words.replace('_', " ")))
             });
-        if let Some((number, words, result)) = parsed {
-            let tests = self.0.entry(number).or_default();
-            // The second try replaces the first.
-            match tests
-                .iter_mut()
-                .find(|(known, earlier)| *known == words && *earlier == FAILED)
-            {
-                Some(test) if result == OK => test.1 = UNSTEADY,
-                Some(_) => {}
-                None => tests.push((words, result)),
+            let result = match test.outcome {
+                Outcome::Passed => "ok",
+                Outcome::Failed => "FAILED",
+                Outcome::Skipped => continue,
+            };
+            if let Some((number, words)) = parsed {
+                cases.0.entry(number).or_default().push((words, result));
             }
         }
+        cases
     }
 }
 
@@ -57,41 +48,26 @@ impl fmt::Display for Cases {
 
 #[cfg(test)]
 mod tests {
-    use super::Cases;
+    use super::*;
 
     #[test]
     fn cases_are_listed_by_their_numbers() {
-        let mut cases = Cases::default();
-        for line in [
-            "test save::case_13_a_full_disk ... ok",
-            "test agent::cases::case_02_it_reboots ... FAILED",
-            "test agent::cases::case_02_it_reboots has been running for over 60 seconds",
-            "test save::case_15_left_out ... ignored",
-            "test lifecycle::a_domain_lives ... ok",
-            "case_03_noise",
-        ] {
-            cases.see(line);
-        }
+        let test = |name: &str, outcome| Test {
+            suite: "live".into(),
+            name: name.into(),
+            outcome,
+            seconds: 0.0,
+            output: String::new(),
+        };
+        let cases = Cases::among(&[
+            test("save::case_13_a_full_disk", Outcome::Passed),
+            test("agent::cases::case_02_it_reboots", Outcome::Failed),
+            test("save::case_15_left_out", Outcome::Skipped),
+            test("lifecycle::a_domain_lives", Outcome::Passed),
+        ]);
         assert_eq!(
             cases.to_string(),
             "\ncase         test\n   2  FAILED it reboots\n  13  ok     a full disk\n"
-        );
-    }
-
-    #[test]
-    fn a_second_try_is_told() {
-        let mut cases = Cases::default();
-        for line in [
-            "test suspend::case_04_it_crashes ... FAILED",
-            "test suspend::case_07_it_is_late ... FAILED",
-            "test suspend::case_04_it_crashes ... ok",
-            "test suspend::case_07_it_is_late ... FAILED",
-        ] {
-            cases.see(line);
-        }
-        assert_eq!(
-            cases.to_string(),
-            "\ncase         test\n   4  again  it crashes\n   7  FAILED it is late\n"
         );
     }
 

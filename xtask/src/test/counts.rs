@@ -2,12 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::libtest::{self, Line, Outcome, Test};
+
 /// What a step found out.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Counts {
     /// Tests that passed.
     pub(crate) passed: u64,
@@ -15,8 +17,8 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
     /// Tests that their runner left out.
     pub(crate) skipped: u64,
-    /// Of those that passed: which only at the second try.
-    pub(crate) unsteady: Vec<String>,
+    /// Each of them, where the runner tells.
+    pub(crate) tests: Vec<Test>,
     /// The step itself went wrong, whatever its tests say.
     pub(crate) broken: bool,
 }
@@ -26,23 +28,14 @@ impl AddAssign for Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
-        self.unsteady.extend(other.unsteady);
+        self.tests.extend(other.tests);
         self.broken |= other.broken;
     }
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} passed", self.passed)?;
-        if !self.unsteady.is_empty() {
-            let names = self.unsteady.join(", ");
-            write!(
-                f,
-                " ({} only at the second try: {names})",
-                self.unsteady.len()
-            )?;
-        }
-        write!(f, ", {} failed", self.failed)?;
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
         if self.skipped > 0 {
             write!(f, ", {} skipped", self.skipped)?;
         }
@@ -50,17 +43,21 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// Runs test programs, showing what they print, and adds up their results.
-pub(crate) fn of(command: &mut Command) -> Result<Counts> {
-    let (counts, _) = of_lines(command, |_| {})?;
-    Ok(counts)
+impl Counts {
+    /// Adds a test that is over.
+    fn count(&mut self, test: Test) {
+        match test.outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Failed => self.failed += 1,
+            Outcome::Skipped => self.skipped += 1,
+        }
+        self.tests.push(test);
+    }
 }
 
-/// The same, with every line for somebody else, too, and how the command ended. It is an error if there was no test to run.
-pub(crate) fn of_lines(
-    command: &mut Command,
-    mut see: impl FnMut(&str),
-) -> Result<(Counts, ExitStatus)> {
+/// Runs test programs, showing what they say, and adds up their results. They speak JSON ([`libtest::ARGUMENTS`]), or as rustdoc does.
+/// It is an error if there was no test to run.
+pub(crate) fn of(suite: &str, command: &mut Command) -> Result<Counts> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -71,16 +68,30 @@ pub(crate) fn of_lines(
     for line in BufReader::new(stdout).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        counts += parse(&line);
-        see(&line);
+        match libtest::parse(suite, &line) {
+            Line::Over(test) => {
+                println!("{}", test.line());
+                if test.outcome == Outcome::Failed {
+                    println!("{}", test.output.trim_end());
+                } else if !test.output.trim().is_empty() {
+                    println!("    {}", test.output.trim_end().replace('\n', "\n    "));
+                }
+                counts.count(test);
+            }
+            Line::Slow(name) => println!("test {name} has been running for over 60 seconds"),
+            Line::End | Line::Noise => {}
+            Line::Other => {
+                println!("{line}");
+                counts += parse(&line);
+            }
+        }
     }
     let status = child.wait()?;
     if status.success() && counts.passed + counts.failed == 0 {
         bail!("no test has run: is there none of that name?");
     }
     counts.broken = !status.success();
-    Ok((counts, status))
+    Ok(counts)
 }
 
 /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
@@ -111,6 +122,10 @@ fn parse(line: &str) -> Counts {
 mod tests {
     use super::*;
 
+    fn sh(script: &str) -> Result<Counts> {
+        of("sh", Command::new("sh").args(["-c", script]))
+    }
+
     #[test]
     fn reads_the_runners_line_and_nothing_else() {
         let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 0.00s";
@@ -129,26 +144,25 @@ mod tests {
 
     #[test]
     fn adds_up_programs_and_notices_their_exit() -> Result<()> {
-        let script = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; echo 'test result: ok. 1 passed; 1 failed'; exit 3";
-        let counts = of(Command::new("sh").args(["-c", script]))?;
+        let counts = sh(
+            r#"echo '{ "type": "test", "name": "a", "event": "ok", "exec_time": 0.5 }'
+            echo '{ "type": "test", "name": "b", "event": "failed", "exec_time": 1.5, "stdout": "why" }'
+            echo '{ "type": "suite", "event": "failed", "passed": 1, "failed": 1, "ignored": 0 }'
+            echo 'test result: ok. 2 passed; 0 failed; 1 ignored'; exit 3"#,
+        )?;
+        assert!(counts.broken);
+        assert_eq!(counts.to_string(), "3 passed, 1 failed, 1 skipped");
         assert_eq!(
-            counts,
-            Counts {
-                passed: 3,
-                failed: 1,
-                broken: true,
-                ..Counts::default()
-            }
+            counts.tests.len(),
+            2,
+            "rustdoc does not say which they were"
         );
-        assert_eq!(counts.to_string(), "3 passed, 1 failed");
         Ok(())
     }
 
     #[test]
     fn a_run_without_a_test_is_no_success() {
-        let script =
-            "echo 'test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 210 filtered out'";
-        let error = of(Command::new("sh").args(["-c", script])).unwrap_err();
+        let error = sh(r#"echo '{ "type": "suite", "event": "ok", "passed": 0 }'"#).unwrap_err();
         assert!(error.to_string().contains("no test has run"), "{error}");
     }
 }

@@ -6,12 +6,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::again::{self, Failed};
 use super::cases::Cases;
 use super::counts::{self, Counts};
-use super::sanitizer;
+use super::{libtest, sanitizer};
 use crate::cargo::Cargo;
-use crate::lab::{Hardware, Lab};
+use crate::lab::{Accel, Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -42,6 +41,8 @@ pub(crate) struct Setting {
     pub(crate) xen: Xen,
     /// What its computer has.
     pub(crate) hardware: Hardware,
+    /// How its processors are had.
+    pub(crate) accel: Accel,
     /// Without xl in dom0.
     pub(crate) without_xl: bool,
     /// With the address and leak sanitizers.
@@ -53,6 +54,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     let Setting {
         xen,
         hardware,
+        accel,
         without_xl,
         sanitize,
     } = setting;
@@ -72,7 +74,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         ])?
     });
 
-    let lab = Lab::start(xen, hardware)?;
+    let lab = Lab::start(xen, hardware, accel)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
@@ -82,39 +84,22 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     }
     let arguments = words(hardware, arguments);
     let under: &[&str] = if sanitize { sanitizer::WORDS } else { &[] };
-    let mut cases = Cases::default();
-    let mut run = |arguments: &[String]| {
-        let mut failed = Failed::default();
-        let mut command = live(&lab, without_xl, under, arguments);
-        let (counts, status) = counts::of_lines(&mut command, |line| {
-            cases.see(line);
-            failed.see(line);
-        })?;
-        anyhow::Ok((counts, status, failed))
+    let suite = match hardware {
+        Hardware::Plain => format!("live on Xen {xen}"),
+        Hardware::Devices => format!("live with devices on Xen {xen}"),
     };
-    let (mut counts, status, failed) = run(&arguments)?;
+    let mut counts = counts::of(&suite, &mut live(&lab, without_xl, under, &arguments))?;
     if counts.broken || counts.failed > 0 {
         explain(&lab, xen);
         if counts.failed == 0 {
             bail!("the live tests' program ended badly, or was still running after {LIMIT} s");
-        }
-        if let Some(names) = failed.to_try_again(&counts, status) {
-            println!("\n=== once more, alone: {}", names.join(", "));
-            let arguments: Vec<String> = names
-                .iter()
-                .copied()
-                .chain(["--exact", ALONE])
-                .map(str::to_owned)
-                .collect();
-            let (again, _, twice) = run(&arguments)?;
-            counts = again::both(&counts, &again, &names, &twice);
         }
     }
     if without_xl {
         let not_run = lab.output(&format!("sort -u {NOT_RUN} 2>/dev/null; true"))?;
         leave_out(&mut counts, &not_run);
     }
-    print!("{cases}");
+    print!("{}", Cases::among(&counts.tests));
     Ok(counts)
 }
 
@@ -169,6 +154,7 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
         .iter()
         .copied()
         .chain(["/share/bin/live"])
+        .chain(libtest::ARGUMENTS)
         .chain(arguments.iter().map(String::as_str))
         .map(tool::quote)
         .collect();
@@ -178,7 +164,8 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
         String::new()
     };
     let line = format!(
-        "cd /tmp && {xl}RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
+        "cd /tmp && {xl}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
+        libtest::SWITCH,
         words.join(" ")
     );
     // The same once more around ssh, for the case that all of dom0 hangs.
@@ -192,7 +179,7 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
 }
 
 /// Prints what may explain a failure, and keeps all of it under `target/lab/VERSION/results`.
-pub(crate) fn explain(lab: &Lab, xen: Xen) {
+fn explain(lab: &Lab, xen: Xen) {
     let results = paths::xen_dir(xen).join("results");
     if let Err(error) = collect(lab, xen, &results) {
         println!("the logs of dom0 could not be had: {error:#}");
@@ -202,7 +189,7 @@ pub(crate) fn explain(lab: &Lab, xen: Xen) {
 }
 
 /// Takes what explains a failure out of dom0, while it still runs.
-fn collect(lab: &Lab, xen: Xen, results: &Path) -> Result<()> {
+pub(crate) fn collect(lab: &Lab, xen: Xen, results: &Path) -> Result<()> {
     if results.exists() {
         fs::remove_dir_all(results)?;
     }

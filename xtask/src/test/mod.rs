@@ -1,10 +1,11 @@
 //! `cargo xtask test`: every check and test.
 
-mod again;
 mod cases;
 mod counts;
+pub(crate) mod libtest;
 mod live;
 mod oldest;
+mod report;
 mod sanitizer;
 mod steps;
 mod valgrind;
@@ -14,12 +15,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use self::counts::Counts;
+pub(crate) use self::counts::Counts;
 use self::live::Setting;
-pub(crate) use self::live::explain;
+pub(crate) use self::live::collect;
 use self::steps::Steps;
 use crate::cargo::Cargo;
-use crate::lab::Hardware;
+use crate::lab::{Accel, Hardware};
 use crate::setup;
 use crate::xen::Xen;
 
@@ -68,6 +69,9 @@ pub(crate) struct Options {
     /// Xen version of the lab for the live tests
     #[arg(long, default_value = "4.17")]
     xen: Labs,
+    /// How the lab's processors are had
+    #[arg(long, value_enum, default_value = "auto")]
+    accel: Accel,
     /// Hide xl and its companions in dom0 from the live tests
     #[arg(long)]
     without_xl: bool,
@@ -95,6 +99,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             let plain = Setting {
                 xen,
                 hardware: Hardware::Plain,
+                accel: options.accel,
                 without_xl: options.without_xl,
                 sanitize: false,
             };
@@ -132,6 +137,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 /// What runs on any machine.
 fn checks(steps: &mut Steps) {
     steps.run("tools", || setup::components().map(|()| Counts::default()));
+    steps.run("set-up adds packages, and changes none", setup::rehearse);
     let cargo = Cargo::native();
     steps.run("format", || {
         steps::succeed(&mut cargo.command(&["fmt", "--all", "--check"]))
@@ -148,7 +154,19 @@ fn checks(steps: &mut Steps) {
         steps::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
     steps.run("unit, doc and process tests", || {
-        counts::of(&mut cargo.command(&["test", "--workspace", "--no-fail-fast"]))
+        let mut counts = counts::of(
+            "unit and process",
+            &mut cargo.test(&[
+                "--workspace",
+                "--lib",
+                "--bins",
+                "--tests",
+                "--no-fail-fast",
+            ]),
+        )?;
+        // rustdoc has its own runner, which says how many there were.
+        counts += counts::of("doc", &mut cargo.command(&["test", "--workspace", "--doc"]))?;
+        Ok(counts)
     });
     steps.run("functions of libxl that are wrapped", || {
         // Run above, too; here with its table.
@@ -180,15 +198,18 @@ fn checks(steps: &mut Steps) {
                 "--test=bench",
             ]))?;
             // The coverage of the headers and the layout of their structures, among others.
-            counts::of(&mut cargo.test(&[
-                "--package=libxl-sys",
-                "--package=libxl",
-                "--lib",
-                "--tests",
-                "--no-fail-fast",
-                "--",
-                "--show-output",
-            ]))
+            counts::of(
+                &format!("against Xen {version}"),
+                cargo
+                    .test(&[
+                        "--package=libxl-sys",
+                        "--package=libxl",
+                        "--lib",
+                        "--tests",
+                        "--no-fail-fast",
+                    ])
+                    .arg("--show-output"),
+            )
         });
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{Cargo, Program};
+use crate::cargo::{Cargo, Program, RUSTFLAGS, SEPARATOR};
 use crate::paths;
 use crate::xen::Xen;
 
@@ -37,10 +37,8 @@ pub(crate) fn tests(asked: &[String]) -> Vec<String> {
 
 /// Builds the live tests with it, for the dom0 of `xen`.
 pub(crate) fn programs(cargo: &Cargo, xen: Xen) -> Result<Vec<Program>> {
-    let mut flags = "-Zsanitizer=address".to_owned();
-    if cargo.sysroot().is_some() {
-        flags.push_str(" -Clink-arg=-Wl,--allow-shlib-undefined");
-    }
+    let mut flags = cargo.rustflags();
+    flags.push("-Zsanitizer=address".to_owned());
     cargo.programs_with(
         &[
             "test",
@@ -54,7 +52,7 @@ pub(crate) fn programs(cargo: &Cargo, xen: Xen) -> Result<Vec<Program>> {
             // The compiler has it in every release, behind a switch that is meant for nightly ones.
             command
                 .env("RUSTC_BOOTSTRAP", "1")
-                .env("RUSTFLAGS", flags)
+                .env(RUSTFLAGS, flags.join(SEPARATOR))
                 .env(
                     "CARGO_TARGET_DIR",
                     paths::root().join(format!("target/asan-{xen}")),

@@ -6,6 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::counts::Counts;
+use super::report;
+use crate::paths;
 
 /// What has been run so far.
 #[derive(Debug, Default)]
@@ -44,6 +46,13 @@ impl Steps {
                 "{:6} {seconds:5.0} s  {name}",
                 if *good { "ok" } else { "FAILED" }
             );
+        }
+        if !self.counts.tests.is_empty() {
+            print!("{}", report::slowest(&self.counts.tests));
+            match report::write(&self.counts.tests, &paths::root().join("target/test")) {
+                Ok(path) => println!("\neach test, as JUnit XML: {}", path.display()),
+                Err(error) => println!("\nno JUnit XML: {error:#}"),
+            }
         }
         println!("\n{}", self.counts);
         if self.done.iter().all(|(_, _, good)| *good) {

@@ -17,6 +17,7 @@ const RUNNER: &str = "valgrind --quiet --error-exitcode=99 --leak-check=full --e
 pub(crate) fn run() -> Result<Counts> {
     setup::packages(&["valgrind", "libc6-dbg"])?;
     counts::of(
+        "under valgrind",
         Cargo::native()
             .command(&[
                 "test",

@@ -1,0 +1,29 @@
+//! Whether a computer can do what the lab is for: run guests of Xen that need the processor's virtualisation.
+
+use anyhow::{Context, Result};
+
+use super::{Hardware, Up};
+
+/// Starts our small guest as a PVH domain, and waits for its first line.
+const LINE: &str = r#"
+printf 'name="trial"\ntype="pvh"\nkernel="/share/guest/tiny"\nmemory=16\n' >/tmp/trial.cfg
+xl create -q /tmp/trial.cfg
+for i in $(seq 300); do
+    if grep -q 'lab guest: up' /var/log/xen/console/guest-trial.log 2>/dev/null; then
+        xl destroy trial && rm /tmp/trial.cfg && exit
+    fi
+    sleep 0.1
+done
+echo "a PVH guest says nothing" >&2
+exit 1
+"#;
+
+/// Fails with the reason.
+pub(super) fn run(up: &Up, hardware: Hardware) -> Result<()> {
+    up.output(LINE).context("starting a guest")?;
+    if hardware == Hardware::Devices {
+        up.output("xl info | grep -q '^virt_caps.* directio'")
+            .context("Xen finds no IOMMU that it knows")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What is left of a run of tests: JUnit's XML for machines, and for people where the time went.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::libtest::{Outcome, Test};
+
+/// Tests that are listed by name.
+const SLOWEST: usize = 10;
+
+/// The tests that took longest, and the modules, as lines.
+pub(super) fn slowest(tests: &[Test]) -> String {
+    let mut by_time: Vec<&Test> = tests.iter().collect();
+    by_time.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let mut modules: BTreeMap<String, f64> = BTreeMap::new();
+    for test in tests {
+        let module = test.name.split("::").next().unwrap_or_default();
+        *modules
+            .entry(format!("{}: {module}", test.suite))
+            .or_default() += test.seconds;
+    }
+    let mut modules: Vec<_> = modules.into_iter().collect();
+    modules.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+
+    let mut text = String::from("\nthe slowest tests\n");
+    for test in by_time.iter().take(SLOWEST) {
+        text += &format!("{:7.1} s  {}: {}\n", test.seconds, test.suite, test.name);
+    }
+    text += "\nseconds of tests, some of which ran beside each other\n";
+    for (module, seconds) in modules.iter().take(SLOWEST) {
+        text += &format!("{seconds:7.1} s  {module}\n");
+    }
+    text
+}
+
+/// Writes all of them to `dir`, as `junit.xml`.
+pub(super) fn write(tests: &[Test], dir: &Path) -> Result<PathBuf> {
+    let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+    for test in tests {
+        let mut case = TestCase::new(
+            test.name.as_str(),
+            match test.outcome {
+                Outcome::Passed => TestCaseStatus::success(),
+                Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+                Outcome::Skipped => TestCaseStatus::skipped(),
+            },
+        );
+        case.set_time(Duration::from_secs_f64(test.seconds.max(0.0)));
+        case.set_classname(test.suite.as_str());
+        if test.outcome == Outcome::Failed {
+            case.set_system_out(test.output.as_str());
+        }
+        suites
+            .entry(&test.suite)
+            .or_insert_with(|| TestSuite::new(test.suite.as_str()))
+            .add_test_case(case);
+    }
+    let mut report = Report::new("libxl-toolstack");
+    report.add_test_suites(suites.into_values());
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let path = dir.join("junit.xml");
+    fs::write(&path, report.to_string()?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test(suite: &str, name: &str, seconds: f64, outcome: Outcome) -> Test {
+        Test {
+            suite: suite.into(),
+            name: name.into(),
+            outcome,
+            seconds,
+            output: "said <this>".into(),
+        }
+    }
+
+    #[test]
+    fn the_slowest_come_first() {
+        let tests = [
+            test("live", "save::a", 2.0, Outcome::Passed),
+            test("live", "agent::b", 30.0, Outcome::Passed),
+            test("live", "save::c", 29.0, Outcome::Passed),
+        ];
+        let text = slowest(&tests);
+        let order: Vec<_> = text.lines().filter(|l| l.contains(" s  ")).collect();
+        assert_eq!(
+            order,
+            [
+                "   30.0 s  live: agent::b",
+                "   29.0 s  live: save::c",
+                "    2.0 s  live: save::a",
+                "   31.0 s  live: save",
+                "   30.0 s  live: agent",
+            ]
+        );
+    }
+
+    #[test]
+    fn machines_get_xml() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let tests = [
+            test("unit", "a", 0.5, Outcome::Passed),
+            test("unit", "b", 0.5, Outcome::Failed),
+            test("live", "c", 0.0, Outcome::Skipped),
+        ];
+        let xml = fs::read_to_string(write(&tests, &dir.path().join("new"))?)?;
+        assert!(xml.contains(r#"tests="3""#), "{xml}");
+        assert!(xml.contains(r#"failures="1""#), "{xml}");
+        assert!(xml.contains("said &lt;this&gt;"), "{xml}");
+        assert_eq!(xml.matches("<skipped/>").count(), 1, "{xml}");
+        Ok(())
+    }
+}
