@@ -16,6 +16,7 @@ static const struct {
     { "suspend", SHUTDOWN_suspend },
     { "crash", SHUTDOWN_crash },
     { "soft-reset", SHUTDOWN_soft_reset },
+    { "triple-fault", TRIPLE_FAULT },
     { "none", NO_ACTION },
 };
 

@@ -5,6 +5,8 @@
 
 /* In place of a reason to shut down for. */
 #define NO_ACTION 256
+/* Not a reason: the processor cannot go on, which Xen takes for a reset. PVH and HVM only. */
+#define TRIPLE_FAULT 257
 
 enum requests {
     OBEY,

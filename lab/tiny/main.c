@@ -63,8 +63,24 @@ static void suspend(void)
     rest(SHUTDOWN_suspend);
 }
 
+/* An exception without a table of handlers is a double fault, and then a triple one. */
+static void triple_fault(void)
+{
+    const struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) none = { 0, 0 };
+
+    say("faults three times, uptime %u ms", clock_uptime() / MILLISECOND);
+    asm volatile("lidt %0; ud2" : : "m"(none));
+}
+
 static void stop(unsigned reason)
 {
+    if (reason == TRIPLE_FAULT) {
+        triple_fault();
+        return;
+    }
     if (reason == SHUTDOWN_suspend) {
         suspend();
         return;

@@ -1,7 +1,8 @@
-//! The demonstration: what becomes of real domains on a real Xen under the agent's care.
+//! The demonstration: the lives of real domains on a real Xen under the agent's care.
 //!
-//! Runs in the dom0 of the lab, `cargo xtask demo`. Everything that is shown is also checked: the
-//! exit status is zero only if all of it came out right.
+//! Runs in the dom0 of the lab, `cargo xtask demo`. Each step says what it expects, and checks it. The
+//! exit status is zero only if all of it came out right; if not, what explains it is in the directory
+//! that is the only argument, next to `events.json`, from which the picture of the run is drawn.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // What goes wrong shall end it.
 
 #[allow(dead_code)] // Shared with the live tests, which use more of it.
@@ -11,16 +12,30 @@ mod host;
 #[path = "../live/support.rs"]
 mod support;
 
+mod report;
 mod router;
 mod story;
 mod timeline;
+mod watch;
 
-use std::sync::Arc;
+use std::{env, path::PathBuf, process::ExitCode, sync::Arc};
 
 use timeline::Timeline;
 
-fn main() {
+fn main() -> ExitCode {
+    let Some(out) = env::args_os().nth(1).map(PathBuf::from) else {
+        eprintln!("usage: demo DIRECTORY");
+        return ExitCode::from(2);
+    };
+    std::fs::create_dir_all(&out).expect("a directory for what comes out of it");
+    report::remember_panics();
     let timeline = Arc::new(Timeline::start());
-    story::tell(&timeline);
-    timeline.say("everything came out right");
+    let right = story::tell(&timeline, &out);
+    timeline.save(&out.join("events.json"));
+    if right {
+        timeline.say("everything came out right");
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -35,8 +35,7 @@ pub(crate) fn flags(dir: &Path) -> Vec<String> {
 }
 
 /// Wants the domain, with an image of a file system that it gets a copy of.
-pub(crate) fn want(host: &Host) -> App {
-    let app = host.named("router");
+pub(crate) fn want(host: &Host, app: &App) {
     let images = host.path("verified").join(IMAGE);
     let content = host.path("content");
     for dir in [&images, &content] {
@@ -55,8 +54,7 @@ pub(crate) fn want(host: &Host) -> App {
         "VifList": [{"Bridge": "xenbr0", "Mac": "00:16:3e:00:00:50"}],
         "IoAdapterList": [{"Type": 1, "Name": "wan"}],
     });
-    host.put(&app, "PV", "", &changes);
-    app
+    host.put(app, "PV", "", &changes);
 }
 
 /// It has all three, and uses them.
@@ -102,5 +100,5 @@ pub(crate) fn end(timeline: &Timeline, host: &Host, app: &App) {
     wait_for("the adapter back under its name", || {
         Path::new(&interface).exists()
     });
-    timeline.say("router is deleted; its adapter becomes a port of the host, and is eth1 again");
+    timeline.say("router is gone, and its adapter is eth1 again");
 }

@@ -1,92 +1,176 @@
-//! What happens, and what has to come of it.
+//! What happens, and what has to come of it. Each step waits for what it expects, never for a time, and never for a domain's id to stay
+//! what it was: a guest may have been started once more in between.
 
-use std::{os::unix::net::UnixStream, sync::Arc, thread};
+use std::{os::unix::net::UnixStream, path::Path, sync::Arc, thread};
 
 use libxl::{DomId, Limits, Source};
 use serde_json::{Value, json};
 
 use crate::{
     host::{App, Host, domid},
+    report::{self, step},
     router,
-    support::context,
-    timeline::{Show, Timeline},
+    support::{context, wait_for, xen_says_it_was_reset},
+    timeline::{Timeline, What},
+    watch::Show,
 };
 
-pub(crate) fn tell(timeline: &Arc<Timeline>) {
+/// The one whose guest reboots by itself.
+const REBOOTS: &str = "reboots";
+
+/// The domains of the story.
+struct Apps {
+    router: App,
+    web: App,
+    db: App,
+    desktop: App,
+    reboots: App,
+    crashes: App,
+    batch: App,
+}
+
+/// Tells all of it; false if a step has failed, which has been said then. What explains it is in `out`.
+pub(crate) fn tell(timeline: &Arc<Timeline>, out: &Path) -> bool {
     let files = tempfile::tempdir().unwrap();
     let flags = router::flags(files.path());
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let mut host = Host::start_with(&flags);
-    let _show = Show::changes(timeline, host.path("run/DomainStatus"));
+    let show = Show::changes(timeline, host.path("run/DomainStatus"), REBOOTS);
+    let right = steps(timeline, &mut host).is_some();
+    report::keep(&host, out);
+    drop(show);
+    right
+}
+
+fn steps(timeline: &Arc<Timeline>, host: &mut Host) -> Option<()> {
+    let apps = Apps {
+        router: host.named("router"),
+        web: host.named("web"),
+        db: host.named("db"),
+        desktop: host.named("desktop"),
+        reboots: host.named(REBOOTS),
+        crashes: host.named("crashes"),
+        batch: host.named("batch"),
+    };
+    step(
+        timeline,
+        "six domains are wanted: PV, PVH and HVM, and three with a mind of their own",
+        "each DomainConfig is in place",
+        &[],
+        || want(host, &apps),
+    )?;
+    step(
+        timeline,
+        "router is wanted: PV, with a disk, a bridge, and a network adapter of the host",
+        "its DomainConfig is in place",
+        &[&apps.router],
+        || router::want(host, &apps.router),
+    )?;
+    let web = step(
+        timeline,
+        "web comes up",
+        "web is RUNNING, and its guest has said so on its console",
+        &[&apps.web],
+        || host.wait_up(&apps.web),
+    )?;
+    step(
+        timeline,
+        "web is migrated: it is sent over, and then the receiver dies",
+        "web is SUSPENDED, then resumed: RUNNING, in the same domain as before",
+        &[&apps.web],
+        || migration_fails(host, &apps.web, &web),
+    )?;
+    step(
+        timeline,
+        "one guest crashes, one powers off, one reboots, all from inside",
+        "crashes is HALTED after a crash, batch after a poweroff, reboots has been restarted",
+        &[&apps.crashes, &apps.batch, &apps.reboots],
+        || ends_from_inside(host, &apps),
+    )?;
+    step(
+        timeline,
+        "router uses what it was given",
+        "router has the adapter, reads and writes its disk, pings dom0 and the world outside",
+        &[&apps.router],
+        || router::show(timeline, host, &apps.router),
+    )?;
+    let before = step(
+        timeline,
+        "db and desktop come up, PVH and HVM",
+        "both are RUNNING, and their guests have said so on their consoles",
+        &[&apps.db, &apps.desktop],
+        || [&apps.web, &apps.db, &apps.desktop].map(|app| (app.clone(), host.wait_up(app))),
+    )?;
+    step(
+        timeline,
+        "the agent is killed with -9, and started again; no domain notices",
+        "web, db and desktop are found, and go on RUNNING in the domains they were in",
+        &[&apps.web, &apps.db, &apps.desktop],
+        || killed_and_started_again(timeline, host, &before),
+    )?;
+    step(
+        timeline,
+        "router is deleted; its adapter becomes a port of the host",
+        "neither a domain nor the copy of its disk is left, and the adapter is eth1 again",
+        &[&apps.router],
+        || router::end(timeline, host, &apps.router),
+    )?;
+    step(
+        timeline,
+        "web, once suspended and resumed, is shut down from inside",
+        "web is HALTED after a poweroff, and its domain is taken apart",
+        &[&apps.web],
+        || {
+            host.outsider(&apps.web).shutdown().wait().unwrap();
+            let down = host.wait_state(&apps.web, "HALTED");
+            assert_eq!(down["ShutdownReason"], "poweroff");
+            assert_eq!(host.domains(&apps.web), [], "its domain is taken apart");
+        },
+    )?;
+    step(
+        timeline,
+        "db is deactivated, desktop is deleted",
+        "db is HALTED, the DomainStatus of desktop is gone, and no domain is left",
+        &[&apps.db, &apps.desktop],
+        || all_end(host, &apps),
+    )?;
+    step(
+        timeline,
+        "nothing has happened that nobody asked for",
+        "no guest has ended or rebooted by itself, save those that were told to",
+        &[],
+        || {
+            let events = timeline.events();
+            let wrong: Vec<_> = events
+                .iter()
+                .filter(|event| matches!(event.what, What::Wrong { .. }))
+                .map(|event| event.line())
+                .collect();
+            assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        },
+    )
+}
+
+fn want(host: &Host, apps: &Apps) {
     let nothing = json!({});
-
-    timeline.say("router is wanted: PV, with a disk, a bridge, and a network adapter of the host");
-    let router = router::want(&host);
-    timeline
-        .say("three domains are wanted: PV, PVH and HVM; and three more with a mind of their own");
-    let (web, db, desktop) = (host.named("web"), host.named("db"), host.named("desktop"));
-    let (reboots, crashes, batch) = (
-        host.named("reboots"),
-        host.named("crashes"),
-        host.named("batch"),
-    );
-    host.put(&web, "PV", "", &nothing);
-    host.put(&db, "PVH", "", &nothing);
-    host.put(&desktop, "HVM", "", &nothing);
-    host.put(&reboots, "PV", "lab.action=reboot lab.after=15", &nothing);
+    host.put(&apps.web, "PV", "", &nothing);
+    // It takes longest to come up.
+    host.put(&apps.desktop, "HVM", "", &nothing);
+    host.put(&apps.db, "PVH", "", &nothing);
+    let dies = json!({"OnCrash": "destroy"});
+    host.put(&apps.crashes, "PV", "lab.action=crash lab.after=5", &dies);
     host.put(
-        &crashes,
+        &apps.batch,
         "PV",
-        "lab.action=crash lab.after=5",
-        &json!({"OnCrash": "destroy"}),
+        "lab.action=poweroff lab.after=5",
+        &nothing,
     );
-    host.put(&batch, "PV", "lab.action=poweroff lab.after=5", &nothing);
-    let web_up = host.wait_up(&web);
-    host.wait_state(&db, "RUNNING");
-    host.wait_state(&desktop, "RUNNING");
-    router::show(timeline, &host, &router);
-
-    timeline.say("web is migrated: it is sent over, and then the receiver dies. It is resumed");
-    migration_fails(&host, &web, &web_up);
-
-    timeline.say("one guest crashes, one powers off, one reboots, all from inside");
-    let crashed = host.wait_state(&crashes, "HALTED");
-    assert_eq!(crashed["ShutdownReason"], "crash");
-    let done = host.wait_state(&batch, "HALTED");
-    assert_eq!(done["ShutdownReason"], "poweroff");
-    let rebooted = host.wait(&reboots, "a restart", |s| s["Restarts"].as_u64() >= Some(1));
-    assert_eq!(rebooted["ShutdownReason"], "reboot");
-    host.remove(&reboots);
-
-    timeline.say("the agent is killed with -9, and started again; no domain notices");
-    let db_up = host.wait_up(&db);
-    let desktop_up = host.wait_up(&desktop);
-    host.kill();
-    host.start_again();
-    for (app, before) in [(&web, &web_up), (&db, &db_up), (&desktop, &desktop_up)] {
-        host.wait_log(&format!("domain {} found", domid(before)));
-        let after = host.wait_state(app, "RUNNING");
-        assert_eq!(domid(&after), domid(before), "{} was adopted", app.name());
-        assert_eq!(host.domains(app), [DomId(domid(before))]);
-    }
-
-    router::end(timeline, &host, &router);
-
-    timeline.say("web, once suspended and resumed, is shut down from inside");
-    host.outsider(&web).shutdown().wait().unwrap();
-    let down = host.wait_state(&web, "HALTED");
-    assert_eq!(down["ShutdownReason"], "poweroff");
-    assert_eq!(host.domains(&web), [], "its domain is taken apart");
-
-    timeline.say("db is deactivated, desktop is deleted");
-    host.put(&db, "PVH", "", &json!({"Activate": false}));
-    host.remove(&desktop);
-    host.wait_state(&db, "HALTED");
-    host.wait_gone(&desktop);
-    host.wait_gone(&reboots);
-    for app in [&web, &db, &crashes, &batch] {
-        assert_eq!(host.domains(app), [], "{}", app.name());
-    }
+    host.put(
+        &apps.reboots,
+        "PV",
+        "lab.action=reboot lab.after=5",
+        &nothing,
+    );
 }
 
 /// Another toolstack than the agent migrates the domain, and fails at the last moment: the receiver
@@ -113,4 +197,57 @@ fn migration_fails(host: &Host, app: &App, up: &Value) {
     assert!(matches!(failed.source, Source::Runs), "{failed}");
     let awake = host.wait_state(app, "RUNNING");
     assert_eq!(domid(&awake), domid(up), "the same domain goes on");
+}
+
+fn ends_from_inside(host: &Host, apps: &Apps) {
+    let crashed = host.wait_state(&apps.crashes, "HALTED");
+    assert_eq!(crashed["ShutdownReason"], "crash");
+    let done = host.wait_state(&apps.batch, "HALTED");
+    assert_eq!(done["ShutdownReason"], "poweroff");
+    let rebooted = host.wait(&apps.reboots, "a restart", |s| {
+        s["Restarts"].as_u64() >= Some(1)
+    });
+    assert_eq!(rebooted["ShutdownReason"], "reboot");
+    host.remove(&apps.reboots);
+}
+
+/// Each domain that was there before is found; one whose guest the emulator has reset meanwhile is built again, and is another one then.
+fn killed_and_started_again(timeline: &Timeline, host: &mut Host, before: &[(App, Value)]) {
+    host.kill();
+    let logged = host.log().len();
+    host.start_again();
+    for (app, before) in before {
+        let before = u64::from(domid(before));
+        let found = format!("domain {before} found");
+        let ctx = context();
+        wait_for(&found, || {
+            host.log()[logged..].contains(&found) || xen_says_it_was_reset(&ctx, before)
+        });
+        let after = host.wait_up(app);
+        let now = u64::from(domid(&after));
+        if now == before {
+            assert_eq!(host.domains(app), [DomId(domid(&after))], "{}", app.name());
+        } else {
+            assert!(
+                xen_says_it_was_reset(&ctx, before),
+                "{} was domain {before}, and is domain {now} now",
+                app.name()
+            );
+            timeline.add(What::Reset {
+                name: app.display_name.clone(),
+                text: format!("the emulator has reset domain {before}; it is domain {now} now"),
+            });
+        }
+    }
+}
+
+fn all_end(host: &Host, apps: &Apps) {
+    host.put(&apps.db, "PVH", "", &json!({"Activate": false}));
+    host.remove(&apps.desktop);
+    host.wait_state(&apps.db, "HALTED");
+    host.wait_gone(&apps.desktop);
+    host.wait_gone(&apps.reboots);
+    for app in [&apps.web, &apps.db, &apps.crashes, &apps.batch] {
+        assert_eq!(host.domains(app), [], "{}", app.name());
+    }
 }

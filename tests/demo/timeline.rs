@@ -1,123 +1,134 @@
-//! What is shown: a line for everything that happens, with the time since the beginning.
+//! What is shown and recorded: a line for everything that happens, with the time since the beginning.
 
 use std::{
-    collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Instant,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+/// Everything that has happened so far.
 pub(crate) struct Timeline {
     begin: Instant,
+    events: Mutex<Vec<Event>>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// Seconds since the beginning.
+    pub(crate) at: f64,
+    pub(crate) what: What,
+}
+
+/// What an event is.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// A heading of the story.
+    Heading(String),
+    /// A domain's DomainStatus has changed. The line is for people.
+    Status {
+        name: String,
+        state: String,
+        domid: u64,
+        line: String,
+    },
+    /// A domain's DomainStatus is gone.
+    Gone { name: String },
+    /// The emulator has reset a guest, which is nobody's doing here.
+    Reset { name: String, text: String },
+    /// A guest has done what nobody has asked for.
+    Wrong { name: String, text: String },
 }
 
 impl Timeline {
     pub(crate) fn start() -> Self {
         Self {
             begin: Instant::now(),
+            events: Mutex::default(),
         }
     }
 
     /// A heading of the story.
     pub(crate) fn say(&self, text: &str) {
-        println!("{:>6.1} s  == {text}", self.begin.elapsed().as_secs_f64());
+        self.add(What::Heading(text.to_owned()));
     }
 
-    /// A change in a DomainStatus.
-    fn show(&self, name: &str, text: &str) {
-        println!(
-            "{:>6.1} s     {name:<10} {text}",
-            self.begin.elapsed().as_secs_f64()
-        );
+    /// Prints and keeps an event.
+    pub(crate) fn add(&self, what: What) {
+        let at = self.begin.elapsed().as_secs_f64();
+        let event = Event { at, what };
+        println!("{}", event.line());
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event);
+    }
+
+    /// Seconds since the beginning.
+    pub(crate) fn now(&self) -> f64 {
+        self.begin.elapsed().as_secs_f64()
+    }
+
+    /// Everything so far.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Writes down all events, for the picture.
+    pub(crate) fn save(&self, path: &Path) {
+        let events: Vec<Value> = self.events().iter().map(Event::to_json).collect();
+        let text = json!({ "end": self.now(), "events": events }).to_string();
+        fs::write(path, text).expect("the record of the demo can be written");
     }
 }
 
-/// Prints every change in the DomainStatus directory until it is dropped.
-pub(crate) struct Show {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
+impl Event {
+    /// The domain it is about.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.what {
+            What::Heading(_) => None,
+            What::Status { name, .. }
+            | What::Gone { name }
+            | What::Reset { name, .. }
+            | What::Wrong { name, .. } => Some(name),
+        }
+    }
 
-impl Show {
-    pub(crate) fn changes(timeline: &Arc<Timeline>, dir: PathBuf) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let (timeline, stop) = (Arc::clone(timeline), Arc::clone(&stop));
-            move || {
-                let mut last = BTreeMap::new();
-                while !stop.load(Ordering::SeqCst) {
-                    step(&timeline, &dir, &mut last);
-                    thread::sleep(Duration::from_millis(100));
-                }
-                step(&timeline, &dir, &mut last);
+    /// As it is printed.
+    pub(crate) fn line(&self) -> String {
+        let at = self.at;
+        match &self.what {
+            What::Heading(text) => format!("{at:>6.1} s  == {text}"),
+            What::Status { name, line, .. } => format!("{at:>6.1} s     {name:<10} {line}"),
+            What::Gone { name } => format!("{at:>6.1} s     {name:<10} (its DomainStatus is gone)"),
+            What::Reset { name, text } | What::Wrong { name, text } => {
+                format!("{at:>6.1} s     {name:<10} ({text})")
             }
-        });
-        Self {
-            stop,
-            thread: Some(thread),
         }
     }
-}
 
-impl Drop for Show {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("showing changes");
+    fn to_json(&self) -> Value {
+        let at = self.at;
+        match &self.what {
+            What::Heading(text) => json!({ "at": at, "kind": "heading", "text": text }),
+            What::Status {
+                name, state, domid, ..
+            } => {
+                json!({ "at": at, "kind": "status", "name": name, "state": state, "domid": domid })
+            }
+            What::Gone { name } => json!({ "at": at, "kind": "gone", "name": name }),
+            What::Reset { name, text } => {
+                json!({ "at": at, "kind": "reset", "name": name, "text": text })
+            }
+            What::Wrong { name, text } => {
+                json!({ "at": at, "kind": "wrong", "name": name, "text": text })
+            }
         }
     }
-}
-
-/// A status as (name, what is shown of it), by file name.
-type Seen = BTreeMap<PathBuf, (String, String)>;
-
-fn step(timeline: &Timeline, dir: &Path, last: &mut Seen) {
-    let mut now = Seen::new();
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        // Gone between the list and the look: not shown this time.
-        let Ok(text) = fs::read(&path) else { continue };
-        let status: Value = serde_json::from_slice(&text).expect("a DomainStatus is JSON");
-        let name = status["DisplayName"].as_str().unwrap_or("?").to_owned();
-        now.insert(path, (name, line(&status)));
-    }
-    for (path, (name, line)) in &now {
-        if last.get(path).is_none_or(|(_, before)| before != line) {
-            timeline.show(name, line);
-        }
-    }
-    for (path, (name, _)) in &*last {
-        if !now.contains_key(path) {
-            timeline.show(name, "(its DomainStatus is gone)");
-        }
-    }
-    *last = now;
-}
-
-fn line(status: &Value) -> String {
-    let mut line = format!("{:<10}", status["StateName"].as_str().unwrap_or("?"));
-    match status["DomainId"].as_u64() {
-        Some(domid) if domid > 0 => line += &format!("domain {domid:<4}"),
-        _ => line += "           ",
-    }
-    if let Some(reason) = status["ShutdownReason"].as_str().filter(|r| !r.is_empty()) {
-        line += &format!(" last shutdown: {reason}");
-    }
-    if let Some(restarts) = status["Restarts"].as_u64().filter(|n| *n > 0) {
-        line += &format!(" restarts: {restarts}");
-    }
-    if let Some(error) = status["LastErr"].as_str().filter(|e| !e.is_empty()) {
-        line += &format!(" {error}");
-    }
-    line.trim_end().to_owned()
 }

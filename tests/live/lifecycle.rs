@@ -6,8 +6,8 @@ use libxl::{DomainEvent, DomainId, DomainState, ErrorKind, Limits, ShutdownReaso
 use uuid::Uuid;
 
 use crate::support::{
-    Guest, KINDS, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config,
-    unique, wait_for, watcher, xl,
+    Guest, KINDS, Kind, config, context, outsider_is_there, tiny_config, unique, wait_for, watcher,
+    xl,
 };
 
 fn lives_and_dies(kind: Kind) {
@@ -54,7 +54,7 @@ fn a_pv_domain_lives_and_dies() {
 
 #[test]
 fn a_pvh_domain_lives_and_dies() {
-    despite_early_resets(|| lives_and_dies(Kind::Pvh));
+    lives_and_dies(Kind::Pvh);
 }
 
 #[test]

@@ -17,8 +17,7 @@ use libxl::{
 use uuid::Uuid;
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config, wait_for,
-    watcher,
+    Guest, Kind, config, context, outsider_is_there, tiny_config, wait_for, watcher,
 };
 
 const SUSPENDED: Option<DomainState> = Some(DomainState::Shutdown(ShutdownReason::SUSPEND));
@@ -159,7 +158,7 @@ fn case_14_a_pv_guest_moves() {
 #[test]
 fn case_14_a_small_guest_moves() {
     for kind in [Kind::Pv, Kind::Pvh] {
-        despite_early_resets(|| moves(&tiny_config(kind, "moves", "lab.tick=1")));
+        moves(&tiny_config(kind, "moves", "lab.tick=1"));
     }
 }
 

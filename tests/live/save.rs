@@ -14,8 +14,7 @@ use libxl::{
 };
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, outsider_is_there, tiny_config, unique,
-    wait_for, watcher, xl,
+    Guest, Kind, config, context, outsider_is_there, tiny_config, unique, wait_for, watcher, xl,
 };
 
 /// A file name of its own in a directory that goes away.
@@ -80,18 +79,18 @@ fn case_15_a_saved_pv_guest_goes_on_where_it_was() {
 
 #[test]
 fn case_15_a_saved_pvh_guest_goes_on_where_it_was() {
-    despite_early_resets(|| saved_and_restored(&config(Kind::Pvh, "saved", "lab.tick=1")));
+    saved_and_restored(&config(Kind::Pvh, "saved", "lab.tick=1"));
 }
 
 #[test]
 fn case_15_a_saved_hvm_guest_goes_on_where_it_was() {
-    despite_early_resets(|| saved_and_restored(&config(Kind::Hvm, "saved", "lab.tick=1")));
+    saved_and_restored(&config(Kind::Hvm, "saved", "lab.tick=1"));
 }
 
 #[test]
 fn case_15_a_saved_small_guest_goes_on_where_it_was() {
     for kind in [Kind::Pv, Kind::Pvh] {
-        despite_early_resets(|| saved_and_restored(&tiny_config(kind, "saved", "lab.tick=1")));
+        saved_and_restored(&tiny_config(kind, "saved", "lab.tick=1"));
     }
 }
 

@@ -2,9 +2,7 @@
 
 use libxl::{DomainConfig, DomainEvent, DomainState, ErrorKind, ShutdownReason};
 
-use crate::support::{
-    EARLY_RESET, Guest, Kind, context, despite_early_resets, tiny_config, watcher,
-};
+use crate::support::{EARLY_RESET, Guest, Kind, context, tiny_config, watcher};
 
 const ASKS: DomainEvent = DomainEvent::Shutdown(ShutdownReason::SOFT_RESET);
 const RESET: DomainEvent = DomainEvent::Shutdown(ShutdownReason::REBOOT);
@@ -17,10 +15,6 @@ fn now(guest: &Guest) -> DomainConfig {
 
 #[test]
 fn an_hvm_guest_goes_on_in_the_same_domain() {
-    despite_early_resets(soft_reset);
-}
-
-fn soft_reset() {
     let ctx = context();
     let watcher = watcher();
     let params = "lab.action=soft-reset lab.after=1 lab.tick=0.3";
@@ -66,16 +60,14 @@ fn a_guest_is_soft_reset_as_often_as_it_asks() {
         let params = format!(
             "lab.action={action} lab.after=0.5 lab.resumed={action} lab.resumed-after={pause}"
         );
-        despite_early_resets(|| {
-            let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Hvm, "often", &params));
-            for _ in 0..times {
-                asks(&guest);
-                guest.domain.soft_reset(&now(&guest)).unwrap();
-                guest.domain.unpause().wait().unwrap();
-            }
+        let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Hvm, "often", &params));
+        for _ in 0..times {
             asks(&guest);
-            guest.destroy();
-        });
+            guest.domain.soft_reset(&now(&guest)).unwrap();
+            guest.domain.unpause().wait().unwrap();
+        }
+        asks(&guest);
+        guest.destroy();
     }
 }
 
@@ -85,20 +77,18 @@ fn only_an_hvm_domain_can_be_soft_reset() {
     let ctx = context();
     let watcher = watcher();
     for kind in [Kind::Pv, Kind::Pvh] {
-        despite_early_resets(|| {
-            let config = tiny_config(kind, "no-reset", "lab.action=soft-reset lab.after=1");
-            let guest = Guest::start(&ctx, &watcher, &config);
-            guest.wait_until_up();
-            guest.expect(ASKS);
-            for config in [now(&guest), tiny_config(Kind::Hvm, "lie", "")] {
-                let error = guest.domain.soft_reset(&config).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
-                let text = error.to_string();
-                assert!(text.contains("only an HVM domain"), "{text}");
-                assert_eq!(guest.state(), ASKED, "nothing was done to it");
-            }
-            guest.destroy();
-        });
+        let config = tiny_config(kind, "no-reset", "lab.action=soft-reset lab.after=1");
+        let guest = Guest::start(&ctx, &watcher, &config);
+        guest.wait_until_up();
+        guest.expect(ASKS);
+        for config in [now(&guest), tiny_config(Kind::Hvm, "lie", "")] {
+            let error = guest.domain.soft_reset(&config).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
+            let text = error.to_string();
+            assert!(text.contains("only an HVM domain"), "{text}");
+            assert_eq!(guest.state(), ASKED, "nothing was done to it");
+        }
+        guest.destroy();
     }
 }
 

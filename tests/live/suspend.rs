@@ -12,8 +12,8 @@ use libxl::{
 };
 
 use crate::support::{
-    Guest, Kind, config, context, despite_early_resets, given_up, outsider_is_there, tiny_config,
-    unique, wait_for, watcher, xl,
+    Guest, Kind, config, context, given_up, outsider_is_there, tiny_config, unique, wait_for,
+    watcher, xl,
 };
 
 fn suspends_and_goes_on(kind: Kind) {
@@ -43,7 +43,7 @@ fn case_01_a_pv_domain_suspends_and_goes_on() {
 
 #[test]
 fn case_01_a_pvh_domain_suspends_and_goes_on() {
-    despite_early_resets(|| suspends_and_goes_on(Kind::Pvh));
+    suspends_and_goes_on(Kind::Pvh);
 }
 
 /// Another toolstack suspends, saves and resumes the domain, and nothing tells us of the resume.
@@ -121,20 +121,18 @@ fn case_05_a_domain_powers_off_in_the_instant_of_its_resume() {
     let ctx = context();
     let watcher = watcher();
     for kind in [Kind::Pv, Kind::Pvh] {
-        despite_early_resets(|| {
-            let config = tiny_config(kind, "instant", "lab.resumed=poweroff");
-            let guest = Guest::start(&ctx, &watcher, &config);
-            guest.wait_until_up();
-            let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
-            let since = Instant::now();
-            suspended.resume().unwrap();
-            guest.events_until(DomainEvent::Shutdown(ShutdownReason::POWEROFF));
-            println!(
-                "{kind:?}: seen {:?} after the resume began",
-                since.elapsed()
-            );
-            guest.destroy();
-        });
+        let config = tiny_config(kind, "instant", "lab.resumed=poweroff");
+        let guest = Guest::start(&ctx, &watcher, &config);
+        guest.wait_until_up();
+        let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
+        let since = Instant::now();
+        suspended.resume().unwrap();
+        guest.events_until(DomainEvent::Shutdown(ShutdownReason::POWEROFF));
+        println!(
+            "{kind:?}: seen {:?} after the resume began",
+            since.elapsed()
+        );
+        guest.destroy();
     }
 }
 

@@ -3,16 +3,12 @@
 use serde_json::json;
 
 use super::host::{Host, domid};
-use crate::support::{EARLY_RESET, despite_early_resets};
+use crate::support::EARLY_RESET;
 
 const ASKS: &str = "lab.action=soft-reset lab.after=1";
 
 #[test]
 fn an_hvm_guest_goes_on_in_the_same_domain() {
-    despite_early_resets(soft_reset);
-}
-
-fn soft_reset() {
     let host = Host::start();
     let app = host.app("reset");
     let params = format!("{ASKS} lab.resumed=poweroff lab.resumed-after=5");
