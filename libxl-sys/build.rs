@@ -34,9 +34,12 @@ fn main() {
     let consts = format!(
         "/// The version of libxl these bindings were generated for, as its pkg-config file has it.\n\
          pub const VERSION: &str = {:?};\n\
+         /// The SONAME of that libxl: there is one for each release, which promises no ABI to another.\n\
+         pub const SONAME: &str = {:?};\n\
          /// The `LIBXL_HAVE_*` features of the headers: lower case, without the prefix, sorted.\n\
          pub const HAVE: &[&str] = &[{}];\n",
         xen.version,
+        soname(&xen.version),
         quoted.join(", ")
     );
     fs::write(out.join("version.rs"), consts).expect("OUT_DIR is writable");
@@ -47,6 +50,12 @@ fn main() {
     if let Some(dir) = xen.include_dirs.first() {
         println!("cargo::metadata=include={}", dir.display());
     }
+}
+
+/// The name that Xen's makefiles give the library of this version: release and no more.
+fn soname(version: &str) -> String {
+    let release: Vec<&str> = version.split(['.', '-']).take(2).collect();
+    format!("libxenlight.so.{}", release.join("."))
 }
 
 /// Ends the build with a message that cargo shows as an error, without a panic's backtrace.

@@ -27,9 +27,10 @@ use libxl_sys as sys;
 
 use crate::{
     Context, DomId, Domain, Error, ErrorKind, Operation, Result,
+    bitmaps::{Bits, bitmap_of, host_bitmap, host_bitmap_of, read_bitmap},
     config::Bitmap,
     operation::Call,
-    raw::{Bits, Owned, bitmap_of, host_bitmap, host_bitmap_of, read_bitmap},
+    raw::Owned,
 };
 
 /// One virtual CPU (`libxl_vcpuinfo`).

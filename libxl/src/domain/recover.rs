@@ -7,7 +7,7 @@
 use std::{fmt, time::Duration};
 
 use super::{Domain, DomainInfo, DomainState, claim::Claim};
-use crate::{Error, ErrorKind, ShutdownReason, watcher};
+use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, watcher};
 
 /// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
 /// 60 s for the deed, and an abort ends that wait but does not withdraw the request.
@@ -198,8 +198,9 @@ impl Domain {
     pub(crate) fn suspend_begins(
         &self,
         function: &'static str,
+        clock: &Clock,
     ) -> Result<Suspending, SuspendError> {
-        let claim = Claim::take(self.id(), function).map_err(SuspendError::untouched)?;
+        let claim = Claim::take(self.id(), function, clock).map_err(SuspendError::untouched)?;
         let begun = Suspending {
             domain: self.clone(),
             unfinished: self.look_no_more(),

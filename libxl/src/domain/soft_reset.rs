@@ -44,19 +44,22 @@ impl Domain {
         }
         let config = self.ctx.config_to_c(config)?;
         let result = self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
-            // SAFETY: a live context and an initialised structure, which libxl is done with when
-            // this returns, because there is no `how`.
-            unsafe {
-                sys::libxl_domain_soft_reset(
-                    ctx,
-                    config.as_ptr(),
-                    self.domid().0,
-                    ptr::null(),
-                    ptr::null(),
-                )
-            }
+            // libxl polls in there, and works on the operations of other threads.
+            self.ctx.pump().within(|| {
+                // SAFETY: a live context and an initialised structure, which libxl is done with when
+                // this returns, because there is no `how`.
+                unsafe {
+                    sys::libxl_domain_soft_reset(
+                        ctx,
+                        config.as_ptr(),
+                        self.domid().0,
+                        ptr::null(),
+                        ptr::null(),
+                    )
+                }
+            })
         });
-        // libxl has polled in there, and may have ended operations that other threads wait for.
+        // It may have ended operations that other threads wait for.
         self.ctx.pump().kick();
         // The reset was a shutdown, and the event source reports only one.
         if result.is_ok() {

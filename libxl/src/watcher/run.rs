@@ -356,11 +356,7 @@ fn rounds(shared: &Shared, mut resync: Instant) {
             continue;
         }
         let until = next.map_or(resync, |next| next.min(resync));
-        if let Err(error) = shared
-            .ctx
-            .pump()
-            .wait(shared.ctx.as_ptr(), moment, Some(until))
-        {
+        if let Err(error) = shared.ctx.core().wait(moment, Some(until)) {
             log::error!("cannot wait for events of Xen: {error}");
             std::thread::sleep(Duration::from_secs(1));
         }

@@ -38,10 +38,18 @@ pub(crate) fn simulated(name: &str, body: fn()) {
 fn build(source: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libstand-in.so");
     let mut cc = Command::new(env::var_os("CC").unwrap_or("cc".into()));
-    cc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-shared", "-fPIC"])
-        .arg("-o")
-        .arg(&path)
-        .arg(source);
+    cc.args([
+        "-std=gnu11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-g",
+        "-shared",
+        "-fPIC",
+    ])
+    .arg("-o")
+    .arg(&path)
+    .arg(source);
     if let Some(headers) = option_env!("LIBXL_HEADERS") {
         cc.arg(format!("-I{headers}"));
     }
