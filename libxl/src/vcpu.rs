@@ -244,6 +244,13 @@ impl Domain {
         soft: Option<&Bitmap>,
     ) -> Result<()> {
         const FUNCTION: &str = "libxl_set_vcpuaffinity_all";
+        // libxl asks Xen for each of them, however many there are not.
+        let most = self.info()?.vcpu_max_id.saturating_add(1);
+        if vcpus > most {
+            return Err(Error::new(ErrorKind::Invalid, FUNCTION)
+                .with_domain(Some(self.domid()))
+                .with_message(format!("vcpus: {vcpus}, but the domain has {most}")));
+        }
         let maps = Affinity::new(self.context(), FUNCTION, hard, soft)?;
         self.call(FUNCTION, |ctx, domid| {
             // SAFETY: a live context, bitmaps or NULL.

@@ -67,6 +67,8 @@ static WATCHERS: PerProcess<Vec<Weak<Shared>>> = PerProcess::new(Vec::new());
 /// Dropping it ends the thread and all watches.
 #[derive(Debug)]
 pub struct Watcher {
+    /// The first one.
+    ctx: Context,
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -89,7 +91,8 @@ impl Watcher {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(builder: ContextBuilder, resync: Duration) -> Result<Self> {
-        let shared = Arc::new(Shared::new(builder.open()?, resync)?);
+        let shared = Arc::new(Shared::new(builder, resync)?);
+        let ctx = shared.context();
         let thread = {
             let shared = Arc::clone(&shared);
             thread::Builder::new()
@@ -102,6 +105,7 @@ impl Watcher {
         watchers.retain(|known| known.strong_count() > 0);
         watchers.push(Arc::downgrade(&shared));
         Ok(Self {
+            ctx,
             shared,
             thread: Some(thread),
         })
@@ -144,10 +148,19 @@ impl Watcher {
         Ok((watch, receiver))
     }
 
-    /// The context of the watcher: good for reading states, not for long operations.
+    /// The context that the watcher began with: good for reading states, not for long operations.
     #[must_use]
     pub fn context(&self) -> &Context {
-        self.shared.context()
+        &self.ctx
+    }
+
+    /// Number of times that libxl's events have failed ([`Context::is_poisoned`]), and the watcher has
+    /// replaced its context. All watches go on then: what happened meanwhile is found out by reading
+    /// the states. Where no new context can be had, that is tried again every second, and states are
+    /// read as often.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.shared.restarts()
     }
 }
 

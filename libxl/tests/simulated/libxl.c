@@ -74,7 +74,7 @@ static pthread_mutex_t globals = PTHREAD_MUTEX_INITIALIZER;
 static struct libxl__ctx *contexts;
 static int states[DOMAINS];
 static int duration, rc_of_ops, aborts, reading_cards, overlaps, retrievals_with_cards = 1;
-static int nodes = 64, nodemap_bytes;
+static int nodes = 64, nodemap_bytes, suspends;
 
 static long long now_ms(void)
 {
@@ -83,8 +83,19 @@ static long long now_ms(void)
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-static void lock(libxl_ctx *ctx) { pthread_mutex_lock(&ctx->lock); }
-static void unlock(libxl_ctx *ctx) { pthread_mutex_unlock(&ctx->lock); }
+static __thread int depth;
+
+static void lock(libxl_ctx *ctx)
+{
+    pthread_mutex_lock(&ctx->lock);
+    depth++;
+}
+
+static void unlock(libxl_ctx *ctx)
+{
+    depth--;
+    pthread_mutex_unlock(&ctx->lock);
+}
 
 static void ring(libxl_ctx *ctx)
 {
@@ -106,6 +117,9 @@ void fake_nodes(int count) { nodes = count; }
 int fake_aborts(void) { return aborts; }
 int fake_overlaps(void) { return overlaps; }
 int fake_nodemap_bytes(void) { return nodemap_bytes; }
+/* How many locks of libxl's this thread holds. */
+int fake_depth(void) { return depth; }
+int fake_suspends(void) { return suspends; }
 
 int fake_contexts(void)
 {
@@ -425,6 +439,23 @@ int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how
 
 int libxl_domain_suspend_only(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
 {
+    fake_domain((int)domid, SHUTDOWN + LIBXL_SHUTDOWN_REASON_SUSPEND);
+    return begin(ctx, PLAIN, how);
+}
+
+/* The opening of a stream, which libxl writes before its helper runs. It does not survive a failure
+ * there. */
+int libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
+                         const libxl_asyncop_how *how)
+{
+    static const char opening[24] = "LibxlFmt\0\0\0\x02\0\0\0\0\x01";
+    (void)flags;
+    suspends++;
+    /* Whatever goes wrong at the other end has gone wrong by then. */
+    usleep(30000);
+    for (unsigned n = 0; n < sizeof opening; n++)
+        if (write(fd, opening + n, 1) != 1)
+            die("a function is called that nobody has set");
     fake_domain((int)domid, SHUTDOWN + LIBXL_SHUTDOWN_REASON_SUSPEND);
     return begin(ctx, PLAIN, how);
 }

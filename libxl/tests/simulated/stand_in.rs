@@ -5,7 +5,7 @@ use std::{
     ffi::{CStr, c_int, c_void},
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,11 +17,16 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/libxl
 
 /// Runs `body` with the stand-in in place of libxl. `name` is that of the test.
 pub(crate) fn simulated(name: &str, body: fn()) {
+    // With the SONAME of libxl, the real one would not be loaded.
+    simulated_as(name, None, body);
+}
+
+/// The same, with a stand-in that has this SONAME.
+pub(crate) fn simulated_as(name: &str, soname: Option<&str>, body: fn()) {
     if env::var_os(PRESENT).is_some() {
         return body();
     }
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    let library = LIBRARY.get_or_init(|| build(SOURCE));
+    let library = build(soname);
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(PRESENT, "1")
@@ -34,28 +39,31 @@ pub(crate) fn simulated(name: &str, body: fn()) {
     assert!(stdout.contains("1 passed"), "{name}: {stdout}");
 }
 
-/// Compiles the stand-in. It has no SONAME: with that of libxl, the real one would not be loaded.
-fn build(source: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libstand-in.so");
+/// Compiles the stand-in, once for each name.
+fn build(soname: Option<&str>) -> PathBuf {
+    static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let file = format!("lib{}.stand-in.so", soname.unwrap_or("xenlight"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if built.contains(&path) {
+        return path;
+    }
     let mut cc = Command::new(env::var_os("CC").unwrap_or("cc".into()));
-    cc.args([
-        "-std=gnu11",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-g",
-        "-shared",
-        "-fPIC",
-    ])
-    .arg("-o")
-    .arg(&path)
-    .arg(source);
+    cc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g"])
+        .args(["-shared", "-fPIC"])
+        .arg("-o")
+        .arg(&path)
+        .arg(SOURCE);
+    if let Some(soname) = soname {
+        cc.arg(format!("-Wl,-soname,{soname}"));
+    }
     if let Some(headers) = option_env!("LIBXL_HEADERS") {
         cc.arg(format!("-I{headers}"));
     }
     let output = cc.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{cc:?}: {stderr}");
+    built.push(path.clone());
     path
 }
 
@@ -91,7 +99,55 @@ pub(crate) fn aborts() -> c_int {
     ask(c"fake_aborts")
 }
 
-#[allow(dead_code)]
+/// Number of contexts that are open.
+pub(crate) fn contexts() -> c_int {
+    ask(c"fake_contexts")
+}
+
+/// Number of times that two threads have read sound cards at once.
+pub(crate) fn overlaps() -> c_int {
+    ask(c"fake_overlaps")
+}
+
+/// Length of the node map of the last domain that was created, in bytes.
+pub(crate) fn nodemap_bytes() -> c_int {
+    ask(c"fake_nodemap_bytes")
+}
+
+/// Number of locks of libxl's that this thread holds.
+pub(crate) fn depth() -> c_int {
+    ask(c"fake_depth")
+}
+
+/// Number of streams that libxl was asked to write.
+pub(crate) fn suspends() -> c_int {
+    ask(c"fake_suspends")
+}
+
+/// Every guest that is watched ejects its disc so often.
+pub(crate) fn eject(times: c_int) {
+    tell(c"fake_ejects", times);
+}
+
+/// libxl's events fail on every context that is open.
+pub(crate) fn disaster() {
+    // SAFETY: a function of the stand-in with this signature.
+    let function: extern "C" fn() = unsafe { std::mem::transmute(symbol(c"fake_disaster")) };
+    function();
+}
+
+/// What a domain is from here on.
+pub(crate) fn becomes(domid: u32, state: c_int) {
+    // SAFETY: a function of the stand-in with this signature.
+    let function: extern "C" fn(c_int, c_int) =
+        unsafe { std::mem::transmute(symbol(c"fake_domain")) };
+    function(c_int::try_from(domid).unwrap(), state);
+}
+
+/// States of a domain: it runs, and it has powered off.
+pub(crate) const RUNNING: c_int = 0;
+pub(crate) const OFF: c_int = 2;
+
 /// Waits for something that happens soon.
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
