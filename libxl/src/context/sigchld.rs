@@ -23,7 +23,8 @@ pub enum SigchldMode {
     /// SIGCHLD itself; [`std::process`] is fine.
     #[default]
     SelectiveReap,
-    /// The program handles SIGCHLD and calls [`Context::sigchld_occurred`] on every context.
+    /// The program handles SIGCHLD and calls [`Context::sigchld_occurred`](crate::Context::sigchld_occurred) on every
+    /// context.
     Mainloop,
 }
 
