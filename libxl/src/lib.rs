@@ -163,6 +163,7 @@ mod progress;
 mod pump;
 mod qualifier;
 mod raw;
+mod rearm;
 mod shutdown_reason;
 mod sound_cards;
 mod stream;

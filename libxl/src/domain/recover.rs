@@ -7,7 +7,7 @@
 use std::{fmt, time::Duration};
 
 use super::{Domain, DomainInfo, DomainState, claim::Claim};
-use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, watcher};
+use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, rearm};
 
 /// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
 /// 60 s for the deed, and an abort ends that wait but does not withdraw the request.
@@ -240,7 +240,7 @@ impl Domain {
         let info = match self.info() {
             Ok(info) => info,
             Err(error) => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 if error.is_domain_gone() {
                     return Source::Gone;
                 }
@@ -250,7 +250,7 @@ impl Domain {
         };
         match info.state() {
             DomainState::Shutdown(ShutdownReason::SUSPEND) if !undo.is_it(&info) => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 Source::TakenOver
             }
             DomainState::Shutdown(ShutdownReason::SUSPEND) => match self.resume_claimed(true) {
@@ -261,15 +261,15 @@ impl Domain {
                 }
             },
             DomainState::Shutdown(reason) => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 Source::Ended(reason)
             }
             DomainState::Dying => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 Source::Gone
             }
             DomainState::Running | DomainState::Paused => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 match undo {
                     // Somebody has resumed it: the request was obeyed, and is not obeyed again.
                     Undo::This { .. } => Source::Runs,

@@ -6,8 +6,7 @@ use libxl_sys as sys;
 
 use super::Domain;
 use crate::{
-    DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason, config::DomainType,
-    watcher,
+    DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason, config::DomainType, rearm,
 };
 
 impl Domain {
@@ -63,9 +62,9 @@ impl Domain {
         self.ctx.pump().kick();
         // The reset was a shutdown, and the event source reports only one.
         if result.is_ok() {
-            watcher::went_on(self.id());
+            rearm::went_on(self.id());
         } else {
-            watcher::rearm(self.id());
+            rearm::rearm(self.id());
         }
         result
     }

@@ -3,7 +3,7 @@
 use libxl_sys as sys;
 
 use super::{Domain, DomainState, Suspended, claim::Claim, recover::SuspendError};
-use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, watcher};
+use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, rearm};
 
 impl Domain {
     /// Resumes a suspended domain: after a save or a migration that failed, or a checkpoint.
@@ -51,7 +51,7 @@ impl Domain {
             })
             .wait();
         // Also after a failure: the hypervisor may have resumed it before something else failed.
-        watcher::rearm(self.id());
+        rearm::rearm(self.id());
         result
     }
 

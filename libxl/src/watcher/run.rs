@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Context, ContextBuilder, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result,
-    logger::panic_text, pump::Token,
+    logger::panic_text, pump::Token, rearm::Rearm,
 };
 
 /// When to look again at a domain whose state could not be read.
@@ -160,28 +160,6 @@ impl Shared {
         drop(table);
         // Disarms, and drops the sink, which may own anything: not under the lock.
         drop(watched);
-    }
-
-    pub(super) fn went_on(&self, id: DomainId) {
-        for watched in self.table().watched.values_mut() {
-            watched.went_on |= watched.id == id;
-        }
-    }
-
-    pub(super) fn rearm(&self, id: DomainId) {
-        let numbers: Vec<u64> = {
-            let table = self.table();
-            table
-                .watched
-                .iter()
-                .filter(|(_, w)| w.id == id)
-                .map(|(number, _)| *number)
-                .collect()
-        };
-        for number in numbers {
-            self.rearm_one(number);
-        }
-        self.context().pump().kick();
     }
 
     /// Arms a new event source, disarms the old one, and asks for a look. In this order: while one
@@ -339,6 +317,30 @@ impl Shared {
         };
         for (number, id) in ids {
             self.report(number, found(id, domains.get(&id.domid)));
+        }
+    }
+}
+
+impl Rearm for Shared {
+    fn rearm(&self, id: DomainId) {
+        let numbers: Vec<u64> = {
+            let table = self.table();
+            table
+                .watched
+                .iter()
+                .filter(|(_, w)| w.id == id)
+                .map(|(number, _)| *number)
+                .collect()
+        };
+        for number in numbers {
+            self.rearm_one(number);
+        }
+        self.context().pump().kick();
+    }
+
+    fn went_on(&self, id: DomainId) {
+        for watched in self.table().watched.values_mut() {
+            watched.went_on |= watched.id == id;
         }
     }
 }
