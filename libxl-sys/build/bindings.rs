@@ -18,6 +18,15 @@ use bindgen::{
 struct Features(Arc<Mutex<BTreeSet<String>>>);
 
 impl ParseCallbacks for Features {
+    /// The headers of an upgraded Xen make new bindings.
+    fn header_file(&self, filename: &str) {
+        println!("cargo::rerun-if-changed={filename}");
+    }
+
+    fn include_file(&self, filename: &str) {
+        println!("cargo::rerun-if-changed={filename}");
+    }
+
     fn will_parse_macro(&self, name: &str) -> MacroParsingBehavior {
         if let Some(feature) = name.strip_prefix("LIBXL_HAVE_") {
             if let Ok(mut found) = self.0.lock() {
@@ -51,7 +60,7 @@ pub(crate) fn generate(include_dirs: &[PathBuf], to: &Path) -> Result<Vec<String
                 .iter()
                 .map(|dir| format!("-I{}", dir.display())),
         )
-        .allowlist_file(r".*/(_?libxl[a-z_]*|libxlutil|xencall|xentoollog|logger)\.h")
+        .allowlist_file(r".*/(_?libxl[a-z_]*|libxlutil|xencall|xentoollog|logger|loaded)\.h")
         // No va_list crosses into Rust: its shape differs per architecture. The shim formats.
         .blocklist_function("xtl_logv")
         .blocklist_type("va_list|__va_list_tag|__builtin_va_list|__gnuc_va_list")

@@ -33,6 +33,12 @@ pub(crate) fn find() -> Result<Xen, String> {
     }
 }
 
+/// Has cargo look again when something is installed here. The directory, and not a file in it: a
+/// package manager gives a file the time at which it was packaged, which may be before the last build.
+fn watch(directory: &Path) {
+    println!("cargo::rerun-if-changed={}", directory.display());
+}
+
 fn overridden(include: &Path, lib: &Path) -> Result<Xen, String> {
     if !include.join("libxl.h").is_file() {
         return Err(format!(
@@ -48,6 +54,7 @@ fn overridden(include: &Path, lib: &Path) -> Result<Xen, String> {
             pc.display()
         )
     })?;
+    watch(&lib.join("pkgconfig"));
     let version = text
         .lines()
         .find_map(|line| line.strip_prefix("Version:"))
@@ -75,6 +82,10 @@ fn installed() -> Result<Xen, String> {
             .map_err(|e| format!("{e}\n{HELP}"))?;
         if name == "xenlight" {
             version = library.version;
+        }
+        // An upgrade of Xen changes what pkg-config answers.
+        if let Ok(directory) = pkg_config::get_variable(name, "pcfiledir") {
+            watch(Path::new(&directory));
         }
         for dir in library.include_paths {
             if !include_dirs.contains(&dir) {

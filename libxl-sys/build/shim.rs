@@ -1,12 +1,13 @@
-//! The log bridge, in C because it formats a `va_list`.
+//! What is in C: the log bridge, because it formats a `va_list`, and a look at the dynamic linker's
+//! tables.
 
 use std::path::PathBuf;
 
 pub(crate) fn compile(include_dirs: &[PathBuf]) {
     cc::Build::new()
-        .file("csrc/logger.c")
+        .files(["csrc/loaded.c", "csrc/logger.c"])
         .includes(include_dirs)
         .warnings(true)
         .extra_warnings(true)
-        .compile("libxl_sys_logger");
+        .compile("libxl_sys_shim");
 }

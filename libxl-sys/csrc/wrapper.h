@@ -6,4 +6,5 @@
 #include <xencall.h>
 #include <xentoollog.h>
 
+#include "loaded.h"
 #include "logger.h"

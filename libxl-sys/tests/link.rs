@@ -1,6 +1,6 @@
 //! The bindings link, and agree with the library about a few things that can be asked off Xen.
 
-use std::{ffi::CStr, mem::MaybeUninit};
+use std::{ffi::CStr, mem::MaybeUninit, path::Path};
 
 use libxl_sys as sys;
 
@@ -50,4 +50,34 @@ fn features_are_found_with_and_without_a_value() {
 #[test]
 fn the_version_is_that_of_the_library() {
     assert!(sys::VERSION.starts_with("4."), "{}", sys::VERSION);
+}
+
+#[test]
+fn the_loaded_library_is_the_one_that_was_built_for() {
+    // SAFETY: takes nothing; the string belongs to a library that stays loaded.
+    let loaded = unsafe { sys::libxl_sys_loaded_soname() };
+    assert!(!loaded.is_null(), "libxl is a shared library");
+    // SAFETY: not NULL, and NUL-terminated.
+    let loaded = unsafe { CStr::from_ptr(loaded) };
+    assert_eq!(loaded.to_str(), Ok(sys::SONAME));
+}
+
+/// Otherwise bindings for an old Xen would outlive an upgrade, and corrupt memory.
+#[test]
+fn the_bindings_are_made_again_when_xen_is_upgraded() {
+    let output = Path::new(env!("OUT_DIR")).with_file_name("output");
+    let output = std::fs::read_to_string(output).unwrap();
+    for file in [
+        "/libxl.h",
+        "/_libxl_types.h",
+        "/xentoollog.h",
+        "/xencall.h",
+        "/pkgconfig",
+        "/loaded.h",
+    ] {
+        let watched = output
+            .lines()
+            .any(|line| line.starts_with("cargo::rerun-if-changed=") && line.ends_with(file));
+        assert!(watched, "{file} is not watched: {output}");
+    }
 }

@@ -3,12 +3,12 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use crate::pump::Pump;
+use crate::wake::Wake;
 
 /// Aborts the operations it was given to ([`Operation::abort_with`](crate::Operation::abort_with)).
 ///
@@ -20,8 +20,8 @@ pub struct AbortHandle(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     aborted: AtomicBool,
-    /// Those who wait for an operation with this handle and have to be woken.
-    waiters: Mutex<Vec<Weak<Pump>>>,
+    /// Those who look at this handle and have to be woken.
+    waiters: Mutex<Vec<Weak<dyn Wake>>>,
 }
 
 impl AbortHandle {
@@ -31,19 +31,18 @@ impl AbortHandle {
         Self::default()
     }
 
-    /// Asks for an end. The operation returns as soon as libxl can leave it, with
+    /// Asks for an end. The operation ends as soon as libxl can leave it, with
     /// [`ErrorKind::Aborted`](crate::ErrorKind::Aborted), or with its result if it was just done.
+    ///
+    /// If a thread or a loop drives the context of the operation, libxl is called there; otherwise
+    /// it is called on this thread.
     #[doc(alias = "libxl_ao_abort")]
     pub fn abort(&self) {
         self.0.aborted.store(true, Ordering::SeqCst);
-        // libxl is not called here: the thread that waits for the operation does that.
-        let waiters = self
-            .0
-            .waiters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for pump in waiters.iter().filter_map(Weak::upgrade) {
-            pump.kick();
+        // Not under the lock: whoever is woken may call libxl, and the program's logger with it.
+        let waiters: Vec<_> = self.waiters().iter().filter_map(Weak::upgrade).collect();
+        for waiter in waiters {
+            waiter.wake();
         }
     }
 
@@ -53,15 +52,21 @@ impl AbortHandle {
         self.0.aborted.load(Ordering::SeqCst)
     }
 
-    /// From now on an abort wakes `pump`. Called before the first look at [`Self::is_aborted`].
-    pub(crate) fn attach(&self, pump: &Arc<Pump>) {
-        let mut waiters = self
-            .0
+    /// From now on an abort wakes `waiter`. Called before the first look at [`Self::is_aborted`].
+    pub(crate) fn attach<W: Wake + 'static>(&self, waiter: &Arc<W>) {
+        let new: Weak<W> = Arc::downgrade(waiter);
+        let mut waiters = self.waiters();
+        waiters.retain(|known| {
+            known.strong_count() > 0 && known.as_ptr().cast::<()>() != new.as_ptr().cast::<()>()
+        });
+        waiters.push(new);
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, Vec<Weak<dyn Wake>>> {
+        self.0
             .waiters
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        waiters.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&Arc::downgrade(pump)));
-        waiters.push(Arc::downgrade(pump));
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -24,10 +24,11 @@ use uuid::Uuid;
 
 use crate::{
     Context, Domain, Error, ErrorKind, Result,
+    bitmaps::{Bits, host_bitmap_of, read_bitmap},
     config::{Bitmap, Scheduler},
     logger::expecting_failure,
     qualifier,
-    raw::{Bits, Owned, c_string, copy_str, host_bitmap_of, read_bitmap, take_str},
+    raw::{Owned, c_string, copy_str, take_str},
     sched::{scheduler_from_c, scheduler_to_c},
 };
 
@@ -99,7 +100,7 @@ impl Context {
         let info = Owned::<sys::libxl_cpupoolinfo>::new();
         // SAFETY: a live context and an initialised structure.
         let rc = expecting_failure(|| unsafe {
-            sys::libxl_cpupool_info(self.as_ptr(), info.as_ptr(), poolid)
+            sys::libxl_cpupool_info(self.enter().ptr(), info.as_ptr(), poolid)
         });
         if rc != 0 {
             return Err(Error::from_code(FUNCTION, rc)
@@ -114,7 +115,7 @@ impl Context {
     #[must_use]
     pub fn cpupool_exists(&self, poolid: u32) -> bool {
         // SAFETY: a live context.
-        unsafe { sys::libxl_cpupoolid_is_valid(self.as_ptr(), poolid) != 0 }
+        unsafe { sys::libxl_cpupoolid_is_valid(self.enter().ptr(), poolid) != 0 }
     }
 
     /// The number of the CPU pool with this name.
@@ -145,7 +146,7 @@ impl Context {
             return None;
         }
         // SAFETY: a live context; the string is allocated for us.
-        unsafe { take_str(sys::libxl_cpupoolid_to_name(self.as_ptr(), poolid)) }
+        unsafe { take_str(sys::libxl_cpupoolid_to_name(self.enter().ptr(), poolid)) }
     }
 
     /// The number of the CPU pool that a person means by a name or a number.

@@ -156,7 +156,7 @@ impl Context {
         // libxl fills it in at the first call, without its lock.
         let _turn = self.version_lock();
         // SAFETY: a live context. The structure belongs to it, and nobody fills it in meanwhile.
-        let info = unsafe { sys::libxl_get_version_info(self.as_ptr()).as_ref() };
+        let info = unsafe { sys::libxl_get_version_info(self.enter().ptr()).as_ref() };
         let info = info.ok_or_else(|| {
             Error::new(ErrorKind::Failed, FUNCTION).with_log(self.own_log_since(mark))
         })?;

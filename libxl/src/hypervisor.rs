@@ -46,7 +46,7 @@ impl Context {
         const FUNCTION: &str = "libxl_xen_console_read_line";
         let mark = self.log_mark();
         // SAFETY: a live context.
-        let reader = unsafe { sys::libxl_xen_console_read_start(self.as_ptr(), clear.into()) };
+        let reader = unsafe { sys::libxl_xen_console_read_start(self.enter().ptr(), clear.into()) };
         if reader.is_null() {
             return Err(
                 Error::new(ErrorKind::Failed, "libxl_xen_console_read_start")
@@ -57,8 +57,9 @@ impl Context {
         let rc = loop {
             let mut line: *mut c_char = ptr::null_mut();
             // SAFETY: a live context and reader, a place for the text.
-            let rc =
-                unsafe { sys::libxl_xen_console_read_line(self.as_ptr(), reader, &raw mut line) };
+            let rc = unsafe {
+                sys::libxl_xen_console_read_line(self.enter().ptr(), reader, &raw mut line)
+            };
             if rc != 1 || line.is_null() {
                 break rc;
             }
@@ -69,7 +70,7 @@ impl Context {
             });
         };
         // SAFETY: a live context and reader, which is not used after this.
-        unsafe { sys::libxl_xen_console_read_finish(self.as_ptr(), reader) };
+        unsafe { sys::libxl_xen_console_read_finish(self.enter().ptr(), reader) };
         if rc < 0 {
             return Err(Error::from_code(FUNCTION, rc).with_log(self.own_log_since(mark)));
         }
@@ -214,7 +215,11 @@ impl Context {
         // SAFETY: a live context, a NUL-terminated text, which libxl does not change, and a place
         // for the number.
         let rc = expecting_failure(|| unsafe {
-            sys::libxl_string_to_backend(self.as_ptr(), c_word.as_ptr().cast_mut(), &raw mut raw)
+            sys::libxl_string_to_backend(
+                self.enter().ptr(),
+                c_word.as_ptr().cast_mut(),
+                &raw mut raw,
+            )
         });
         // SAFETY: a literal of libxl's, or NULL for a number that it does not know.
         let known = unsafe { copy_str(sys::libxl_disk_backend_to_string(raw)) };
@@ -458,7 +463,7 @@ impl Domain {
         self.check("libxl_vm_get_start_time")?;
         // SAFETY: a live context.
         let seconds =
-            unsafe { sys::libxl_vm_get_start_time(self.context().as_ptr(), self.domid().0) };
+            unsafe { sys::libxl_vm_get_start_time(self.context().enter().ptr(), self.domid().0) };
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into());
         Ok((seconds != 0 && seconds != u32::MAX).then_some(time))
     }
@@ -473,7 +478,7 @@ impl Domain {
         self.check("libxl_get_stubdom_id")?;
         let domid = c_int::try_from(self.domid().0).unwrap_or(0);
         // SAFETY: a live context.
-        let stubdom = unsafe { sys::libxl_get_stubdom_id(self.context().as_ptr(), domid) };
+        let stubdom = unsafe { sys::libxl_get_stubdom_id(self.context().enter().ptr(), domid) };
         let stubdom = u32::try_from(stubdom).unwrap_or(0);
         Ok((stubdom != 0).then_some(DomId(stubdom)))
     }
@@ -489,51 +494,15 @@ impl Domain {
         let mut target = 0;
         // SAFETY: a live context and a place for the id.
         let is = unsafe {
-            sys::libxl_is_stubdom(self.context().as_ptr(), self.domid().0, &raw mut target)
+            sys::libxl_is_stubdom(
+                self.context().enter().ptr(),
+                self.domid().0,
+                &raw mut target,
+            )
         };
         Ok((is != 0).then_some(DomId(target)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{parse_cpuid_item, sys, without_a_value};
-    use crate::ErrorKind;
-
-    #[test]
-    fn parameters_without_a_value_are_told_from_others() {
-        for (wrong, word) in [
-            ("gnttab_max_frames", "gnttab_max_frames"),
-            ("a=1 b", "b"),
-            ("b a=1", "b"),
-            (" \tn a=1", "n"),
-            ("a=1 \tb\tc  noa=1", "b\tc"),
-            ("No", "No"),
-        ] {
-            assert_eq!(without_a_value(wrong), Some(word), "{wrong:?}");
-        }
-        for right in ["", " \t ", "a=1", "=", "a=", "no", "noa", "a=1 nob  c=d\te"] {
-            assert_eq!(without_a_value(right), None, "{right:?}");
-        }
-    }
-
-    /// Under valgrind this also says that nothing behind them is read.
-    #[test]
-    fn items_of_a_cpuid_policy_that_end_early_are_refused() {
-        const FUNCTION: &str = "libxl_cpuid_parse_config_xend";
-        for wrong in [
-            "", "1", "1:e", "1:ed", "1:edx", "1:edx=", "1:edx=xx", "1,", "1,0:e",
-        ] {
-            let error = parse_cpuid_item(FUNCTION, wrong, sys::libxl_cpuid_parse_config_xend)
-                .err()
-                .unwrap();
-            assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong:?}");
-        }
-        for wrong in ["", "=", "family", "family=", "sse4_2=q", "=1"] {
-            let error = parse_cpuid_item("f", wrong, sys::libxl_cpuid_parse_config)
-                .err()
-                .unwrap();
-            assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong:?}");
-        }
-    }
-}
+mod tests;

@@ -168,7 +168,7 @@ impl Context {
         let text = c_string(T::FROM, "configuration", &json.to_string())?;
         let raw = Owned::<T>::new();
         // SAFETY: a live context, an initialised structure, a NUL-terminated text.
-        let rc = unsafe { T::from_json(self.as_ptr(), raw.as_ptr(), text.as_ptr()) };
+        let rc = unsafe { T::from_json(self.enter().ptr(), raw.as_ptr(), text.as_ptr()) };
         Ok((raw, rc))
     }
 
@@ -187,7 +187,7 @@ impl Context {
     fn to_json<T: ToJson>(&self, raw: *mut T) -> Result<Value> {
         let mark = self.log_mark();
         // SAFETY: a live context and a structure that libxl filled in; the string is for us.
-        let text = unsafe { take_str(T::to_json(self.as_ptr(), raw)) };
+        let text = unsafe { take_str(T::to_json(self.enter().ptr(), raw)) };
         let text = text.ok_or_else(|| {
             Error::new(ErrorKind::Failed, T::TO).with_log(self.own_log_since(mark))
         })?;

@@ -146,12 +146,15 @@ pub mod watcher;
 pub mod xlcfg;
 
 mod abort;
+mod bitmaps;
 mod context;
 mod error;
 mod fork;
 mod have;
 mod id;
 mod json;
+mod limits;
+mod loaded;
 mod logger;
 #[cfg(doctest)]
 mod must_not_compile;
@@ -160,12 +163,15 @@ mod progress;
 mod pump;
 mod qualifier;
 mod raw;
+mod rearm;
 mod shutdown_reason;
+mod sound_cards;
 mod stream;
+mod wake;
 
 pub use abort::AbortHandle;
 pub use config::DomainConfig;
-pub use context::{Context, ContextBuilder, SigchldMode};
+pub use context::{Context, ContextBuilder, EventLoop, SigchldMode};
 #[doc(inline)]
 pub use domain::{
     Domain, DomainInfo, DomainState, Saving, ShutdownVia, Source, SuspendError, Suspended, Trigger,

@@ -22,6 +22,10 @@ use crate::Progress;
 const TARGET: &str = "libxl";
 /// Lines kept for errors; a failing creation logs about ten.
 const KEPT: usize = 64;
+/// Lines that wait for the program's logger. A call of libxl that says more loses its oldest.
+const WAITING: usize = 4096;
+/// Reports of progress that wait for somebody who listens; there is one for every 4 MiB of memory.
+const UNHEARD: usize = 1024;
 
 /// One line that libxl logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +81,20 @@ struct Numbered {
 #[derive(Default)]
 struct Listeners {
     next: u64,
-    unheard: HashMap<u64, Vec<Progress>>,
+    unheard: HashMap<u64, VecDeque<Progress>>,
+}
+
+/// Lines that the program's logger has not got yet.
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<LogLine>,
+    /// How many were lost, because there were more than [`WAITING`].
+    lost: u64,
 }
 
 struct Sink {
     kept: Mutex<Kept>,
+    waiting: Mutex<Waiting>,
     listeners: Mutex<Listeners>,
 }
 
@@ -97,22 +110,56 @@ impl Sink {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a line if it is bad enough, and hands it to the program's logger.
-    fn take(&self, line: &LogLine) {
-        // Kept first, so that an error can quote it whatever the program's logger does.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a line if it is bad enough, and puts it by for the program's logger. libxl holds its
+    /// locks, and is in the middle of something: the program may not run in here.
+    fn take(&self, line: LogLine) {
         if line.level <= log::Level::Warn {
             self.keep(line.clone());
         }
-        let told = catch_unwind(|| log::log!(target: TARGET, line.level, "{line}"));
-        if let Err(panic) = told {
-            // C is between here and whoever could catch it. So that it is not lost, the next error
-            // tells of it; the program's panic hook already has.
-            self.keep(LogLine {
-                level: log::Level::Error,
-                context: "log".into(),
-                message: format!("the program's logger has panicked: {}", panic_text(&*panic)),
-                errno: None,
+        let mut waiting = self.waiting();
+        if waiting.lines.len() == WAITING {
+            waiting.lines.pop_front();
+            waiting.lost += 1;
+        }
+        waiting.lines.push_back(line);
+    }
+
+    /// Hands the lines that wait to the program's logger. It may call this crate, and come back here.
+    fn flush(&self) {
+        // What the program's logger calls is another call than the one that has just returned.
+        let before = EXPECT_FAILURE.replace(false);
+        self.flush_lines();
+        EXPECT_FAILURE.set(before);
+    }
+
+    fn flush_lines(&self) {
+        loop {
+            let (line, lost) = {
+                let mut waiting = self.waiting();
+                (waiting.lines.pop_front(), std::mem::take(&mut waiting.lost))
+            };
+            let Some(line) = line else { return };
+            let told = catch_unwind(|| {
+                if lost > 0 {
+                    log::warn!(target: TARGET, "{lost} lines of libxl's were lost");
+                }
+                log::log!(target: TARGET, line.level, "{line}");
             });
+            if let Err(panic) = told {
+                // An operation must not fail by it. So that it is not lost, the next error tells of
+                // it; the program's panic hook already has.
+                let text = panic_text(&*panic);
+                self.keep(LogLine {
+                    level: log::Level::Error,
+                    context: "log".into(),
+                    message: format!("the program's logger has panicked: {text}"),
+                    errno: None,
+                });
+            }
         }
     }
 
@@ -132,7 +179,10 @@ impl Sink {
 
     fn report(&self, progress: &Progress) {
         for unheard in self.listeners().unheard.values_mut() {
-            unheard.push(progress.clone());
+            if unheard.len() == UNHEARD {
+                unheard.pop_front();
+            }
+            unheard.push_back(progress.clone());
         }
     }
 }
@@ -178,6 +228,7 @@ impl Logger {
     pub(crate) fn new(level: log::LevelFilter) -> Option<Self> {
         let sink = Box::new(Sink {
             kept: Mutex::default(),
+            waiting: Mutex::default(),
             listeners: Mutex::default(),
         });
         // A raw pointer from here on: a Box that moves would invalidate the one that C holds.
@@ -205,6 +256,12 @@ impl Logger {
 
     pub(crate) fn as_ptr(&self) -> *mut sys::xentoollog_logger {
         self.raw.as_ptr()
+    }
+
+    /// Gives the program's logger what it has not got yet. To be called when a call of libxl has
+    /// returned, with no lock held.
+    pub(crate) fn flush(&self) {
+        self.sink().flush();
     }
 
     fn sink(&self) -> &Sink {
@@ -239,12 +296,12 @@ impl Logger {
         let mut listeners = self.sink().listeners();
         let number = listeners.next;
         listeners.next += 1;
-        listeners.unheard.insert(number, Vec::new());
+        listeners.unheard.insert(number, VecDeque::new());
         Listener(number)
     }
 
     /// What has been reported since the last call, oldest first.
-    pub(crate) fn heard(&self, listener: &Listener) -> Vec<Progress> {
+    pub(crate) fn heard(&self, listener: &Listener) -> VecDeque<Progress> {
         let mut listeners = self.sink().listeners();
         listeners
             .unheard
@@ -329,7 +386,7 @@ unsafe extern "C" fn receive(
         if EXPECT_FAILURE.get() && level <= log::Level::Warn {
             level = log::Level::Debug;
         }
-        sink.take(&LogLine {
+        sink.take(LogLine {
             level,
             context: context.into(),
             message: message.into(),
@@ -360,98 +417,4 @@ unsafe extern "C" fn progress(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ffi::CString;
-
-    use super::{KEPT, Logger, expecting_failure, sys};
-
-    fn say(logger: &Logger, level: sys::xentoollog_level, text: &str) {
-        let text = CString::new(text).unwrap();
-        let level = i32::try_from(level.0).unwrap();
-        // SAFETY: a live logger and NUL-terminated strings.
-        unsafe { sys::libxl_sys_log(logger.as_ptr(), level, 2, c"xc".as_ptr(), text.as_ptr()) };
-    }
-
-    #[test]
-    fn warnings_are_kept_since_the_mark() {
-        let logger = Logger::new(log::LevelFilter::Trace).unwrap();
-        say(&logger, sys::xentoollog_level::XTL_ERROR, "before");
-        let mark = logger.mark();
-        say(&logger, sys::xentoollog_level::XTL_INFO, "chatter");
-        say(&logger, sys::xentoollog_level::XTL_WARN, "careful");
-        let lines = logger.since(mark);
-        assert_eq!(lines.len(), 1);
-        assert_eq!(
-            lines[0].to_string(),
-            "xc: careful: No such file or directory (os error 2)"
-        );
-    }
-
-    #[test]
-    fn what_other_threads_are_told_is_not_ones_own() {
-        let logger = Logger::new(log::LevelFilter::Off).unwrap();
-        let mark = logger.mark();
-        std::thread::scope(|scope| {
-            scope.spawn(|| say(&logger, sys::xentoollog_level::XTL_WARN, "elsewhere"));
-        });
-        assert!(logger.own_since(mark).is_empty());
-        say(&logger, sys::xentoollog_level::XTL_WARN, "here");
-        let texts = |lines: Vec<super::LogLine>| -> Vec<String> {
-            lines.into_iter().map(|line| line.message).collect()
-        };
-        assert_eq!(texts(logger.own_since(mark)), ["here"]);
-        assert_eq!(texts(logger.since(mark)), ["elsewhere", "here"]);
-        assert!(logger.own_since(logger.mark()).is_empty());
-    }
-
-    #[test]
-    fn progress_reaches_those_who_listen() {
-        let logger = Logger::new(log::LevelFilter::Off).unwrap();
-        let report = |done| {
-            // SAFETY: a live logger and NUL-terminated strings.
-            unsafe {
-                sys::libxl_sys_progress(
-                    logger.as_ptr(),
-                    c"xc".as_ptr(),
-                    c"Frames".as_ptr(),
-                    done,
-                    9,
-                );
-            }
-        };
-        report(1);
-        let listener = logger.listen();
-        report(2);
-        report(3);
-        let heard = logger.heard(&listener);
-        assert_eq!(heard.iter().map(|p| p.done).collect::<Vec<_>>(), [2, 3]);
-        assert!(logger.heard(&listener).is_empty());
-        logger.stop_listening(&listener);
-        report(4);
-        assert!(logger.heard(&listener).is_empty());
-    }
-
-    #[test]
-    fn the_ring_keeps_the_newest() {
-        let logger = Logger::new(log::LevelFilter::Off).unwrap();
-        for n in 0..KEPT + 3 {
-            say(
-                &logger,
-                sys::xentoollog_level::XTL_ERROR,
-                &format!("line {n}"),
-            );
-        }
-        let lines = logger.since(0);
-        assert_eq!(lines.len(), KEPT);
-        assert_eq!(lines[0].message, "line 3");
-    }
-
-    #[test]
-    fn an_expected_failure_is_not_kept() {
-        let logger = Logger::new(log::LevelFilter::Info).unwrap();
-        expecting_failure(|| say(&logger, sys::xentoollog_level::XTL_ERROR, "no such domain"));
-        assert!(logger.since(0).is_empty());
-        say(&logger, sys::xentoollog_level::XTL_ERROR, "real");
-        assert_eq!(logger.since(0).len(), 1);
-    }
-}
+mod tests;

@@ -97,7 +97,8 @@ impl Context {
     pub fn pci_assignable_list(&self) -> Result<Vec<Pci>> {
         let mut count: c_int = 0;
         // SAFETY: a live context and a place for the count.
-        let list = unsafe { sys::libxl_device_pci_assignable_list(self.as_ptr(), &raw mut count) };
+        let list =
+            unsafe { sys::libxl_device_pci_assignable_list(self.enter().ptr(), &raw mut count) };
         // SAFETY: what libxl has just returned.
         unsafe {
             take_list(
@@ -161,7 +162,7 @@ impl Domain {
         let mut count: c_int = 0;
         // SAFETY: a live context and a place for the count.
         let list = unsafe {
-            sys::libxl_device_pci_list(self.context().as_ptr(), self.domid().0, &raw mut count)
+            sys::libxl_device_pci_list(self.context().enter().ptr(), self.domid().0, &raw mut count)
         };
         // SAFETY: what libxl has just returned.
         unsafe { take_list(FUNCTION, list, count, FREE) }

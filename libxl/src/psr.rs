@@ -30,8 +30,9 @@ use serde::Serialize;
 
 use crate::{
     Context, Domain, Error, ErrorKind, Result,
+    bitmaps::{Bits, host_bitmap_of},
     config::Bitmap,
-    raw::{Bits, List, host_bitmap_of},
+    raw::List,
 };
 
 /// What is done where libxl has these functions: on x86.
@@ -181,7 +182,7 @@ impl Context {
     pub fn psr_cmt_enabled(&self) -> bool {
         #[cfg(libxl_have = "psr_generic")]
         // SAFETY: a live context.
-        return unsafe { sys::libxl_psr_cmt_enabled(self.as_ptr()) > 0 };
+        return unsafe { sys::libxl_psr_cmt_enabled(self.enter().ptr()) > 0 };
         #[cfg(not(libxl_have = "psr_generic"))]
         false
     }
@@ -192,7 +193,7 @@ impl Context {
     pub fn psr_cmt_supports(&self, what: CmtType) -> bool {
         #[cfg(libxl_have = "psr_generic")]
         // SAFETY: a live context.
-        return unsafe { sys::libxl_psr_cmt_type_supported(self.as_ptr(), what.raw()) > 0 };
+        return unsafe { sys::libxl_psr_cmt_type_supported(self.enter().ptr(), what.raw()) > 0 };
         #[cfg(not(libxl_have = "psr_generic"))]
         false
     }
@@ -409,7 +410,7 @@ impl Domain {
         return self.check("libxl_psr_cmt_domain_attached").is_ok()
             // SAFETY: a live context.
             && unsafe {
-                sys::libxl_psr_cmt_domain_attached(self.context().as_ptr(), self.domid().0) > 0
+                sys::libxl_psr_cmt_domain_attached(self.context().enter().ptr(), self.domid().0) > 0
             };
         #[cfg(not(libxl_have = "psr_generic"))]
         false

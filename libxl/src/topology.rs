@@ -25,8 +25,9 @@ use serde::Serialize;
 
 use crate::{
     Context, Error, ErrorKind, Result,
+    bitmaps::{Bits, host_bitmap, host_bitmap_of, read_bitmap},
     config::{Bitmap, Pci},
-    raw::{Bits, List, Owned, host_bitmap, host_bitmap_of, read_bitmap},
+    raw::{List, Owned},
 };
 
 /// libxl's marker for what is not there.

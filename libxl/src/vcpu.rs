@@ -27,9 +27,10 @@ use libxl_sys as sys;
 
 use crate::{
     Context, DomId, Domain, Error, ErrorKind, Operation, Result,
+    bitmaps::{Bits, bitmap_of, host_bitmap, host_bitmap_of, read_bitmap},
     config::Bitmap,
     operation::Call,
-    raw::{Bits, Owned, bitmap_of, host_bitmap, host_bitmap_of, read_bitmap},
+    raw::Owned,
 };
 
 /// One virtual CPU (`libxl_vcpuinfo`).
@@ -243,6 +244,13 @@ impl Domain {
         soft: Option<&Bitmap>,
     ) -> Result<()> {
         const FUNCTION: &str = "libxl_set_vcpuaffinity_all";
+        // libxl asks Xen for each of them, however many there are not.
+        let most = self.info()?.vcpu_max_id.saturating_add(1);
+        if vcpus > most {
+            return Err(Error::new(ErrorKind::Invalid, FUNCTION)
+                .with_domain(Some(self.domid()))
+                .with_message(format!("vcpus: {vcpus}, but the domain has {most}")));
+        }
         let maps = Affinity::new(self.context(), FUNCTION, hard, soft)?;
         self.call(FUNCTION, |ctx, domid| {
             // SAFETY: a live context, bitmaps or NULL.

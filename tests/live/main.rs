@@ -10,6 +10,7 @@ mod console;
 mod context;
 mod cpupool;
 mod devices;
+mod event_loop;
 mod examples;
 mod guest;
 mod host;

@@ -201,6 +201,20 @@ impl Check for BuildInfo {
                 format!("has vCPU {last}, but max_vcpus is {max_vcpus}"),
             );
         }
+        // libxl copies this one to a place for 128, and looks at its length in bytes instead of bits (4.14
+        // to 4.22).
+        const ROOM: u32 = 128;
+        let has_room = matches!(self.guest, Guest::Pv(_));
+        if let Some(last) = self
+            .avail_vcpus
+            .last()
+            .filter(|&last| last >= ROOM && !has_room)
+        {
+            return invalid(
+                "avail_vcpus",
+                format!("has vCPU {last}, but libxl has room for {ROOM} of this type of domain"),
+            );
+        }
         match (self.target_memkb, self.max_memkb) {
             (Some(target), None) => {
                 let reason =

@@ -5,8 +5,7 @@ use std::ptr::{self, NonNull};
 use libxl_sys as sys;
 
 use crate::{
-    Context, Domain, Error, Limits, Result, config::Disk, operation::Clock, pump::Token,
-    raw::c_string,
+    Context, Domain, Error, Limits, Result, config::Disk, limits::Clock, pump::Token, raw::c_string,
 };
 
 const FUNCTION: &str = "libxl_evenable_disk_eject";
@@ -95,7 +94,7 @@ impl DiskEjects {
 
     /// Waits until the guest ejects the disc, and returns what [`Domain::cdrom_insert`] makes the
     /// drive an empty one with. An eject since the last call, or since this exists, ends the wait at
-    /// once.
+    /// once; several count as one, because each leaves the same empty drive.
     ///
     /// Nothing is heard when the domain dies: pull an [`AbortHandle`](crate::AbortHandle) when a
     /// [`Watcher`](crate::Watcher) says that it has.
@@ -109,7 +108,7 @@ impl DiskEjects {
         let clock = Clock::start(limits);
         let pump = self.ctx.pump();
         if let Some(abort) = clock.abort_handle() {
-            abort.attach(pump);
+            abort.attach(self.ctx.core());
         }
         loop {
             let now = pump.now();
@@ -124,7 +123,9 @@ impl DiskEjects {
                 return Err(Error::poisoned(FUNCTION));
             }
             clock.check(FUNCTION)?;
-            pump.wait(self.ctx.as_ptr(), now, clock.deadline())
+            self.ctx
+                .core()
+                .wait(now, clock.deadline())
                 .map_err(|e| Error::io(FUNCTION, e))?;
         }
     }
@@ -133,7 +134,7 @@ impl DiskEjects {
 impl Drop for DiskEjects {
     fn drop(&mut self) {
         // SAFETY: armed on this context by whoever made the value, disarmed once.
-        unsafe { sys::libxl_evdisable_disk_eject(self.ctx.as_ptr(), self.raw.as_ptr()) };
+        unsafe { sys::libxl_evdisable_disk_eject(self.ctx.enter().ptr(), self.raw.as_ptr()) };
         self.ctx.pump().forget_ejects(self.token);
     }
 }

@@ -269,7 +269,7 @@ impl Domain {
         let raw = Owned::<D::Raw>::new();
         self.check(function)?;
         let found = crate::logger::expecting_failure(|| {
-            find(self.context().as_ptr(), self.domid().0, raw.as_ptr())
+            find(self.context().enter().ptr(), self.domid().0, raw.as_ptr())
         });
         if found != 0 {
             // Which code stands for "there is none" depends on the kind of device.

@@ -1,17 +1,10 @@
 //! Paravirtual sound cards.
-//!
-//! libxl (4.14 to 4.22) reads the rates and formats of a card with `strtok`, which keeps its place in
-//! one variable for the whole process: two threads that list cards at a time, on whatever contexts,
-//! read and write each other's memory, freed or not. So they take turns here.
 
 use libxl_sys as sys;
 use serde::{Deserialize, Serialize};
 
 use super::{device_info, device_methods};
-use crate::{Domain, Error, ErrorKind, Result, config::Vsnd, per_process::PerProcess};
-
-/// Held while libxl reads sound cards. No callback takes it.
-static READING: PerProcess<()> = PerProcess::new(());
+use crate::{Domain, Error, ErrorKind, Result, config::Vsnd, sound_cards};
 
 device_info! {
     /// How far a paravirtual sound card is (`libxl_vsndinfo`).
@@ -63,7 +56,7 @@ impl Domain {
     #[doc(alias = "libxl_device_vsnd_list")]
     #[doc(alias = "libxl_device_vsnd_list_free")]
     pub fn vsnd_list(&self) -> Result<Vec<Vsnd>> {
-        let _turn = READING.lock();
+        let _turn = sound_cards::turn();
         self.device_list(
             "libxl_device_vsnd_list",
             sys::libxl_device_vsnd_list,
@@ -79,7 +72,7 @@ impl Domain {
     /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_devid_to_device_vsnd")]
     pub fn vsnd_by_devid(&self, devid: i32) -> Result<Vsnd> {
-        let _turn = READING.lock();
+        let _turn = sound_cards::turn();
         self.device_find("libxl_devid_to_device_vsnd", |ctx, domid, device| {
             // SAFETY: a live context and an initialised structure; nobody else reads sound cards.
             unsafe { sys::libxl_devid_to_device_vsnd(ctx, domid, devid, device) }

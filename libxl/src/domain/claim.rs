@@ -3,10 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Condvar, PoisonError},
+    sync::{Arc, Condvar, PoisonError},
+    time::{Duration, Instant},
 };
 
-use crate::{DomainId, Error, ErrorKind, Result, per_process::PerProcess};
+use crate::{
+    DomainId, Error, ErrorKind, Result, limits::Clock, per_process::PerProcess, wake::Wake,
+};
 
 struct Table {
     /// What others are told who want the domain as well; without words they wait, because it is over
@@ -26,8 +29,14 @@ static TABLE: Table = Table {
 pub(crate) struct Claim(DomainId);
 
 impl Claim {
-    /// Waits for whoever is soon done with the domain, and fails if that takes longer.
-    pub(crate) fn take(id: DomainId, function: &'static str) -> Result<Self> {
+    /// Waits for whoever is soon done with the domain, within the limits of `clock`, and fails if that
+    /// takes longer.
+    pub(crate) fn take(id: DomainId, function: &'static str, clock: &Clock) -> Result<Self> {
+        // Until this returns, an abort ends the wait.
+        let waiting = Arc::new(Waiting);
+        if let Some(abort) = clock.abort_handle() {
+            abort.attach(&waiting);
+        }
         let mut claims = TABLE.claims.lock();
         loop {
             match claims.get(&id) {
@@ -36,8 +45,14 @@ impl Claim {
                     return Ok(Self(id));
                 }
                 Some(None) => {
-                    let woken = TABLE.released.wait(claims);
-                    claims = woken.unwrap_or_else(PoisonError::into_inner);
+                    let in_time = clock.check(function);
+                    in_time.map_err(|error| error.with_domain(Some(id.domid)))?;
+                    let left = match clock.deadline() {
+                        Some(at) => at.saturating_duration_since(Instant::now()),
+                        None => FOR_EVER,
+                    };
+                    let woken = TABLE.released.wait_timeout(claims, left);
+                    (claims, _) = woken.unwrap_or_else(PoisonError::into_inner);
                 }
                 Some(Some(why)) => {
                     return Err(Error::new(ErrorKind::Invalid, function)
@@ -51,6 +66,20 @@ impl Claim {
     /// It takes longer from here on: others are told why they cannot have the domain.
     pub(crate) fn lasts(&self, why: &'static str) {
         TABLE.claims.lock().insert(self.0, Some(why));
+        TABLE.released.notify_all();
+    }
+}
+
+/// As good as no limit; clocks have an end.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Somebody who waits for a claim.
+struct Waiting;
+
+impl Wake for Waiting {
+    fn wake(&self) {
+        // Whoever has looked at the handle before the abort waits by the time that this is taken.
+        drop(TABLE.claims.lock());
         TABLE.released.notify_all();
     }
 }
@@ -69,7 +98,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::Claim;
-    use crate::{DomId, DomainId, ErrorKind};
+    use crate::{AbortHandle, DomId, DomainId, ErrorKind, Limits, limits::Clock};
 
     fn any_id() -> DomainId {
         DomainId {
@@ -84,10 +113,10 @@ mod tests {
     #[test]
     fn what_is_over_soon_is_waited_for() {
         let id = any_id();
-        let first = Claim::take(id, "first").unwrap();
+        let first = Claim::take(id, "first", &Clock::none()).unwrap();
         let (tell, told) = mpsc::channel();
         let second = thread::spawn(move || {
-            let claim = Claim::take(id, "second");
+            let claim = Claim::take(id, "second", &Clock::none());
             tell.send(()).unwrap();
             claim
         });
@@ -95,29 +124,60 @@ mod tests {
         drop(first);
         let second = second.join().unwrap().unwrap();
         drop(second);
-        Claim::take(id, "third").unwrap();
+        Claim::take(id, "third", &Clock::none()).unwrap();
     }
 
     #[test]
     fn what_lasts_is_not_waited_for() {
         let id = any_id();
-        let first = Claim::take(id, "first").unwrap();
-        let waiting = thread::spawn(move || Claim::take(id, "second"));
+        let first = Claim::take(id, "first", &Clock::none()).unwrap();
+        let waiting = thread::spawn(move || Claim::take(id, "second", &Clock::none()));
         thread::sleep(AWHILE);
         first.lasts("it is being painted");
-        for refused in [waiting.join().unwrap(), Claim::take(id, "third")] {
+        for refused in [
+            waiting.join().unwrap(),
+            Claim::take(id, "third", &Clock::none()),
+        ] {
             let error = refused.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().contains("being painted"), "{error}");
         }
         drop(first);
-        Claim::take(id, "fourth").unwrap();
+        Claim::take(id, "fourth", &Clock::none()).unwrap();
     }
 
     #[test]
     fn every_domain_has_its_own() {
-        let first = Claim::take(any_id(), "first").unwrap();
+        let first = Claim::take(any_id(), "first", &Clock::none()).unwrap();
         first.lasts("it is being painted");
-        Claim::take(any_id(), "second").unwrap();
+        Claim::take(any_id(), "second", &Clock::none()).unwrap();
+    }
+
+    #[test]
+    fn waiting_has_the_limits_of_the_caller() {
+        let id = any_id();
+        let first = Claim::take(id, "first", &Clock::none()).unwrap();
+        let short = Clock::start(&Limits::none().deadline(AWHILE));
+        let error = Claim::take(id, "second", &short).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert_eq!(error.domain(), Some(id.domid));
+
+        let abort = AbortHandle::new();
+        let (tell, told) = mpsc::channel();
+        let waiting = thread::spawn({
+            let abort = abort.clone();
+            move || {
+                let claim = Claim::take(id, "third", &Clock::until(&abort));
+                tell.send(()).unwrap();
+                claim
+            }
+        });
+        told.recv_timeout(AWHILE).unwrap_err();
+        abort.abort();
+        told.recv_timeout(Duration::from_secs(20)).unwrap();
+        let error = waiting.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Aborted, "{error}");
+        drop(first);
+        Claim::take(id, "fourth", &Clock::none()).unwrap();
     }
 }

@@ -2,7 +2,9 @@
 
 use libxl_sys as sys;
 
-use crate::{Context, Error, ErrorKind, Result, config::DomainConfig, raw::Owned};
+use crate::{
+    Context, Error, ErrorKind, Result, bitmaps::lengthen, config::DomainConfig, raw::Owned,
+};
 
 impl Context {
     /// Makes libxl's structure.
@@ -14,7 +16,15 @@ impl Context {
             Error::new(ErrorKind::Invalid, "libxl_domain_config_from_json")
                 .with_message(e.to_string())
         })?;
-        self.make_c(config)
+        let made = self.make_c::<sys::libxl_domain_config>(config)?;
+        if !config.b_info.nodemap.is_empty() {
+            // libxl hands the map to Xen, which reads as many bytes as the host has nodes for (4.14
+            // to 4.22); its parser makes it as long as the last node in it.
+            let bytes = self.max_nodes()?.div_ceil(8);
+            // SAFETY: initialised, and nobody else knows it yet.
+            lengthen(unsafe { &mut (*made.as_ptr()).b_info.nodemap }, bytes)?;
+        }
+        Ok(made)
     }
 
     /// Reads libxl's structure.

@@ -129,10 +129,6 @@ impl Domain {
     /// The configuration it has now: what it was created from, with the devices it has at present.
     /// What a toolstack needs to create it again.
     ///
-    /// Of a domain that has a sound card libxl reads the card as well, and cannot do that in two
-    /// threads at a time, on whatever contexts: two such retrievals must not be under way at once,
-    /// nor one beside [`vsnd_list`](Self::vsnd_list). A save and a migration begin with one.
-    ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for a domain that libxl did not create.
@@ -221,6 +217,10 @@ impl Call for Retrieve {
 
     fn domain(&self) -> Option<DomId> {
         Some(self.domid)
+    }
+
+    fn reads_cards(&self) -> bool {
+        true
     }
 
     unsafe fn start(

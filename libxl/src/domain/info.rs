@@ -167,7 +167,7 @@ impl Context {
         // That there is no such domain is an answer; libxl since 4.18 logs it as an error.
         // SAFETY: a live context and an initialised structure.
         let rc = expecting_failure(|| unsafe {
-            sys::libxl_domain_info(self.as_ptr(), info.as_ptr(), domid.0)
+            sys::libxl_domain_info(self.enter().ptr(), info.as_ptr(), domid.0)
         });
         // An id that is too large for Xen loses its upper bits on the way, and one of the reserved
         // ones stands for the asking domain: libxl since 4.18 answers about another domain then.
@@ -196,7 +196,7 @@ impl Context {
         let mark = self.log_mark();
         let mut count: c_int = 0;
         // SAFETY: a live context and a place for the count.
-        let list = unsafe { sys::libxl_list_domain(self.as_ptr(), &raw mut count) };
+        let list = unsafe { sys::libxl_list_domain(self.enter().ptr(), &raw mut count) };
         if list.is_null() {
             // dom0 always exists, so no list is an error; the count says nothing then.
             return Err(Error::new(ErrorKind::Failed, "libxl_list_domain")

@@ -46,7 +46,7 @@ impl Context {
     #[must_use]
     pub fn domid_to_name(&self, domid: DomId) -> Option<String> {
         // SAFETY: a live context; the string is allocated for us.
-        unsafe { take_str(sys::libxl_domid_to_name(self.as_ptr(), domid.0)) }
+        unsafe { take_str(sys::libxl_domid_to_name(self.enter().ptr(), domid.0)) }
     }
 }
 
@@ -61,8 +61,12 @@ impl Domain {
     /// The same byte for byte: a name need not be UTF-8.
     pub(super) fn c_name(&self) -> Option<CString> {
         // SAFETY: a live context; the string is allocated for us.
-        let name =
-            unsafe { take_c_string(sys::libxl_domid_to_name(self.ctx.as_ptr(), self.domid().0)) };
+        let name = unsafe {
+            take_c_string(sys::libxl_domid_to_name(
+                self.ctx.enter().ptr(),
+                self.domid().0,
+            ))
+        };
         // In this order: if the id is this domain's now, it was when the name was read.
         self.info().ok().and(name)
     }

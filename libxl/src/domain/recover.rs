@@ -7,7 +7,7 @@
 use std::{fmt, time::Duration};
 
 use super::{Domain, DomainInfo, DomainState, claim::Claim};
-use crate::{Error, ErrorKind, ShutdownReason, watcher};
+use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, rearm};
 
 /// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
 /// 60 s for the deed, and an abort ends that wait but does not withdraw the request.
@@ -198,8 +198,9 @@ impl Domain {
     pub(crate) fn suspend_begins(
         &self,
         function: &'static str,
+        clock: &Clock,
     ) -> Result<Suspending, SuspendError> {
-        let claim = Claim::take(self.id(), function).map_err(SuspendError::untouched)?;
+        let claim = Claim::take(self.id(), function, clock).map_err(SuspendError::untouched)?;
         let begun = Suspending {
             domain: self.clone(),
             unfinished: self.look_no_more(),
@@ -239,7 +240,7 @@ impl Domain {
         let info = match self.info() {
             Ok(info) => info,
             Err(error) => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 if error.is_domain_gone() {
                     return Source::Gone;
                 }
@@ -249,7 +250,7 @@ impl Domain {
         };
         match info.state() {
             DomainState::Shutdown(ShutdownReason::SUSPEND) if !undo.is_it(&info) => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 Source::TakenOver
             }
             DomainState::Shutdown(ShutdownReason::SUSPEND) => match self.resume_claimed(true) {
@@ -260,15 +261,15 @@ impl Domain {
                 }
             },
             DomainState::Shutdown(reason) => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 Source::Ended(reason)
             }
             DomainState::Dying => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 Source::Gone
             }
             DomainState::Running | DomainState::Paused => {
-                watcher::rearm(self.id());
+                rearm::rearm(self.id());
                 match undo {
                     // Somebody has resumed it: the request was obeyed, and is not obeyed again.
                     Undo::This { .. } => Source::Runs,

@@ -13,7 +13,8 @@ use super::{Domain, recover::SuspendError};
 use crate::{
     Context, DomId, Error, ErrorKind, Limits, Operation, Result,
     config::Remus,
-    operation::{Call, Clock, Gate},
+    limits::{Clock, Gate},
+    operation::Call,
     raw::Owned,
     stream::relay::pipe,
 };
@@ -117,7 +118,7 @@ impl Domain {
         let info = self.context().make_c(&how).map_err(untouched)?;
         let from = from.as_fd().try_clone_to_owned();
         let from = from.map_err(|e| untouched(Error::io(FUNCTION, e)))?;
-        let begun = self.suspend_begins(FUNCTION)?;
+        let begun = self.suspend_begins(FUNCTION, &clock)?;
         let pipe = clock.check(FUNCTION).and_then(|()| pipe(FUNCTION));
         let pipe = pipe.map_err(|error| begun.untouched(error))?;
         let gate = Arc::new(Gate::default());

@@ -15,11 +15,12 @@ use uuid::Uuid;
 
 use super::{Domain, create::OutDomid, save::StopOnDrop};
 use crate::{
-    AbortHandle, Context, DomId, DomainConfig, DomainId, Error, ErrorKind, Limits, Operation,
-    Progress, Result, SavedHeader,
-    operation::{Call, Clock, Gate},
+    Context, DomId, DomainConfig, DomainId, Error, ErrorKind, Limits, Operation, Progress, Result,
+    SavedHeader,
+    limits::{Clock, Gate},
+    operation::Call,
     raw::Owned,
-    stream::relay::{carry_in, pipe, read_opening},
+    stream::relay::{self, Incoming, Until, pipe, read_opening},
 };
 
 const FUNCTION: &str = "libxl_domain_create_restore";
@@ -88,19 +89,24 @@ impl Context {
             .limits(&clock.rest())
             .held_by(&gate);
 
-        let over = AbortHandle::new();
+        // Not the caller's limits: what libxl does not get, it must not miss too early.
+        let over = Until::new();
+        let incoming = Incoming::new(FUNCTION, opening, pipe.writer, &over)?;
+        let over = &over.handle;
         let (result, panic) = thread::scope(|scope| {
-            let carrying = scope.spawn({
-                // Not the caller's limits: what libxl does not get, it must not miss too early.
-                let clock = Clock::until(&over);
-                let (from, opening, gate) = (from.as_fd(), &opening, &gate);
+            let carrying = relay::spawn(FUNCTION, scope, {
+                let (from, gate) = (from.as_fd(), &gate);
                 let came = |bytes| {
                     self.logger().report(&Progress::received(bytes));
                     self.pump().kick();
                 };
-                move || carry_in(FUNCTION, opening, from, pipe.writer, &clock, gate, came)
+                move || incoming.carry(from, gate, came)
             });
-            let _stop = StopOnDrop(&over);
+            let carrying = match carrying {
+                Ok(carrying) => carrying,
+                Err(error) => return (Err(error), None),
+            };
+            let _stop = StopOnDrop(over);
             let (result, panicked) = restore.wait_despite_panics(&mut report);
             over.abort();
             // If reading failed, that is the cause, and libxl only saw the end of the stream.

@@ -23,12 +23,13 @@ use crate::{
     AbortHandle, Context, DomId, Error, ErrorKind, Limits, Operation, Progress, Result,
     SavedHeader,
     config::DomainType,
-    operation::{Call, Clock, Gate},
-    pump::Pump,
+    limits::{Clock, Gate},
+    operation::Call,
     stream::{
         Waiter,
-        relay::{Pipe, carry_out, pipe},
+        relay::{self, Outgoing, Pipe, Until, pipe},
     },
+    wake::Bell,
 };
 
 const FUNCTION: &str = "libxl_domain_suspend";
@@ -179,7 +180,7 @@ impl Domain {
         saving: Saving<'_>,
         clock: &Clock,
     ) -> Result<Suspended, SuspendError> {
-        let begun = self.suspend_begins(FUNCTION)?;
+        let begun = self.suspend_begins(FUNCTION, clock)?;
         let result = match clock.check(FUNCTION).and_then(|()| pipe(FUNCTION)) {
             Ok(pipe) => {
                 let write = || self.write_stream(pipe, to.as_fd(), saving, clock);
@@ -236,18 +237,21 @@ impl Domain {
     ) -> Result<(), Failed> {
         let function = operation.function();
         let failed = |error| Error::io(function, error).with_domain(Some(self.domid()));
-        let (written, over) = (AbortHandle::new(), AbortHandle::new());
-        let arrived = Arc::new(Pump::new().map_err(failed)?);
+        // Not the caller's limits: as long as libxl writes, it has to be read.
+        let (written, over) = (Until::new(), Until::new());
+        let arrived = Bell::new().map_err(failed)?;
+        let waiter = Waiter::new(function, clock)?;
+        let out = Outgoing::new(function, from, &written, &over)?;
+        let (written, over) = (&written.handle, &over.handle);
         let begun = Instant::now();
         thread::scope(|scope| {
-            let carrying = scope.spawn(|| {
-                // Not the caller's limits: as long as libxl writes, it has to be read.
-                let result = carry_out(function, from, to, &written, &over, gate);
-                arrived.kick();
+            let carrying = relay::spawn(function, scope, || {
+                let result = out.carry(to, gate);
+                arrived.ring();
                 result
-            });
+            })?;
             // However this ends, also by a panic, nothing may be left to carry.
-            let _stop = (StopOnDrop(&over), StopOnDrop(&written));
+            let _stop = (StopOnDrop(over), StopOnDrop(written));
             let result = match report {
                 None => operation.wait(),
                 Some(mut report) => operation.wait_with_progress(&mut *report),
@@ -257,8 +261,8 @@ impl Domain {
                     // What is in the pipe has still to arrive. libxl has closed its end, but its
                     // children may have inherited it, which take other domains apart.
                     written.abort();
-                    let arrival = Waiter::new(function, clock)
-                        .and_then(|waiter| waiter.wait(arrived.wake_fd(), PollFlags::IN))
+                    let arrival = waiter
+                        .wait(arrived.as_fd(), PollFlags::IN)
                         .and_then(|()| join(carrying));
                     arrival.map_err(Failed::obeyed)
                 }

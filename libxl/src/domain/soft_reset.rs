@@ -6,8 +6,7 @@ use libxl_sys as sys;
 
 use super::Domain;
 use crate::{
-    DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason, config::DomainType,
-    watcher,
+    DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason, config::DomainType, rearm,
 };
 
 impl Domain {
@@ -44,25 +43,28 @@ impl Domain {
         }
         let config = self.ctx.config_to_c(config)?;
         let result = self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
-            // SAFETY: a live context and an initialised structure, which libxl is done with when
-            // this returns, because there is no `how`.
-            unsafe {
-                sys::libxl_domain_soft_reset(
-                    ctx,
-                    config.as_ptr(),
-                    self.domid().0,
-                    ptr::null(),
-                    ptr::null(),
-                )
-            }
+            // libxl polls in there, and works on the operations of other threads.
+            self.ctx.pump().within(|| {
+                // SAFETY: a live context and an initialised structure, which libxl is done with when
+                // this returns, because there is no `how`.
+                unsafe {
+                    sys::libxl_domain_soft_reset(
+                        ctx,
+                        config.as_ptr(),
+                        self.domid().0,
+                        ptr::null(),
+                        ptr::null(),
+                    )
+                }
+            })
         });
-        // libxl has polled in there, and may have ended operations that other threads wait for.
+        // It may have ended operations that other threads wait for.
         self.ctx.pump().kick();
         // The reset was a shutdown, and the event source reports only one.
         if result.is_ok() {
-            watcher::went_on(self.id());
+            rearm::went_on(self.id());
         } else {
-            watcher::rearm(self.id());
+            rearm::rearm(self.id());
         }
         result
     }

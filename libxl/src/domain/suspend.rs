@@ -3,7 +3,7 @@
 use libxl_sys as sys;
 
 use super::{Domain, DomainState, Suspended, claim::Claim, recover::SuspendError};
-use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, operation::Clock, watcher};
+use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, rearm};
 
 impl Domain {
     /// Resumes a suspended domain: after a save or a migration that failed, or a checkpoint.
@@ -27,7 +27,7 @@ impl Domain {
     /// dying.
     #[doc(alias = "libxl_domain_resume")]
     pub fn resume(&self, cooperative: bool) -> Result<()> {
-        let _claim = Claim::take(self.id(), "libxl_domain_resume")?;
+        let _claim = Claim::take(self.id(), "libxl_domain_resume", &Clock::none())?;
         self.resume_claimed(cooperative)
     }
 
@@ -51,7 +51,7 @@ impl Domain {
             })
             .wait();
         // Also after a failure: the hypervisor may have resumed it before something else failed.
-        watcher::rearm(self.id());
+        rearm::rearm(self.id());
         result
     }
 
@@ -68,7 +68,7 @@ impl Domain {
     pub fn suspend_only(&self, limits: &Limits) -> Result<Suspended, SuspendError> {
         const FUNCTION: &str = "libxl_domain_suspend_only";
         let clock = Clock::start(limits);
-        let begun = self.suspend_begins(FUNCTION)?;
+        let begun = self.suspend_begins(FUNCTION, &clock)?;
         if let Err(error) = clock.check(FUNCTION) {
             return Err(begun.untouched(error.with_domain(Some(self.domid()))));
         }

@@ -7,7 +7,7 @@ use super::{
     claim::Claim,
     recover::{Source, SuspendError, Undo},
 };
-use crate::{Error, ErrorKind, Operation, Result, ShutdownReason};
+use crate::{Error, ErrorKind, Operation, Result, ShutdownReason, limits::Clock};
 
 /// After this long no virtual CPU is still on its way out of the hypervisor.
 const AT_REST: Duration = Duration::from_millis(1);
@@ -64,13 +64,19 @@ impl Suspended {
     pub fn destroy(self) -> Operation<()> {
         let destroy = self.domain.destroy();
         let function = destroy.function();
-        destroy.after(move || self.check(function))
+        // Until it is gone nobody else in this process may resume it.
+        destroy.holding(move || {
+            let claim = Claim::take(self.domain.id(), function, &Clock::none())?;
+            claim.lasts("this process is destroying the domain");
+            self.check(function)?;
+            Ok(claim)
+        })
     }
 
     /// Lets it run on, after `prepare`.
     pub(crate) fn go_on(&self, prepare: impl FnOnce()) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_resume";
-        let _claim = Claim::take(self.domain.id(), FUNCTION)?;
+        let _claim = Claim::take(self.domain.id(), FUNCTION, &Clock::none())?;
         self.check(FUNCTION)?;
         prepare();
         self.domain.resume_claimed(true)
@@ -96,7 +102,7 @@ impl Suspended {
 
     /// Lets it run again after `error`, unless somebody else has done that.
     pub(crate) fn recover(&self, error: Error) -> SuspendError {
-        match Claim::take(self.domain.id(), error.function()) {
+        match Claim::take(self.domain.id(), error.function(), &Clock::none()) {
             Ok(claim) => self.recover_claimed(&claim, error),
             // A suspend that has begun since saw it run, and one that is given away is that one's.
             Err(_) => self.domain.recovered(error, Source::TakenOver),

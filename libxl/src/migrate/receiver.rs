@@ -8,7 +8,7 @@ use std::{
 
 use super::{INCOMING, words};
 use crate::{
-    Context, Domain, DomainConfig, Error, Limits, Progress, Result, SavedHeader, operation::Clock,
+    Context, Domain, DomainConfig, Error, Limits, Progress, Result, SavedHeader, limits::Clock,
     stream::Wire,
 };
 

@@ -9,7 +9,7 @@ use std::{
 use super::{AWAY, words};
 use crate::{
     Domain, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving, SuspendError,
-    Suspended, domain::Claim, operation::Clock, stream::Wire,
+    Suspended, domain::Claim, limits::Clock, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
@@ -221,7 +221,8 @@ impl Sent {
     /// somebody else already, which is [`ErrorKind::Invalid`]: what the target has is out of date.
     pub fn commit(self) -> Result<Committed, SuspendError> {
         // Until there is an outcome, nobody else in this process may resume it.
-        let claim = match Claim::take(self.link().leaving.domain().id(), FUNCTION) {
+        let Link { leaving, clock, .. } = self.link();
+        let claim = match Claim::take(leaving.domain().id(), FUNCTION, clock) {
             Ok(claim) => claim,
             Err(error) => return Err(self.fail(error)),
         };

@@ -6,9 +6,7 @@ use std::os::fd::AsFd;
 use serde_json::Value;
 
 use super::{read_exact, write_all};
-use crate::{
-    DomainConfig, Error, ErrorKind, Limits, Result, config::lost_fields, operation::Clock,
-};
+use crate::{DomainConfig, Error, ErrorKind, Limits, Result, config::lost_fields, limits::Clock};
 
 const MAGIC: &[u8; 32] = b"Xen saved domain, xl format\n \0 \r";
 /// What byte order the numbers have that follow.

@@ -10,7 +10,12 @@
 //! everything between it and the real descriptor. Aborts are held back by a [`Gate`] until the
 //! helper runs.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    thread::{self, Scope, ScopedJoinHandle},
+    time::Duration,
+};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -21,7 +26,7 @@ use rustix::{
 use super::wire::{Waiter, read_exact};
 use crate::{
     AbortHandle, Error, ErrorKind, Result,
-    operation::{Clock, Gate},
+    limits::{Clock, Gate},
 };
 
 /// The stream's header and the header of its first record. Once libxl has dealt with them, the
@@ -55,51 +60,94 @@ pub(crate) fn pipe(function: &'static str) -> Result<Pipe> {
     Ok(Pipe { reader, writer })
 }
 
-/// Carries a stream from libxl's pipe to where it is to go, until libxl has closed it, or it has all
-/// been `written` to the pipe and carried.
-///
-/// A failure to write is not known to libxl before its helper runs, and then as a broken pipe.
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "closes the pipe when it returns"
-)]
-pub(crate) fn carry_out(
+/// How long to wait after the system had nothing left for a poll.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// What carries a stream from libxl's pipe to where it is to go. All that can be refused is had
+/// before libxl begins: it would see a failure of ours as a broken pipe.
+pub(crate) struct Outgoing<'a> {
     function: &'static str,
     from: OwnedFd,
-    to: BorrowedFd<'_>,
-    written: &AbortHandle,
-    over: &AbortHandle,
-    gate: &Gate,
-) -> Result<()> {
-    // Only a matter of speed; the limit for all pipes may be reached.
-    let _ = fcntl_setpipe_size(&from, CARRIED);
-    let mut buffer = vec![0; CARRIED];
-    let (until_written, until_over) = (Clock::until(written), Clock::until(over));
-    let reading = Waiter::new(function, &until_written)?;
-    let writing = Waiter::new(function, &until_over)?;
-    let mut carried = 0;
-    let mut failed = None;
-    loop {
-        let count = match reading.read(from.as_fd(), &mut buffer, STREAM) {
-            Err(_) if written.is_aborted() && !over.is_aborted() => {
-                rest(function, from.as_fd(), &mut buffer)?
+    reading: Waiter<'a>,
+    writing: Waiter<'a>,
+    buffer: Vec<u8>,
+    /// Set when libxl has written all.
+    written: &'a AbortHandle,
+    /// Set when nothing is to be carried any more.
+    over: &'a AbortHandle,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(crate) fn new(
+        function: &'static str,
+        from: OwnedFd,
+        written: &'a Until,
+        over: &'a Until,
+    ) -> Result<Self> {
+        // Only a matter of speed; the limit for all pipes may be reached.
+        let _ = fcntl_setpipe_size(&from, CARRIED);
+        Ok(Self {
+            function,
+            from,
+            reading: Waiter::new(function, &written.clock)?,
+            writing: Waiter::new(function, &over.clock)?,
+            buffer: vec![0; CARRIED],
+            written: &written.handle,
+            over: &over.handle,
+        })
+    }
+
+    /// Carries until libxl has closed the pipe, or all has been `written` to it and carried, and
+    /// closes it.
+    ///
+    /// A failure to write is not known to libxl before its helper runs, and then as a broken pipe.
+    pub(crate) fn carry(mut self, to: BorrowedFd<'_>, gate: &Gate) -> Result<()> {
+        let mut carried = 0;
+        let mut failed = None;
+        loop {
+            let count = match self
+                .reading
+                .read(self.from.as_fd(), &mut self.buffer, STREAM)
+            {
+                Err(_) if self.written.is_aborted() && !self.over.is_aborted() => {
+                    rest(self.function, self.from.as_fd(), &mut self.buffer)?
+                }
+                // libxl must not learn of it now.
+                Err(_) if carried < OPENING && !self.over.is_aborted() => {
+                    thread::sleep(AGAIN);
+                    continue;
+                }
+                count => count?,
+            };
+            if count == 0 {
+                return failed.map_or(Ok(()), Err);
             }
-            count => count?,
-        };
-        if count == 0 {
-            return failed.map_or(Ok(()), Err);
-        }
-        carried += count;
-        if failed.is_none() {
-            let result = writing.write_all(to, &buffer[..count], STREAM);
-            failed = result.err().map(|unwritten| unwritten.error);
-        }
-        if carried >= OPENING {
-            gate.open();
-            if let Some(error) = failed {
-                return Err(error);
+            carried += count;
+            if failed.is_none() {
+                let result = self.writing.write_all(to, &self.buffer[..count], STREAM);
+                failed = result.err().map(|unwritten| unwritten.error);
+            }
+            if carried >= OPENING {
+                gate.open();
+                if let Some(error) = failed {
+                    return Err(error);
+                }
             }
         }
+    }
+}
+
+/// A handle, and the limits that it makes.
+pub(crate) struct Until {
+    pub(crate) handle: AbortHandle,
+    clock: Clock,
+}
+
+impl Until {
+    pub(crate) fn new() -> Self {
+        let handle = AbortHandle::new();
+        let clock = Clock::until(&handle);
+        Self { handle, clock }
     }
 }
 
@@ -146,47 +194,78 @@ pub(crate) fn read_opening(
     Err(Error::new(ErrorKind::Invalid, function).with_message(text))
 }
 
-/// Carries a stream from where it comes to libxl's pipe, until it ends or `clock` says so. `came` is
-/// told of every few MiB.
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "closes the pipe when it returns"
-)]
-pub(crate) fn carry_in(
-    function: &'static str,
-    opening: &[u8; OPENING],
-    from: BorrowedFd<'_>,
+/// What carries a stream from where it comes to libxl's pipe. As with [`Outgoing`], all that can be
+/// refused is had before libxl begins.
+pub(crate) struct Incoming<'a> {
+    opening: [u8; OPENING],
     to: OwnedFd,
-    clock: &Clock,
-    gate: &Gate,
-    came: impl Fn(u64),
-) -> Result<()> {
-    let waiter = Waiter::new(function, clock)?;
-    let one_page = fcntl_setpipe_size(&to, ONE_PAGE);
-    one_page.map_err(|errno| Error::io(function, errno.into()))?;
-    let write = |bytes: &[u8]| {
-        let written = waiter.write_all(to.as_fd(), bytes, STREAM);
-        written.map_err(|unwritten| unwritten.error)
-    };
-    write(opening)?;
-    waiter.wait(to.as_fd(), PollFlags::OUT)?;
-    gate.open();
-    // As in `carry_out`.
-    let _ = fcntl_setpipe_size(&to, CARRIED);
-    let mut buffer = vec![0; CARRIED];
-    let (mut bytes, mut told) = (0, 0);
-    loop {
-        let count = waiter.read(from, &mut buffer, STREAM)?;
-        if count == 0 {
-            return Ok(());
-        }
-        write(&buffer[..count])?;
-        bytes += count as u64;
-        if bytes - told >= TOLD {
-            came(bytes);
-            told = bytes;
+    waiter: Waiter<'a>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(
+        function: &'static str,
+        opening: [u8; OPENING],
+        to: OwnedFd,
+        over: &'a Until,
+    ) -> Result<Self> {
+        let one_page = fcntl_setpipe_size(&to, ONE_PAGE);
+        one_page.map_err(|errno| Error::io(function, errno.into()))?;
+        Ok(Self {
+            opening,
+            to,
+            waiter: Waiter::new(function, &over.clock)?,
+            buffer: vec![0; CARRIED],
+        })
+    }
+
+    /// Carries until the stream ends or the carrying is over, and closes the pipe. `came` is told of
+    /// every few MiB.
+    pub(crate) fn carry(
+        mut self,
+        from: BorrowedFd<'_>,
+        gate: &Gate,
+        came: impl Fn(u64),
+    ) -> Result<()> {
+        let write = |bytes: &[u8]| {
+            let written = self.waiter.write_all(self.to.as_fd(), bytes, STREAM);
+            written.map_err(|unwritten| unwritten.error)
+        };
+        write(&self.opening)?;
+        self.waiter.wait(self.to.as_fd(), PollFlags::OUT)?;
+        gate.open();
+        // Only a matter of speed; the limit for all pipes may be reached.
+        let _ = fcntl_setpipe_size(&self.to, CARRIED);
+        let (mut bytes, mut told) = (0, 0);
+        loop {
+            let count = self.waiter.read(from, &mut self.buffer, STREAM)?;
+            if count == 0 {
+                return Ok(());
+            }
+            write(&self.buffer[..count])?;
+            bytes += count as u64;
+            if bytes - told >= TOLD {
+                came(bytes);
+                told = bytes;
+            }
         }
     }
+}
+
+/// A thread that carries, within `scope`.
+pub(crate) fn spawn<'scope, T: Send + 'scope>(
+    function: &'static str,
+    scope: &'scope Scope<'scope, '_>,
+    carry: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new()
+        .name("libxl-stream".into())
+        .spawn_scoped(scope, carry)
+        .map_err(|error| {
+            let text = format!("no thread to carry {STREAM}: {error}");
+            Error::io(function, io::Error::new(error.kind(), text))
+        })
 }
 
 #[cfg(test)]
@@ -197,10 +276,10 @@ mod tests {
         thread,
     };
 
-    use super::{CARRIED, HEADER, OPENING, RECORD, carry_in, carry_out, pipe, read_opening};
+    use super::{CARRIED, HEADER, Incoming, OPENING, Outgoing, RECORD, Until, pipe, read_opening};
     use crate::{
-        AbortHandle, ErrorKind, Limits,
-        operation::{Clock, Gate},
+        ErrorKind, Limits,
+        limits::{Clock, Gate},
     };
 
     fn clock() -> Clock {
@@ -219,8 +298,9 @@ mod tests {
         thread::scope(|scope| {
             let gate = Gate::default();
             let carrying = scope.spawn(move || {
-                let (written, over) = (AbortHandle::new(), AbortHandle::new());
-                let result = carry_out("f", ours.reader, to.as_fd(), &written, &over, &gate);
+                let (written, over) = (Until::new(), Until::new());
+                let out = Outgoing::new("f", ours.reader, &written, &over).unwrap();
+                let result = out.carry(to.as_fd(), &gate);
                 (result, gate.is_open())
             });
             let mut writer = std::fs::File::from(ours.writer);
@@ -243,15 +323,15 @@ mod tests {
         let ours = pipe("f").unwrap();
         let (to, mut arrives) = UnixStream::pair().unwrap();
         let bytes = [opening(), vec![7; CARRIED / 2]].concat();
-        let (written, over) = (AbortHandle::new(), AbortHandle::new());
+        let (written, over) = (Until::new(), Until::new());
         let gate = Gate::default();
         let mut writer = std::fs::File::from(ours.writer);
         thread::scope(|scope| {
             let (to, written, over, gate) = (to, &written, &over, &gate);
-            let carrying =
-                scope.spawn(move || carry_out("f", ours.reader, to.as_fd(), written, over, gate));
+            let out = Outgoing::new("f", ours.reader, written, over).unwrap();
+            let carrying = scope.spawn(move || out.carry(to.as_fd(), gate));
             writer.write_all(&bytes).unwrap();
-            written.abort();
+            written.handle.abort();
             let mut read = Vec::new();
             arrives.read_to_end(&mut read).unwrap();
             assert!(read == bytes);
@@ -268,11 +348,11 @@ mod tests {
         drop(gone);
         let gate = Gate::default();
         let mut writer = std::fs::File::from(ours.writer);
+        let (written, over) = (Until::new(), Until::new());
         thread::scope(|scope| {
-            let (written, over) = (AbortHandle::new(), AbortHandle::new());
             let (to, gate) = (&to, &gate);
-            let carrying =
-                scope.spawn(move || carry_out("f", ours.reader, to.as_fd(), &written, &over, gate));
+            let out = Outgoing::new("f", ours.reader, &written, &over).unwrap();
+            let carrying = scope.spawn(move || out.carry(to.as_fd(), gate));
             for byte in &opening()[..OPENING - 1] {
                 writer.write_all(&[*byte]).unwrap();
                 thread::yield_now();
@@ -312,14 +392,14 @@ mod tests {
         let (from, mut sends) = UnixStream::pair().unwrap();
         let bytes = [opening(), vec![7; 2 * CARRIED]].concat();
         let mut reader = std::fs::File::from(ours.reader);
-        let gate = Gate::default();
+        let (gate, over) = (Gate::default(), Until::new());
         thread::scope(|scope| {
             let sent = bytes.clone();
             scope.spawn(move || sends.write_all(&sent).unwrap());
             let (gate, from) = (&gate, from.as_fd());
             let opening = read_opening("f", from, &clock()).unwrap();
-            let carrying = scope
-                .spawn(move || carry_in("f", &opening, from, ours.writer, &clock(), gate, |_| {}));
+            let incoming = Incoming::new("f", opening, ours.writer, &over).unwrap();
+            let carrying = scope.spawn(move || incoming.carry(from, gate, |_| {}));
             let mut read = vec![0; OPENING - 1];
             reader.read_exact(&mut read).unwrap();
             thread::sleep(std::time::Duration::from_millis(20));
@@ -335,13 +415,13 @@ mod tests {
     fn it_stops_when_told() {
         let ours = pipe("f").unwrap();
         let (from, _silent) = UnixStream::pair().unwrap();
-        let (written, over) = (AbortHandle::new(), AbortHandle::new());
+        let (written, over) = (Until::new(), Until::new());
         let gate = Gate::default();
         thread::scope(|scope| {
-            let carrying =
-                scope.spawn(|| carry_out("f", ours.reader, from.as_fd(), &written, &over, &gate));
-            over.abort();
-            written.abort();
+            let out = Outgoing::new("f", ours.reader, &written, &over).unwrap();
+            let carrying = scope.spawn(|| out.carry(from.as_fd(), &gate));
+            over.handle.abort();
+            written.handle.abort();
             let error = carrying.join().unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Aborted);
         });

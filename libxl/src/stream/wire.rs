@@ -14,7 +14,7 @@ use rustix::{
     net::{SendFlags, send},
 };
 
-use crate::{Error, Result, operation::Clock, pump::Pump};
+use crate::{Error, Result, limits::Clock, wake::Bell};
 
 /// A pipe that polls as writable takes this much without blocking (`PIPE_BUF`).
 const AT_ONCE: usize = 4096;
@@ -94,14 +94,14 @@ pub(crate) struct Waiter<'a> {
     function: &'static str,
     clock: &'a Clock,
     /// Woken by the clock's abort handle.
-    wake: Option<Arc<Pump>>,
+    wake: Option<Arc<Bell>>,
 }
 
 impl<'a> Waiter<'a> {
     pub(crate) fn new(function: &'static str, clock: &'a Clock) -> Result<Self> {
         let wake = match clock.abort_handle() {
             Some(handle) => {
-                let wake = Arc::new(Pump::new().map_err(|e| Error::io(function, e))?);
+                let wake = Arc::new(Bell::new().map_err(|e| Error::io(function, e))?);
                 handle.attach(&wake);
                 Some(wake)
             }
@@ -121,7 +121,7 @@ impl<'a> Waiter<'a> {
             self.clock.check(self.function)?;
             let mut fds = vec![PollFd::from_borrowed_fd(fd, flags)];
             if let Some(wake) = &self.wake {
-                fds.push(PollFd::from_borrowed_fd(wake.wake_fd(), PollFlags::IN));
+                fds.push(PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN));
             }
             let left = self.clock.deadline().map(|at| {
                 let left = at.saturating_duration_since(Instant::now());
@@ -250,7 +250,7 @@ mod tests {
     };
 
     use super::{Wire, read_exact, write_all};
-    use crate::{AbortHandle, ErrorKind, Limits, operation::Clock};
+    use crate::{AbortHandle, ErrorKind, Limits, limits::Clock};
 
     fn pair() -> (UnixStream, Wire) {
         let (ours, theirs) = UnixStream::pair().unwrap();

@@ -47,6 +47,6 @@ impl Drop for Armed {
     fn drop(&mut self) {
         // SAFETY: armed in `new` on this context, disarmed once. Events that are queued already
         // carry a token that nobody knows any more.
-        unsafe { sys::libxl_evdisable_domain_death(self.ctx.as_ptr(), self.raw.as_ptr()) };
+        unsafe { sys::libxl_evdisable_domain_death(self.ctx.enter().ptr(), self.raw.as_ptr()) };
     }
 }

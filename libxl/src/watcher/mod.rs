@@ -46,7 +46,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Context, ContextBuilder, DomainId, Error, Result, per_process::PerProcess};
+use crate::{Context, ContextBuilder, DomainId, Error, Result, rearm};
 
 pub use life::DomainEvent;
 use run::Shared;
@@ -58,15 +58,13 @@ pub const RESYNC: Duration = Duration::from_secs(30);
 /// The watcher's thread runs libxl's callbacks, whose largest frame is 22 KiB.
 const STACK: usize = 256 * 1024;
 
-/// All watchers of the process, so that a resume reaches every one of them. A forked child must not
-/// reach for those of its parent, whose contexts it has given up.
-static WATCHERS: PerProcess<Vec<Weak<Shared>>> = PerProcess::new(Vec::new());
-
 /// Watches domains: one context and one thread, however many domains.
 ///
 /// Dropping it ends the thread and all watches.
 #[derive(Debug)]
 pub struct Watcher {
+    /// The first one.
+    ctx: Context,
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -89,7 +87,8 @@ impl Watcher {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(builder: ContextBuilder, resync: Duration) -> Result<Self> {
-        let shared = Arc::new(Shared::new(builder.open()?, resync)?);
+        let shared = Arc::new(Shared::new(builder, resync)?);
+        let ctx = shared.context();
         let thread = {
             let shared = Arc::clone(&shared);
             thread::Builder::new()
@@ -98,10 +97,9 @@ impl Watcher {
                 .spawn(move || run::run(&shared))
                 .map_err(|e| Error::io("pthread_create", e))?
         };
-        let mut watchers = WATCHERS.lock();
-        watchers.retain(|known| known.strong_count() > 0);
-        watchers.push(Arc::downgrade(&shared));
+        rearm::register(&shared);
         Ok(Self {
+            ctx,
             shared,
             thread: Some(thread),
         })
@@ -144,10 +142,19 @@ impl Watcher {
         Ok((watch, receiver))
     }
 
-    /// The context of the watcher: good for reading states, not for long operations.
+    /// The context that the watcher began with: good for reading states, not for long operations.
     #[must_use]
     pub fn context(&self) -> &Context {
-        self.shared.context()
+        &self.ctx
+    }
+
+    /// Number of times that libxl's events have failed ([`Context::is_poisoned`]), and the watcher has
+    /// replaced its context. All watches go on then: what happened meanwhile is found out by reading
+    /// the states. Where no new context can be had, that is tried again every second, and states are
+    /// read as often.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.shared.restarts()
     }
 }
 
@@ -196,26 +203,4 @@ impl fmt::Debug for Watch {
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
-}
-
-/// Replaces the event sources of a domain in every watcher of the process, and has its state read.
-/// To be called after anything that may have resumed it.
-pub(crate) fn rearm(id: DomainId) {
-    for watcher in watchers() {
-        watcher.rearm(id);
-    }
-}
-
-/// As [`rearm`], after what did make it go on. If it has shut down again for the same reason by the
-/// time that somebody looks, both are reported.
-pub(crate) fn went_on(id: DomainId) {
-    for watcher in watchers() {
-        watcher.went_on(id);
-        watcher.rearm(id);
-    }
-}
-
-fn watchers() -> Vec<Arc<Shared>> {
-    let watchers = WATCHERS.lock();
-    watchers.iter().filter_map(Weak::upgrade).collect()
 }

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -17,8 +17,8 @@ use super::{
     schedule::{next_resync, next_suspended},
 };
 use crate::{
-    Context, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result, logger::panic_text,
-    pump::Token,
+    Context, ContextBuilder, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result,
+    logger::panic_text, pump::Token, rearm::Rearm,
 };
 
 /// When to look again at a domain whose state could not be read.
@@ -55,13 +55,17 @@ struct Table {
 }
 
 pub(super) struct Shared {
-    ctx: Context,
+    /// Replaced when libxl's events have failed on it.
+    ctx: Mutex<Context>,
+    builder: ContextBuilder,
+    /// How often it has been replaced.
+    restarts: AtomicU64,
     table: Mutex<Table>,
     stopped: AtomicBool,
     resync: Duration,
     /// An event source on dom0, which never dies: libxl registers its xenstore watch with the
     /// first source of a context and drops it with the last.
-    _anchor: Mutex<Armed>,
+    anchor: Mutex<Armed>,
 }
 
 impl fmt::Debug for Shared {
@@ -73,19 +77,48 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(ctx: Context, resync: Duration) -> Result<Self> {
+    pub(super) fn new(builder: ContextBuilder, resync: Duration) -> Result<Self> {
+        let ctx = builder.clone().open()?;
         let anchor = Armed::new(&ctx, DomId::DOM0)?;
         Ok(Self {
-            ctx,
+            ctx: Mutex::new(ctx),
+            builder,
+            restarts: AtomicU64::new(0),
             table: Mutex::default(),
             stopped: AtomicBool::new(false),
             resync,
-            _anchor: Mutex::new(anchor),
+            anchor: Mutex::new(anchor),
         })
     }
 
-    pub(super) fn context(&self) -> &Context {
-        &self.ctx
+    pub(super) fn context(&self) -> Context {
+        let ctx = self.ctx.lock();
+        ctx.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::SeqCst)
+    }
+
+    /// Goes on with a new context, because libxl's events have failed on the old one.
+    fn begin_anew(&self) -> Result<()> {
+        let ctx = self.builder.clone().open()?;
+        let anchor = Armed::new(&ctx, DomId::DOM0)?;
+        let old = {
+            let mut known = self.ctx.lock().unwrap_or_else(PoisonError::into_inner);
+            mem::replace(&mut *known, ctx)
+        };
+        let old_anchor = {
+            let mut known = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+            mem::replace(&mut *known, anchor)
+        };
+        let numbers: Vec<u64> = self.table().watched.keys().copied().collect();
+        for number in numbers {
+            self.rearm_one(number);
+        }
+        self.restarts.fetch_add(1, Ordering::SeqCst);
+        drop((old_anchor, old));
+        Ok(())
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -96,7 +129,8 @@ impl Shared {
     pub(super) fn add(&self, id: DomainId, sink: Sink) -> Result<u64> {
         let mut table = self.table();
         // Under the lock, so that an event finds its token in the table.
-        let armed = Armed::new(&self.ctx, id.domid)?;
+        let ctx = self.context();
+        let armed = Armed::new(&ctx, id.domid)?;
         let number = table.next;
         table.next += 1;
         table.by_token.insert(armed.token(), number);
@@ -113,7 +147,7 @@ impl Shared {
         };
         table.watched.insert(number, watched);
         drop(table);
-        self.ctx.pump().kick();
+        ctx.pump().kick();
         Ok(number)
     }
 
@@ -128,28 +162,6 @@ impl Shared {
         drop(watched);
     }
 
-    pub(super) fn went_on(&self, id: DomainId) {
-        for watched in self.table().watched.values_mut() {
-            watched.went_on |= watched.id == id;
-        }
-    }
-
-    pub(super) fn rearm(&self, id: DomainId) {
-        let numbers: Vec<u64> = {
-            let table = self.table();
-            table
-                .watched
-                .iter()
-                .filter(|(_, w)| w.id == id)
-                .map(|(number, _)| *number)
-                .collect()
-        };
-        for number in numbers {
-            self.rearm_one(number);
-        }
-        self.ctx.pump().kick();
-    }
-
     /// Arms a new event source, disarms the old one, and asks for a look. In this order: while one
     /// is armed the xenstore watch stays registered and does not fire at once.
     fn rearm_one(&self, number: u64) {
@@ -161,7 +173,7 @@ impl Shared {
         if watched.life == Life::Dead {
             return;
         }
-        let new = match Armed::new(&self.ctx, watched.id.domid) {
+        let new = match Armed::new(&self.context(), watched.id.domid) {
             Ok(new) => new,
             Err(error) => {
                 // The old one stays, for the death; shutdowns are left to the resync.
@@ -190,12 +202,12 @@ impl Shared {
 
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        self.ctx.pump().kick();
+        self.context().pump().kick();
     }
 
     /// The watches whose event source has reported something.
-    fn heard(&self) -> Vec<u64> {
-        let tokens = self.ctx.pump().take_watch_events();
+    fn heard(&self, ctx: &Context) -> Vec<u64> {
+        let tokens = ctx.pump().take_watch_events();
         let table = self.table();
         // A token that is not in the table is of a source that has been replaced or removed.
         tokens
@@ -230,7 +242,7 @@ impl Shared {
         if went_on {
             self.report(number, Found::State(DomainState::Running));
         }
-        let found = match self.ctx.domain_info(id.domid) {
+        let found = match self.context().domain_info(id.domid) {
             Ok(info) => found(id, Some(&info)),
             Err(error) if error.kind() == ErrorKind::DomainNotFound => Found::Gone,
             Err(error) => {
@@ -296,7 +308,7 @@ impl Shared {
         if ids.is_empty() {
             return;
         }
-        let domains: HashMap<DomId, DomainInfo> = match self.ctx.list_domains() {
+        let domains: HashMap<DomId, DomainInfo> = match self.context().list_domains() {
             Ok(list) => list.into_iter().map(|info| (info.domid, info)).collect(),
             Err(error) => {
                 log::warn!("cannot list the domains: {error:#}");
@@ -305,6 +317,30 @@ impl Shared {
         };
         for (number, id) in ids {
             self.report(number, found(id, domains.get(&id.domid)));
+        }
+    }
+}
+
+impl Rearm for Shared {
+    fn rearm(&self, id: DomainId) {
+        let numbers: Vec<u64> = {
+            let table = self.table();
+            table
+                .watched
+                .iter()
+                .filter(|(_, w)| w.id == id)
+                .map(|(number, _)| *number)
+                .collect()
+        };
+        for number in numbers {
+            self.rearm_one(number);
+        }
+        self.context().pump().kick();
+    }
+
+    fn went_on(&self, id: DomainId) {
+        for watched in self.table().watched.values_mut() {
+            watched.went_on |= watched.id == id;
         }
     }
 }
@@ -334,10 +370,36 @@ fn despite_panics(mut work: impl FnMut()) {
     }
 }
 
+/// Rounds on one context after the other.
 fn rounds(shared: &Shared, mut resync: Instant) {
     while !shared.stopped.load(Ordering::SeqCst) {
-        let moment = shared.ctx.pump().now();
-        for number in shared.heard() {
+        let ctx = shared.context();
+        resync = rounds_of(shared, &ctx, resync);
+        if !ctx.is_poisoned() {
+            continue;
+        }
+        match shared.begin_anew() {
+            Ok(()) => {
+                log::error!("libxl's events have failed: the watcher goes on with a new context");
+                // What nobody has heard of meanwhile.
+                resync = Instant::now();
+            }
+            Err(error) => {
+                log::error!("libxl's events have failed, and there is no new context: {error:#}");
+                shared.resync();
+                std::thread::sleep(AGAIN);
+            }
+        }
+    }
+}
+
+/// Rounds on one context, until the watcher stops or libxl's events fail on it. Returns the time of
+/// the next resync.
+fn rounds_of(shared: &Shared, ctx: &Context, mut resync: Instant) -> Instant {
+    let _driving = ctx.pump().drive();
+    while !shared.stopped.load(Ordering::SeqCst) && !ctx.is_poisoned() {
+        let moment = ctx.pump().now();
+        for number in shared.heard(ctx) {
             shared.look(number);
             if shared.may_go_on(number) {
                 // The source has reported its one shutdown, and there may be another: arming a new
@@ -356,19 +418,12 @@ fn rounds(shared: &Shared, mut resync: Instant) {
             continue;
         }
         let until = next.map_or(resync, |next| next.min(resync));
-        if let Err(error) = shared
-            .ctx
-            .pump()
-            .wait(shared.ctx.as_ptr(), moment, Some(until))
-        {
+        if let Err(error) = ctx.core().wait(moment, Some(until)) {
             log::error!("cannot wait for events of Xen: {error}");
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        if shared.ctx.is_poisoned() {
-            log::error!("libxl's events have failed for good: only the resync is left");
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(AGAIN);
         }
     }
+    resync
 }
 
 #[cfg(test)]

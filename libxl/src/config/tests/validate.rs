@@ -3,8 +3,8 @@
 use super::{full_configs, leaves, sound, to_json, typical};
 use crate::config::{
     Bitmap, Channel, ChannelConnection, ConnectorParam, CpuidLeaf, Disk, DomainConfig, Dtdev,
-    Guest, HvmInfo, IomemRange, MsrPolicy, Nic, P9, P9Type, Pci, Smbios, Usbctrl, Vdispl, Virtio,
-    VncInfo, VnodeInfo,
+    Guest, HvmInfo, IomemRange, MsrPolicy, Nic, P9, P9Type, Pci, PvInfo, PvhInfo, Smbios, Usbctrl,
+    Vdispl, Virtio, VncInfo, VnodeInfo,
 };
 
 fn refused(change: impl FnOnce(&mut DomainConfig)) -> String {
@@ -130,6 +130,31 @@ fn numbers_that_libxl_does_not_read() {
         ports: Some(i32::MAX.unsigned_abs()),
         ..Usbctrl::default()
     });
+    config.validate().unwrap();
+}
+
+/// libxl would write behind the place that it has for them.
+#[test]
+fn vcpus_for_which_libxl_has_no_room_are_refused() {
+    let many = |config: &mut DomainConfig| {
+        config.b_info.max_vcpus = Some(200);
+        config.b_info.avail_vcpus = Bitmap::first(129);
+    };
+    let text =
+        "b_info.avail_vcpus: has vCPU 128, but libxl has room for 128 of this type of domain";
+    for guest in [Guest::Pvh(PvhInfo::default()), Guest::Hvm(Box::default())] {
+        let refused = refused(|config| {
+            many(config);
+            config.b_info.guest = guest.clone();
+        });
+        assert_eq!(refused, text);
+    }
+    let mut config = sound();
+    many(&mut config);
+    config.b_info.guest = Guest::Pv(PvInfo::default());
+    config.validate().unwrap();
+    config.b_info.guest = Guest::Pvh(PvhInfo::default());
+    config.b_info.avail_vcpus = Bitmap::first(128);
     config.validate().unwrap();
 }
 

@@ -1,0 +1,50 @@
+//! The bindings that were made beforehand agree with the headers that are installed.
+//!
+//! `LIBXL_BLESS=1 cargo test -p libxl-sys --test prebuilt` makes those of the installed release anew.
+
+#![allow(clippy::unwrap_used)] // a test file outside #[test] functions too
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use libxl_sys as sys;
+
+/// Where those of the release are that this is built for, if there are any.
+fn of_this_release() -> PathBuf {
+    let release: Vec<&str> = sys::VERSION.split('.').take(2).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("prebuilt").join(release.join("."))
+}
+
+#[test]
+fn they_are_what_bindgen_makes_of_the_installed_headers() {
+    let made = fs::read_to_string(concat!(env!("OUT_DIR"), "/bindings.rs")).unwrap();
+    let features: String = sys::HAVE.iter().map(|have| format!("{have}\n")).collect();
+    let directory = of_this_release();
+    if std::env::var_os("LIBXL_BLESS").is_some() {
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("bindings.rs"), &made).unwrap();
+        fs::write(directory.join("features"), &features).unwrap();
+    }
+    if !directory.exists() {
+        return; // A release for which there are none.
+    }
+    let read = |name| fs::read_to_string(directory.join(name)).unwrap();
+    assert_eq!(read("features"), features, "{}", directory.display());
+    let (before, now) = (read("bindings.rs"), made);
+    let same = before == now;
+    assert!(same, "{} is out of date", directory.display());
+}
+
+#[test]
+fn there_are_some_for_each_release_that_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("prebuilt");
+    for release in ["4.14", "4.17", "4.20"] {
+        for name in ["bindings.rs", "features"] {
+            let path = root.join(release).join(name);
+            assert!(path.metadata().unwrap().len() > 100, "{}", path.display());
+        }
+    }
+}

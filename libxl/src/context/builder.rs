@@ -1,0 +1,129 @@
+//! Opening a context, with everything that must be set up before it can be shared.
+
+use std::{
+    ffi::c_int,
+    ptr::{self, NonNull},
+    sync::{Arc, Mutex, atomic::Ordering},
+};
+
+use libxl_sys as sys;
+
+use super::{
+    Context,
+    core::{Core, EVENTS, Handle, MAINLOOP, SELECTIVE_REAP},
+    sigchld::{OPEN, SigchldMode, check_sigchld, opening},
+};
+use crate::{Error, ErrorKind, Result, loaded, logger::Logger, pump::Pump};
+
+/// Sets up a [`Context`]. What libxl only allows before first use can only be said here.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ContextBuilder {
+    log_level: Option<log::LevelFilter>,
+    sigchld: SigchldMode,
+}
+
+impl ContextBuilder {
+    /// From which level up libxl's log lines go to the [`log`] crate, with target `libxl`. Default:
+    /// what [`log::max_level`] says when the context is opened. Warnings and errors are always
+    /// kept for [`Error::log`].
+    ///
+    /// The program's logger gets the lines when the call of libxl that said them has returned, and
+    /// may call this crate. If it panics, that goes no further; the next error quotes it.
+    pub fn log_level(mut self, level: log::LevelFilter) -> Self {
+        self.log_level = Some(level);
+        self
+    }
+
+    /// Who deals with SIGCHLD. Default: libxl, selectively.
+    pub fn sigchld(mut self, mode: SigchldMode) -> Self {
+        self.sigchld = mode;
+        self
+    }
+
+    /// Opens the context.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotAvailable`] when Xen cannot be reached: not running on Xen, not in dom0, not
+    /// root, or xenstored is not running. [`ErrorKind::Unsupported`] when the program has a SIGCHLD
+    /// handler of its own and the mode is [`SigchldMode::SelectiveReap`]: libxl would end the
+    /// process; or when the libxl that is loaded is not the one that this was built for.
+    /// [`ErrorKind::Invalid`] when a context in the other mode is open.
+    #[doc(alias = "libxl_ctx_alloc")]
+    #[doc(alias = "libxl_childproc_setmode")]
+    #[doc(alias = "libxl_event_register_callbacks")]
+    pub fn open(self) -> Result<Context> {
+        const FUNCTION: &str = "libxl_ctx_alloc";
+        loaded::check(FUNCTION)?;
+        let level = self.log_level.unwrap_or_else(log::max_level);
+        let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
+        let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
+
+        // It also changes the process-wide SIGCHLD handler: one at a time.
+        let _opening = opening();
+        OPEN.check(self.sigchld)?;
+        if self.sigchld == SigchldMode::SelectiveReap {
+            check_sigchld()?;
+        }
+        let disaster = Arc::into_raw(Arc::clone(&pump)).cast_mut();
+        // SAFETY: never NULL.
+        let disaster = unsafe { NonNull::new_unchecked(disaster) };
+        let mut raw = ptr::null_mut();
+        // SAFETY: a place for the context; the logger outlives it, see `Core::drop`.
+        let rc = unsafe { sys::libxl_ctx_alloc(&raw mut raw, version(), 0, logger.as_ptr()) };
+        let raw = match NonNull::new(raw) {
+            Some(raw) if rc == 0 => raw,
+            _ => {
+                // SAFETY: given away above, and nobody came to know it.
+                drop(unsafe { Arc::from_raw(disaster.as_ptr()) });
+                logger.flush();
+                return Err(Error::from_code(FUNCTION, rc)
+                    .with_kind(ErrorKind::NotAvailable)
+                    .with_message(
+                        "Xen cannot be reached: this needs root in dom0 of a Xen host with \
+                         xenstored running",
+                    )
+                    .with_log(logger.since(0)));
+            }
+        };
+        let children: &'static _ = match self.sigchld {
+            SigchldMode::SelectiveReap => &SELECTIVE_REAP,
+            SigchldMode::Mainloop => &MAINLOOP,
+        };
+        // SAFETY: nobody else knows the context yet, it has no children and no event source; both
+        // tables are static, and `disaster` lives until the context is freed.
+        unsafe {
+            sys::libxl_event_register_callbacks(
+                raw.as_ptr(),
+                &raw const EVENTS.0,
+                disaster.as_ptr().cast(),
+            );
+            sys::libxl_childproc_setmode(raw.as_ptr(), &raw const children.0, ptr::null_mut());
+        }
+        if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
+            // There libxl looks at the version by itself, when it builds a domain, and finds it filled
+            // in. Elsewhere only `version_info` does, which spares a context the hypercalls.
+            // SAFETY: a live context that nobody else knows.
+            unsafe { sys::libxl_get_version_info(raw.as_ptr()) };
+        }
+        OPEN.of(self.sigchld).fetch_add(1, Ordering::SeqCst);
+        logger.flush();
+        let core = Arc::new(Core {
+            raw,
+            version: Mutex::default(),
+            logger,
+            pump,
+            disaster,
+            sigchld: self.sigchld,
+        });
+        Ok(Context(Arc::new(Handle {
+            core,
+            driver: Mutex::default(),
+        })))
+    }
+}
+
+fn version() -> c_int {
+    c_int::try_from(sys::LIBXL_VERSION).unwrap_or(0)
+}

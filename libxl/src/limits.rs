@@ -1,0 +1,131 @@
+//! The limits of an operation: a deadline, an abort handle, and the gate that holds both back.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{AbortHandle, Error, ErrorKind, Result, wake::Wake};
+
+/// How long an operation may take, and who may end it.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    pub(crate) time: Option<Duration>,
+    pub(crate) abort: Option<AbortHandle>,
+}
+
+impl Limits {
+    /// No limits.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The operation is aborted when it has taken this long.
+    #[must_use]
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// The operation is aborted when `handle` is pulled.
+    #[must_use]
+    pub fn abort_with(mut self, handle: &AbortHandle) -> Self {
+        self.abort = Some(handle.clone());
+        self
+    }
+
+    /// What is further away than a clock can say is no deadline.
+    pub(crate) fn deadline_from_now(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.time?)
+    }
+}
+
+/// Closed while libxl would not survive an abort; see [`crate::stream::relay`].
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: AtomicBool,
+    /// Who waits for it.
+    waiter: Mutex<Option<Weak<dyn Wake>>>,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+        let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiter = waiter.as_ref().and_then(Weak::upgrade);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn attach<W: Wake + 'static>(&self, to: &Arc<W>) {
+        let to: Weak<W> = Arc::downgrade(to);
+        *self.waiter.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
+    }
+}
+
+/// Limits that several steps share: the time runs from the making of this value.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    time: Duration,
+    deadline: Option<Instant>,
+    abort: Option<AbortHandle>,
+}
+
+impl Clock {
+    pub(crate) fn start(limits: &Limits) -> Self {
+        Self {
+            time: limits.time.unwrap_or_default(),
+            deadline: limits.deadline_from_now(),
+            abort: limits.abort.clone(),
+        }
+    }
+
+    /// No limits at all.
+    pub(crate) fn none() -> Self {
+        Self::start(&Limits::none())
+    }
+
+    /// No limits but this handle.
+    pub(crate) fn until(handle: &AbortHandle) -> Self {
+        Self::start(&Limits::none().abort_with(handle))
+    }
+
+    /// What is left of them, for the next step.
+    pub(crate) fn rest(&self) -> Limits {
+        Limits {
+            time: self
+                .deadline
+                .map(|at| at.saturating_duration_since(Instant::now())),
+            abort: self.abort.clone(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn abort_handle(&self) -> Option<&AbortHandle> {
+        self.abort.as_ref()
+    }
+
+    /// Fails when the limits are used up.
+    pub(crate) fn check(&self, function: &'static str) -> Result<()> {
+        if self.abort.as_ref().is_some_and(AbortHandle::is_aborted) {
+            return Err(Error::new(ErrorKind::Aborted, function).with_message("aborted"));
+        }
+        if self.deadline.is_some_and(|at| Instant::now() >= at) {
+            let text = format!("took longer than {:?} and was given up", self.time);
+            return Err(Error::new(ErrorKind::TimedOut, function).with_message(text));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! Whether the libxl that is loaded is the one that this was built for.
+
+use std::ffi::CStr;
+
+use libxl_sys as sys;
+
+use crate::{Error, ErrorKind, Result, have::BUILT_FOR};
+
+/// Fails if it is another one: its structures would be of another shape. libxl has no function that
+/// says its version (`libxl_get_version_info` is about the hypervisor), and `libxl_ctx_alloc` accepts
+/// every caller. But it has one SONAME for each release.
+pub(crate) fn check(function: &'static str) -> Result<()> {
+    // SAFETY: takes nothing; the string belongs to a library that stays loaded.
+    let loaded = unsafe { sys::libxl_sys_loaded_soname().as_ref() };
+    // SAFETY: as above, NUL-terminated.
+    let loaded = loaded.map(|loaded| unsafe { CStr::from_ptr(loaded) });
+    compare(function, loaded.map(CStr::to_string_lossy).as_deref())
+}
+
+fn compare(function: &'static str, loaded: Option<&str>) -> Result<()> {
+    match loaded {
+        Some(loaded) if loaded != sys::SONAME => Err(Error::new(ErrorKind::Unsupported, function)
+            .with_message(format!(
+                "this program was built for libxl {BUILT_FOR} ({}), but {loaded} is loaded",
+                sys::SONAME
+            ))),
+        // A program that libxl is a part of has no other one.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{compare, sys};
+    use crate::ErrorKind;
+
+    #[test]
+    fn another_libxl_is_refused() {
+        compare("f", Some(sys::SONAME)).unwrap();
+        compare("f", None).unwrap();
+        let error = compare("f", Some("libxenlight.so.4.99")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let text = error.to_string();
+        assert!(text.contains("but libxenlight.so.4.99 is loaded"), "{text}");
+    }
+}

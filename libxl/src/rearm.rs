@@ -1,0 +1,49 @@
+//! The watchers of the process, for everything that may leave a domain resumed: it has every one of
+//! them armed anew. Below both domains and the watcher, so that neither knows the other.
+
+use std::sync::{Arc, Weak};
+
+use crate::{DomainId, per_process::PerProcess};
+
+/// A watcher.
+pub(crate) trait Rearm: Send + Sync {
+    /// Replaces the event sources of a domain, and has its state read.
+    fn rearm(&self, id: DomainId);
+
+    /// Notes that a domain has gone on since its state was read last.
+    fn went_on(&self, id: DomainId);
+}
+
+/// All watchers of the process, so that a resume reaches every one of them. A forked child must not
+/// reach for those of its parent, whose contexts it has given up.
+static WATCHERS: PerProcess<Vec<Weak<dyn Rearm>>> = PerProcess::new(Vec::new());
+
+/// Reaches this one, too, for as long as it lives.
+pub(crate) fn register<W: Rearm + 'static>(watcher: &Arc<W>) {
+    let watcher: Weak<W> = Arc::downgrade(watcher);
+    let mut watchers = WATCHERS.lock();
+    watchers.retain(|known| known.strong_count() > 0);
+    watchers.push(watcher);
+}
+
+/// Replaces the event sources of a domain in every watcher of the process, and has its state read.
+/// To be called after anything that may have resumed it.
+pub(crate) fn rearm(id: DomainId) {
+    for watcher in watchers() {
+        watcher.rearm(id);
+    }
+}
+
+/// As [`rearm`], after what did make it go on. If it has shut down again for the same reason by the
+/// time that somebody looks, both are reported.
+pub(crate) fn went_on(id: DomainId) {
+    for watcher in watchers() {
+        watcher.went_on(id);
+        watcher.rearm(id);
+    }
+}
+
+fn watchers() -> Vec<Arc<dyn Rearm>> {
+    let watchers = WATCHERS.lock();
+    watchers.iter().filter_map(Weak::upgrade).collect()
+}

@@ -1,0 +1,11 @@
+//! Contexts, operations and the watcher on a stand-in for libxl, so that what they do can be seen
+//! without Xen. What a test claims about Xen itself belongs into the live tests.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+
+mod event_loop;
+mod logger;
+mod operations;
+mod signals;
+mod soundness;
+mod stand_in;
+mod watcher;

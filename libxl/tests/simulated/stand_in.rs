@@ -1,0 +1,163 @@
+//! Builds the stand-in and runs a test in a process of its own that has it preloaded.
+
+use std::{
+    env,
+    ffi::{CStr, c_int, c_void},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use libxl::{Context, DomId, Domain};
+
+/// Set in a process that has the stand-in.
+const PRESENT: &str = "LIBXL_STAND_IN";
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/libxl.c");
+
+/// Runs `body` with the stand-in in place of libxl. `name` is that of the test.
+pub(crate) fn simulated(name: &str, body: fn()) {
+    // With the SONAME of libxl, the real one would not be loaded.
+    simulated_as(name, None, body);
+}
+
+/// The same, with a stand-in that has this SONAME.
+pub(crate) fn simulated_as(name: &str, soname: Option<&str>, body: fn()) {
+    if env::var_os(PRESENT).is_some() {
+        return body();
+    }
+    let library = build(soname);
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(PRESENT, "1")
+        .env("LD_PRELOAD", library)
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(stdout.contains("1 passed"), "{name}: {stdout}");
+}
+
+/// Compiles the stand-in, once for each name.
+fn build(soname: Option<&str>) -> PathBuf {
+    static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let file = format!("lib{}.stand-in.so", soname.unwrap_or("xenlight"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if built.contains(&path) {
+        return path;
+    }
+    let mut cc = Command::new(env::var_os("CC").unwrap_or("cc".into()));
+    cc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g"])
+        .args(["-shared", "-fPIC"])
+        .arg("-o")
+        .arg(&path)
+        .arg(SOURCE);
+    if let Some(soname) = soname {
+        cc.arg(format!("-Wl,-soname,{soname}"));
+    }
+    if let Some(headers) = option_env!("LIBXL_HEADERS") {
+        cc.arg(format!("-I{headers}"));
+    }
+    let output = cc.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{cc:?}: {stderr}");
+    built.push(path.clone());
+    path
+}
+
+fn symbol(name: &CStr) -> *mut c_void {
+    // SAFETY: a NUL-terminated name.
+    let at = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    assert!(!at.is_null(), "{name:?}");
+    at
+}
+
+/// Tells the stand-in a number.
+fn tell(name: &CStr, number: c_int) {
+    // SAFETY: a function of the stand-in with this signature.
+    let function: extern "C" fn(c_int) = unsafe { std::mem::transmute(symbol(name)) };
+    function(number);
+}
+
+/// Asks the stand-in for a number.
+fn ask(name: &CStr) -> c_int {
+    // SAFETY: as above.
+    let function: extern "C" fn() -> c_int = unsafe { std::mem::transmute(symbol(name)) };
+    function()
+}
+
+/// How long the operations take that begin from here on, in milliseconds: 0 is over when it begins,
+/// and -1 not before it is aborted.
+pub(crate) fn operations_take(ms: c_int) {
+    tell(c"fake_duration", ms);
+}
+
+/// Number of operations that libxl was asked to abort while they were under way.
+pub(crate) fn aborts() -> c_int {
+    ask(c"fake_aborts")
+}
+
+/// Number of contexts that are open.
+pub(crate) fn contexts() -> c_int {
+    ask(c"fake_contexts")
+}
+
+/// Number of times that two threads have read sound cards at once.
+pub(crate) fn overlaps() -> c_int {
+    ask(c"fake_overlaps")
+}
+
+/// Length of the node map of the last domain that was created, in bytes.
+pub(crate) fn nodemap_bytes() -> c_int {
+    ask(c"fake_nodemap_bytes")
+}
+
+/// Number of locks of libxl's that this thread holds.
+pub(crate) fn depth() -> c_int {
+    ask(c"fake_depth")
+}
+
+/// Number of streams that libxl was asked to write.
+pub(crate) fn suspends() -> c_int {
+    ask(c"fake_suspends")
+}
+
+/// Every guest that is watched ejects its disc so often.
+pub(crate) fn eject(times: c_int) {
+    tell(c"fake_ejects", times);
+}
+
+/// libxl's events fail on every context that is open.
+pub(crate) fn disaster() {
+    // SAFETY: a function of the stand-in with this signature.
+    let function: extern "C" fn() = unsafe { std::mem::transmute(symbol(c"fake_disaster")) };
+    function();
+}
+
+/// What a domain is from here on.
+pub(crate) fn becomes(domid: u32, state: c_int) {
+    // SAFETY: a function of the stand-in with this signature.
+    let function: extern "C" fn(c_int, c_int) =
+        unsafe { std::mem::transmute(symbol(c"fake_domain")) };
+    function(c_int::try_from(domid).unwrap(), state);
+}
+
+/// States of a domain: it runs, and it has powered off.
+pub(crate) const RUNNING: c_int = 0;
+pub(crate) const OFF: c_int = 2;
+
+/// Waits for something that happens soon.
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A domain of the stand-in: 0 to 63 run.
+pub(crate) fn domain(ctx: &Context, domid: u32) -> Domain {
+    ctx.domain_by_domid(DomId(domid)).unwrap()
+}
