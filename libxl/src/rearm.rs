@@ -12,6 +12,9 @@ pub(crate) trait Rearm: Send + Sync {
 
     /// Notes that a domain has gone on since its state was read last.
     fn went_on(&self, id: DomainId);
+
+    /// Notes that a domain is suspended, and may not be by the time that its state is read.
+    fn is_suspended(&self, id: DomainId);
 }
 
 /// All watchers of the process, so that a resume reaches every one of them. A forked child must not
@@ -40,6 +43,14 @@ pub(crate) fn went_on(id: DomainId) {
     for watcher in watchers() {
         watcher.went_on(id);
         watcher.rearm(id);
+    }
+}
+
+/// To be called before a suspended domain is resumed: whoever watches it hears of the suspend, too,
+/// however late the watcher comes to look.
+pub(crate) fn is_suspended(id: DomainId) {
+    for watcher in watchers() {
+        watcher.is_suspended(id);
     }
 }
 

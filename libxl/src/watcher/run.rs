@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Context, ContextBuilder, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result,
-    logger::panic_text, pump::Token, rearm::Rearm,
+    ShutdownReason, logger::panic_text, pump::Token, rearm::Rearm,
 };
 
 /// When to look again at a domain whose state could not be read.
@@ -33,6 +33,8 @@ struct Watched {
     /// `None` once the domain is dead: its id may come to belong to another one.
     armed: Option<Armed>,
     life: Life,
+    /// It was suspended after the last look, whatever the next one finds.
+    was_suspended: bool,
     /// It has gone on since the last look, whatever the next one finds.
     went_on: bool,
     suspended_since: Option<Instant>,
@@ -139,6 +141,7 @@ impl Shared {
             sink,
             armed: Some(armed),
             life: Life::default(),
+            was_suspended: false,
             went_on: false,
             suspended_since: None,
             // What happened before it was armed is reported with the next event of any domain:
@@ -232,13 +235,18 @@ impl Shared {
 
     /// Reads the state of one watched domain and reports what is new.
     fn look(&self, number: u64) {
-        let Some((id, went_on)) = self.table().watched.get_mut(&number).map(|w| {
+        let Some((id, was_suspended, went_on)) = self.table().watched.get_mut(&number).map(|w| {
             // Before the state is read: who asks for a look from here on gets another one.
             w.look = None;
-            (w.id, mem::take(&mut w.went_on))
+            let was_suspended = mem::take(&mut w.was_suspended);
+            (w.id, was_suspended, mem::take(&mut w.went_on))
         }) else {
             return;
         };
+        if was_suspended {
+            let suspended = DomainState::Shutdown(ShutdownReason::SUSPEND);
+            self.report(number, Found::State(suspended));
+        }
         if went_on {
             self.report(number, Found::State(DomainState::Running));
         }
@@ -341,6 +349,12 @@ impl Rearm for Shared {
     fn went_on(&self, id: DomainId) {
         for watched in self.table().watched.values_mut() {
             watched.went_on |= watched.id == id;
+        }
+    }
+
+    fn is_suspended(&self, id: DomainId) {
+        for watched in self.table().watched.values_mut() {
+            watched.was_suspended |= watched.id == id;
         }
     }
 }

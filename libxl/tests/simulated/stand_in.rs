@@ -144,9 +144,10 @@ pub(crate) fn becomes(domid: u32, state: c_int) {
     function(c_int::try_from(domid).unwrap(), state);
 }
 
-/// States of a domain: it runs, and it has powered off.
+/// States of a domain: it runs, it has powered off, and it is suspended.
 pub(crate) const RUNNING: c_int = 0;
 pub(crate) const OFF: c_int = 2;
+pub(crate) const SUSPENDED: c_int = 4;
 
 /// Waits for something that happens soon.
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use libxl::{Context, DomainEvent, ErrorKind, ShutdownReason, Watcher};
 
 use crate::stand_in::{
-    OFF, RUNNING, becomes, disaster, domain, eventually, operations_take, simulated,
+    OFF, RUNNING, SUSPENDED, becomes, disaster, domain, eventually, operations_take, simulated,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -45,5 +45,31 @@ fn operations_fail_after_a_disaster() {
         let error = running.wait().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotAvailable, "{error}");
         assert!(ctx.is_poisoned());
+    });
+}
+
+/// Faster than any watcher looks: what this process resumes, it knows to have been suspended.
+#[test]
+fn a_suspend_is_reported_however_soon_the_domain_is_resumed() {
+    const TEST: &str = "watcher::a_suspend_is_reported_however_soon_the_domain_is_resumed";
+    simulated(TEST, || {
+        let ctx = Context::open().unwrap();
+        let hour = Duration::from_secs(3600);
+        let watcher = Watcher::start_with(Context::builder(), hour).unwrap();
+        let domain = domain(&ctx, 3);
+        let (_watch, events) = watcher.watch_channel(domain.id()).unwrap();
+        for round in 0..50 {
+            becomes(3, SUSPENDED);
+            domain.resume(true).unwrap();
+            for wanted in [
+                DomainEvent::Shutdown(ShutdownReason::SUSPEND),
+                DomainEvent::Resumed,
+            ] {
+                assert_eq!(events.recv_timeout(LONG), Ok(wanted), "round {round}");
+            }
+        }
+        becomes(3, OFF);
+        let off = DomainEvent::Shutdown(ShutdownReason::POWEROFF);
+        assert_eq!(events.recv_timeout(LONG), Ok(off), "and nothing else");
     });
 }

@@ -28,8 +28,8 @@ const THREADS: &str = "--test-threads";
 
 const ALONE: &str = "--test-threads=1";
 
-/// Tests that run beside each other, if nothing else is asked for: one more than dom0 has processors, because they wait most of the time.
-const BESIDE: u32 = 3;
+/// Tests that run beside each other, if nothing else is asked for: twice as many as dom0 has processors, because they wait half of the time.
+const BESIDE: u32 = 4;
 
 /// Where in dom0 the tests that end early for want of xl say so, one line each.
 const NOT_RUN: &str = "/share/not-run";
@@ -245,7 +245,7 @@ mod tests {
                 "devices::",
                 "--skip",
                 "alone::",
-                "--test-threads=3",
+                "--test-threads=4",
                 "save::"
             ]
         );
