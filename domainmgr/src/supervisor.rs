@@ -20,9 +20,12 @@ use crate::adapters::{Adapters, Files};
 use crate::clock::Clock;
 use crate::disks::keeper::{self, Register};
 use crate::eve;
+use crate::journal::{self, OpenError};
 use crate::logging;
 use crate::mailbox::Mail;
+use crate::memory;
 use crate::metrics;
+use crate::records::Records;
 use crate::settings::Settings;
 use crate::store::{self, Lock, LockError, Named, Stamp};
 use crate::supervision::Supervision;
@@ -49,6 +52,8 @@ pub struct Options {
     pub overrides: Vec<(String, String)>,
     /// Bytes per second that a copy of an image may make, in a simulation.
     pub copy_rate: Option<u64>,
+    /// A journal that is damaged is put aside, and everything in it forgotten.
+    pub forget: bool,
 }
 
 /// Why the agent could not start.
@@ -65,18 +70,21 @@ pub enum StartError {
         /// What happened.
         source: io::Error,
     },
+    /// The journal cannot be used now.
+    #[error(transparent)]
+    Journal(OpenError),
     /// Nothing is known of what should run, and something did.
     #[error(
         "{}: no such directory, but {} tells of {count} domain(s); with an empty config directory they would be brought \
          down: create it if they should be",
         config.display(),
-        status.display()
+        journal.display()
     )]
     NoConfig {
         /// Where DomainConfig should be.
         config: PathBuf,
-        /// Where DomainStatus is.
-        status: PathBuf,
+        /// Where the journal is.
+        journal: PathBuf,
         /// How many there are.
         count: usize,
     },
@@ -110,9 +118,17 @@ pub fn run(
     clock: Clock,
 ) -> Result<(), StartError> {
     let dirs = &options.dirs;
-    config_is_there(dirs)?;
+    for dir in [&dirs.run, &dirs.state] {
+        make_dir(dir).map_err(|source| StartError::Dir {
+            path: dir.clone(),
+            source,
+        })?;
+    }
+    let _lock = Lock::take(&dirs.run)?;
+    let _state_lock = Lock::take(&dirs.state)?;
+    let records = memory::open(dirs, toolstack.as_ref(), options.forget)?;
+    config_is_there(dirs, &records)?;
     for dir in [
-        &dirs.run,
         &dirs.cfgs(),
         &dirs.run.join("AssignableAdapters"),
         &dirs.run.join("HostMemory"),
@@ -129,7 +145,6 @@ pub fn run(
             source,
         })?;
     }
-    let _lock = Lock::take(&dirs.run)?;
     let signals = signals().map_err(|source| StartError::System {
         what: "signals",
         source,
@@ -174,10 +189,16 @@ pub fn run(
         adapters,
         copy_rate: options.copy_rate,
         register: Register::default(),
+        records,
         metrics: metrics::Table::default(),
         reports: reports_tx,
     });
-    keeper::tidy(dirs);
+    for key in env.records.keys() {
+        env.register.expect(key);
+    }
+    if env.records.damage().is_none() {
+        keeper::tidy(dirs);
+    }
     keeper::start(Arc::clone(&env)).map_err(|source| StartError::System {
         what: "a thread for images",
         source,
@@ -212,17 +233,15 @@ pub fn run(
 
 /// A config directory that is not there says nothing, least of all that no domain should run: its path may be mistyped.
 /// Only where no domain is known is it made.
-fn config_is_there(dirs: &Dirs) -> Result<(), StartError> {
+fn config_is_there(dirs: &Dirs, records: &Records) -> Result<(), StartError> {
     if fs::symlink_metadata(&dirs.config).is_ok() {
         return Ok(());
     }
-    let statuses = store::list(&dirs.status).unwrap_or_default();
-    let keys = statuses.iter().map(|name| store::key_of(name));
-    match keys.filter(|name| matches!(name, Named::Key(_))).count() {
+    match records.keys().len() {
         0 => Ok(()),
         count => Err(StartError::NoConfig {
             config: dirs.config.clone(),
-            status: dirs.status.clone(),
+            journal: dirs.state.join(journal::FILE),
             count,
         }),
     }
@@ -483,23 +502,33 @@ impl Supervisor<'_> {
         // Not before it is known which have one.
         if !std::mem::replace(&mut self.orphans_sought, true) {
             self.scan_orphans();
-            let known = |key| self.workers.contains_key(&key);
-            self.env.adapters.keep_only(&known);
+            if self.env.records.damage().is_none() {
+                let known = |key| self.workers.contains_key(&key);
+                self.env.adapters.keep_only(&known);
+            }
         }
     }
 
     /// Keys whose config went away while no agent ran: their domains are brought down.
     fn scan_orphans(&mut self) {
+        for key in self.env.records.keys() {
+            if !self.workers.contains_key(&key) {
+                log::info!(key:% = key; "is known but has no DomainConfig");
+                self.start(key, None);
+            }
+        }
+        if self.env.records.damage().is_some() {
+            return;
+        }
+        // What an agent said of domains that nobody knows any more.
         let dir = &self.options.dirs.status;
-        let names = store::list(dir).unwrap_or_else(|e| {
-            log::error!("{}: {e}", dir.display());
-            Vec::new()
-        });
-        for name in names {
+        for name in store::list(dir).unwrap_or_default() {
             if let Named::Key(key) = store::key_of(&name) {
                 if !self.workers.contains_key(&key) {
-                    log::info!(key:% = key; "has a DomainStatus but no DomainConfig");
-                    self.start(key, None);
+                    let path = dir.join(name);
+                    if let Err(e) = store::remove(&path) {
+                        log::error!(key:% = key; "{}: {e}", path.display());
+                    }
                 }
             }
         }

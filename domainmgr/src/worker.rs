@@ -4,6 +4,7 @@
 mod tests;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,14 +18,16 @@ use crate::adapters::Adapters;
 use crate::clock::Clock;
 use crate::cloudinit;
 use crate::core::{
-    self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish,
+    self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Record, Scope, Time, Wish,
     abort,
 };
 use crate::disks::keeper::Register;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::{self, DomainConfig, DomainStatus};
+use crate::journal::Ticket;
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
 use crate::metrics::{self, Measured};
+use crate::records::{Bytes, Records};
 use crate::render;
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
@@ -33,7 +36,7 @@ use crate::toolstack::{
     AbortToken, DomainId, Error, ErrorKind, Limits, Session, Toolstack, Wake, Watch,
 };
 
-/// When a DomainStatus is written again that could not be.
+/// When a DomainStatus or a record is written again that could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a worker thread's stack may take.
@@ -48,6 +51,8 @@ pub struct Dirs {
     pub status: PathBuf,
     /// Everything else the agent writes.
     pub run: PathBuf,
+    /// What survives a reboot of the host.
+    pub state: PathBuf,
     /// Core dumps of guests.
     pub dump: PathBuf,
     /// Copies of images.
@@ -118,6 +123,8 @@ pub struct Env {
     pub metrics: metrics::Table,
     /// Adapters of the host.
     pub adapters: Adapters,
+    /// What is remembered of each key.
+    pub records: Records,
     /// The supervisor's ear.
     pub reports: Sender<Report>,
 }
@@ -286,9 +293,12 @@ enum End {
 fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Arc<Shared>) {
     let mut fault = None;
     let mut panics = 0;
+    let mut memory = env.records.take(key);
     loop {
         let known = fault.take();
-        let run = AssertUnwindSafe(|| Run::new(env, key, inbox, mailbox, shared, known).run());
+        let run = AssertUnwindSafe(|| {
+            Run::new(env, key, inbox, mailbox, shared, &mut memory, known).run()
+        });
         let payload = match catch_unwind(run) {
             Ok(End::Finished | End::Stopped) => return,
             Err(payload) => payload,
@@ -296,7 +306,7 @@ fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Ar
         *shared.running() = None;
         let text = format!("internal error: {}", panic_text(payload.as_ref()));
         log::error!(key:% = key; "{text}; starting over");
-        publish_fault(env, key, &text);
+        publish_fault(env, key, memory.as_ref(), &text);
         fault = Some(text);
         // Not at once, lest it does nothing else.
         let pause = Duration::from_secs(5 << panics.min(4));
@@ -327,14 +337,35 @@ fn panic_text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-fn publish_fault(env: &Env, key: Uuid, text: &str) {
+fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: &str) {
     let path = env.dirs.status_of(key);
-    let mut status = read_status(&path).unwrap_or_default();
-    status.uuid_and_version.uuid = key.to_string();
-    status.last_err = text.to_owned();
-    status.last_err_time = Some(env.clock.now().wall);
-    if let Err(e) = write_status(&path, &status) {
+    let facts = remembered(env, key, memory).faulted(text.to_owned(), env.clock.now().wall);
+    if let Err(e) = write_status(&path, &core::view(&facts)) {
         log::error!(key:% = key; "{}: {e}", path.display());
+    }
+}
+
+/// The facts that a worker starts from.
+fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
+    let now = env.clock.now();
+    let settings = env
+        .settings
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let record = memory.map(|bytes| Record::from_bytes(bytes));
+    let facts = match record {
+        Some(Ok(record)) => Facts::recover(now, key, settings, record, env.records.boot()),
+        Some(Err(e)) => {
+            // Every record was read when the journal was opened.
+            log::error!(key:% = key; "its record cannot be read: {e}");
+            Facts::new(key, settings).hands_off(e, now.wall)
+        }
+        None => Facts::new(key, settings),
+    };
+    match env.records.damage() {
+        Some(why) => facts.hands_off(why.to_owned(), now.wall),
+        None => facts,
     }
 }
 
@@ -377,6 +408,10 @@ struct Run<'a> {
     published: Option<Vec<u8>>,
     settled: bool,
     wake: Option<Time>,
+    /// The record that the journal has for certain.
+    memory: &'a mut Option<Bytes>,
+    /// One that is on its way there.
+    ticket: Option<(&'static str, Bytes, Ticket)>,
 }
 
 impl<'a> Run<'a> {
@@ -386,16 +421,10 @@ impl<'a> Run<'a> {
         inbox: &'a Inbox,
         mailbox: &'a Mailbox,
         shared: &'a Arc<Shared>,
+        memory: &'a mut Option<Bytes>,
         fault: Option<String>,
     ) -> Self {
-        let path = env.dirs.status_of(key);
-        let old = read_status(&path);
-        let settings = env
-            .settings
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let mut facts = Facts::new(key, settings, old.as_ref().map(Previous::from_status));
+        let mut facts = remembered(env, key, memory.as_ref());
         if let Some(text) = fault {
             facts = facts.faulted(text, env.clock.now().wall);
         }
@@ -408,9 +437,12 @@ impl<'a> Run<'a> {
             facts: Some(facts),
             session: None,
             watch: None,
-            published: old.as_ref().and_then(|s| to_text(s).ok()),
+            // Not written again if it says the same.
+            published: store::read(&env.dirs.status_of(key)).ok(),
             settled: false,
             wake: None,
+            memory,
+            ticket: None,
         }
     }
 
@@ -430,6 +462,9 @@ impl<'a> Run<'a> {
                 }
             }
             self.say_belief();
+            if !self.wait_for_journal() {
+                return End::Stopped;
+            }
             // An idle worker keeps no connection.
             self.session = None;
             if self.inbox.peek() != Mail::NONE {
@@ -497,11 +532,29 @@ impl<'a> Run<'a> {
             let Some(facts) = self.facts.take() else {
                 return true;
             };
+            // What became of an operation is known for good before it is shown; what was only seen can be seen again.
+            let done =
+                matches!(&input, Input::Done(outcome) if !matches!(outcome, Outcome::Looked(_)));
             let (facts, effects) = core::step(self.env.clock.now(), facts, input);
             let finish = effects.contains(&Effect::Finish);
             let facts = self.facts.insert(facts).clone();
-            if !finish && facts.publishable() {
-                self.publish(&facts);
+            if !finish {
+                self.remember(&facts);
+                if done && !self.wait_for_journal() {
+                    return false;
+                }
+                if facts.publishable() {
+                    self.publish(&facts);
+                }
+            }
+            // What cannot be repeated is not begun before it is known that it will be.
+            let acts = |e: &Effect| match e {
+                Effect::Run(op, _) => !matches!(op, Op::Look(_)),
+                Effect::Finish => true,
+                _ => false,
+            };
+            if effects.iter().any(acts) && !self.wait_for_journal() {
+                return false;
             }
             let mut outcome = None;
             for effect in effects {
@@ -511,10 +564,7 @@ impl<'a> Run<'a> {
                     Effect::Unwatch => self.watch = None,
                     Effect::Wake(at) => self.wake = at,
                     Effect::Run(op, deadline) => outcome = Some(self.execute(&op, deadline)),
-                    Effect::Finish => {
-                        self.clean_up();
-                        return true;
-                    }
+                    Effect::Finish => return self.clean_up(),
                 }
             }
             let Some(outcome) = outcome else {
@@ -547,6 +597,84 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Hands the record of the facts to the journal, if it says something new.
+    fn remember(&mut self, facts: &Facts) {
+        let record = facts.record(self.env.records.boot());
+        let bytes = match record.to_bytes() {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                log::error!(key:% = self.key; "what is known cannot be written down: {e}");
+                return;
+            }
+        };
+        let last = self.ticket.as_ref().map(|(_, bytes, _)| bytes);
+        if last.or(self.memory.as_ref()) == Some(&bytes) {
+            return;
+        }
+        let state = record.word();
+        if let Some(ticket) = self.env.records.put(self.key, state, bytes.clone()) {
+            self.ticket = Some((state, bytes, ticket));
+        }
+    }
+
+    /// Waits until the journal has what was handed to it, however often that takes. `false`: the worker is to end first.
+    fn wait_for_journal(&mut self) -> bool {
+        let mut failed = false;
+        while let Some((state, bytes, ticket)) = self.ticket.take() {
+            match ticket.wait() {
+                Ok(()) => {
+                    *self.memory = Some(bytes);
+                    if failed {
+                        log::info!(key:% = self.key; "the journal can be written again");
+                    }
+                }
+                Err(e) => {
+                    if !std::mem::replace(&mut failed, true) {
+                        self.say(
+                            Level::Warn,
+                            &format!("nothing is done until the journal can be written: {e}"),
+                        );
+                        self.publish_trouble(&e);
+                    }
+                    if !self.pause(WRITE_AGAIN) {
+                        return false;
+                    }
+                    let again = self.env.records.put(self.key, state, bytes.clone());
+                    self.ticket = again.map(|ticket| (state, bytes, ticket));
+                }
+            }
+        }
+        if failed {
+            if let Some(facts) = self.facts.clone().filter(Facts::publishable) {
+                self.publish(&facts);
+            }
+        }
+        true
+    }
+
+    /// Shows why nothing is done.
+    fn publish_trouble(&mut self, why: &str) {
+        let now = self.env.clock.now().wall;
+        let text = format!("nothing is done until the journal can be written: {why}");
+        if let Some(facts) = self.facts.clone().filter(Facts::publishable) {
+            self.publish(&facts.faulted(text, now));
+        }
+    }
+
+    /// Waits, unless the worker is to end.
+    fn pause(&self, span: Duration) -> bool {
+        let over = at(self.env.clock.instant(self.env.clock.now().mono + span));
+        loop {
+            if self.inbox.peek().has(Mail::STOP) {
+                return false;
+            }
+            select! {
+                recv(self.inbox.ready()) -> _ => {}
+                recv(over) -> _ => return true,
+            }
+        }
+    }
+
     fn say(&self, level: Level, text: &str) {
         let level = match level {
             Level::Info => log::Level::Info,
@@ -558,7 +686,9 @@ impl<'a> Run<'a> {
     fn publish(&mut self, facts: &Facts) {
         let status = core::view(facts);
         // Before anything is done with them.
-        self.env.register.set(self.key, facts.copies_needed());
+        self.env
+            .register
+            .set(self.key, facts.copies_needed(), facts.copies_made());
         self.env.metrics.set(
             self.key,
             Measured {
@@ -642,7 +772,9 @@ impl<'a> Run<'a> {
     fn perform(&mut self, op: &Op, limits: &Limits) -> Outcome {
         let key = self.key;
         match op {
-            Op::Disks(spec, copies) => return Outcome::Disks(self.disks(spec, *copies, limits)),
+            Op::Disks(spec, copies, whole) => {
+                return Outcome::Disks(self.disks(spec, *copies, whole, limits));
+            }
             Op::Discard(names) => {
                 let done = disks::discard(&self.env.dirs.copies, names);
                 return Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)));
@@ -707,7 +839,13 @@ impl<'a> Run<'a> {
     }
 
     /// Makes the disks ready, and tells meanwhile how far that is.
-    fn disks(&mut self, spec: &Spec, copies: Copies, limits: &Limits) -> Result<Arc<Spec>, Error> {
+    fn disks(
+        &mut self,
+        spec: &Spec,
+        copies: Copies,
+        whole: &BTreeSet<String>,
+        limits: &Limits,
+    ) -> Result<Arc<Spec>, Error> {
         let env = self.env;
         let places = Places {
             copies: &env.dirs.copies,
@@ -726,7 +864,7 @@ impl<'a> Run<'a> {
                 self.facts = Some(facts);
             },
         };
-        let ready = disks::prepare(spec, places, copies, &mut bounds);
+        let ready = disks::prepare(spec, places, copies, whole, &mut bounds);
         ready.map(Arc::new).map_err(|failure| match failure {
             Failure::Config(e) => {
                 let config = env.dirs.config_of(self.key);
@@ -787,23 +925,35 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Nothing about the key is left behind.
-    fn clean_up(&mut self) {
+    /// Leaves nothing about the key behind. `false`: the worker is to end before it is forgotten.
+    fn clean_up(&mut self) -> bool {
         self.watch = None;
-        // The status goes last: as long as it is there, the next agent knows that something is left to be done.
         if let Err(e) = disks::discard_all(&self.env.dirs.copies, self.key) {
             log::error!(key:% = self.key; "a copy cannot be removed: {e}");
         }
         self.remove_cfgs_but(None);
-        let status = self.env.dirs.status_of(self.key);
         let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
-        for path in [seed, status] {
-            if let Err(e) = store::remove(&path) {
-                log::error!(key:% = self.key; "{}: {e}", path.display());
+        if let Err(e) = store::remove(&seed) {
+            log::error!(key:% = self.key; "{}: {e}", seed.display());
+        }
+        // As long as the journal knows the key, the next agent knows that something is left to be done.
+        while let Some(ticket) = self.env.records.remove(self.key) {
+            match ticket.wait() {
+                Ok(()) => break,
+                Err(e) => log::error!(key:% = self.key; "it cannot be forgotten: {e}"),
             }
+            if !self.pause(WRITE_AGAIN) {
+                return false;
+            }
+        }
+        *self.memory = None;
+        let status = self.env.dirs.status_of(self.key);
+        if let Err(e) = store::remove(&status) {
+            log::error!(key:% = self.key; "{}: {e}", status.display());
         }
         self.env.register.forget(self.key);
         self.env.metrics.forget(self.key);
         log::info!(key:% = self.key; "removed");
+        true
     }
 }

@@ -81,6 +81,10 @@ struct Run {
     /// A setting, e.g. `timer.boot.retry:60`. Wins over the GlobalConfig file. Repeatable.
     #[arg(long = "config", value_name = "KEY:VALUE", value_parser = key_value)]
     settings: Vec<(String, String)>,
+    /// Put a damaged journal aside and begin without one: what is known of disks that were kept, of domains that ended or
+    /// were taken away by others, and of wishes under way is forgotten.
+    #[arg(long)]
+    forget: bool,
     /// Simulate Xen: nothing is run, everything else is as it would be.
     #[arg(long)]
     simulate: bool,
@@ -224,6 +228,7 @@ fn run(args: Run) -> Result<(), String> {
         adapters: paths.adapters,
         overrides: args.settings,
         copy_rate: args.simulate_copy_rate,
+        forget: args.forget,
     };
     supervisor::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
 }

@@ -1,8 +1,8 @@
 //! A guest that ended by itself although it should run: the `on_*` actions.
 
-use super::beside::Beside;
 use super::facts::{After, Exit, ExitStep, Facts};
-use super::{Ctx, Effect, Next, Op, halting, pace};
+use super::sibling::Sibling;
+use super::{Ctx, Effect, Next, Op, Scope, halting, pace};
 use crate::disks::Copies;
 use crate::spec::{Action, Actions, Mode};
 use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
@@ -59,6 +59,11 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
         Some(ExitStep::CoreDump) => Next::Run(Op::CoreDump(id)),
         Some(ExitStep::Destroy) => halting::destroy(cx, f),
         Some(ExitStep::Preserve) => {
+            if let Some(suffix) = renamed(f) {
+                // Done by an earlier run of the agent, which did not live to hear of it.
+                stepped(cx, f, &Op::Preserve(id, suffix), Ok(()));
+                return Next::Run(Op::Look(Scope::All));
+            }
             let stamp = cx.now.wall;
             let suffix = format!(
                 "-{:04}{:02}{:02}T{:02}{:02}{:02}Z.{id}",
@@ -85,6 +90,19 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
             }
         }
     }
+}
+
+/// The ending that an earlier run of the agent was about to give to the domain's name, if it came to do so.
+fn renamed(f: &mut Facts) -> Option<String> {
+    let domain = f.domain.as_mut()?;
+    let suffix = domain.renaming.take()?;
+    let old = domain
+        .name
+        .as_deref()?
+        .strip_suffix(suffix.as_str())?
+        .to_owned();
+    domain.name = Some(old);
+    Some(suffix)
 }
 
 /// A step has ended.
@@ -129,7 +147,7 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
             let Some(domain) = f.domain.take() else {
                 return;
             };
-            f.beside.push(Beside {
+            f.siblings.push(Sibling {
                 id,
                 name: domain.name.map(|name| name + suffix),
                 life: domain.life,

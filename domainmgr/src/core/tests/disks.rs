@@ -25,8 +25,8 @@ fn done(h: &mut Harness) -> Vec<String> {
     let ops = std::mem::take(&mut h.ops);
     ops.iter()
         .map(|op| match op {
-            Op::Disks(_, Copies::Fresh) => "fresh".into(),
-            Op::Disks(_, Copies::Keep) => "keep".into(),
+            Op::Disks(_, Copies::Fresh, _) => "fresh".into(),
+            Op::Disks(_, Copies::Keep, _) => "keep".into(),
             Op::Discard(names) => format!("discard {}", names.join(" ")),
             op => op.word().to_owned(),
         })

@@ -64,6 +64,10 @@ impl Simulation {
             Some(file) => load(file, speed)?.unwrap_or_else(|| Model::new(memory_mib)),
             None => Model::new(memory_mib),
         };
+        if let Some(file) = file {
+            // The run of the host begins with its file.
+            save(file, &model);
+        }
         let shared = Arc::new(Shared {
             offset: model.now(),
             state: Mutex::new(State {
@@ -246,6 +250,10 @@ impl Shared {
 }
 
 impl Toolstack for Simulation {
+    fn boot_id(&self) -> Result<Uuid> {
+        Ok(self.shared.lock().model.boot_id())
+    }
+
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(SimSession(Arc::clone(&self.shared))))
     }

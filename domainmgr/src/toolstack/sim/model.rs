@@ -26,6 +26,9 @@ const DOM0_MIB: u64 = 512;
 /// The whole host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Model {
+    /// Another one after each reboot of the host.
+    #[serde(default)]
+    boot: Uuid,
     pub(super) now: Millis,
     next_domid: u32,
     memory_mib: u64,
@@ -71,6 +74,7 @@ impl Model {
     #[must_use]
     pub fn new(memory_mib: u64) -> Self {
         Self {
+            boot: Uuid::new_v4(),
             now: 0,
             next_domid: 1,
             memory_mib,
@@ -83,6 +87,21 @@ impl Model {
             events: Events::default(),
             foreign: 0,
         }
+    }
+
+    /// Identifies the run of the host.
+    #[must_use]
+    pub fn boot_id(&self) -> Uuid {
+        self.boot
+    }
+
+    /// The host is switched off and on: no domain is left.
+    pub fn reboot(&mut self) {
+        self.boot = Uuid::new_v4();
+        self.next_domid = 1;
+        self.domains.clear();
+        self.orphans.clear();
+        self.events = Events::default();
     }
 
     /// The simulated time.
