@@ -205,8 +205,8 @@ pub struct Facts {
     pub(super) rejoin: bool,
     /// … and the wish has changed meanwhile.
     pub(super) renewed: bool,
-    /// The journal cannot be relied on: nothing is built, changed or removed.
-    pub(super) hands_off: bool,
+    /// Why, and since when, nothing is built, changed or removed: what is remembered cannot be relied on.
+    pub(super) hands_off: Option<(String, OffsetDateTime)>,
     pub(super) outstanding: Option<Op>,
     /// What we know of Xen may be out of date.
     pub(super) stale: bool,
@@ -300,7 +300,7 @@ impl Facts {
             recovered: false,
             rejoin: false,
             renewed: false,
-            hands_off: false,
+            hands_off: None,
             outstanding: None,
             stale: true,
             look_wide: true,
@@ -352,8 +352,7 @@ impl Facts {
     /// The same facts, of a worker that is to change nothing, because what is remembered cannot be relied on.
     #[must_use]
     pub fn hands_off(mut self, why: String, at: OffsetDateTime) -> Self {
-        self.hands_off = true;
-        self.error = Some((why, at));
+        self.hands_off = Some((why, at));
         self
     }
 

@@ -338,7 +338,7 @@ fn next(cx: &mut Ctx, f: &mut Facts) -> Next {
         }
         return Next::Run(Op::Look(looks::scope(f)));
     }
-    if f.hands_off {
+    if f.hands_off.is_some() {
         return Next::Wait(None);
     }
     if f.domain.is_some() {

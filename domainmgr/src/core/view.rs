@@ -68,7 +68,12 @@ pub fn view(f: &Facts) -> DomainStatus {
 /// What is wrong. If there is no config to go by, that comes first.
 fn complain(f: &Facts, status: &mut DomainStatus) {
     let first = f.problem.as_ref().filter(|_| f.desired.is_none());
-    let wrong = first.or(f.error.as_ref()).or(f.problem.as_ref());
+    let wrong = f
+        .hands_off
+        .as_ref()
+        .or(first)
+        .or(f.error.as_ref())
+        .or(f.problem.as_ref());
     if let Some((text, when)) = wrong {
         status.last_err.clone_from(text);
         status.last_err_time = Some(*when);
