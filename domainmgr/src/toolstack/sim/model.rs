@@ -327,7 +327,10 @@ impl Model {
     /// It is gone, or its words want it to fail.
     pub fn unpause(&mut self, id: DomainId) -> Result<()> {
         let now = self.now;
-        self.get(id)?;
+        if !self.get(id)?.paused {
+            // Xen's answer to a toolstack that counts wrongly.
+            return Err(Error::new(ErrorKind::Other, "the domain is not paused"));
+        }
         let history = self.history.entry(id.uuid).or_default();
         history.unpauses += 1;
         let (unpauses, starts) = (history.unpauses, history.starts);
