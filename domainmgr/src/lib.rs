@@ -27,4 +27,5 @@ pub mod store;
 pub mod supervision;
 pub mod supervisor;
 pub mod toolstack;
+pub mod watching;
 pub mod worker;

@@ -9,15 +9,19 @@ use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::core::{Record, Wish};
+use crate::core::Record;
 use crate::disks::name;
 use crate::eve;
+use crate::eve::inputs::Inputs;
 use crate::journal::{self, Change, Entry, Journal, OpenError, Store};
 use crate::records::{self, Bytes, Records};
 use crate::store::{self, Named};
 use crate::supervisor::StartError;
 use crate::toolstack::Toolstack;
-use crate::worker::{Dirs, read_status, read_wish};
+use crate::worker::{Dirs, read_status};
+
+/// The name under which the journal has the config directory that was believed last.
+pub const CONFIG_DIR: &str = "config-dir";
 
 /// Opens the journal of `dirs`. One that is damaged is put aside if `forget` says so.
 ///
@@ -96,17 +100,21 @@ fn begin(
             "{count} domain(s) taken over from the DomainStatus of an agent without a journal"
         );
     }
+    let config_dir = store.value(CONFIG_DIR).map_err(StartError::Journal)?;
     let journal = Journal::start(store).map_err(|source| StartError::System {
         what: "a thread for the journal",
         source,
     })?;
-    Ok(Records::new(journal, boot, left))
+    let mut records = Records::new(journal, boot, left);
+    records.config_dir = config_dir;
+    Ok(records)
 }
 
 /// What the DomainStatus files say that an agent without a journal has left.
 fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
     let mut records = HashMap::new();
     let copies = store::list(&dirs.copies).unwrap_or_default();
+    let inputs = Inputs::new(&dirs.config);
     for file in store::list(&dirs.status).unwrap_or_default() {
         let Named::Key(key) = store::key_of(&file) else {
             continue;
@@ -124,10 +132,7 @@ fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
             .filter(|file| name::owner(file) == Some(key) && !name::is_temporary(file))
             .cloned()
             .collect();
-        let wish = match read_wish(dirs, key) {
-            Wish::Wanted(desired) => Some(desired),
-            _ => None,
-        };
+        let wish = inputs.wanted(key);
         let record = match read_status(&path) {
             Some(status) => eve::import(key, &status, since, wish, &ours),
             None => {

@@ -20,6 +20,8 @@ pub struct Records {
     journal: Option<Journal>,
     /// Why that is so.
     damaged: Option<String>,
+    /// The config directory that was believed last, in the journal's words.
+    pub config_dir: Option<String>,
     /// What an earlier run of the agent has left for workers that have not started yet.
     left: Mutex<HashMap<Uuid, Bytes>>,
 }
@@ -47,6 +49,7 @@ impl Records {
             boot,
             journal: Some(journal),
             damaged: None,
+            config_dir: None,
             left: Mutex::new(left),
         }
     }
@@ -58,6 +61,7 @@ impl Records {
             boot,
             journal: None,
             damaged: Some(why),
+            config_dir: None,
             left: Mutex::default(),
         }
     }

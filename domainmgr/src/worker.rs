@@ -18,12 +18,12 @@ use crate::adapters::Adapters;
 use crate::clock::Clock;
 use crate::cloudinit;
 use crate::core::{
-    self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Record, Scope, Time, Wish,
-    abort,
+    self, Belief, Effect, Facts, Input, Level, Op, Outcome, Record, Scope, Time, abort,
 };
 use crate::disks::keeper::Register;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
-use crate::eve::{self, DomainConfig, DomainStatus};
+use crate::eve::inputs::{Inputs, Reading};
+use crate::eve::{self, DomainStatus};
 use crate::journal::Ticket;
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
 use crate::metrics::{self, Measured};
@@ -123,6 +123,8 @@ pub struct Env {
     pub metrics: metrics::Table,
     /// Adapters of the host.
     pub adapters: Adapters,
+    /// DomainConfig files.
+    pub inputs: Inputs,
     /// What is remembered of each key.
     pub records: Records,
     /// The supervisor's ear.
@@ -215,12 +217,13 @@ impl Worker {
     }
 
     /// Tells it that its DomainConfig changed, and ends what it is doing if the new wish makes that pointless.
-    pub fn config_changed(&self, dirs: &Dirs, key: Uuid) {
+    pub fn config_changed(&self, env: &Env, key: Uuid) {
         self.post(Mail::CONFIG);
         let busy = self.shared.running().is_some();
         if busy {
-            let wish = read_wish(dirs, key);
-            self.shared.abort_if(|op| abort::on_wish(op, &wish));
+            if let Reading::Wish(wish) = env.inputs.read(key, env.clock.now().mono) {
+                self.shared.abort_if(|op| abort::on_wish(op, &wish));
+            }
         }
     }
 
@@ -253,35 +256,6 @@ impl Worker {
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
-}
-
-/// Reads what the DomainConfig of `key` says now.
-#[must_use]
-pub fn read_wish(dirs: &Dirs, key: Uuid) -> Wish {
-    let path = dirs.config_of(key);
-    let unusable = |why: String| Wish::Unusable(format!("{}: {why}", path.display()));
-    let text = match store::read(&path) {
-        Ok(text) => text,
-        Err(ReadError::Gone) if dirs.config.is_dir() => return Wish::Absent,
-        // Not mounted, or moved away: that says nothing about any file.
-        Err(ReadError::Gone) => return unusable("the directory is gone".to_owned()),
-        Err(ReadError::Bad(why)) => return unusable(why),
-    };
-    let config: DomainConfig = match eve::parse(&text) {
-        Ok(config) => config,
-        Err(e) => return unusable(e.to_string()),
-    };
-    let spec = match eve::spec(key, &config) {
-        Ok(spec) => Ok(Arc::new(spec)),
-        // Whose config this is, is the one thing that must be beyond doubt.
-        Err(e) if e.field.starts_with("UUIDandVersion") => return unusable(e.to_string()),
-        Err(e) => Err(format!("{}: {e}", path.display())),
-    };
-    Wish::Wanted(Desired {
-        digest: config.digest(),
-        config: Arc::new(config),
-        spec,
-    })
 }
 
 enum End {
@@ -375,8 +349,8 @@ pub fn read_status(path: &Path) -> Option<DomainStatus> {
     let text = match store::read(path) {
         Ok(text) => text,
         Err(ReadError::Gone) => return None,
-        Err(ReadError::Bad(why)) => {
-            log::warn!("{}: {why}; ignored", path.display());
+        Err(e) => {
+            log::warn!("{}: {e}; ignored", path.display());
             return None;
         }
     };
@@ -408,6 +382,8 @@ struct Run<'a> {
     published: Option<Vec<u8>>,
     settled: bool,
     wake: Option<Time>,
+    /// When the DomainConfig is read again without a reason.
+    reread: Option<Time>,
     /// The record that the journal has for certain.
     memory: &'a mut Option<Bytes>,
     /// One that is on its way there.
@@ -441,6 +417,7 @@ impl<'a> Run<'a> {
             published: store::read(&env.dirs.status_of(key)).ok(),
             settled: false,
             wake: None,
+            reread: None,
             memory,
             ticket: None,
         }
@@ -448,9 +425,15 @@ impl<'a> Run<'a> {
 
     fn run(mut self) -> End {
         loop {
-            let mail = self.inbox.take();
+            let mut mail = self.inbox.take();
             if mail.has(Mail::STOP) {
                 return End::Stopped;
+            }
+            if self
+                .reread
+                .is_some_and(|at| at <= self.env.clock.now().mono)
+            {
+                mail = mail.and(Mail::CONFIG);
             }
             let inputs = self.read(mail);
             if inputs.is_empty() && self.finish_steps(Input::Timer) {
@@ -473,7 +456,7 @@ impl<'a> Run<'a> {
             let unsaid = self.published.is_none();
             let again = (unsaid && self.facts.as_ref().is_some_and(Facts::publishable))
                 .then(|| self.env.clock.now().mono + WRITE_AGAIN);
-            let timer = [self.wake, again]
+            let timer = [self.wake, self.reread, again]
                 .into_iter()
                 .flatten()
                 .min()
@@ -506,7 +489,14 @@ impl<'a> Run<'a> {
             inputs.push(Input::Settings(settings.clone()));
         }
         if mail.has(Mail::CONFIG) {
-            inputs.push(Input::Wish(read_wish(&self.env.dirs, self.key)));
+            let now = self.env.clock.now().mono;
+            match self.env.inputs.read(self.key, now) {
+                Reading::Wish(wish) => {
+                    self.reread = None;
+                    inputs.push(Input::Wish(wish));
+                }
+                Reading::Later(pause) => self.reread = Some(now + pause),
+            }
         }
         if mail.has(Mail::ADAPTERS) {
             inputs.push(Input::Adapters);
@@ -747,7 +737,7 @@ impl<'a> Run<'a> {
         let mail = self.inbox.peek();
         if (mail.has(Mail::STOP) && abort::on_stop(op))
             || (mail.has(Mail::HINT) && abort::on_hint(op))
-            || (mail.has(Mail::CONFIG) && abort::on_wish(op, &read_wish(&self.env.dirs, self.key)))
+            || (mail.has(Mail::CONFIG) && self.is_unwished(op))
         {
             limits.abort.abort();
         }
@@ -767,6 +757,14 @@ impl<'a> Run<'a> {
             log::debug!(key:% = self.key, ms:% = took; "{}: {error}", op.word());
         }
         outcome
+    }
+
+    /// Whether the newest wish makes `op` pointless.
+    fn is_unwished(&self, op: &Op) -> bool {
+        match self.env.inputs.read(self.key, self.env.clock.now().mono) {
+            Reading::Wish(wish) => abort::on_wish(op, &wish),
+            Reading::Later(_) => false,
+        }
     }
 
     fn perform(&mut self, op: &Op, limits: &Limits) -> Outcome {
@@ -953,6 +951,7 @@ impl<'a> Run<'a> {
         }
         self.env.register.forget(self.key);
         self.env.metrics.forget(self.key);
+        self.env.inputs.forget(self.key);
         log::info!(key:% = self.key; "removed");
         true
     }

@@ -9,7 +9,7 @@ use crate::spec::{Disk, Spec};
 pub fn on_wish(op: &Op, wish: &Wish) -> bool {
     let stop = match wish {
         Wish::Absent => true,
-        Wish::Unusable(_) => false,
+        Wish::Unusable(_) | Wish::Doubtful(_) => false,
         Wish::Wanted(desired) => !desired.config.activate,
     };
     if let (Op::Disks(spec, ..), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {

@@ -79,6 +79,9 @@ impl Facts {
         let Some(Ok(wished)) = self.desired.as_ref().map(|d| &d.spec) else {
             return Use::All;
         };
+        if self.doubtful {
+            return Use::All;
+        }
         let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
         let specs = [Some(wished), built, self.rebuild.as_ref()];
         let copies = specs.into_iter().flatten().flat_map(|spec| copies_of(spec));

@@ -25,6 +25,8 @@ pub enum Wish {
     Absent,
     /// There is one, but it cannot be used. The last usable one, if any, stays in force.
     Unusable(String),
+    /// It cannot be seen whether there is one. Nothing is begun or removed, and what runs goes on.
+    Doubtful(String),
     /// There is one.
     Wanted(Desired),
 }
@@ -195,6 +197,8 @@ pub struct Facts {
     pub(super) heard: bool,
     /// The file is there.
     pub(super) present: bool,
+    /// … or nobody can see whether it is.
+    pub(super) doubtful: bool,
     /// The newest usable config.
     pub(super) desired: Option<Desired>,
     /// Why the newest file is not usable, or not to be built from.
@@ -295,6 +299,7 @@ impl Facts {
             settings,
             heard: false,
             present: true,
+            doubtful: false,
             desired: None,
             problem: None,
             recovered: false,

@@ -394,6 +394,10 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
 
 fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     let now = cx.now.mono;
+    if f.doubtful && !f.restarting {
+        // Whatever the last wish was: nobody can see whether it still holds. A guest that reboots is none of its business.
+        return Next::Wait(None);
+    }
     match f.want() {
         Want::Unknown => return Next::Wait(None),
         Want::Stop if f.clear => {

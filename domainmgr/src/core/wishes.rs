@@ -17,6 +17,7 @@ pub(super) fn settle(f: &mut Facts) {
 pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
     let first = !f.heard;
     f.heard = true;
+    f.doubtful = matches!(wish, Wish::Doubtful(_));
     match wish {
         Wish::Absent => {
             if f.present && !first {
@@ -30,7 +31,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             f.present = false;
             f.problem = None;
         }
-        Wish::Unusable(why) => {
+        Wish::Unusable(why) | Wish::Doubtful(why) => {
             f.present = true;
             if f.problem.as_ref().is_none_or(|(old, _)| *old != why) {
                 cx.warn(why.clone());

@@ -11,6 +11,7 @@ mod fold;
 mod global;
 mod image;
 mod import;
+pub mod inputs;
 mod metric;
 mod nics;
 mod status;

@@ -46,6 +46,7 @@ fn env(dir: &Path) -> Arc<Env> {
         register: Register::default(),
         metrics: metrics::Table::default(),
         adapters: adapters.unwrap(),
+        inputs: Inputs::new(&at("config")),
         records: {
             std::fs::create_dir_all(at("state")).unwrap();
             let journal = Journal::start(Store::open(&at("state")).unwrap()).unwrap();
@@ -59,7 +60,7 @@ fn env(dir: &Path) -> Arc<Env> {
 fn an_operation_hears_what_came_before_it_could_be_aborted() {
     let dir = tempfile::tempdir().unwrap();
     let env = env(dir.path());
-    let config = DomainConfig {
+    let config = eve::DomainConfig {
         uuid_and_version: eve::UuidAndVersion {
             uuid: KEY.to_string(),
             version: String::new(),
@@ -68,7 +69,7 @@ fn an_operation_hears_what_came_before_it_could_be_aborted() {
         kernel: dir.path().join("kernel").to_string_lossy().into(),
         memory: eve::Kilobytes(65536),
         extra_args: "sim.deaf".into(),
-        ..DomainConfig::default()
+        ..eve::DomainConfig::default()
     };
     let spec = Arc::new(eve::spec(KEY, &config).unwrap());
     let (mailbox, inbox) = mailbox();
