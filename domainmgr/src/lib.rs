@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod cloudinit;
 pub mod core;
+pub mod crash;
 pub mod disks;
 pub mod eve;
 pub mod journal;

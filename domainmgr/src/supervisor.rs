@@ -139,6 +139,19 @@ pub fn run(
             source,
         })?;
     }
+    for dir in [
+        &dirs.cfgs(),
+        &dirs.run.join("AssignableAdapters"),
+        &dirs.run.join("HostMemory"),
+        &dirs.metrics(),
+        &dirs.status,
+        &dirs.image_statuses(),
+        &dirs.seeds(),
+    ] {
+        if let Err(e) = store::tidy(dir) {
+            log::warn!("{}: {e}", dir.display());
+        }
+    }
     let signals = signals().map_err(|source| StartError::System {
         what: "signals",
         source,

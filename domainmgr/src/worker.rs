@@ -20,6 +20,7 @@ use crate::cloudinit;
 use crate::core::{
     self, Belief, Effect, Facts, Input, Level, Op, Outcome, Record, Scope, Time, abort,
 };
+use crate::crash;
 use crate::disks::keeper::Register;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::inputs::{Inputs, Reading};
@@ -742,7 +743,14 @@ impl<'a> Run<'a> {
             limits.abort.abort();
         }
         let begin = self.env.clock.now().mono;
+        let looks = matches!(op, Op::Look(_));
+        if !looks {
+            crash::point(&format!("before {}", op.word()));
+        }
         let outcome = self.perform(op, &limits);
+        if !looks {
+            crash::point(&format!("after {}", op.word()));
+        }
         *self.shared.running() = None;
         let took = self.env.clock.now().mono.since(begin).as_millis();
         if !matches!(op, Op::Look(_)) {
@@ -900,6 +908,7 @@ impl<'a> Run<'a> {
             )
         })?;
         let path = self.env.dirs.cfg_of(spec.app_num);
+        crash::point("before the cfg is written");
         store::write(&path, render::xl_cfg(spec).as_bytes())
             .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))?;
         self.remove_cfgs_but(Some(&path));
@@ -926,10 +935,13 @@ impl<'a> Run<'a> {
     /// Leaves nothing about the key behind. `false`: the worker is to end before it is forgotten.
     fn clean_up(&mut self) -> bool {
         self.watch = None;
+        crash::point("before the copies are removed");
         if let Err(e) = disks::discard_all(&self.env.dirs.copies, self.key) {
             log::error!(key:% = self.key; "a copy cannot be removed: {e}");
         }
+        crash::point("before the cfg is removed");
         self.remove_cfgs_but(None);
+        crash::point("before the cloud-init disk is removed");
         let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
         if let Err(e) = store::remove(&seed) {
             log::error!(key:% = self.key; "{}: {e}", seed.display());
@@ -945,6 +957,7 @@ impl<'a> Run<'a> {
             }
         }
         *self.memory = None;
+        crash::point("before the status is removed");
         let status = self.env.dirs.status_of(self.key);
         if let Err(e) = store::remove(&status) {
             log::error!(key:% = self.key; "{}: {e}", status.display());

@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::paths::Paths;
 use crate::clock::Clock;
+use crate::crash;
 use crate::logging;
 use crate::settings::Settings;
 use crate::supervisor::{self, Options};
@@ -211,6 +212,8 @@ fn run(args: Run) -> Result<(), String> {
     };
     let toolstack: Arc<dyn Toolstack> = if args.simulate {
         log::warn!("Xen is simulated: no domain is really run");
+        let nth = std::env::var(crash::VARIABLE).ok();
+        crash::arm(nth.and_then(|n| n.parse().ok()).unwrap_or(0));
         let state = args.simulate_state.as_deref();
         if let Some(dir) = state.and_then(|s| s.parent()) {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;

@@ -1,11 +1,11 @@
 //! A guest that ended by itself although it should run: the `on_*` actions.
 
-use super::facts::{After, Exit, ExitStep, Facts};
+use super::facts::{After, Domain, Exit, ExitStep, Facts};
 use super::sibling::Sibling;
-use super::{Ctx, Effect, Next, Op, Scope, halting, pace};
+use super::{Ctx, Effect, Next, Op, halting, pace};
 use crate::disks::Copies;
 use crate::spec::{Action, Actions, Mode};
-use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
+use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
 /// Decides what is to be done about a domain that has shut down.
 pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
@@ -59,11 +59,6 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
         Some(ExitStep::CoreDump) => Next::Run(Op::CoreDump(id)),
         Some(ExitStep::Destroy) => halting::destroy(cx, f),
         Some(ExitStep::Preserve) => {
-            if let Some(suffix) = renamed(f) {
-                // Done by an earlier run of the agent, which did not live to hear of it.
-                stepped(cx, f, &Op::Preserve(id, suffix), Ok(()));
-                return Next::Run(Op::Look(Scope::All));
-            }
             let stamp = cx.now.wall;
             let suffix = format!(
                 "-{:04}{:02}{:02}T{:02}{:02}{:02}Z.{id}",
@@ -93,15 +88,11 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
 }
 
 /// The ending that an earlier run of the agent was about to give to the domain's name, if it came to do so.
-fn renamed(f: &mut Facts) -> Option<String> {
-    let domain = f.domain.as_mut()?;
+pub(super) fn was_renamed(domain: &mut Domain, seen: &Seen) -> Option<String> {
     let suffix = domain.renaming.take()?;
-    let old = domain
-        .name
-        .as_deref()?
-        .strip_suffix(suffix.as_str())?
-        .to_owned();
-    domain.name = Some(old);
+    let old = seen.name.as_deref()?.strip_suffix(suffix.as_str())?;
+    domain.name = Some(old.to_owned());
+    domain.life = seen.life;
     Some(suffix)
 }
 

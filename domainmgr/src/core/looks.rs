@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::facts::{Backoff, Domain, Facts, Want};
-use super::op::Scope;
+use super::op::{Op, Scope};
 use super::time::Time;
-use super::{Ctx, Effect, LOOK_PAUSE, adopt, gone, reasons, sibling};
+use super::{Ctx, Effect, LOOK_PAUSE, adopt, ends, gone, reasons, sibling};
 use crate::disks::Copies;
 use crate::toolstack::{Error, Life, Seen, ShutdownReason};
 
@@ -135,6 +135,11 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         cx.effects.push(Effect::Watch(id));
         // Watched from now on: what happened in between is seen by looking once more.
         f.stale = true;
+        if let Some(suffix) = ends::was_renamed(domain, seen) {
+            // By an earlier run of the agent, which did not live to hear of it.
+            ends::stepped(cx, f, &Op::Preserve(id, suffix), Ok(()));
+            return;
+        }
         if std::mem::take(&mut domain.half_reset) && life == Life::Paused {
             cx.warn(format!(
                 "the soft reset of domain {id} was cut short; building it anew"

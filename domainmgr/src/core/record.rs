@@ -28,14 +28,14 @@ pub struct Record {
     /// The run of the host in which the numbers of domains are valid.
     pub boot: Uuid,
     pub(super) wish: Option<Desired>,
+    /// The wish is newer than what is known of the domain.
+    pub(super) renewed: bool,
     pub(super) begun: Begun,
     pub(super) domain: Option<Domain>,
     pub(super) halt: Option<Halt>,
     pub(super) exit: Option<Exit>,
     /// Domains with our uuid that were kept aside.
     pub(super) kept: Vec<Sibling>,
-    /// Adapters of the host may be reserved.
-    pub(super) adapters: bool,
     pub(super) copies: Copies,
     /// Disks as they were when they were last ready, and the digest of the config that said so.
     pub(super) disks: Option<(String, Vec<Disk>)>,
@@ -110,29 +110,15 @@ impl Facts {
     /// What is to be remembered of these facts in the run `boot` of the host.
     #[must_use]
     pub fn record(&self, boot: Uuid) -> Record {
-        let begun = match &self.outstanding {
-            Some(Op::Create(spec)) => Begun::Create(spec.name.clone()),
-            // Until a look has found that nothing was left, it may have.
-            _ if self.create_failed.is_some() => {
-                Begun::Create(self.create_failed.clone().unwrap_or_default())
-            }
-            Some(Op::Unpause(_)) if self.domain.as_ref().is_some_and(|d| !d.started) => {
-                Begun::Start
-            }
-            Some(Op::SoftReset(..)) => Begun::SoftReset,
-            Some(Op::Preserve(_, suffix)) => Begun::Preserve(suffix.clone()),
-            _ => Begun::Nothing,
-        };
         Record {
+            begun: self.begun(),
             boot,
             wish: self.desired.clone(),
-            begun,
+            renewed: self.renewed && self.rejoin,
             domain: self.domain.clone(),
             halt: self.halt.clone(),
             exit: self.exit.clone(),
             kept: self.siblings.iter().filter(|s| s.kept).cloned().collect(),
-            adapters: self.adapters != Holding::Nothing
-                || matches!(self.outstanding, Some(Op::Reserve(_))),
             copies: self.copies,
             disks: self.disks.clone(),
             whole: self.whole.clone(),
@@ -154,6 +140,35 @@ impl Facts {
         }
     }
 
+    /// The step that only its outcome tells about: under way, or begun by an earlier run of the agent and not yet looked
+    /// into.
+    fn begun(&self) -> Begun {
+        if let Some(domain) = &self.domain {
+            if let Some(suffix) = &domain.renaming {
+                return Begun::Preserve(suffix.clone());
+            }
+            if domain.half_reset {
+                return Begun::SoftReset;
+            }
+            if domain.maybe_started {
+                return Begun::Start;
+            }
+        }
+        match &self.outstanding {
+            Some(Op::Create(spec)) => Begun::Create(spec.name.clone()),
+            // Until a look has found that nothing was left, it may have.
+            _ if self.create_failed.is_some() => {
+                Begun::Create(self.create_failed.clone().unwrap_or_default())
+            }
+            Some(Op::Unpause(_)) if self.domain.as_ref().is_some_and(|d| !d.started) => {
+                Begun::Start
+            }
+            Some(Op::SoftReset(..)) => Begun::SoftReset,
+            Some(Op::Preserve(_, suffix)) => Begun::Preserve(suffix.clone()),
+            _ => Begun::Nothing,
+        }
+    }
+
     /// The facts of a worker whose predecessor has left `record`. `boot` is the present run of the host.
     #[must_use]
     pub fn recover(now: Now, uuid: Uuid, settings: Settings, record: Record, boot: Uuid) -> Self {
@@ -161,15 +176,13 @@ impl Facts {
         let mut f = Self::new(uuid, settings);
         f.recovered = true;
         f.desired = record.wish;
+        f.renewed = record.renewed;
         f.domain = record.domain;
         f.halt = record.halt;
         f.exit = record.exit;
         f.siblings = record.kept;
-        f.adapters = if record.adapters {
-            Holding::Unknown
-        } else {
-            Holding::Nothing
-        };
+        // What is reserved is written down elsewhere, and may be older or newer than this record.
+        f.adapters = Holding::Unknown;
         f.copies = record.copies;
         f.disks = record.disks;
         f.whole = record.whole;
@@ -281,8 +294,6 @@ pub struct Inherited {
     pub suspended: Option<OffsetDateTime>,
     /// Domains that were kept aside.
     pub kept: Vec<DomainId>,
-    /// It was to have adapters of the host.
-    pub adapters: bool,
     /// Its disks, and the digest of the config that they are of.
     pub disks: Vec<Disk>,
     /// See `disks`.
@@ -319,7 +330,6 @@ impl Record {
         Self {
             boot,
             wish,
-            adapters: true,
             made: copies.into_iter().collect(),
             has_run: true,
             ended: true,
@@ -366,6 +376,7 @@ impl Record {
         Self {
             boot: i.boot,
             wish: i.wish,
+            renewed: false,
             begun: match name {
                 Some(name) if domain.is_none() => Begun::Create(name),
                 _ => Begun::Nothing,
@@ -374,7 +385,6 @@ impl Record {
             domain,
             exit: None,
             kept: i.kept.into_iter().map(Sibling::kept_before).collect(),
-            adapters: i.adapters,
             // A guest that was being restarted has written to its disks.
             copies: if i.booting || i.started {
                 Copies::Keep

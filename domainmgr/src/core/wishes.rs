@@ -45,7 +45,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                     .as_ref()
                     .is_some_and(|old| old.says_the_same(&new));
             f.present = true;
-            f.renewed = first && f.recovered && !same;
+            f.renewed |= first && f.recovered && !same;
             if same {
                 // It may be written in other words.
                 f.desired = Some(new.clone());

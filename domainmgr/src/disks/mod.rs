@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cloudinit;
+use crate::crash;
 use crate::eve::FieldError;
 use crate::spec::{Disk, Format, Image, Spec};
 use crate::store;
@@ -113,6 +114,7 @@ pub fn prepare(
         if let Some(seed) = &disk.seed {
             let path = cloudinit::path(places.seeds, spec.uuid);
             disk.path = text(&path)?;
+            crash::point("before the cloud-init disk is written");
             store::write(&path, &seed.image()).map_err(|e| other(&disk.path, &e))?;
             continue;
         }
@@ -148,6 +150,7 @@ fn one(
     let target = places.copies.join(&copy.name);
     let path = text(&target)?;
     if copies == Copies::Fresh && !copy.preserve {
+        crash::point("before an old copy is removed");
         remove(&target).map_err(|e| other(&path, &e))?;
     }
     let found = match fs::symlink_metadata(&target) {

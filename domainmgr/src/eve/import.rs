@@ -40,7 +40,6 @@ pub fn import(
             .filter(|&domid| domid != status.domain_id)
             .map(|domid| DomainId { domid, uuid: key })
             .collect(),
-        adapters: !status.io_adapter_list.is_empty(),
         disks: status.disk_status_list.iter().map(disk).collect(),
         digest: status.config_digest.clone(),
         copies: copies.to_vec(),

@@ -14,6 +14,8 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use uuid::Uuid;
 
+use crate::crash;
+
 pub use self::store::{Entry, FILE, OpenError, Store};
 
 /// Most changes that one transaction takes.
@@ -73,6 +75,7 @@ impl Journal {
                     let all: Vec<Request> = std::iter::once(first)
                         .chain(inbox.try_iter().take(MOST - 1))
                         .collect();
+                    crash::point("before a commit");
                     let written = store
                         .commit(all.iter().map(|r| &r.change))
                         .map_err(Arc::from);
@@ -83,6 +86,7 @@ impl Journal {
                             log::warn!("{e}");
                         }
                     }
+                    crash::point("after a commit");
                     for request in all {
                         // Nobody waits any more: the agent is ending, or a newer change has taken its place.
                         let _ = request.done.send(written.clone());

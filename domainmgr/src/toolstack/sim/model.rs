@@ -53,6 +53,9 @@ pub struct Model {
     /// How often an operation was tried on a number that another domain has.
     #[serde(skip)]
     foreign: u32,
+    /// How often a domain was built while another one with its uuid could run.
+    #[serde(default)]
+    doubles: u32,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +89,7 @@ impl Model {
             orphans: Vec::new(),
             events: Events::default(),
             foreign: 0,
+            doubles: 0,
         }
     }
 
@@ -186,6 +190,12 @@ impl Model {
         self.foreign
     }
 
+    /// How often a domain was built while another one with its uuid could run.
+    #[must_use]
+    pub fn doubles(&self) -> u32 {
+        self.doubles
+    }
+
     /// All domains.
     #[must_use]
     pub fn list(&self) -> Vec<Seen> {
@@ -279,6 +289,7 @@ impl Model {
             ));
         }
         let create = guest.create;
+        self.doubles += u32::from(self.live(spec.uuid) > 0);
         let domid = self.insert(SimDomain {
             uuid: spec.uuid,
             name: Some(spec.name.clone()),
