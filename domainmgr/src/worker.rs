@@ -909,8 +909,10 @@ impl<'a> Run<'a> {
         })?;
         let path = self.env.dirs.cfg_of(spec.app_num);
         crash::point("before the cfg is written");
-        store::write(&path, render::xl_cfg(spec).as_bytes())
-            .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))?;
+        if let Err(e) = store::write(&path, render::xl_cfg(spec).as_bytes()) {
+            // It is for people, and no reason not to build the domain.
+            log::warn!(key:% = self.key; "{}: {e}", path.display());
+        }
         self.remove_cfgs_but(Some(&path));
         Ok(())
     }
