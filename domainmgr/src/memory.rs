@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -101,12 +102,16 @@ fn begin(
         );
     }
     let config_dir = store.value(CONFIG_DIR).map_err(StartError::Journal)?;
+    let settings = store
+        .value(records::SETTINGS)
+        .map_err(StartError::Journal)?;
     let journal = Journal::start(store).map_err(|source| StartError::System {
         what: "a thread for the journal",
         source,
     })?;
     let mut records = Records::new(journal, boot, left);
     records.config_dir = config_dir;
+    records.settings = Mutex::new(settings);
     Ok(records)
 }
 

@@ -11,6 +11,9 @@ use crate::journal::{Change, Entry, Journal, OpenError, Store, Ticket};
 /// A record as the journal has it.
 pub type Bytes = Vec<u8>;
 
+/// The name under which the journal has the last settings that could be read.
+pub const SETTINGS: &str = "settings";
+
 /// The memory of all workers.
 #[derive(Debug)]
 pub struct Records {
@@ -22,6 +25,8 @@ pub struct Records {
     damaged: Option<String>,
     /// The config directory that was believed last, in the journal's words.
     pub config_dir: Option<String>,
+    /// The last settings that could be read, in the words of their file.
+    pub settings: Mutex<Option<String>>,
     /// What an earlier run of the agent has left for workers that have not started yet.
     left: Mutex<HashMap<Uuid, Bytes>>,
 }
@@ -50,6 +55,7 @@ impl Records {
             journal: Some(journal),
             damaged: None,
             config_dir: None,
+            settings: Mutex::default(),
             left: Mutex::new(left),
         }
     }
@@ -62,6 +68,7 @@ impl Records {
             journal: None,
             damaged: Some(why),
             config_dir: None,
+            settings: Mutex::default(),
             left: Mutex::default(),
         }
     }
@@ -107,6 +114,24 @@ impl Records {
     #[must_use]
     pub fn set(&self, name: &'static str, value: String) -> Option<Ticket> {
         Some(self.journal.as_ref()?.submit(Change::Set(name, value)))
+    }
+
+    /// The last settings that could be read.
+    #[must_use]
+    pub fn last_settings(&self) -> Option<String> {
+        let settings = self.settings.lock();
+        settings.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers settings that could be read.
+    pub fn keep_settings(&self, text: &str) {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if settings.as_deref() == Some(text) {
+            return;
+        }
+        *settings = Some(text.to_owned());
+        // Should that fail, the next agent knows those of before.
+        drop(self.set(SETTINGS, text.to_owned()));
     }
 
     fn left(&self) -> MutexGuard<'_, HashMap<Uuid, Bytes>> {

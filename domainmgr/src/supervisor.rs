@@ -170,7 +170,7 @@ pub fn run(
         }
     }
     let (reports_tx, reports) = unbounded();
-    let settings = load_settings(options);
+    let settings = load_settings(options, &records);
     logging::set_level(settings.log_level);
     let news = reports_tx.clone();
     let adapters = Adapters::start(
@@ -266,19 +266,36 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     fs::read_dir(dir).map(drop)
 }
 
-fn load_settings(options: &Options) -> Settings {
+fn load_settings(options: &Options, records: &Records) -> Settings {
+    let file = &options.global_config;
     let mut settings = Settings::default();
-    match store::read(&options.global_config) {
+    let trouble = match store::read(file) {
         Ok(text) => match eve::apply_global(&text, &mut settings) {
             Ok(complaints) => {
                 for complaint in complaints {
-                    log::warn!("{}: {complaint}", options.global_config.display());
+                    log::warn!("{}: {complaint}", file.display());
                 }
+                records.keep_settings(&String::from_utf8_lossy(&text));
+                None
             }
-            Err(e) => log::warn!("{}: {e}; ignored", options.global_config.display()),
+            Err(e) => Some(e.to_string()),
         },
-        Err(store::ReadError::Gone) => {}
-        Err(e) => log::warn!("{}: {e}; ignored", options.global_config.display()),
+        Err(store::ReadError::Gone) => None,
+        Err(e) => Some(e.to_string()),
+    };
+    if let Some(why) = trouble {
+        let last = records.last_settings();
+        let known =
+            last.is_some_and(|text| eve::apply_global(text.as_bytes(), &mut settings).is_ok());
+        log::warn!(
+            "{}: {why}; {}",
+            file.display(),
+            if known {
+                "the last settings that could be read stay in force"
+            } else {
+                "ignored"
+            }
+        );
     }
     for (key, value) in &options.overrides {
         if let Err(e) = settings.set(key, value) {
@@ -682,7 +699,7 @@ impl Supervisor<'_> {
 
     fn reload_settings(&mut self) {
         self.settings_stamp = store::stamp(&self.options.global_config);
-        let settings = load_settings(self.options);
+        let settings = load_settings(self.options, &self.env.records);
         let mut current = self
             .env
             .settings

@@ -268,3 +268,27 @@ fn a_status_that_cannot_be_read_decides_nothing() {
     assert_eq!(host.status(A).unwrap()["StateName"], "HALTED");
     assert_eq!(host.domains(), 0);
 }
+
+#[test]
+fn settings_that_cannot_be_read_any_more_stay_in_force() {
+    let mut host = Host::new();
+    let dir = host.path("run/GlobalConfig");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("global.json");
+    fs::write(&file, r#"{"timer.shutdown.graceful": 0}"#).unwrap();
+    host.run(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    fs::write(&file, "{").unwrap();
+    host.wait_log("the last settings that could be read stay in force");
+    host.stop();
+    host.run(&[]);
+    host.wait_log("domain 1 found");
+    host.put(A, &json!({"Activate": false}));
+    host.wait_state(A, "HALTED");
+    let log = host.log();
+    assert!(
+        !log.contains("asking domain 1"),
+        "the default is to ask: {log}"
+    );
+}

@@ -136,10 +136,7 @@ fn run_help() -> String {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::try_parse_from(std::env::args_os()) {
-        Ok(Cli { version: true, .. }) => {
-            println!("{}", libxl::versions());
-            ExitCode::SUCCESS
-        }
+        Ok(Cli { version: true, .. }) => dispatched(say(&format!("{}\n", libxl::versions()))),
         Ok(Cli {
             command: Some(command),
             ..
@@ -162,9 +159,9 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Console(args) => args.run(),
         Command::Resume(args) => args.run(),
         Command::Completions { shell } => {
-            let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "domainmgr", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "domainmgr", &mut script);
+            say(&String::from_utf8_lossy(&script))
         }
         Command::Man => man(),
         Command::Simulated {
@@ -172,9 +169,23 @@ fn dispatch(command: Command) -> ExitCode {
             speed,
             words,
         } => control::send(&state, speed, &words.join(" "))
-            .map(|answer| println!("{answer}"))
-            .map_err(|e| e.to_string()),
+            .map_err(|e| e.to_string())
+            .and_then(|answer| say(&format!("{answer}\n"))),
     };
+    dispatched(done)
+}
+
+/// Prints to standard output. A reader that has read enough is no error.
+fn say(text: &str) -> Result<(), String> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| format!("standard output: {e}")),
+    }
+}
+
+fn dispatched(done: Result<(), String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -198,7 +209,7 @@ fn man() -> Result<(), String> {
             .render(&mut out)
             .map_err(|e| e.to_string())?;
     }
-    std::io::Write::write_all(&mut std::io::stdout(), &out).map_err(|e| e.to_string())
+    say(&String::from_utf8_lossy(&out))
 }
 
 fn run(args: Run) -> Result<(), String> {
