@@ -182,3 +182,22 @@ fn changes_are_seen_at_once_in_a_directory_that_was_moved_and_by_a_link() {
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(20), "by the resync: {took:?}");
 }
+
+/// The agent's own trouble says nothing about a file.
+#[test]
+fn a_file_that_cannot_be_opened_for_want_of_descriptors_is_read_again() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({}));
+    let up = host.wait_state(A, "RUNNING");
+    host.limit("--nofile=3:1024");
+    host.put(B, &json!({}));
+    host.put(A, &json!({"UUIDandVersion": {"UUID": A, "Version": "2"}}));
+    host.wait_log("cannot be read now: ");
+    std::thread::sleep(Duration::from_secs(20) / host.speed);
+    host.limit("--nofile=1024:1024");
+    host.wait_state(B, "RUNNING");
+    let after = host.wait(A, "the new version", |s| {
+        s["UUIDandVersion"]["Version"] == "2"
+    });
+    assert_eq!((domid(&after), &after["LastErr"]), (domid(&up), &json!("")));
+}

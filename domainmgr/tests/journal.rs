@@ -141,3 +141,44 @@ fn an_agent_without_one_is_succeeded_once() {
     std::thread::sleep(Duration::from_secs(40) / host.speed);
     assert_eq!(host.domains(), 2);
 }
+
+/// The file of the journal may not grow any more: as on a full file system, nothing is begun that could be forgotten.
+#[test]
+fn while_it_cannot_be_written_nothing_is_begun() {
+    let mut host = Host::new();
+    host.log_level = Some("warn");
+    host.run_after("trap '' XFSZ; ulimit -S -f 256", &[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    let full = |s: &serde_json::Value| {
+        let said = s["LastErr"].as_str().unwrap();
+        said.starts_with("nothing is done until the journal can be written: ")
+    };
+    for version in 2.. {
+        assert!(version < 500, "it never is full");
+        let version = version.to_string();
+        host.put(
+            A,
+            &json!({"UUIDandVersion": {"UUID": A, "Version": version}}),
+        );
+        let seen = host.wait(A, "the version, or trouble", |s| {
+            full(s) || s["UUIDandVersion"]["Version"] == version
+        });
+        if full(&seen) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    host.put(A, &json!({"Activate": false}));
+    std::thread::sleep(Duration::from_secs(60) / host.speed);
+    assert_eq!(host.domains(), 1, "{}", host.log());
+    assert_eq!(host.status(A).unwrap()["StateName"], "RUNNING");
+    host.limit("--fsize=unlimited");
+    let down = host.wait_state(A, "HALTED");
+    assert_eq!(down["LastErr"], "");
+    assert_eq!(host.domains(), 0);
+    host.stop();
+    host.run(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+}
