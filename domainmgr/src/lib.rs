@@ -13,6 +13,7 @@ pub mod clock;
 pub mod cloudinit;
 pub mod core;
 pub mod crash;
+pub mod dirs;
 pub mod disks;
 pub mod eve;
 pub mod journal;

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::Record;
+use crate::dirs::Dirs;
 use crate::disks::name;
 use crate::eve;
 use crate::eve::inputs::Inputs;
@@ -19,7 +20,7 @@ use crate::records::{self, Bytes, Records};
 use crate::store::{self, Named};
 use crate::supervisor::StartError;
 use crate::toolstack::Toolstack;
-use crate::worker::{Dirs, read_status};
+use crate::worker::read_status;
 
 /// The name under which the journal has the config directory that was believed last.
 pub const CONFIG_DIR: &str = "config-dir";

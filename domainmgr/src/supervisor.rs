@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::adapters::{Adapters, Files};
 use crate::clock::Clock;
+use crate::dirs::Dirs;
 use crate::disks::keeper::{self, Register};
 use crate::eve;
 use crate::eve::inputs::{self, Identity, Inputs};
@@ -31,7 +32,7 @@ use crate::store::{self, Lock, LockError, Named, Stamp};
 use crate::supervision::Supervision;
 use crate::toolstack::{Session, Toolstack};
 use crate::watching::{FileEvent, Reason, Watching};
-use crate::worker::{Dirs, Env, Report, Worker};
+use crate::worker::{Env, Report, Worker};
 
 /// How often everything is looked at without a reason.
 const RESYNC: Duration = Duration::from_secs(30);

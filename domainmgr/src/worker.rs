@@ -1,12 +1,13 @@
 //! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
 
+mod durable;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::core::{
     self, Belief, Effect, Facts, Input, Level, Op, Outcome, Record, Scope, Time, abort,
 };
 use crate::crash;
+use crate::dirs::Dirs;
 use crate::disks::keeper::Register;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::inputs::{Inputs, Reading};
@@ -42,69 +44,6 @@ const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a worker thread's stack may take.
 pub const STACK: usize = 256 << 10;
-
-/// Where the files are.
-#[derive(Clone, Debug)]
-pub struct Dirs {
-    /// DomainConfig files.
-    pub config: PathBuf,
-    /// DomainStatus files.
-    pub status: PathBuf,
-    /// Everything else the agent writes.
-    pub run: PathBuf,
-    /// What survives a reboot of the host.
-    pub state: PathBuf,
-    /// Core dumps of guests.
-    pub dump: PathBuf,
-    /// Copies of images.
-    pub copies: PathBuf,
-    /// Images, each in a directory that is called after its hash.
-    pub images: PathBuf,
-}
-
-impl Dirs {
-    /// The DomainConfig of `key`.
-    #[must_use]
-    pub fn config_of(&self, key: Uuid) -> PathBuf {
-        self.config.join(format!("{key}.json"))
-    }
-
-    /// The DomainStatus of `key`.
-    #[must_use]
-    pub fn status_of(&self, key: Uuid) -> PathBuf {
-        self.status.join(format!("{key}.json"))
-    }
-
-    /// Disks for cloud-init. Not where others' images are: they may hold passwords, and are gone after a reboot.
-    #[must_use]
-    pub fn seeds(&self) -> PathBuf {
-        self.run.join("cloudinit")
-    }
-
-    /// ImageStatus files.
-    #[must_use]
-    pub fn image_statuses(&self) -> PathBuf {
-        self.run.join("ImageStatus")
-    }
-
-    /// DomainMetric files.
-    #[must_use]
-    pub fn metrics(&self) -> PathBuf {
-        self.run.join("DomainMetric")
-    }
-
-    /// What domains were built from.
-    #[must_use]
-    pub fn cfgs(&self) -> PathBuf {
-        self.run.join("xen")
-    }
-
-    /// What the domain was built from, as text.
-    #[must_use]
-    pub fn cfg_of(&self, app_num: u32) -> PathBuf {
-        self.cfgs().join(format!("xen{app_num}.cfg"))
-    }
-}
 
 /// What all workers share.
 pub struct Env {
@@ -585,84 +524,6 @@ impl<'a> Run<'a> {
                 }
             }
             input = Input::Done(outcome);
-        }
-    }
-
-    /// Hands the record of the facts to the journal, if it says something new.
-    fn remember(&mut self, facts: &Facts) {
-        let record = facts.record(self.env.records.boot());
-        let bytes = match record.to_bytes() {
-            Ok(bytes) => bytes,
-            Err(e) => {
-                log::error!(key:% = self.key; "what is known cannot be written down: {e}");
-                return;
-            }
-        };
-        let last = self.ticket.as_ref().map(|(_, bytes, _)| bytes);
-        if last.or(self.memory.as_ref()) == Some(&bytes) {
-            return;
-        }
-        let state = record.word();
-        if let Some(ticket) = self.env.records.put(self.key, state, bytes.clone()) {
-            self.ticket = Some((state, bytes, ticket));
-        }
-    }
-
-    /// Waits until the journal has what was handed to it, however often that takes. `false`: the worker is to end first.
-    fn wait_for_journal(&mut self) -> bool {
-        let mut failed = false;
-        while let Some((state, bytes, ticket)) = self.ticket.take() {
-            match ticket.wait() {
-                Ok(()) => {
-                    *self.memory = Some(bytes);
-                    if failed {
-                        log::info!(key:% = self.key; "the journal can be written again");
-                    }
-                }
-                Err(e) => {
-                    if !std::mem::replace(&mut failed, true) {
-                        self.say(
-                            Level::Warn,
-                            &format!("nothing is done until the journal can be written: {e}"),
-                        );
-                        self.publish_trouble(&e);
-                    }
-                    if !self.pause(WRITE_AGAIN) {
-                        return false;
-                    }
-                    let again = self.env.records.put(self.key, state, bytes.clone());
-                    self.ticket = again.map(|ticket| (state, bytes, ticket));
-                }
-            }
-        }
-        if failed {
-            if let Some(facts) = self.facts.clone().filter(Facts::publishable) {
-                self.publish(&facts);
-            }
-        }
-        true
-    }
-
-    /// Shows why nothing is done.
-    fn publish_trouble(&mut self, why: &str) {
-        let now = self.env.clock.now().wall;
-        let text = format!("nothing is done until the journal can be written: {why}");
-        if let Some(facts) = self.facts.clone().filter(Facts::publishable) {
-            self.publish(&facts.faulted(text, now));
-        }
-    }
-
-    /// Waits, unless the worker is to end.
-    fn pause(&self, span: Duration) -> bool {
-        let over = at(self.env.clock.instant(self.env.clock.now().mono + span));
-        loop {
-            if self.inbox.peek().has(Mail::STOP) {
-                return false;
-            }
-            select! {
-                recv(self.inbox.ready()) -> _ => {}
-                recv(over) -> _ => return true,
-            }
         }
     }
 

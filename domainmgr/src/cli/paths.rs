@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::adapters::Files;
-use crate::worker::Dirs;
+use crate::dirs::Dirs;
 
 const CONFIG: &str = "/run/zedmanager/DomainConfig";
 const RUN: &str = "/var/run/domainmgr";

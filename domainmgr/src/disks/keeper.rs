@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::name;
 use crate::core::{Now, Time};
+use crate::dirs::Dirs;
 use crate::eve::ImageStatus;
 use crate::store;
-use crate::worker::{Dirs, Env};
+use crate::worker::Env;
 
 /// What one domain needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
