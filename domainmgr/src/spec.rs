@@ -3,13 +3,17 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::cloudinit::Seed;
 use crate::toolstack::ShutdownReason;
 
 /// Everything needed to build a domain. Numbers are in the units of libxl, text is as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// The journal keeps it: a field that is added later needs a default that means what was meant before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Spec {
     /// The application's, which is also the domain's.
     pub uuid: Uuid,
@@ -94,7 +98,7 @@ impl Spec {
 }
 
 /// How a guest is virtualised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Paravirtualised.
     #[default]
@@ -127,7 +131,7 @@ impl Mode {
 }
 
 /// A range of physical memory, in pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoMem {
     /// First page.
     pub start: u64,
@@ -136,7 +140,8 @@ pub struct IoMem {
 }
 
 /// A disk: a file or block device that is used in place, or an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Disk {
     /// Absolute path of what the guest uses. Of an image it is only known on the host: see [`crate::disks::prepare`].
     pub path: String,
@@ -157,7 +162,7 @@ pub struct Disk {
 }
 
 /// An image, which no guest ever writes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// The hash it is known by.
     pub sha256: String,
@@ -168,7 +173,7 @@ pub struct Image {
 }
 
 /// A guest's own copy of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
     /// The name of the file.
     pub name: String,
@@ -177,7 +182,7 @@ pub struct Copied {
 }
 
 /// What a disk's file contains.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// The bytes of the disk.
     #[default]
@@ -207,7 +212,7 @@ impl Format {
 }
 
 /// A network interface on a bridge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
     /// Bridge it is added to.
     pub bridge: Option<String>,
@@ -222,7 +227,7 @@ pub struct Nic {
 }
 
 /// What a guest sees of a network interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NicKind {
     /// A paravirtual one.
     Vif,
@@ -231,7 +236,7 @@ pub enum NicKind {
 }
 
 /// An adapter of the host, by the names of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
     /// EVE's number for the kind; 0 for any.
     pub kind: u32,
@@ -246,7 +251,7 @@ pub type Irqs = Vec<u32>;
 pub type IoPorts = Vec<(u16, u16)>;
 
 /// What reserved adapters are to a domain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assigned {
     /// PCI devices.
     pub pci: Vec<PciDevice>,
@@ -257,7 +262,7 @@ pub struct Assigned {
 }
 
 /// A PCI device that is passed through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PciDevice {
     /// Where it is in the host.
     pub address: PciAddress,
@@ -267,7 +272,7 @@ pub struct PciDevice {
 }
 
 /// Where a PCI device is in the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PciAddress {
     /// Domain, or segment.
     pub domain: u16,
@@ -314,7 +319,7 @@ impl std::str::FromStr for PciAddress {
 }
 
 /// The graphical console.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vnc {
     /// The address of the host on which it listens.
     pub listen: IpAddr,
@@ -325,7 +330,7 @@ pub struct Vnc {
 }
 
 /// Text that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -348,7 +353,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What to do with a domain that has shut down: xl.cfg's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Destroy it.
     Destroy,
@@ -394,7 +399,7 @@ impl Action {
 }
 
 /// The action for each way to end. Defaults are xl's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actions {
     /// The guest powered off.
     pub on_poweroff: Action,

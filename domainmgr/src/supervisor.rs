@@ -1,6 +1,6 @@
 //! The main thread: signals, directories, and the table of workers. It never waits for a domain.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -10,24 +10,29 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, at, bounded, never, select, unbounded};
-use inotify::{EventMask, Inotify, WatchMask};
+use crossbeam_channel::{Receiver, at, never, select, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::adapters::{Adapters, Files};
 use crate::clock::Clock;
+use crate::dirs::Dirs;
 use crate::disks::keeper::{self, Register};
 use crate::eve;
+use crate::eve::inputs::{self, Identity, Inputs};
+use crate::journal::{self, OpenError};
 use crate::logging;
 use crate::mailbox::Mail;
+use crate::memory;
 use crate::metrics;
+use crate::records::Records;
 use crate::settings::Settings;
 use crate::store::{self, Lock, LockError, Named, Stamp};
 use crate::supervision::Supervision;
 use crate::toolstack::{Session, Toolstack};
-use crate::worker::{Dirs, Env, Report, Worker};
+use crate::watching::{FileEvent, Reason, Watching};
+use crate::worker::{Env, Report, Worker};
 
 /// How often everything is looked at without a reason.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -49,6 +54,8 @@ pub struct Options {
     pub overrides: Vec<(String, String)>,
     /// Bytes per second that a copy of an image may make, in a simulation.
     pub copy_rate: Option<u64>,
+    /// A journal that is damaged is put aside, and everything in it forgotten.
+    pub forget: bool,
 }
 
 /// Why the agent could not start.
@@ -65,18 +72,21 @@ pub enum StartError {
         /// What happened.
         source: io::Error,
     },
+    /// The journal cannot be used now.
+    #[error(transparent)]
+    Journal(OpenError),
     /// Nothing is known of what should run, and something did.
     #[error(
         "{}: no such directory, but {} tells of {count} domain(s); with an empty config directory they would be brought \
          down: create it if they should be",
         config.display(),
-        status.display()
+        journal.display()
     )]
     NoConfig {
         /// Where DomainConfig should be.
         config: PathBuf,
-        /// Where DomainStatus is.
-        status: PathBuf,
+        /// Where the journal is.
+        journal: PathBuf,
         /// How many there are.
         count: usize,
     },
@@ -93,13 +103,6 @@ pub enum StartError {
     Setting(String),
 }
 
-enum FileEvent {
-    Config(String),
-    Settings,
-    Adapters,
-    Rescan,
-}
-
 /// Takes the lock and runs until told to end. Guests stay as they are.
 ///
 /// # Errors
@@ -110,9 +113,17 @@ pub fn run(
     clock: Clock,
 ) -> Result<(), StartError> {
     let dirs = &options.dirs;
-    config_is_there(dirs)?;
+    for dir in [&dirs.run, &dirs.state] {
+        make_dir(dir).map_err(|source| StartError::Dir {
+            path: dir.clone(),
+            source,
+        })?;
+    }
+    let _lock = Lock::take(&dirs.run)?;
+    let _state_lock = Lock::take(&dirs.state)?;
+    let records = memory::open(dirs, toolstack.as_ref(), options.forget)?;
+    config_is_there(dirs, &records)?;
     for dir in [
-        &dirs.run,
         &dirs.cfgs(),
         &dirs.run.join("AssignableAdapters"),
         &dirs.run.join("HostMemory"),
@@ -129,12 +140,24 @@ pub fn run(
             source,
         })?;
     }
-    let _lock = Lock::take(&dirs.run)?;
+    for dir in [
+        &dirs.cfgs(),
+        &dirs.run.join("AssignableAdapters"),
+        &dirs.run.join("HostMemory"),
+        &dirs.metrics(),
+        &dirs.status,
+        &dirs.image_statuses(),
+        &dirs.seeds(),
+    ] {
+        if let Err(e) = store::tidy(dir) {
+            log::warn!("{}: {e}", dir.display());
+        }
+    }
     let signals = signals().map_err(|source| StartError::System {
         what: "signals",
         source,
     })?;
-    let files = watch_files(options).map_err(|source| StartError::Dir {
+    let (watching, files) = watch_files(options).map_err(|source| StartError::Dir {
         path: dirs.config.clone(),
         source,
     })?;
@@ -148,7 +171,7 @@ pub fn run(
         }
     }
     let (reports_tx, reports) = unbounded();
-    let settings = load_settings(options);
+    let settings = load_settings(options, &records);
     logging::set_level(settings.log_level);
     let news = reports_tx.clone();
     let adapters = Adapters::start(
@@ -174,10 +197,17 @@ pub fn run(
         adapters,
         copy_rate: options.copy_rate,
         register: Register::default(),
+        inputs: Inputs::new(&dirs.config),
+        records,
         metrics: metrics::Table::default(),
         reports: reports_tx,
     });
-    keeper::tidy(dirs);
+    for key in env.records.keys() {
+        env.register.expect(key);
+    }
+    if env.records.damage().is_none() {
+        keeper::tidy(dirs);
+    }
     keeper::start(Arc::clone(&env)).map_err(|source| StartError::System {
         what: "a thread for images",
         source,
@@ -194,6 +224,8 @@ pub fn run(
     );
     Supervisor {
         options,
+        watching,
+        look_again: BTreeMap::new(),
         env,
         workers: HashMap::new(),
         bad: HashMap::new(),
@@ -205,24 +237,25 @@ pub fn run(
         session: None,
         supervision: Supervision::new(dirs.run.join("domainmgr.touch")),
     }
-    .run(&signals, &files, &reports);
+    .begin(&signals, &files, &reports);
     log::info!("domainmgr ended; guests are left as they are");
     Ok(())
 }
 
 /// A config directory that is not there says nothing, least of all that no domain should run: its path may be mistyped.
 /// Only where no domain is known is it made.
-fn config_is_there(dirs: &Dirs) -> Result<(), StartError> {
-    if fs::symlink_metadata(&dirs.config).is_ok() {
+fn config_is_there(dirs: &Dirs, records: &Records) -> Result<(), StartError> {
+    // Of another run of the host: it is not there yet.
+    let before = |text: &String| text.starts_with(&records.boot().to_string());
+    let known = records.config_dir.as_ref().is_none_or(before);
+    if fs::symlink_metadata(&dirs.config).is_ok() || !known {
         return Ok(());
     }
-    let statuses = store::list(&dirs.status).unwrap_or_default();
-    let keys = statuses.iter().map(|name| store::key_of(name));
-    match keys.filter(|name| matches!(name, Named::Key(_))).count() {
+    match records.keys().len() {
         0 => Ok(()),
         count => Err(StartError::NoConfig {
             config: dirs.config.clone(),
-            status: dirs.status.clone(),
+            journal: dirs.state.join(journal::FILE),
             count,
         }),
     }
@@ -234,19 +267,36 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     fs::read_dir(dir).map(drop)
 }
 
-fn load_settings(options: &Options) -> Settings {
+fn load_settings(options: &Options, records: &Records) -> Settings {
+    let file = &options.global_config;
     let mut settings = Settings::default();
-    match store::read(&options.global_config) {
+    let trouble = match store::read(file) {
         Ok(text) => match eve::apply_global(&text, &mut settings) {
             Ok(complaints) => {
                 for complaint in complaints {
-                    log::warn!("{}: {complaint}", options.global_config.display());
+                    log::warn!("{}: {complaint}", file.display());
                 }
+                records.keep_settings(&String::from_utf8_lossy(&text));
+                None
             }
-            Err(e) => log::warn!("{}: {e}; ignored", options.global_config.display()),
+            Err(e) => Some(e.to_string()),
         },
-        Err(store::ReadError::Gone) => {}
-        Err(e) => log::warn!("{}: {e}; ignored", options.global_config.display()),
+        Err(store::ReadError::Gone) => None,
+        Err(e) => Some(e.to_string()),
+    };
+    if let Some(why) = trouble {
+        let last = records.last_settings();
+        let known =
+            last.is_some_and(|text| eve::apply_global(text.as_bytes(), &mut settings).is_ok());
+        log::warn!(
+            "{}: {why}; {}",
+            file.display(),
+            if known {
+                "the last settings that could be read stay in force"
+            } else {
+                "ignored"
+            }
+        );
     }
     for (key, value) in &options.overrides {
         if let Err(e) = settings.set(key, value) {
@@ -272,86 +322,55 @@ fn signals() -> io::Result<Receiver<i32>> {
     Ok(rx)
 }
 
-/// Watches the config directory, and the one of the settings where there is one.
-fn watch_files(options: &Options) -> io::Result<Receiver<FileEvent>> {
-    let mut inotify = Inotify::init()?;
-    let mask = WatchMask::CLOSE_WRITE
-        | WatchMask::MOVED_TO
-        | WatchMask::MOVED_FROM
-        | WatchMask::DELETE
-        | WatchMask::DELETE_SELF
-        | WatchMask::MOVE_SELF
-        | WatchMask::ONLYDIR;
-    // A link or a pipe is never written to, and must be seen as well.
-    let config = inotify
-        .watches()
-        .add(&options.dirs.config, mask | WatchMask::CREATE)?;
-    let settings_name = options.global_config.file_name().map(ToOwned::to_owned);
-    let settings = options
-        .global_config
-        .parent()
-        .and_then(|dir| inotify.watches().add(dir, mask).ok());
-    // Where these are not there yet, the resync finds them.
+/// Watches the config directory, and the others where they are there.
+fn watch_files(options: &Options) -> io::Result<(Watching, Receiver<FileEvent>)> {
+    let configs = &options.dirs.config;
+    let name = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    let mut wanted = vec![(configs.clone(), Reason::Configs)];
+    if let Some(parent) = configs.parent() {
+        wanted.push((parent.to_owned(), Reason::Parent(name(configs))));
+    }
+    if let Some(dir) = options.global_config.parent() {
+        wanted.push((
+            dir.to_owned(),
+            Reason::Settings(name(&options.global_config)),
+        ));
+    }
     let model = &options.adapters.model;
     let model = if model.is_dir() {
         Some(model.as_path())
     } else {
         model.parent()
     };
-    let others: Vec<_> = [model, options.adapters.network.parent()]
+    for dir in [model, options.adapters.network.parent()]
         .into_iter()
         .flatten()
-        .filter_map(|dir| inotify.watches().add(dir, mask).ok())
-        .collect();
-    let (tx, rx) = bounded(1024);
-    let dir = options.dirs.config.clone();
-    thread::Builder::new()
-        .name("inotify".into())
-        .stack_size(128 << 10)
-        .spawn(move || {
-            let mut buffer = [0; 16 << 10];
-            loop {
-                let events = match inotify.read_events_blocking(&mut buffer) {
-                    Ok(events) => events,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(e) => {
-                        log::error!("inotify: {e}; changes are seen by the resync only");
-                        return;
-                    }
-                };
-                for event in events {
-                    let lost =
-                        EventMask::Q_OVERFLOW | EventMask::DELETE_SELF | EventMask::MOVE_SELF;
-                    let name = event.name.map(|n| n.to_string_lossy().into_owned());
-                    let event = if event.mask.intersects(lost) {
-                        FileEvent::Rescan
-                    } else if event.wd == config {
-                        // A plain file that was just created has nothing in it yet.
-                        let created = event.mask.contains(EventMask::CREATE)
-                            && name
-                                .as_ref()
-                                .and_then(|n| fs::symlink_metadata(dir.join(n)).ok())
-                                .is_none_or(|m| m.is_file());
-                        match name {
-                            Some(name) if !created => FileEvent::Config(name),
-                            _ => continue,
-                        }
-                    } else if Some(&event.wd) == settings.as_ref()
-                        && event.name == settings_name.as_deref()
-                    {
-                        FileEvent::Settings
-                    } else if others.contains(&event.wd) {
-                        FileEvent::Adapters
-                    } else {
-                        continue;
-                    };
-                    if tx.send(event).is_err() {
-                        return;
-                    }
-                }
-            }
-        })?;
-    Ok(rx)
+    {
+        wanted.push((dir.to_owned(), Reason::Adapters));
+    }
+    Watching::start(configs, wanted)
+}
+
+/// The directory in which an absent file is a wish from the start: the one in which the files of all known domains were,
+/// or the one that is `there`, if there is nothing to lose.
+fn believed(dirs: &Dirs, records: &Records, there: Identity) -> Option<Identity> {
+    if records.keys().is_empty() {
+        return Some(there);
+    }
+    match &records.config_dir {
+        Some(text) => inputs::from_text(text, records.boot()),
+        // Taken over from an agent that did not take note of it.
+        None => {
+            let names = store::list(&dirs.config).unwrap_or_default();
+            let any = names
+                .iter()
+                .any(|name| matches!(store::key_of(name), Named::Key(_)));
+            any.then_some(there)
+        }
+    }
 }
 
 struct Entry {
@@ -363,6 +382,9 @@ struct Entry {
 struct Supervisor<'a> {
     options: &'a Options,
     env: Arc<Env>,
+    watching: Watching,
+    /// When files are looked at again because they may still change, or be there again.
+    look_again: BTreeMap<Uuid, Instant>,
     workers: HashMap<Uuid, Entry>,
     /// Files that are not called after a key, and have been complained about.
     bad: HashMap<String, Option<Stamp>>,
@@ -381,6 +403,32 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
+    fn begin(
+        self,
+        signals: &Receiver<i32>,
+        files: &Receiver<FileEvent>,
+        reports: &Receiver<Report>,
+    ) {
+        let dirs = &self.options.dirs;
+        if let Some(there) = Identity::of(&dirs.config) {
+            if let Some(dir) = believed(dirs, &self.env.records, there) {
+                self.trust(dir);
+            }
+        }
+        self.run(signals, files, reports);
+    }
+
+    /// Believes from now on that a file that is absent in the config directory is not wanted.
+    fn trust(&self, dir: Identity) -> bool {
+        let news = self.env.inputs.trust(dir);
+        if news {
+            let text = inputs::to_text(self.env.records.boot(), dir);
+            // Should that fail, the next agent knows less, and is the more careful.
+            drop(self.env.records.set(memory::CONFIG_DIR, text));
+        }
+        news
+    }
+
     fn run(
         mut self,
         signals: &Receiver<i32>,
@@ -411,6 +459,7 @@ impl Supervisor<'_> {
                 },
                 recv(files) -> event => match event {
                     Ok(FileEvent::Config(name)) => self.file_changed(&name),
+                    Ok(FileEvent::Created(name)) => self.file_created(&name),
                     Ok(FileEvent::Settings) => self.reload_settings(),
                     Ok(FileEvent::Adapters) => self.env.adapters.kick(),
                     Ok(FileEvent::Rescan) => self.scan(),
@@ -427,6 +476,7 @@ impl Supervisor<'_> {
                     Ok(Report::Adapters) => self.post_all(Mail::ADAPTERS),
                     Err(_) => break,
                 },
+                recv(self.next_look()) -> _ => self.look_again(),
                 recv(beat) -> _ => beat = at(self.supervision.beat(self.workers.len())),
                 recv(resync) -> _ => {
                     self.resync();
@@ -452,18 +502,79 @@ impl Supervisor<'_> {
         }
     }
 
+    /// When a file is to be looked at again.
+    fn next_look(&self) -> Receiver<Instant> {
+        self.look_again
+            .values()
+            .min()
+            .map_or_else(never, |t| at(*t))
+    }
+
+    fn schedule_look(&mut self, key: Uuid) {
+        // A little later, lest it is just too early.
+        let pause = self.env.clock.real(inputs::SETTLING) + Duration::from_millis(20);
+        self.look_again.entry(key).or_insert(Instant::now() + pause);
+    }
+
+    fn look_again(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Uuid> = self
+            .look_again
+            .iter()
+            .filter(|(_, t)| **t <= now)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in due {
+            self.look_again.remove(&key);
+            let path = self.options.dirs.config_of(key);
+            let absent = store::stamp(&path).is_none();
+            match self.workers.get(&key) {
+                // It is believed now, or it is said why it is not.
+                Some(entry) if absent => entry.worker.config_changed(&self.env, key),
+                _ => self.look_at(&format!("{key}.json"), false),
+            }
+        }
+    }
+
+    /// Decides whether the files that are absent are known to be.
+    fn believe(&mut self, names: &[String]) {
+        let Some(there) = Identity::of(&self.options.dirs.config) else {
+            return;
+        };
+        let file = |key: &Uuid| names.contains(&format!("{key}.json"));
+        let left = self.env.records.keys();
+        let all = self.workers.keys().all(file) && left.iter().all(file);
+        let said = names.iter().any(|name| name == MARKER);
+        if !(all || said) || !self.trust(there) {
+            return;
+        }
+        log::info!(
+            "{}: all files are there",
+            self.options.dirs.config.display()
+        );
+        let keys: Vec<Uuid> = self.workers.keys().copied().collect();
+        for key in keys.iter().filter(|key| !file(key)) {
+            self.schedule_look(*key);
+        }
+        self.post_all(Mail::CONFIG);
+    }
+
     /// Looks at the whole config directory.
     fn scan(&mut self) {
+        self.watching.refresh();
         let dir = &self.options.dirs.config;
         let names = match store::list(dir) {
             Ok(names) => names,
             Err(e) => {
                 // Nothing is known, so nothing follows: above all not that every config is gone.
                 log::error!("{}: {e}", dir.display());
-                self.lost = true;
+                if !std::mem::replace(&mut self.lost, true) {
+                    self.post_all(Mail::CONFIG);
+                }
                 return;
             }
         };
+        self.believe(&names);
         for name in &names {
             self.look_at(name, false);
         }
@@ -483,23 +594,33 @@ impl Supervisor<'_> {
         // Not before it is known which have one.
         if !std::mem::replace(&mut self.orphans_sought, true) {
             self.scan_orphans();
-            let known = |key| self.workers.contains_key(&key);
-            self.env.adapters.keep_only(&known);
+            if self.env.records.damage().is_none() {
+                let known = |key| self.workers.contains_key(&key);
+                self.env.adapters.keep_only(&known);
+            }
         }
     }
 
     /// Keys whose config went away while no agent ran: their domains are brought down.
     fn scan_orphans(&mut self) {
+        for key in self.env.records.keys() {
+            if !self.workers.contains_key(&key) {
+                log::info!(key:% = key; "is known but has no DomainConfig");
+                self.start(key, None);
+            }
+        }
+        if self.env.records.damage().is_some() {
+            return;
+        }
+        // What an agent said of domains that nobody knows any more.
         let dir = &self.options.dirs.status;
-        let names = store::list(dir).unwrap_or_else(|e| {
-            log::error!("{}: {e}", dir.display());
-            Vec::new()
-        });
-        for name in names {
+        for name in store::list(dir).unwrap_or_default() {
             if let Named::Key(key) = store::key_of(&name) {
                 if !self.workers.contains_key(&key) {
-                    log::info!(key:% = key; "has a DomainStatus but no DomainConfig");
-                    self.start(key, None);
+                    let path = dir.join(name);
+                    if let Err(e) = store::remove(&path) {
+                        log::error!(key:% = key; "{}: {e}", path.display());
+                    }
                 }
             }
         }
@@ -507,6 +628,16 @@ impl Supervisor<'_> {
 
     fn file_changed(&mut self, name: &str) {
         self.look_at(name, true);
+        if name == MARKER {
+            self.scan();
+        }
+    }
+
+    /// It may be another name of a file that is complete, which nobody will close.
+    fn file_created(&mut self, name: &str) {
+        if let Named::Key(key) = store::key_of(name) {
+            self.schedule_look(key);
+        }
     }
 
     /// Looks at one file; `changed`: even if it looks the same.
@@ -526,10 +657,15 @@ impl Supervisor<'_> {
             }
             Named::Key(key) => {
                 let stamp = store::stamp(&path);
+                let now = self.env.clock.now().mono;
+                self.env.inputs.note(key, stamp.is_some(), now);
+                if stamp.is_none() && self.workers.contains_key(&key) {
+                    self.schedule_look(key);
+                }
                 match self.workers.get_mut(&key) {
                     Some(entry) if changed || entry.stamp != stamp => {
                         entry.stamp = stamp;
-                        entry.worker.config_changed(&self.options.dirs, key);
+                        entry.worker.config_changed(&self.env, key);
                     }
                     Some(_) => {}
                     None if stamp.is_some() => self.start(key, stamp),
@@ -564,7 +700,7 @@ impl Supervisor<'_> {
 
     fn reload_settings(&mut self) {
         self.settings_stamp = store::stamp(&self.options.global_config);
-        let settings = load_settings(self.options);
+        let settings = load_settings(self.options, &self.env.records);
         let mut current = self
             .env
             .settings

@@ -1,11 +1,13 @@
 //! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
 
+mod durable;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,14 +19,18 @@ use crate::adapters::Adapters;
 use crate::clock::Clock;
 use crate::cloudinit;
 use crate::core::{
-    self, Belief, Desired, Effect, Facts, Input, Level, Op, Outcome, Previous, Scope, Time, Wish,
-    abort,
+    self, Belief, Effect, Facts, Input, Level, Op, Outcome, Record, Scope, Time, abort,
 };
+use crate::crash;
+use crate::dirs::Dirs;
 use crate::disks::keeper::Register;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
-use crate::eve::{self, DomainConfig, DomainStatus};
+use crate::eve::inputs::{Inputs, Reading};
+use crate::eve::{self, DomainStatus};
+use crate::journal::Ticket;
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
 use crate::metrics::{self, Measured};
+use crate::records::{Bytes, Records};
 use crate::render;
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
@@ -33,72 +39,11 @@ use crate::toolstack::{
     AbortToken, DomainId, Error, ErrorKind, Limits, Session, Toolstack, Wake, Watch,
 };
 
-/// When a DomainStatus is written again that could not be.
+/// When a DomainStatus or a record is written again that could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a worker thread's stack may take.
 pub const STACK: usize = 256 << 10;
-
-/// Where the files are.
-#[derive(Clone, Debug)]
-pub struct Dirs {
-    /// DomainConfig files.
-    pub config: PathBuf,
-    /// DomainStatus files.
-    pub status: PathBuf,
-    /// Everything else the agent writes.
-    pub run: PathBuf,
-    /// Core dumps of guests.
-    pub dump: PathBuf,
-    /// Copies of images.
-    pub copies: PathBuf,
-    /// Images, each in a directory that is called after its hash.
-    pub images: PathBuf,
-}
-
-impl Dirs {
-    /// The DomainConfig of `key`.
-    #[must_use]
-    pub fn config_of(&self, key: Uuid) -> PathBuf {
-        self.config.join(format!("{key}.json"))
-    }
-
-    /// The DomainStatus of `key`.
-    #[must_use]
-    pub fn status_of(&self, key: Uuid) -> PathBuf {
-        self.status.join(format!("{key}.json"))
-    }
-
-    /// Disks for cloud-init. Not where others' images are: they may hold passwords, and are gone after a reboot.
-    #[must_use]
-    pub fn seeds(&self) -> PathBuf {
-        self.run.join("cloudinit")
-    }
-
-    /// ImageStatus files.
-    #[must_use]
-    pub fn image_statuses(&self) -> PathBuf {
-        self.run.join("ImageStatus")
-    }
-
-    /// DomainMetric files.
-    #[must_use]
-    pub fn metrics(&self) -> PathBuf {
-        self.run.join("DomainMetric")
-    }
-
-    /// What domains were built from.
-    #[must_use]
-    pub fn cfgs(&self) -> PathBuf {
-        self.run.join("xen")
-    }
-
-    /// What the domain was built from, as text.
-    #[must_use]
-    pub fn cfg_of(&self, app_num: u32) -> PathBuf {
-        self.cfgs().join(format!("xen{app_num}.cfg"))
-    }
-}
 
 /// What all workers share.
 pub struct Env {
@@ -118,6 +63,10 @@ pub struct Env {
     pub metrics: metrics::Table,
     /// Adapters of the host.
     pub adapters: Adapters,
+    /// DomainConfig files.
+    pub inputs: Inputs,
+    /// What is remembered of each key.
+    pub records: Records,
     /// The supervisor's ear.
     pub reports: Sender<Report>,
 }
@@ -208,12 +157,13 @@ impl Worker {
     }
 
     /// Tells it that its DomainConfig changed, and ends what it is doing if the new wish makes that pointless.
-    pub fn config_changed(&self, dirs: &Dirs, key: Uuid) {
+    pub fn config_changed(&self, env: &Env, key: Uuid) {
         self.post(Mail::CONFIG);
         let busy = self.shared.running().is_some();
         if busy {
-            let wish = read_wish(dirs, key);
-            self.shared.abort_if(|op| abort::on_wish(op, &wish));
+            if let Reading::Wish(wish) = env.inputs.read(key, env.clock.now().mono) {
+                self.shared.abort_if(|op| abort::on_wish(op, &wish));
+            }
         }
     }
 
@@ -248,35 +198,6 @@ impl Worker {
     }
 }
 
-/// Reads what the DomainConfig of `key` says now.
-#[must_use]
-pub fn read_wish(dirs: &Dirs, key: Uuid) -> Wish {
-    let path = dirs.config_of(key);
-    let unusable = |why: String| Wish::Unusable(format!("{}: {why}", path.display()));
-    let text = match store::read(&path) {
-        Ok(text) => text,
-        Err(ReadError::Gone) if dirs.config.is_dir() => return Wish::Absent,
-        // Not mounted, or moved away: that says nothing about any file.
-        Err(ReadError::Gone) => return unusable("the directory is gone".to_owned()),
-        Err(ReadError::Bad(why)) => return unusable(why),
-    };
-    let config: DomainConfig = match eve::parse(&text) {
-        Ok(config) => config,
-        Err(e) => return unusable(e.to_string()),
-    };
-    let spec = match eve::spec(key, &config) {
-        Ok(spec) => Ok(Arc::new(spec)),
-        // Whose config this is, is the one thing that must be beyond doubt.
-        Err(e) if e.field.starts_with("UUIDandVersion") => return unusable(e.to_string()),
-        Err(e) => Err(format!("{}: {e}", path.display())),
-    };
-    Wish::Wanted(Desired {
-        digest: config.digest(),
-        config: Arc::new(config),
-        spec,
-    })
-}
-
 enum End {
     Finished,
     Stopped,
@@ -286,9 +207,12 @@ enum End {
 fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Arc<Shared>) {
     let mut fault = None;
     let mut panics = 0;
+    let mut memory = env.records.take(key);
     loop {
         let known = fault.take();
-        let run = AssertUnwindSafe(|| Run::new(env, key, inbox, mailbox, shared, known).run());
+        let run = AssertUnwindSafe(|| {
+            Run::new(env, key, inbox, mailbox, shared, &mut memory, known).run()
+        });
         let payload = match catch_unwind(run) {
             Ok(End::Finished | End::Stopped) => return,
             Err(payload) => payload,
@@ -296,7 +220,7 @@ fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Ar
         *shared.running() = None;
         let text = format!("internal error: {}", panic_text(payload.as_ref()));
         log::error!(key:% = key; "{text}; starting over");
-        publish_fault(env, key, &text);
+        publish_fault(env, key, memory.as_ref(), &text);
         fault = Some(text);
         // Not at once, lest it does nothing else.
         let pause = Duration::from_secs(5 << panics.min(4));
@@ -327,14 +251,35 @@ fn panic_text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-fn publish_fault(env: &Env, key: Uuid, text: &str) {
+fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: &str) {
     let path = env.dirs.status_of(key);
-    let mut status = read_status(&path).unwrap_or_default();
-    status.uuid_and_version.uuid = key.to_string();
-    status.last_err = text.to_owned();
-    status.last_err_time = Some(env.clock.now().wall);
-    if let Err(e) = write_status(&path, &status) {
+    let facts = remembered(env, key, memory).faulted(text.to_owned(), env.clock.now().wall);
+    if let Err(e) = write_status(&path, &core::view(&facts)) {
         log::error!(key:% = key; "{}: {e}", path.display());
+    }
+}
+
+/// The facts that a worker starts from.
+fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
+    let now = env.clock.now();
+    let settings = env
+        .settings
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let record = memory.map(|bytes| Record::from_bytes(bytes));
+    let facts = match record {
+        Some(Ok(record)) => Facts::recover(now, key, settings, record, env.records.boot()),
+        Some(Err(e)) => {
+            // Every record was read when the journal was opened.
+            log::error!(key:% = key; "its record cannot be read: {e}");
+            Facts::new(key, settings).hands_off(e, now.wall)
+        }
+        None => Facts::new(key, settings),
+    };
+    match env.records.damage() {
+        Some(why) => facts.hands_off(why.to_owned(), now.wall),
+        None => facts,
     }
 }
 
@@ -344,8 +289,8 @@ pub fn read_status(path: &Path) -> Option<DomainStatus> {
     let text = match store::read(path) {
         Ok(text) => text,
         Err(ReadError::Gone) => return None,
-        Err(ReadError::Bad(why)) => {
-            log::warn!("{}: {why}; ignored", path.display());
+        Err(e) => {
+            log::warn!("{}: {e}; ignored", path.display());
             return None;
         }
     };
@@ -377,6 +322,12 @@ struct Run<'a> {
     published: Option<Vec<u8>>,
     settled: bool,
     wake: Option<Time>,
+    /// When the DomainConfig is read again without a reason.
+    reread: Option<Time>,
+    /// The record that the journal has for certain.
+    memory: &'a mut Option<Bytes>,
+    /// One that is on its way there.
+    ticket: Option<(&'static str, Bytes, Ticket)>,
 }
 
 impl<'a> Run<'a> {
@@ -386,16 +337,10 @@ impl<'a> Run<'a> {
         inbox: &'a Inbox,
         mailbox: &'a Mailbox,
         shared: &'a Arc<Shared>,
+        memory: &'a mut Option<Bytes>,
         fault: Option<String>,
     ) -> Self {
-        let path = env.dirs.status_of(key);
-        let old = read_status(&path);
-        let settings = env
-            .settings
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let mut facts = Facts::new(key, settings, old.as_ref().map(Previous::from_status));
+        let mut facts = remembered(env, key, memory.as_ref());
         if let Some(text) = fault {
             facts = facts.faulted(text, env.clock.now().wall);
         }
@@ -408,17 +353,27 @@ impl<'a> Run<'a> {
             facts: Some(facts),
             session: None,
             watch: None,
-            published: old.as_ref().and_then(|s| to_text(s).ok()),
+            // Not written again if it says the same.
+            published: store::read(&env.dirs.status_of(key)).ok(),
             settled: false,
             wake: None,
+            reread: None,
+            memory,
+            ticket: None,
         }
     }
 
     fn run(mut self) -> End {
         loop {
-            let mail = self.inbox.take();
+            let mut mail = self.inbox.take();
             if mail.has(Mail::STOP) {
                 return End::Stopped;
+            }
+            if self
+                .reread
+                .is_some_and(|at| at <= self.env.clock.now().mono)
+            {
+                mail = mail.and(Mail::CONFIG);
             }
             let inputs = self.read(mail);
             if inputs.is_empty() && self.finish_steps(Input::Timer) {
@@ -430,6 +385,9 @@ impl<'a> Run<'a> {
                 }
             }
             self.say_belief();
+            if !self.wait_for_journal() {
+                return End::Stopped;
+            }
             // An idle worker keeps no connection.
             self.session = None;
             if self.inbox.peek() != Mail::NONE {
@@ -438,7 +396,7 @@ impl<'a> Run<'a> {
             let unsaid = self.published.is_none();
             let again = (unsaid && self.facts.as_ref().is_some_and(Facts::publishable))
                 .then(|| self.env.clock.now().mono + WRITE_AGAIN);
-            let timer = [self.wake, again]
+            let timer = [self.wake, self.reread, again]
                 .into_iter()
                 .flatten()
                 .min()
@@ -471,7 +429,14 @@ impl<'a> Run<'a> {
             inputs.push(Input::Settings(settings.clone()));
         }
         if mail.has(Mail::CONFIG) {
-            inputs.push(Input::Wish(read_wish(&self.env.dirs, self.key)));
+            let now = self.env.clock.now().mono;
+            match self.env.inputs.read(self.key, now) {
+                Reading::Wish(wish) => {
+                    self.reread = None;
+                    inputs.push(Input::Wish(wish));
+                }
+                Reading::Later(pause) => self.reread = Some(now + pause),
+            }
         }
         if mail.has(Mail::ADAPTERS) {
             inputs.push(Input::Adapters);
@@ -497,11 +462,29 @@ impl<'a> Run<'a> {
             let Some(facts) = self.facts.take() else {
                 return true;
             };
+            // What became of an operation is known for good before it is shown; what was only seen can be seen again.
+            let done =
+                matches!(&input, Input::Done(outcome) if !matches!(outcome, Outcome::Looked(_)));
             let (facts, effects) = core::step(self.env.clock.now(), facts, input);
             let finish = effects.contains(&Effect::Finish);
             let facts = self.facts.insert(facts).clone();
-            if !finish && facts.publishable() {
-                self.publish(&facts);
+            if !finish {
+                self.remember(&facts);
+                if done && !self.wait_for_journal() {
+                    return false;
+                }
+                if facts.publishable() {
+                    self.publish(&facts);
+                }
+            }
+            // What cannot be repeated is not begun before it is known that it will be.
+            let acts = |e: &Effect| match e {
+                Effect::Run(op, _) => !matches!(op, Op::Look(_)),
+                Effect::Finish => true,
+                _ => false,
+            };
+            if effects.iter().any(acts) && !self.wait_for_journal() {
+                return false;
             }
             let mut outcome = None;
             for effect in effects {
@@ -511,10 +494,7 @@ impl<'a> Run<'a> {
                     Effect::Unwatch => self.watch = None,
                     Effect::Wake(at) => self.wake = at,
                     Effect::Run(op, deadline) => outcome = Some(self.execute(&op, deadline)),
-                    Effect::Finish => {
-                        self.clean_up();
-                        return true;
-                    }
+                    Effect::Finish => return self.clean_up(),
                 }
             }
             let Some(outcome) = outcome else {
@@ -558,7 +538,9 @@ impl<'a> Run<'a> {
     fn publish(&mut self, facts: &Facts) {
         let status = core::view(facts);
         // Before anything is done with them.
-        self.env.register.set(self.key, facts.copies_needed());
+        self.env
+            .register
+            .set(self.key, facts.copies_needed(), facts.copies_made());
         self.env.metrics.set(
             self.key,
             Measured {
@@ -617,12 +599,19 @@ impl<'a> Run<'a> {
         let mail = self.inbox.peek();
         if (mail.has(Mail::STOP) && abort::on_stop(op))
             || (mail.has(Mail::HINT) && abort::on_hint(op))
-            || (mail.has(Mail::CONFIG) && abort::on_wish(op, &read_wish(&self.env.dirs, self.key)))
+            || (mail.has(Mail::CONFIG) && self.is_unwished(op))
         {
             limits.abort.abort();
         }
         let begin = self.env.clock.now().mono;
+        let looks = matches!(op, Op::Look(_));
+        if !looks {
+            crash::point(&format!("before {}", op.word()));
+        }
         let outcome = self.perform(op, &limits);
+        if !looks {
+            crash::point(&format!("after {}", op.word()));
+        }
         *self.shared.running() = None;
         let took = self.env.clock.now().mono.since(begin).as_millis();
         if !matches!(op, Op::Look(_)) {
@@ -639,10 +628,20 @@ impl<'a> Run<'a> {
         outcome
     }
 
+    /// Whether the newest wish makes `op` pointless.
+    fn is_unwished(&self, op: &Op) -> bool {
+        match self.env.inputs.read(self.key, self.env.clock.now().mono) {
+            Reading::Wish(wish) => abort::on_wish(op, &wish),
+            Reading::Later(_) => false,
+        }
+    }
+
     fn perform(&mut self, op: &Op, limits: &Limits) -> Outcome {
         let key = self.key;
         match op {
-            Op::Disks(spec, copies) => return Outcome::Disks(self.disks(spec, *copies, limits)),
+            Op::Disks(spec, copies, whole) => {
+                return Outcome::Disks(self.disks(spec, *copies, whole, limits));
+            }
             Op::Discard(names) => {
                 let done = disks::discard(&self.env.dirs.copies, names);
                 return Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)));
@@ -707,7 +706,13 @@ impl<'a> Run<'a> {
     }
 
     /// Makes the disks ready, and tells meanwhile how far that is.
-    fn disks(&mut self, spec: &Spec, copies: Copies, limits: &Limits) -> Result<Arc<Spec>, Error> {
+    fn disks(
+        &mut self,
+        spec: &Spec,
+        copies: Copies,
+        whole: &BTreeSet<String>,
+        limits: &Limits,
+    ) -> Result<Arc<Spec>, Error> {
         let env = self.env;
         let places = Places {
             copies: &env.dirs.copies,
@@ -726,7 +731,7 @@ impl<'a> Run<'a> {
                 self.facts = Some(facts);
             },
         };
-        let ready = disks::prepare(spec, places, copies, &mut bounds);
+        let ready = disks::prepare(spec, places, copies, whole, &mut bounds);
         ready.map(Arc::new).map_err(|failure| match failure {
             Failure::Config(e) => {
                 let config = env.dirs.config_of(self.key);
@@ -764,8 +769,11 @@ impl<'a> Run<'a> {
             )
         })?;
         let path = self.env.dirs.cfg_of(spec.app_num);
-        store::write(&path, render::xl_cfg(spec).as_bytes())
-            .map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))?;
+        crash::point("before the cfg is written");
+        if let Err(e) = store::write(&path, render::xl_cfg(spec).as_bytes()) {
+            // It is for people, and no reason not to build the domain.
+            log::warn!(key:% = self.key; "{}: {e}", path.display());
+        }
         self.remove_cfgs_but(Some(&path));
         Ok(())
     }
@@ -787,23 +795,40 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Nothing about the key is left behind.
-    fn clean_up(&mut self) {
+    /// Leaves nothing about the key behind. `false`: the worker is to end before it is forgotten.
+    fn clean_up(&mut self) -> bool {
         self.watch = None;
-        // The status goes last: as long as it is there, the next agent knows that something is left to be done.
+        crash::point("before the copies are removed");
         if let Err(e) = disks::discard_all(&self.env.dirs.copies, self.key) {
             log::error!(key:% = self.key; "a copy cannot be removed: {e}");
         }
+        crash::point("before the cfg is removed");
         self.remove_cfgs_but(None);
-        let status = self.env.dirs.status_of(self.key);
+        crash::point("before the cloud-init disk is removed");
         let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
-        for path in [seed, status] {
-            if let Err(e) = store::remove(&path) {
-                log::error!(key:% = self.key; "{}: {e}", path.display());
+        if let Err(e) = store::remove(&seed) {
+            log::error!(key:% = self.key; "{}: {e}", seed.display());
+        }
+        // As long as the journal knows the key, the next agent knows that something is left to be done.
+        while let Some(ticket) = self.env.records.remove(self.key) {
+            match ticket.wait() {
+                Ok(()) => break,
+                Err(e) => log::error!(key:% = self.key; "it cannot be forgotten: {e}"),
             }
+            if !self.pause(WRITE_AGAIN) {
+                return false;
+            }
+        }
+        *self.memory = None;
+        crash::point("before the status is removed");
+        let status = self.env.dirs.status_of(self.key);
+        if let Err(e) = store::remove(&status) {
+            log::error!(key:% = self.key; "{}: {e}", status.display());
         }
         self.env.register.forget(self.key);
         self.env.metrics.forget(self.key);
+        self.env.inputs.forget(self.key);
         log::info!(key:% = self.key; "removed");
+        true
     }
 }

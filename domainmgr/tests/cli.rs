@@ -211,3 +211,27 @@ fn a_simulation_needs_neither_root_nor_directories() {
         text(&out.stderr)
     );
 }
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_error() {
+    let host = Host::new();
+    host.put(A, &json!({}));
+    let config = host.path("config");
+    let config = config.to_str().unwrap();
+    for args in [
+        &["check", config][..],
+        &["--version"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        drop(reader);
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_domainmgr"))
+            .args(args)
+            .stdout(std::os::fd::OwnedFd::from(writer))
+            .output()
+            .unwrap();
+        let said = common::text(&out.stderr);
+        assert!(out.status.success() && said.is_empty(), "{args:?}: {said}");
+    }
+}

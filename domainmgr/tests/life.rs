@@ -92,7 +92,7 @@ fn a_config_directory_that_is_gone_stops_nothing() {
     host.wait_log(&format!(
         "{}: no such directory, but {} tells of 1 domain(s)",
         config.display(),
-        host.path("run/DomainStatus").display()
+        host.path("run/state/journal.db").display()
     ));
     host.kill();
     assert!(!config.exists());

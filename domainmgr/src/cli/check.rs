@@ -1,5 +1,6 @@
 //! `domainmgr check`
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,10 +31,11 @@ impl Check {
                     self.one(&file)
                         .map(|ok| format!("{}: {ok}", file.display()))
                 }) {
-                    Ok(line) => println!("{line}"),
+                    // The exit code tells, even if nobody reads this.
+                    Ok(line) => drop(super::say(&format!("{line}\n"))),
                     Err(line) => {
                         wrong += 1;
-                        eprintln!("{line}");
+                        drop(writeln!(std::io::stderr(), "{line}"));
                     }
                 }
             }

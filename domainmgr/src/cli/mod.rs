@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::paths::Paths;
 use crate::clock::Clock;
+use crate::crash;
 use crate::logging;
 use crate::settings::Settings;
 use crate::supervisor::{self, Options};
@@ -81,6 +82,10 @@ struct Run {
     /// A setting, e.g. `timer.boot.retry:60`. Wins over the GlobalConfig file. Repeatable.
     #[arg(long = "config", value_name = "KEY:VALUE", value_parser = key_value)]
     settings: Vec<(String, String)>,
+    /// Put a damaged journal aside and begin without one: what is known of disks that were kept, of domains that ended or
+    /// were taken away by others, and of wishes under way is forgotten.
+    #[arg(long)]
+    forget: bool,
     /// Simulate Xen: nothing is run, everything else is as it would be.
     #[arg(long)]
     simulate: bool,
@@ -131,10 +136,7 @@ fn run_help() -> String {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::try_parse_from(std::env::args_os()) {
-        Ok(Cli { version: true, .. }) => {
-            println!("{}", libxl::versions());
-            ExitCode::SUCCESS
-        }
+        Ok(Cli { version: true, .. }) => dispatched(say(&format!("{}\n", libxl::versions()))),
         Ok(Cli {
             command: Some(command),
             ..
@@ -157,9 +159,9 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Console(args) => args.run(),
         Command::Resume(args) => args.run(),
         Command::Completions { shell } => {
-            let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "domainmgr", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "domainmgr", &mut script);
+            say(&String::from_utf8_lossy(&script))
         }
         Command::Man => man(),
         Command::Simulated {
@@ -167,9 +169,23 @@ fn dispatch(command: Command) -> ExitCode {
             speed,
             words,
         } => control::send(&state, speed, &words.join(" "))
-            .map(|answer| println!("{answer}"))
-            .map_err(|e| e.to_string()),
+            .map_err(|e| e.to_string())
+            .and_then(|answer| say(&format!("{answer}\n"))),
     };
+    dispatched(done)
+}
+
+/// Prints to standard output. A reader that has read enough is no error.
+fn say(text: &str) -> Result<(), String> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| format!("standard output: {e}")),
+    }
+}
+
+fn dispatched(done: Result<(), String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -193,7 +209,7 @@ fn man() -> Result<(), String> {
             .render(&mut out)
             .map_err(|e| e.to_string())?;
     }
-    std::io::Write::write_all(&mut std::io::stdout(), &out).map_err(|e| e.to_string())
+    say(&String::from_utf8_lossy(&out))
 }
 
 fn run(args: Run) -> Result<(), String> {
@@ -207,6 +223,8 @@ fn run(args: Run) -> Result<(), String> {
     };
     let toolstack: Arc<dyn Toolstack> = if args.simulate {
         log::warn!("Xen is simulated: no domain is really run");
+        let nth = std::env::var(crash::VARIABLE).ok();
+        crash::arm(nth.and_then(|n| n.parse().ok()).unwrap_or(0));
         let state = args.simulate_state.as_deref();
         if let Some(dir) = state.and_then(|s| s.parent()) {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
@@ -224,6 +242,7 @@ fn run(args: Run) -> Result<(), String> {
         adapters: paths.adapters,
         overrides: args.settings,
         copy_rate: args.simulate_copy_rate,
+        forget: args.forget,
     };
     supervisor::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
 }

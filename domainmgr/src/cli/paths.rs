@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::adapters::Files;
-use crate::worker::Dirs;
+use crate::dirs::Dirs;
 
 const CONFIG: &str = "/run/zedmanager/DomainConfig";
 const RUN: &str = "/var/run/domainmgr";
+const STATE: &str = "/var/lib/domainmgr";
 const IMAGES: &str = "/persist/img";
 const VERIFIED: &str = "/persist/downloads/appImg.obj/verified";
 const ADAPTERS: &str = "/var/tmp/zededa/AssignableAdapters";
@@ -30,6 +31,10 @@ pub(super) struct Paths {
     /// Everything else the agent writes [default: /var/run/domainmgr]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
+    /// The journal: what the agent remembers of its domains, also over a reboot of the host [default:
+    /// /var/lib/domainmgr]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Copies of read/write disks [default: /persist/img]
     #[arg(long, value_name = "DIR")]
     image_dir: Option<PathBuf>,
@@ -59,6 +64,7 @@ pub(super) struct Resolved {
     pub(super) config_dir: PathBuf,
     pub(super) status_dir: PathBuf,
     pub(super) run_dir: PathBuf,
+    pub(super) state_dir: PathBuf,
     pub(super) dump_dir: PathBuf,
     pub(super) image_dir: PathBuf,
     pub(super) verified_dir: PathBuf,
@@ -112,6 +118,11 @@ impl Paths {
                 .status_dir
                 .clone()
                 .unwrap_or_else(|| run_dir.join("DomainStatus")),
+            state_dir: self
+                .state_dir
+                .clone()
+                .or_else(|| simulated("state"))
+                .unwrap_or_else(|| STATE.into()),
             config_dir,
             run_dir,
             dump_dir: self.dump_dir.clone().unwrap_or(dump_dir),
@@ -128,6 +139,7 @@ impl Resolved {
             config: self.config_dir.clone(),
             status: self.status_dir.clone(),
             run: self.run_dir.clone(),
+            state: self.state_dir.clone(),
             dump: self.dump_dir.clone(),
             copies: self.image_dir.clone(),
             images: self.verified_dir.clone(),

@@ -15,7 +15,6 @@ impl Resume {
     pub(super) fn run(&self) -> Result<(), String> {
         let id = self.domain.find()?;
         libxl::resume(id).map_err(|e| format!("{}: {e}", self.domain.name))?;
-        println!("domain {id} goes on");
-        Ok(())
+        super::say(&format!("domain {id} goes on\n"))
     }
 }

@@ -5,10 +5,11 @@ mod iso;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// What the disk says.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
     /// Changes with the instance: then cloud-init runs again in the guest.
     pub instance_id: String,

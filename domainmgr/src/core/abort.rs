@@ -9,10 +9,10 @@ use crate::spec::{Disk, Spec};
 pub fn on_wish(op: &Op, wish: &Wish) -> bool {
     let stop = match wish {
         Wish::Absent => true,
-        Wish::Unusable(_) => false,
+        Wish::Unusable(_) | Wish::Doubtful(_) => false,
         Wish::Wanted(desired) => !desired.config.activate,
     };
-    if let (Op::Disks(spec, _), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {
+    if let (Op::Disks(spec, ..), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {
         // A copy of what is no longer wanted helps nobody. What cloud-init is told changes with every version.
         let same = |new: &Spec| copied(new).eq(copied(spec));
         return stop || wished.as_ref().is_ok_and(|new| !same(new));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::facts::{Backoff, Domain, Facts, Rest, Want};
-use super::{Ctx, Effect, beside};
+use super::facts::{Backoff, Domain, Facts, Rest};
+use super::{Ctx, Effect, sibling};
 use crate::spec::Spec;
 use crate::toolstack::{Life, Seen};
 
@@ -37,34 +37,26 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
         broken: false,
         leftover: true,
         since: cx.now.mono,
+        maybe_started: false,
+        half_reset: false,
+        renaming: None,
         spec: None,
     });
 }
 
-/// Whether `found` is what a create or a soft reset of ours left, which nobody will ever start. An outsider's domain
-/// looks the same between its restore and its start, so ours must have been in the middle of something.
+/// Whether `found` is what a create of ours left, which nobody will ever start. An outsider's domain looks the same
+/// between its restore and its start, so ours must have been in the middle of one.
 fn is_half_built(f: &Facts, found: &Seen) -> bool {
-    // It has the name that it was to have, which need not be the one that is wished for now.
-    let failed = f.create_failed.as_ref();
-    let before = f.previous.as_ref().map(|p| &p.name);
-    let our_name = found.name.as_ref().is_none_or(|name| {
-        failed == Some(name) || before == Some(name) || f.name().as_ref() == Some(name)
-    });
-    let received = f.beside.iter().any(|b| b.id == found.id && b.is_incoming());
-    if found.life != Life::Paused || !our_name || received {
+    let Some(ours) = &f.create_failed else {
         return false;
-    }
-    let never_ran = found.cpu_time_ns == 0;
-    let Some(p) = &f.previous else {
-        return never_ran && failed.is_some();
     };
-    let was_it = p.domid == Some(found.id.domid);
-    let unfinished = failed.is_some()
-        || p.booting
-        || p.unfinished
-        || (p.halting && !p.activated && was_it)
-        || (f.want() == Want::Stop && !(p.activated && was_it));
-    (never_ran && unfinished) || (p.booting && was_it)
+    // It has the name that it was to have, which need not be the one that is wished for now.
+    let our_name = found.name.as_ref().is_none_or(|name| name == ours);
+    let received = f
+        .siblings
+        .iter()
+        .any(|s| s.id == found.id && s.is_incoming());
+    found.life == Life::Paused && found.cpu_time_ns == 0 && our_name && !received
 }
 
 /// Our guest has gone over to another domain.
@@ -82,15 +74,8 @@ pub(super) fn follow(cx: &mut Ctx, f: &mut Facts, new: &Seen) {
 }
 
 fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
-    let before = f
-        .previous
-        .as_ref()
-        .filter(|p| p.domid == Some(found.id.domid));
-    f.boot_time = f
-        .boot_time
-        .or_else(|| before.and_then(|p| p.boot_time))
-        .or(Some(cx.now.wall));
-    let suspended = before.and_then(|p| p.suspended).unwrap_or(cx.now.wall);
+    f.boot_time = f.boot_time.or(Some(cx.now.wall));
+    f.rejoin = false;
     f.has_run = true;
     f.restarting = false;
     f.boot_failed = false;
@@ -105,13 +90,16 @@ fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
         id: found.id,
         life: found.life,
         name: found.name.clone(),
-        suspended: beside::is_suspended(found.life).then_some(suspended),
+        suspended: sibling::is_suspended(found.life).then_some(cx.now.wall),
         started: true,
         reset: false,
         orphaned: None,
         broken: false,
         leftover: false,
         since: cx.now.mono,
+        maybe_started: false,
+        half_reset: false,
+        renaming: None,
         spec,
     });
     cx.effects.push(Effect::Watch(found.id));

@@ -26,10 +26,10 @@ impl Facts {
     #[must_use]
     pub fn belief(&self) -> Belief {
         let ours = self.domain.as_ref().map(|d| (d.id, d.life, d.name.clone()));
-        let beside = self.beside.iter().map(|b| (b.id, b.life, b.name.clone()));
+        let siblings = self.siblings.iter().map(|b| (b.id, b.life, b.name.clone()));
         let mut all: Vec<_> = ours
             .into_iter()
-            .chain(beside)
+            .chain(siblings)
             .filter(|(_, life, _)| *life != Life::Dying)
             .collect();
         all.sort_by_key(|(id, ..)| *id);

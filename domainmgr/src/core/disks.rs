@@ -3,15 +3,36 @@
 //! A copy that is not preserved lives as long as the guest's life as the wish has it: a guest that restarts finds what it
 //! has written, one that is stopped and started anew, or has ended and is built again, starts from the image.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::facts::{Facts, Rest};
 use super::{Ctx, Op, boot_failed};
 use crate::disks::Copies;
 use crate::disks::keeper::Use;
-use crate::eve::DiskStatus;
-use crate::spec::Spec;
+use crate::spec::{Copied, Disk, Spec};
 use crate::toolstack::{Error, ErrorKind};
+
+/// The copies that a domain built from `spec` uses.
+fn copies_of(spec: &Spec) -> impl Iterator<Item = &Copied> {
+    spec.disks
+        .iter()
+        .filter_map(|d| d.image.as_ref()?.copy.as_ref())
+}
+
+/// How the disks of `spec` are made ready. Copies that were whole before and are to be kept have to be there: an image
+/// directory that is not mounted must not look like a domain that has no disks yet.
+pub(super) fn make_ready(f: &mut Facts, spec: Arc<Spec>) -> Op {
+    let kept = copies_of(&spec).filter(|c| c.preserve || f.copies == Copies::Keep);
+    let expected = kept
+        .map(|c| &c.name)
+        .filter(|name| f.whole.contains(*name))
+        .cloned()
+        .collect();
+    // What is begun here is ours, whatever comes of it.
+    f.made.extend(copies_of(&spec).map(|c| c.name.clone()));
+    Op::Disks(spec, f.copies, expected)
+}
 
 /// The disks have been made ready, or not.
 pub(super) fn prepared(
@@ -25,8 +46,14 @@ pub(super) fn prepared(
         Ok(ready) => {
             f.copies = Copies::Keep;
             let digest = f.desired.as_ref().map(|d| d.digest.clone());
-            let disks = ready.disks.iter().map(DiskStatus::ready).collect();
-            f.disks = Some((digest.unwrap_or_default(), disks));
+            // What cloud-init is told may be secret, and is not shown.
+            let shown = ready.disks.iter().map(|d| Disk {
+                seed: None,
+                ..d.clone()
+            });
+            f.disks = Some((digest.unwrap_or_default(), shown.collect()));
+            f.whole = copies_of(&ready).map(|c| c.name.clone()).collect();
+            f.made.extend(f.whole.iter().cloned());
             f.ready = Some((spec, ready));
         }
         // For the sake of a newer wish, which counts its tries from the start.
@@ -52,15 +79,24 @@ impl Facts {
         let Some(Ok(wished)) = self.desired.as_ref().map(|d| &d.spec) else {
             return Use::All;
         };
+        if self.doubtful {
+            return Use::All;
+        }
         let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
         let specs = [Some(wished), built, self.rebuild.as_ref()];
-        let disks = specs.into_iter().flatten().flat_map(|spec| &spec.disks);
-        let wanted = disks.filter_map(|d| Some(d.image.as_ref()?.copy.as_ref()?.name.clone()));
-        // A domain that was taken over has what the last status says.
+        let copies = specs.into_iter().flatten().flat_map(|spec| copies_of(spec));
+        let wanted = copies.map(|c| c.name.clone());
+        // A domain whose spec is not known has the disks that were ready for it.
         let shown = self.disks.iter().filter(|_| self.domain.is_some());
-        let paths = shown.flat_map(|(_, disks)| disks.iter().map(|d| &d.active_file_location));
+        let paths = shown.flat_map(|(_, disks)| disks.iter().map(|d| &d.path));
         let theirs = paths.filter_map(|path| Some(path.rsplit_once('/')?.1.to_owned()));
         Use::Only(wanted.chain(theirs).collect())
+    }
+
+    /// Every copy that was made for the key. Nothing else is its own to remove.
+    #[must_use]
+    pub fn copies_made(&self) -> BTreeSet<String> {
+        self.made.clone()
     }
 }
 
@@ -72,11 +108,7 @@ pub(super) fn tidy(f: &mut Facts) -> Option<Op> {
         return None;
     }
     let spec = f.desired.as_ref()?.spec.as_ref().ok()?;
-    let copies = spec
-        .disks
-        .iter()
-        .filter_map(|d| d.image.as_ref()?.copy.as_ref());
-    let names: Vec<String> = copies
+    let names: Vec<String> = copies_of(spec)
         .filter(|c| !c.preserve)
         .map(|c| c.name.clone())
         .collect();

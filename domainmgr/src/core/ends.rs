@@ -1,11 +1,11 @@
 //! A guest that ended by itself although it should run: the `on_*` actions.
 
-use super::beside::Beside;
-use super::facts::{After, Exit, ExitStep, Facts};
+use super::facts::{After, Domain, Exit, ExitStep, Facts};
+use super::sibling::Sibling;
 use super::{Ctx, Effect, Next, Op, halting, pace};
 use crate::disks::Copies;
 use crate::spec::{Action, Actions, Mode};
-use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
+use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
 /// Decides what is to be done about a domain that has shut down.
 pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
@@ -87,6 +87,15 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
     }
 }
 
+/// The ending that an earlier run of the agent was about to give to the domain's name, if it came to do so.
+pub(super) fn was_renamed(domain: &mut Domain, seen: &Seen) -> Option<String> {
+    let suffix = domain.renaming.take()?;
+    let old = seen.name.as_deref()?.strip_suffix(suffix.as_str())?;
+    domain.name = Some(old.to_owned());
+    domain.life = seen.life;
+    Some(suffix)
+}
+
 /// A step has ended.
 pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), Error>) {
     let (Some(domain), Some(exit)) = (&mut f.domain, &mut f.exit) else {
@@ -129,7 +138,7 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
             let Some(domain) = f.domain.take() else {
                 return;
             };
-            f.beside.push(Beside {
+            f.siblings.push(Sibling {
                 id,
                 name: domain.name.map(|name| name + suffix),
                 life: domain.life,

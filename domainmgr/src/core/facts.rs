@@ -1,20 +1,21 @@
 //! What a worker knows. Nothing here is a decision.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::beside::Beside;
-use super::gone;
 use super::op::Op;
 use super::reserved::Holding;
+use super::sibling::Sibling;
 use super::time::Time;
 use crate::disks::{Copies, Progress};
-use crate::eve::{DiskStatus, DomainConfig, DomainStatus};
+use crate::eve::DomainConfig;
 use crate::settings::Settings;
-use crate::spec::{Mode, Spec};
+use crate::spec::{Disk, Mode, Spec};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
 
 /// What the DomainConfig file says now.
@@ -24,68 +25,36 @@ pub enum Wish {
     Absent,
     /// There is one, but it cannot be used. The last usable one, if any, stays in force.
     Unusable(String),
+    /// It cannot be seen whether there is one. Nothing is begun or removed, and what runs goes on.
+    Doubtful(String),
     /// There is one.
     Wanted(Desired),
 }
 
 /// A DomainConfig that could be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Desired {
     /// As it came.
     pub config: Arc<DomainConfig>,
     /// What to build, or why that cannot be built.
     pub spec: Result<Arc<Spec>, String>,
-    /// Two configs with the same digest say the same.
+    /// Shown to people, who can tell by it whether the config has changed. Nothing is decided from it.
     pub digest: String,
 }
 
-/// What a DomainStatus left by an earlier run of the agent says.
-#[derive(Clone, Debug, Default)]
-pub struct Previous {
-    /// The digest of the config it was about.
-    pub digest: String,
-    /// The domain it saw.
-    pub domid: Option<u32>,
-    /// It was in the middle of building or starting one.
-    pub booting: bool,
-    /// It was in the middle of bringing one down.
-    pub halting: bool,
-    /// A boot had failed, or a wish was not worked off yet: a half-built domain may have been left.
-    pub unfinished: bool,
-    /// Whether that domain had been started.
-    pub activated: bool,
-    /// Whether the guest had ended although it should run.
-    pub ended: bool,
-    /// It ended by an outsider's hand.
-    pub vanished: bool,
-    /// What was wrong, and since when.
-    pub error: Option<(String, OffsetDateTime)>,
-    /// Why it ended last.
-    pub last_exit: Option<String>,
-    /// What was done about that.
-    pub last_action: Option<String>,
-    /// Since when it is suspended.
-    pub suspended: Option<OffsetDateTime>,
-    /// Domains with our uuid that were kept aside.
-    pub kept: Vec<u32>,
-    /// When it booted.
-    pub boot_time: Option<OffsetDateTime>,
-    /// How often the guest had been restarted.
-    pub restarts: u32,
-    /// How it was virtualised.
-    pub mode: Mode,
-    /// The name of its domain.
-    pub name: String,
-    /// Where its disks are.
-    pub disks: Vec<DiskStatus>,
-    /// It was to have adapters of the host, so some may be reserved.
-    pub adapters: bool,
-    /// All of it.
-    pub status: DomainStatus,
+impl Desired {
+    /// Whether both wish for the same: the same domain, whether it runs, and the same version. How the file says it
+    /// does not matter, nor does what a version of this agent adds to it.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.config.activate == other.config.activate
+            && self.config.uuid_and_version.version == other.config.uuid_and_version.version
+            && self.spec == other.spec
+    }
 }
 
 /// A domain of ours.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Domain {
     pub(super) id: DomainId,
     pub(super) life: Life,
@@ -98,21 +67,34 @@ pub(super) struct Domain {
     /// It ran until its soft reset, and is to be started again.
     pub(super) reset: bool,
     /// Since when its device model is gone.
+    #[serde(skip)]
     pub(super) orphaned: Option<Time>,
     /// … and that is not because the domain itself is going.
+    #[serde(skip)]
     pub(super) broken: bool,
     /// A create that came to nothing left it behind.
     pub(super) leftover: bool,
     /// Since when it runs, as far as we know.
+    #[serde(skip)]
     pub(super) since: Time,
+    /// It was being started when the agent ended.
+    #[serde(skip)]
+    pub(super) maybe_started: bool,
+    /// It was being reset in place when the agent ended.
+    #[serde(skip)]
+    pub(super) half_reset: bool,
+    /// It was being given this ending of its name when the agent ended.
+    #[serde(skip)]
+    pub(super) renaming: Option<String>,
     /// What it was built from. Unknown for an adopted one.
     pub(super) spec: Option<Arc<Spec>>,
 }
 
 /// How far bringing the domain down has come, in obedience to a wish.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Halt {
     pub(super) stage: Stage,
+    #[serde(skip)]
     pub(super) until: Time,
     /// The guest has been asked, and cannot be un-asked.
     pub(super) asked: bool,
@@ -123,12 +105,13 @@ pub(super) struct Halt {
     /// The power button has been pressed.
     pub(super) pressed: bool,
     /// A guest early in its boot hears nothing, and has no drivers yet: when to ask it again.
+    #[serde(skip)]
     pub(super) ask_at: Option<Time>,
     /// A paused guest cannot hear: we have let it run again.
     pub(super) unpaused: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     Graceful,
     Forced,
@@ -136,7 +119,7 @@ pub(super) enum Stage {
 }
 
 /// How far dealing with a guest that ended by itself has come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Exit {
     pub(super) reason: ShutdownReason,
     /// What is left to do, last first.
@@ -144,7 +127,7 @@ pub(super) struct Exit {
     pub(super) after: After,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ExitStep {
     CoreDump,
     SoftReset,
@@ -152,7 +135,7 @@ pub(super) enum ExitStep {
     Destroy,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum After {
     End,
     Restart,
@@ -214,13 +197,20 @@ pub struct Facts {
     pub(super) heard: bool,
     /// The file is there.
     pub(super) present: bool,
+    /// … or nobody can see whether it is.
+    pub(super) doubtful: bool,
     /// The newest usable config.
     pub(super) desired: Option<Desired>,
     /// Why the newest file is not usable, or not to be built from.
     pub(super) problem: Option<(String, OffsetDateTime)>,
-    /// Counts the wishes.
-    pub(super) generation: u64,
-    pub(super) previous: Option<Previous>,
+    /// The facts come from the record of an earlier run of the agent.
+    pub(super) recovered: bool,
+    /// … and Xen has not been looked at since: what is known of the domain is as old as that run's end.
+    pub(super) rejoin: bool,
+    /// … and the wish has changed meanwhile.
+    pub(super) renewed: bool,
+    /// Why, and since when, nothing is built, changed or removed: what is remembered cannot be relied on.
+    pub(super) hands_off: Option<(String, OffsetDateTime)>,
     pub(super) outstanding: Option<Op>,
     /// What we know of Xen may be out of date.
     pub(super) stale: bool,
@@ -235,7 +225,7 @@ pub struct Facts {
     pub(super) create_failed: Option<String>,
     pub(super) domain: Option<Domain>,
     /// Other domains with our uuid, when last looked at.
-    pub(super) beside: Vec<Beside>,
+    pub(super) siblings: Vec<Sibling>,
     pub(super) halt: Option<Halt>,
     pub(super) exit: Option<Exit>,
     pub(super) destroying: Backoff,
@@ -248,8 +238,13 @@ pub struct Facts {
     pub(super) copies: Copies,
     /// Disks are ready for this spec: the same with every path in it.
     pub(super) ready: Option<(Arc<Spec>, Arc<Spec>)>,
-    /// Where the disks were when they were last ready, and the digest of the config that said so.
-    pub(super) disks: Option<(String, Vec<DiskStatus>)>,
+    /// Disks as they were when they were last ready, and the digest of the config that said so.
+    pub(super) disks: Option<(String, Vec<Disk>)>,
+    /// Copies of images that were whole when the disks were last ready. One that is missing was lost, not yet to be
+    /// made.
+    pub(super) whole: BTreeSet<String>,
+    /// Every copy that was ever made for the key: nothing else is removed.
+    pub(super) made: BTreeSet<String>,
     /// How far the copy under way has come.
     pub(super) progress: Option<Progress>,
     /// There may be copies that the domain does not need while it is down.
@@ -288,26 +283,29 @@ pub(super) enum Want {
 }
 
 impl Facts {
-    /// Whether these facts can be shown: the wish has been read, and, if an earlier run of the agent left a DomainStatus,
+    /// Whether these facts can be shown: the wish has been read, and, if an earlier run of the agent left a record,
     /// Xen has been looked at, or would not be. Before that they would show a wish as fulfilled that nobody has heard, and a running
     /// domain as if there were none.
     #[must_use]
     pub fn publishable(&self) -> bool {
-        self.heard && (self.looked || self.looking.failures > 0 || self.previous.is_none())
+        self.heard && (self.looked || self.looking.failures > 0 || !self.recovered)
     }
 
     /// The facts of a worker that has not looked anywhere yet.
     #[must_use]
-    pub fn new(uuid: Uuid, settings: Settings, previous: Option<Previous>) -> Self {
-        let p = previous.clone().unwrap_or_default();
+    pub fn new(uuid: Uuid, settings: Settings) -> Self {
         Self {
             uuid,
             settings,
             heard: false,
             present: true,
+            doubtful: false,
             desired: None,
             problem: None,
-            generation: 0,
+            recovered: false,
+            rejoin: false,
+            renewed: false,
+            hands_off: None,
             outstanding: None,
             stale: true,
             look_wide: true,
@@ -316,50 +314,36 @@ impl Facts {
             clear: false,
             create_failed: None,
             domain: None,
-            beside: p
-                .kept
-                .iter()
-                .map(|&domid| Beside::kept_before(DomainId { domid, uuid }))
-                .collect(),
+            siblings: Vec::new(),
             halt: None,
             exit: None,
             destroying: Backoff::default(),
-            adapters: if p.adapters {
-                Holding::Unknown
-            } else {
-                Holding::Nothing
-            },
+            adapters: Holding::Nothing,
             adapters_failed: false,
             reserving: Backoff::default(),
             rest: Rest::Ready,
-            // A guest that was being restarted has written to its disks.
-            copies: if p.booting {
-                Copies::Keep
-            } else {
-                Copies::Fresh
-            },
+            copies: Copies::Fresh,
             ready: None,
-            disks: Some((p.digest.clone(), p.disks)).filter(|(_, disks)| !disks.is_empty()),
+            disks: None,
+            whole: BTreeSet::new(),
+            made: BTreeSet::new(),
             progress: None,
             untidy: true,
             tries: 0,
             boot_failed: false,
-            // What was on its way still is, until a look or a wish says otherwise.
-            restarting: p.booting,
+            restarting: false,
             rebuild: None,
-            restarts: p.restarts,
+            restarts: 0,
             short_lives: 0,
-            has_run: p.ended,
-            last_exit: p.last_exit,
-            last_action: p.last_action,
-            // As true as before, until a newer wish says otherwise.
-            ended: p.ended,
-            vanished: p.vanished,
+            has_run: false,
+            last_exit: None,
+            last_action: None,
+            ended: false,
+            vanished: false,
             boot_time: None,
             next_retry: None,
-            error: previous.as_ref().and_then(gone::error_before),
+            error: None,
             pending: Some(Pending::Add),
-            previous,
         }
     }
 
@@ -367,6 +351,13 @@ impl Facts {
     #[must_use]
     pub fn faulted(mut self, text: String, at: OffsetDateTime) -> Self {
         self.error = Some((text, at));
+        self
+    }
+
+    /// The same facts, of a worker that is to change nothing, because what is remembered cannot be relied on.
+    #[must_use]
+    pub fn hands_off(mut self, why: String, at: OffsetDateTime) -> Self {
+        self.hands_off = Some((why, at));
         self
     }
 
@@ -415,19 +406,12 @@ impl Facts {
 
     /// How the domain is virtualised.
     pub(super) fn mode(&self) -> Mode {
-        match (self.spec(), &self.previous) {
-            (Some(spec), _) => spec.mode,
-            (None, Some(previous)) => previous.mode,
-            (None, None) => Mode::default(),
-        }
+        self.spec().map(|spec| spec.mode).unwrap_or_default()
     }
 
     /// The name our domain has in Xen.
     pub(super) fn name(&self) -> Option<String> {
-        match (self.spec(), &self.previous) {
-            (Some(spec), _) => Some(spec.name.clone()),
-            (None, Some(p)) if !p.name.is_empty() => Some(p.name.clone()),
-            _ => None,
-        }
+        let known = self.domain.as_ref().and_then(|d| d.name.clone());
+        self.spec().map(|spec| spec.name.clone()).or(known)
     }
 }

@@ -1,10 +1,8 @@
 //! Our domain is no more: what follows.
 
-use time::OffsetDateTime;
-
-use super::facts::{After, Backoff, Facts, Previous, Rest, Stage, Want};
+use super::facts::{After, Backoff, Facts, Rest, Stage, Want};
 use super::wishes::retries;
-use super::{Ctx, beside, pace};
+use super::{Ctx, Now, pace, sibling};
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, ErrorKind, ShutdownReason};
 
@@ -15,6 +13,7 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     };
     let halt = f.halt.take();
     let exit = f.exit.take();
+    let away = std::mem::take(&mut f.rejoin);
     f.untidy = true;
     f.destroying = Backoff::default();
     f.boot_time = None;
@@ -24,7 +23,7 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     }
     f.copies = Copies::Fresh;
     // Asked to stop and then to run again, it would be built anew; but not if an outsider has carried it off.
-    let carried_off = beside::is_suspended(domain.life)
+    let carried_off = sibling::is_suspended(domain.life)
         && halt.as_ref().is_some_and(|h| h.stage != Stage::Destroy);
     if f.want() != Want::Run || (halt.is_some() && !carried_off) {
         cx.info(format!("domain {id} is gone"));
@@ -39,6 +38,13 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
         return;
     }
     f.tries = 0;
+    if away && f.renewed {
+        // What is wished anew is started, whatever became of the old one.
+        cx.info(format!("domain {id} is gone since the agent last ran"));
+        f.rest = Rest::Ready;
+        f.error = None;
+        return;
+    }
     match exit {
         Some(exit) if exit.after == After::Restart => {
             f.restarts = f.restarts.saturating_add(1);
@@ -48,16 +54,15 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
             f.last_exit = Some(exit.reason.to_string());
             pace::before_restart(cx, f, domain.since);
         }
-        Some(exit) => ended(
-            cx,
-            f,
-            exit.reason.to_string(),
-            exit.reason == ShutdownReason::POWEROFF,
-        ),
+        Some(exit) => ended(cx, f, exit.reason.to_string(), is_peaceful(exit.reason)),
+        None if away && (domain.started || domain.reset || domain.maybe_started) => {
+            cx.warn("the domain is gone since the agent last ran");
+            vanished(cx, f, "gone while the agent was not running");
+        }
         None if domain.started || domain.reset => {
-            let how = if beside::is_migrated_away(domain.name.as_deref()) {
+            let how = if sibling::is_migrated_away(domain.name.as_deref()) {
                 "migrated away"
-            } else if beside::is_suspended(domain.life) {
+            } else if sibling::is_suspended(domain.life) {
                 "destroyed from outside while suspended: saved or migrated away"
             } else {
                 "destroyed from outside"
@@ -78,28 +83,6 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     }
 }
 
-/// The previous run of the agent had left a domain, and it is no more.
-pub(super) fn gone_while_away(cx: &mut Ctx, f: &mut Facts) {
-    f.has_run = true;
-    let Some(p) = f.previous.clone() else { return };
-    let newer = f.desired.as_ref().is_some_and(|d| d.digest != p.digest);
-    // What is wished anew is started, whatever became of the old one. A file that cannot be used says nothing new.
-    if f.want() == Want::Stop || newer {
-        return;
-    }
-    match p.last_exit {
-        // It was being destroyed when the agent ended, because of this.
-        Some(why) if p.halting => {
-            let peacefully = why == ShutdownReason::POWEROFF.to_string();
-            ended(cx, f, why, peacefully);
-        }
-        _ => {
-            cx.warn("the domain is gone since the agent last ran");
-            vanished(cx, f, "gone while the agent was not running");
-        }
-    }
-}
-
 /// An outsider ended it. It may live on elsewhere, or in a file: whatever the policy says about guests that end by
 /// themselves, only a newer wish builds another one.
 fn vanished(cx: &mut Ctx, f: &mut Facts, how: &str) {
@@ -108,11 +91,13 @@ fn vanished(cx: &mut Ctx, f: &mut Facts, how: &str) {
     ended(cx, f, how.to_owned(), false);
 }
 
-/// What there is to say of a guest that had ended when the agent did.
-pub(super) fn error_before(p: &Previous) -> Option<(String, OffsetDateTime)> {
-    let why = p.last_exit.as_ref().filter(|_| p.ended)?;
-    let (_, when) = p.error.as_ref()?;
-    (*why != ShutdownReason::POWEROFF.to_string()).then(|| (error(why), *when))
+/// What is said of a domain that was suspended when its host was switched off.
+pub(super) const LOST_SUSPENDED: &str =
+    "gone with its host while suspended: saved or migrated away";
+
+/// Whether an end like this is what the guest wanted.
+pub(super) fn is_peaceful(reason: ShutdownReason) -> bool {
+    reason == ShutdownReason::POWEROFF
 }
 
 fn error(why: &str) -> String {
@@ -121,16 +106,21 @@ fn error(why: &str) -> String {
 
 /// The guest ended although it should run, and is not to be restarted at once.
 fn ended(cx: &mut Ctx, f: &mut Facts, why: String, peacefully: bool) {
+    note_end(cx.now, f, why, peacefully);
+}
+
+/// Takes note of an end after which the domain is not to be restarted at once.
+pub(super) fn note_end(now: Now, f: &mut Facts, why: String, peacefully: bool) {
     if !peacefully {
-        f.error = Some((error(&why), cx.now.wall));
+        f.error = Some((error(&why), now.wall));
     }
     f.last_exit = Some(why);
     f.ended = true;
     f.restarting = false;
     if retries(f) {
         let pause = f.settings.boot_retry;
-        f.rest = Rest::Until(cx.now.mono + pause);
-        f.next_retry = Some(cx.now.wall + pause);
+        f.rest = Rest::Until(now.mono + pause);
+        f.next_retry = Some(now.wall + pause);
     } else {
         f.rest = Rest::Ended;
         f.next_retry = None;

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use super::facts::{Backoff, Domain, Facts, Want};
-use super::op::Scope;
+use super::op::{Op, Scope};
 use super::time::Time;
-use super::{Ctx, Effect, LOOK_PAUSE, adopt, beside, gone, reasons};
+use super::{Ctx, Effect, LOOK_PAUSE, adopt, ends, gone, reasons, sibling};
+use crate::disks::Copies;
 use crate::toolstack::{Error, Life, Seen, ShutdownReason};
 
 /// What is said while nobody knows.
 const UNREADABLE: &str = "cannot read the state of the domain";
+
+/// Whether this says that nobody knows, which is not worth remembering.
+pub(super) fn is_unreadable(text: &str) -> bool {
+    text.starts_with(UNREADABLE)
+}
 
 /// A device model goes before its domain does, whoever destroys that: what stays so long without is broken.
 const GOING: Duration = Duration::from_secs(10);
@@ -35,11 +41,7 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
         Ok(seen) => {
             f.looked = true;
             let failed = std::mem::take(&mut f.looking).failures > 0;
-            if failed
-                && f.error
-                    .as_ref()
-                    .is_some_and(|(e, _)| e.starts_with(UNREADABLE))
-            {
+            if failed && f.error.as_ref().is_some_and(|(e, _)| is_unreadable(e)) {
                 f.error = None;
             }
             seen
@@ -67,7 +69,7 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
         }
         (Scope::All, _) => {
             looked_at_all(cx, f, &there, here);
-            beside::note(f, &there);
+            sibling::note(f, &there);
         }
     }
 }
@@ -77,12 +79,12 @@ fn looked_at_all(cx: &mut Ctx, f: &mut Facts, there: &[&Seen], here: Option<&See
     let others: Vec<&Seen> = there
         .iter()
         .copied()
-        .filter(|s| Some(s.id) != known && !beside::is_kept(f, s))
+        .filter(|s| Some(s.id) != known && !sibling::is_kept(f, s))
         .collect();
-    let best = beside::best(f, &others);
+    let best = sibling::best(f, &others);
     if let Some(here) = here {
         match best {
-            Some(new) if beside::has_moved(f, here, new) => adopt::follow(cx, f, new),
+            Some(new) if sibling::has_moved(f, here, new) => adopt::follow(cx, f, new),
             _ => update(cx, f, here),
         }
         return;
@@ -103,11 +105,6 @@ fn looked_at_all(cx: &mut Ctx, f: &mut Facts, there: &[&Seen], here: Option<&See
         None if others.is_empty() => {
             f.clear = true;
             f.create_failed = None;
-            let lost = f.previous.as_ref().is_some_and(|p| p.activated);
-            if lost && known.is_none() && !f.has_run {
-                gone::gone_while_away(cx, f);
-            }
-            f.has_run |= lost;
         }
         None => {
             // Someone is building a domain with our uuid, as the receiver of a migration does. Wait for what it becomes.
@@ -124,14 +121,43 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         return;
     };
     let (id, was, life) = (domain.id, domain.life, seen.life);
+    let ran = life != Life::Paused || seen.cpu_time_ns > 0;
+    if domain.maybe_started && !domain.started && ran {
+        // It was started before the agent ended, which did not live to hear of it.
+        super::started(cx, f);
+    }
+    let Some(domain) = &mut f.domain else {
+        return;
+    };
     domain.life = life;
+    if std::mem::take(&mut f.rejoin) {
+        cx.info(format!("domain {id} found"));
+        cx.effects.push(Effect::Watch(id));
+        // Watched from now on: what happened in between is seen by looking once more.
+        f.stale = true;
+        if let Some(suffix) = ends::was_renamed(domain, seen) {
+            // By an earlier run of the agent, which did not live to hear of it.
+            ends::stepped(cx, f, &Op::Preserve(id, suffix), Ok(()));
+            return;
+        }
+        if std::mem::take(&mut domain.half_reset) && life == Life::Paused {
+            cx.warn(format!(
+                "the soft reset of domain {id} was cut short; building it anew"
+            ));
+            domain.leftover = true;
+            f.exit = None;
+            f.restarting = true;
+            f.copies = Copies::Keep;
+            f.rebuild.clone_from(&domain.spec);
+        }
+    }
     // A name that cannot be read is no other name.
     if seen.name.is_some() && domain.name != seen.name {
         let name = seen.name.clone().unwrap_or_default();
         cx.info(format!("domain {id} is called {name} now"));
         domain.name = Some(name);
     }
-    domain.suspended = beside::is_suspended(life).then(|| domain.suspended.unwrap_or(cx.now.wall));
+    domain.suspended = sibling::is_suspended(life).then(|| domain.suspended.unwrap_or(cx.now.wall));
     let now = cx.now.mono;
     domain.orphaned = seen
         .orphaned
@@ -142,7 +168,7 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
     if mended {
         f.error = None;
     }
-    let lives = life == Life::Running || beside::is_suspended(life);
+    let lives = life == Life::Running || sibling::is_suspended(life);
     if domain.leftover && lives {
         // Half-built or not: someone has started it, and what runs is not destroyed for tidiness.
         domain.leftover = false;

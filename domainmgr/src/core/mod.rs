@@ -14,7 +14,6 @@
 pub mod abort;
 mod adopt;
 mod belief;
-mod beside;
 mod disks;
 mod ends;
 mod facts;
@@ -24,7 +23,9 @@ mod looks;
 mod op;
 mod pace;
 mod reasons;
+mod record;
 mod reserved;
+mod sibling;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -36,8 +37,9 @@ use std::time::Duration;
 
 pub use self::belief::Belief;
 use self::facts::{Backoff, Domain, Rest, Want};
-pub use self::facts::{Desired, Facts, Previous, Wish};
+pub use self::facts::{Desired, Facts, Wish};
 pub use self::op::{Op, Scope};
+pub use self::record::{Inherited, Record};
 use self::reserved::Holding;
 pub use self::time::{Now, Time};
 pub use self::view::view;
@@ -212,7 +214,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
     }
     f.progress = None;
     match (op, outcome) {
-        (Op::Disks(spec, _), Outcome::Disks(result)) => disks::prepared(cx, f, spec, result),
+        (Op::Disks(spec, ..), Outcome::Disks(result)) => disks::prepared(cx, f, spec, result),
         (Op::Discard(_), Outcome::Ended(result)) => disks::discarded(cx, f, result),
         (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
         (Op::Create(spec), Outcome::Created(Ok(id))) => {
@@ -229,6 +231,9 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
                 broken: false,
                 leftover: false,
                 since: cx.now.mono,
+                maybe_started: false,
+                half_reset: false,
+                renaming: None,
                 spec: Some(spec),
             });
             cx.info(format!("domain {id} created"));
@@ -259,23 +264,7 @@ fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     };
     match result {
         Ok(()) if domain.started => {}
-        Ok(()) => {
-            domain.started = true;
-            domain.reset = false;
-            domain.life = Life::Running;
-            domain.since = cx.now.mono;
-            let id = domain.id;
-            f.restarting = false;
-            f.rebuild = None;
-            f.boot_failed = false;
-            f.tries = f.tries.max(1);
-            f.ended = false;
-            f.next_retry = None;
-            f.error = None;
-            f.boot_time = Some(cx.now.wall);
-            f.pending = None;
-            cx.info(format!("domain {id} running"));
-        }
+        Ok(()) => started(cx, f),
         Err(e) if domain.started => {
             cx.warn(format!("domain {} cannot be unpaused: {e}", domain.id));
             if let Some(halt) = &mut f.halt {
@@ -289,6 +278,29 @@ fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
             boot_failed(cx, f, &e);
         }
     }
+}
+
+/// The domain runs for the first time.
+fn started(cx: &mut Ctx, f: &mut Facts) {
+    let Some(domain) = &mut f.domain else {
+        return;
+    };
+    domain.started = true;
+    domain.maybe_started = false;
+    domain.reset = false;
+    domain.life = Life::Running;
+    domain.since = cx.now.mono;
+    let id = domain.id;
+    f.restarting = false;
+    f.rebuild = None;
+    f.boot_failed = false;
+    f.tries = f.tries.max(1);
+    f.ended = false;
+    f.next_retry = None;
+    f.error = None;
+    f.boot_time = Some(cx.now.wall);
+    f.pending = None;
+    cx.info(format!("domain {id} running"));
 }
 
 /// An attempt to boot came to nothing.
@@ -325,6 +337,9 @@ fn next(cx: &mut Ctx, f: &mut Facts) -> Next {
             return Next::Wait(Some(at));
         }
         return Next::Run(Op::Look(looks::scope(f)));
+    }
+    if f.hands_off.is_some() {
+        return Next::Wait(None);
     }
     if f.domain.is_some() {
         with_domain(cx, f)
@@ -379,6 +394,10 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
 
 fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     let now = cx.now.mono;
+    if f.doubtful && !f.restarting {
+        // Whatever the last wish was: nobody can see whether it still holds. A guest that reboots is none of its business.
+        return Next::Wait(None);
+    }
     match f.want() {
         Want::Unknown => return Next::Wait(None),
         Want::Stop if f.clear => {
@@ -449,7 +468,7 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             Next::Run(if spec.disks.is_empty() {
                 Op::Create(reserved::equip(f, spec))
             } else {
-                Op::Disks(spec, f.copies)
+                disks::make_ready(f, spec)
             })
         }
     }

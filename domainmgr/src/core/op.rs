@@ -1,5 +1,6 @@
 //! What a worker does to Xen when the core says so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::disks::Copies;
@@ -20,8 +21,8 @@ pub enum Scope {
 pub enum Op {
     /// Read what is.
     Look(Scope),
-    /// Find, check, copy and enlarge what the disks are made of.
-    Disks(Arc<Spec>, Copies),
+    /// Find, check, copy and enlarge what the disks are made of. These copies were whole before: they are not made anew.
+    Disks(Arc<Spec>, Copies, BTreeSet<String>),
     /// Remove these copies of images.
     Discard(Vec<String>),
     /// Reserve the adapters of the host that it is to have, and have them taken from the host.

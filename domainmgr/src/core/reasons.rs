@@ -1,13 +1,13 @@
 //! Why the state is what it is, where somebody else has a hand in it: words for an operator.
 
-use super::beside::{Beside, is_dead, is_migrated_away, is_suspended};
 use super::facts::{Domain, Facts, Want};
+use super::sibling::{Sibling, is_dead, is_migrated_away, is_suspended};
 use crate::toolstack::{DomainId, Life};
 
 /// The words; none where the state speaks for itself.
 pub(super) fn of(f: &Facts) -> String {
     let own = f.domain.as_ref().and_then(|d| of_domain(f, d));
-    let others = f.beside.iter().filter_map(|b| of_other(f, b));
+    let others = f.siblings.iter().filter_map(|b| of_other(f, b));
     let copying = f.progress.as_ref().map(|p| {
         format!(
             "copying the image of disk {}: {} % of {} MiB",
@@ -52,7 +52,7 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
         .then(|| "kept as its action says, until it is deactivated or destroyed".to_owned())
 }
 
-fn of_other(f: &Facts, other: &Beside) -> Option<String> {
+fn of_other(f: &Facts, other: &Sibling) -> Option<String> {
     let name = other.name.as_deref().unwrap_or("nameless");
     let id = other.id;
     if other.is_incoming() {

@@ -3,18 +3,11 @@
 use super::facts::{After, Facts, Pending, Want};
 use super::reasons;
 use crate::eve::{DiskStatus, DomainConfig, DomainStatus, PreservedDomain, State, UuidAndVersion};
-use crate::spec::Mode;
 use crate::toolstack::{Life, ShutdownReason};
 
 /// The DomainStatus that says what `f` knows.
 #[must_use]
 pub fn view(f: &Facts) -> DomainStatus {
-    if let Some(p) = f.previous.as_ref().filter(|_| !f.looked) {
-        // Nobody could look yet: what was said last, and why nothing newer is.
-        let mut status = p.status.clone();
-        complain(f, &mut status);
-        return status;
-    }
     let (state, state_name) = state(f);
     let domain = f.domain.as_ref();
     let mode = f.mode();
@@ -68,18 +61,6 @@ pub fn view(f: &Facts) -> DomainStatus {
         status.config_digest.clone_from(&desired.digest);
         // It waits for its adapters.
         status.adapters_failed = f.adapters_failed;
-    } else if let Some(p) = &f.previous {
-        // The file cannot be used: the last one that could counts.
-        let last = p.status.clone();
-        status.uuid_and_version.version = last.uuid_and_version.version;
-        status.display_name = last.display_name;
-        status.app_num = last.app_num;
-        status.vif_list = last.vif_list;
-        status.io_adapter_list = last.io_adapter_list;
-        status.enable_vnc = last.enable_vnc;
-        status.vnc_display = last.vnc_display;
-        status.disk_status_list = last.disk_status_list;
-        status.config_digest = last.config_digest;
     }
     status
 }
@@ -87,7 +68,12 @@ pub fn view(f: &Facts) -> DomainStatus {
 /// What is wrong. If there is no config to go by, that comes first.
 fn complain(f: &Facts, status: &mut DomainStatus) {
     let first = f.problem.as_ref().filter(|_| f.desired.is_none());
-    let wrong = first.or(f.error.as_ref()).or(f.problem.as_ref());
+    let wrong = f
+        .hands_off
+        .as_ref()
+        .or(first)
+        .or(f.error.as_ref())
+        .or(f.problem.as_ref());
     if let Some((text, when)) = wrong {
         status.last_err.clone_from(text);
         status.last_err_time = Some(*when);
@@ -97,13 +83,14 @@ fn complain(f: &Facts, status: &mut DomainStatus) {
 /// The disks of the domain that is there; without one, those that are wished for.
 fn disks(f: &Facts, config: &DomainConfig, digest: &str) -> Vec<DiskStatus> {
     let known = f.disks.as_ref();
-    let mut disks = match known.filter(|(of, _)| of == digest || f.domain.is_some()) {
-        Some((_, disks)) => disks.clone(),
-        None => {
-            let list = config.disk_config_list.iter().enumerate();
-            list.map(|(i, disk)| DiskStatus::new(disk, i)).collect()
-        }
-    };
+    let mut disks: Vec<DiskStatus> =
+        match known.filter(|(of, _)| of == digest || f.domain.is_some()) {
+            Some((_, disks)) => disks.iter().map(DiskStatus::ready).collect(),
+            None => {
+                let list = config.disk_config_list.iter().enumerate();
+                list.map(|(i, disk)| DiskStatus::new(disk, i)).collect()
+            }
+        };
     if let Some(progress) = &f.progress {
         if let Some(disk) = disks.get_mut(progress.disk) {
             disk.progress = progress.percent();
@@ -119,7 +106,7 @@ fn preserved(f: &Facts) -> Vec<PreservedDomain> {
         .as_ref()
         .filter(|_| f.is_preserved())
         .map(|d| (d.id, &d.name, d.life));
-    let kept = f.beside.iter().filter(|b| b.kept);
+    let kept = f.siblings.iter().filter(|b| b.kept);
     kept.map(|b| (b.id, &b.name, b.life))
         .chain(ours)
         .filter_map(|(id, name, life)| {
@@ -168,45 +155,5 @@ fn state(f: &Facts) -> (State, &'static str) {
         (_, Some(After::Restart)) => (State::Booting, "BOOTING"),
         (_, Some(After::Keep)) => (State::Halted, "PRESERVED"),
         (Life::Dying | Life::Shutdown(_), _) => (State::Halting, "HALTING"),
-    }
-}
-
-impl super::Previous {
-    /// What an earlier run's DomainStatus says.
-    #[must_use]
-    pub fn from_status(s: &DomainStatus) -> Self {
-        let some = |text: &String| Some(text.clone()).filter(|t| !t.is_empty());
-        Self {
-            digest: s.config_digest.clone(),
-            domid: (s.domain_id != 0).then_some(s.domain_id),
-            // A domain that was being rebuilt may be missed without anything having gone wrong.
-            activated: s.activated && s.state != State::Booting,
-            booting: s.state == State::Booting,
-            halting: s.state == State::Halting,
-            unfinished: s.boot_failed || s.pending_add || s.pending_modify,
-            ended: s.ended,
-            vanished: s.vanished,
-            error: some(&s.last_err).zip(s.last_err_time),
-            last_exit: some(&s.shutdown_reason),
-            last_action: some(&s.shutdown_action),
-            suspended: s.suspended_since,
-            kept: s
-                .preserved
-                .iter()
-                .map(|p| p.domain_id)
-                .filter(|&domid| domid != s.domain_id)
-                .collect(),
-            boot_time: s.boot_time,
-            restarts: s.restarts,
-            mode: match (s.virtualization_mode_name.as_str(), s.virtualization_mode) {
-                ("PVH", _) => Mode::Pvh,
-                ("HVM", _) | ("", 1) => Mode::Hvm,
-                _ => Mode::Pv,
-            },
-            name: s.domain_name.clone(),
-            disks: s.disk_status_list.clone(),
-            adapters: !s.io_adapter_list.is_empty(),
-            status: s.clone(),
-        }
     }
 }

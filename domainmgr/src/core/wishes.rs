@@ -17,6 +17,7 @@ pub(super) fn settle(f: &mut Facts) {
 pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
     let first = !f.heard;
     f.heard = true;
+    f.doubtful = matches!(wish, Wish::Doubtful(_));
     match wish {
         Wish::Absent => {
             if f.present && !first {
@@ -30,7 +31,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             f.present = false;
             f.problem = None;
         }
-        Wish::Unusable(why) => {
+        Wish::Unusable(why) | Wish::Doubtful(why) => {
             f.present = true;
             if f.problem.as_ref().is_none_or(|(old, _)| *old != why) {
                 cx.warn(why.clone());
@@ -42,8 +43,13 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             let same = there
                 && f.desired
                     .as_ref()
-                    .is_some_and(|old| old.digest == new.digest);
+                    .is_some_and(|old| old.says_the_same(&new));
             f.present = true;
+            f.renewed |= first && f.recovered && !same;
+            if same {
+                // It may be written in other words.
+                f.desired = Some(new.clone());
+            }
             if same && f.boot_failed {
                 // Written again, as it was: whoever did that has put something right, and does not want to wait.
                 f.boot_failed = false;
@@ -68,17 +74,10 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             if same {
                 return;
             }
-            // The first that can be used since the agent started, and it says what the last agent heard.
-            let stays_ended = there
-                && f.desired.is_none()
-                && f.ended
-                && new.config.activate
-                && f.previous.as_ref().is_some_and(|p| p.digest == new.digest);
-            if f.destroying.failures == 0 && !stays_ended && (!first || f.ended) {
+            if f.destroying.failures == 0 && (!first || f.ended || f.renewed) {
                 f.error = None;
             }
-            f.vanished &= stays_ended;
-            f.generation += 1;
+            f.vanished = false;
             f.pending = Some(if first { Pending::Add } else { Pending::Modify });
             f.desired = Some(new);
             f.clear = false;
@@ -90,12 +89,8 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             f.adapters_failed = false;
             f.reserving = Backoff::default();
             f.short_lives = 0;
-            f.ended = stays_ended;
-            f.rest = if stays_ended && !retries(f) {
-                Rest::Ended
-            } else {
-                Rest::Ready
-            };
+            f.ended = false;
+            f.rest = Rest::Ready;
             f.next_retry = None;
         }
     }

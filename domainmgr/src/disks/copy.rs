@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::crash;
+
 use super::{Bounds, Failure, Progress, name, remove};
 
 /// After so much somebody is told, and heard.
@@ -128,8 +130,10 @@ impl Temp {
 
     fn persist(mut self, to: &Path) -> io::Result<()> {
         self.file.sync_all()?;
+        crash::point("before a copy gets its name");
         fs::rename(&self.path, to)?;
         self.kept = true;
+        crash::point("after a copy got its name");
         match to.parent() {
             Some(dir) => File::open(dir)?.sync_all(),
             None => Ok(()),

@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::name;
 use crate::core::{Now, Time};
+use crate::dirs::Dirs;
 use crate::eve::ImageStatus;
-use crate::store::{self, Named};
-use crate::worker::{Dirs, Env};
+use crate::store;
+use crate::worker::Env;
 
 /// What one domain needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +26,18 @@ pub enum Use {
     All,
 }
 
+/// What is known of the copies of one domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    needs: Use,
+    /// Every copy that was made for it. What is not among them is not the agent's to remove.
+    made: BTreeSet<String>,
+}
+
 /// Who uses which copy.
 #[derive(Debug)]
 pub struct Register {
-    uses: Mutex<HashMap<Uuid, Use>>,
+    uses: Mutex<HashMap<Uuid, Claim>>,
     wake: Sender<()>,
     woken: Receiver<()>,
 }
@@ -45,9 +54,20 @@ impl Default for Register {
 }
 
 impl Register {
-    /// This is what `key` needs from now on. When this returns, nothing of it is removed any more.
-    pub fn set(&self, key: Uuid, needs: Use) {
-        if self.lock().insert(key, needs.clone()) != Some(needs) {
+    /// A domain of this key is known, but not yet what it needs: until then everything of it is kept.
+    pub fn expect(&self, key: Uuid) {
+        let claim = Claim {
+            needs: Use::All,
+            made: BTreeSet::new(),
+        };
+        self.lock().entry(key).or_insert(claim);
+    }
+
+    /// This is what `key` needs from now on, and what was ever made for it. When this returns, nothing of what it needs
+    /// is removed any more.
+    pub fn set(&self, key: Uuid, needs: Use, made: BTreeSet<String>) {
+        let claim = Claim { needs, made };
+        if self.lock().insert(key, claim.clone()) != Some(claim) {
             self.wake();
         }
     }
@@ -64,20 +84,25 @@ impl Register {
         let _ = self.wake.try_send(());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Use>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Claim>> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How many domains need `file`. `there`: the domains that there are, whether they have said what they need or not.
-fn needed(uses: &HashMap<Uuid, Use>, there: &BTreeSet<Uuid>, file: &str) -> u32 {
+/// How many domains need `file`.
+fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
     let owner = name::owner(file);
-    let by_name = uses.iter().filter(|(key, needs)| match needs {
+    let needing = uses.iter().filter(|(key, claim)| match &claim.needs {
         Use::Only(files) => files.contains(file),
         Use::All => owner == Some(**key),
     });
-    let silent = owner.is_some_and(|key| there.contains(&key) && !uses.contains_key(&key));
-    u32::try_from(by_name.count()).unwrap_or(u32::MAX) + u32::from(silent)
+    u32::try_from(needing.count()).unwrap_or(u32::MAX)
+}
+
+/// Whether `file` is a copy that the agent has made for a domain that it knows.
+fn is_ours(uses: &HashMap<Uuid, Claim>, file: &str) -> bool {
+    let claim = name::owner(file).and_then(|owner| uses.get(&owner));
+    claim.is_some_and(|claim| claim.made.contains(file))
 }
 
 /// What is known of one copy.
@@ -179,7 +204,6 @@ impl Keeper {
                 return;
             }
         };
-        let there = domains(dirs);
         let now = env.clock.now();
         let mut seen = BTreeMap::new();
         let mut statuses = BTreeMap::new();
@@ -193,11 +217,11 @@ impl Keeper {
             }
             // Held while the file is removed: nobody can begin to need it meanwhile.
             let uses = env.register.lock();
-            let refs = needed(&uses, &there, file);
+            let refs = needed(&uses, file);
             let mut known = self.known.get(file).copied();
             let expired = note(&mut known, now, refs, keep, periodic);
-            // What others have put there is shown, and left alone.
-            if expired && name::owner(file).is_some() {
+            // What others have put there, and what nobody remembers to have made, is shown and left alone.
+            if expired && is_ours(&uses, file) {
                 log::info!(
                     "{}: not used for {} s; removed",
                     path.display(),
@@ -253,17 +277,6 @@ impl Keeper {
     }
 }
 
-/// Every domain that there is by its files.
-fn domains(dirs: &Dirs) -> BTreeSet<Uuid> {
-    let names = [&dirs.config, &dirs.status].map(|dir| store::list(dir).unwrap_or_default());
-    let keys = names.iter().flatten().map(|name| store::key_of(name));
-    keys.filter_map(|named| match named {
-        Named::Key(key) => Some(key),
-        _ => None,
-    })
-    .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,18 +290,23 @@ mod tests {
 
     #[test]
     fn who_needs_what() {
-        let only = |files: &[String]| Use::Only(files.iter().cloned().collect());
-        let there = BTreeSet::from([A]);
-        let count = |uses: &[(Uuid, Use)], file: &str| {
-            needed(&uses.iter().cloned().collect(), &there, file)
+        let claim = |needs, made: &[String]| Claim {
+            needs,
+            made: made.iter().cloned().collect(),
         };
-        assert_eq!(count(&[(A, only(&[file(A)]))], &file(A)), 1);
-        assert_eq!(count(&[(A, only(&[]))], &file(A)), 0);
-        assert_eq!(count(&[(A, Use::All)], &file(A)), 1);
-        assert_eq!(count(&[(A, Use::All)], &file(B)), 0);
-        assert_eq!(count(&[], &file(A)), 1, "it has not said yet what it needs");
-        assert_eq!(count(&[], &file(B)), 0, "there is no such domain");
-        assert_eq!(count(&[(B, only(&[file(A)]))], &file(A)), 2);
+        let only = |files: &[String]| claim(Use::Only(files.iter().cloned().collect()), &[file(A)]);
+        let count = |uses: &[(Uuid, Claim)], file: &str| {
+            let uses = uses.iter().cloned().collect();
+            (needed(&uses, file), is_ours(&uses, file))
+        };
+        let all = || claim(Use::All, &[]);
+        assert_eq!(count(&[(A, only(&[file(A)]))], &file(A)), (1, true));
+        assert_eq!(count(&[(A, only(&[]))], &file(A)), (0, true));
+        assert_eq!(count(&[(A, all())], &file(A)), (1, false));
+        assert_eq!(count(&[(A, all())], &file(B)), (0, false));
+        assert_eq!(count(&[], &file(A)), (0, false), "nobody knows it");
+        let both = [(A, only(&[])), (B, only(&[file(A)]))];
+        assert_eq!(count(&both, &file(A)), (1, true));
     }
 
     #[test]

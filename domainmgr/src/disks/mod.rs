@@ -12,12 +12,16 @@ mod qcow2;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cloudinit;
+use crate::crash;
 use crate::eve::FieldError;
 use crate::spec::{Disk, Format, Image, Spec};
 use crate::store;
@@ -35,9 +39,10 @@ pub struct Places<'a> {
 }
 
 /// What is to become of copies that are not to be preserved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Copies {
     /// The guest starts from the image: what it wrote before is gone.
+    #[default]
     Fresh,
     /// The guest goes on with what it has written.
     Keep,
@@ -93,12 +98,15 @@ pub struct Bounds<'a> {
 
 /// Makes the disks of `spec` ready to be used, and says where they are: the same spec with every path in it.
 ///
+/// Copies that are named in `whole` were there before, and are only used if they are there still.
+///
 /// # Errors
 /// What is there already stays as it is, and nothing half-made is left.
 pub fn prepare(
     spec: &Spec,
     places: Places<'_>,
     copies: Copies,
+    whole: &BTreeSet<String>,
     bounds: &mut Bounds<'_>,
 ) -> Result<Spec, Failure> {
     let mut ready = spec.clone();
@@ -106,10 +114,11 @@ pub fn prepare(
         if let Some(seed) = &disk.seed {
             let path = cloudinit::path(places.seeds, spec.uuid);
             disk.path = text(&path)?;
+            crash::point("before the cloud-init disk is written");
             store::write(&path, &seed.image()).map_err(|e| other(&disk.path, &e))?;
             continue;
         }
-        one(i, disk, places, copies, bounds)?;
+        one(i, disk, places, copies, whole, bounds)?;
     }
     Ok(ready)
 }
@@ -119,6 +128,7 @@ fn one(
     disk: &mut Disk,
     places: Places<'_>,
     copies: Copies,
+    whole: &BTreeSet<String>,
     bounds: &mut Bounds<'_>,
 ) -> Result<(), Failure> {
     let Some(image) = &mut disk.image else {
@@ -140,6 +150,7 @@ fn one(
     let target = places.copies.join(&copy.name);
     let path = text(&target)?;
     if copies == Copies::Fresh && !copy.preserve {
+        crash::point("before an old copy is removed");
         remove(&target).map_err(|e| other(&path, &e))?;
     }
     let found = match fs::symlink_metadata(&target) {
@@ -160,6 +171,19 @@ fn one(
         disk.path = path.clone();
         inspect(i, disk, &path, false)?;
         return enlarge(i, disk, &path);
+    }
+    if whole.contains(&copy.name) {
+        // It must not look as if the guest had never written anything.
+        return Err(Failure::Other(format!(
+            "{path}: the copy that the guest has written to is gone: mount {}, or move it back; to begin from the image \
+             again, {}",
+            places.copies.display(),
+            if copy.preserve {
+                "remove the DomainConfig and write it anew"
+            } else {
+                "deactivate the domain and activate it again"
+            }
+        )));
     }
     image.location = locate(i, image, places.images)?;
     let source = image.location.clone();

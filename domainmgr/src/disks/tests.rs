@@ -13,6 +13,7 @@ struct Place {
     dir: tempfile::TempDir,
     heard: Vec<Progress>,
     abort: AbortToken,
+    whole: BTreeSet<String>,
 }
 
 impl Place {
@@ -25,6 +26,7 @@ impl Place {
             dir,
             heard: Vec::new(),
             abort: AbortToken::new(),
+            whole: BTreeSet::new(),
         }
     }
 
@@ -60,7 +62,7 @@ impl Place {
             images: &verified,
             seeds: &img,
         };
-        prepare(&spec, places, copies, &mut bounds)
+        prepare(&spec, places, copies, &self.whole, &mut bounds)
             .map(|mut s| s.disks.remove(0))
             .map_err(|f| match f {
                 Failure::Config(e) => e.to_string(),

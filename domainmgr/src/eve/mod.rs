@@ -10,6 +10,8 @@ mod disks;
 mod fold;
 mod global;
 mod image;
+mod import;
+pub mod inputs;
 mod metric;
 mod nics;
 mod status;
@@ -24,6 +26,7 @@ pub use self::config::{
 pub use self::fold::{FieldError, parse};
 pub use self::global::apply as apply_global;
 pub use self::image::ImageStatus;
+pub use self::import::import;
 pub use self::metric::{DomainMetric, HostMemory};
 pub use self::status::{DiskStatus, DomainStatus, PreservedDomain, State};
 

@@ -4,16 +4,19 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+/// What temporary files are called. The dot keeps readers of the directory away from them.
+const PREFIX: &str = ".";
+const SUFFIX: &str = ".tmp";
+
 /// Replaces `path` with a file of mode 0600 that holds `content`.
 ///
 /// # Errors
 /// From the file system. The old file is still there then.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let dir = parent(path)?;
-    // The dot keeps readers of the directory away from it.
     let mut temp = tempfile::Builder::new()
-        .prefix(".")
-        .suffix(".tmp")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .tempfile_in(dir)?;
     temp.write_all(content)?;
     temp.as_file().sync_all()?;
@@ -30,6 +33,23 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => File::open(parent(path)?)?.sync_all(),
     }
+}
+
+/// Removes from `dir` what [`write()`] has left of files that an agent did not live to replace. They may hold secrets.
+/// Nobody else may write to the directory meanwhile.
+///
+/// # Errors
+/// From the file system.
+pub fn tidy(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn parent(path: &Path) -> io::Result<&Path> {

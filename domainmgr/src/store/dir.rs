@@ -18,13 +18,15 @@ pub enum ReadError {
     Gone,
     /// It is not what it should be.
     Bad(String),
+    /// It could not be read for a reason that lies with the reader: no descriptor or memory is left, or the disk fails.
+    Later(String),
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("no such file"),
-            Self::Bad(why) => f.write_str(why),
+            Self::Bad(why) | Self::Later(why) => f.write_str(why),
         }
     }
 }
@@ -38,6 +40,7 @@ impl std::error::Error for ReadError {}
 pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     let classify = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => ReadError::Gone,
+        _ if is_ours(&e) => ReadError::Later(format!("cannot be read now: {e}")),
         _ => ReadError::Bad(format!("cannot be read: {e}")),
     };
     let found = fs::symlink_metadata(path).map_err(classify)?;
@@ -59,6 +62,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
         return Err(ReadError::Bad(format!("more than {LIMIT} bytes")));
     }
     Ok(content)
+}
+
+/// Whether an error says something about the one who met it, not about the file.
+fn is_ours(e: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = e.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        code,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::INTR | Errno::IO)
+    )
 }
 
 fn plain(found: &Metadata) -> Result<(), ReadError> {

@@ -1,4 +1,7 @@
 //! One agent at a time.
+//!
+//! The lock belongs to the process, not to the open file: libxl forks processes that do not call `exec` and may outlive
+//! the agent, and these must not keep the next one from starting.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -32,6 +35,7 @@ pub enum LockError {
 /// Held as long as the agent runs. The kernel releases it however the agent ends.
 #[derive(Debug)]
 pub struct Lock {
+    /// Closing it, or any other descriptor of the same file, releases the lock.
     _file: File,
     pid_file: PathBuf,
 }
@@ -55,9 +59,9 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(|e| io_error(&path, e))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => {
                 let pid = fs::read_to_string(&pid_file).unwrap_or_default();
                 return Err(LockError::Taken {
                     pid: pid.trim().to_owned(),
@@ -66,8 +70,10 @@ impl Lock {
             }
             Err(e) => return Err(io_error(&path, e.into())),
         }
-        fs::write(&pid_file, format!("{}\n", std::process::id()))
-            .map_err(|e| io_error(&pid_file, e))?;
+        if let Err(e) = fs::write(&pid_file, format!("{}\n", std::process::id())) {
+            // It is for people. A full file system must not keep the agent from starting.
+            log::warn!("{}: {e}", pid_file.display());
+        }
         Ok(Self {
             _file: file,
             pid_file,
@@ -86,16 +92,43 @@ impl Drop for Lock {
 mod tests {
     use super::*;
 
+    /// Whether another process is refused.
+    fn is_held(dir: &Path) -> bool {
+        let locked = std::process::Command::new("perl")
+            .arg("-e")
+            .arg(
+                "use Fcntl; open(F, '+<', $ARGV[0]) or die; \
+                 my $lock = pack('s s x4 l! l! i x4', F_WRLCK, 0, 0, 0, 0); \
+                 exit(fcntl(F, F_SETLK, $lock) ? 0 : 1)",
+            )
+            .arg(dir.join("domainmgr.lock"))
+            .status()
+            .unwrap();
+        assert!(matches!(locked.code(), Some(0 | 1)), "{locked}");
+        !locked.success()
+    }
+
     #[test]
-    fn the_second_is_refused_and_told_by_whom() {
+    fn a_process_that_inherited_the_file_holds_no_lock() {
         let dir = tempfile::tempdir().unwrap();
         let lock = Lock::take(dir.path()).unwrap();
-        let error = Lock::take(dir.path()).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("pid {}", std::process::id())),
-            "{error}"
-        );
+        assert!(is_held(dir.path()));
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(lock._file.try_clone().unwrap())
+            .spawn()
+            .unwrap();
         drop(lock);
+        let held = is_held(dir.path());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!held, "the child keeps it");
+    }
+
+    #[test]
+    fn a_pid_file_that_cannot_be_written_does_not_matter() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("domainmgr.pid")).unwrap();
         Lock::take(dir.path()).unwrap();
     }
 }

@@ -4,6 +4,6 @@ mod atomic;
 mod dir;
 mod lock;
 
-pub use self::atomic::{remove, write};
+pub use self::atomic::{remove, tidy, write};
 pub use self::dir::{LIMIT, Named, ReadError, Stamp, key_of, list, read, stamp};
 pub use self::lock::{Lock, LockError};

@@ -69,7 +69,18 @@ pub fn resume(id: DomainId) -> Result<()> {
     ctx.domain(theirs(id)).resume(true).map_err(error)
 }
 
+/// Where Linux tells its boots apart. dom0 is up for as long as Xen is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 impl Toolstack for Libxl {
+    fn boot_id(&self) -> Result<Uuid> {
+        let bad = |e: String| Error::new(ErrorKind::Other, format!("{BOOT_ID}: {e}"));
+        let text = std::fs::read_to_string(BOOT_ID).map_err(|e| bad(e.to_string()))?;
+        text.trim()
+            .parse()
+            .map_err(|e: uuid::Error| bad(e.to_string()))
+    }
+
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(LibxlSession {
             reader: self.watcher.context().clone(),

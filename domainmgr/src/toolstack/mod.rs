@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::abort::AbortToken;
@@ -26,7 +27,7 @@ use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
 /// One incarnation of a domain. The number alone is not an identity: Xen reuses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DomainId {
     /// Xen's number.
     pub domid: u32,
@@ -41,7 +42,7 @@ impl fmt::Display for DomainId {
 }
 
 /// Why a domain shut down. The guest chooses the number freely, so this is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ShutdownReason(pub u8);
 
 impl ShutdownReason {
@@ -74,7 +75,7 @@ impl fmt::Display for ShutdownReason {
 }
 
 /// What a domain is doing. One word out of Xen's flags: the first of these that applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Life {
     /// It will never run again; the hypervisor is still taking it apart.
     Dying,
@@ -177,6 +178,13 @@ pub trait Toolstack: Send + Sync {
     /// # Errors
     /// The watch cannot be set.
     fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>>;
+
+    /// Identifies the present run of the host: another one after every reboot. A domain's number means nothing in
+    /// another run.
+    ///
+    /// # Errors
+    /// The host does not say.
+    fn boot_id(&self) -> Result<Uuid>;
 }
 
 /// One thread's connection. Its calls block. Those that name a [`DomainId`] fail with [`ErrorKind::NotFound`], and do

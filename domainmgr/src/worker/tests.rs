@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::adapters::Files;
+use crate::journal::{Journal, Store};
 use crate::toolstack::sim::Simulation;
 
 const KEY: Uuid = Uuid::from_u128(0xa);
@@ -35,6 +36,7 @@ fn env(dir: &Path) -> Arc<Env> {
             config: at("config"),
             status: at("status"),
             run: at("run"),
+            state: at("state"),
             dump: at("dump"),
             copies: at("copies"),
             images: at("images"),
@@ -44,6 +46,12 @@ fn env(dir: &Path) -> Arc<Env> {
         register: Register::default(),
         metrics: metrics::Table::default(),
         adapters: adapters.unwrap(),
+        inputs: Inputs::new(&at("config")),
+        records: {
+            std::fs::create_dir_all(at("state")).unwrap();
+            let journal = Journal::start(Store::open(&at("state")).unwrap()).unwrap();
+            Records::new(journal, Uuid::nil(), std::collections::HashMap::new())
+        },
         reports: crossbeam_channel::unbounded().0,
     })
 }
@@ -52,7 +60,7 @@ fn env(dir: &Path) -> Arc<Env> {
 fn an_operation_hears_what_came_before_it_could_be_aborted() {
     let dir = tempfile::tempdir().unwrap();
     let env = env(dir.path());
-    let config = DomainConfig {
+    let config = eve::DomainConfig {
         uuid_and_version: eve::UuidAndVersion {
             uuid: KEY.to_string(),
             version: String::new(),
@@ -61,12 +69,13 @@ fn an_operation_hears_what_came_before_it_could_be_aborted() {
         kernel: dir.path().join("kernel").to_string_lossy().into(),
         memory: eve::Kilobytes(65536),
         extra_args: "sim.deaf".into(),
-        ..DomainConfig::default()
+        ..eve::DomainConfig::default()
     };
     let spec = Arc::new(eve::spec(KEY, &config).unwrap());
     let (mailbox, inbox) = mailbox();
     let shared = Arc::default();
-    let mut run = Run::new(&env, KEY, &inbox, &mailbox, &shared, None);
+    let mut memory = None;
+    let mut run = Run::new(&env, KEY, &inbox, &mailbox, &shared, &mut memory, None);
     let create = Op::Create(spec);
     let outcome = run.execute(&create, None);
     let Outcome::Created(Ok(id)) = outcome else {

@@ -111,6 +111,28 @@ impl Host {
         self.agent = Some(child);
     }
 
+    /// As [`Host::run`], after these words of a shell.
+    pub fn run_after(&mut self, words: &str, args: &[&str]) {
+        let plain = self.command(args);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("{words}; exec \"$@\""), "sh"])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        let log = fs::File::create(self.path("log")).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        self.agent = Some(child.unwrap());
+    }
+
+    /// Changes a limit of the agent that runs, in the words of prlimit(1).
+    pub fn limit(&self, words: &str) {
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.pid().to_string(), words])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
     pub fn pid(&self) -> u32 {
         self.agent.as_ref().unwrap().id()
     }

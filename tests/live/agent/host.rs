@@ -124,6 +124,7 @@ impl Host {
         for (flag, dir) in [
             ("--config-dir", "config"),
             ("--run-dir", "run"),
+            ("--state-dir", "state"),
             ("--dump-dir", "dump"),
             ("--image-dir", "img"),
             ("--verified-dir", "verified"),

@@ -13,7 +13,7 @@ enum Fate {
     /// Another one runs in its place.
     Anew,
     /// Another one runs, and the dead one is there under another name.
-    Beside,
+    Sibling,
     /// It is there, dead, under its name.
     Kept,
     /// It runs again under its number.
@@ -27,7 +27,7 @@ fn expected(action: Action, reason: ShutdownReason, mode: Mode) -> Fate {
     match action {
         Action::Destroy | Action::CoredumpDestroy => Fate::Ended,
         Action::Restart | Action::CoredumpRestart => Fate::Anew,
-        Action::RenameRestart => Fate::Beside,
+        Action::RenameRestart => Fate::Sibling,
         Action::Preserve => Fate::Kept,
         Action::SoftReset if mode == Mode::Hvm && reason == ShutdownReason::SOFT_RESET => {
             Fate::InPlace
@@ -48,7 +48,7 @@ fn fate(h: &Harness) -> Fate {
         ("HALTED", 0, 0) => Fate::Ended,
         ("PRESERVED", 2, 1) => Fate::Kept,
         ("RUNNING", 3, 1) => Fate::Anew,
-        ("RUNNING", 3, 2) => Fate::Beside,
+        ("RUNNING", 3, 2) => Fate::Sibling,
         ("RUNNING", 2, 1) if there[0].life == Life::Running => Fate::InPlace,
         other => panic!("{other:?} {status:#?} {:?}", h.notes),
     }
@@ -112,7 +112,7 @@ fn every_action_for_every_reason_in_every_mode() {
                     let said = |n: &String| n.starts_with("no soft reset, restarting instead: ");
                     let instead = fate == Fate::Anew && action == Action::SoftReset;
                     assert_eq!(h.notes.iter().any(said), instead, "{:?}", h.notes);
-                    let kept = matches!(fate, Fate::Kept | Fate::Beside);
+                    let kept = matches!(fate, Fate::Kept | Fate::Sibling);
                     assert_eq!(status.preserved.len(), usize::from(kept));
                     if !restart {
                         println!(

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Desired, Effect, Facts, Input, Now, Op, Outcome, Previous, Scope, Time, Wish, abort, step, view,
+    Desired, Effect, Facts, Input, Now, Op, Outcome, Record, Scope, Time, Wish, abort, step, view,
 };
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
@@ -82,6 +82,11 @@ pub(super) struct Harness {
     pub(super) trail: Vec<String>,
     /// The last status published.
     pub(super) published: Option<DomainStatus>,
+    /// The record that is durable.
+    pub(super) memory: Option<Vec<u8>>,
+    /// The agent is killed before it hears of the end of its next operation.
+    pub(super) dies: bool,
+    dead: bool,
 }
 
 impl Harness {
@@ -120,6 +125,9 @@ impl Harness {
             ever_activated: false,
             trail: Vec::new(),
             published: None,
+            memory: None,
+            dies: false,
+            dead: false,
         };
         harness.xen.outsider(OTHER, "other", None);
         harness
@@ -195,9 +203,20 @@ impl Harness {
         self.running = None;
         self.facts = None;
         self.looks.clear();
-        if self.config.is_some() || self.published.is_some() {
+        self.dead = false;
+        if self.config.is_some() || self.memory.is_some() {
             self.start();
         }
+    }
+
+    /// The host is switched off and on, and the agent starts anew.
+    pub(super) fn reboot_host(&mut self) {
+        self.xen.reboot();
+        self.watch = None;
+        self.superseded.clear();
+        self.destroyed.clear();
+        self.reserved = false;
+        self.restart();
     }
 
     /// The same, and its DomainConfig is changed in between.
@@ -207,8 +226,14 @@ impl Harness {
     }
 
     fn start(&mut self) {
-        let previous = self.published.as_ref().map(Previous::from_status);
-        self.facts = Some(Facts::new(KEY, self.settings.clone(), previous));
+        let settings = self.settings.clone();
+        self.facts = Some(match &self.memory {
+            Some(bytes) => {
+                let record = Record::from_bytes(bytes).unwrap();
+                Facts::recover(self.now(), KEY, settings, record, self.xen.boot_id())
+            }
+            None => Facts::new(KEY, settings),
+        });
         self.finished = false;
         self.unwatch();
         self.wake = None;
@@ -292,6 +317,11 @@ impl Harness {
         let busy = facts.outstanding().is_some() && !matches!(input, Input::Done(_));
         let (facts, effects) = step(self.now(), facts, input);
         let finish = effects.contains(&Effect::Finish);
+        // As the worker does: what is not waited for may be lost.
+        let looks = |e: &Effect| matches!(e, Effect::Run(Op::Look(_), _));
+        if !finish && !busy && !effects.iter().any(looks) {
+            self.memory = Some(facts.record(self.xen.boot_id()).to_bytes().unwrap());
+        }
         if !finish && facts.publishable() {
             let status = view(&facts);
             if self.trail.last() != Some(&status.state_name) {
@@ -326,6 +356,7 @@ impl Harness {
                     assert!(self.config.is_none(), "ended although there is a config");
                     self.finished = true;
                     self.published = None;
+                    self.memory = None;
                     self.unwatch();
                 }
             }
@@ -495,7 +526,7 @@ impl Harness {
                 (None, Some(id)) => self.xen.end_create(id).map(|()| id),
                 (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
             }),
-            Op::Disks(spec, _) => Outcome::Disks(match error {
+            Op::Disks(spec, ..) => Outcome::Disks(match error {
                 Some(e) => Err(e),
                 None => {
                     let mut ready = Spec::clone(spec);
@@ -530,6 +561,10 @@ impl Harness {
         };
         self.collect();
         self.check();
+        if !matches!(running.op, Op::Look(_)) && std::mem::take(&mut self.dies) {
+            self.dead = true;
+            return;
+        }
         self.feed(Input::Done(outcome));
     }
 
@@ -620,6 +655,10 @@ impl Harness {
             .flatten()
             .min()
             .filter(|due| *due <= end);
+            if self.dead {
+                self.restart();
+                continue;
+            }
             let Some(due) = due else { break };
             if due > now {
                 self.steps_now = 0;

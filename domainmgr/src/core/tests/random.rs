@@ -52,6 +52,9 @@ enum Act {
     Hint,
     Resync,
     Restart,
+    /// The agent is killed when its next operation is done, before it knows.
+    RestartLate,
+    RebootHost,
     Delivery(Delivery),
 }
 
@@ -135,6 +138,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Hint),
         2 => Just(Act::Resync),
         1 => Just(Act::Restart),
+        2 => Just(Act::RestartLate),
+        1 => Just(Act::RebootHost),
         2 => (any::<bool>(), any::<bool>(), 0_u64..90_000, any::<bool>()).prop_map(
             |(lost, doubled, delay, bare)| Act::Delivery(Delivery { lost, doubled, delay, bare })
         ),
@@ -255,12 +260,18 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
         Act::Hint => h.hint(),
         Act::Resync => h.resync(),
         Act::Restart => h.restart(),
+        Act::RestartLate => h.dies = true,
+        Act::RebootHost => {
+            *outsider = Outsider::default();
+            h.reboot_host();
+        }
         Act::Delivery(delivery) => h.delivery = delivery,
     }
 }
 
 /// What must hold in the end, if everybody plays fair from now on.
 fn converges(h: &mut Harness, outsider: &mut Outsider) {
+    h.dies = false;
     // Whatever an outsider holds, is let go.
     while let Some(migration) = outsider.migration.take() {
         outsider.migration = migration.fail(h).and_then(|m| m.go_on(h));

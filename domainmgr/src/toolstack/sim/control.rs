@@ -95,6 +95,11 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
         return Ok(list.join("; "));
     }
     match words.as_slice() {
+        ["doubles"] => return Ok(m.doubles().to_string()),
+        ["reboot-host"] => {
+            m.reboot();
+            return Ok("rebooted".to_owned());
+        }
         ["dom0-spare", mib] => {
             m.spare_mib = mib.parse().map_err(|e| bad(format!("{mib}: {e}")))?;
             return Ok((*mib).to_owned());

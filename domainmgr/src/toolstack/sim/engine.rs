@@ -16,6 +16,7 @@ use super::super::{
 use super::control;
 use super::model::{ACK, Answer, Millis, Model};
 use super::watcher::Watcher;
+use crate::crash;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
@@ -64,6 +65,10 @@ impl Simulation {
             Some(file) => load(file, speed)?.unwrap_or_else(|| Model::new(memory_mib)),
             None => Model::new(memory_mib),
         };
+        if let Some(file) = file {
+            // The run of the host begins with its file.
+            save(file, &model);
+        }
         let shared = Arc::new(Shared {
             offset: model.now(),
             state: Mutex::new(State {
@@ -246,6 +251,10 @@ impl Shared {
 }
 
 impl Toolstack for Simulation {
+    fn boot_id(&self) -> Result<Uuid> {
+        Ok(self.shared.lock().model.boot_id())
+    }
+
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(SimSession(Arc::clone(&self.shared))))
     }
@@ -314,6 +323,7 @@ impl Session for SimSession {
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
         assert!(!spec.cmdline().contains("sim.panic"), "simulated bug");
         let (id, takes) = self.0.act(|m| m.begin_create(spec))?;
+        crash::point("in the middle of create");
         // Aborted, it leaves behind what it has built, as libxl does.
         self.0.wait(takes, limits)?;
         self.0.act(|m| m.end_create(id))?;
@@ -343,6 +353,7 @@ impl Session for SimSession {
 
     fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
         let takes = self.0.act(|m| m.begin_destroy(id))?;
+        crash::point("in the middle of destroy");
         self.0.wait(takes, limits)?;
         self.0.act(|m| m.end_destroy(id))
     }

@@ -26,6 +26,9 @@ const DOM0_MIB: u64 = 512;
 /// The whole host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Model {
+    /// Another one after each reboot of the host.
+    #[serde(default)]
+    boot: Uuid,
     pub(super) now: Millis,
     next_domid: u32,
     memory_mib: u64,
@@ -50,6 +53,9 @@ pub struct Model {
     /// How often an operation was tried on a number that another domain has.
     #[serde(skip)]
     foreign: u32,
+    /// How often a domain was built while another one with its uuid could run.
+    #[serde(default)]
+    doubles: u32,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -71,6 +77,7 @@ impl Model {
     #[must_use]
     pub fn new(memory_mib: u64) -> Self {
         Self {
+            boot: Uuid::new_v4(),
             now: 0,
             next_domid: 1,
             memory_mib,
@@ -82,7 +89,23 @@ impl Model {
             orphans: Vec::new(),
             events: Events::default(),
             foreign: 0,
+            doubles: 0,
         }
+    }
+
+    /// Identifies the run of the host.
+    #[must_use]
+    pub fn boot_id(&self) -> Uuid {
+        self.boot
+    }
+
+    /// The host is switched off and on: no domain is left.
+    pub fn reboot(&mut self) {
+        self.boot = Uuid::new_v4();
+        self.next_domid = 1;
+        self.domains.clear();
+        self.orphans.clear();
+        self.events = Events::default();
     }
 
     /// The simulated time.
@@ -165,6 +188,12 @@ impl Model {
     #[must_use]
     pub fn foreign_attempts(&self) -> u32 {
         self.foreign
+    }
+
+    /// How often a domain was built while another one with its uuid could run.
+    #[must_use]
+    pub fn doubles(&self) -> u32 {
+        self.doubles
     }
 
     /// All domains.
@@ -260,6 +289,7 @@ impl Model {
             ));
         }
         let create = guest.create;
+        self.doubles += u32::from(self.live(spec.uuid) > 0);
         let domid = self.insert(SimDomain {
             uuid: spec.uuid,
             name: Some(spec.name.clone()),
@@ -308,7 +338,10 @@ impl Model {
     /// It is gone, or its words want it to fail.
     pub fn unpause(&mut self, id: DomainId) -> Result<()> {
         let now = self.now;
-        self.get(id)?;
+        if !self.get(id)?.paused {
+            // Xen's answer to a toolstack that counts wrongly.
+            return Err(Error::new(ErrorKind::Other, "the domain is not paused"));
+        }
         let history = self.history.entry(id.uuid).or_default();
         history.unpauses += 1;
         let (unpauses, starts) = (history.unpauses, history.starts);

@@ -3,12 +3,14 @@
 //! There may be several: dead ones that were kept, the two ends of a migration to this very host, and whatever an
 //! outsider restores from a file.
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::{Domain, Facts, Want};
 use crate::toolstack::{DomainId, Life, Seen, ShutdownReason};
 
 /// A domain with our uuid that is not the one we look after.
-#[derive(Clone, Debug)]
-pub(super) struct Beside {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Sibling {
     pub(super) id: DomainId,
     pub(super) name: Option<String>,
     pub(super) life: Life,
@@ -17,8 +19,8 @@ pub(super) struct Beside {
     pub(super) kept: bool,
 }
 
-impl Beside {
-    /// One that an earlier run of the agent knew to be kept. The first look tells whether it is there still.
+impl Sibling {
+    /// One that was known to be kept, by its number only. The first look tells whether it is there still.
     pub(super) fn kept_before(id: DomainId) -> Self {
         Self {
             id,
@@ -60,7 +62,7 @@ pub(super) fn is_suspended(life: Life) -> bool {
 
 /// Whether it is not the one to look after: kept when it died, by us or by xl, or left behind by a migration.
 pub(super) fn is_kept(f: &Facts, seen: &Seen) -> bool {
-    let before = || f.beside.iter().any(|b| b.kept && b.id == seen.id);
+    let before = || f.siblings.iter().any(|b| b.kept && b.id == seen.id);
     if is_dead(seen.life) {
         before() || is_stamped(seen.name.as_deref(), f.name().as_deref())
     } else {
@@ -119,10 +121,10 @@ pub(super) fn note(f: &mut Facts, there: &[&Seen]) {
     let built = f.domain.as_ref().filter(|d| !d.leftover);
     let named = built.filter(named).is_some();
     let lives = named || built.is_some_and(|d| !is_suspended(d.life));
-    let beside = there
+    let siblings = there
         .iter()
         .filter(|s| Some(s.id) != f.domain())
-        .map(|s| Beside {
+        .map(|s| Sibling {
             id: s.id,
             name: s.name.clone(),
             life: s.life,
@@ -132,5 +134,5 @@ pub(super) fn note(f: &mut Facts, there: &[&Seen]) {
                         || is_suspended(s.life) && (named || is_migrated_away(s.name.as_deref()))),
         })
         .collect();
-    f.beside = beside;
+    f.siblings = siblings;
 }

@@ -1,0 +1,410 @@
+//! What is remembered about a key, and how the facts are made from it again.
+//!
+//! The worker commits the record of its facts before it does what follows from them. A step that cannot be repeated is
+//! therefore known to have been begun, and everything known before it is known again after any end of the agent.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::facts::{After, Desired, Domain, Exit, Facts, Halt, Rest, Stage};
+use super::op::Op;
+use super::reserved::Holding;
+use super::sibling::Sibling;
+use super::time::Time;
+use super::{Now, gone, looks, wishes};
+use crate::disks::Copies;
+use crate::settings::Settings;
+use crate::spec::{Disk, Spec};
+use crate::toolstack::{DomainId, Life};
+
+/// Everything about a key that outlives the agent. A missing field has its default: an older record stays readable.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// The run of the host in which the numbers of domains are valid.
+    pub boot: Uuid,
+    pub(super) wish: Option<Desired>,
+    /// The wish is newer than what is known of the domain.
+    pub(super) renewed: bool,
+    pub(super) begun: Begun,
+    pub(super) domain: Option<Domain>,
+    pub(super) halt: Option<Halt>,
+    pub(super) exit: Option<Exit>,
+    /// Domains with our uuid that were kept aside.
+    pub(super) kept: Vec<Sibling>,
+    pub(super) copies: Copies,
+    /// Disks as they were when they were last ready, and the digest of the config that said so.
+    pub(super) disks: Option<(String, Vec<Disk>)>,
+    /// Copies that are whole.
+    pub(super) whole: BTreeSet<String>,
+    /// Every copy that was made for the key.
+    pub(super) made: BTreeSet<String>,
+    pub(super) restarting: bool,
+    pub(super) rebuild: Option<Arc<Spec>>,
+    /// Of the domain that runs; before that, trying begins anew with each run of the agent.
+    pub(super) tries: u32,
+    pub(super) restarts: u32,
+    pub(super) has_run: bool,
+    pub(super) last_exit: Option<String>,
+    pub(super) last_action: Option<String>,
+    pub(super) ended: bool,
+    pub(super) vanished: bool,
+    pub(super) boot_time: Option<OffsetDateTime>,
+    pub(super) error: Option<(String, OffsetDateTime)>,
+}
+
+/// A step that leaves something in Xen which only its outcome tells about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Begun {
+    #[default]
+    Nothing,
+    /// A domain with this name is being created.
+    Create(String),
+    /// The domain is being started for the first time: it may have run.
+    Start,
+    /// The domain is being reset in place.
+    SoftReset,
+    /// The domain is being renamed, with this added.
+    Preserve(String),
+}
+
+impl Record {
+    /// The record as bytes that every later version reads.
+    ///
+    /// # Errors
+    /// A time that cannot be represented.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(self, &mut bytes).map_err(|e| e.to_string())?;
+        Ok(bytes)
+    }
+
+    /// Reads what [`Record::to_bytes`] has written.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        ciborium::from_reader(bytes).map_err(|e| e.to_string())
+    }
+
+    /// A word for the state it tells of, for people who look into the journal.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match &self.domain {
+            Some(_) if self.halt.is_some() => "halting",
+            Some(d) if d.started => "running",
+            Some(_) => "built",
+            None if self.restarting => "restarting",
+            None if self.vanished => "vanished",
+            None if self.ended => "ended",
+            None => "down",
+        }
+    }
+}
+
+impl Facts {
+    /// What is to be remembered of these facts in the run `boot` of the host.
+    #[must_use]
+    pub fn record(&self, boot: Uuid) -> Record {
+        Record {
+            begun: self.begun(),
+            boot,
+            wish: self.desired.clone(),
+            renewed: self.renewed && self.rejoin,
+            domain: self.domain.clone(),
+            halt: self.halt.clone(),
+            exit: self.exit.clone(),
+            kept: self.siblings.iter().filter(|s| s.kept).cloned().collect(),
+            copies: self.copies,
+            disks: self.disks.clone(),
+            whole: self.whole.clone(),
+            made: self.made.clone(),
+            restarting: self.restarting,
+            rebuild: self.rebuild.clone(),
+            tries: self.tries,
+            restarts: self.restarts,
+            has_run: self.has_run,
+            last_exit: self.last_exit.clone(),
+            last_action: self.last_action.clone(),
+            ended: self.ended,
+            vanished: self.vanished,
+            boot_time: self.boot_time,
+            error: self
+                .error
+                .clone()
+                .filter(|(text, _)| !looks::is_unreadable(text)),
+        }
+    }
+
+    /// The step that only its outcome tells about: under way, or begun by an earlier run of the agent and not yet looked
+    /// into.
+    fn begun(&self) -> Begun {
+        if let Some(domain) = &self.domain {
+            if let Some(suffix) = &domain.renaming {
+                return Begun::Preserve(suffix.clone());
+            }
+            if domain.half_reset {
+                return Begun::SoftReset;
+            }
+            if domain.maybe_started {
+                return Begun::Start;
+            }
+        }
+        match &self.outstanding {
+            Some(Op::Create(spec)) => Begun::Create(spec.name.clone()),
+            // Until a look has found that nothing was left, it may have.
+            _ if self.create_failed.is_some() => {
+                Begun::Create(self.create_failed.clone().unwrap_or_default())
+            }
+            Some(Op::Unpause(_)) if self.domain.as_ref().is_some_and(|d| !d.started) => {
+                Begun::Start
+            }
+            Some(Op::SoftReset(..)) => Begun::SoftReset,
+            Some(Op::Preserve(_, suffix)) => Begun::Preserve(suffix.clone()),
+            _ => Begun::Nothing,
+        }
+    }
+
+    /// The facts of a worker whose predecessor has left `record`. `boot` is the present run of the host.
+    #[must_use]
+    pub fn recover(now: Now, uuid: Uuid, settings: Settings, record: Record, boot: Uuid) -> Self {
+        let same_run = record.boot == boot;
+        let mut f = Self::new(uuid, settings);
+        f.recovered = true;
+        f.desired = record.wish;
+        f.renewed = record.renewed;
+        f.domain = record.domain;
+        f.halt = record.halt;
+        f.exit = record.exit;
+        f.siblings = record.kept;
+        // What is reserved is written down elsewhere, and may be older or newer than this record.
+        f.adapters = Holding::Unknown;
+        f.copies = record.copies;
+        f.disks = record.disks;
+        f.whole = record.whole;
+        f.made = record.made;
+        f.restarting = record.restarting;
+        f.rebuild = record.rebuild;
+        f.restarts = record.restarts;
+        if f.domain.as_ref().is_some_and(|d| d.started) {
+            f.tries = record.tries;
+        }
+        f.has_run = record.has_run;
+        f.last_exit = record.last_exit;
+        f.last_action = record.last_action;
+        f.ended = record.ended;
+        f.vanished = record.vanished;
+        f.boot_time = record.boot_time;
+        f.error = record.error;
+        if f.ended && !wishes::retries(&f) {
+            f.rest = Rest::Ended;
+        }
+        if same_run {
+            resume(now, &mut f, record.begun);
+        } else {
+            after_host_reboot(now, &mut f);
+        }
+        f
+    }
+}
+
+/// Takes up what was under way when the agent ended.
+fn resume(now: Now, f: &mut Facts, begun: Begun) {
+    f.rejoin = f.domain.is_some();
+    if let Some(domain) = &mut f.domain {
+        domain.since = now.mono;
+        match begun {
+            // It may have run since: if it is gone, somebody may have it.
+            Begun::Start => domain.maybe_started = true,
+            // How far the reset has come cannot be told: what it has left is replaced, like a domain that is half-built.
+            Begun::SoftReset => domain.half_reset = true,
+            Begun::Preserve(suffix) => domain.renaming = Some(suffix),
+            Begun::Create(_) | Begun::Nothing => {}
+        }
+    } else if let Begun::Create(name) = begun {
+        f.create_failed = Some(name);
+    }
+    if let Some(halt) = &mut f.halt {
+        // Asked once more: nobody knows what the guest has heard, and what time it was given is not counted.
+        halt.until = now.mono + f.settings.graceful;
+        halt.ask_again = halt.asked && halt.stage != Stage::Destroy;
+    }
+}
+
+/// The host has been restarted: no domain of before is left, and none of them was ended by anybody.
+fn after_host_reboot(now: Now, f: &mut Facts) {
+    f.siblings.clear();
+    f.boot_time = None;
+    let halt = f.halt.take();
+    let exit = f.exit.take();
+    let Some(domain) = f.domain.take() else {
+        return;
+    };
+    if domain.leftover {
+        return;
+    }
+    f.has_run = true;
+    if domain.suspended.is_some() && halt.is_none() {
+        // A domain is suspended in order to be saved or moved: what was begun may have been completed.
+        gone::note_end(now, f, gone::LOST_SUSPENDED.to_owned(), false);
+        f.vanished = true;
+        f.rest = Rest::Ended;
+        f.next_retry = None;
+        return;
+    }
+    if domain.started {
+        f.copies = Copies::Fresh;
+    }
+    match exit {
+        _ if halt.is_some() => {}
+        Some(exit) if exit.after == After::Restart => {
+            f.restarting = true;
+            f.copies = Copies::Keep;
+        }
+        Some(exit) => {
+            let peacefully = gone::is_peaceful(exit.reason);
+            gone::note_end(now, f, exit.reason.to_string(), peacefully);
+        }
+        None => f.error = None,
+    }
+}
+
+/// What is known of a key whose agent had no journal.
+#[derive(Clone, Debug, Default)]
+pub struct Inherited {
+    /// The run of the host in which this was so.
+    pub boot: Uuid,
+    /// The wish, if it is known that it has not changed.
+    pub wish: Option<Desired>,
+    /// Its domain.
+    pub domain: Option<DomainId>,
+    /// The name that its domain has, or was to have.
+    pub name: Option<String>,
+    /// The domain had been started.
+    pub started: bool,
+    /// It was being built, perhaps because its guest had rebooted.
+    pub booting: bool,
+    /// It was being brought down.
+    pub halting: bool,
+    /// Since when it is suspended.
+    pub suspended: Option<OffsetDateTime>,
+    /// Domains that were kept aside.
+    pub kept: Vec<DomainId>,
+    /// Its disks, and the digest of the config that they are of.
+    pub disks: Vec<Disk>,
+    /// See `disks`.
+    pub digest: String,
+    /// The copies of images that were made for it.
+    pub copies: Vec<String>,
+    /// How often its ends led to a restart.
+    pub restarts: u32,
+    /// Why the guest ended last.
+    pub last_exit: Option<String>,
+    /// What was done about that.
+    pub last_action: Option<String>,
+    /// It ended although it should run.
+    pub ended: bool,
+    /// … by an outsider's hand.
+    pub vanished: bool,
+    /// When it was started.
+    pub boot_time: Option<OffsetDateTime>,
+    /// What was wrong, and since when.
+    pub error: Option<(String, OffsetDateTime)>,
+}
+
+impl Record {
+    /// The record of a key of which nothing is known but that there was something: it may have been taken away by
+    /// somebody, so a newer wish is waited for.
+    #[must_use]
+    pub fn unknown(
+        boot: Uuid,
+        wish: Option<Desired>,
+        copies: Vec<String>,
+        why: String,
+        at: OffsetDateTime,
+    ) -> Self {
+        Self {
+            boot,
+            wish,
+            made: copies.into_iter().collect(),
+            has_run: true,
+            ended: true,
+            vanished: true,
+            error: Some((why, at)),
+            ..Self::default()
+        }
+    }
+
+    /// The record that an agent with a journal would have left.
+    #[must_use]
+    pub fn inherit(i: Inherited) -> Self {
+        let name = i.name.clone();
+        // One that was in the middle of being built is found again by its name, or built anew.
+        let domain = i
+            .domain
+            .filter(|_| i.started || i.halting)
+            .map(|id| Domain {
+                id,
+                life: Life::Running,
+                name: i.name.clone(),
+                suspended: i.suspended,
+                started: i.started || i.halting,
+                reset: false,
+                orphaned: None,
+                broken: false,
+                leftover: false,
+                since: Time::default(),
+                maybe_started: false,
+                half_reset: false,
+                renaming: None,
+                spec: None,
+            });
+        let halt = Halt {
+            stage: Stage::Graceful,
+            until: Time::default(),
+            asked: false,
+            ask_again: false,
+            press: false,
+            pressed: false,
+            ask_at: None,
+            unpaused: false,
+        };
+        Self {
+            boot: i.boot,
+            wish: i.wish,
+            renewed: false,
+            begun: match name {
+                Some(name) if domain.is_none() => Begun::Create(name),
+                _ => Begun::Nothing,
+            },
+            halt: domain.as_ref().filter(|_| i.halting).map(|_| halt),
+            domain,
+            exit: None,
+            kept: i.kept.into_iter().map(Sibling::kept_before).collect(),
+            // A guest that was being restarted has written to its disks.
+            copies: if i.booting || i.started {
+                Copies::Keep
+            } else {
+                Copies::Fresh
+            },
+            disks: Some((i.digest, i.disks)).filter(|(_, disks)| !disks.is_empty()),
+            whole: BTreeSet::new(),
+            made: i.copies.into_iter().collect(),
+            restarting: i.booting,
+            rebuild: None,
+            tries: 1,
+            restarts: i.restarts,
+            has_run: i.ended || i.started,
+            last_exit: i.last_exit,
+            last_action: i.last_action,
+            ended: i.ended,
+            vanished: i.vanished,
+            boot_time: i.boot_time,
+            error: i.error.filter(|_| i.ended),
+        }
+    }
+}

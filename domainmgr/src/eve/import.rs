@@ -1,0 +1,77 @@
+//! The last use of a DomainStatus as a memory: agents before the journal had no other.
+
+use uuid::Uuid;
+
+use super::status::{DiskStatus, DomainStatus, State};
+use crate::core::{Desired, Inherited, Record};
+use crate::disks::name;
+use crate::spec::{Copied, Disk, Format, Image};
+use crate::toolstack::DomainId;
+
+/// What the DomainStatus of an agent without a journal tells. `boot` is the run of the host that it is about, `wish` what
+/// the DomainConfig says now, `copies` the files in the image directory that are the key's.
+#[must_use]
+pub fn import(
+    key: Uuid,
+    status: &DomainStatus,
+    boot: Uuid,
+    wish: Option<Desired>,
+    copies: &[String],
+) -> Record {
+    let text = |text: &String| Some(text.clone()).filter(|t| !t.is_empty());
+    let booting = status.state == State::Booting;
+    Record::inherit(Inherited {
+        boot,
+        // A wish that is not the one it was about is a newer one.
+        wish: wish.filter(|w| w.digest == status.config_digest),
+        domain: (status.domain_id != 0).then_some(DomainId {
+            domid: status.domain_id,
+            uuid: key,
+        }),
+        name: text(&status.domain_name),
+        started: status.activated,
+        booting,
+        halting: status.state == State::Halting,
+        suspended: status.suspended_since,
+        kept: status
+            .preserved
+            .iter()
+            .map(|p| p.domain_id)
+            .filter(|&domid| domid != status.domain_id)
+            .map(|domid| DomainId { domid, uuid: key })
+            .collect(),
+        disks: status.disk_status_list.iter().map(disk).collect(),
+        digest: status.config_digest.clone(),
+        copies: copies.to_vec(),
+        restarts: status.restarts,
+        last_exit: text(&status.shutdown_reason),
+        last_action: text(&status.shutdown_action),
+        ended: status.ended,
+        vanished: status.vanished,
+        boot_time: status.boot_time,
+        error: text(&status.last_err).zip(status.last_err_time),
+    })
+}
+
+fn disk(status: &DiskStatus) -> Disk {
+    let path = &status.active_file_location;
+    let file = path.rsplit_once('/').map_or("", |(_, file)| file);
+    let format = Format::ALL.into_iter().find(|f| f.word() == status.format);
+    Disk {
+        path: path.clone(),
+        image: (!status.image_sha256.is_empty()).then(|| Image {
+            sha256: status.image_sha256.clone(),
+            location: status.file_location.clone(),
+            copy: name::owner(file).map(|_| Copied {
+                name: file.to_owned(),
+                preserve: status.preserve,
+            }),
+        }),
+        seed: None,
+        format: format.unwrap_or_default(),
+        cdrom: status.devtype == "cdrom",
+        least_size: status.maxsizebytes,
+        vdev: status.vdev.clone(),
+        read_only: status.read_only,
+    }
+}

@@ -1,0 +1,166 @@
+//! Opening what the agent remembers: the journal, or what an agent without one has left, or nothing but the reason why
+//! it cannot be used.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::core::Record;
+use crate::dirs::Dirs;
+use crate::disks::name;
+use crate::eve;
+use crate::eve::inputs::Inputs;
+use crate::journal::{self, Change, Entry, Journal, OpenError, Store};
+use crate::records::{self, Bytes, Records};
+use crate::store::{self, Named};
+use crate::supervisor::StartError;
+use crate::toolstack::Toolstack;
+use crate::worker::read_status;
+
+/// The name under which the journal has the config directory that was believed last.
+pub const CONFIG_DIR: &str = "config-dir";
+
+/// Opens the journal of `dirs`. One that is damaged is put aside if `forget` says so.
+///
+/// # Errors
+/// The agent cannot start: the journal is a newer agent's, or cannot be used now.
+pub fn open(dirs: &Dirs, toolstack: &dyn Toolstack, forget: bool) -> Result<Records, StartError> {
+    let boot = toolstack.boot_id().map_err(|e| StartError::System {
+        what: "the run of the host",
+        source: std::io::Error::other(e),
+    })?;
+    let fresh = !Store::exists(&dirs.state);
+    match read(dirs) {
+        Ok((store, left)) => {
+            let import = fresh.then(|| import(dirs, boot));
+            begin(store, boot, left, import.unwrap_or_default())
+        }
+        Err(e @ OpenError::Damaged { .. }) if forget => {
+            log::warn!("{e}; put aside, and everything in it forgotten");
+            let now = OffsetDateTime::now_utc().unix_timestamp();
+            journal::set_aside(&dirs.state, &format!("damaged-{now}")).map_err(|source| {
+                StartError::Dir {
+                    path: dirs.state.clone(),
+                    source,
+                }
+            })?;
+            let (store, left) = read(dirs).map_err(StartError::Journal)?;
+            begin(store, boot, left, HashMap::new())
+        }
+        Err(e @ OpenError::Damaged { .. }) => {
+            let why = format!(
+                "{e}: domains that run are looked after, but nothing is built, changed or removed before the agent is \
+                 started with `domainmgr run --forget`"
+            );
+            log::error!("{why}");
+            Ok(Records::damaged(why, boot))
+        }
+        Err(e) => Err(StartError::Journal(e)),
+    }
+}
+
+fn read(dirs: &Dirs) -> Result<(Store, HashMap<Uuid, Bytes>), OpenError> {
+    let store = Store::open(&dirs.state)?;
+    let left = records::read(&store)?;
+    Ok((store, left))
+}
+
+/// Starts the journal, with what was imported already in it.
+fn begin(
+    mut store: Store,
+    boot: Uuid,
+    mut left: HashMap<Uuid, Bytes>,
+    imported: HashMap<Uuid, Record>,
+) -> Result<Records, StartError> {
+    let mut changes = Vec::new();
+    for (key, record) in imported {
+        let bytes = record.to_bytes().map_err(|e| StartError::System {
+            what: "what an earlier agent has left",
+            source: std::io::Error::other(e),
+        })?;
+        changes.push(Change::Put(Entry {
+            key,
+            state: record.word(),
+            record: bytes.clone(),
+        }));
+        left.insert(key, bytes);
+    }
+    if !changes.is_empty() {
+        let count = changes.len();
+        store
+            .commit(changes.iter())
+            .map_err(|e| StartError::System {
+                what: "the journal",
+                source: std::io::Error::other(e),
+            })?;
+        log::info!(
+            "{count} domain(s) taken over from the DomainStatus of an agent without a journal"
+        );
+    }
+    let config_dir = store.value(CONFIG_DIR).map_err(StartError::Journal)?;
+    let settings = store
+        .value(records::SETTINGS)
+        .map_err(StartError::Journal)?;
+    let journal = Journal::start(store).map_err(|source| StartError::System {
+        what: "a thread for the journal",
+        source,
+    })?;
+    let mut records = Records::new(journal, boot, left);
+    records.config_dir = config_dir;
+    records.settings = Mutex::new(settings);
+    Ok(records)
+}
+
+/// What the DomainStatus files say that an agent without a journal has left.
+fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
+    let mut records = HashMap::new();
+    let copies = store::list(&dirs.copies).unwrap_or_default();
+    let inputs = Inputs::new(&dirs.config);
+    for file in store::list(&dirs.status).unwrap_or_default() {
+        let Named::Key(key) = store::key_of(&file) else {
+            continue;
+        };
+        let path = dirs.status.join(&file);
+        let written = fs::metadata(&path).and_then(|m| m.modified()).ok();
+        // A status that is older than the present run of the host tells of domains of another.
+        let since = if written.is_some_and(|at| at < host_start()) {
+            Uuid::nil()
+        } else {
+            boot
+        };
+        let ours: Vec<String> = copies
+            .iter()
+            .filter(|file| name::owner(file) == Some(key) && !name::is_temporary(file))
+            .cloned()
+            .collect();
+        let wish = inputs.wanted(key);
+        let record = match read_status(&path) {
+            Some(status) => eve::import(key, &status, since, wish, &ours),
+            None => {
+                let why = format!(
+                    "{}: cannot be read, so nobody knows what became of the domain: it is not built before its \
+                     DomainConfig changes",
+                    path.display()
+                );
+                log::error!(key:% = key; "{why}");
+                Record::unknown(boot, wish, ours, why, OffsetDateTime::now_utc())
+            }
+        };
+        records.insert(key, record);
+    }
+    records
+}
+
+/// When the host was started.
+fn host_start() -> SystemTime {
+    let up = clock_gettime(ClockId::Boottime);
+    let up = Duration::from_secs(u64::try_from(up.tv_sec).unwrap_or(0));
+    SystemTime::now()
+        .checked_sub(up)
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+}

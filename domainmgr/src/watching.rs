@@ -1,0 +1,172 @@
+//! Being told of changes in the directories that others write to.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crossbeam_channel::{Receiver, bounded};
+use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
+
+use crate::eve::inputs::Identity;
+
+/// News of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileEvent {
+    /// A file with this name in the config directory has changed.
+    Config(String),
+    /// One has appeared, and may still be written to.
+    Created(String),
+    /// The settings.
+    Settings,
+    /// The model, or the ports of the host.
+    Adapters,
+    /// Anything.
+    Rescan,
+}
+
+/// Why a directory is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// DomainConfig files are in it.
+    Configs,
+    /// The directory of DomainConfig files, which has this name, is in it.
+    Parent(String),
+    /// The settings are the file of this name in it.
+    Settings(String),
+    /// What is known of adapters is in it.
+    Adapters,
+}
+
+type Reasons = HashMap<WatchDescriptor, Vec<Reason>>;
+
+/// The directories that are watched. A watch belongs to a directory, not to its path: where another directory is at a
+/// path, [`Watching::refresh`] watches that.
+pub struct Watching {
+    watches: Watches,
+    reasons: Arc<Mutex<Reasons>>,
+    wanted: Vec<(PathBuf, Reason)>,
+    /// The directories that are watched for the elements of `wanted`.
+    watched: Vec<Option<Identity>>,
+}
+
+impl std::fmt::Debug for Watching {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watching")
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock(reasons: &Mutex<Reasons>) -> MutexGuard<'_, Reasons> {
+    reasons.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watching {
+    /// Watches directories, those of them that are there. `configs` is the one of DomainConfig files.
+    ///
+    /// # Errors
+    /// The system has no inotify instance or no thread to give.
+    pub fn start(
+        configs: &Path,
+        wanted: Vec<(PathBuf, Reason)>,
+    ) -> io::Result<(Self, Receiver<FileEvent>)> {
+        let mut inotify = Inotify::init()?;
+        let mut watching = Self {
+            watches: inotify.watches(),
+            reasons: Arc::default(),
+            watched: vec![None; wanted.len()],
+            wanted,
+        };
+        watching.refresh();
+        let (tx, rx) = bounded(1024);
+        let (reasons, dir) = (Arc::clone(&watching.reasons), configs.to_owned());
+        thread::Builder::new()
+            .name("inotify".into())
+            .stack_size(128 << 10)
+            .spawn(move || {
+                let mut buffer = [0; 16 << 10];
+                loop {
+                    let events = match inotify.read_events_blocking(&mut buffer) {
+                        Ok(events) => events,
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                        Err(e) => {
+                            log::error!("inotify: {e}; changes are seen by the resync only");
+                            return;
+                        }
+                    };
+                    for event in events {
+                        let news = meaning(&lock(&reasons), &dir, &event);
+                        for news in news {
+                            if tx.send(news).is_err() {
+                                return;
+                            }
+                        }
+                    }
+                }
+            })?;
+        Ok((watching, rx))
+    }
+
+    /// Watches what is at the paths now. What is not there, or cannot be watched, is tried again the next time.
+    pub fn refresh(&mut self) {
+        let mask = WatchMask::CREATE
+            | WatchMask::CLOSE_WRITE
+            | WatchMask::MOVED_TO
+            | WatchMask::MOVED_FROM
+            | WatchMask::DELETE
+            | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
+        for ((path, reason), watched) in self.wanted.iter().zip(&mut self.watched) {
+            let there = Identity::of(path);
+            if there == *watched {
+                continue;
+            }
+            *watched = None;
+            if there.is_none() {
+                continue;
+            }
+            match self.watches.add(path, mask) {
+                Ok(descriptor) => {
+                    let mut reasons = lock(&self.reasons);
+                    let known = reasons.entry(descriptor).or_default();
+                    if !known.contains(reason) {
+                        known.push(reason.clone());
+                    }
+                    *watched = there;
+                }
+                Err(e) => log::warn!("{}: cannot be watched: {e}", path.display()),
+            }
+        }
+    }
+}
+
+fn meaning(reasons: &Reasons, configs: &Path, event: &Event<&std::ffi::OsStr>) -> Vec<FileEvent> {
+    let lost = EventMask::Q_OVERFLOW | EventMask::DELETE_SELF | EventMask::MOVE_SELF;
+    if event.mask.intersects(lost) {
+        return vec![FileEvent::Rescan];
+    }
+    let Some(name) = event.name.map(|n| n.to_string_lossy().into_owned()) else {
+        return Vec::new();
+    };
+    let created = event.mask.contains(EventMask::CREATE);
+    let all = reasons.get(&event.wd).into_iter().flatten();
+    all.filter_map(|reason| match reason {
+        // A plain file that was just created has nothing in it yet, unless it is another name of an old one.
+        Reason::Configs if created => {
+            let found = fs::symlink_metadata(configs.join(&name)).ok();
+            match found.is_some_and(|m| m.is_file()) {
+                true => Some(FileEvent::Created(name.clone())),
+                false => Some(FileEvent::Config(name.clone())),
+            }
+        }
+        Reason::Configs => Some(FileEvent::Config(name.clone())),
+        Reason::Parent(dir) => (*dir == name).then_some(FileEvent::Rescan),
+        Reason::Settings(file) => (*file == name && !created).then_some(FileEvent::Settings),
+        Reason::Adapters => (!created).then_some(FileEvent::Adapters),
+    })
+    .collect()
+}
