@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::cargo::Cargo;
-use crate::lab::{Accel, Hardware, Lab};
+use crate::lab::{self, Accel, Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// Xen version of the lab
     #[arg(long, default_value = "4.17")]
     xen: Xen,
-    /// How the lab's processors are had
+    /// Hardware virtualisation or emulation for the lab
     #[arg(long, value_enum, default_value = "auto")]
     accel: Accel,
     /// The largest number of domains, of 1, 10, 100 and 1000, as far as the lab's memory goes
@@ -33,6 +33,7 @@ pub(crate) struct Options {
 /// Builds, measures, and keeps the figures in `target/bench`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let xen = options.xen;
+    lab::check_room(xen)?;
     let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&["build", "--release", "--package=domainmgr", "--bins"])?;
     programs.extend(cargo.programs(&[

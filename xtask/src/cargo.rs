@@ -18,8 +18,8 @@ use crate::{paths, tool};
 pub(crate) struct Cargo {
     /// Not the system's own: its files, and the version that names the target directory.
     other: Option<(Sysroot, String)>,
-    /// Links with the C library among these files as well, because the one here is newer than the one that programs will meet.
-    older_libc: bool,
+    /// The root of an older C library to link with, because the one here is newer than the one that programs will meet.
+    older_libc: Option<PathBuf>,
 }
 
 /// A program that cargo has built.
@@ -40,7 +40,7 @@ impl Cargo {
     pub(crate) fn native() -> Self {
         Self {
             other: None,
-            older_libc: false,
+            older_libc: None,
         }
     }
 
@@ -51,17 +51,18 @@ impl Cargo {
         if installed.trim().starts_with(xen.as_str()) {
             return Ok(Self::native());
         }
-        Ok(Self {
-            older_libc: sysroot::libc_here()? > xen.libc(),
-            ..Self::against(xen.as_str(), xen.suite())?
-        })
+        let mut cargo = Self::against(xen.as_str(), xen.suite())?;
+        if sysroot::libc_here()? > xen.libc() {
+            cargo.older_libc = Some(sysroot::libc(xen.as_str(), xen.suite())?);
+        }
+        Ok(cargo)
     }
 
     /// Builds against the libxl of another Debian release.
     pub(crate) fn against(version: &str, suite: &str) -> Result<Self> {
         Ok(Self {
             other: Some((sysroot::ensure(version, suite)?, version.to_owned())),
-            older_libc: false,
+            older_libc: None,
         })
     }
 
@@ -73,13 +74,15 @@ impl Cargo {
     /// `cargo` with `arguments`, not yet started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(arguments).current_dir(paths::root());
+        command
+            .args(arguments)
+            .current_dir(paths::root())
+            // Also if there are none: flags of the user's own may be for a processor that the lab does not have.
+            .env(RUSTFLAGS, self.rustflags().join(SEPARATOR));
         if let Some((sysroot, version)) = &self.other {
             command
                 .env("LIBXL_INCLUDE_DIR", &sysroot.include)
                 .env("LIBXL_LIB_DIR", &sysroot.lib)
-                // That release's libraries want a newer glibc than the one here; they will find it where they run.
-                .env(RUSTFLAGS, self.rustflags().join(SEPARATOR))
                 .env(
                     "CARGO_TARGET_DIR",
                     paths::root().join(format!("target/xen-{version}")),
@@ -98,6 +101,7 @@ impl Cargo {
     pub(crate) fn rustflags(&self) -> Vec<String> {
         let mut flags = Vec::new();
         if self.other.is_some() {
+            // That release's libraries want a newer glibc than the one here; they will find it where they run.
             flags.push("-Clink-arg=-Wl,--allow-shlib-undefined".to_owned());
         }
         flags.extend(
@@ -109,8 +113,8 @@ impl Cargo {
 
     /// For C compilers and the linker: where another C library is, if it is needed.
     pub(crate) fn sysroot_option(&self) -> Option<String> {
-        let (sysroot, _) = self.other.as_ref().filter(|_| self.older_libc)?;
-        Some(format!("--sysroot={}", sysroot.dir.display()))
+        let libc = self.older_libc.as_ref()?;
+        Some(format!("--sysroot={}", libc.display()))
     }
 
     /// `cargo test` with `arguments`, not yet started, for tests that do without Xen. Their programs speak JSON.

@@ -15,7 +15,7 @@ use crate::test::collect;
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Seconds after which the demo is taken for hung. It takes two minutes, and each of its steps gives up by itself.
+/// Seconds after which the demo is taken for hung. It takes two minutes, and what it waits for has a limit.
 const LIMIT: u32 = 1800;
 
 /// How to show it.
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// Xen version of the lab
     #[arg(long, default_value = "4.17")]
     xen: Xen,
-    /// How the lab's processors are had
+    /// Hardware virtualisation or emulation for the lab
     #[arg(long, value_enum, default_value = "auto")]
     accel: Accel,
     /// Hide xl and its companions in dom0
@@ -57,42 +57,43 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.without_xl {
         lab.hide_xl()?;
     }
-    let status = lab.run(&format!(
+    let out = paths::root().join("target/demo");
+    let picture = out.join("timeline.svg");
+    // An old one would look like this run's.
+    let _ = fs::remove_file(&picture);
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let line = format!(
         "rm -rf /share/demo && cd /tmp && timeout --kill-after=10 {LIMIT} /share/bin/demo /share/demo"
-    ))?;
+    );
+    let status = lab
+        .command_within(LIMIT + 60, &line)
+        .status()
+        .context("cannot run ssh")?;
     let seconds = begin.elapsed().as_secs_f64();
     let made = paths::xen_dir(xen).join("share/demo");
-    let out = paths::root().join("target/demo");
-    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    if let Some(picture) = draw(&made, &out, &format!("Xen {xen}"))? {
-        println!("demo: the run as a picture: {}", picture.display());
+    match draw(&made, &picture, &format!("Xen {xen}")) {
+        Ok(()) => println!("demo: the run as a picture: {}", picture.display()),
+        Err(error) => println!("demo: no picture of the run: {error:#}"),
     }
     if status.success() {
         println!("demo: took {seconds:.0} s once built");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("demo: it did not come out right ({status})");
+    println!("demo: failed ({status})");
     match pack(&lab, xen, &made, &out) {
         Ok(file) => println!(
             "demo: logs, statuses and Xen's own log are in {}",
             file.display()
         ),
-        Err(error) => println!("demo: the logs could not be had: {error:#}"),
+        Err(error) => println!("demo: cannot collect the logs: {error:#}"),
     }
     Ok(ExitCode::FAILURE)
 }
 
-/// Draws the recorded events, if there are any.
-fn draw(made: &Path, out: &Path, title: &str) -> Result<Option<PathBuf>> {
-    let events = made.join("events.json");
-    if !events.exists() {
-        return Ok(None);
-    }
-    let record = fs::read_to_string(&events)?;
-    let picture = out.join("timeline.svg");
-    picture::draw(&record, title, &picture)
-        .with_context(|| format!("cannot draw {}", picture.display()))?;
-    Ok(Some(picture))
+/// Draws the recorded events.
+fn draw(made: &Path, picture: &Path, title: &str) -> Result<()> {
+    let record = fs::read_to_string(made.join("events.json")).context("it recorded no events")?;
+    picture::draw(&record, title, picture)
 }
 
 /// Puts everything that explains a failure into one file.

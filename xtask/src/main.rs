@@ -47,7 +47,7 @@ enum Task {
         /// Xen version of the lab
         #[arg(long, default_value = "4.17")]
         xen: Xen,
-        /// How the lab's processors are had
+        /// Hardware virtualisation or emulation for the lab
         #[arg(long, value_enum, default_value = "auto")]
         accel: Accel,
         /// With an IOMMU, and devices to give to guests; starts more slowly

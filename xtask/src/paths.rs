@@ -15,7 +15,8 @@ pub(crate) fn root() -> &'static Path {
 
 /// Everything the lab builds and keeps: `target/lab`, or what `LIBXL_LAB_DIR` says.
 pub(crate) fn lab_dir() -> PathBuf {
-    env::var_os("LIBXL_LAB_DIR").map_or_else(|| root().join("target/lab"), PathBuf::from)
+    let dir = env::var_os("LIBXL_LAB_DIR").map_or_else(|| root().join("target/lab"), PathBuf::from);
+    std::path::absolute(&dir).unwrap_or(dir)
 }
 
 /// Where to get Debian packages, if not from where mmdebstrap looks by itself: `LIBXL_LAB_MIRROR`.

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::Cargo;
+use crate::lab::lock::Lock;
 use crate::test::Counts;
 use crate::tool;
 
@@ -47,39 +48,51 @@ pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("Debian packages are missing. As root, type:\n\n    {line}\n");
     }
+    let _lock = Lock::take("setup")?;
     eprintln!("setup: installing Debian packages: {}", missing.join(" "));
-    if add(&missing, &line)? {
+    let Err(first) = add(&missing, &line) else {
         return Ok(());
+    };
+    if first.is::<Refused>() {
+        return Err(first);
     }
     eprintln!(
         "setup: that failed, perhaps because the package lists are missing or old: reading them anew"
     );
-    if apt_get(&["update"], &[]) && add(&missing, &line)? {
-        return Ok(());
-    }
-    bail!("could not install Debian packages. As root, type:\n\n    apt-get update\n    {line}\n");
+    apt_get(&["update"], &[]);
+    add(&missing, &line).with_context(|| {
+        format!(
+            "cannot install Debian packages. As root, type:\n\n    apt-get update\n    {line}\n"
+        )
+    })
 }
 
-/// Installs packages if that changes no other; returns whether it worked. What is installed already belongs to the machine's owner.
-fn add(missing: &[&str], line: &str) -> Result<bool> {
-    let Ok(rehearsal) = simulate(&[], missing) else {
-        return Ok(false);
-    };
-    let changes = apt::changes(&rehearsal);
+/// Installing would change what is there already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+/// Installs packages if that changes no other. What is installed already belongs to the machine's owner.
+fn add(missing: &[&str], line: &str) -> Result<()> {
+    let changes = apt::changes(&simulate(&[], missing)?);
     if !changes.is_empty() {
         let list: String = changes.iter().map(|c| format!("    {c}\n")).collect();
-        bail!(
+        return Err(Refused(format!(
             "installing {} would change packages that are there already:\n\n{list}\nThat is for you to decide. To allow it, as root, type:\n\n    {line}\n",
             missing.join(" ")
-        );
+        ))
+        .into());
     }
-    Ok(apt_get(&["install", "--no-remove"], missing))
+    if !apt_get(&["install", "--no-remove"], missing) {
+        bail!("apt-get failed");
+    }
+    Ok(())
 }
 
 /// What apt says it would do.
 fn simulate(options: &[String], packages: &[&str]) -> Result<String> {
     tool::output(
-        Command::new("apt-get")
+        tool::with_system_path(&mut Command::new("apt-get"))
             .env("LC_ALL", "C")
             .args(options)
             .args(["--simulate", "--no-install-recommends", "install"])
@@ -153,9 +166,11 @@ fn is_installed(package: &str) -> bool {
 }
 
 fn apt_get(verb: &[&str], packages: &[&str]) -> bool {
-    Command::new("apt-get")
+    tool::with_system_path(&mut Command::new("apt-get"))
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["--quiet", "--yes", "--no-install-recommends"])
+        // The system may be updating itself.
+        .args(["-o", "DPkg::Lock::Timeout=300"])
         .args(verb)
         .args(packages)
         .stdin(std::process::Stdio::null())

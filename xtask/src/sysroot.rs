@@ -12,14 +12,9 @@ use crate::lab::debian;
 use crate::lab::lock::Lock;
 use crate::{paths, tool};
 
-/// The packages: libxl, and the C library that programs for that release are linked with where the one here is newer.
-const PACKAGES: &str = "libxen-dev,libc6-dev";
-
 /// What `libxl-sys` is told about a libxl that is not the system's own.
 #[derive(Debug)]
 pub(crate) struct Sysroot {
-    /// The root of these files.
-    pub(crate) dir: PathBuf,
     /// Directory of `libxl.h`.
     pub(crate) include: PathBuf,
     /// Directory of `libxenlight.so`.
@@ -36,35 +31,37 @@ impl Sysroot {
 
 /// Unpacks the development files of Xen `version` as in the Debian release `suite`, if they are not there yet.
 pub(crate) fn ensure(version: &str, suite: &str) -> Result<Sysroot> {
-    let parent = paths::lab_dir().join(version);
-    let dir = {
-        let _lock = Lock::take("sysroots")?;
-        cache::get(
-            &parent,
-            "sysroot",
-            Key::default().add(suite).add(PACKAGES),
-            |part| {
-                eprintln!("lab: fetching the development files of Xen {version} (seconds)");
-                let mut command = debian::command();
-                command
-                    .arg("--variant=extract")
-                    .arg(format!("--include={PACKAGES}"))
-                    .arg(suite)
-                    .arg(part.join("tree"));
-                if let Some(mirror) = paths::mirror() {
-                    command.arg(mirror);
-                }
-                tool::logged(&mut command, &parent.join("sysroot.log"))
-            },
-        )?
-    };
-    let dir = dir.join("tree");
-    let usr = dir.join("usr");
+    let what = format!("the development files of Xen {version}");
+    let usr = unpack(version, suite, "sysroot", "libxen-dev", &what)?.join("usr");
     Ok(Sysroot {
-        dir,
         include: usr.join("include"),
         lib: usr.join("lib/x86_64-linux-gnu"),
     })
+}
+
+/// Unpacks the C library of that Debian release, with its headers, for programs that are to run with it; returns its root. Apart from
+/// libxl's files: beside a C library of another release its headers do not fit.
+pub(crate) fn libc(version: &str, suite: &str) -> Result<PathBuf> {
+    let what = format!("the C library of Debian {suite}");
+    unpack(version, suite, "libc", "libc6-dev", &what)
+}
+
+/// The tree of a package and all that it needs.
+fn unpack(version: &str, suite: &str, kind: &str, package: &str, what: &str) -> Result<PathBuf> {
+    let parent = paths::lab_dir().join(version);
+    let _lock = Lock::take("sysroots")?;
+    let key = Key::default().add(suite).add(package);
+    let dir = cache::get(&parent, kind, key, |part| {
+        eprintln!("lab: fetching {what} (seconds)");
+        let mut command = debian::command();
+        command
+            .arg("--variant=extract")
+            .arg(format!("--include={package}"))
+            .arg(suite)
+            .arg(part.join("tree"));
+        debian::run(&mut command, &parent.join(format!("{kind}.log")))
+    })?;
+    Ok(dir.join("tree"))
 }
 
 /// The version of the C library here, as in `2.36`: a program that is linked with it does not run with an older one.

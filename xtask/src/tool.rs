@@ -57,6 +57,31 @@ pub(crate) fn dies_with_us(signal: &str, program: &str) -> Command {
     command
 }
 
+/// A program that makes a tree of files and runs many others: they and all their mounts go when this process ends, however it ends.
+///
+/// Killing the program alone would leave those that it has started, so it is the first process of a space of its own.
+pub(crate) fn builder(program: &str) -> Command {
+    let mut command = dies_with_us("KILL", "unshare");
+    command
+        .args([
+            "--mount",
+            "--mount-proc",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--",
+        ])
+        .arg(program);
+    with_system_path(&mut command);
+    command
+}
+
+/// Lets a program find what only root needs: `su` keeps the path of a user, where these directories are missing.
+pub(crate) fn with_system_path(command: &mut Command) -> &mut Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"))
+}
+
 /// What a remote shell must read to run `command`: one word is a line of shell, several are a program and its arguments.
 pub(crate) fn remote_line(command: &[String]) -> String {
     match command {

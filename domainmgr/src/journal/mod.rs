@@ -1,6 +1,6 @@
 //! Durable memory: one record per key, in an SQLite database that survives the agent and the host.
 //!
-//! The journal knows nothing of what a record says. [`store`] reads and writes the file; [`Journal`] is the thread that
+//! The journal knows nothing of what a record says. `store` reads and writes the file; [`Journal`] is the thread that
 //! commits whatever has gathered as one transaction, so that many workers share the cost of reaching the disk.
 
 mod store;

@@ -78,6 +78,8 @@ pub(crate) fn choose(
         Some(answer) => answer,
         None => {
             eprintln!("lab: trying whether KVM can run Xen here");
+            // Should the trial hang, the next run does without it.
+            remember(&file, &machine, &Err("the trial did not end".to_owned()))?;
             let answer = boots().map_err(|error| format!("{error:#}"));
             remember(&file, &machine, &answer)?;
             match &answer {

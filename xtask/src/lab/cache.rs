@@ -60,6 +60,11 @@ impl Key {
     }
 }
 
+/// Whether there is this one.
+pub(crate) fn has(parent: &Path, kind: &str, key: Key) -> bool {
+    parent.join(format!("{kind}-{}", key.finish())).exists()
+}
+
 /// Whether there is one of this kind, of whatever key.
 pub(crate) fn is_there(parent: &Path, kind: &str) -> bool {
     fs::read_dir(parent).is_ok_and(|mut entries| {
@@ -97,11 +102,6 @@ pub(crate) fn get(
             .to_string_lossy()
             .starts_with(&format!("{kind}-"))
         {
-            if entry.path().to_string_lossy().ends_with(PART) {
-                eprintln!(
-                    "lab: an earlier run was interrupted while it made {kind}: it is made anew"
-                );
-            }
             remove(&entry.path())?;
         }
     }
@@ -116,6 +116,21 @@ pub(crate) fn get(
     rustix::fs::sync();
     fs::rename(&part, &whole)?;
     Ok(whole)
+}
+
+/// Removes what earlier runs have left half made, and what an earlier version of this program called otherwise. For who holds the lock.
+pub(crate) fn remove_parts(parent: &Path) -> Result<()> {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(PART) {
+            eprintln!("lab: removing {name}, which an interrupted run has left");
+            remove(&entry.path())?;
+        } else if name.starts_with("ready-") {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes what was made earlier, or half made. Should something still be mounted in it, that stays.

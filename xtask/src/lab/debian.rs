@@ -9,7 +9,7 @@ use crate::{paths, tool};
 
 /// `mmdebstrap`, to be given options, a release and a target, in this order: [`from_mirror`] adds the last word.
 pub(crate) fn command() -> Command {
-    Command::new("mmdebstrap")
+    tool::builder("mmdebstrap")
 }
 
 /// Names the mirror, if one was asked for.
@@ -25,11 +25,11 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
     tool::logged(from_mirror(command), log).map_err(|error| in_words(error, log))
 }
 
-/// An error of mmdebstrap's, in words if the log says that packages could not be had.
+/// An error of mmdebstrap. If the log says that packages could not be downloaded, the error says that.
 pub(crate) fn in_words(error: Error, log: &Path) -> Error {
     match unreachable(&tool::tail(log, 40)) {
         Some(why) => anyhow!(
-            "Debian's packages cannot be had: {why}. Is there a network? LIBXL_LAB_MIRROR names another mirror. All that was said is in {}",
+            "cannot download Debian packages: {why}. Is there a network? LIBXL_LAB_MIRROR names another mirror. Full log: {}",
             log.display()
         ),
         None => error,

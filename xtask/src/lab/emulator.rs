@@ -42,7 +42,7 @@ const PACKAGES: &[&str] = &[
     "zlib1g-dev",
 ];
 
-/// As the cache calls it.
+/// The first part of its name in the cache.
 const KIND: &str = "emulator";
 
 /// Disk space that building it takes for a while, in MiB.
@@ -81,23 +81,24 @@ impl Emulator {
 }
 
 /// Disk space that [`ensure`] will take for a while, in MiB.
-pub(super) fn disk_room() -> u64 {
-    if cache::is_there(&paths::lab_dir(), KIND) {
-        0
-    } else {
-        ROOM
-    }
+pub(super) fn disk_room() -> Result<u64> {
+    let there = cache::has(&paths::lab_dir(), KIND, key()?);
+    Ok(if there { 0 } else { ROOM })
+}
+
+/// What it is made from.
+fn key() -> Result<Key> {
+    Key::default()
+        .add(SUITE)
+        .add(PACKAGES.join(" "))
+        .add_dir(&paths::root().join("lab/emulator"))
 }
 
 /// Builds it if it is not there.
 pub(crate) fn ensure() -> Result<Emulator> {
     let parent = paths::lab_dir();
     let sources = paths::root().join("lab/emulator");
-    let key = Key::default()
-        .add(SUITE)
-        .add(PACKAGES.join(" "))
-        .add_dir(&sources)?;
-    let dir = cache::get(&parent, KIND, key, |part| {
+    let dir = cache::get(&parent, KIND, key()?, |part| {
         build(&sources, part, &parent.join("emulator.log"))
     })?;
     Ok(Emulator { dir })

@@ -121,7 +121,7 @@ fn build(rootfs: &Path, sources: &Path, out: &Path) -> Result<()> {
     )?;
 
     tool::logged(
-        Command::new("chroot").arg(rootfs).arg("/lab/guest/build"),
+        tool::builder("chroot").arg(rootfs).arg("/lab/guest/build"),
         &log,
     )?;
 
@@ -134,7 +134,7 @@ fn build(rootfs: &Path, sources: &Path, out: &Path) -> Result<()> {
     tool::logged(Command::new("gunzip").arg(&packed), &log)?;
 
     let mut mke2fs = Command::new("mke2fs");
-    mke2fs
+    tool::with_system_path(&mut mke2fs)
         .args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"])
         .arg(rootfs)
         .arg(out.join("disk"))

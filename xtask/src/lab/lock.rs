@@ -34,7 +34,9 @@ impl Lock {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
-            eprintln!("{what}: in use by another process, waiting for it to end: {holder}");
+            eprintln!(
+                "{what}: waiting for another process, or for what it has started, to end: {holder}"
+            );
             flock(&file, FlockOperation::LockExclusive).context("cannot lock the lab")?;
         }
         // For the words above.

@@ -35,8 +35,8 @@ pub(crate) const MEMORY_MIB: u32 = 4096;
 /// A computer that starts and says nothing for so long, though it has the processors, hangs.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// `bootscrub=0` leaves unused memory untouched, which keeps the saved state small.
-const XEN_LINE: &str = "console=com1 dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info";
+/// `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps what explains a failure.
+const XEN_LINE: &str = "console=com1 conring_size=1M dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info";
 
 const DOM0_LINE: &str =
     "console=hvc0 root=/dev/vda rw rootfstype=ext4 init=/lab/dom0/init panic=5 net.ifnames=0";
@@ -162,7 +162,7 @@ impl Machine {
 
     /// Waits for dom0's init to say that all is up.
     pub(crate) fn wait_ready(&mut self) -> Result<()> {
-        let mut patience = Patience::new(self.child.id(), SILENCE);
+        let mut patience = self.patience();
         let mut said = 0;
         loop {
             let text = fs::read(&self.serial).unwrap_or_default();
@@ -223,6 +223,11 @@ impl Machine {
             .find(|line| line.contains("HOST_FORWARD"))
             .and_then(|line| line.split_whitespace().nth(3)?.parse().ok())
             .with_context(|| format!("QEMU does not say which port it forwards: {text}"))
+    }
+
+    /// For waiting until something in this computer answers.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.child.id(), SILENCE)
     }
 
     /// A directory with a short path, gone with the computer.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 pub(crate) use self::accel::Accel;
 use self::accel::Backend;
@@ -88,14 +88,24 @@ const DISK_ROOM: u64 = 2000;
 /// Memory that a lab takes beside its computer's own, in MiB: the emulator's translations.
 const OVERHEAD: u64 = 1200;
 
+/// Fails, in words, if the host has too little memory or disk space for a lab. While another one runs this may be too strict.
+pub(crate) fn check_room(xen: Xen) -> Result<()> {
+    room::check_memory(u64::from(machine::MEMORY_MIB) + OVERHEAD, "the lab")?;
+    let missing = emulator::disk_room()? + image::disk_room(xen);
+    room::check_disk(&paths::xen_dir(xen), DISK_ROOM + missing, "the lab")
+}
+
 impl Reservation {
     /// Waits until no other process runs a lab; then fails, in words, if the host has too little memory or disk space for one.
     pub(crate) fn of(xen: Xen) -> Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            bail!("the lab needs root: its dom0 is a Debian that is installed with chroot");
+        }
         let lock = Lock::take("lab")?;
-        room::check_memory(u64::from(machine::MEMORY_MIB) + OVERHEAD, "the lab")?;
-        let dir = paths::xen_dir(xen);
-        let missing = emulator::disk_room() + image::disk_room(xen);
-        room::check_disk(&dir, DISK_ROOM + missing, "the lab")?;
+        // Nobody else is at work: what is half made was interrupted.
+        cache::remove_parts(&paths::lab_dir())?;
+        cache::remove_parts(&paths::xen_dir(xen))?;
+        check_room(xen)?;
         Ok(Self { xen, lock })
     }
 
@@ -116,6 +126,7 @@ impl Reservation {
             image: image::ensure(xen)?,
             dir: paths::xen_dir(xen),
         };
+        tiny::ensure(&plan.dir, &plan.dir.join("share"))?;
         let computer = match hardware {
             Hardware::Plain => "plain",
             Hardware::Devices => "devices",
@@ -149,9 +160,21 @@ impl Lab {
         self.ssh.command(line)
     }
 
+    /// The same, ended after so many seconds: all of dom0 may hang.
+    pub(crate) fn command_within(&self, seconds: u32, line: &str) -> Command {
+        let remote = self.command(line);
+        let mut command = Command::new("timeout");
+        command
+            .args(["--foreground", "--kill-after=10", &seconds.to_string()])
+            .arg(remote.get_program())
+            .args(remote.get_args());
+        command
+    }
+
     /// Runs a line of shell in dom0 and returns what it printed; failure is an error.
     pub(crate) fn output(&self, line: &str) -> Result<String> {
-        tool::output(&mut self.command(line)).with_context(|| format!("in dom0: {line}"))
+        tool::output(&mut self.command_within(120, line))
+            .with_context(|| format!("in dom0: {line}"))
     }
 
     /// Brings a program into dom0, as `/share/bin/<name>`.
@@ -212,8 +235,6 @@ impl Plan {
         };
         let share = self.dir.join("share");
         let serial = self.dir.join("serial.log");
-        tiny::ensure(&self.dir, &share)?;
-
         let begin = Instant::now();
         let mut machine = Machine::start(&self.parts(backend, &state, &share, &serial), start)?;
         if self.hardware == Hardware::Devices {
@@ -290,13 +311,26 @@ impl Plan {
 
     fn connect(&self, machine: &mut Machine) -> Result<Ssh> {
         let port = machine.ssh_port()?;
-        Ssh::connect(machine.dir(), port, &self.image.dir.join("ssh_key"))
+        let patience = machine.patience();
+        Ssh::connect(
+            machine.dir(),
+            port,
+            &self.image.dir.join("ssh_key"),
+            patience,
+        )
     }
 }
 
 impl Up {
     /// Runs a line of shell in dom0 and returns what it printed; failure is an error.
     fn output(&self, line: &str) -> Result<String> {
-        tool::output(&mut self.ssh.command(line)).with_context(|| format!("in dom0: {line}"))
+        // A computer on KVM may hang where an emulated one is slow.
+        let remote = self.ssh.command(line);
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=10", "180"])
+            .arg(remote.get_program())
+            .args(remote.get_args());
+        tool::output(&mut command).with_context(|| format!("in dom0: {line}"))
     }
 }

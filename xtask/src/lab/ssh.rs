@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::patience::Patience;
 use crate::tool;
 
 /// A connection to dom0. Dropping it ends its commands.
@@ -19,8 +20,12 @@ pub(crate) struct Ssh {
 
 impl Ssh {
     /// Connects to `port` with the private key `key`; its socket will be in `dir`.
-    pub(crate) fn connect(dir: &Path, port: u16, key: &Path) -> Result<Self> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+    pub(crate) fn connect(
+        dir: &Path,
+        port: u16,
+        key: &Path,
+        mut patience: Patience,
+    ) -> Result<Self> {
         loop {
             let mut command = tool::dies_with_us("TERM", "ssh");
             command
@@ -51,13 +56,13 @@ impl Ssh {
                 master: command.spawn().context("cannot run ssh")?,
             };
             let socket = dir.join("ssh");
-            while ssh.master.try_wait()?.is_none() && Instant::now() < deadline {
+            while ssh.master.try_wait()?.is_none() && !patience.is_over() {
                 if socket.exists() {
                     return Ok(ssh);
                 }
                 thread::sleep(Duration::from_millis(10));
             }
-            if Instant::now() > deadline {
+            if patience.is_over() {
                 bail!("dom0 runs but its sshd does not answer");
             }
             thread::sleep(Duration::from_millis(300));
@@ -90,6 +95,11 @@ impl Ssh {
                 "none",
                 "-o",
                 "ControlMaster=no",
+                // Without the connection below, ssh would look for a computer of that name.
+                "-o",
+                "ProxyCommand=false",
+                "-o",
+                "BatchMode=yes",
                 "-o",
                 "LogLevel=ERROR",
                 "-S",

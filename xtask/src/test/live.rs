@@ -41,7 +41,7 @@ pub(crate) struct Setting {
     pub(crate) xen: Xen,
     /// What its computer has.
     pub(crate) hardware: Hardware,
-    /// How its processors are had.
+    /// Hardware virtualisation or emulation.
     pub(crate) accel: Accel,
     /// Without xl in dom0.
     pub(crate) without_xl: bool,
@@ -169,13 +169,7 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
         words.join(" ")
     );
     // The same once more around ssh, for the case that all of dom0 hangs.
-    let remote = lab.command(&line);
-    let mut command = Command::new("timeout");
-    command
-        .args(["--kill-after=10", &(LIMIT + 60).to_string()])
-        .arg(remote.get_program())
-        .args(remote.get_args());
-    command
+    lab.command_within(LIMIT + 60, &line)
 }
 
 /// Prints what may explain a failure, and keeps all of it under `target/lab/VERSION/results`.

@@ -20,7 +20,7 @@ use self::live::Setting;
 pub(crate) use self::live::collect;
 use self::steps::Steps;
 use crate::cargo::Cargo;
-use crate::lab::{Accel, Hardware};
+use crate::lab::{self, Accel, Hardware};
 use crate::setup;
 use crate::xen::Xen;
 
@@ -69,7 +69,7 @@ pub(crate) struct Options {
     /// Xen version of the lab for the live tests
     #[arg(long, default_value = "4.17")]
     xen: Labs,
-    /// How the lab's processors are had
+    /// Hardware virtualisation or emulation for the lab
     #[arg(long, value_enum, default_value = "auto")]
     accel: Accel,
     /// Hide xl and its companions in dom0 from the live tests
@@ -82,6 +82,18 @@ pub(crate) struct Options {
 
 /// Runs all that was asked for, also after a failure; the exit code is zero only if nothing failed.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let labs = match options.xen {
+        Labs::V4_17 => &[Xen::V4_17][..],
+        Labs::V4_20 => &[Xen::V4_20],
+        Labs::All => &[Xen::V4_17, Xen::V4_20],
+    };
+    let live = !options.quick && (!options.valgrind || options.sanitize);
+    if live {
+        // Before anything long.
+        for &xen in labs {
+            lab::check_room(xen)?;
+        }
+    }
     let mut steps = Steps::default();
     if !options.live && !options.devices && !options.valgrind && !options.sanitize {
         checks(&mut steps);
@@ -89,12 +101,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.valgrind {
         steps.run("unit tests under valgrind", valgrind::run);
     }
-    if !options.quick && (!options.valgrind || options.sanitize) {
-        let labs = match options.xen {
-            Labs::V4_17 => &[Xen::V4_17][..],
-            Labs::V4_20 => &[Xen::V4_20],
-            Labs::All => &[Xen::V4_17, Xen::V4_20],
-        };
+    if live {
         for &xen in labs {
             let plain = Setting {
                 xen,
