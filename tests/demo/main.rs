@@ -18,7 +18,13 @@ mod story;
 mod timeline;
 mod watch;
 
-use std::{env, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use timeline::Timeline;
 
@@ -30,8 +36,13 @@ fn main() -> ExitCode {
     std::fs::create_dir_all(&out).expect("a directory for what comes out of it");
     report::remember_panics();
     let timeline = Arc::new(Timeline::start());
-    let right = story::tell(&timeline, &out);
+    let told = catch_unwind(AssertUnwindSafe(|| story::tell(&timeline, &out)));
     timeline.save(&out.join("events.json"));
+    let words = report::last_words();
+    if !words.is_empty() {
+        println!("\n  outside of any step:  {words}");
+    }
+    let right = told.unwrap_or(false);
     if right {
         timeline.say("everything came out right");
         ExitCode::SUCCESS

@@ -1,7 +1,7 @@
 //! What is said and kept when a step does not come out right.
 
 use std::{
-    fs,
+    fs, mem,
     panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
     process::Command,
@@ -13,10 +13,15 @@ use crate::{
     timeline::Timeline,
 };
 
-/// What the last panic said.
+/// What panics have said since the last step that came out right.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 
-/// Keeps what a panic says for [`step`], which prints it where it belongs.
+/// Takes what panics have said.
+pub(crate) fn last_words() -> String {
+    mem::take(&mut *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Keeps what panics say, of whatever thread, for [`step`], which prints it where it belongs.
 pub(crate) fn remember_panics() {
     panic::set_hook(Box::new(|info| {
         let payload = info.payload();
@@ -29,7 +34,10 @@ pub(crate) fn remember_panics() {
             .location()
             .map(|l| format!("{}:{}", l.file(), l.line()));
         let mut last = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = format!("{text}\n             (at {})", place.unwrap_or_default());
+        if !last.is_empty() {
+            last.push_str("\n             and: ");
+        }
+        *last += &format!("{text}\n             (at {})", place.unwrap_or_default());
     }));
 }
 
@@ -46,7 +54,7 @@ pub(crate) fn step<T>(
     if let Ok(value) = catch_unwind(AssertUnwindSafe(run)) {
         return Some(value);
     }
-    let is = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is = last_words();
     println!(
         "\n       This step did not come out right, after {:.1} s.",
         timeline.now()

@@ -80,6 +80,25 @@ impl Timeline {
             .clone()
     }
 
+    /// The last domain that an application had, if it has none now, or another one before this; 0 if it had none.
+    pub(crate) fn domain_before(&self, app: &str) -> u64 {
+        let domids: Vec<u64> = self
+            .events()
+            .iter()
+            .filter_map(|event| match &event.what {
+                What::Status { name, domid, .. } if name == app => Some(*domid),
+                _ => None,
+            })
+            .collect();
+        let now = domids.last().copied();
+        domids
+            .into_iter()
+            .rev()
+            .find(|domid| *domid != 0 && Some(*domid) != now)
+            .or(now)
+            .unwrap_or(0)
+    }
+
     /// Writes down all events, for the picture.
     pub(crate) fn save(&self, path: &Path) {
         let events: Vec<Value> = self.events().iter().map(Event::to_json).collect();

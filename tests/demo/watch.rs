@@ -123,18 +123,20 @@ impl Watch {
             domid: status["DomainId"].as_u64().unwrap_or(0),
             line: line(status),
         });
-        let rebooted = status["ShutdownReason"] == "reboot"
-            && before.is_some_and(|before| before["ShutdownReason"] != "reboot");
-        if rebooted && name(status) != self.reboots {
-            let domid = before.and_then(|b| b["DomainId"].as_u64()).unwrap_or(0);
+        let restarts = |status: &Value| status["Restarts"].as_u64().unwrap_or(0);
+        let restarted = restarts(status) > before.map_or(0, restarts);
+        if restarted && name(status) != self.reboots {
             let name = name(status);
+            // The domain that it was has no number any more.
+            let domid = self.timeline.domain_before(&name);
             self.timeline.add(if xen_says_it_was_reset(&self.ctx, domid) {
                 let text = format!(
                     "the emulator has reset domain {domid}: Xen's log has its triple fault. It starts once more"
                 );
                 What::Reset { name, text }
             } else {
-                let text = format!("domain {domid} has rebooted, which nobody has asked for");
+                let reason = &status["ShutdownReason"];
+                let text = format!("domain {domid} has ended ({reason}), which nobody has asked for");
                 What::Wrong { name, text }
             });
         }

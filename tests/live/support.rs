@@ -258,11 +258,16 @@ fn console(name: &str) -> String {
         .concat()
 }
 
+/// Whether a lab guest has written its first line on its console.
+pub(crate) fn is_up(name: &str) -> bool {
+    console(name).contains("lab guest: up")
+}
+
 /// Waits for the first line of a lab guest on its console, for as long as the guest makes progress.
 #[track_caller]
 pub(crate) fn wait_until_up(name: &str, check: impl Fn()) {
     let mut hope = Hope::for_guest(name);
-    while !console(name).contains("lab guest: up") {
+    while !is_up(name) {
         check();
         if let Some(why) = hope.lost() {
             panic!(
