@@ -58,7 +58,8 @@ fn build(soname: Option<&str>) -> PathBuf {
         cc.arg(format!("-Wl,-soname,{soname}"));
     }
     if let Some(headers) = option_env!("LIBXL_HEADERS") {
-        cc.arg(format!("-I{headers}"));
+        // As the system's: what their code makes compilers warn of is not ours.
+        cc.arg("-isystem").arg(headers);
     }
     let output = cc.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
