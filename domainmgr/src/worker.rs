@@ -462,29 +462,19 @@ impl<'a> Run<'a> {
             let Some(facts) = self.facts.take() else {
                 return true;
             };
-            // What became of an operation is known for good before it is shown; what was only seen can be seen again.
-            let done =
-                matches!(&input, Input::Done(outcome) if !matches!(outcome, Outcome::Looked(_)));
             let (facts, effects) = core::step(self.env.clock.now(), facts, input);
             let finish = effects.contains(&Effect::Finish);
             let facts = self.facts.insert(facts).clone();
             if !finish {
+                // Nothing is shown or begun before what it follows from is known for good: the host may go down now,
+                // and what was seen of a domain is then all that tells whether it may be built again.
                 self.remember(&facts);
-                if done && !self.wait_for_journal() {
+                if !self.wait_for_journal() {
                     return false;
                 }
                 if facts.publishable() {
                     self.publish(&facts);
                 }
-            }
-            // What cannot be repeated is not begun before it is known that it will be.
-            let acts = |e: &Effect| match e {
-                Effect::Run(op, _) => !matches!(op, Op::Look(_)),
-                Effect::Finish => true,
-                _ => false,
-            };
-            if effects.iter().any(acts) && !self.wait_for_journal() {
-                return false;
             }
             let mut outcome = None;
             for effect in effects {

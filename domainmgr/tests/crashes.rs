@@ -39,6 +39,8 @@ struct Run {
     /// Where it was killed.
     killed_at: Option<String>,
     second: u32,
+    /// What was shown when it was killed.
+    shown: Option<Value>,
 }
 
 impl Run {
@@ -49,6 +51,7 @@ impl Run {
             then,
             killed_at: None,
             second: 0,
+            shown: None,
         };
         run.spawn(nth);
         run
@@ -82,6 +85,9 @@ impl Run {
         let point = log.rsplit_once("crash point: ").unwrap().1;
         let point = point.lines().next().unwrap().to_owned();
         let first = self.killed_at.is_none();
+        if first {
+            self.shown = self.host.status(A);
+        }
         let torn = self.then == Then::Torn && first && point == "after a commit";
         self.killed_at.get_or_insert(point);
         let mut nth = 0;
@@ -179,6 +185,16 @@ impl Run {
             last["StateName"] == name
         });
         last
+    }
+
+    /// Waits until this is so, or the agent is killed.
+    fn until_or_kill(&mut self, what: &str, holds: impl Fn(&Host) -> bool) {
+        let begin = Instant::now();
+        while self.killed_at.is_none() && !holds(&self.host) {
+            assert!(begin.elapsed() < PATIENCE, "{what}: {}", self.host.log());
+            std::thread::sleep(Duration::from_millis(3));
+            self.revive();
+        }
     }
 
     /// What must hold in the end, in any case.
@@ -451,6 +467,42 @@ fn the_host_goes_down_with_the_agent() {
             run.check(1);
             let found = ["aa", "bb", "cc"].map(|hash| content(&run.host, hash));
             assert_eq!(found, ["aa", "bb", "written"], "{:?}", run.killed_at);
+        },
+    );
+}
+
+/// A domain that is suspended when its host goes down may go on elsewhere; one that was resumed does not.
+#[test]
+fn the_host_goes_down_while_a_domain_is_suspended() {
+    explore(
+        "host reboot while suspended",
+        &[Then::RebootHost],
+        || running(&json!({})),
+        |run| {
+            run.until_or_kill("the agent has looked", |host| {
+                host.log().contains("domain 1 found")
+            });
+            for (word, state) in [("suspend", "SUSPENDED"), ("resume", "RUNNING")] {
+                if run.killed_at.is_none() {
+                    // An error means that the agent has been killed already.
+                    let _ = run.xen(&[word, "1"]);
+                    run.until_or_kill(state, |host| {
+                        host.status(A).unwrap_or_default()["StateName"] == state
+                    });
+                }
+            }
+            let shown = run.shown.take().unwrap_or_default();
+            // Between the commit and the status, the journal is ahead of what is shown.
+            let ahead = run.killed_at.as_deref() == Some("after a commit");
+            let mut built = shown["StateName"] != "SUSPENDED";
+            run.until("it is built again or not", |host| {
+                let state = host.status(A).unwrap_or_default();
+                if ahead {
+                    built = state["StateName"] == "RUNNING";
+                }
+                state["StateName"] == if built { "RUNNING" } else { "HALTED" }
+            });
+            run.check(usize::from(built));
         },
     );
 }
