@@ -1,34 +1,45 @@
-//! The grammar of `xl.cfg`: files of names and values, and the small languages of disks, PCI devices
-//! and rates that stand in them.
+//! The files of `xl`: their grammar, and their meaning.
 //!
-//! A file is read with `xl`'s own parser, libxlutil. What a name means is not its business: the
-//! hundreds of them that `xl` knows are `xl`'s own, and [`DomainConfig`](crate::DomainConfig) has
-//! libxl's. What the *values* of `disk`, `pci`, `rdm` and of a `vif`'s `rate` mean, it does know.
+//! [`XlConfig`] reads a file of keys and values with `xl`'s own parser, libxlutil. The functions
+//! `parse_*` read the small languages that stand in some values: disks, PCI devices, rates.
+//!
+//! [`XlConfig::domain_config`] turns a file into a [`DomainConfig`](crate::DomainConfig), the one
+//! that `xl create -n` prints for the same file. Its rules are those of the `xl` that belongs to the
+//! libxl this crate was built for, with its defaults, its old spellings, its warnings and its
+//! refusals. [`KEYS`] lists the keys; `docs/xl-cfg.md` in the repository says where the two differ.
 //!
 //! ```
-//! use libxl::xlcfg::{Value, XlConfig, parse_vif_rate};
+//! use libxl::xlcfg::{Host, XlConf, XlConfig};
 //!
 //! let text = r#"
 //!     name = "web"
+//!     type = "pvh"
+//!     kernel = "/boot/vmlinuz-guest"
 //!     memory = 512
-//!     disk = [ "/dev/vg/web,raw,xvda,rw", "/images/data.qcow2,qcow2,xvdb,ro" ]
+//!     disk = [ "/dev/vg/web,raw,xvda,rw" ]
 //! "#;
-//! let config = XlConfig::parse(text, "web.cfg")?;
-//! assert_eq!(config.string("name")?.as_deref(), Some("web"));
-//! assert_eq!(config.number("memory")?, Some(512));
-//! assert_eq!(config.list("disk")?.map(|disks| disks.len()), Some(2));
-//! assert_eq!(config.string("nothing")?, None);
+//! let file = XlConfig::parse(text, "web.cfg")?;
+//! assert_eq!(file.number("memory")?, Some(512));
 //!
-//! let wrong = XlConfig::parse("memory = = 3", "wrong.cfg").unwrap_err();
-//! assert!(wrong.to_string().contains("wrong.cfg:1"), "{wrong}");
+//! let meaning = file.domain_config(&Host::new(4), &XlConf::default())?;
+//! assert_eq!(meaning.config.b_info.max_memkb, Some(512 * 1024));
+//! assert_eq!(meaning.config.disks[0].vdev.as_deref(), Some("xvda"));
+//! assert!(meaning.warnings.is_empty());
 //!
-//! assert_eq!(parse_vif_rate("1MB/s@20ms")?.rate_bytes_per_interval, Some(20_000));
+//! let wrong = XlConfig::parse("name = 'web'\ntype = 'qemu'", "wrong.cfg")?;
+//! let refused = wrong.domain_config(&Host::new(4), &XlConf::default()).unwrap_err();
+//! assert!(refused.to_string().starts_with("wrong.cfg:2: type: "), "{refused}");
 //! # Ok::<(), libxl::Error>(())
 //! ```
 
+mod meaning;
+mod report;
+mod source;
+mod specs;
+
 use std::{
-    ffi::{CString, c_char, c_int, c_long, c_void},
-    fmt,
+    ffi::{CString, c_char, c_int, c_long},
+    fmt, fs,
     os::unix::ffi::OsStrExt,
     path::Path,
     ptr::{self, NonNull},
@@ -36,10 +47,17 @@ use std::{
 
 use libxl_sys as sys;
 
+use self::{report::Report, source::Source};
 use crate::{
-    Context, Error, ErrorKind, Result,
-    config::{Disk, Nic, Pci, RdmReserve, RdmReservePolicy, RdmReserveStrategy},
+    Error, ErrorKind, Result,
+    config::Pci,
     raw::{Owned, c_string, copy_str},
+};
+
+pub use self::{
+    meaning::{Complaint, Host, KEYS, Key, Meaning, XlConf},
+    source::Place,
+    specs::{parse_disk, parse_rdm, parse_vif_rate},
 };
 
 /// A value in a file.
@@ -49,61 +67,6 @@ pub enum Value {
     String(String),
     /// A list.
     List(Vec<Value>),
-}
-
-/// Where libxlutil writes its complaints: a stream into memory.
-struct Report {
-    stream: NonNull<libc::FILE>,
-    /// From Box::into_raw: the stream keeps a pointer to both.
-    text: *mut Text,
-}
-
-struct Text {
-    at: *mut c_char,
-    length: usize,
-}
-
-impl Report {
-    fn new(function: &'static str) -> Result<Self> {
-        let text = Box::into_raw(Box::new(Text {
-            at: ptr::null_mut(),
-            length: 0,
-        }));
-        // SAFETY: two places that live as long as the stream.
-        let stream = unsafe { libc::open_memstream(&raw mut (*text).at, &raw mut (*text).length) };
-        match NonNull::new(stream) {
-            Some(stream) => Ok(Self { stream, text }),
-            None => {
-                // SAFETY: from Box::into_raw, and nobody came to know it.
-                drop(unsafe { Box::from_raw(text) });
-                Err(Error::new(ErrorKind::NoMemory, function))
-            }
-        }
-    }
-
-    /// What has been written since the last call.
-    fn take(&self) -> String {
-        // SAFETY: a live stream; after the flush its text is complete, and ends with a NUL.
-        unsafe {
-            libc::fflush(self.stream.as_ptr());
-            let text = copy_str((*self.text).at).unwrap_or_default();
-            libc::rewind(self.stream.as_ptr());
-            // The next text is seen to its own end.
-            libc::fflush(self.stream.as_ptr());
-            text
-        }
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        // SAFETY: a live stream, closed once; its text is from malloc then, and ours.
-        unsafe {
-            libc::fclose(self.stream.as_ptr());
-            libc::free((*self.text).at.cast::<c_void>());
-            drop(Box::from_raw(self.text));
-        }
-    }
 }
 
 /// An empty configuration of libxlutil's, for its complaints.
@@ -165,11 +128,13 @@ impl Drop for Raw {
 /// A file of names and values that has been read.
 #[doc(alias = "XLU_Config")]
 #[doc(alias = "xlu_cfg_destroy")]
-pub struct XlConfig(Raw);
+pub struct XlConfig(Raw, Source);
 
 impl fmt::Debug for XlConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("XlConfig").finish_non_exhaustive()
+        f.debug_struct("XlConfig")
+            .field("name", &self.1.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,18 +145,25 @@ impl XlConfig {
     ///
     /// [`ErrorKind::Invalid`] with the place of what is wrong.
     #[doc(alias = "xlu_cfg_init")]
-    #[doc(alias = "xlu_cfg_readdata")]
     pub fn parse(text: &str, name: &str) -> Result<Self> {
+        Self::parse_bytes(text.as_bytes(), Source::new(name, text.as_bytes()))
+    }
+
+    #[doc(alias = "xlu_cfg_readdata")]
+    fn parse_bytes(text: &[u8], source: Source) -> Result<Self> {
         const FUNCTION: &str = "xlu_cfg_readdata";
-        let raw = Raw::new(FUNCTION, name)?;
+        let raw = Raw::new(FUNCTION, &source.name)?;
         let length = c_int::try_from(text.len()).map_err(|_| {
-            Error::new(ErrorKind::Invalid, FUNCTION)
-                .with_message(format!("{name}: {} bytes are too many", text.len()))
+            Error::new(ErrorKind::Invalid, FUNCTION).with_message(format!(
+                "{}: {} bytes are too many",
+                source.name,
+                text.len()
+            ))
         })?;
-        // SAFETY: a fresh configuration and `length` bytes, which are copied.
+        // SAFETY: xlu_cfg_readdata copies `length` bytes into a configuration that is fresh.
         let errno = unsafe { sys::xlu_cfg_readdata(raw.as_ptr(), text.as_ptr().cast(), length) };
         raw.check(FUNCTION, errno)?;
-        Ok(Self(raw))
+        Ok(Self(raw, source))
     }
 
     /// Reads a file.
@@ -203,14 +175,18 @@ impl XlConfig {
     #[doc(alias = "xlu_cfg_readfile")]
     pub fn read(path: &Path) -> Result<Self> {
         const FUNCTION: &str = "xlu_cfg_readfile";
-        let raw = Raw::new(FUNCTION, &path.display().to_string())?;
-        let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| {
+        let name = path.display().to_string();
+        let raw = Raw::new(FUNCTION, &name)?;
+        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| {
             Error::new(ErrorKind::Invalid, FUNCTION).with_message("path: contains a NUL byte")
         })?;
-        // SAFETY: a fresh configuration and a NUL-terminated path.
-        let errno = unsafe { sys::xlu_cfg_readfile(raw.as_ptr(), path.as_ptr()) };
+        // SAFETY: xlu_cfg_readfile opens a NUL-terminated path and fills a configuration that is
+        // fresh.
+        let errno = unsafe { sys::xlu_cfg_readfile(raw.as_ptr(), c_path.as_ptr()) };
         raw.check(FUNCTION, errno)?;
-        Ok(Self(raw))
+        // The text is needed only to find keys that `xl` does not know.
+        let text = fs::read(path).unwrap_or_default();
+        Ok(Self(raw, Source::new(&name, &text)))
     }
 
     /// The text that belongs to a name; `None` if the file does not have it.
@@ -398,28 +374,6 @@ impl XlConfig {
     }
 }
 
-impl Context {
-    /// Reads a disk as `xl.cfg` has it: `/dev/vg/web,raw,xvda,rw`, or with names for the parts:
-    /// `format=qcow2, vdev=xvdb, access=ro, target=/images/data.qcow2`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] with what is wrong.
-    #[doc(alias = "xlu_disk_parse")]
-    pub fn parse_disk(&self, spec: &str) -> Result<Disk> {
-        const FUNCTION: &str = "xlu_disk_parse";
-        let config = Raw::new(FUNCTION, "disk")?;
-        let text = c_string(FUNCTION, "disk", spec)?;
-        let specs = [text.as_ptr()];
-        let disk = Owned::<sys::libxl_device_disk>::new();
-        // SAFETY: a configuration for complaints, one text, and an initialised structure.
-        let errno =
-            unsafe { sys::xlu_disk_parse(config.as_ptr(), 1, specs.as_ptr(), disk.as_ptr()) };
-        config.check(FUNCTION, errno)?;
-        self.read_c(disk.as_ptr())
-    }
-}
-
 /// Reads a PCI device as `xl.cfg` has it: an address with options, `07:00.1@5,permissive=1`.
 ///
 /// # Errors
@@ -427,15 +381,21 @@ impl Context {
 /// [`ErrorKind::Invalid`] with what is wrong.
 #[doc(alias = "xlu_pci_parse_spec_string")]
 pub fn parse_pci(spec: &str) -> Result<Pci> {
+    parse_pci_with(spec, &Pci::default())
+}
+
+/// The same, with the options of `preset` for those that the text does not have.
+fn parse_pci_with(spec: &str, preset: &Pci) -> Result<Pci> {
     #[cfg(libxl_have = "device_pci_name")]
     return pci(
         "xlu_pci_parse_spec_string",
         spec,
+        preset,
         sys::xlu_pci_parse_spec_string,
     );
     // Up to Xen 4.14 that was one function.
     #[cfg(not(libxl_have = "device_pci_name"))]
-    pci("xlu_pci_parse_bdf", spec, sys::xlu_pci_parse_bdf)
+    pci("xlu_pci_parse_bdf", spec, preset, sys::xlu_pci_parse_bdf)
 }
 
 /// Reads the address of a PCI device. [`Pci`] can do that as well, and without libxl.
@@ -445,7 +405,12 @@ pub fn parse_pci(spec: &str) -> Result<Pci> {
 /// [`ErrorKind::Invalid`] with what is wrong.
 #[doc(alias = "xlu_pci_parse_bdf")]
 pub fn parse_pci_bdf(address: &str) -> Result<Pci> {
-    pci("xlu_pci_parse_bdf", address, sys::xlu_pci_parse_bdf)
+    pci(
+        "xlu_pci_parse_bdf",
+        address,
+        &Pci::default(),
+        sys::xlu_pci_parse_bdf,
+    )
 }
 
 type ParsePci =
@@ -475,13 +440,22 @@ fn survives(spec: &str) -> std::result::Result<(), &'static str> {
     Ok(())
 }
 
-fn pci(function: &'static str, spec: &str, parse: ParsePci) -> Result<Pci> {
+fn pci(function: &'static str, spec: &str, preset: &Pci, parse: ParsePci) -> Result<Pci> {
     let config = Raw::new(function, "pci")?;
     let text = c_string(function, "pci", spec)?;
     survives(spec).map_err(|why| {
         Error::new(ErrorKind::Invalid, function).with_message(format!("pci: {spec:?}: {why}"))
     })?;
     let raw = Owned::<sys::libxl_device_pci>::new();
+    // SAFETY: an initialised structure, of which no reference exists.
+    let fresh = unsafe { &mut *raw.as_ptr() };
+    fresh.msitranslate = preset.msitranslate;
+    fresh.power_mgmt = preset.power_mgmt;
+    fresh.permissive = preset.permissive;
+    fresh.seize = preset.seize;
+    if let Some(preset) = &preset.rdm_policy {
+        fresh.rdm_policy = specs::policy_to_c(preset);
+    }
     // SAFETY: a configuration for complaints, an initialised structure and a text.
     let errno = unsafe { parse(config.as_ptr(), raw.as_ptr(), text.as_ptr()) };
     config.check(function, errno)?;
@@ -494,71 +468,11 @@ fn pci(function: &'static str, spec: &str, parse: ParsePci) -> Result<Pci> {
         power_mgmt: raw.power_mgmt,
         permissive: raw.permissive,
         seize: raw.seize,
-        rdm_policy: policy(raw.rdm_policy.0),
+        rdm_policy: specs::policy(raw.rdm_policy),
         #[cfg(libxl_have = "device_pci_name")]
         // SAFETY: of an initialised structure.
         name: unsafe { copy_str(raw.name) },
         ..Pci::new(0, raw.bus, raw.dev, raw.func)
-    })
-}
-
-/// Reads what `xl.cfg` says about reserved memory of devices: `strategy=host`.
-///
-/// # Errors
-///
-/// [`ErrorKind::Invalid`] with what is wrong. The libxlutil of Xen 4.17 refuses every `policy=` here.
-#[doc(alias = "xlu_rdm_parse")]
-pub fn parse_rdm(spec: &str) -> Result<RdmReserve> {
-    const FUNCTION: &str = "xlu_rdm_parse";
-    let config = Raw::new(FUNCTION, "rdm")?;
-    let text = c_string(FUNCTION, "rdm", spec)?;
-    let raw = Owned::<sys::libxl_rdm_reserve>::new();
-    // SAFETY: a configuration for complaints, an initialised structure and a text.
-    let errno = unsafe { sys::xlu_rdm_parse(config.as_ptr(), raw.as_ptr(), text.as_ptr()) };
-    config.check(FUNCTION, errno)?;
-    let raw = raw.get();
-    // SAFETY: literals of libxl's, or NULL.
-    let strategy = unsafe {
-        copy_str(sys::libxl_rdm_reserve_strategy_to_string(
-            sys::libxl_rdm_reserve_strategy(raw.strategy.0),
-        ))
-    };
-    Ok(RdmReserve {
-        strategy: strategy.and_then(|word| word.parse::<RdmReserveStrategy>().ok()),
-        policy: policy(raw.policy.0),
-    })
-}
-
-/// The word for a policy; the one that means "not said" is none.
-fn policy(raw: c_int) -> Option<RdmReservePolicy> {
-    // SAFETY: a literal of libxl's, or NULL.
-    let word = unsafe {
-        copy_str(sys::libxl_rdm_reserve_policy_to_string(
-            sys::libxl_rdm_reserve_policy(raw),
-        ))
-    };
-    word.and_then(|word| word.parse().ok())
-}
-
-/// Reads the rate of a `vif` as `xl.cfg` has it, `10MB/s` or `1MB/s@20ms`, into a NIC that is
-/// otherwise empty.
-///
-/// # Errors
-///
-/// [`ErrorKind::Invalid`] with what is wrong.
-#[doc(alias = "xlu_vif_parse_rate")]
-pub fn parse_vif_rate(rate: &str) -> Result<Nic> {
-    const FUNCTION: &str = "xlu_vif_parse_rate";
-    let config = Raw::new(FUNCTION, "vif")?;
-    let text = c_string(FUNCTION, "rate", rate)?;
-    let raw = Owned::<sys::libxl_device_nic>::new();
-    // SAFETY: a configuration for complaints, a text and an initialised structure.
-    let errno = unsafe { sys::xlu_vif_parse_rate(config.as_ptr(), text.as_ptr(), raw.as_ptr()) };
-    config.check(FUNCTION, errno)?;
-    Ok(Nic {
-        rate_bytes_per_interval: Some(raw.get().rate_bytes_per_interval),
-        rate_interval_usecs: Some(raw.get().rate_interval_usecs),
-        ..Nic::default()
     })
 }
 

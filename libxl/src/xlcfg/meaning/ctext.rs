@@ -1,0 +1,177 @@
+//! Texts as C's library reads them.
+//!
+//! `xl` reads numbers with strtoul(3), atoi(3) and sscanf(3), and splits lists with strtok(3). What
+//! these functions accept is what `xl` accepts, so their rules are followed here: blanks and a sign
+//! before a number, what follows a number left for the caller, negative numbers that wrap round.
+
+/// A number, and the text behind it; `None` where there is no digit.
+///
+/// As strtoul(3): 2⁶⁴−1 for what is too large. A base of 0 finds the base by the prefix `0x` or `0`.
+pub(super) fn unsigned(text: &str, base: u32) -> Option<(u64, &str)> {
+    let (negative, base, digits) = start(text, base)?;
+    let mut value = Some(0_u64);
+    let end = digits
+        .find(|c: char| c.to_digit(base).is_none())
+        .unwrap_or(digits.len());
+    for digit in digits[..end].chars().filter_map(|c| c.to_digit(base)) {
+        value = value
+            .and_then(|value| value.checked_mul(base.into()))
+            .and_then(|value| value.checked_add(digit.into()));
+    }
+    let value = match value {
+        Some(value) if negative => value.wrapping_neg(),
+        Some(value) => value,
+        None => u64::MAX,
+    };
+    Some((value, &digits[end..]))
+}
+
+/// The sign, the base and the text from the first digit on.
+fn start(text: &str, base: u32) -> Option<(bool, u32, &str)> {
+    let text = text.trim_start_matches(is_space);
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let hex = text
+        .strip_prefix("0x")
+        .or_else(|| text.strip_prefix("0X"))
+        .filter(|rest| rest.starts_with(|c: char| c.is_ascii_hexdigit()));
+    let (base, digits) = match (base, hex) {
+        (0 | 16, Some(rest)) => (16, rest),
+        (0, None) if text.starts_with('0') => (8, text),
+        (0, None) => (10, text),
+        _ => (base, text),
+    };
+    digits
+        .starts_with(|c: char| c.is_digit(base))
+        .then_some((negative, base, digits))
+}
+
+/// A number without regard to what follows; 0 where there is none. As strtoul(3) without its end.
+pub(super) fn loose(text: &str) -> u64 {
+    unsigned(text, 0).map_or(0, |(value, _)| value)
+}
+
+/// As atoi(3): decimal, 0 where there is no number; what does not fit is cut.
+pub(super) fn atoi(text: &str) -> i32 {
+    let negative = text.trim_start_matches(is_space).starts_with('-');
+    let Some((value, _)) = unsigned(text, 10) else {
+        return 0;
+    };
+    // strtol(3), which atoi(3) is made of, stops at the ends of its range.
+    let value = if negative {
+        i64::try_from(value.wrapping_neg()).map_or(i64::MIN, |value| -value)
+    } else {
+        i64::try_from(value).unwrap_or(i64::MAX)
+    };
+    cut_i32(value)
+}
+
+/// The low 32 bits, as C assigns a `long` to an `int`.
+#[allow(clippy::cast_possible_truncation)] // That is what it is for.
+pub(super) fn cut_i32(value: i64) -> i32 {
+    value as i32
+}
+
+/// The low 32 bits, as C assigns a `long` to an `unsigned int`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // That is what it is for.
+pub(super) fn cut_u32(value: i64) -> u32 {
+    value as u32
+}
+
+/// The low bits, as C assigns an `unsigned long` to an `unsigned int`.
+#[allow(clippy::cast_possible_truncation)] // That is what it is for.
+pub(super) fn low_u32(value: u64) -> u32 {
+    value as u32
+}
+
+/// Blanks in the C locale.
+pub(super) fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
+}
+
+/// The parts between commas, without empty ones and without the spaces before them: what `xl` makes
+/// of most devices.
+pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .filter(|part| !part.is_empty())
+        .map(|part| part.trim_start_matches(' '))
+}
+
+/// The parts between the characters of `separators`, without empty ones. `None` for no part, which
+/// `xl` does not survive.
+pub(super) fn split<'a>(text: &'a str, separators: &[char]) -> Option<Vec<&'a str>> {
+    let parts: Vec<&str> = text
+        .split(separators)
+        .filter(|part| !part.is_empty())
+        .collect();
+    (!parts.is_empty()).then_some(parts)
+}
+
+/// A name and a value. `whole` is for Xen 4.18 and later: the value goes to the end of the text; up
+/// to 4.17 it ends at a second separator, and separators before the name are skipped.
+pub(super) fn pair(text: &str, separator: char, whole: bool) -> Option<(&str, &str)> {
+    if whole {
+        return text
+            .split_once(separator)
+            .filter(|(_, value)| !value.is_empty());
+    }
+    let mut parts = text.split(separator).filter(|part| !part.is_empty());
+    Some((parts.next()?, parts.next()?))
+}
+
+/// The same, without the blanks around both.
+pub(super) fn trimmed_pair(text: &str, separator: char, whole: bool) -> Option<(&str, &str)> {
+    let (name, value) = pair(text, separator, whole)?;
+    Some((name.trim_matches(is_space), value.trim_matches(is_space)))
+}
+
+/// A range of decimal numbers, `3` or `3-5`; `None` for anything else, a descending range included.
+pub(super) fn range(text: &str) -> Option<(u64, u64)> {
+    let (first, rest) = unsigned(text, 10).filter(|(value, _)| *value != u64::MAX)?;
+    let Some(after) = rest.strip_prefix('-') else {
+        return rest.is_empty().then_some((first, first));
+    };
+    let (last, rest) = unsigned(after, 10).filter(|(value, _)| *value != u64::MAX)?;
+    (rest.is_empty() && first <= last).then_some((first, last))
+}
+
+/// True if `text` is a beginning of `word`. `xl` compares some words so, and takes `h` for `hvm`.
+pub(super) fn begins(word: &str, text: &str) -> bool {
+    word.starts_with(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_c() {
+        assert_eq!(unsigned(" +12x", 10), Some((12, "x")));
+        assert_eq!(unsigned("0x1f", 0), Some((31, "")));
+        assert_eq!(unsigned("0x", 16), Some((0, "x")));
+        assert_eq!(unsigned("017", 0), Some((15, "")));
+        assert_eq!(unsigned("-1", 10), Some((u64::MAX, "")));
+        assert_eq!(unsigned("99999999999999999999", 10), Some((u64::MAX, "")));
+        assert_eq!(unsigned("x", 10), None);
+        assert_eq!(atoi("-3,"), -3);
+        assert_eq!(atoi("no"), 0);
+        assert_eq!(atoi("99999999999999999999"), -1);
+    }
+
+    #[test]
+    fn texts_are_split_as_xl_does() {
+        assert_eq!(parts("a, b,,c").collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(split(",,", &[',']), None);
+        assert_eq!(pair("a=b=c", '=', true), Some(("a", "b=c")));
+        assert_eq!(pair("a=b=c", '=', false), Some(("a", "b")));
+        assert_eq!(pair("a=", '=', true), None);
+        assert_eq!(trimmed_pair(" a = b ", '=', true), Some(("a", "b")));
+        assert_eq!(range("3"), Some((3, 3)));
+        assert_eq!(range("3-5"), Some((3, 5)));
+        assert_eq!(range("5-3"), None);
+        assert_eq!(range("3-5x"), None);
+        assert_eq!(range("-1"), None);
+    }
+}
