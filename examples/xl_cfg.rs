@@ -1,27 +1,24 @@
-//! Reads the most usual entries of an `xl.cfg` file and prints the configuration as libxl's JSON.
+//! Reads a file of `xl` and prints the configuration that it stands for, as libxl's JSON: what
+//! `xl create -n` prints for the same arguments.
 //!
 //! ```text
-//! xl_cfg FILE
+//! xl_cfg FILE [KEY=VALUE]...
 //! ```
 //!
-//! A toolstack with files of its own does the same with the entries that it wants: the grammar is
-//! libxlutil's, what the names mean is the program's affair.
+//! Arguments after the file override its values, as with `xl create`. Warnings go to the standard
+//! error.
 
 use std::{env, error::Error, path::Path, process::ExitCode};
 
-use libxl::{
-    Context, DomainConfig,
-    config::{ActionOnShutdown, Nic},
-    xlcfg::{XlConfig, parse_vif_rate},
-};
+use libxl::{Context, xlcfg::XlConfig};
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [file] = args.as_slice() else {
-        eprintln!("usage: xl_cfg FILE");
+    let Some((file, overrides)) = args.split_first() else {
+        eprintln!("usage: xl_cfg FILE [KEY=VALUE]...");
         return ExitCode::from(2);
     };
-    match run(Path::new(file)) {
+    match run(Path::new(file), overrides) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -30,57 +27,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(file: &Path) -> Result<(), Box<dyn Error>> {
+fn run(file: &Path, overrides: &[String]) -> Result<(), Box<dyn Error>> {
     let ctx = Context::open()?;
-    let file = XlConfig::read(file)?;
-    let name = file.string("name")?.ok_or("there is no name")?;
-    let mut config = match file.string("type")?.as_deref() {
-        Some("pv") => DomainConfig::pv(name),
-        Some("hvm") => DomainConfig::hvm(name),
-        Some("pvh") | None => DomainConfig::pvh(name),
-        Some(other) => return Err(format!("type: {other:?} is none of pv, pvh and hvm").into()),
-    };
-    config.b_info.kernel = file.string("kernel")?;
-    config.b_info.ramdisk = file.string("ramdisk")?;
-    config.b_info.cmdline = file.string("extra")?;
-    if let Some(mib) = file.number_within("memory", 1, 1 << 30)? {
-        config = config.memory_mib(mib.unsigned_abs());
+    let file = XlConfig::read_with(file, overrides)?;
+    let meaning = ctx.xl_domain_config(&file)?;
+    for warning in &meaning.warnings {
+        eprintln!("{warning}");
     }
-    if let Some(vcpus) = file.number_within("vcpus", 1, 4096)? {
-        config = config.vcpus(u32::try_from(vcpus)?);
-    }
-    if let Some(action) = file.string("on_crash")? {
-        config.on_crash = action.parse::<ActionOnShutdown>()?;
-    }
-    for disk in file.strings("disk")?.unwrap_or_default() {
-        config = config.disk(ctx.parse_disk(&disk)?);
-    }
-    for vif in file.strings("vif")?.unwrap_or_default() {
-        config = config.nic(nic(&vif)?);
-    }
-    config.validate()?;
-    eprintln!("{config}");
-    println!("{}", serde_json::to_string_pretty(&config)?);
+    eprintln!("{}", meaning.config);
+    println!("{}", serde_json::to_string_pretty(&meaning.config)?);
     Ok(())
-}
-
-/// `bridge=xenbr0,mac=00:16:3e:00:00:01,rate=10MB/s`
-fn nic(spec: &str) -> Result<Nic, Box<dyn Error>> {
-    let mut nic = Nic::default();
-    for part in spec.split(',').filter(|part| !part.trim().is_empty()) {
-        let (key, value) = part.split_once('=').ok_or("vif: a part without '='")?;
-        let value = value.trim();
-        match key.trim() {
-            "bridge" => nic.bridge = Some(value.to_owned()),
-            "mac" => nic.mac = Some(value.parse()?),
-            "script" => nic.script = Some(value.to_owned()),
-            "rate" => {
-                let rate = parse_vif_rate(value)?;
-                nic.rate_bytes_per_interval = rate.rate_bytes_per_interval;
-                nic.rate_interval_usecs = rate.rate_interval_usecs;
-            }
-            other => return Err(format!("vif: {other:?} is not read by this program").into()),
-        }
-    }
-    Ok(nic)
 }

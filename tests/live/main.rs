@@ -28,3 +28,4 @@ mod support;
 mod suspend;
 mod unsupported;
 mod vcpu;
+mod xlcfg;

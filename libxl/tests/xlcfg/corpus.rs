@@ -1,0 +1,40 @@
+//! The files of the corpus, with what their first lines say about them.
+//!
+//! A line `#! override KEY=VALUE` is an argument that comes after the file. `#! differs FIELD` names a
+//! part of the configuration in which `xl` prints what it did not set, or what depends on the host;
+//! `#! outcome differs: REASON` a file that `xl` accepts, refuses or survives by chance. `#! needs a
+//! context` is said of a file that cannot be read off Xen.
+
+use super::list::CASES;
+
+/// A file of the corpus.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+    /// Arguments after the file.
+    pub(crate) overrides: Vec<String>,
+    /// Fields that are not compared with those of `xl`, as the beginnings of their paths.
+    pub(crate) differs: Vec<&'static str>,
+    /// It is left to chance what `xl` makes of it.
+    pub(crate) outcome_differs: bool,
+    /// It cannot be read off Xen.
+    pub(crate) needs_context: bool,
+}
+
+/// All files.
+pub(crate) fn corpus() -> impl Iterator<Item = Case> {
+    CASES.iter().map(|(name, text)| {
+        let said: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("#! ")).collect();
+        let after =
+            |word: &'static str| said.iter().filter_map(move |line| line.strip_prefix(word));
+        Case {
+            name,
+            text,
+            overrides: after("override ").map(str::to_owned).collect(),
+            differs: after("differs ").collect(),
+            outcome_differs: after("outcome differs: ").next().is_some(),
+            needs_context: said.contains(&"needs a context"),
+        }
+    })
+}
