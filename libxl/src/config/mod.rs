@@ -94,6 +94,7 @@ pub use pci::{Dtdev, InvalidPci, Pci, Rdm};
 pub use remus::Remus;
 pub use secret::{Secret, redact};
 pub use usb::{UsbHostdev, Usbctrl, Usbdev, UsbdevSource};
+pub(crate) use validate::MAX_MEMKB;
 pub use vsnd::{Vsnd, VsndParams, VsndPcm, VsndStream};
 
 /// Everything libxl is told when it creates a domain (`libxl_domain_config`).
