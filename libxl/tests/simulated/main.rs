@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may.
 
 mod event_loop;
+mod faults;
 mod logger;
 mod operations;
 mod signals;
