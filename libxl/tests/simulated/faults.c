@@ -202,6 +202,41 @@ int libxl_device_vsnd_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device
     return ERROR_FAIL;
 }
 
+libxl_device_usbctrl *libxl_device_usbctrl_list(libxl_ctx *ctx, uint32_t domid, int *count)
+{
+    libxl_device_usbctrl *list = calloc(1, sizeof *list);
+    (void)ctx, (void)domid;
+    libxl_device_usbctrl_init(list);
+    list->type = LIBXL_USBCTRL_TYPE_QUSB;
+    list->devid = 0;
+    *count = 1;
+    return list;
+}
+
+static int remove_usbctrl(const libxl_device_usbctrl *ctrl)
+{
+    if (ctrl->type == LIBXL_USBCTRL_TYPE_AUTO) {
+        fprintf(stderr, "libxl would end the process: a controller of no kind\n");
+        abort();
+    }
+    passes_over();
+    return ERROR_FAIL;
+}
+
+int libxl_device_usbctrl_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *ctrl,
+                                const libxl_asyncop_how *how)
+{
+    (void)ctx, (void)domid, (void)how;
+    return remove_usbctrl(ctrl);
+}
+
+int libxl_device_usbctrl_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *ctrl,
+                                 const libxl_asyncop_how *how)
+{
+    (void)ctx, (void)domid, (void)how;
+    return remove_usbctrl(ctrl);
+}
+
 /* libxl's own function for programs that it starts ends the process if it cannot. */
 int libxl_vncviewer_exec(libxl_ctx *ctx, uint32_t domid, int autopass)
 {

@@ -4,7 +4,7 @@ use std::{env, fs::File};
 
 use libxl::{
     Context, Error, ErrorKind, Limits,
-    config::{Bitmap, Disk, Remus, Vsnd},
+    config::{Bitmap, Disk, Remus, Usbctrl, UsbctrlType, Vsnd},
     console::ConsoleType,
     psr::{PsrFeature, PsrType},
 };
@@ -197,4 +197,32 @@ fn a_viewer_that_is_not_there_is_an_error() {
         }
         assert_eq!(with("/bin/sh").kind(), ErrorKind::Failed);
     });
+}
+
+/// libxl knows what kind a controller is only where it adds one.
+#[test]
+fn a_usb_controller_of_no_kind_is_not_taken_away() {
+    simulated(
+        "faults::a_usb_controller_of_no_kind_is_not_taken_away",
+        || {
+            let ctx = Context::open().unwrap();
+            let domain = domain(&ctx, 3);
+            let ctrl = |r#type| Usbctrl {
+                devid: Some(0),
+                r#type,
+                ..Usbctrl::default()
+            };
+            for unclear in [None, Some(UsbctrlType::Auto)] {
+                let unclear = ctrl(unclear);
+                let remove = domain.usbctrl_remove(&unclear);
+                refused(remove.and_then(|remove| remove.wait()), "type: ");
+                let destroy = domain.usbctrl_destroy(&unclear);
+                refused(destroy.and_then(|destroy| destroy.wait()), "type: ");
+            }
+            let qusb = ctrl(Some(UsbctrlType::Qusb));
+            let removed = domain.usbctrl_remove(&qusb).unwrap().wait();
+            assert_eq!(removed.unwrap_err().kind(), ErrorKind::Failed);
+            assert_eq!(reached(), 1);
+        },
+    );
 }
