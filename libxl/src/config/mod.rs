@@ -21,6 +21,9 @@
 //! # Ok::<(), libxl::config::Invalid>(())
 //! ```
 //!
+//! A newer Xen has more fields, and so will these structs: that is no breaking change of this crate. Make them with the
+//! constructors, or end a literal with `..Default::default()`, which stays right.
+//!
 //! # JSON
 //!
 //! Serde's form of these types is libxl's own JSON, which `xl create -n` prints and which

@@ -9,7 +9,7 @@ use std::{
 use super::{INCOMING, words};
 use crate::{
     Context, Domain, DomainConfig, Error, Limits, Progress, Result, SavedHeader, limits::Clock,
-    stream::Wire,
+    log, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";

@@ -4,6 +4,7 @@
 
 mod event_loop;
 mod faults;
+#[cfg(feature = "log")]
 mod logger;
 mod operations;
 mod signals;
