@@ -139,7 +139,7 @@ words! {
 
 words! {
     /// A group of Hyper-V interfaces (`libxl_viridian_enlightenment`), for
-    /// [`HvmInfo::viridian_enable`](super::HvmInfo::viridian_enable).
+    /// [`HvmInfo::viridian_enable`](crate::config::HvmInfo::viridian_enable).
     pub enum ViridianEnlightenment {
         /// The hypercall interface, the virtual processor index and APIC access. All others need it.
         Base = "base",
@@ -171,7 +171,7 @@ words! {
 }
 
 impl ViridianEnlightenment {
-    /// The bit that stands for this group in a [`Bitmap`](super::Bitmap) of groups; `None` for `Other`.
+    /// The bit that stands for this group in a [`Bitmap`](crate::config::Bitmap) of groups; `None` for `Other`.
     pub fn bit(&self) -> Option<u32> {
         let position = Self::KNOWN.iter().position(|known| known == self)?;
         u32::try_from(position).ok()
