@@ -72,6 +72,7 @@
 //! }
 //! ```
 //!
+//! The [`guide`] goes on from here: waiting, watching, migrating, failures, and tests without Xen.
 //! `examples/` in the repository has a program for each subject; `tour.rs` is once around.
 //!
 //! # Subjects
@@ -141,6 +142,8 @@ pub mod cpupool;
 pub mod device;
 pub mod domain;
 pub mod flask;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 pub mod host;
 pub mod hypervisor;
 pub mod memory;
