@@ -325,6 +325,7 @@ impl Domain {
         const FUNCTION: &str = "libxl_console_add_xenstore";
         #[cfg(libxl_have = "console_add_xenstore")]
         {
+            #[allow(clippy::useless_conversion)] // c_ulong is not 64 bits wide everywhere.
             let page = page.try_into().map_err(|_| {
                 Error::new(ErrorKind::Invalid, FUNCTION)
                     .with_message(format!("page: {page} is too large"))
