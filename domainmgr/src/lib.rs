@@ -23,6 +23,7 @@ pub mod memory;
 pub mod metrics;
 pub mod records;
 pub mod render;
+pub mod services;
 pub mod settings;
 pub mod spec;
 pub mod store;

@@ -17,6 +17,7 @@ use crate::eve;
 use crate::eve::inputs::Inputs;
 use crate::journal::{self, Change, Entry, Journal, OpenError, Store};
 use crate::records::{self, Bytes, Records};
+use crate::services::Services;
 use crate::store::{self, Named};
 use crate::supervisor::StartError;
 use crate::toolstack::Toolstack;
@@ -29,7 +30,12 @@ pub const CONFIG_DIR: &str = "config-dir";
 ///
 /// # Errors
 /// The agent cannot start: the journal is a newer agent's, or cannot be used now.
-pub fn open(dirs: &Dirs, toolstack: &dyn Toolstack, forget: bool) -> Result<Records, StartError> {
+pub fn open(
+    dirs: &Dirs,
+    toolstack: &dyn Toolstack,
+    forget: bool,
+    services: &Services,
+) -> Result<Records, StartError> {
     let boot = toolstack.boot_id().map_err(|e| StartError::System {
         what: "the run of the host",
         source: std::io::Error::other(e),
@@ -38,7 +44,7 @@ pub fn open(dirs: &Dirs, toolstack: &dyn Toolstack, forget: bool) -> Result<Reco
     match read(dirs) {
         Ok((store, left)) => {
             let import = fresh.then(|| import(dirs, boot));
-            begin(store, boot, left, import.unwrap_or_default())
+            begin(store, boot, left, import.unwrap_or_default(), services)
         }
         Err(e @ OpenError::Damaged { .. }) if forget => {
             log::warn!("{e}; put aside, and everything in it forgotten");
@@ -50,7 +56,7 @@ pub fn open(dirs: &Dirs, toolstack: &dyn Toolstack, forget: bool) -> Result<Reco
                 }
             })?;
             let (store, left) = read(dirs).map_err(StartError::Journal)?;
-            begin(store, boot, left, HashMap::new())
+            begin(store, boot, left, HashMap::new(), services)
         }
         Err(e @ OpenError::Damaged { .. }) => {
             let why = format!(
@@ -76,6 +82,7 @@ fn begin(
     boot: Uuid,
     mut left: HashMap<Uuid, Bytes>,
     imported: HashMap<Uuid, Record>,
+    services: &Services,
 ) -> Result<Records, StartError> {
     let mut changes = Vec::new();
     for (key, record) in imported {
@@ -106,7 +113,7 @@ fn begin(
     let settings = store
         .value(records::SETTINGS)
         .map_err(StartError::Journal)?;
-    let journal = Journal::start(store).map_err(|source| StartError::System {
+    let journal = Journal::start(store, services).map_err(|source| StartError::System {
         what: "a thread for the journal",
         source,
     })?;
@@ -139,7 +146,11 @@ fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
             .cloned()
             .collect();
         let wish = inputs.wanted(key);
-        let record = match read_status(&path) {
+        let status = read_status(&path).unwrap_or_else(|e| {
+            log::warn!("{}: {e}; ignored", path.display());
+            None
+        });
+        let record = match status {
             Some(status) => eve::import(key, &status, since, wish, &ours),
             None => {
                 let why = format!(

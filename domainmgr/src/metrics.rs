@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use crossbeam_channel::after;
 use serde::Serialize;
@@ -12,6 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::eve::{DomainMetric, HostMemory, UuidAndVersion};
+use crate::services::Services;
 use crate::store;
 use crate::toolstack::{HostInfo, Session, Usage};
 use crate::worker::Env;
@@ -51,25 +51,21 @@ impl Table {
 ///
 /// # Errors
 /// The system has no thread to give.
-pub fn start(env: Arc<Env>) -> std::io::Result<()> {
-    thread::Builder::new()
-        .name("metrics".into())
-        .stack_size(256 << 10)
-        .spawn(move || {
-            let mut meter = Meter::default();
-            meter.forget_old(&env.dirs.metrics());
-            loop {
-                let interval = env
-                    .settings
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .metric_interval;
-                meter.measure(&env);
-                // A clock for others: what is measured here announces nothing.
-                let _ = after(env.clock.real(interval)).recv();
-            }
-        })
-        .map(drop)
+pub fn start(env: Arc<Env>, services: &Services) -> std::io::Result<()> {
+    services.start("metrics", 256 << 10, move || {
+        let mut meter = Meter::default();
+        meter.forget_old(&env.dirs.metrics());
+        loop {
+            let interval = env
+                .settings
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .metric_interval;
+            meter.measure(&env);
+            // A clock for others: what is measured here announces nothing.
+            let _ = after(env.clock.real(interval)).recv();
+        }
+    })
 }
 
 #[derive(Default)]

@@ -7,7 +7,6 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, at, never, select, unbounded};
@@ -27,8 +26,9 @@ use crate::mailbox::Mail;
 use crate::memory;
 use crate::metrics;
 use crate::records::Records;
+use crate::services::{Death, Services};
 use crate::settings::Settings;
-use crate::store::{self, Lock, LockError, Named, Stamp};
+use crate::store::{self, Claim, Lock, LockError, Named, Stamp};
 use crate::supervision::Supervision;
 use crate::toolstack::{Session, Toolstack};
 use crate::watching::{FileEvent, Reason, Watching};
@@ -38,6 +38,8 @@ use crate::worker::{Env, Report, Worker};
 const RESYNC: Duration = Duration::from_secs(30);
 /// What workers get to end at the end of the agent.
 const FAREWELL: Duration = Duration::from_secs(15);
+/// A service that has ended has closed its channel a moment before that is said.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The file by which EVE's agents tell each other that everything from before a restart is there again.
 const MARKER: &str = "restarted";
 
@@ -58,7 +60,7 @@ pub struct Options {
     pub forget: bool,
 }
 
-/// Why the agent could not start.
+/// Why the agent could not start, or go on.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// Another one runs, or the lock cannot be used.
@@ -98,6 +100,16 @@ pub enum StartError {
         /// What happened.
         source: io::Error,
     },
+    /// A thread that serves all domains has ended.
+    #[error(
+        "the thread {name:?} has ended ({why}): start domainmgr again, the guests are left as they are"
+    )]
+    Service {
+        /// Its name.
+        name: &'static str,
+        /// What it said.
+        why: String,
+    },
     /// A setting on the command line is wrong.
     #[error("--config {0}")]
     Setting(String),
@@ -106,7 +118,7 @@ pub enum StartError {
 /// Takes the lock and runs until told to end. Guests stay as they are.
 ///
 /// # Errors
-/// The agent could not start.
+/// The agent could not start, or a thread that it needs has ended.
 pub fn run(
     options: &Options,
     toolstack: Arc<dyn Toolstack>,
@@ -119,9 +131,10 @@ pub fn run(
             source,
         })?;
     }
+    let (services, deaths) = Services::new();
     let _lock = Lock::take(&dirs.run)?;
     let _state_lock = Lock::take(&dirs.state)?;
-    let records = memory::open(dirs, toolstack.as_ref(), options.forget)?;
+    let records = memory::open(dirs, toolstack.as_ref(), options.forget, &services)?;
     config_is_there(dirs, &records)?;
     for dir in [
         &dirs.cfgs(),
@@ -153,11 +166,15 @@ pub fn run(
             log::warn!("{}: {e}", dir.display());
         }
     }
-    let signals = signals().map_err(|source| StartError::System {
+    let _claims = [&dirs.config, &dirs.copies]
+        .map(|dir| Claim::take(dir))
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    let signals = signals(&services).map_err(|source| StartError::System {
         what: "signals",
         source,
     })?;
-    let (watching, files) = watch_files(options).map_err(|source| StartError::Dir {
+    let (watching, files) = watch_files(options, &services).map_err(|source| StartError::Dir {
         path: dirs.config.clone(),
         source,
     })?;
@@ -184,6 +201,7 @@ pub fn run(
         Box::new(move || {
             let _ = news.send(Report::Adapters);
         }),
+        &services,
     )
     .map_err(|source| StartError::System {
         what: "adapters",
@@ -208,11 +226,11 @@ pub fn run(
     if env.records.damage().is_none() {
         keeper::tidy(dirs);
     }
-    keeper::start(Arc::clone(&env)).map_err(|source| StartError::System {
+    keeper::start(Arc::clone(&env), &services).map_err(|source| StartError::System {
         what: "a thread for images",
         source,
     })?;
-    metrics::start(Arc::clone(&env)).map_err(|source| StartError::System {
+    metrics::start(Arc::clone(&env), &services).map_err(|source| StartError::System {
         what: "a thread for metrics",
         source,
     })?;
@@ -222,7 +240,7 @@ pub fn run(
         dirs.config.display(),
         dirs.status.display()
     );
-    Supervisor {
+    let death = Supervisor {
         options,
         watching,
         look_again: BTreeMap::new(),
@@ -237,9 +255,12 @@ pub fn run(
         session: None,
         supervision: Supervision::new(dirs.run.join("domainmgr.touch")),
     }
-    .begin(&signals, &files, &reports);
+    .begin(&signals, &files, &reports, &deaths);
     log::info!("domainmgr ended; guests are left as they are");
-    Ok(())
+    match death {
+        Some(Death { name, why }) => Err(StartError::Service { name, why }),
+        None => Ok(()),
+    }
 }
 
 /// A config directory that is not there says nothing, least of all that no domain should run: its path may be mistyped.
@@ -306,24 +327,24 @@ fn load_settings(options: &Options, records: &Records) -> Settings {
     settings
 }
 
-fn signals() -> io::Result<Receiver<i32>> {
+fn signals(services: &Services) -> io::Result<Receiver<i32>> {
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
     let (tx, rx) = unbounded();
-    thread::Builder::new()
-        .name("signals".into())
-        .stack_size(128 << 10)
-        .spawn(move || {
-            for signal in signals.forever() {
-                if tx.send(signal).is_err() {
-                    return;
-                }
+    services.start("signals", 128 << 10, move || {
+        for signal in signals.forever() {
+            if tx.send(signal).is_err() {
+                return;
             }
-        })?;
+        }
+    })?;
     Ok(rx)
 }
 
 /// Watches the config directory, and the others where they are there.
-fn watch_files(options: &Options) -> io::Result<(Watching, Receiver<FileEvent>)> {
+fn watch_files(
+    options: &Options,
+    services: &Services,
+) -> io::Result<(Watching, Receiver<FileEvent>)> {
     let configs = &options.dirs.config;
     let name = |path: &Path| {
         let name = path.file_name().unwrap_or_default();
@@ -351,7 +372,7 @@ fn watch_files(options: &Options) -> io::Result<(Watching, Receiver<FileEvent>)>
     {
         wanted.push((dir.to_owned(), Reason::Adapters));
     }
-    Watching::start(configs, wanted)
+    Watching::start(configs, wanted, services)
 }
 
 /// The directory in which an absent file is a wish from the start: the one in which the files of all known domains were,
@@ -408,14 +429,15 @@ impl Supervisor<'_> {
         signals: &Receiver<i32>,
         files: &Receiver<FileEvent>,
         reports: &Receiver<Report>,
-    ) {
+        deaths: &Receiver<Death>,
+    ) -> Option<Death> {
         let dirs = &self.options.dirs;
         if let Some(there) = Identity::of(&dirs.config) {
             if let Some(dir) = believed(dirs, &self.env.records, there) {
                 self.trust(dir);
             }
         }
-        self.run(signals, files, reports);
+        self.run(signals, files, reports, deaths)
     }
 
     /// Believes from now on that a file that is absent in the config directory is not wanted.
@@ -434,7 +456,8 @@ impl Supervisor<'_> {
         signals: &Receiver<i32>,
         files: &Receiver<FileEvent>,
         reports: &Receiver<Report>,
-    ) {
+        deaths: &Receiver<Death>,
+    ) -> Option<Death> {
         let marker = self.options.dirs.status.join(MARKER);
         if let Err(e) = store::remove(&marker) {
             log::warn!("{}: {e}", marker.display());
@@ -443,9 +466,13 @@ impl Supervisor<'_> {
         let mut resync = at(self.next_resync());
         let mut beat = at(self.supervision.beat(self.workers.len()));
         self.supervision.ready();
-        let mut files = files.clone();
+        let mut death = None;
         loop {
             select! {
+                recv(deaths) -> dead => {
+                    death = dead.ok();
+                    break;
+                }
                 recv(signals) -> signal => match signal {
                     Ok(SIGHUP) => {
                         log::info!("reading everything again");
@@ -455,7 +482,11 @@ impl Supervisor<'_> {
                         self.post_all(Mail::CONFIG.and(Mail::RESYNC));
                     }
                     Ok(SIGUSR1) => self.dump(),
-                    Ok(_) | Err(_) => break,
+                    Ok(_) => break,
+                    Err(_) => {
+                        death = deaths.recv_timeout(LAST_WORDS).ok();
+                        break;
+                    }
                 },
                 recv(files) -> event => match event {
                     Ok(FileEvent::Config(name)) => self.file_changed(&name),
@@ -463,8 +494,10 @@ impl Supervisor<'_> {
                     Ok(FileEvent::Settings) => self.reload_settings(),
                     Ok(FileEvent::Adapters) => self.env.adapters.kick(),
                     Ok(FileEvent::Rescan) => self.scan(),
-                    // The thread has complained already. No busy loop on its dead channel.
-                    Err(_) => files = never(),
+                    Err(_) => {
+                        death = deaths.recv_timeout(LAST_WORDS).ok();
+                        break;
+                    }
                 },
                 recv(reports) -> report => match report {
                     Ok(Report::Settled(key)) => {
@@ -487,6 +520,7 @@ impl Supervisor<'_> {
         }
         self.supervision.stopping();
         self.farewell(signals, reports);
+        death
     }
 
     fn next_resync(&self) -> Instant {

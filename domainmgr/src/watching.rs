@@ -5,12 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 
 use crate::eve::inputs::Identity;
+use crate::services::Services;
 
 /// News of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,7 @@ impl Watching {
     pub fn start(
         configs: &Path,
         wanted: Vec<(PathBuf, Reason)>,
+        services: &Services,
     ) -> io::Result<(Self, Receiver<FileEvent>)> {
         let mut inotify = Inotify::init()?;
         let mut watching = Self {
@@ -83,30 +84,27 @@ impl Watching {
         watching.refresh();
         let (tx, rx) = bounded(1024);
         let (reasons, dir) = (Arc::clone(&watching.reasons), configs.to_owned());
-        thread::Builder::new()
-            .name("inotify".into())
-            .stack_size(128 << 10)
-            .spawn(move || {
-                let mut buffer = [0; 16 << 10];
-                loop {
-                    let events = match inotify.read_events_blocking(&mut buffer) {
-                        Ok(events) => events,
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                        Err(e) => {
-                            log::error!("inotify: {e}; changes are seen by the resync only");
+        services.start("inotify", 128 << 10, move || {
+            let mut buffer = [0; 16 << 10];
+            loop {
+                let events = match inotify.read_events_blocking(&mut buffer) {
+                    Ok(events) => events,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(e) => {
+                        log::error!("inotify: {e}");
+                        return;
+                    }
+                };
+                for event in events {
+                    let news = meaning(&lock(&reasons), &dir, &event);
+                    for news in news {
+                        if tx.send(news).is_err() {
                             return;
-                        }
-                    };
-                    for event in events {
-                        let news = meaning(&lock(&reasons), &dir, &event);
-                        for news in news {
-                            if tx.send(news).is_err() {
-                                return;
-                            }
                         }
                     }
                 }
-            })?;
+            }
+        })?;
         Ok((watching, rx))
     }
 

@@ -4,10 +4,9 @@ mod durable;
 #[cfg(test)]
 mod tests;
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -32,6 +31,7 @@ use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
 use crate::metrics::{self, Measured};
 use crate::records::{Bytes, Records};
 use crate::render;
+use crate::services::panic_text;
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
 use crate::store::{self, ReadError};
@@ -41,6 +41,9 @@ use crate::toolstack::{
 
 /// When a DomainStatus or a record is written again that could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
+
+/// When a domain that cannot be watched is tried again.
+const WATCH_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a worker thread's stack may take.
 pub const STACK: usize = 256 << 10;
@@ -243,14 +246,6 @@ fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Ar
     }
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-}
-
 fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: &str) {
     let path = env.dirs.status_of(key);
     let facts = remembered(env, key, memory).faulted(text.to_owned(), env.clock.now().wall);
@@ -283,20 +278,16 @@ fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
     }
 }
 
-/// Reads a DomainStatus.
-#[must_use]
-pub fn read_status(path: &Path) -> Option<DomainStatus> {
-    let text = match store::read(path) {
-        Ok(text) => text,
-        Err(ReadError::Gone) => return None,
-        Err(e) => {
-            log::warn!("{}: {e}; ignored", path.display());
-            return None;
-        }
-    };
-    eve::parse(&text)
-        .map_err(|e| log::warn!("{}: {e}; ignored", path.display()))
-        .ok()
+/// Reads a DomainStatus; `None` if there is none.
+///
+/// # Errors
+/// There is one, and it cannot be read: why.
+pub fn read_status(path: &Path) -> Result<Option<DomainStatus>, String> {
+    match store::read(path) {
+        Ok(text) => eve::parse(&text).map(Some).map_err(|e| e.to_string()),
+        Err(ReadError::Gone) => Ok(None),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
 fn to_text(status: &DomainStatus) -> std::io::Result<Vec<u8>> {
@@ -319,6 +310,8 @@ struct Run<'a> {
     facts: Option<Facts>,
     session: Option<Box<dyn Session>>,
     watch: Option<Box<dyn Watch>>,
+    /// A domain that could not be watched, and when that is tried again.
+    unwatched: Option<(DomainId, Time)>,
     published: Option<Vec<u8>>,
     settled: bool,
     wake: Option<Time>,
@@ -353,6 +346,7 @@ impl<'a> Run<'a> {
             facts: Some(facts),
             session: None,
             watch: None,
+            unwatched: None,
             // Not written again if it says the same.
             published: store::read(&env.dirs.status_of(key)).ok(),
             settled: false,
@@ -375,6 +369,14 @@ impl<'a> Run<'a> {
             {
                 mail = mail.and(Mail::CONFIG);
             }
+            if let Some((id, _)) = self
+                .unwatched
+                .filter(|(_, at)| *at <= self.env.clock.now().mono)
+            {
+                self.watch(id);
+                // What happened meanwhile was reported to nobody.
+                mail = mail.and(Mail::HINT);
+            }
             let inputs = self.read(mail);
             if inputs.is_empty() && self.finish_steps(Input::Timer) {
                 return End::Finished;
@@ -396,7 +398,8 @@ impl<'a> Run<'a> {
             let unsaid = self.published.is_none();
             let again = (unsaid && self.facts.as_ref().is_some_and(Facts::publishable))
                 .then(|| self.env.clock.now().mono + WRITE_AGAIN);
-            let timer = [self.wake, self.reread, again]
+            let watch = self.unwatched.map(|(_, at)| at);
+            let timer = [self.wake, self.reread, again, watch]
                 .into_iter()
                 .flatten()
                 .min()
@@ -481,7 +484,7 @@ impl<'a> Run<'a> {
                 match effect {
                     Effect::Note(level, text) => self.say(level, &text),
                     Effect::Watch(id) => self.watch(id),
-                    Effect::Unwatch => self.watch = None,
+                    Effect::Unwatch => (self.watch, self.unwatched) = (None, None),
                     Effect::Wake(at) => self.wake = at,
                     Effect::Run(op, deadline) => outcome = Some(self.execute(&op, deadline)),
                     Effect::Finish => return self.clean_up(),
@@ -572,10 +575,15 @@ impl<'a> Run<'a> {
             mailbox.post(Mail::HINT);
             shared.abort_if(abort::on_hint);
         });
+        self.unwatched = None;
         match self.env.toolstack.watch(id, wake) {
             Ok(watch) => self.watch = Some(watch),
             // The resync of the supervisor still sees what happens, only later.
-            Err(e) => log::error!(key:% = self.key, domid:% = id; "cannot be watched: {e}"),
+            Err(e) => {
+                let pause = WATCH_AGAIN.as_secs();
+                log::error!(key:% = self.key, domid:% = id; "cannot be watched, next try in {pause} s: {e}");
+                self.unwatched = Some((id, self.env.clock.now().mono + WATCH_AGAIN));
+            }
         }
     }
 
@@ -758,7 +766,7 @@ impl<'a> Run<'a> {
                 format!("{}: {e}", config.display()),
             )
         })?;
-        let path = self.env.dirs.cfg_of(spec.app_num);
+        let path = self.cfg_path(spec.app_num);
         crash::point("before the cfg is written");
         if let Err(e) = store::write(&path, render::xl_cfg(spec).as_bytes()) {
             // It is for people, and no reason not to build the domain.
@@ -766,6 +774,23 @@ impl<'a> Run<'a> {
         }
         self.remove_cfgs_but(Some(&path));
         Ok(())
+    }
+
+    /// Where the domain is written down. Numbers should differ, and files must.
+    fn cfg_path(&self, app_num: u32) -> PathBuf {
+        let path = self.env.dirs.cfg_of(app_num);
+        let text = store::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let line = text.lines().find_map(|line| line.strip_prefix("uuid = \""));
+        let owner = line.and_then(|rest| rest.strip_suffix('"')?.parse::<Uuid>().ok());
+        match owner {
+            Some(other) if other != self.key => {
+                log::warn!(key:% = self.key; "AppNum {app_num} is also that of {other}");
+                let name = format!("xen{app_num}-{}.cfg", self.key);
+                self.env.dirs.cfgs().join(name)
+            }
+            _ => path,
+        }
     }
 
     /// Removes what domains of this key were built from, whatever number they had. It may hold a password.

@@ -235,3 +235,33 @@ fn a_reader_that_has_read_enough_is_no_error() {
         assert!(out.status.success() && said.is_empty(), "{args:?}: {said}");
     }
 }
+
+#[test]
+fn status_says_what_makes_it_less_than_the_truth() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    let dir = host.path("run/DomainStatus");
+    let show = |more: &[&str]| {
+        let mut words = vec!["status", "--status-dir", dir.to_str().unwrap()];
+        words.extend(more);
+        let out = domainmgr(&words, &[]);
+        assert!(out.status.success());
+        (text(&out.stdout), text(&out.stderr))
+    };
+    let (out, err) = show(&[]);
+    assert!(out.contains("RUNNING"), "{out}");
+    assert_eq!(err, "");
+    host.kill();
+    let (_, err) = show(&[]);
+    let said = format!("no agent runs with {}", host.path("run").display());
+    assert!(err.contains(&said), "{err}");
+    fs::write(dir.join(format!("{B}.json")), "{\"AppNum\": 7").unwrap();
+    let (out, err) = show(&[]);
+    let row = out.lines().find(|line| line.starts_with(B)).unwrap();
+    assert!(row.contains("UNREADABLE"), "{row}");
+    assert!(err.contains(&format!("{B}.json: ")), "{err}");
+    let (out, err) = show(&["--json"]);
+    assert_eq!(out.lines().count(), 1, "{out}");
+    assert!(err.contains(&format!("{B}.json: ")), "{err}");
+}

@@ -74,6 +74,10 @@ fn in_a_config() {
                 "{config}: DisplayName: '/' cannot be in the name of a domain",
             ),
             (
+                json!({"DisplayName": "a,b"}),
+                "{config}: DisplayName: ',' cannot be in the name of a domain",
+            ),
+            (
                 json!({"DisplayName": long}),
                 "{config}: DisplayName: 129 bytes, at most 128 with \".1\"",
             ),

@@ -947,3 +947,92 @@ fn what_is_kept_is_shown_until_it_is_destroyed() {
     host.xen(&["destroy", "1"]);
     host.wait(A, "nothing kept", |s| listed(s) == 0);
 }
+
+#[test]
+fn a_domain_that_cannot_be_watched_is_tried_again() {
+    let mut host = Host::new();
+    host.speed = 2;
+    host.run(&[]);
+    // Seen by a watch after 10 s at the latest, and by the resync not before 27.
+    let words = "sim.fail-watch=2 lab.action=poweroff lab.after=12";
+    host.put(A, &json!({"ExtraArgs": words}));
+    host.wait_state(A, "RUNNING");
+    let begin = Instant::now();
+    host.wait_state(A, "HALTED");
+    let took = begin.elapsed() * host.speed;
+    assert!(took < Duration::from_secs(20), "{took:?}\n{}", host.log());
+    let tries = host
+        .log()
+        .matches("cannot be watched, next try in 5 s")
+        .count();
+    assert_eq!(tries, 2, "{}", host.log());
+}
+
+#[test]
+fn two_with_one_number_have_a_cfg_each() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    host.put(B, &json!({"AppNum": 1, "DisplayName": "b"}));
+    host.wait_state(B, "RUNNING");
+    let names = || {
+        let mut names: Vec<String> = fs::read_dir(host.path("run/xen"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), [format!("xen1-{B}.cfg"), "xen1.cfg".to_owned()]);
+    let of_a = fs::read_to_string(host.path("run/xen/xen1.cfg")).unwrap();
+    assert!(of_a.contains(A), "{of_a}");
+    assert!(
+        host.log()
+            .contains(&format!("AppNum 1 is also that of {A}")),
+        "{}",
+        host.log()
+    );
+    host.remove(B);
+    host.wait_gone(B);
+    assert_eq!(names(), ["xen1.cfg"]);
+}
+
+#[test]
+fn two_agents_do_not_look_after_one_directory() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    let again = |config: &str, copies: &str| {
+        let out = std::process::Command::new("timeout")
+            .args(["20", env!("CARGO_BIN_EXE_domainmgr")])
+            .args(["run", "--simulate", "--config-dir"])
+            .arg(host.path(config))
+            .arg("--run-dir")
+            .arg(host.path("other"))
+            .arg("--image-dir")
+            .arg(host.path(copies))
+            .output()
+            .unwrap();
+        assert_eq!(out.status.code(), Some(1), "{out:?}");
+        common::text(&out.stderr)
+    };
+    let refused = |dir: &str| {
+        format!(
+            "another domainmgr (pid {}) looks after {}",
+            host.pid(),
+            host.path(dir).display()
+        )
+    };
+    let said = again("config", "other/img");
+    assert!(said.contains(&refused("config")), "{said}");
+    // By another path as well.
+    std::os::unix::fs::symlink(host.path("config"), host.path("link")).unwrap();
+    let said = again("link", "other/img");
+    assert!(said.contains(&refused("link")), "{said}");
+    let said = again("other/config", "run/img");
+    assert!(said.contains(&refused("run/img")), "{said}");
+    host.kill();
+    // The kernel has released it, whatever lies there still.
+    host.run(&[]);
+    host.wait_state(A, "RUNNING");
+}

@@ -130,3 +130,26 @@ fn the_touch_file_is_touched_and_the_pid_file_is_that_of_the_agent() {
     host.stop();
     assert!(!pid.exists());
 }
+
+#[test]
+fn a_service_that_breaks_takes_the_agent_with_it_and_no_guest() {
+    for name in [
+        "signals", "inotify", "journal", "adapters", "images", "metrics",
+    ] {
+        let mut host = Host::start(&[]);
+        host.put(A, &json!({}));
+        let up = host.wait_state(A, "RUNNING");
+        host.stop();
+        host.env.push(("DOMAINMGR_SIMULATE_DEATH", name.into()));
+        host.run(&[]);
+        let status = host.wait_end();
+        assert_eq!(status.code(), Some(1), "{name}: {}", host.log());
+        let said = format!("the thread \"{name}\" has ended (internal error: simulated bug)");
+        assert!(host.log().contains(&said), "{name}: {}", host.log());
+        host.env.clear();
+        host.run(&[]);
+        let again = host.wait_state(A, "RUNNING");
+        assert_eq!(again["DomainId"], up["DomainId"], "{name}");
+        assert_eq!(host.domains(), 1);
+    }
+}

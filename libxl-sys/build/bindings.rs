@@ -55,6 +55,7 @@ pub(crate) fn generate(include_dirs: &[PathBuf], to: &Path) -> Result<Vec<String
 
     bindgen::builder()
         .header("csrc/wrapper.h")
+        .clang_args(crate::find::has_xlutil().then_some("-DLIBXL_SYS_XLUTIL"))
         .clang_args(
             include_dirs
                 .iter()

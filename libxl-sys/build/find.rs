@@ -10,7 +10,18 @@ const INCLUDE_DIR: &str = "LIBXL_INCLUDE_DIR";
 /// Directory of `libxenlight.so`, and of `pkgconfig/xenlight.pc` below it.
 const LIB_DIR: &str = "LIBXL_LIB_DIR";
 
-const LIBRARIES: [&str; 4] = ["xenlight", "xlutil", "xentoollog", "xencall"];
+/// The libraries to link with.
+fn libraries() -> impl Iterator<Item = &'static str> {
+    let wanted = |name: &&str| *name != "xlutil" || has_xlutil();
+    ["xenlight", "xlutil", "xentoollog", "xencall"]
+        .into_iter()
+        .filter(wanted)
+}
+
+/// Whether libxlutil is wanted, too: the feature of that name.
+pub(crate) fn has_xlutil() -> bool {
+    env::var_os("CARGO_FEATURE_XLUTIL").is_some()
+}
 
 /// What a build against one libxl needs to know.
 pub(crate) struct Xen {
@@ -61,7 +72,7 @@ fn overridden(include: &Path, lib: &Path) -> Result<Xen, String> {
         .map(|v| v.trim().to_owned())
         .ok_or_else(|| format!("{}: has no Version line", pc.display()))?;
     let mut link_lines = vec![format!("cargo::rustc-link-search=native={}", lib.display())];
-    for name in LIBRARIES {
+    for name in libraries() {
         link_lines.push(format!("cargo::rustc-link-lib={name}"));
     }
     Ok(Xen {
@@ -75,7 +86,7 @@ fn installed() -> Result<Xen, String> {
     let mut version = String::new();
     let mut include_dirs = Vec::new();
     let mut link_lines = Vec::new();
-    for name in LIBRARIES {
+    for name in libraries() {
         let library = pkg_config::Config::new()
             .cargo_metadata(false)
             .probe(name)

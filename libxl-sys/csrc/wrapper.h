@@ -2,7 +2,9 @@
  * library that libxl was built with, which its -dev package does not pull in. */
 #include <libxl.h>
 #include <libxl_utils.h>
+#ifdef LIBXL_SYS_XLUTIL
 #include <libxlutil.h>
+#endif
 #include <xencall.h>
 #include <xentoollog.h>
 

@@ -12,6 +12,10 @@
 //! * [`libxl_sys_logger_create`] makes a logger for `libxl_ctx_alloc` that hands finished lines to
 //!   a callback, and stays clear of it in the processes that libxl forks.
 //!
+//! # Features
+//!
+//! * `xlutil` (default): libxlutil, which reads xl's configuration files.
+//!
 //! # Build
 //!
 //! Needs the headers (Debian: `libxen-dev`), libclang and a C compiler. `LIBXL_INCLUDE_DIR` and

@@ -4,7 +4,11 @@ use std::{ffi::c_int, ptr, slice};
 
 use libxl_sys as sys;
 
-use crate::{Context, Error, ErrorKind, Result, config::Bitmap, raw::Owned};
+use crate::{
+    Context, Error, ErrorKind, Result,
+    config::Bitmap,
+    raw::{Owned, c_number},
+};
 
 /// Which kind of things a bitmap is about: libxl and Xen expect as many bits as the host has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,39 +18,61 @@ pub(crate) enum Bits {
     Sockets,
 }
 
+impl Bits {
+    /// Number of them that the host has, as libxl counts them. Their numbers are below it.
+    fn count(self, ctx: &Context) -> Result<u32> {
+        match self {
+            Self::Cpus => ctx.max_cpus(),
+            Self::Nodes => ctx.max_nodes(),
+            Self::Sockets => ctx.sockets(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpus => "CPU",
+            Self::Nodes => "NUMA node",
+            Self::Sockets => "socket",
+        }
+    }
+}
+
 /// An empty bitmap of the size that libxl wants.
 pub(crate) fn host_bitmap(ctx: &Context, bits: Bits) -> Result<Owned<sys::libxl_bitmap>> {
+    host_bitmap_for(ctx, bits, bits.count(ctx)?)
+}
+
+/// The same for a number that has been asked for already.
+fn host_bitmap_for(ctx: &Context, bits: Bits, count: u32) -> Result<Owned<sys::libxl_bitmap>> {
     let map = Owned::<sys::libxl_bitmap>::new();
     let (function, alloc): (_, unsafe extern "C" fn(_, _, _) -> _) = match bits {
         Bits::Cpus => ("libxl_cpu_bitmap_alloc", sys::libxl_cpu_bitmap_alloc),
         Bits::Nodes => ("libxl_node_bitmap_alloc", sys::libxl_node_bitmap_alloc),
         Bits::Sockets => ("libxl_socket_bitmap_alloc", sys::libxl_socket_bitmap_alloc),
     };
+    let count = c_number(function, bits.name(), count)?;
     ctx.call(function, None, |ctx| {
-        // SAFETY: a live context and an initialised, empty bitmap; 0 means the host's number.
-        unsafe { alloc(ctx, map.as_ptr(), 0) }
+        // SAFETY: a live context and an initialised, empty bitmap; for 0 libxl asks Xen itself.
+        unsafe { alloc(ctx, map.as_ptr(), count) }
     })?;
     Ok(map)
 }
 
-/// The same with these bits set, or an error that names the one that the host does not have.
+/// The same with these bits set, or an error that names the one that the host does not have. The
+/// bitmap itself has room for up to seven more, which libxl and Xen pass over without a word.
 pub(crate) fn host_bitmap_of(
     ctx: &Context,
     function: &'static str,
     bits: Bits,
     set: &Bitmap,
 ) -> Result<Owned<sys::libxl_bitmap>> {
-    let map = host_bitmap(ctx, bits)?;
-    let room = map.get().size.saturating_mul(8);
-    if let Some(beyond) = set.iter().find(|&bit| bit >= room) {
-        let what = match bits {
-            Bits::Cpus => "CPU",
-            Bits::Nodes => "NUMA node",
-            Bits::Sockets => "socket",
-        };
+    let count = bits.count(ctx)?;
+    if let Some(beyond) = set.iter().find(|&bit| bit >= count) {
+        let what = bits.name();
         return Err(Error::new(ErrorKind::Invalid, function)
             .with_message(format!("{what} {beyond}: the host has fewer")));
     }
+    let map = host_bitmap_for(ctx, bits, count)?;
     set_bits(&map, set);
     Ok(map)
 }

@@ -21,20 +21,25 @@
 //! ```
 
 use std::{
-    ffi::{CString, c_char, c_int},
-    os::fd::{AsRawFd, BorrowedFd},
-    path::PathBuf,
+    env,
+    ffi::{CString, OsStr, c_char, c_int},
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
     ptr,
 };
 
 use libxl_sys as sys;
+use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Context, Domain, Error, ErrorKind, Operation, Result,
     config::Channel,
     device::{Device, XenbusState},
-    raw::take_str,
+    raw::{c_number, take_str},
 };
 
 /// A kind of console (`libxl_console_type`).
@@ -74,7 +79,7 @@ impl<'a> ConsoleOptions<'a> {
         Self::default()
     }
 
-    /// A byte is written here when the console is open.
+    /// A byte is written here when the console is open. The descriptor must not be close-on-exec.
     pub fn notify(self, fd: BorrowedFd<'a>) -> Self {
         Self {
             notify: Some(fd),
@@ -190,8 +195,8 @@ impl Domain {
     #[doc(alias = "libxl_console_get_tty")]
     pub fn console_tty(&self, number: u32, kind: ConsoleType) -> Result<PathBuf> {
         const FUNCTION: &str = "libxl_console_get_tty";
+        let number = c_number(FUNCTION, "number", number)?;
         let mut path: *mut c_char = ptr::null_mut();
-        let number = c_int::try_from(number).unwrap_or(c_int::MAX);
         self.call(FUNCTION, |ctx, domid| {
             // SAFETY: a live context and a place for the path.
             unsafe { sys::libxl_console_get_tty(ctx, domid, number, kind.raw(), &raw mut path) }
@@ -218,11 +223,13 @@ impl Domain {
         options: ConsoleOptions<'_>,
     ) -> Error {
         const FUNCTION: &str = "libxl_console_exec";
-        let escape = match options.escape_text(FUNCTION) {
-            Ok(escape) => escape,
+        let checked = options
+            .escape_text(FUNCTION)
+            .and_then(|escape| Ok((escape, c_number(FUNCTION, "number", number)?)));
+        let (escape, number) = match checked {
+            Ok(checked) => checked,
             Err(error) => return error,
         };
-        let number = c_int::try_from(number).unwrap_or(c_int::MAX);
         self.exec(FUNCTION, |ctx, domid| {
             let fd = options.notify_fd();
             // SAFETY: a live context; the escape character is a text or NULL.
@@ -265,13 +272,24 @@ impl Domain {
         })
     }
 
-    /// Replaces this program by `vncviewer`, connected to the domain's screen; with `autopass` it is
-    /// handed the password. Comes back only if that fails, and then says why.
+    /// Replaces this program by `vncviewer`, or what the environment variable `VNCVIEWER` names,
+    /// connected to the domain's screen; with `autopass` it is handed the password. Comes back only if
+    /// that fails, and then says why: with [`ErrorKind::NotFound`] if there is no such program.
+    ///
+    /// libxl ends the process if the program is there and cannot be started nevertheless.
     #[doc(alias = "libxl_vncviewer_exec")]
     #[must_use]
     pub fn vncviewer_exec(&self, autopass: bool) -> Error {
+        const FUNCTION: &str = "libxl_vncviewer_exec";
+        let viewer = env::var_os("VNCVIEWER").unwrap_or_else(|| "vncviewer".into());
+        if !is_program(&viewer) {
+            let viewer = viewer.to_string_lossy();
+            return Error::new(ErrorKind::NotFound, FUNCTION)
+                .with_domain(Some(self.domid()))
+                .with_message(format!("there is no program {viewer}"));
+        }
         // SAFETY: a live context.
-        self.exec("libxl_vncviewer_exec", |ctx, domid| unsafe {
+        self.exec(FUNCTION, |ctx, domid| unsafe {
             sys::libxl_vncviewer_exec(ctx, domid, autopass.into())
         })
     }
@@ -307,6 +325,7 @@ impl Domain {
         const FUNCTION: &str = "libxl_console_add_xenstore";
         #[cfg(libxl_have = "console_add_xenstore")]
         {
+            #[allow(clippy::useless_conversion)] // c_ulong is not 64 bits wide everywhere.
             let page = page.try_into().map_err(|_| {
                 Error::new(ErrorKind::Invalid, FUNCTION)
                     .with_message(format!("page: {page} is too large"))
@@ -350,6 +369,16 @@ impl Domain {
             sys::libxl_device_channel_getinfo,
         )
     }
+}
+
+/// Whether execvp(3) finds this program.
+fn is_program(name: &OsStr) -> bool {
+    let is_one = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if name.as_bytes().contains(&b'/') {
+        return is_one(Path::new(name));
+    }
+    let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    !name.is_empty() && env::split_paths(&path).any(|directory| is_one(&directory.join(name)))
 }
 
 /// A text for a function that does not change it, although it could.

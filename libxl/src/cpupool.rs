@@ -17,8 +17,6 @@
 //! # Ok::<(), libxl::Error>(())
 //! ```
 
-use std::ffi::c_int;
-
 use libxl_sys as sys;
 use uuid::Uuid;
 
@@ -28,7 +26,7 @@ use crate::{
     config::{Bitmap, Scheduler},
     logger::expecting_failure,
     qualifier,
-    raw::{Owned, c_string, copy_str, take_str},
+    raw::{Owned, c_number, c_string, copy_str, take_str},
     sched::{scheduler_from_c, scheduler_to_c},
 };
 
@@ -64,10 +62,6 @@ impl CpupoolInfo {
             cpus: unsafe { read_bitmap(&raw.cpumap) },
         }
     }
-}
-
-fn number(cpu: u32) -> c_int {
-    c_int::try_from(cpu).unwrap_or(c_int::MAX)
 }
 
 impl Context {
@@ -266,12 +260,15 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when it is in another pool, or does not exist.
+    /// [`ErrorKind::Failed`] when it is in another pool, or does not exist; [`ErrorKind::Invalid`]
+    /// for a number that is too large for libxl.
     #[doc(alias = "libxl_cpupool_cpuadd")]
     pub fn cpupool_add_cpu(&self, poolid: u32, cpu: u32) -> Result<()> {
-        self.call("libxl_cpupool_cpuadd", None, |ctx| {
+        const FUNCTION: &str = "libxl_cpupool_cpuadd";
+        let cpu = c_number(FUNCTION, "cpu", cpu)?;
+        self.call(FUNCTION, None, |ctx| {
             // SAFETY: a live context.
-            unsafe { sys::libxl_cpupool_cpuadd(ctx, poolid, number(cpu)) }
+            unsafe { sys::libxl_cpupool_cpuadd(ctx, poolid, cpu) }
         })
     }
 
@@ -282,9 +279,11 @@ impl Context {
     /// [`ErrorKind::Failed`] when it is not in this pool, or is the last one of a pool with domains.
     #[doc(alias = "libxl_cpupool_cpuremove")]
     pub fn cpupool_remove_cpu(&self, poolid: u32, cpu: u32) -> Result<()> {
-        self.call("libxl_cpupool_cpuremove", None, |ctx| {
+        const FUNCTION: &str = "libxl_cpupool_cpuremove";
+        let cpu = c_number(FUNCTION, "cpu", cpu)?;
+        self.call(FUNCTION, None, |ctx| {
             // SAFETY: a live context.
-            unsafe { sys::libxl_cpupool_cpuremove(ctx, poolid, number(cpu)) }
+            unsafe { sys::libxl_cpupool_cpuremove(ctx, poolid, cpu) }
         })
     }
 
@@ -326,10 +325,12 @@ impl Context {
     /// [`ErrorKind::Failed`] when Xen refuses one.
     #[doc(alias = "libxl_cpupool_cpuadd_node")]
     pub fn cpupool_add_node(&self, poolid: u32, node: u32) -> Result<u32> {
+        const FUNCTION: &str = "libxl_cpupool_cpuadd_node";
+        let node = c_number(FUNCTION, "node", node)?;
         let mut count = 0;
-        self.call("libxl_cpupool_cpuadd_node", None, |ctx| {
+        self.call(FUNCTION, None, |ctx| {
             // SAFETY: a live context and a place for the count.
-            unsafe { sys::libxl_cpupool_cpuadd_node(ctx, poolid, number(node), &raw mut count) }
+            unsafe { sys::libxl_cpupool_cpuadd_node(ctx, poolid, node, &raw mut count) }
         })?;
         Ok(u32::try_from(count).unwrap_or(0))
     }
@@ -341,10 +342,12 @@ impl Context {
     /// [`ErrorKind::Failed`] when Xen refuses one.
     #[doc(alias = "libxl_cpupool_cpuremove_node")]
     pub fn cpupool_remove_node(&self, poolid: u32, node: u32) -> Result<u32> {
+        const FUNCTION: &str = "libxl_cpupool_cpuremove_node";
+        let node = c_number(FUNCTION, "node", node)?;
         let mut count = 0;
-        self.call("libxl_cpupool_cpuremove_node", None, |ctx| {
+        self.call(FUNCTION, None, |ctx| {
             // SAFETY: a live context and a place for the count.
-            unsafe { sys::libxl_cpupool_cpuremove_node(ctx, poolid, number(node), &raw mut count) }
+            unsafe { sys::libxl_cpupool_cpuremove_node(ctx, poolid, node, &raw mut count) }
         })?;
         Ok(u32::try_from(count).unwrap_or(0))
     }

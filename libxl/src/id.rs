@@ -17,6 +17,8 @@ impl DomId {
     pub const DOM0: Self = Self(0);
     /// The first id that is reserved for special purposes: guests have lower ones.
     const FIRST_RESERVED: u32 = 0x7ff0;
+    /// The largest id that a guest can have.
+    pub(crate) const LAST_GUEST: u32 = Self::FIRST_RESERVED - 1;
 
     /// Whether this can be the id of a guest: not dom0, not reserved.
     #[doc(alias = "libxl_domid_valid_guest")]

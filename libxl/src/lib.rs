@@ -72,6 +72,7 @@
 //! }
 //! ```
 //!
+//! The [`guide`] goes on from here: waiting, watching, migrating, failures, and tests without Xen.
 //! `examples/` in the repository has a program for each subject; `tour.rs` is once around.
 //!
 //! # Subjects
@@ -120,7 +121,18 @@
 //! One API for every Xen from 4.14 on; it is built against the headers of the libxl that is
 //! installed. What that libxl lacks fails with [`ErrorKind::Unsupported`] and names the feature;
 //! [`have`] asks beforehand.
+//!
+//! # Features
+//!
+//! * `log` (default): what libxl and this crate say goes to the `log` crate. Without it, the lines
+//!   that belong to an error are still in [`Error::log`], and the others are lost.
+//! * `xlutil` (default): the module `xlcfg`, and a link to libxlutil.
+//!
+//! There is none for `serde`: a configuration reaches libxl as JSON, so that there would be no
+//! configurations without it.
 
+#[cfg(feature = "log")]
+extern crate log;
 #[cfg(test)]
 extern crate self as libxl; // Some tests are shared with those that are outside.
 
@@ -130,6 +142,8 @@ pub mod cpupool;
 pub mod device;
 pub mod domain;
 pub mod flask;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 pub mod host;
 pub mod hypervisor;
 pub mod memory;
@@ -143,6 +157,7 @@ pub mod sched;
 pub mod topology;
 pub mod vcpu;
 pub mod watcher;
+#[cfg(feature = "xlutil")]
 pub mod xlcfg;
 
 mod abort;
@@ -153,8 +168,11 @@ mod fork;
 mod have;
 mod id;
 mod json;
+mod level;
 mod limits;
 mod loaded;
+#[cfg(not(feature = "log"))]
+mod log;
 mod logger;
 #[cfg(doctest)]
 mod must_not_compile;
@@ -181,6 +199,7 @@ pub use have::{BUILT_FOR, have};
 #[doc(inline)]
 pub use host::{PhysInfo, VersionInfo};
 pub use id::{DomId, DomainId};
+pub use level::LogLevel;
 pub use logger::LogLine;
 #[doc(inline)]
 pub use operation::{Limits, Operation, Running};

@@ -16,7 +16,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use crate::Progress;
+use crate::{LogLevel, Progress, log};
 
 /// The target under which libxl's lines reach the `log` crate.
 const TARGET: &str = "libxl";
@@ -29,9 +29,10 @@ const UNHEARD: usize = 1024;
 
 /// One line that libxl logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogLine {
     /// How bad libxl thinks it is.
-    pub level: log::Level,
+    pub level: LogLevel,
     /// The library that speaks: `libxl`, `xc`, ...
     pub context: String,
     /// The text.
@@ -45,7 +46,7 @@ impl LogLine {
     pub(crate) fn for_test(context: &str, message: &str) -> Self {
         let (context, message) = (context.into(), message.into());
         Self {
-            level: log::Level::Error,
+            level: LogLevel::Error,
             context,
             message,
             errno: None,
@@ -117,7 +118,7 @@ impl Sink {
     /// Keeps a line if it is bad enough, and puts it by for the program's logger. libxl holds its
     /// locks, and is in the middle of something: the program may not run in here.
     fn take(&self, line: LogLine) {
-        if line.level <= log::Level::Warn {
+        if line.level <= LogLevel::Warn {
             self.keep(line.clone());
         }
         let mut waiting = self.waiting();
@@ -147,14 +148,14 @@ impl Sink {
                 if lost > 0 {
                     log::warn!(target: TARGET, "{lost} lines of libxl's were lost");
                 }
-                log::log!(target: TARGET, line.level, "{line}");
+                log::log!(target: TARGET, log::Level::from(line.level), "{line}");
             });
             if let Err(panic) = told {
                 // An operation must not fail by it. So that it is not lost, the next error tells of
                 // it; the program's panic hook already has.
                 let text = panic_text(&*panic);
                 self.keep(LogLine {
-                    level: log::Level::Error,
+                    level: LogLevel::Error,
                     context: "log".into(),
                     message: format!("the program's logger has panicked: {text}"),
                     errno: None,
@@ -225,7 +226,7 @@ unsafe impl Sync for Logger {}
 impl Logger {
     /// Returns `None` when out of memory. Lines below `level` are not formatted; warnings always
     /// are, because errors quote them.
-    pub(crate) fn new(level: log::LevelFilter) -> Option<Self> {
+    pub(crate) fn new(level: Option<LogLevel>) -> Option<Self> {
         let sink = Box::new(Sink {
             kept: Mutex::default(),
             waiting: Mutex::default(),
@@ -334,29 +335,27 @@ impl Drop for Logger {
     }
 }
 
-fn min_level(level: log::LevelFilter) -> sys::xentoollog_level {
+fn min_level(level: Option<LogLevel>) -> sys::xentoollog_level {
     match level {
-        log::LevelFilter::Off | log::LevelFilter::Error | log::LevelFilter::Warn => {
-            sys::xentoollog_level::XTL_WARN
-        }
-        log::LevelFilter::Info => sys::xentoollog_level::XTL_INFO,
-        log::LevelFilter::Debug => sys::xentoollog_level::XTL_DETAIL,
-        log::LevelFilter::Trace => sys::xentoollog_level::XTL_DEBUG,
+        None | Some(LogLevel::Error | LogLevel::Warn) => sys::xentoollog_level::XTL_WARN,
+        Some(LogLevel::Info) => sys::xentoollog_level::XTL_INFO,
+        Some(LogLevel::Debug) => sys::xentoollog_level::XTL_DETAIL,
+        Some(LogLevel::Trace) => sys::xentoollog_level::XTL_DEBUG,
     }
 }
 
 /// libxl calls "notice" and "info" what its users see as ordinary operation.
-fn level_of(raw: c_int) -> log::Level {
+fn level_of(raw: c_int) -> LogLevel {
     match u32::try_from(raw).map(sys::xentoollog_level) {
         Ok(sys::xentoollog_level::XTL_ERROR | sys::xentoollog_level::XTL_CRITICAL) => {
-            log::Level::Error
+            LogLevel::Error
         }
-        Ok(sys::xentoollog_level::XTL_WARN) => log::Level::Warn,
-        Ok(sys::xentoollog_level::XTL_NOTICE | sys::xentoollog_level::XTL_INFO) => log::Level::Info,
+        Ok(sys::xentoollog_level::XTL_WARN) => LogLevel::Warn,
+        Ok(sys::xentoollog_level::XTL_NOTICE | sys::xentoollog_level::XTL_INFO) => LogLevel::Info,
         Ok(sys::xentoollog_level::XTL_PROGRESS | sys::xentoollog_level::XTL_DETAIL) => {
-            log::Level::Debug
+            LogLevel::Debug
         }
-        _ => log::Level::Trace,
+        _ => LogLevel::Trace,
     }
 }
 
@@ -383,8 +382,8 @@ unsafe extern "C" fn receive(
         let message = String::from_utf8_lossy(message);
         let errno = (errnoval >= 0).then_some(errnoval);
         let mut level = level_of(level);
-        if EXPECT_FAILURE.get() && level <= log::Level::Warn {
-            level = log::Level::Debug;
+        if EXPECT_FAILURE.get() && level <= LogLevel::Warn {
+            level = LogLevel::Debug;
         }
         sink.take(LogLine {
             level,

@@ -33,7 +33,12 @@ use std::{
 
 use libxl_sys as sys;
 
-use crate::{Context, Domain, DomainConfig, Error, ErrorKind, Result};
+use crate::{
+    Context, Domain, DomainConfig, Error, ErrorKind, Result,
+    config::{Bitmap, MAX_MEMKB},
+};
+
+const SET_TARGET: &str = "libxl_set_memory_target";
 
 /// No domain in particular.
 const INVALID_DOMID: u32 = u32::MAX;
@@ -47,13 +52,16 @@ fn seconds(time: Duration) -> c_int {
 }
 
 /// The memory that Xen needs for shadow page tables of a guest with this much memory, in KiB, and
-/// this many vCPUs; in KiB.
+/// this many vCPUs; in KiB. No guest has more than 16 TiB and 65535 vCPUs: what is above that does not
+/// count.
 #[doc(alias = "libxl_get_required_shadow_memory")]
 #[must_use]
 pub fn required_shadow_memory(max_kib: u64, vcpus: u32) -> u64 {
-    let max_kib = c_ulong::try_from(max_kib).unwrap_or(c_ulong::MAX);
+    // libxl multiplies the number of vCPUs in 32 bits.
+    let vcpus = c_uint::from(vcpus.min(Bitmap::MAX));
+    let max_kib = c_ulong::try_from(max_kib.min(MAX_MEMKB)).unwrap_or(c_ulong::MAX);
     // SAFETY: computes with numbers only.
-    let needed = unsafe { sys::libxl_get_required_shadow_memory(max_kib, c_uint::from(vcpus)) };
+    let needed = unsafe { sys::libxl_get_required_shadow_memory(max_kib, vcpus) };
     #[allow(clippy::useless_conversion)] // c_ulong is not 64 bits wide everywhere.
     u64::from(needed)
 }
@@ -80,7 +88,8 @@ impl Context {
         Ok(need)
     }
 
-    /// Waits until so much memory is free, in KiB. Blocks this thread, and looks once a second.
+    /// Waits until so much memory is free, in KiB. Blocks this thread, and looks once a second; if
+    /// `time` is zero, it does not look.
     ///
     /// # Errors
     ///
@@ -101,10 +110,14 @@ impl Domain {
     /// # Errors
     ///
     /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] for a limit below the target;
+    /// [`ErrorKind::Invalid`] for 16 TiB and more, which Xen cannot count;
     /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_domain_setmaxmem")]
     pub fn set_max_memory(&self, kib: u64) -> Result<()> {
-        self.call("libxl_domain_setmaxmem", |ctx, domid| {
+        const FUNCTION: &str = "libxl_domain_setmaxmem";
+        // libxl adds to it without a look, and a sum that wraps would be next to no memory.
+        self.check_memory(FUNCTION, kib)?;
+        self.call(FUNCTION, |ctx, domid| {
             // SAFETY: a live context.
             unsafe { sys::libxl_domain_setmaxmem(ctx, domid, kib) }
         })
@@ -119,15 +132,12 @@ impl Domain {
     /// # Errors
     ///
     /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] for a target above the maximum or, for dom0,
-    /// below what it needs; [`ErrorKind::DomainNotFound`].
+    /// below what it needs; [`ErrorKind::Invalid`] for 16 TiB and more;
+    /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_set_memory_target")]
     pub fn set_memory_target(&self, kib: u64, enforce: bool) -> Result<()> {
-        let target = i64::try_from(kib).map_err(|_| {
-            Error::new(ErrorKind::Invalid, "libxl_set_memory_target")
-                .with_domain(Some(self.domid()))
-                .with_message(format!("{kib} KiB is more than a machine can have"))
-        })?;
-        self.target(target, false, enforce)
+        self.check_memory(SET_TARGET, kib)?;
+        self.target(i64::try_from(kib).unwrap_or(i64::MAX), false, enforce)
     }
 
     /// The same, relative to the present target: negative to take memory away.
@@ -136,11 +146,22 @@ impl Domain {
     ///
     /// As [`set_memory_target`](Self::set_memory_target).
     pub fn change_memory_target(&self, kib: i64, enforce: bool) -> Result<()> {
+        self.check_memory(SET_TARGET, kib.unsigned_abs())?;
         self.target(kib, true, enforce)
     }
 
+    /// Fails for more memory than Xen can count.
+    fn check_memory(&self, function: &'static str, kib: u64) -> Result<()> {
+        if kib <= MAX_MEMKB {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Invalid, function)
+            .with_domain(Some(self.domid()))
+            .with_message(format!("kib: {kib} is larger than {MAX_MEMKB}")))
+    }
+
     fn target(&self, kib: i64, relative: bool, enforce: bool) -> Result<()> {
-        self.call("libxl_set_memory_target", |ctx, domid| {
+        self.call(SET_TARGET, |ctx, domid| {
             // SAFETY: a live context.
             unsafe {
                 sys::libxl_set_memory_target(ctx, domid, kib, relative.into(), enforce.into())
@@ -198,5 +219,16 @@ mod tests {
         assert!(base > 0);
         assert!(required_shadow_memory(1 << 21, 1) > base);
         assert!(required_shadow_memory(1 << 20, 8) > base);
+    }
+
+    /// libxl's own arithmetic has 32 bits.
+    #[test]
+    fn more_vcpus_than_there_can_be_need_as_much_as_the_most() {
+        let most = required_shadow_memory(0, 0xffff);
+        for vcpus in [0x1_0000, 1 << 24, u32::MAX] {
+            assert_eq!(required_shadow_memory(0, vcpus), most, "{vcpus}");
+        }
+        let most = required_shadow_memory((1 << 34) - 1, 1);
+        assert_eq!(required_shadow_memory(u64::MAX, 1), most);
     }
 }

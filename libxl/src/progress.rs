@@ -9,6 +9,7 @@ use std::fmt;
 /// last one with the guest suspended. On the receiving side it says little, so there the bytes that
 /// have come are counted: the stage is `Received 12 MiB`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// What is going on, in libxl's words: `Frames`, `Frames iteration 2`, `End of stream`, ...
     pub stage: String,

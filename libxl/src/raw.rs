@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
-    mem::MaybeUninit,
+    mem::{ManuallyDrop, MaybeUninit},
     ptr::NonNull,
     slice,
 };
@@ -95,6 +95,14 @@ impl<T: Structure> Owned<T> {
 
     pub(crate) fn as_ptr(&self) -> *mut T {
         self.0.as_ptr()
+    }
+
+    /// Frees the structure and nothing that it points to: for one that libxl has left half made, of
+    /// which nobody knows what is still to be freed.
+    pub(crate) fn abandon(self) {
+        let at = ManuallyDrop::new(self).0;
+        // SAFETY: made in `new` by this allocator. `drop` does not run, so it is freed once.
+        drop(unsafe { Box::from_raw(at.as_ptr().cast::<MaybeUninit<T>>()) });
     }
 
     pub(crate) fn get(&self) -> &T {
@@ -194,5 +202,13 @@ pub(crate) fn c_string(function: &'static str, what: &str, text: &str) -> crate:
     CString::new(text).map_err(|_| {
         crate::Error::new(crate::ErrorKind::Invalid, function)
             .with_message(format!("{what}: contains a NUL byte: {text:?}"))
+    })
+}
+
+/// A number for C, or an error that names what is too large to be one.
+pub(crate) fn c_number(function: &'static str, what: &str, number: u32) -> crate::Result<c_int> {
+    c_int::try_from(number).map_err(|_| {
+        crate::Error::new(crate::ErrorKind::Invalid, function)
+            .with_message(format!("{what}: {number} is larger than {}", c_int::MAX))
     })
 }

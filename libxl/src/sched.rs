@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Context, Domain, Error, ErrorKind, Result,
     config::{DomainSchedParams, Scheduler},
-    raw::{Owned, c_string, copy_str},
+    raw::{Owned, c_number, c_string, copy_str},
 };
 
 /// What is set for all of a CPU pool that Credit schedules (`libxl_sched_credit_params`).
@@ -232,7 +232,8 @@ impl Domain {
         self.context().read_c(raw.as_ptr())
     }
 
-    /// Sets its share of the CPUs; what is `None` stays as it is.
+    /// Sets its share of the CPUs; what is `None` stays as it is, but RTDS takes an `extratime` of
+    /// `None` for yes.
     ///
     /// # Errors
     ///
@@ -257,15 +258,15 @@ impl Domain {
     /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_vcpu_sched_params_get")]
     pub fn vcpu_sched_params(&self, vcpus: &[u32]) -> Result<Vec<VcpuSchedParams>> {
-        let vcpu = |&vcpu: &u32| VcpuSchedParams {
-            vcpuid: Some(i32::try_from(vcpu).unwrap_or(i32::MAX)),
-            ..VcpuSchedParams::default()
+        const FUNCTION: &str = "libxl_vcpu_sched_params_get";
+        let vcpu = |&vcpu: &u32| {
+            Ok(VcpuSchedParams {
+                vcpuid: Some(c_number(FUNCTION, "vcpus", vcpu)?),
+                ..VcpuSchedParams::default()
+            })
         };
-        self.of_vcpus(
-            "libxl_vcpu_sched_params_get",
-            vcpus.iter().map(vcpu).collect(),
-            sys::libxl_vcpu_sched_params_get,
-        )
+        let vcpus = vcpus.iter().map(vcpu).collect::<Result<_>>()?;
+        self.of_vcpus(FUNCTION, vcpus, sys::libxl_vcpu_sched_params_get)
     }
 
     /// The shares of all its vCPUs. RTDS.

@@ -27,7 +27,7 @@ use crate::{
     Context, Error, ErrorKind, Result,
     bitmaps::{Bits, host_bitmap, host_bitmap_of, read_bitmap},
     config::{Bitmap, Pci},
-    raw::{List, Owned},
+    raw::{List, Owned, c_number},
 };
 
 /// libxl's marker for what is not there.
@@ -107,6 +107,19 @@ impl Context {
         // SAFETY: a live context.
         self.number("libxl_get_max_nodes", None, |ctx| unsafe {
             sys::libxl_get_max_nodes(ctx)
+        })
+    }
+
+    /// Number of sockets as libxl counts them: from the CPUs that are online, rounded down. Their
+    /// numbers are below this unless a CPU is offline.
+    pub(crate) fn sockets(&self) -> Result<u32> {
+        let host = self.physinfo()?;
+        let cores = host.nr_cpus.checked_div(host.threads_per_core);
+        let sockets = cores.and_then(|cores| cores.checked_div(host.cores_per_socket));
+        // libxl divides without a look.
+        sockets.ok_or_else(|| {
+            Error::new(ErrorKind::Failed, "libxl_get_physinfo")
+                .with_message("Xen says that a core has no thread, or a socket no core")
         })
     }
 
@@ -197,15 +210,17 @@ impl Context {
         })
     }
 
-    /// The CPUs of a NUMA node.
+    /// The CPUs of a NUMA node; none if the host does not have the node.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when Xen does not answer.
+    /// [`ErrorKind::Failed`] when Xen does not answer; [`ErrorKind::Invalid`] for a number that is
+    /// too large for libxl.
     #[doc(alias = "libxl_node_to_cpumap")]
     pub fn cpus_of_node(&self, node: u32) -> Result<Bitmap> {
-        let node = c_int::try_from(node).unwrap_or(c_int::MAX);
-        self.filled("libxl_node_to_cpumap", Bits::Cpus, |ctx, map| {
+        const FUNCTION: &str = "libxl_node_to_cpumap";
+        let node = c_number(FUNCTION, "node", node)?;
+        self.filled(FUNCTION, Bits::Cpus, |ctx, map| {
             // SAFETY: a live context and a bitmap for all CPUs.
             unsafe { sys::libxl_node_to_cpumap(ctx, node, map) }
         })

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -12,6 +11,7 @@ use super::files::{Files, Reader};
 use super::table::{Progress, Step, Table};
 use crate::clock::Clock;
 use crate::eve::{self, AssignableAdapters};
+use crate::services::Services;
 use crate::spec::{Adapter, Assigned};
 use crate::store;
 use crate::toolstack::{Error, ErrorKind, Limits, Session, Toolstack};
@@ -62,6 +62,7 @@ impl Adapters {
         clock: Clock,
         usb_access: bool,
         news: Box<dyn Fn() + Send>,
+        services: &Services,
     ) -> std::io::Result<Self> {
         let earlier = store::read(&published)
             .ok()
@@ -92,10 +93,7 @@ impl Adapters {
             clock,
             news,
         };
-        thread::Builder::new()
-            .name("adapters".into())
-            .stack_size(256 << 10)
-            .spawn(move || keeper.run(&kicked))?;
+        services.start("adapters", 256 << 10, move || keeper.run(&kicked))?;
         Ok(Self(shared))
     }
 

@@ -17,6 +17,7 @@ use self::paths::Paths;
 use crate::clock::Clock;
 use crate::crash;
 use crate::logging;
+use crate::services;
 use crate::settings::Settings;
 use crate::supervisor::{self, Options};
 use crate::toolstack::sim::{Simulation, control};
@@ -225,6 +226,9 @@ fn run(args: Run) -> Result<(), String> {
         log::warn!("Xen is simulated: no domain is really run");
         let nth = std::env::var(crash::VARIABLE).ok();
         crash::arm(nth.and_then(|n| n.parse().ok()).unwrap_or(0));
+        if let Ok(name) = std::env::var(services::VARIABLE) {
+            services::doom(name);
+        }
         let state = args.simulate_state.as_deref();
         if let Some(dir) = state.and_then(|s| s.parent()) {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;

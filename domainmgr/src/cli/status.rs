@@ -55,9 +55,14 @@ impl Status {
         let mut watch = watch;
         let mut buffer = [0; 4096];
         loop {
-            let all = read_all(dir)?;
-            let text = if self.json { json(&all)? } else { table(&all) };
+            let found = read_dir(dir)?;
+            let text = if self.json {
+                json(&found.all)?
+            } else {
+                table(&found)
+            };
             if last.as_ref() != Some(&text) {
+                say_doubts(dir, &found);
                 if watch.is_some() && clear {
                     out.write_all(b"\x1b[H\x1b[2J")?;
                 }
@@ -77,15 +82,53 @@ impl Status {
     }
 }
 
+/// What is in a directory of DomainStatus files.
+struct Found {
+    /// Those that can be read, by application number.
+    all: Vec<DomainStatus>,
+    /// Those that cannot: the name of the file, and why.
+    unreadable: Vec<(String, String)>,
+}
+
 /// Every DomainStatus in `dir`, by application number.
 pub(super) fn read_all(dir: &Path) -> io::Result<Vec<DomainStatus>> {
-    let mut all: Vec<DomainStatus> = store::list(dir)?
-        .iter()
-        .filter(|name| matches!(store::key_of(name), Named::Key(_)))
-        .filter_map(|name| worker::read_status(&dir.join(name)))
-        .collect();
-    all.sort_by(|a, b| (a.app_num, &a.domain_name).cmp(&(b.app_num, &b.domain_name)));
-    Ok(all)
+    Ok(read_dir(dir)?.all)
+}
+
+fn read_dir(dir: &Path) -> io::Result<Found> {
+    let mut found = Found {
+        all: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    for name in store::list(dir)? {
+        if !matches!(store::key_of(&name), Named::Key(_)) {
+            continue;
+        }
+        match worker::read_status(&dir.join(&name)) {
+            Ok(Some(status)) => found.all.push(status),
+            // Removed since the directory was listed.
+            Ok(None) => {}
+            Err(why) => found.unreadable.push((name, why)),
+        }
+    }
+    found
+        .all
+        .sort_by(|a, b| (a.app_num, &a.domain_name).cmp(&(b.app_num, &b.domain_name)));
+    Ok(found)
+}
+
+/// Says what makes the table less than the truth.
+fn say_doubts(dir: &Path, found: &Found) {
+    for (name, why) in &found.unreadable {
+        eprintln!("domainmgr: {}: {why}", dir.join(name).display());
+    }
+    let run = dir.parent().unwrap_or(dir);
+    if store::is_locked(run) == Some(false) {
+        eprintln!(
+            "domainmgr: no agent runs with {}: this is what the last one knew",
+            run.display()
+        );
+    }
 }
 
 fn json(all: &[DomainStatus]) -> io::Result<String> {
@@ -97,21 +140,31 @@ fn json(all: &[DomainStatus]) -> io::Result<String> {
     Ok(text)
 }
 
-fn table(all: &[DomainStatus]) -> String {
-    let time = |at: Option<time::OffsetDateTime>| {
-        at.map_or_else(
-            || "-".to_owned(),
-            |at| format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second()),
-        )
+/// Date and time, in UTC.
+fn date(at: Option<time::OffsetDateTime>) -> String {
+    let Some(at) = at else {
+        return "-".to_owned();
     };
+    let (h, m, s) = at.to_offset(time::UtcOffset::UTC).to_hms();
+    format!("{} {h:02}:{m:02}:{s:02}", at.date())
+}
+
+fn table(found: &Found) -> String {
     let mut rows = vec![
         [
-            "NAME", "STATE", "DOMID", "MODE", "BOOTED", "RESTARTS", "LAST END", "NEXT TRY",
+            "NAME",
+            "STATE",
+            "DOMID",
+            "MODE",
+            "BOOTED (UTC)",
+            "RESTARTS",
+            "LAST END",
+            "NEXT TRY (UTC)",
             "REMARK",
         ]
         .map(str::to_owned),
     ];
-    for s in all {
+    for s in &found.all {
         let mut name = if s.domain_name.is_empty() {
             s.uuid_and_version.uuid.clone()
         } else {
@@ -130,10 +183,10 @@ fn table(all: &[DomainStatus]) -> String {
                 s.domain_id.to_string()
             },
             s.virtualization_mode_name.clone(),
-            time(s.boot_time),
+            date(s.boot_time),
             s.restarts.to_string(),
             printable(&dash(&s.shutdown_reason)),
-            time(s.next_retry),
+            date(s.next_retry),
             printable(&remark(s)),
         ]);
         for kept in &s.preserved {
@@ -142,6 +195,13 @@ fn table(all: &[DomainStatus]) -> String {
                 rows.push(preserved(kept));
             }
         }
+    }
+    for (name, why) in &found.unreadable {
+        let mut row = ["-"; 9].map(str::to_owned);
+        row[0] = printable(name.trim_end_matches(".json"));
+        row[1] = "UNREADABLE".to_owned();
+        row[8] = printable(why);
+        rows.push(row);
     }
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|i| {
@@ -200,18 +260,26 @@ mod tests {
             state_name: "RUNNING".into(),
             domain_id: 7,
             virtualization_mode_name: "PVH".into(),
+            boot_time: time::OffsetDateTime::from_unix_timestamp(1_767_323_045).ok(),
             last_err: "a\x1b[2Jb".into(),
             ..DomainStatus::default()
         };
-        let text = table(&[status]);
+        let text = table(&Found {
+            all: vec![status],
+            unreadable: vec![("k.json".into(), "cut off".into())],
+        });
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "NAME   STATE    DOMID  MODE  BOOTED  RESTARTS  LAST END  NEXT TRY  REMARK"
+            "NAME   STATE       DOMID  MODE  BOOTED (UTC)         RESTARTS  LAST END  NEXT TRY (UTC)  REMARK"
         );
         assert_eq!(
             lines[1],
-            "web.1  RUNNING  7      PVH   -       0         -         -         a [2Jb"
+            "web.1  RUNNING     7      PVH   2026-01-02 03:04:05  0         -         -               a [2Jb"
+        );
+        assert_eq!(
+            lines[2],
+            "k      UNREADABLE  -      -     -                    -         -         -               cut off"
         );
     }
 
@@ -233,7 +301,10 @@ mod tests {
             preserved: vec![kept(5, "web.1-\x1b[2J"), kept(7, "not twice")],
             ..DomainStatus::default()
         };
-        let text = table(&[suspended]);
+        let text = table(&Found {
+            all: vec![suspended],
+            unreadable: Vec::new(),
+        });
         let cells: Vec<Vec<&str>> = text
             .lines()
             .map(|line| {

@@ -7,6 +7,10 @@ use crate::disks::Copies;
 use crate::spec::{Action, Actions, Mode};
 use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
+/// How many dead domains are kept for one key: each has its memory, and a guest that crashes again and again would have
+/// all that the host has.
+const KEPT: usize = 4;
+
 /// Decides what is to be done about a domain that has shut down.
 pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     let built = f.domain.as_ref().and_then(|d| d.spec.as_ref());
@@ -14,7 +18,15 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     let actions = built
         .or(wished)
         .map_or_else(Actions::default, |s| s.actions);
-    let action = actions.on(reason);
+    let mut action = actions.on(reason);
+    let kept = f.siblings.iter().filter(|s| s.kept).count();
+    let enough = action == Action::RenameRestart && kept >= KEPT;
+    if enough {
+        cx.warn(format!(
+            "{kept} dead domains of it are kept already; this one is not"
+        ));
+        action = Action::Restart;
+    }
     let (steps, after) = match action {
         Action::Destroy => (only_destroy(), After::End),
         Action::Restart => (only_destroy(), After::Restart),
@@ -26,7 +38,11 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     };
     cx.info(format!("{reason}: {}", action.word()));
     f.last_exit = Some(reason.to_string());
-    f.last_action = Some(action.word().to_owned());
+    f.last_action = Some(if enough {
+        format!("restart instead of rename-restart: {kept} are kept already")
+    } else {
+        action.word().to_owned()
+    });
     f.exit = Some(Exit {
         reason,
         steps,

@@ -217,6 +217,8 @@ pub struct Facts {
     /// The next look must be at all domains.
     pub(super) look_wide: bool,
     pub(super) looking: Backoff,
+    /// Operations that failed for want of the agent's own resources.
+    pub(super) starved: Backoff,
     /// Xen has been looked at.
     pub(super) looked: bool,
     /// A look at all domains, newer than any hint or operation, found none with our uuid.
@@ -268,6 +270,8 @@ pub struct Facts {
     pub(super) boot_time: Option<OffsetDateTime>,
     pub(super) next_retry: Option<OffsetDateTime>,
     pub(super) error: Option<(String, OffsetDateTime)>,
+    /// The error that is shown again once Xen can be looked at again.
+    pub(super) error_behind: Option<(String, OffsetDateTime)>,
     pub(super) pending: Option<Pending>,
 }
 
@@ -310,6 +314,7 @@ impl Facts {
             stale: true,
             look_wide: true,
             looking: Backoff::default(),
+            starved: Backoff::default(),
             looked: false,
             clear: false,
             create_failed: None,
@@ -343,6 +348,7 @@ impl Facts {
             boot_time: None,
             next_retry: None,
             error: None,
+            error_behind: None,
             pending: Some(Pending::Add),
         }
     }

@@ -114,6 +114,8 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         // The look that follows tells more than the error.
         ErrorKind::NotFound => {}
         ErrorKind::Aborted => h.ask_again = true,
+        // libxl's own patience is shorter than what the guest may take. It may have heard nevertheless.
+        ErrorKind::TimedOut if now < h.until => h.ask_at = Some(now + ASK_AGAIN),
         ErrorKind::NoParavirt => {
             h.ask_at = Some(now + ASK_AGAIN);
             if !h.pressed {

@@ -42,7 +42,7 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
             f.looked = true;
             let failed = std::mem::take(&mut f.looking).failures > 0;
             if failed && f.error.as_ref().is_some_and(|(e, _)| is_unreadable(e)) {
-                f.error = None;
+                f.error = f.error_behind.take();
             }
             seen
         }
@@ -50,6 +50,9 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
             // Not being able to look says nothing about the domain.
             f.stale = true;
             f.looking.fail(cx.now.mono);
+            if f.error.as_ref().is_some_and(|(e, _)| !is_unreadable(e)) {
+                f.error_behind = f.error.take();
+            }
             cx.fail(f, format!("{UNREADABLE}: {e}"));
             return;
         }

@@ -26,6 +26,7 @@ mod reasons;
 mod record;
 mod reserved;
 mod sibling;
+mod starved;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -213,6 +214,13 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         f.clear = false;
     }
     f.progress = None;
+    if let Some(e) = starved::failure(&outcome) {
+        starved::again(cx, f, op, e);
+        return;
+    }
+    if !matches!(op, Op::Look(_)) {
+        starved::over(f);
+    }
     match (op, outcome) {
         (Op::Disks(spec, ..), Outcome::Disks(result)) => disks::prepared(cx, f, spec, result),
         (Op::Discard(_), Outcome::Ended(result)) => disks::discarded(cx, f, result),
@@ -340,6 +348,9 @@ fn next(cx: &mut Ctx, f: &mut Facts) -> Next {
     }
     if f.hands_off.is_some() {
         return Next::Wait(None);
+    }
+    if let Some(at) = f.starved.waiting(now) {
+        return Next::Wait(Some(at));
     }
     if f.domain.is_some() {
         with_domain(cx, f)

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, at, bounded, select};
@@ -14,6 +13,7 @@ use super::name;
 use crate::core::{Now, Time};
 use crate::dirs::Dirs;
 use crate::eve::ImageStatus;
+use crate::services::Services;
 use crate::store;
 use crate::worker::Env;
 
@@ -152,30 +152,26 @@ pub fn tidy(dirs: &Dirs) {
 ///
 /// # Errors
 /// The system has no thread to give.
-pub fn start(env: Arc<Env>) -> std::io::Result<()> {
-    thread::Builder::new()
-        .name("images".into())
-        .stack_size(256 << 10)
-        .spawn(move || {
-            let mut keeper = Keeper::default();
-            keeper.forget_old(&env.dirs.image_statuses());
-            let mut periodic = true;
-            loop {
-                let keep = env
-                    .settings
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .image_gc;
-                keeper.look(&env, keep, periodic);
-                let now = env.clock.now().mono;
-                let next = at(env.clock.instant(now + keep / 10));
-                periodic = select! {
-                    recv(env.register.woken) -> _ => false,
-                    recv(next) -> _ => true,
-                };
-            }
-        })
-        .map(drop)
+pub fn start(env: Arc<Env>, services: &Services) -> std::io::Result<()> {
+    services.start("images", 256 << 10, move || {
+        let mut keeper = Keeper::default();
+        keeper.forget_old(&env.dirs.image_statuses());
+        let mut periodic = true;
+        loop {
+            let keep = env
+                .settings
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .image_gc;
+            keeper.look(&env, keep, periodic);
+            let now = env.clock.now().mono;
+            let next = at(env.clock.instant(now + keep / 10));
+            periodic = select! {
+                recv(env.register.woken) -> _ => false,
+                recv(next) -> _ => true,
+            };
+        }
+    })
 }
 
 #[derive(Default)]

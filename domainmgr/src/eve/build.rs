@@ -203,11 +203,12 @@ fn name(c: &DomainConfig) -> Result<String> {
     if c.display_name.is_empty() {
         return bad("missing".to_owned());
     }
-    // It becomes part of paths in xenstore and of the names of log files.
+    // It becomes part of paths in xenstore, of the names of log files, and of one of QEMU's options, in which a comma ends
+    // a value.
     if let Some(c) = c
         .display_name
         .chars()
-        .find(|c| c.is_control() || matches!(c, '/' | '"' | '\'' | '\\'))
+        .find(|c| c.is_control() || matches!(c, '/' | '"' | '\'' | '\\' | ','))
     {
         return bad(format!("{c:?} cannot be in the name of a domain"));
     }

@@ -9,12 +9,12 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use uuid::Uuid;
 
 use crate::crash;
+use crate::services::Services;
 
 pub use self::store::{Entry, FILE, OpenError, Store};
 
@@ -65,34 +65,31 @@ impl Journal {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(mut store: Store) -> std::io::Result<Self> {
+    pub fn start(mut store: Store, services: &Services) -> std::io::Result<Self> {
         let (requests, inbox) = unbounded::<Request>();
-        thread::Builder::new()
-            .name("journal".into())
-            .stack_size(512 << 10)
-            .spawn(move || {
-                while let Ok(first) = inbox.recv() {
-                    let all: Vec<Request> = std::iter::once(first)
-                        .chain(inbox.try_iter().take(MOST - 1))
-                        .collect();
-                    crash::point("before a commit");
-                    let written = store
-                        .commit(all.iter().map(|r| &r.change))
-                        .map_err(Arc::from);
-                    let removed = all.iter().any(|r| matches!(r.change, Change::Remove(_)));
-                    if removed && written.is_ok() {
-                        // A copy of what was removed may hold secrets. The removal itself is durable either way.
-                        if let Err(e) = store.forget_log() {
-                            log::warn!("{e}");
-                        }
-                    }
-                    crash::point("after a commit");
-                    for request in all {
-                        // Nobody waits any more: the agent is ending, or a newer change has taken its place.
-                        let _ = request.done.send(written.clone());
+        services.start("journal", 512 << 10, move || {
+            while let Ok(first) = inbox.recv() {
+                let all: Vec<Request> = std::iter::once(first)
+                    .chain(inbox.try_iter().take(MOST - 1))
+                    .collect();
+                crash::point("before a commit");
+                let written = store
+                    .commit(all.iter().map(|r| &r.change))
+                    .map_err(Arc::from);
+                let removed = all.iter().any(|r| matches!(r.change, Change::Remove(_)));
+                if removed && written.is_ok() {
+                    // A copy of what was removed may hold secrets. The removal itself is durable either way.
+                    if let Err(e) = store.forget_log() {
+                        log::warn!("{e}");
                     }
                 }
-            })?;
+                crash::point("after a commit");
+                for request in all {
+                    // Nobody waits any more: the agent is ending, or a newer change has taken its place.
+                    let _ = request.done.send(written.clone());
+                }
+            }
+        })?;
         Ok(Self { requests })
     }
 

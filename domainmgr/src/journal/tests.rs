@@ -2,6 +2,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use super::*;
+use crate::services::Services;
 
 const A: Uuid = Uuid::from_u128(0xa);
 const B: Uuid = Uuid::from_u128(0xb);
@@ -18,7 +19,7 @@ fn put(key: Uuid, record: &[u8]) -> Change {
 fn what_was_committed_is_there_the_next_time() {
     let dir = tempfile::tempdir().unwrap();
     assert!(!Store::exists(dir.path()));
-    let journal = Journal::start(Store::open(dir.path()).unwrap()).unwrap();
+    let journal = Journal::start(Store::open(dir.path()).unwrap(), &Services::new().0).unwrap();
     let tickets = [put(A, b"1"), put(B, b"2"), put(A, b"3"), Change::Remove(B)]
         .map(|change| journal.submit(change));
     for ticket in tickets {

@@ -1,11 +1,11 @@
-//! One agent at a time.
+//! One agent at a time, for each of the directories that it looks after.
 //!
 //! The lock belongs to the process, not to the open file: libxl forks processes that do not call `exec` and may outlive
 //! the agent, and these must not keep the next one from starting.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -21,6 +21,14 @@ pub enum LockError {
         pid: String,
         /// The lock.
         path: PathBuf,
+    },
+    /// Another agent, with other directories of its own, looks after this one.
+    #[error("another domainmgr (pid {pid}) looks after {}", dir.display())]
+    Shared {
+        /// Which.
+        pid: String,
+        /// What both would look after.
+        dir: PathBuf,
     },
     /// From the file system.
     #[error("{}: {source}", path.display())]
@@ -81,6 +89,95 @@ impl Lock {
     }
 }
 
+/// Whether an agent has the lock of `run_dir`; `None` if that cannot be told, such as where none ever ran.
+#[must_use]
+pub fn is_locked(run_dir: &Path) -> Option<bool> {
+    let file = File::open(run_dir.join("domainmgr.lock")).ok()?;
+    let asked = rustix::process::Flock::from(rustix::process::FlockType::WriteLock);
+    let found = rustix::process::fcntl_getlk(&file, &asked).ok()?;
+    Some(found.is_some())
+}
+
+/// Where agents tell each other which directories they look after. What they look after may be read-only.
+const TAKEN: &str = "/run/domainmgr.taken";
+
+/// The right to look after a directory that others write to, whatever its path.
+#[derive(Debug)]
+pub struct Claim {
+    file: File,
+    path: PathBuf,
+}
+
+impl Claim {
+    /// Claims `dir`, which has to be there. `None`: on this host agents cannot tell each other.
+    ///
+    /// # Errors
+    /// Another agent has claimed it.
+    pub fn take(dir: &Path) -> Result<Option<Self>, LockError> {
+        match Self::try_take(Path::new(TAKEN), dir) {
+            Ok(claim) => Ok(Some(claim)),
+            Err(e @ LockError::Shared { .. }) => Err(e),
+            Err(e) => {
+                log::debug!("{}: not claimed: {e}", dir.display());
+                Ok(None)
+            }
+        }
+    }
+
+    fn try_take(taken: &Path, dir: &Path) -> Result<Self, LockError> {
+        let failed = |source: io::Error| LockError::Io {
+            path: taken.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(taken)
+            .map_err(failed)?;
+        let found = fs::metadata(dir).map_err(failed)?;
+        let path = taken.join(format!("{}-{}", found.dev(), found.ino()));
+        loop {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed)?;
+            match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => {
+                    let mut pid = String::new();
+                    let _ = file.read_to_string(&mut pid);
+                    return Err(LockError::Shared {
+                        pid: pid.trim().to_owned(),
+                        dir: dir.to_owned(),
+                    });
+                }
+                Err(e) => return Err(failed(e.into())),
+            }
+            // The one that had it before may have removed the file in between.
+            let there = fs::metadata(&path).map(|m| m.ino()).ok();
+            let ours = file.metadata().map(|m| m.ino()).map_err(failed)?;
+            if there == Some(ours) {
+                // For people, and for the message of the one that is refused.
+                let _ = file.set_len(0);
+                let _ = writeln!(file, "{}", std::process::id());
+                return Ok(Self { file, path });
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // While it is locked still.
+        let _ = fs::remove_file(&self.path);
+        let _ = self.file.flush();
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // The lock is what counts; a pid file that stays behind misleads nobody but people.
@@ -123,6 +220,19 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!held, "the child keeps it");
+    }
+
+    #[test]
+    fn a_directory_is_claimed_once_whatever_its_path() {
+        let place = tempfile::tempdir().unwrap();
+        let (taken, dir) = (place.path().join("taken"), place.path().join("dir"));
+        fs::create_dir(&dir).unwrap();
+        let claim = Claim::try_take(&taken, &dir).unwrap();
+        let file = claim.path.clone();
+        let said = fs::read_to_string(&file).unwrap();
+        assert_eq!(said.trim(), std::process::id().to_string());
+        drop(claim);
+        assert!(!file.exists(), "nothing is left behind");
     }
 
     #[test]

@@ -6,4 +6,4 @@ mod lock;
 
 pub use self::atomic::{remove, tidy, write};
 pub use self::dir::{LIMIT, Named, ReadError, Stamp, key_of, list, read, stamp};
-pub use self::lock::{Lock, LockError};
+pub use self::lock::{Claim, Lock, LockError, is_locked};

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     InvalidConfig,
     /// This toolstack, or this kind of domain, cannot do it.
     Unsupported,
+    /// The agent itself lacks what it takes, such as a file descriptor. Says nothing about the domain.
+    Exhausted,
     /// Anything else.
     Other,
 }
@@ -43,6 +45,20 @@ impl Error {
             message: message.into(),
         }
     }
+}
+
+/// Whether no file can be opened because the process, or the host, has too many open already.
+#[must_use]
+pub fn no_descriptors() -> bool {
+    let opened = std::fs::File::open("/dev/null");
+    opened.is_err_and(|e| is_exhaustion(&e))
+}
+
+/// Whether an operation of the system failed because too many files are open.
+#[must_use]
+pub fn is_exhaustion(e: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(e).is_some_and(|e| matches!(e, Errno::MFILE | Errno::NFILE))
 }
 
 impl fmt::Display for Error {

@@ -12,7 +12,7 @@ use super::room::{self, Rooms};
 use super::starts::Starts;
 use super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
-    ShutdownReason, Toolstack, Usage, Wake, Watch,
+    ShutdownReason, Toolstack, Usage, Wake, Watch, no_descriptors,
 };
 use crate::render;
 use crate::settings::Autoballoon;
@@ -410,6 +410,8 @@ pub(super) fn error(e: libxl::Error) -> Error {
         Theirs::Aborted => ErrorKind::Aborted,
         Theirs::NoMemory => ErrorKind::NoMemory,
         Theirs::Unsupported => ErrorKind::Unsupported,
+        // libxl does not say what it lacked.
+        _ if no_descriptors() => ErrorKind::Exhausted,
         _ => ErrorKind::Other,
     };
     // The cause stands in what libxl logged. It becomes part of one line.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::abort::AbortToken;
-pub use self::error::{Error, ErrorKind, Result};
+pub use self::error::{Error, ErrorKind, Result, is_exhaustion, no_descriptors};
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::adapters::Files;
 use crate::journal::{Journal, Store};
+use crate::services::Services;
 use crate::toolstack::sim::Simulation;
 
 const KEY: Uuid = Uuid::from_u128(0xa);
@@ -13,6 +14,7 @@ fn env(dir: &Path) -> Arc<Env> {
     let at = |name: &str| dir.join(name);
     let toolstack: Arc<dyn Toolstack> = Arc::new(Simulation::start(20, 4096, None).unwrap());
     let clock = Clock::new(20);
+    let (services, _) = Services::new();
     let files = Files {
         model: at("model"),
         network: at("network"),
@@ -24,6 +26,7 @@ fn env(dir: &Path) -> Arc<Env> {
         clock,
         true,
         Box::new(|| {}),
+        &services,
     );
     for name in ["config", "run/xen"] {
         std::fs::create_dir_all(at(name)).unwrap();
@@ -49,7 +52,7 @@ fn env(dir: &Path) -> Arc<Env> {
         inputs: Inputs::new(&at("config")),
         records: {
             std::fs::create_dir_all(at("state")).unwrap();
-            let journal = Journal::start(Store::open(&at("state")).unwrap()).unwrap();
+            let journal = Journal::start(Store::open(&at("state")).unwrap(), &services).unwrap();
             Records::new(journal, Uuid::nil(), std::collections::HashMap::new())
         },
         reports: crossbeam_channel::unbounded().0,

@@ -133,6 +133,22 @@ impl Host {
         assert!(done.success());
     }
 
+    /// Waits until the agent has ended by itself.
+    pub fn wait_end(&mut self) -> std::process::ExitStatus {
+        let begin = Instant::now();
+        let mut agent = self.agent.take().unwrap();
+        loop {
+            if let Some(status) = agent.try_wait().unwrap() {
+                return status;
+            }
+            if begin.elapsed() > PATIENCE {
+                let _ = agent.kill();
+                panic!("the agent does not end: {}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn pid(&self) -> u32 {
         self.agent.as_ref().unwrap().id()
     }

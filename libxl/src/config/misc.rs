@@ -54,6 +54,7 @@ impl Channel {
 
 /// The end of a channel (`libxl_channel_connection` and its union).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ChannelConnection {
     /// Not said; libxl refuses to create this.
     #[serde(rename = "connection.unknown")]

@@ -21,6 +21,9 @@
 //! # Ok::<(), libxl::config::Invalid>(())
 //! ```
 //!
+//! A newer Xen has more fields, and so will these structs: that is no breaking change of this crate. Make them with the
+//! constructors, or end a literal with `..Default::default()`, which stays right.
+//!
 //! # JSON
 //!
 //! Serde's form of these types is libxl's own JSON, which `xl create -n` prints and which
@@ -94,6 +97,7 @@ pub use pci::{Dtdev, InvalidPci, Pci, Rdm};
 pub use remus::Remus;
 pub use secret::{Secret, redact};
 pub use usb::{UsbHostdev, Usbctrl, Usbdev, UsbdevSource};
+pub(crate) use validate::MAX_MEMKB;
 pub use vsnd::{Vsnd, VsndParams, VsndPcm, VsndStream};
 
 /// Everything libxl is told when it creates a domain (`libxl_domain_config`).

@@ -54,6 +54,7 @@ impl Usbdev {
 
 /// Where a USB device comes from (`libxl_usbdev_type` and its union).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum UsbdevSource {
     /// From the host.
     #[serde(rename = "type.hostdev")]

@@ -13,25 +13,27 @@ use super::{
     core::{Core, EVENTS, Handle, MAINLOOP, SELECTIVE_REAP},
     sigchld::{OPEN, SigchldMode, check_sigchld, opening},
 };
-use crate::{Error, ErrorKind, Result, loaded, logger::Logger, pump::Pump};
+use crate::{Error, ErrorKind, LogLevel, Result, loaded, logger::Logger, pump::Pump};
 
 /// Sets up a [`Context`]. What libxl only allows before first use can only be said here.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ContextBuilder {
-    log_level: Option<log::LevelFilter>,
+    /// `None` for what the `log` crate says; the inner one for nothing.
+    log_level: Option<Option<LogLevel>>,
     sigchld: SigchldMode,
 }
 
 impl ContextBuilder {
-    /// From which level up libxl's log lines go to the [`log`] crate, with target `libxl`. Default:
-    /// what [`log::max_level`] says when the context is opened. Warnings and errors are always
-    /// kept for [`Error::log`].
+    /// The level from which up libxl's log lines go to the [`log`] crate, with target `libxl`.
+    /// Default: what [`log::max_level`] says when the context is opened. Warnings and errors are always
+    /// kept for [`Error::log`]. Needs the feature `log`.
     ///
     /// The program's logger gets the lines when the call of libxl that said them has returned, and
     /// may call this crate. If it panics, that goes no further; the next error quotes it.
+    #[cfg(feature = "log")]
     pub fn log_level(mut self, level: log::LevelFilter) -> Self {
-        self.log_level = Some(level);
+        self.log_level = Some(level.to_level().map(LogLevel::from));
         self
     }
 
@@ -56,7 +58,7 @@ impl ContextBuilder {
     pub fn open(self) -> Result<Context> {
         const FUNCTION: &str = "libxl_ctx_alloc";
         loaded::check(FUNCTION)?;
-        let level = self.log_level.unwrap_or_else(log::max_level);
+        let level = self.log_level.unwrap_or_else(wanted_by_the_program);
         let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
         let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
 
@@ -122,6 +124,14 @@ impl ContextBuilder {
             driver: Mutex::default(),
         })))
     }
+}
+
+/// The level from which up the program wants lines.
+fn wanted_by_the_program() -> Option<LogLevel> {
+    #[cfg(feature = "log")]
+    return log::max_level().to_level().map(LogLevel::from);
+    #[cfg(not(feature = "log"))]
+    None
 }
 
 fn version() -> c_int {

@@ -16,7 +16,7 @@ use libxl_sys as sys;
 
 use super::sigchld::{OPEN, SigchldMode, keeping_a_foreign_action, opening};
 use crate::{
-    fork,
+    fork, log,
     logger::Logger,
     pump::{Moment, Pump},
     wake::Wake,
@@ -120,7 +120,7 @@ impl Drop for Core {
             // What libxl knows must live on with it: the memory of its operations, which the pump
             // has, and the logger. Drop of a field cannot be stopped, so it gets something else.
             std::mem::forget(Arc::clone(&self.pump));
-            if let Some(spare) = Logger::new(log::LevelFilter::Off) {
+            if let Some(spare) = Logger::new(None) {
                 std::mem::forget(std::mem::replace(&mut self.logger, spare));
                 return;
             }

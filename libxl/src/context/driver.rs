@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Context, Core};
-use crate::{Error, Result};
+use crate::{Error, Result, log};
 
 /// It runs libxl's callbacks, whose largest frame is 22 KiB, and whatever waking a task runs.
 const STACK: usize = 256 * 1024;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Context;
-use crate::{Error, Result, pump::Descriptor};
+use crate::{Error, Result, log, pump::Descriptor};
 
 /// Lets a program's own event loop drive a [`Context`].
 ///

@@ -12,7 +12,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, log};
 
 /// Who deals with SIGCHLD. libxl forks: to create, destroy, save and restore, for hotplug scripts.
 /// All contexts of a process must use the same mode.

@@ -253,10 +253,17 @@ impl Domain {
     ) -> Result<T> {
         let raw = self.device(function, device, D::checked_name)?;
         let info = Owned::<I>::new();
-        self.call(function, |ctx, domid| {
+        let asked = self.call(function, |ctx, domid| {
             // SAFETY: a live context and two initialised structures.
             unsafe { ask(ctx, domid, raw.as_ptr(), info.as_ptr()) }
-        })?;
+        });
+        if let Err(error) = asked {
+            // libxl may have freed what the structure points to (`libxl_device_disk_getinfo`), or have
+            // filled in fewer entries than it says there are (`libxl_device_vsnd_getinfo`; 4.14 to
+            // 4.22). Freeing it would corrupt memory.
+            info.abandon();
+            return Err(error);
+        }
         self.context().read_c(info.as_ptr())
     }
 

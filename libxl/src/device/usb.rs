@@ -57,10 +57,12 @@ impl Domain {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the domain has no controller of this number;
-    /// [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] without a [`type`](Usbctrl::type), which
+    /// [`usbctrl_list`](Self::usbctrl_list) knows; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_device_usbctrl_remove")]
     pub fn usbctrl_remove(&self, device: &Usbctrl) -> Result<Operation<()>> {
         const FUNCTION: &str = "libxl_device_usbctrl_remove";
+        self.has_kind(FUNCTION, device)?;
         let remove = self.device_remove(FUNCTION, device, sys::libxl_device_usbctrl_remove)?;
         Ok(self.after_a_look(remove, FUNCTION, device.devid))
     }
@@ -73,6 +75,7 @@ impl Domain {
     #[doc(alias = "libxl_device_usbctrl_destroy")]
     pub fn usbctrl_destroy(&self, device: &Usbctrl) -> Result<Operation<()>> {
         const FUNCTION: &str = "libxl_device_usbctrl_destroy";
+        self.has_kind(FUNCTION, device)?;
         let destroy = self.device_remove(FUNCTION, device, sys::libxl_device_usbctrl_destroy)?;
         Ok(self.after_a_look(destroy, FUNCTION, device.devid))
     }
@@ -150,6 +153,17 @@ impl Domain {
     ) -> Operation<T> {
         let domain = self.clone();
         operation.after(move || domain.has_usbctrl(function, devid))
+    }
+
+    /// Fails for a controller of no kind in particular: libxl completes that only where it adds one, and
+    /// ends the process elsewhere (4.14 to 4.22).
+    fn has_kind(&self, function: &'static str, device: &Usbctrl) -> Result<()> {
+        match device.r#type {
+            None | Some(UsbctrlType::Auto) => Err(Error::new(ErrorKind::Invalid, function)
+                .with_domain(Some(self.domid()))
+                .with_message("type: is not set")),
+            Some(_) => Ok(()),
+        }
     }
 
     fn has_usbctrl(&self, function: &'static str, devid: Option<i32>) -> Result<()> {

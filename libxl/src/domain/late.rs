@@ -12,7 +12,7 @@ use super::{
     Domain, DomainInfo, DomainState,
     recover::{LATE, Undo},
 };
-use crate::{DomainId, ShutdownReason, per_process::PerProcess};
+use crate::{DomainId, ShutdownReason, log, per_process::PerProcess};
 
 /// How often a domain is looked at.
 const LOOK: Duration = Duration::from_secs(1);

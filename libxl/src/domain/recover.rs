@@ -7,7 +7,7 @@
 use std::{fmt, time::Duration};
 
 use super::{Domain, DomainInfo, DomainState, claim::Claim};
-use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, rearm};
+use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, log, rearm};
 
 /// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
 /// 60 s for the deed, and an abort ends that wait but does not withdraw the request.

@@ -111,8 +111,10 @@ impl Domain {
     ) -> Result<Infallible, SuspendError> {
         let clock = Clock::start(limits);
         let mut how = how.clone();
-        // libxl wants this one said.
+        // libxl refuses a configuration that does not say the first, and with COLO it ends the process
+        // over the second (4.14 to 4.22).
         how.colo.get_or_insert(false);
+        how.userspace_colo_proxy.get_or_insert(false);
         let untouched =
             |error: Error| SuspendError::untouched(error.with_domain(Some(self.domid())));
         let info = self.context().make_c(&how).map_err(untouched)?;

@@ -18,6 +18,7 @@ use crate::{
     Context, DomId, DomainConfig, DomainId, Error, ErrorKind, Limits, Operation, Progress, Result,
     SavedHeader,
     limits::{Clock, Gate},
+    log,
     operation::Call,
     raw::Owned,
     stream::relay::{self, Incoming, Until, pipe, read_opening},

@@ -24,6 +24,7 @@ use crate::{
     SavedHeader,
     config::DomainType,
     limits::{Clock, Gate},
+    log,
     operation::Call,
     stream::{
         Waiter,

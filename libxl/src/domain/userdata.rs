@@ -66,11 +66,11 @@ impl Domain {
         Ok((!copy.is_empty()).then_some(copy))
     }
 
-    /// Removes what is stored under this key, if anything is.
+    /// Removes what is stored under this key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`], [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Failed`] when nothing is, or it cannot be removed; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_userdata_unlink")]
     pub fn userdata_unlink(&self, key: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_userdata_unlink";

@@ -1,6 +1,6 @@
 use std::ffi::CString;
 
-use super::{KEPT, Logger, expecting_failure, sys};
+use super::{KEPT, LogLevel, Logger, expecting_failure, sys};
 
 fn say(logger: &Logger, level: sys::xentoollog_level, text: &str) {
     let text = CString::new(text).unwrap();
@@ -11,7 +11,7 @@ fn say(logger: &Logger, level: sys::xentoollog_level, text: &str) {
 
 #[test]
 fn warnings_are_kept_since_the_mark() {
-    let logger = Logger::new(log::LevelFilter::Trace).unwrap();
+    let logger = Logger::new(Some(LogLevel::Trace)).unwrap();
     say(&logger, sys::xentoollog_level::XTL_ERROR, "before");
     let mark = logger.mark();
     say(&logger, sys::xentoollog_level::XTL_INFO, "chatter");
@@ -26,7 +26,7 @@ fn warnings_are_kept_since_the_mark() {
 
 #[test]
 fn what_other_threads_are_told_is_not_ones_own() {
-    let logger = Logger::new(log::LevelFilter::Off).unwrap();
+    let logger = Logger::new(None).unwrap();
     let mark = logger.mark();
     std::thread::scope(|scope| {
         scope.spawn(|| say(&logger, sys::xentoollog_level::XTL_WARN, "elsewhere"));
@@ -43,7 +43,7 @@ fn what_other_threads_are_told_is_not_ones_own() {
 
 #[test]
 fn progress_reaches_those_who_listen() {
-    let logger = Logger::new(log::LevelFilter::Off).unwrap();
+    let logger = Logger::new(None).unwrap();
     let report = |done| {
         // SAFETY: a live logger and NUL-terminated strings.
         unsafe {
@@ -64,7 +64,7 @@ fn progress_reaches_those_who_listen() {
 
 #[test]
 fn the_ring_keeps_the_newest() {
-    let logger = Logger::new(log::LevelFilter::Off).unwrap();
+    let logger = Logger::new(None).unwrap();
     for n in 0..KEPT + 3 {
         say(
             &logger,
@@ -79,7 +79,7 @@ fn the_ring_keeps_the_newest() {
 
 #[test]
 fn an_expected_failure_is_not_kept() {
-    let logger = Logger::new(log::LevelFilter::Info).unwrap();
+    let logger = Logger::new(Some(LogLevel::Info)).unwrap();
     expecting_failure(|| say(&logger, sys::xentoollog_level::XTL_ERROR, "no such domain"));
     assert!(logger.since(0).is_empty());
     say(&logger, sys::xentoollog_level::XTL_ERROR, "real");

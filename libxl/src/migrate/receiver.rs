@@ -9,7 +9,7 @@ use std::{
 use super::{INCOMING, words};
 use crate::{
     Context, Domain, DomainConfig, Error, Limits, Progress, Result, SavedHeader, limits::Clock,
-    stream::Wire,
+    log, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
@@ -186,7 +186,7 @@ fn report(wire: &Wire, code: u8) -> Result<()> {
 fn give_back(domain: &Domain, wire: &Wire, why: &Error) -> Result<()> {
     let code = why
         .raw_code()
-        .and_then(|code| u8::try_from(-code).ok())
+        .and_then(|code| u8::try_from(code.checked_neg()?).ok())
         .filter(|code| *code != 0)
         .unwrap_or(FAILED);
     let reported = report(wire, code);

@@ -9,7 +9,7 @@ use std::{
 use super::{AWAY, words};
 use crate::{
     Domain, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving, SuspendError,
-    Suspended, domain::Claim, limits::Clock, stream::Wire,
+    Suspended, domain::Claim, limits::Clock, log, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";

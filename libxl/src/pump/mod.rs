@@ -25,7 +25,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use crate::{config::Disk, sound_cards, wake::Bell};
+use crate::{config::Disk, log, sound_cards, wake::Bell};
 
 pub(crate) use descriptor::Descriptor;
 pub(crate) use poll::how;

@@ -46,7 +46,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Context, ContextBuilder, DomainId, Error, Result, rearm};
+use crate::{Context, ContextBuilder, DomainId, Error, Result, log, rearm};
 
 pub use life::DomainEvent;
 use run::Shared;

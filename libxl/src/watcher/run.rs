@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Context, ContextBuilder, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result,
-    ShutdownReason, logger::panic_text, pump::Token, rearm::Rearm,
+    ShutdownReason, log, logger::panic_text, pump::Token, rearm::Rearm,
 };
 
 /// When to look again at a domain whose state could not be read.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may.
 
 mod event_loop;
+mod faults;
+#[cfg(feature = "log")]
 mod logger;
 mod operations;
 mod signals;

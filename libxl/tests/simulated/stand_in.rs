@@ -13,7 +13,10 @@ use libxl::{Context, DomId, Domain};
 
 /// Set in a process that has the stand-in.
 const PRESENT: &str = "LIBXL_STAND_IN";
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/libxl.c");
+const SOURCES: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/libxl.c"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/faults.c"),
+];
 
 /// Runs `body` with the stand-in in place of libxl. `name` is that of the test.
 pub(crate) fn simulated(name: &str, body: fn()) {
@@ -70,7 +73,7 @@ fn build(soname: Option<&str>) -> PathBuf {
         .args(["-shared", "-fPIC"])
         .arg("-o")
         .arg(&path)
-        .arg(SOURCE);
+        .args(SOURCES);
     if let Some(soname) = soname {
         cc.arg(format!("-Wl,-soname,{soname}"));
     }
@@ -140,6 +143,26 @@ pub(crate) fn depth() -> c_int {
 /// Number of streams that libxl was asked to write.
 pub(crate) fn suspends() -> c_int {
     ask(c"fake_suspends")
+}
+
+/// Number of calls of functions in `faults.c` that no check has held back.
+pub(crate) fn reached() -> c_int {
+    ask(c"fake_reached")
+}
+
+/// The last CPUs of the host's six are offline, so many of them; a socket has three.
+pub(crate) fn offline(count: c_int) {
+    tell(c"fake_offline", count);
+}
+
+/// The host has so many NUMA nodes.
+pub(crate) fn nodes(count: c_int) {
+    tell(c"fake_nodes", count);
+}
+
+/// Every domain has so many sound cards.
+pub(crate) fn sound_cards(count: c_int) {
+    tell(c"fake_cards", count);
 }
 
 /// Every guest that is watched ejects its disc so often.

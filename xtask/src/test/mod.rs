@@ -156,6 +156,20 @@ fn checks(steps: &mut Steps) {
         }
         Ok(Counts::default())
     });
+    steps.run("features of libxl, none and each alone", || {
+        // All of them together are checked above.
+        for features in ["--features=", "--features=log", "--features=xlutil"] {
+            let words = [
+                "clippy",
+                "--package=libxl",
+                "--no-default-features",
+                features,
+            ];
+            let words = [&words[..], &["--", "-D", "warnings"]].concat();
+            steps::succeed(&mut cargo.command(&words))?;
+        }
+        Ok(Counts::default())
+    });
     steps.run("documentation", || {
         let mut doc = cargo.command(&["doc", "--workspace", "--no-deps"]);
         steps::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))

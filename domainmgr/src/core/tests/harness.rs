@@ -74,6 +74,8 @@ pub(super) struct Harness {
     pub(super) refusal: Option<&'static str>,
     /// Which operations fail, without having done anything.
     pub(super) fails: fn(&Op) -> bool,
+    /// Which operations fail because the agent lacks resources of its own.
+    pub(super) starves: fn(&Op) -> bool,
     /// What an operator has done to the wall clock.
     pub(super) clock_step: time::Duration,
     /// A status said that the domain has been started.
@@ -121,6 +123,7 @@ impl Harness {
             reserved: false,
             refusal: None,
             fails: |_| false,
+            starves: |_| false,
             clock_step: time::Duration::ZERO,
             ever_activated: false,
             trail: Vec::new(),
@@ -404,6 +407,20 @@ impl Harness {
             let kept = self.xen.is_preserved(seen.id);
             assert!(look || !kept, "{op:?} of a preserved domain");
         }
+        if (self.starves)(&op) {
+            self.running = Some(Running {
+                op,
+                due: now,
+                times_out: false,
+                created: None,
+                aborted: false,
+            });
+            self.end(Some(Error::new(
+                ErrorKind::Exhausted,
+                "too many open files (simulated)",
+            )));
+            return;
+        }
         match &op {
             Op::Create(spec) => {
                 assert_eq!(
@@ -511,6 +528,9 @@ impl Harness {
         let outcome = match &running.op {
             Op::Look(_) if (self.fails)(&running.op) => {
                 Outcome::Looked(Err(Error::new(ErrorKind::Other, "no (simulated)")))
+            }
+            Op::Look(_) if error.is_some() => {
+                Outcome::Looked(Err(error.expect("seen just before")))
             }
             Op::Look(Scope::All) => Outcome::Looked(Ok(self
                 .xen

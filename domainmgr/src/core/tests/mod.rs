@@ -10,3 +10,4 @@ mod migration;
 mod outsiders;
 mod pace;
 mod random;
+mod starved;

@@ -262,6 +262,7 @@ impl Toolstack for Simulation {
     fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>> {
         let mut state = self.shared.lock();
         let State { model, watcher } = &mut *state;
+        model.may_watch(id)?;
         let number = watcher.add(model, id, wake);
         drop(state);
         // A watch that is set fires at once.

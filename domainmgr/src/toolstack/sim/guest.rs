@@ -25,6 +25,8 @@ pub struct Guest {
     pub(super) dying: Millis,
     pub(super) fail_create: u32,
     pub(super) fail_unpause: u32,
+    #[serde(default)]
+    pub(super) fail_watch: u32,
     pub(super) fail_destroy: u32,
     pub(super) litter: bool,
     pub(super) fail_soft_reset: bool,
@@ -84,6 +86,7 @@ impl Guest {
             dying: millis("sim.dying", 50),
             fail_create: count("sim.fail-create"),
             fail_unpause: count("sim.fail-unpause"),
+            fail_watch: count("sim.fail-watch"),
             fail_destroy: count("sim.fail-destroy"),
             litter: flag("sim.litter"),
             fail_soft_reset: flag("sim.fail-soft-reset"),

@@ -19,7 +19,7 @@
 //! | `sim.nopv` | it has no PV drivers (HVM) |
 //! | `sim.create=SECONDS`, `sim.destroy=SECONDS` | how long that takes (default 0.2) |
 //! | `sim.dying=SECONDS` | how long it is listed, and has its memory, after it was destroyed (default 0.05) |
-//! | `sim.fail-create=N`, `sim.fail-unpause=N`, `sim.fail-destroy=N` | the first N attempts fail |
+//! | `sim.fail-create=N`, `sim.fail-unpause=N`, `sim.fail-destroy=N`, `sim.fail-watch=N` | the first N attempts fail |
 //! | `sim.evtchn` | it suspends through an event channel, which is announced to nobody |
 //! | `sim.fail-soft-reset` | a soft reset fails, and the domain is gone with it |
 //! | `sim.litter` | a create that fails leaves a half-built domain behind |

@@ -62,6 +62,8 @@ pub struct Model {
 struct History {
     creates: u32,
     unpauses: u32,
+    #[serde(default)]
+    watches: u32,
     destroys: u32,
     starts: u32,
 }
@@ -330,6 +332,22 @@ impl Model {
             ));
         }
         Ok(())
+    }
+
+    /// Whether somebody may watch a domain.
+    ///
+    /// # Errors
+    /// Its words want that to fail.
+    pub fn may_watch(&mut self, id: DomainId) -> Result<()> {
+        let history = self.history.entry(id.uuid).or_default();
+        history.watches += 1;
+        let watches = history.watches;
+        match self.get(id) {
+            Ok(d) if watches <= d.guest.fail_watch => {
+                Err(Error::new(ErrorKind::Other, "no watch (simulated)"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets a domain run.

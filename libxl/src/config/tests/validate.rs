@@ -184,6 +184,132 @@ fn vcpus_and_memory() {
     only_max.validate().unwrap();
 }
 
+/// Xen's library counts pages in 32 bits, and would build a domain with what is left.
+#[test]
+fn memory_that_xen_cannot_count() {
+    const MOST: u64 = (1 << 34) - 1;
+    for kib in [MOST + 1, 1 << 42, i64::MAX.unsigned_abs() - 1] {
+        let max = refused(|config| config.b_info.max_memkb = Some(kib));
+        assert_eq!(
+            max,
+            format!("b_info.max_memkb: is {kib}, and the largest that libxl reads is {MOST}")
+        );
+        let hole = refused(|config| {
+            config.b_info.guest = HvmInfo {
+                mmio_hole_memkb: Some(kib),
+                ..HvmInfo::default()
+            }
+            .into();
+        });
+        assert!(
+            hole.starts_with("b_info.type.hvm.mmio_hole_memkb: is "),
+            "{hole}"
+        );
+        let node = refused(|config| {
+            config.b_info.vnuma_nodes = vec![VnodeInfo {
+                memkb: Some(kib),
+                ..VnodeInfo::default()
+            }];
+        });
+        assert!(
+            node.starts_with("b_info.vnuma_nodes[0].memkb: is "),
+            "{node}"
+        );
+    }
+    let mut largest = sound();
+    largest.b_info.max_memkb = Some(MOST);
+    largest.b_info.shadow_memkb = Some(MOST);
+    largest.validate().unwrap();
+}
+
+/// libxl subtracts one from the other.
+#[test]
+fn more_video_memory_than_memory() {
+    let video = |kib| {
+        move |config: &mut DomainConfig| {
+            config.b_info.guest = Guest::Hvm(Box::default());
+            config.b_info.video_memkb = Some(kib);
+        }
+    };
+    assert_eq!(
+        refused(video(131_073)),
+        "b_info.video_memkb: is 131073 KiB, of 131072 KiB that it is a part of"
+    );
+    let mut all = sound();
+    video(131_072)(&mut all);
+    all.validate().unwrap();
+}
+
+#[test]
+fn numbers_that_are_cut_on_their_way_to_xen() {
+    for domid in [0x7ff0, 65_541, u32::MAX] {
+        let id = refused(|config| config.c_info.domid = Some(domid));
+        assert_eq!(
+            id,
+            format!("c_info.domid: is {domid}, and the largest id of a guest is 32751")
+        );
+        let backend = refused(|config| {
+            config.nics.push(Nic {
+                backend_domid: Some(domid),
+                ..Nic::default()
+            });
+        });
+        assert!(
+            backend.starts_with("nics[0].backend_domid: is "),
+            "{backend}"
+        );
+    }
+    let trace = refused(|config| config.b_info.vmtrace_buf_kb = Some(1 << 21));
+    assert!(trace.starts_with("b_info.vmtrace_buf_kb: is "), "{trace}");
+    let grants = refused(|config| config.b_info.max_grant_frames = Some(1 << 31));
+    assert!(
+        grants.starts_with("b_info.max_grant_frames: is "),
+        "{grants}"
+    );
+    let mut fine = sound();
+    fine.b_info.vmtrace_buf_kb = Some(1 << 20);
+    fine.b_info.max_maptrack_frames = Some(i32::MAX.unsigned_abs());
+    for domid in [0, 0x7fef, 0xffff_fffe] {
+        fine.c_info.domid = Some(domid);
+        fine.validate().unwrap();
+    }
+}
+
+/// libxl has nine places for arguments, and ends the process when it needs another one.
+#[test]
+fn arguments_for_which_a_restricted_bootloader_has_no_place() {
+    let boots = |config: &mut DomainConfig| {
+        config.b_info.bootloader = Some("pygrub".to_owned());
+        config.b_info.bootloader_restrict = Some(true);
+        config.b_info.cmdline = Some("quiet".to_owned());
+    };
+    assert_eq!(
+        refused(boots),
+        "b_info.cmdline: is set beside kernel, but libxl passes only one of them to a restricted \
+         bootloader"
+    );
+    let by_user = refused(|config| {
+        boots(config);
+        config.b_info.bootloader_restrict = None;
+        config.b_info.bootloader_user = Some("boot".to_owned());
+        config.b_info.kernel = None;
+        config.b_info.ramdisk = Some("/initrd".to_owned());
+    });
+    assert!(by_user.starts_with("b_info.cmdline: is set beside ramdisk"));
+    let allowed: [fn(&mut DomainConfig); 4] = [
+        |config| config.b_info.bootloader_restrict = None,
+        |config| config.b_info.kernel = None,
+        |config| config.b_info.cmdline = Some(String::new()),
+        |config| config.b_info.guest = Guest::Hvm(Box::default()),
+    ];
+    for change in allowed {
+        let mut config = sound();
+        boots(&mut config);
+        change(&mut config);
+        config.validate().unwrap();
+    }
+}
+
 #[test]
 fn bitmaps() {
     let bit = |bit| Bitmap::from([bit]);

@@ -1,26 +1,7 @@
-//! Shared resources of a socket: watching and dividing its caches and its memory bandwidth. x86.
-//!
-//! Intel's *Platform Shared Resource* features: *CMT* counts how much of the L3 cache a domain has
-//! filled, *MBM* how much memory it moves, *CAT* and *CDP* say which parts of the L2 and L3 caches
-//! it may fill, *MBA* slows its memory down. What the processor lacks fails, and the log says so.
-//!
-//! ```no_run
-//! use libxl::{Context, config::Bitmap, psr::PsrType};
-//!
-//! let ctx = Context::open()?;
-//! let domain = ctx.domain_by_domid(ctx.name_to_domid("rt")?)?;
-//! // The lower four parts of the L3 cache of socket 0, and no others.
-//! domain.psr_set(PsrType::L3Cbm, &Bitmap::from([0]), 0b1111)?;
-//! assert_eq!(domain.psr_get(PsrType::L3Cbm, 0)?, 0b1111);
-//! # Ok::<(), libxl::Error>(())
-//! ```
-
-#![cfg_attr(
-    not(libxl_have = "psr_generic"),
-    allow(unused_variables, unused_imports, dead_code)
-)]
+//! Saying which parts of a cache a domain may fill, and how fast its memory is.
 
 use std::{
+    collections::BTreeSet,
     ffi::{c_int, c_uint},
     ptr,
 };
@@ -28,39 +9,13 @@ use std::{
 use libxl_sys as sys;
 use serde::Serialize;
 
+use super::if_there;
 use crate::{
     Context, Domain, Error, ErrorKind, Result,
     bitmaps::{Bits, host_bitmap_of},
     config::Bitmap,
     raw::List,
 };
-
-/// What is done where libxl has these functions: on x86.
-macro_rules! if_there {
-    ($function:literal, $what:expr) => {{
-        #[cfg(libxl_have = "psr_generic")]
-        {
-            $what
-        }
-        #[cfg(not(libxl_have = "psr_generic"))]
-        {
-            Err(Context::lacks($function, "psr_generic"))
-        }
-    }};
-}
-
-/// What can be watched (`libxl_psr_cmt_type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[doc(alias = "libxl_psr_cmt_type")]
-pub enum CmtType {
-    /// How much of the L3 cache is filled, in bytes.
-    CacheOccupancy,
-    /// Memory moved in all.
-    TotalMemory,
-    /// Memory moved from and to the socket's own.
-    LocalMemory,
-}
 
 /// What can be set for a domain (`libxl_psr_cbm_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,40 +47,26 @@ pub enum PsrFeature {
 }
 
 #[cfg(libxl_have = "psr_generic")]
-mod raw {
-    use super::{CmtType, PsrFeature, PsrType, sys};
-
-    impl CmtType {
-        pub(super) fn raw(self) -> sys::libxl_psr_cmt_type {
-            use sys::libxl_psr_cmt_type as Raw;
-            match self {
-                Self::CacheOccupancy => Raw::LIBXL_PSR_CMT_TYPE_CACHE_OCCUPANCY,
-                Self::TotalMemory => Raw::LIBXL_PSR_CMT_TYPE_TOTAL_MEM_COUNT,
-                Self::LocalMemory => Raw::LIBXL_PSR_CMT_TYPE_LOCAL_MEM_COUNT,
-            }
+impl PsrType {
+    fn raw(self) -> sys::libxl_psr_cbm_type {
+        use sys::libxl_psr_cbm_type as Raw;
+        match self {
+            Self::L3Cbm => Raw::LIBXL_PSR_CBM_TYPE_L3_CBM,
+            Self::L3CbmCode => Raw::LIBXL_PSR_CBM_TYPE_L3_CBM_CODE,
+            Self::L3CbmData => Raw::LIBXL_PSR_CBM_TYPE_L3_CBM_DATA,
+            Self::L2Cbm => Raw::LIBXL_PSR_CBM_TYPE_L2_CBM,
+            Self::MbaThrottle => Raw::LIBXL_PSR_CBM_TYPE_MBA_THRTL,
         }
     }
+}
 
-    impl PsrType {
-        pub(super) fn raw(self) -> sys::libxl_psr_cbm_type {
-            use sys::libxl_psr_cbm_type as Raw;
-            match self {
-                Self::L3Cbm => Raw::LIBXL_PSR_CBM_TYPE_L3_CBM,
-                Self::L3CbmCode => Raw::LIBXL_PSR_CBM_TYPE_L3_CBM_CODE,
-                Self::L3CbmData => Raw::LIBXL_PSR_CBM_TYPE_L3_CBM_DATA,
-                Self::L2Cbm => Raw::LIBXL_PSR_CBM_TYPE_L2_CBM,
-                Self::MbaThrottle => Raw::LIBXL_PSR_CBM_TYPE_MBA_THRTL,
-            }
-        }
-    }
-
-    impl PsrFeature {
-        pub(super) fn raw(self) -> sys::libxl_psr_feat_type {
-            use sys::libxl_psr_feat_type as Raw;
-            match self {
-                Self::Cat => Raw::LIBXL_PSR_FEAT_TYPE_CAT,
-                Self::Mba => Raw::LIBXL_PSR_FEAT_TYPE_MBA,
-            }
+#[cfg(libxl_have = "psr_generic")]
+impl PsrFeature {
+    fn raw(self) -> sys::libxl_psr_feat_type {
+        use sys::libxl_psr_feat_type as Raw;
+        match self {
+            Self::Cat => Raw::LIBXL_PSR_FEAT_TYPE_CAT,
+            Self::Mba => Raw::LIBXL_PSR_FEAT_TYPE_MBA,
         }
     }
 }
@@ -165,83 +106,20 @@ pub enum PsrHwInfo {
     },
 }
 
-/// One reading of a counter (`libxl_psr_cmt_get_sample`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct CmtSample {
-    /// The counter; two of them and the time in between make a rate.
-    pub value: u64,
-    /// The time stamp counter at that moment.
-    pub tsc: u64,
-}
-
 impl Context {
-    /// Whether the processor can watch its caches, and Xen was told to (`psr=cmt`).
-    #[doc(alias = "libxl_psr_cmt_enabled")]
-    #[must_use]
-    pub fn psr_cmt_enabled(&self) -> bool {
-        #[cfg(libxl_have = "psr_generic")]
-        // SAFETY: a live context.
-        return unsafe { sys::libxl_psr_cmt_enabled(self.enter().ptr()) > 0 };
-        #[cfg(not(libxl_have = "psr_generic"))]
-        false
-    }
-
-    /// Whether this can be watched.
-    #[doc(alias = "libxl_psr_cmt_type_supported")]
-    #[must_use]
-    pub fn psr_cmt_supports(&self, what: CmtType) -> bool {
-        #[cfg(libxl_have = "psr_generic")]
-        // SAFETY: a live context.
-        return unsafe { sys::libxl_psr_cmt_type_supported(self.enter().ptr(), what.raw()) > 0 };
-        #[cfg(not(libxl_have = "psr_generic"))]
-        false
-    }
-
-    /// How many domains can be watched at a time.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Failed`] when the processor cannot do it, [`ErrorKind::Unsupported`] on Arm.
-    #[doc(alias = "libxl_psr_cmt_get_total_rmid")]
-    pub fn psr_cmt_total_rmid(&self) -> Result<u32> {
-        if_there!("libxl_psr_cmt_get_total_rmid", {
-            let mut total = 0;
-            self.call("libxl_psr_cmt_get_total_rmid", None, |ctx| {
-                // SAFETY: a live context and a place for the number.
-                unsafe { sys::libxl_psr_cmt_get_total_rmid(ctx, &raw mut total) }
-            })?;
-            Ok(total)
-        })
-    }
-
-    /// The size of a socket's L3 cache, in KiB.
-    ///
-    /// # Errors
-    ///
-    /// As [`psr_cmt_total_rmid`](Self::psr_cmt_total_rmid).
-    #[doc(alias = "libxl_psr_cmt_get_l3_cache_size")]
-    pub fn psr_l3_cache_size(&self, socket: u32) -> Result<u32> {
-        if_there!("libxl_psr_cmt_get_l3_cache_size", {
-            let mut size = 0;
-            self.call("libxl_psr_cmt_get_l3_cache_size", None, |ctx| {
-                // SAFETY: a live context and a place for the size.
-                unsafe { sys::libxl_psr_cmt_get_l3_cache_size(ctx, socket, &raw mut size) }
-            })?;
-            Ok(size)
-        })
-    }
-
     /// What CAT can do with the cache of this level, 2 or 3, in each socket.
     ///
     /// # Errors
     ///
-    /// As [`psr_cmt_total_rmid`](Self::psr_cmt_total_rmid); [`ErrorKind::Invalid`] for another level.
+    /// [`ErrorKind::Invalid`] for another level; [`ErrorKind::Failed`] when the processor cannot do it,
+    /// or while so many CPUs are offline that libxl miscounts the sockets;
+    /// [`ErrorKind::Unsupported`] on Arm.
     #[doc(alias = "libxl_psr_cat_get_info")]
     #[doc(alias = "libxl_psr_cat_info_list_free")]
     pub fn psr_cat_info(&self, level: u32) -> Result<Vec<CatInfo>> {
         if_there!("libxl_psr_cat_get_info", {
             check_level("libxl_psr_cat_get_info", level)?;
+            self.has_room_for_sockets("libxl_psr_cat_get_info")?;
             let mut list = ptr::null_mut();
             let mut count: c_uint = 0;
             self.call("libxl_psr_cat_get_info", None, |ctx| {
@@ -256,10 +134,11 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`psr_cmt_total_rmid`](Self::psr_cmt_total_rmid).
+    /// As [`psr_cat_info`](Self::psr_cat_info).
     #[doc(alias = "libxl_psr_cat_get_l3_info")]
     pub fn psr_cat_l3_info(&self) -> Result<Vec<CatInfo>> {
         if_there!("libxl_psr_cat_get_l3_info", {
+            self.has_room_for_sockets("libxl_psr_cat_get_l3_info")?;
             let mut list = ptr::null_mut();
             let mut count: c_int = 0;
             self.call("libxl_psr_cat_get_l3_info", None, |ctx| {
@@ -283,6 +162,7 @@ impl Context {
             if feature == PsrFeature::Cat {
                 check_level("libxl_psr_get_hw_info", level)?;
             }
+            self.has_room_for_sockets("libxl_psr_get_hw_info")?;
             let mut list = ptr::null_mut();
             let mut count: c_uint = 0;
             self.call("libxl_psr_get_hw_info", None, |ctx| {
@@ -307,6 +187,25 @@ impl Context {
             let all = list.iter().flat_map(|list| list.as_slice());
             Ok(all.map(|raw| hw_info(feature, raw)).collect())
         })
+    }
+
+    /// Fails if libxl would write behind its list: it makes room for as many sockets as it counts, and
+    /// fills in all that have a CPU which is online (4.14 to 4.22). With some CPUs offline it counts
+    /// fewer. A CPU that goes offline between this and the call still brings that about.
+    #[cfg(libxl_have = "psr_generic")]
+    fn has_room_for_sockets(&self, function: &'static str) -> Result<()> {
+        let room = self.sockets()?;
+        let online = self.cpu_topology()?;
+        let online: BTreeSet<u32> = online.iter().flatten().map(|cpu| cpu.socket).collect();
+        if u32::try_from(online.len()).is_ok_and(|online| online <= room) {
+            return Ok(());
+        }
+        Err(
+            Error::new(ErrorKind::Failed, function).with_message(format!(
+                "{} sockets have CPUs that are online, and libxl has room for {room}",
+                online.len()
+            )),
+        )
     }
 }
 
@@ -369,96 +268,6 @@ fn hw_info(feature: PsrFeature, raw: &sys::libxl_psr_hw_info) -> PsrHwInfo {
 }
 
 impl Domain {
-    /// Begins to watch its use of the caches.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Failed`] when the processor cannot do it, or all counters are in use;
-    /// [`ErrorKind::Unsupported`] on Arm; [`ErrorKind::DomainNotFound`].
-    #[doc(alias = "libxl_psr_cmt_attach")]
-    pub fn psr_cmt_attach(&self) -> Result<()> {
-        if_there!(
-            "libxl_psr_cmt_attach",
-            self.call("libxl_psr_cmt_attach", |ctx, domid| {
-                // SAFETY: a live context.
-                unsafe { sys::libxl_psr_cmt_attach(ctx, domid) }
-            })
-        )
-    }
-
-    /// Ends it.
-    ///
-    /// # Errors
-    ///
-    /// As [`psr_cmt_attach`](Self::psr_cmt_attach).
-    #[doc(alias = "libxl_psr_cmt_detach")]
-    pub fn psr_cmt_detach(&self) -> Result<()> {
-        if_there!(
-            "libxl_psr_cmt_detach",
-            self.call("libxl_psr_cmt_detach", |ctx, domid| {
-                // SAFETY: a live context.
-                unsafe { sys::libxl_psr_cmt_detach(ctx, domid) }
-            })
-        )
-    }
-
-    /// Whether it is watched; not if it is gone.
-    #[doc(alias = "libxl_psr_cmt_domain_attached")]
-    #[must_use]
-    pub fn psr_cmt_attached(&self) -> bool {
-        #[cfg(libxl_have = "psr_generic")]
-        return self.check("libxl_psr_cmt_domain_attached").is_ok()
-            // SAFETY: a live context.
-            && unsafe {
-                sys::libxl_psr_cmt_domain_attached(self.context().enter().ptr(), self.domid().0) > 0
-            };
-        #[cfg(not(libxl_have = "psr_generic"))]
-        false
-    }
-
-    /// How much of a socket's L3 cache it has filled, in KiB.
-    ///
-    /// # Errors
-    ///
-    /// As [`psr_cmt_attach`](Self::psr_cmt_attach); [`ErrorKind::Failed`] while it is not watched.
-    #[doc(alias = "libxl_psr_cmt_get_cache_occupancy")]
-    pub fn psr_cache_occupancy(&self, socket: u32) -> Result<u32> {
-        if_there!("libxl_psr_cmt_get_cache_occupancy", {
-            let mut kib = 0;
-            self.call("libxl_psr_cmt_get_cache_occupancy", |ctx, domid| {
-                // SAFETY: a live context and a place for the figure.
-                unsafe { sys::libxl_psr_cmt_get_cache_occupancy(ctx, domid, socket, &raw mut kib) }
-            })?;
-            Ok(kib)
-        })
-    }
-
-    /// Reads a counter of a socket.
-    ///
-    /// # Errors
-    ///
-    /// As [`psr_cache_occupancy`](Self::psr_cache_occupancy).
-    #[doc(alias = "libxl_psr_cmt_get_sample")]
-    pub fn psr_sample(&self, what: CmtType, socket: u32) -> Result<CmtSample> {
-        if_there!("libxl_psr_cmt_get_sample", {
-            let mut sample = CmtSample { value: 0, tsc: 0 };
-            self.call("libxl_psr_cmt_get_sample", |ctx, domid| {
-                // SAFETY: a live context and places for both figures.
-                unsafe {
-                    sys::libxl_psr_cmt_get_sample(
-                        ctx,
-                        domid,
-                        what.raw(),
-                        socket.into(),
-                        &raw mut sample.value,
-                        &raw mut sample.tsc,
-                    )
-                }
-            })?;
-            Ok(sample)
-        })
-    }
-
     /// Sets something in these sockets.
     ///
     /// # Errors

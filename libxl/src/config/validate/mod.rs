@@ -1,0 +1,170 @@
+//! What can be checked without libxl.
+
+mod build;
+mod devices;
+mod values;
+
+use serde::Serialize;
+
+use super::{
+    Channel, CreateInfo, Disk, DomainConfig, Dtdev, Invalid, Nic, P9, Pci, Pvcallsif, Usbctrl,
+    Usbdev, Vdispl, Vfb, Virtio, Vkb, Vsnd, Vtpm,
+};
+use crate::DomId;
+use values::validate_values;
+
+pub(crate) use values::MAX_MEMKB;
+
+/// libxl's mark for "any id".
+const RANDOM_DOMID: u32 = 0xffff_fffe;
+
+/// What is checked of one type; `at` is the path of the value, with a dot at its end if it is not empty.
+trait Check {
+    fn check(&self, at: &str) -> Result<(), Invalid> {
+        let _ = at;
+        Ok(())
+    }
+}
+
+/// Checks a whole value: its strings and numbers, then what its type asks for.
+fn validate<T: Check + Serialize>(value: &T) -> Result<(), Invalid> {
+    validate_values(value)?;
+    value.check("")
+}
+
+impl DomainConfig {
+    /// Checks what libxl would get wrong, silently or worse: values that its parser drops or cuts off, and values with
+    /// which libxl reads or writes memory that is not its own, aborts the process, or takes another device than the
+    /// one that was meant. This crate runs it before a configuration reaches libxl.
+    ///
+    /// What libxl itself refuses with a message is left to libxl.
+    ///
+    /// # Errors
+    ///
+    /// The first field that must not reach libxl.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        validate(self)
+    }
+}
+
+impl Disk {
+    /// Checks what says which of a domain's disks is meant. libxl lists a drive without a disc with
+    /// an empty path and without a format, which as a new disk would be refused.
+    pub(crate) fn validate_name(&self) -> Result<(), Invalid> {
+        validate_values(self)?;
+        required("", "vdev", self.vdev.as_deref())
+    }
+}
+
+macro_rules! validate_devices {
+    ($($device:ident),* $(,)?) => { $(
+        impl $device {
+            /// Checks one device as [`DomainConfig::validate`] checks all of them.
+            ///
+            /// # Errors
+            ///
+            /// The first field that must not reach libxl.
+            pub fn validate(&self) -> Result<(), Invalid> {
+                validate(self)
+            }
+        }
+    )* };
+}
+
+validate_devices!(
+    Channel, Disk, Dtdev, Nic, P9, Pci, Pvcallsif, Usbctrl, Usbdev, Vdispl, Vfb, Virtio, Vkb, Vsnd,
+    Vtpm,
+);
+
+impl Check for DomainConfig {
+    fn check(&self, at: &str) -> Result<(), Invalid> {
+        fn each<T: Check>(at: &str, list: &str, values: &[T]) -> Result<(), Invalid> {
+            values
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, value)| value.check(&format!("{at}{list}[{index}].")))
+        }
+        let Self {
+            c_info,
+            b_info,
+            disks,
+            nics,
+            pcidevs,
+            rdms,
+            dtdevs,
+            vfbs,
+            vkbs,
+            virtios,
+            vtpms,
+            p9s,
+            pvcallsifs,
+            vdispls,
+            vsnds,
+            channels,
+            usbctrls,
+            usbdevs,
+            on_poweroff: _,
+            on_reboot: _,
+            on_watchdog: _,
+            on_crash: _,
+            on_soft_reset: _,
+        } = self;
+        c_info.check(&format!("{at}c_info."))?;
+        b_info.check(&format!("{at}b_info."))?;
+        each(at, "disks", disks)?;
+        each(at, "nics", nics)?;
+        each(at, "pcidevs", pcidevs)?;
+        each(at, "rdms", rdms)?;
+        each(at, "dtdevs", dtdevs)?;
+        each(at, "vfbs", vfbs)?;
+        each(at, "vkbs", vkbs)?;
+        each(at, "virtios", virtios)?;
+        each(at, "vtpms", vtpms)?;
+        each(at, "p9s", p9s)?;
+        each(at, "pvcallsifs", pvcallsifs)?;
+        each(at, "vdispls", vdispls)?;
+        each(at, "vsnds", vsnds)?;
+        each(at, "channels", channels)?;
+        each(at, "usbctrls", usbctrls)?;
+        each(at, "usbdevs", usbdevs)
+    }
+}
+
+impl Check for CreateInfo {
+    fn check(&self, at: &str) -> Result<(), Invalid> {
+        required(at, "name", Some(&self.name))?;
+        if self.name.contains('/') {
+            // libxl, QEMU and xenconsoled name log files after it.
+            return Err(Invalid::new(
+                format!("{at}name"),
+                "contains a slash, but files are named after it",
+            ));
+        }
+        if self.uuid.is_none_or(|uuid| uuid.is_nil()) {
+            return Err(Invalid::new(
+                format!("{at}uuid"),
+                "is not set, and libxl would use the nil UUID",
+            ));
+        }
+        // Xen has 16 bits for it, and takes one that no guest can have for "any".
+        let any = |domid| domid == 0 || domid == RANDOM_DOMID;
+        match self.domid.filter(|&domid| !any(domid)) {
+            Some(domid) if !DomId(domid).is_guest() => Err(Invalid::new(
+                format!("{at}domid"),
+                format!(
+                    "is {domid}, and the largest id of a guest is {}",
+                    DomId::LAST_GUEST
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn required(at: &str, field: &str, value: Option<&str>) -> Result<(), Invalid> {
+    match value {
+        None => Err(Invalid::new(format!("{at}{field}"), "is not set")),
+        Some("") => Err(Invalid::new(format!("{at}{field}"), "is empty")),
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,42 @@
+//! Shared resources of a socket: watching and dividing its caches and its memory bandwidth. x86.
+//!
+//! Intel's *Platform Shared Resource* features: *CMT* counts how much of the L3 cache a domain has
+//! filled, *MBM* how much memory it moves, *CAT* and *CDP* say which parts of the L2 and L3 caches
+//! it may fill, *MBA* slows its memory down. What the processor lacks fails, and the log says so.
+//!
+//! ```no_run
+//! use libxl::{Context, config::Bitmap, psr::PsrType};
+//!
+//! let ctx = Context::open()?;
+//! let domain = ctx.domain_by_domid(ctx.name_to_domid("rt")?)?;
+//! // The lower four parts of the L3 cache of socket 0, and no others.
+//! domain.psr_set(PsrType::L3Cbm, &Bitmap::from([0]), 0b1111)?;
+//! assert_eq!(domain.psr_get(PsrType::L3Cbm, 0)?, 0b1111);
+//! # Ok::<(), libxl::Error>(())
+//! ```
+
+#![cfg_attr(
+    not(libxl_have = "psr_generic"),
+    allow(unused_variables, unused_imports, dead_code)
+)]
+
+mod allocation;
+mod monitoring;
+
+pub use allocation::{CatInfo, PsrFeature, PsrHwInfo, PsrType};
+pub use monitoring::{CmtSample, CmtType};
+
+/// What is done where libxl has these functions: on x86.
+macro_rules! if_there {
+    ($function:literal, $what:expr) => {{
+        #[cfg(libxl_have = "psr_generic")]
+        {
+            $what
+        }
+        #[cfg(not(libxl_have = "psr_generic"))]
+        {
+            Err($crate::Context::lacks($function, "psr_generic"))
+        }
+    }};
+}
+use if_there;
