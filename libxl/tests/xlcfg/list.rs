@@ -129,6 +129,7 @@ pub(crate) const CASES: &[(&str, &str)] = &[
     ("channel-unknown", include_str!("cases/channel-unknown.cfg")),
     ("channel-wrong", include_str!("cases/channel-wrong.cfg")),
     ("cpus-all", include_str!("cases/cpus-all.cfg")),
+    ("cpus-all-beyond", include_str!("cases/cpus-all-beyond.cfg")),
     ("cpus-all-but", include_str!("cases/cpus-all-but.cfg")),
     ("cpus-beyond", include_str!("cases/cpus-beyond.cfg")),
     ("cpus-both", include_str!("cases/cpus-both.cfg")),
@@ -211,6 +212,7 @@ pub(crate) const CASES: &[(&str, &str)] = &[
         "cpus-share-negative",
         include_str!("cases/cpus-share-negative.cfg"),
     ),
+    ("cpus-soft-empty", include_str!("cases/cpus-soft-empty.cfg")),
     ("cpus-soft-list", include_str!("cases/cpus-soft-list.cfg")),
     ("cpus-soft-text", include_str!("cases/cpus-soft-text.cfg")),
     (

@@ -205,7 +205,7 @@ fn colors(reader: &Reader<'_>) -> Result<Vec<u32>> {
     Ok(colors)
 }
 
-/// Keeps all vCPUs within the masks of xl's own settings.
+/// Keeps all vCPUs within the masks of xl's own settings, and sees to it that each has a CPU.
 pub(super) fn apply_masks(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     let conf = reader.xl_conf;
     let of_kind = match b_info.guest.domain_type() {
@@ -217,16 +217,20 @@ pub(super) fn apply_masks(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result
         masks.push(cpu_set(reader, "cpus", text)?);
     }
     let all = Bitmap::first(reader.host.cpu_bits());
-    if masks.iter().all(|mask| *mask == all) {
-        return Ok(());
-    }
-    if b_info.vcpu_hard_affinity.is_empty() {
+    let unset = b_info.vcpu_hard_affinity.is_empty();
+    if unset && masks.iter().any(|mask| *mask != all) {
         let count = usize::try_from(b_info.max_vcpus.unwrap_or(0)).unwrap_or(0);
         b_info.vcpu_hard_affinity = vec![all; count];
     }
     for set in &mut b_info.vcpu_hard_affinity {
         let allowed = |cpu: &u32| masks.iter().all(|mask| mask.contains(*cpu));
         *set = set.iter().filter(allowed).collect();
+        if set.is_empty() {
+            return reader.refuse(
+                "cpus",
+                "no CPU is left for a vCPU; write CPUs that this host has and that xl.conf allows",
+            );
+        }
     }
     Ok(())
 }

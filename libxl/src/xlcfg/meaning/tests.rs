@@ -59,11 +59,20 @@ fn sets_of_cpus() {
     assert_eq!(set("0-3,^2"), Bitmap::from([0, 1, 3]));
     // Whole bytes: the host has 12 CPUs.
     assert_eq!(set("all"), Bitmap::first(16));
-    assert_eq!(set("nodes:0,^node:0"), Bitmap::new());
+    assert_eq!(set("nodes:0,^node:0,3"), Bitmap::from([3]));
     assert_eq!(set("node:0-4"), Bitmap::first(12));
     assert_eq!(set("15,16,99"), Bitmap::from([15]));
-    assert_eq!(set(""), Bitmap::new());
-    for wrong in ["^all", "3-1", "a", "1-", "-1", "^nodes:all"] {
+    for wrong in [
+        "",
+        "all,^nodes:0,^12-15",
+        "99",
+        "^all",
+        "3-1",
+        "a",
+        "1-",
+        "-1",
+        "^nodes:all",
+    ] {
         refuses(&format!("vcpus=1\ncpus='{wrong}'"), "cpus");
     }
 }
