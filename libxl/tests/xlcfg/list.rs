@@ -690,6 +690,7 @@ pub(crate) const CASES: &[(&str, &str)] = &[
         "hvm-smbios-empty",
         include_str!("cases/hvm-smbios-empty.cfg"),
     ),
+    ("hvm-smbios-text", include_str!("cases/hvm-smbios-text.cfg")),
     (
         "hvm-smbios-wrong",
         include_str!("cases/hvm-smbios-wrong.cfg"),

@@ -11,6 +11,9 @@ const MOST_OEM: usize = 99;
 pub(super) fn read(reader: &Reader<'_>) -> Result<Vec<Smbios>> {
     let mut texts = Vec::new();
     let mut oem = 0;
+    if reader.quiet_text(KEY).is_some() {
+        return reader.refuse(KEY, "a single value; write a list: [ \"name=text\" ]");
+    }
     for item in reader.only_texts(KEY)?.unwrap_or_default() {
         let (name, value) = match item.split_once('=') {
             Some((name, value)) if !value.is_empty() => (name, value),
