@@ -62,7 +62,8 @@ fn features_are_where_the_document_has_them() {
 /// What the code asks for is in the document.
 #[test]
 fn features_that_the_code_uses_are_in_the_document() {
-    let document: BTreeSet<String> = table("Functions")
+    let document: BTreeSet<String> = [table("Functions"), table("Fields of the configuration")]
+        .concat()
         .into_iter()
         .filter_map(|row| row.feature)
         .collect();
