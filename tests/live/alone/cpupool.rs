@@ -1,6 +1,10 @@
 //! CPU pools and schedulers.
+//!
+//! Moving a CPU out of a pool while domains come and go now and then stops a vCPU of dom0 for good, on Xen 4.17 with
+//! each emulator tried: `xl cpupool-cpu-remove` and `-add` in a loop beside other tests do so after some 130 moves.
+//! dom0's network hangs with it. Beside nothing else, 1000 moves in a row did no harm.
 
-use std::{fs, sync::MutexGuard};
+use std::fs;
 
 use libxl::{
     Context, ErrorKind,
@@ -8,29 +12,23 @@ use libxl::{
     sched::VcpuSchedParams,
 };
 
-use crate::support::{Guest, Kind, context, second_cpu, tiny_config, unique, watcher};
+use crate::examples::succeeds;
+use crate::support::{Guest, Kind, context, tiny_config, unique, watcher};
 
 /// A pool with the second CPU, which goes back in the end.
 struct Pool<'a> {
     ctx: &'a Context,
     id: u32,
     name: String,
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl<'a> Pool<'a> {
     fn new(ctx: &'a Context, scheduler: &Scheduler) -> libxl::Result<Self> {
-        let turn = second_cpu();
         let name = unique("pool");
         ctx.cpupool_remove_cpu(0, 1).unwrap();
         assert_eq!(ctx.free_cpus().unwrap(), [1].into());
         match ctx.cpupool_create(&name, scheduler, &Bitmap::from([1])) {
-            Ok(id) => Ok(Self {
-                ctx,
-                id,
-                name,
-                _turn: turn,
-            }),
+            Ok(id) => Ok(Self { ctx, id, name }),
             Err(error) => {
                 ctx.cpupool_add_cpu(0, 1).unwrap();
                 Err(error)
@@ -250,4 +248,19 @@ fn vcpus_get_shares_of_their_own() {
     let error = domain.vcpu_sched_params(&[9]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
     domain.move_to_cpupool(0).unwrap();
+}
+
+#[test]
+fn the_example_gives_a_domain_a_pool_for_a_while() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    let said = succeeds("cpupool", &[&guest.name, "1", "1"]);
+    assert!(
+        said.contains("example: credit2, CPUs 1, 1 domains"),
+        "{said}"
+    );
+    assert!(said.contains("weight: Some(512)"), "{said}");
+    assert_eq!(guest.domain.info().unwrap().cpupool, 0);
+    assert_eq!(ctx.free_cpus().unwrap(), [].into());
 }
