@@ -31,7 +31,7 @@ fn break_if_doomed(name: &str) {
 pub struct Death {
     /// The name of the thread.
     pub name: &'static str,
-    /// What it said.
+    /// The message of its panic, or that it has returned.
     pub why: String,
 }
 
@@ -77,7 +77,7 @@ impl Services {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 #[must_use]
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     payload

@@ -38,8 +38,6 @@ use crate::worker::{Env, Report, Worker};
 const RESYNC: Duration = Duration::from_secs(30);
 /// What workers get to end at the end of the agent.
 const FAREWELL: Duration = Duration::from_secs(15);
-/// A service that has ended has closed its channel a moment before that is said.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The file by which EVE's agents tell each other that everything from before a restart is there again.
 const MARKER: &str = "restarted";
 
@@ -107,7 +105,7 @@ pub enum StartError {
     Service {
         /// Its name.
         name: &'static str,
-        /// What it said.
+        /// The message of its panic, or that it has returned.
         why: String,
     },
     /// A setting on the command line is wrong.
@@ -466,14 +464,11 @@ impl Supervisor<'_> {
         let mut resync = at(self.next_resync());
         let mut beat = at(self.supervision.beat(self.workers.len()));
         self.supervision.ready();
-        let mut death = None;
-        loop {
+        let (mut live_signals, mut files) = (signals.clone(), files.clone());
+        let death = loop {
             select! {
-                recv(deaths) -> dead => {
-                    death = dead.ok();
-                    break;
-                }
-                recv(signals) -> signal => match signal {
+                recv(deaths) -> death => break death.ok(),
+                recv(live_signals) -> signal => match signal {
                     Ok(SIGHUP) => {
                         log::info!("reading everything again");
                         self.reload_settings();
@@ -482,11 +477,9 @@ impl Supervisor<'_> {
                         self.post_all(Mail::CONFIG.and(Mail::RESYNC));
                     }
                     Ok(SIGUSR1) => self.dump(),
-                    Ok(_) => break,
-                    Err(_) => {
-                        death = deaths.recv_timeout(LAST_WORDS).ok();
-                        break;
-                    }
+                    Ok(_) => break None,
+                    // Its thread has ended, which is heard of next. No busy loop on its dead channel.
+                    Err(_) => live_signals = never(),
                 },
                 recv(files) -> event => match event {
                     Ok(FileEvent::Config(name)) => self.file_changed(&name),
@@ -494,10 +487,7 @@ impl Supervisor<'_> {
                     Ok(FileEvent::Settings) => self.reload_settings(),
                     Ok(FileEvent::Adapters) => self.env.adapters.kick(),
                     Ok(FileEvent::Rescan) => self.scan(),
-                    Err(_) => {
-                        death = deaths.recv_timeout(LAST_WORDS).ok();
-                        break;
-                    }
+                    Err(_) => files = never(),
                 },
                 recv(reports) -> report => match report {
                     Ok(Report::Settled(key)) => {
@@ -507,7 +497,7 @@ impl Supervisor<'_> {
                     }
                     Ok(Report::Finished(key)) => self.finished(key),
                     Ok(Report::Adapters) => self.post_all(Mail::ADAPTERS),
-                    Err(_) => break,
+                    Err(_) => break None,
                 },
                 recv(self.next_look()) -> _ => self.look_again(),
                 recv(beat) -> _ => beat = at(self.supervision.beat(self.workers.len())),
@@ -517,7 +507,7 @@ impl Supervisor<'_> {
                 }
             }
             self.announce();
-        }
+        };
         self.supervision.stopping();
         self.farewell(signals, reports);
         death

@@ -1,12 +1,13 @@
 //! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
 
 mod durable;
+mod operations;
 #[cfg(test)]
 mod tests;
+mod written;
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,27 +18,21 @@ use uuid::Uuid;
 use crate::adapters::Adapters;
 use crate::clock::Clock;
 use crate::cloudinit;
-use crate::core::{
-    self, Belief, Effect, Facts, Input, Level, Op, Outcome, Record, Scope, Time, abort,
-};
+use crate::core::{self, Belief, Effect, Facts, Input, Level, Op, Outcome, Record, Time, abort};
 use crate::crash;
 use crate::dirs::Dirs;
+use crate::disks;
 use crate::disks::keeper::Register;
-use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::inputs::{Inputs, Reading};
 use crate::eve::{self, DomainStatus};
 use crate::journal::Ticket;
 use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
 use crate::metrics::{self, Measured};
 use crate::records::{Bytes, Records};
-use crate::render;
 use crate::services::panic_text;
 use crate::settings::Settings;
-use crate::spec::{Assigned, Mode, Spec};
 use crate::store::{self, ReadError};
-use crate::toolstack::{
-    AbortToken, DomainId, Error, ErrorKind, Limits, Session, Toolstack, Wake, Watch,
-};
+use crate::toolstack::{AbortToken, DomainId, Session, Toolstack, Wake, Watch};
 
 /// When a DomainStatus or a record is written again that could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
@@ -374,7 +369,7 @@ impl<'a> Run<'a> {
                 .filter(|(_, at)| *at <= self.env.clock.now().mono)
             {
                 self.watch(id);
-                // What happened meanwhile was reported to nobody.
+                // Events in the meantime were reported to nobody.
                 mail = mail.and(Mail::HINT);
             }
             let inputs = self.read(mail);
@@ -387,9 +382,6 @@ impl<'a> Run<'a> {
                 }
             }
             self.say_belief();
-            if !self.wait_for_journal() {
-                return End::Stopped;
-            }
             // An idle worker keeps no connection.
             self.session = None;
             if self.inbox.peek() != Mail::NONE {
@@ -583,229 +575,6 @@ impl<'a> Run<'a> {
                 let pause = WATCH_AGAIN.as_secs();
                 log::error!(key:% = self.key, domid:% = id; "cannot be watched, next try in {pause} s: {e}");
                 self.unwatched = Some((id, self.env.clock.now().mono + WATCH_AGAIN));
-            }
-        }
-    }
-
-    fn execute(&mut self, op: &Op, deadline: Option<Duration>) -> Outcome {
-        let limits = Limits {
-            abort: AbortToken::new(),
-            deadline: deadline.map(|d| d.max(Duration::from_secs(1))),
-        };
-        *self.shared.running() = Some((op.clone(), limits.abort.clone()));
-        // What came before anybody could see this operation.
-        let mail = self.inbox.peek();
-        if (mail.has(Mail::STOP) && abort::on_stop(op))
-            || (mail.has(Mail::HINT) && abort::on_hint(op))
-            || (mail.has(Mail::CONFIG) && self.is_unwished(op))
-        {
-            limits.abort.abort();
-        }
-        let begin = self.env.clock.now().mono;
-        let looks = matches!(op, Op::Look(_));
-        if !looks {
-            crash::point(&format!("before {}", op.word()));
-        }
-        let outcome = self.perform(op, &limits);
-        if !looks {
-            crash::point(&format!("after {}", op.word()));
-        }
-        *self.shared.running() = None;
-        let took = self.env.clock.now().mono.since(begin).as_millis();
-        if !matches!(op, Op::Look(_)) {
-            let error = match &outcome {
-                Outcome::Looked(Err(e))
-                | Outcome::Disks(Err(e))
-                | Outcome::Reserved(Err(e))
-                | Outcome::Created(Err(e))
-                | Outcome::Ended(Err(e)) => e.to_string(),
-                _ => "done".to_owned(),
-            };
-            log::debug!(key:% = self.key, ms:% = took; "{}: {error}", op.word());
-        }
-        outcome
-    }
-
-    /// Whether the newest wish makes `op` pointless.
-    fn is_unwished(&self, op: &Op) -> bool {
-        match self.env.inputs.read(self.key, self.env.clock.now().mono) {
-            Reading::Wish(wish) => abort::on_wish(op, &wish),
-            Reading::Later(_) => false,
-        }
-    }
-
-    fn perform(&mut self, op: &Op, limits: &Limits) -> Outcome {
-        let key = self.key;
-        match op {
-            Op::Disks(spec, copies, whole) => {
-                return Outcome::Disks(self.disks(spec, *copies, whole, limits));
-            }
-            Op::Discard(names) => {
-                let done = disks::discard(&self.env.dirs.copies, names);
-                return Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)));
-            }
-            Op::Reserve(spec) => return Outcome::Reserved(self.reserve(spec, limits)),
-            Op::Release => {
-                self.env.adapters.release(key);
-                return Outcome::Ended(Ok(()));
-            }
-            Op::Create(spec) => {
-                if let Err(e) = self.prepare(spec) {
-                    return Outcome::Created(Err(e));
-                }
-            }
-            _ => {}
-        }
-        let session = match &mut self.session {
-            Some(session) => session,
-            slot => match self.env.toolstack.session() {
-                Ok(session) => slot.insert(session),
-                Err(e) => {
-                    return match op {
-                        Op::Look(_) => Outcome::Looked(Err(e)),
-                        Op::Create(_) => Outcome::Created(Err(e)),
-                        _ => Outcome::Ended(Err(e)),
-                    };
-                }
-            },
-        };
-        match op {
-            Op::Look(Scope::One(id)) => {
-                Outcome::Looked(session.info(*id).map(|s| s.into_iter().collect()))
-            }
-            Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
-            // Done above.
-            Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
-            Op::Create(spec) => {
-                let policy = self
-                    .env
-                    .settings
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .autoballoon;
-                // Kept until the domain has its memory.
-                let room = session.make_room(spec, policy, limits);
-                Outcome::Created(room.and_then(|_room| session.create(spec, limits)))
-            }
-            Op::Disks(..) | Op::Discard(_) => {
-                Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
-            }
-            Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
-            Op::Shutdown(id) => Outcome::Ended(session.shutdown(*id, limits)),
-            Op::PowerButton(id) => Outcome::Ended(session.power_button(*id, limits)),
-            Op::Destroy(id) => Outcome::Ended(session.destroy(*id, limits)),
-            Op::CoreDump(id) => {
-                let path = self.env.dirs.dump.join(key.to_string());
-                Outcome::Ended(session.core_dump(*id, &path, limits))
-            }
-            Op::Preserve(id, suffix) => Outcome::Ended(session.preserve(*id, suffix, limits)),
-            Op::SoftReset(id, spec) => Outcome::Ended(session.soft_reset(*id, spec, limits)),
-        }
-    }
-
-    /// Makes the disks ready, and tells meanwhile how far that is.
-    fn disks(
-        &mut self,
-        spec: &Spec,
-        copies: Copies,
-        whole: &BTreeSet<String>,
-        limits: &Limits,
-    ) -> Result<Arc<Spec>, Error> {
-        let env = self.env;
-        let places = Places {
-            copies: &env.dirs.copies,
-            images: &env.dirs.images,
-            seeds: &env.dirs.seeds(),
-        };
-        let mut bounds = Bounds {
-            abort: &limits.abort,
-            rate: env.copy_rate,
-            progress: &mut |progress| {
-                let Some(facts) = self.facts.take() else {
-                    return;
-                };
-                let (facts, _) = core::step(env.clock.now(), facts, Input::Progress(progress));
-                self.publish(&facts);
-                self.facts = Some(facts);
-            },
-        };
-        let ready = disks::prepare(spec, places, copies, whole, &mut bounds);
-        ready.map(Arc::new).map_err(|failure| match failure {
-            Failure::Config(e) => {
-                let config = env.dirs.config_of(self.key);
-                let text = format!("{}: {e}", config.display());
-                Error::new(ErrorKind::InvalidConfig, text)
-            }
-            Failure::Other(text) => Error::new(ErrorKind::Other, text),
-            Failure::Aborted => Error::new(ErrorKind::Aborted, "aborted"),
-        })
-    }
-
-    /// Reserves adapters of the host, and waits until they are taken from it.
-    fn reserve(&self, spec: &Spec, limits: &Limits) -> Result<Assigned, Error> {
-        let adapters = &self.env.adapters;
-        // A domain that is there may have been built with others.
-        let only = self.facts.as_ref().is_none_or(|f| f.domain().is_none());
-        let assigned = adapters.reserve(self.key, &spec.name, &spec.adapters, only, limits)?;
-        if spec.mode == Mode::Pvh && !assigned.pci.is_empty() {
-            adapters.release(self.key);
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "IoAdapterList: a PVH domain cannot have PCI devices",
-            ));
-        }
-        Ok(assigned)
-    }
-
-    /// Checks the files a domain is built from and writes down what it will be.
-    fn prepare(&self, spec: &Spec) -> Result<(), Error> {
-        let config = self.env.dirs.config_of(self.key);
-        render::check_files(spec).map_err(|e| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                format!("{}: {e}", config.display()),
-            )
-        })?;
-        let path = self.cfg_path(spec.app_num);
-        crash::point("before the cfg is written");
-        if let Err(e) = store::write(&path, render::xl_cfg(spec).as_bytes()) {
-            // It is for people, and no reason not to build the domain.
-            log::warn!(key:% = self.key; "{}: {e}", path.display());
-        }
-        self.remove_cfgs_but(Some(&path));
-        Ok(())
-    }
-
-    /// Where the domain is written down. Numbers should differ, and files must.
-    fn cfg_path(&self, app_num: u32) -> PathBuf {
-        let path = self.env.dirs.cfg_of(app_num);
-        let text = store::read(&path).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find_map(|line| line.strip_prefix("uuid = \""));
-        let owner = line.and_then(|rest| rest.strip_suffix('"')?.parse::<Uuid>().ok());
-        match owner {
-            Some(other) if other != self.key => {
-                log::warn!(key:% = self.key; "AppNum {app_num} is also that of {other}");
-                let name = format!("xen{app_num}-{}.cfg", self.key);
-                self.env.dirs.cfgs().join(name)
-            }
-            _ => path,
-        }
-    }
-
-    /// Removes what domains of this key were built from, whatever number they had. It may hold a password.
-    fn remove_cfgs_but(&self, current: Option<&Path>) {
-        let dir = self.env.dirs.cfgs();
-        let ours = format!("\nuuid = \"{}\"\n", self.key);
-        for name in store::list(&dir).unwrap_or_default() {
-            let path = dir.join(name);
-            let read = || store::read(&path).unwrap_or_default();
-            if Some(path.as_path()) == current || !String::from_utf8_lossy(&read()).contains(&ours)
-            {
-                continue;
-            }
-            if let Err(e) = store::remove(&path) {
-                log::error!(key:% = self.key; "{}: {e}", path.display());
             }
         }
     }

@@ -39,7 +39,7 @@ struct Run {
     /// Where it was killed.
     killed_at: Option<String>,
     second: u32,
-    /// What was shown when it was killed.
+    /// The DomainStatus at the moment at which it was killed.
     shown: Option<Value>,
 }
 

@@ -18,7 +18,7 @@ fn libraries() -> impl Iterator<Item = &'static str> {
         .filter(wanted)
 }
 
-/// Whether libxlutil is wanted, too: the feature of that name.
+/// Returns true if libxlutil is wanted, too: the feature of that name.
 pub(crate) fn has_xlutil() -> bool {
     env::var_os("CARGO_FEATURE_XLUTIL").is_some()
 }

@@ -371,7 +371,7 @@ impl Domain {
     }
 }
 
-/// Whether execvp(3) finds this program.
+/// Returns true if execvp(3) finds this program.
 fn is_program(name: &OsStr) -> bool {
     let is_one = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
     if name.as_bytes().contains(&b'/') {

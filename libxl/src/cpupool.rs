@@ -16,6 +16,10 @@
 //! }
 //! # Ok::<(), libxl::Error>(())
 //! ```
+//!
+//! A busy Xen with Credit2 may lose a vCPU to a CPU that leaves its pool: it never runs again, whatever its domain,
+//! dom0 included. Those whose hard affinity leaves the CPU out are safe
+//! ([`Domain::set_vcpu_affinity_all`]).
 
 use libxl_sys as sys;
 use uuid::Uuid;

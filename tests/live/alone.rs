@@ -1,5 +1,7 @@
 //! What can be seen only while nothing else goes on in dom0: no other test runs beside these.
 
+mod cpupool;
+
 use std::{
     thread,
     time::{Duration, Instant},

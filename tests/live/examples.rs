@@ -10,9 +10,7 @@ use libxl::{
     config::{ActionOnShutdown, DiskFormat},
 };
 
-use crate::support::{
-    Guest, Kind, config, context, second_cpu, tiny_config, unique, wait_for, watcher,
-};
+use crate::support::{Guest, Kind, config, context, tiny_config, unique, wait_for, watcher};
 
 /// xtask puts them beside this test.
 fn example(name: &str, args: &[&str]) -> Output {
@@ -29,7 +27,7 @@ fn example(name: &str, args: &[&str]) -> Output {
 
 /// What a successful run prints.
 #[track_caller]
-fn succeeds(name: &str, args: &[&str]) -> String {
+pub(crate) fn succeeds(name: &str, args: &[&str]) -> String {
     let output = example(name, args);
     assert!(output.status.success(), "{name}: {}", output.status);
     String::from_utf8(output.stdout).unwrap()
@@ -225,22 +223,6 @@ fn vcpus_and_memory() {
     let said = succeeds("vcpus_and_memory", &[&guest.name, "0", "112"]);
     assert!(said.contains("vCPU 0 may run on 0"), "{said}");
     assert_eq!(guest.domain.memory_target().unwrap(), 112 << 10);
-}
-
-#[test]
-fn cpupool() {
-    let _turn = second_cpu();
-    let ctx = context();
-    let watcher = watcher();
-    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
-    let said = succeeds("cpupool", &[&guest.name, "1", "1"]);
-    assert!(
-        said.contains("example: credit2, CPUs 1, 1 domains"),
-        "{said}"
-    );
-    assert!(said.contains("weight: Some(512)"), "{said}");
-    assert_eq!(guest.domain.info().unwrap().cpupool, 0);
-    assert_eq!(ctx.free_cpus().unwrap(), [].into());
 }
 
 #[test]

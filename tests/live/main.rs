@@ -8,7 +8,6 @@ mod config;
 mod config_fields;
 mod console;
 mod context;
-mod cpupool;
 mod devices;
 mod event_loop;
 mod examples;

@@ -402,12 +402,6 @@ pub(crate) fn alone(name: &str, what: &str) {
     );
 }
 
-/// The lab has two CPUs: one test at a time can have the second for itself.
-pub(crate) fn second_cpu() -> MutexGuard<'static, ()> {
-    static SECOND: Mutex<()> = Mutex::new(());
-    SECOND.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What xenstore holds at a path below a domain's own directory.
 #[track_caller]
 pub(crate) fn xenstore_read(guest: &Guest, path: &str) -> String {

@@ -2,15 +2,12 @@
 
 use libxl::{ErrorKind, config::Bitmap};
 
-use crate::support::{
-    Guest, Kind, config, context, second_cpu, tiny_config, wait_for, watcher, xenstore_read,
-};
+use crate::support::{Guest, Kind, config, context, tiny_config, wait_for, watcher, xenstore_read};
 
 #[test]
 fn affinities_are_set_and_read() {
     let ctx = context();
     let watcher = watcher();
-    let _alone = second_cpu();
     let config = tiny_config(Kind::Pv, "affinity", "").vcpus(2);
     let guest = Guest::create(&ctx, &watcher, &config);
     let domain = &guest.domain;

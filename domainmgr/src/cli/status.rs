@@ -82,7 +82,7 @@ impl Status {
     }
 }
 
-/// What is in a directory of DomainStatus files.
+/// The content of a directory of DomainStatus files.
 struct Found {
     /// Those that can be read, by application number.
     all: Vec<DomainStatus>,

@@ -7,8 +7,8 @@ use crate::disks::Copies;
 use crate::spec::{Action, Actions, Mode};
 use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
-/// How many dead domains are kept for one key: each has its memory, and a guest that crashes again and again would have
-/// all that the host has.
+/// The largest number of dead domains that are kept for one key. Each keeps its memory, and a guest that crashes again
+/// and again would take all that the host has.
 const KEPT: usize = 4;
 
 /// Decides what is to be done about a domain that has shut down.

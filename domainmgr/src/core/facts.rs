@@ -270,8 +270,10 @@ pub struct Facts {
     pub(super) boot_time: Option<OffsetDateTime>,
     pub(super) next_retry: Option<OffsetDateTime>,
     pub(super) error: Option<(String, OffsetDateTime)>,
-    /// The error that is shown again once Xen can be looked at again.
-    pub(super) error_behind: Option<(String, OffsetDateTime)>,
+    /// Xen cannot be looked at: why. Shown before `error`, which is not touched by it.
+    pub(super) unreadable: Option<(String, OffsetDateTime)>,
+    /// The agent lacks resources of its own for an operation: which. Shown before `error`, too.
+    pub(super) lacking: Option<(String, OffsetDateTime)>,
     pub(super) pending: Option<Pending>,
 }
 
@@ -348,7 +350,8 @@ impl Facts {
             boot_time: None,
             next_retry: None,
             error: None,
-            error_behind: None,
+            unreadable: None,
+            lacking: None,
             pending: Some(Pending::Add),
         }
     }
@@ -356,6 +359,7 @@ impl Facts {
     /// The same facts, with an error to show until the domain runs.
     #[must_use]
     pub fn faulted(mut self, text: String, at: OffsetDateTime) -> Self {
+        (self.unreadable, self.lacking) = (None, None);
         self.error = Some((text, at));
         self
     }

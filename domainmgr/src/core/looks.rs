@@ -9,14 +9,6 @@ use super::{Ctx, Effect, LOOK_PAUSE, adopt, ends, gone, reasons, sibling};
 use crate::disks::Copies;
 use crate::toolstack::{Error, Life, Seen, ShutdownReason};
 
-/// What is said while nobody knows.
-const UNREADABLE: &str = "cannot read the state of the domain";
-
-/// Whether this says that nobody knows, which is not worth remembering.
-pub(super) fn is_unreadable(text: &str) -> bool {
-    text.starts_with(UNREADABLE)
-}
-
 /// A device model goes before its domain does, whoever destroys that: what stays so long without is broken.
 const GOING: Duration = Duration::from_secs(10);
 
@@ -40,20 +32,17 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
     let seen = match result {
         Ok(seen) => {
             f.looked = true;
-            let failed = std::mem::take(&mut f.looking).failures > 0;
-            if failed && f.error.as_ref().is_some_and(|(e, _)| is_unreadable(e)) {
-                f.error = f.error_behind.take();
-            }
+            f.looking = Backoff::default();
+            f.unreadable = None;
             seen
         }
         Err(e) => {
             // Not being able to look says nothing about the domain.
             f.stale = true;
             f.looking.fail(cx.now.mono);
-            if f.error.as_ref().is_some_and(|(e, _)| !is_unreadable(e)) {
-                f.error_behind = f.error.take();
-            }
-            cx.fail(f, format!("{UNREADABLE}: {e}"));
+            let text = format!("cannot read the state of the domain: {e}");
+            cx.warn(text.clone());
+            f.unreadable = Some((text, cx.now.wall));
             return;
         }
     };

@@ -92,6 +92,20 @@ pub enum Outcome {
     Ended(Result<(), Error>),
 }
 
+impl Outcome {
+    /// Why it failed, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Looked(result) => result.as_ref().err(),
+            Self::Disks(result) => result.as_ref().err(),
+            Self::Reserved(result) => result.as_ref().err(),
+            Self::Created(result) => result.as_ref().err(),
+            Self::Ended(result) => result.as_ref().err(),
+        }
+    }
+}
+
 /// How much a [`Effect::Note`] matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

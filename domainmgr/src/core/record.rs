@@ -15,7 +15,7 @@ use super::op::Op;
 use super::reserved::Holding;
 use super::sibling::Sibling;
 use super::time::Time;
-use super::{Now, gone, looks, starved, wishes};
+use super::{Now, gone, wishes};
 use crate::disks::Copies;
 use crate::settings::Settings;
 use crate::spec::{Disk, Spec};
@@ -133,12 +133,7 @@ impl Facts {
             ended: self.ended,
             vanished: self.vanished,
             boot_time: self.boot_time,
-            error: self
-                .error
-                .clone()
-                .filter(|(text, _)| !looks::is_unreadable(text))
-                .or_else(|| self.error_behind.clone())
-                .filter(|(text, _)| !starved::is_want(text)),
+            error: self.error.clone(),
         }
     }
 

@@ -3,22 +3,16 @@
 //! Such a failure says nothing about the guest. Nothing follows from it, least of all a harsher step: the same operation
 //! is tried again, and a guest that is to shut down does not lose the time in which it could not be asked.
 
-use super::facts::Facts;
+use super::facts::{Backoff, Facts};
 use super::{Ctx, Op, Outcome};
 use crate::toolstack::{Error, ErrorKind};
 
-const WANT: &str = "the agent lacks resources of its own for";
-
 /// The error, if the operation failed for this reason. A look has its own way of being repeated.
 pub(super) fn failure(outcome: &Outcome) -> Option<&Error> {
-    let error = match outcome {
-        Outcome::Looked(_) => None,
-        Outcome::Disks(result) => result.as_ref().err(),
-        Outcome::Reserved(result) => result.as_ref().err(),
-        Outcome::Created(result) => result.as_ref().err(),
-        Outcome::Ended(result) => result.as_ref().err(),
-    };
-    error.filter(|e| e.kind == ErrorKind::Exhausted)
+    let looked = matches!(outcome, Outcome::Looked(_));
+    outcome
+        .error()
+        .filter(|e| !looked && e.kind == ErrorKind::Exhausted)
 }
 
 /// Has the operation tried again after a pause. It may have been half done: the look that comes first tells.
@@ -26,11 +20,12 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
     let now = cx.now.mono;
     let pause = f.starved.fail(now);
     let text = format!(
-        "{WANT} {:?}, next try in {} s: {e}",
+        "the agent lacks resources of its own for {:?}, next try in {} s: {e}",
         op.word(),
         pause.as_secs()
     );
-    cx.fail(f, text);
+    cx.warn(text.clone());
+    f.lacking = Some((text, cx.now.wall));
     if let Some(halt) = &mut f.halt {
         halt.until = halt.until.max(now) + pause;
         match op {
@@ -59,15 +54,8 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
     }
 }
 
-/// Whether this says that something was tried in vain, which is not worth remembering.
-pub(super) fn is_want(text: &str) -> bool {
-    text.starts_with(WANT)
-}
-
 /// An operation did not fail for this reason.
 pub(super) fn over(f: &mut Facts) {
-    let was = std::mem::take(&mut f.starved).failures > 0;
-    if was && f.error.as_ref().is_some_and(|(e, _)| is_want(e)) {
-        f.error = None;
-    }
+    f.starved = Backoff::default();
+    f.lacking = None;
 }

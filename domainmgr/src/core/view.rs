@@ -72,6 +72,8 @@ fn complain(f: &Facts, status: &mut DomainStatus) {
         .hands_off
         .as_ref()
         .or(first)
+        .or(f.unreadable.as_ref())
+        .or(f.lacking.as_ref())
         .or(f.error.as_ref())
         .or(f.problem.as_ref());
     if let Some((text, when)) = wrong {

@@ -4,7 +4,7 @@
 //! the agent, and these must not keep the next one from starting.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub enum LockError {
     Shared {
         /// Which.
         pid: String,
-        /// What both would look after.
+        /// The directory that both would look after.
         dir: PathBuf,
     },
     /// From the file system.
@@ -38,6 +38,21 @@ pub enum LockError {
         /// What happened.
         source: io::Error,
     },
+}
+
+/// Opens the file at `path`, which is made if it is not there, and locks it. `None` if another process has the lock.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Held as long as the agent runs. The kernel releases it however the agent ends.
@@ -60,24 +75,13 @@ impl Lock {
             path: path.to_owned(),
             source,
         };
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| io_error(&path, e))?;
-        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => {
-                let pid = fs::read_to_string(&pid_file).unwrap_or_default();
-                return Err(LockError::Taken {
-                    pid: pid.trim().to_owned(),
-                    path,
-                });
-            }
-            Err(e) => return Err(io_error(&path, e.into())),
-        }
+        let Some(file) = lock(&path).map_err(|e| io_error(&path, e))? else {
+            let pid = fs::read_to_string(&pid_file).unwrap_or_default();
+            return Err(LockError::Taken {
+                pid: pid.trim().to_owned(),
+                path,
+            });
+        };
         if let Err(e) = fs::write(&pid_file, format!("{}\n", std::process::id())) {
             // It is for people. A full file system must not keep the agent from starting.
             log::warn!("{}: {e}", pid_file.display());
@@ -89,7 +93,7 @@ impl Lock {
     }
 }
 
-/// Whether an agent has the lock of `run_dir`; `None` if that cannot be told, such as where none ever ran.
+/// Returns true if an agent has the lock of `run_dir`; `None` if that cannot be told, such as where none ever ran.
 #[must_use]
 pub fn is_locked(run_dir: &Path) -> Option<bool> {
     let file = File::open(run_dir.join("domainmgr.lock")).ok()?;
@@ -104,7 +108,8 @@ const TAKEN: &str = "/run/domainmgr.taken";
 /// The right to look after a directory that others write to, whatever its path.
 #[derive(Debug)]
 pub struct Claim {
-    file: File,
+    /// As in [`Lock`].
+    _file: File,
     path: PathBuf,
 }
 
@@ -137,26 +142,13 @@ impl Claim {
         let found = fs::metadata(dir).map_err(failed)?;
         let path = taken.join(format!("{}-{}", found.dev(), found.ino()));
         loop {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(failed)?;
-            match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => {
-                    let mut pid = String::new();
-                    let _ = file.read_to_string(&mut pid);
-                    return Err(LockError::Shared {
-                        pid: pid.trim().to_owned(),
-                        dir: dir.to_owned(),
-                    });
-                }
-                Err(e) => return Err(failed(e.into())),
-            }
+            let Some(mut file) = lock(&path).map_err(failed)? else {
+                let pid = fs::read_to_string(&path).unwrap_or_default();
+                return Err(LockError::Shared {
+                    pid: pid.trim().to_owned(),
+                    dir: dir.to_owned(),
+                });
+            };
             // The one that had it before may have removed the file in between.
             let there = fs::metadata(&path).map(|m| m.ino()).ok();
             let ours = file.metadata().map(|m| m.ino()).map_err(failed)?;
@@ -164,7 +156,7 @@ impl Claim {
                 // For people, and for the message of the one that is refused.
                 let _ = file.set_len(0);
                 let _ = writeln!(file, "{}", std::process::id());
-                return Ok(Self { file, path });
+                return Ok(Self { _file: file, path });
             }
         }
     }
@@ -174,7 +166,6 @@ impl Drop for Claim {
     fn drop(&mut self) {
         // While it is locked still.
         let _ = fs::remove_file(&self.path);
-        let _ = self.file.flush();
     }
 }
 

@@ -47,18 +47,13 @@ impl Error {
     }
 }
 
-/// Whether no file can be opened because the process, or the host, has too many open already.
+/// Returns true if no file can be opened because the process, or the host, has too many open already.
 #[must_use]
-pub fn no_descriptors() -> bool {
-    let opened = std::fs::File::open("/dev/null");
-    opened.is_err_and(|e| is_exhaustion(&e))
-}
-
-/// Whether an operation of the system failed because too many files are open.
-#[must_use]
-pub fn is_exhaustion(e: &std::io::Error) -> bool {
+pub(super) fn no_descriptors() -> bool {
     use rustix::io::Errno;
-    Errno::from_io_error(e).is_some_and(|e| matches!(e, Errno::MFILE | Errno::NFILE))
+    let failed = std::fs::File::open("/dev/null").err();
+    let why = failed.as_ref().and_then(Errno::from_io_error);
+    matches!(why, Some(Errno::MFILE | Errno::NFILE))
 }
 
 impl fmt::Display for Error {

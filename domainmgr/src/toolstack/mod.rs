@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::abort::AbortToken;
-pub use self::error::{Error, ErrorKind, Result, is_exhaustion, no_descriptors};
+use self::error::no_descriptors;
+pub use self::error::{Error, ErrorKind, Result};
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 

@@ -7,6 +7,7 @@ use crate::adapters::Files;
 use crate::journal::{Journal, Store};
 use crate::services::Services;
 use crate::toolstack::sim::Simulation;
+use crate::toolstack::{Error, ErrorKind};
 
 const KEY: Uuid = Uuid::from_u128(0xa);
 

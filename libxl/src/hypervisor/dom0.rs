@@ -1,4 +1,4 @@
-//! What libxl does in dom0 beside domains: files for logs, words for backends, and devices that are
+//! Functions of libxl for dom0 itself: files for logs, words for backends, and devices that are
 //! served to other domains.
 
 use std::{
@@ -44,7 +44,7 @@ impl Context {
         })
     }
 
-    /// What serves a disk, by the word that old configurations have for it: `phy`, `file`, `qdisk`
+    /// The backend of a disk, by the word that old configurations have for it: `phy`, `file`, `qdisk`
     /// and, since Xen 4.17, `standalone`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What is asked of domains now and then: which there are, their stub domains, their device models.
+//! Questions about domains: which there are, their stub domains, their device models.
 
 use std::{
     ffi::{CString, c_char, c_int},

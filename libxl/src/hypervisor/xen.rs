@@ -11,7 +11,7 @@ use crate::{Context, Error, ErrorKind, Result, raw::c_string};
 const LOG_BUFFER: usize = 16384;
 
 impl Context {
-    /// What is in Xen's log, which is a ring: old lines are lost. With `clear` it is emptied.
+    /// The content of Xen's log, which is a ring: old lines are lost. With `clear` it is emptied.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::{
     raw::List,
 };
 
-/// What can be set for a domain (`libxl_psr_cbm_type`).
+/// A setting of a domain (`libxl_psr_cbm_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "libxl_psr_cbm_type")]
@@ -71,7 +71,7 @@ impl PsrFeature {
     }
 }
 
-/// What CAT can do in one socket (`libxl_psr_cat_info`).
+/// The abilities of CAT in one socket (`libxl_psr_cat_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 #[doc(alias = "libxl_psr_cat_info")]
@@ -80,13 +80,13 @@ pub struct CatInfo {
     pub id: u32,
     /// The highest number of a class of service: one more domains can differ.
     pub cos_max: u32,
-    /// How many parts the cache has.
+    /// The number of parts of the cache.
     pub cbm_len: u32,
     /// Code and data are divided separately.
     pub cdp_enabled: bool,
 }
 
-/// What a feature can do in one socket (`libxl_psr_hw_info`).
+/// The abilities of a feature in one socket (`libxl_psr_hw_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 #[doc(alias = "libxl_psr_hw_info")]
@@ -107,7 +107,7 @@ pub enum PsrHwInfo {
 }
 
 impl Context {
-    /// What CAT can do with the cache of this level, 2 or 3, in each socket.
+    /// The abilities of CAT with the cache of this level, 2 or 3, in each socket.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Context {
         })
     }
 
-    /// What CAT can do with the L3 cache in each socket.
+    /// The abilities of CAT with the L3 cache in each socket.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Context {
         })
     }
 
-    /// What a feature can do in each socket; `level` is that of a cache, and 0 for
+    /// The abilities of a feature in each socket; `level` is that of a cache, and 0 for
     /// [`PsrFeature::Mba`].
     ///
     /// # Errors
@@ -286,7 +286,7 @@ impl Domain {
         })
     }
 
-    /// What is set in a socket.
+    /// The value that is set in a socket.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ mod monitoring;
 pub use allocation::{CatInfo, PsrFeature, PsrHwInfo, PsrType};
 pub use monitoring::{CmtSample, CmtType};
 
-/// What is done where libxl has these functions: on x86.
+/// Runs the given code where libxl has these functions: on x86.
 macro_rules! if_there {
     ($function:literal, $what:expr) => {{
         #[cfg(libxl_have = "psr_generic")]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::if_there;
 use crate::{Context, Domain, Error, ErrorKind, Result};
 
-/// What can be watched (`libxl_psr_cmt_type`).
+/// A measurement (`libxl_psr_cmt_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "libxl_psr_cmt_type")]
@@ -42,7 +42,7 @@ pub struct CmtSample {
 }
 
 impl Context {
-    /// Whether the processor can watch its caches, and Xen was told to (`psr=cmt`).
+    /// Returns true if the processor can watch its caches, and Xen was told to (`psr=cmt`).
     #[doc(alias = "libxl_psr_cmt_enabled")]
     #[must_use]
     pub fn psr_cmt_enabled(&self) -> bool {
@@ -53,7 +53,7 @@ impl Context {
         false
     }
 
-    /// Whether this can be watched.
+    /// Returns true if this can be watched.
     #[doc(alias = "libxl_psr_cmt_type_supported")]
     #[must_use]
     pub fn psr_cmt_supports(&self, what: CmtType) -> bool {
@@ -64,7 +64,7 @@ impl Context {
         false
     }
 
-    /// How many domains can be watched at a time.
+    /// The number of domains that can be watched at a time.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Domain {
         )
     }
 
-    /// Whether it is watched; not if it is gone.
+    /// Returns true if it is watched; false if it is gone.
     #[doc(alias = "libxl_psr_cmt_domain_attached")]
     #[must_use]
     pub fn psr_cmt_attached(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What libxl gets wrong, and must not be brought to.
+//! Faults of libxl that safe functions must not reach.
 
 use std::{env, fs::File};
 
@@ -73,7 +73,7 @@ fn sockets_that_libxl_miscounts_are_not_asked_about() {
     );
 }
 
-/// Whether it is about this field, and nothing has been done.
+/// Checks that the error is about this field, and that nothing was done.
 fn refused(result: Result<(), Error>, what: &str) {
     let before = reached();
     let error = result.unwrap_err();

@@ -213,16 +213,21 @@ impl Machine {
 
     /// The port on the loopback address behind which dom0's sshd is. QEMU lets the kernel choose it, so it is always free.
     pub(crate) fn ssh_port(&mut self) -> Result<u16> {
-        let answer = self.qmp()?.execute(
-            "human-monitor-command",
-            &json!({ "command-line": "info usernet" }),
-        )?;
-        let text = answer.as_str().unwrap_or_default();
+        let text = self.ask("info usernet")?;
         // TCP[HOST_FORWARD]  13  127.0.0.1 37929  10.0.2.15 22  0 0
         text.lines()
             .find(|line| line.contains("HOST_FORWARD"))
             .and_then(|line| line.split_whitespace().nth(3)?.parse().ok())
             .with_context(|| format!("QEMU does not say which port it forwards: {text}"))
+    }
+
+    /// The answer of QEMU's monitor for people.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<String> {
+        let answer = self.qmp()?.execute(
+            "human-monitor-command",
+            &json!({ "command-line": question }),
+        )?;
+        Ok(answer.as_str().unwrap_or_default().to_owned())
     }
 
     /// For waiting until something in this computer answers.

@@ -7,6 +7,7 @@ pub(crate) mod accel;
 pub(crate) mod cache;
 pub(crate) mod debian;
 mod emulator;
+mod evidence;
 mod image;
 pub(crate) mod lock;
 mod machine;
@@ -43,7 +44,7 @@ use crate::xen::Xen;
 pub(crate) struct Lab {
     // In the order in which they have to go.
     ssh: Ssh,
-    _machine: Machine,
+    machine: Machine,
     dir: PathBuf,
     _lock: Lock,
 }
@@ -137,7 +138,7 @@ impl Reservation {
         let up = plan.up(backend)?;
         Ok(Lab {
             ssh: up.ssh,
-            _machine: up.machine,
+            machine: up.machine,
             dir: plan.dir,
             _lock: self.lock,
         })

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::cases::Cases;
 use super::counts::{self, Counts};
@@ -74,7 +74,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         ])?
     });
 
-    let lab = Lab::start(xen, hardware, accel)?;
+    let mut lab = Lab::start(xen, hardware, accel)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
@@ -90,7 +90,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     };
     let mut counts = counts::of(&suite, &mut live(&lab, without_xl, under, &arguments))?;
     if counts.broken || counts.failed > 0 {
-        explain(&lab, xen);
+        explain(&mut lab, xen);
         if counts.failed == 0 {
             bail!("the live tests' program ended badly, or was still running after {LIMIT} s");
         }
@@ -173,31 +173,13 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
 }
 
 /// Prints what may explain a failure, and keeps all of it under `target/lab/VERSION/results`.
-fn explain(lab: &Lab, xen: Xen) {
+fn explain(lab: &mut Lab, xen: Xen) {
     let results = paths::xen_dir(xen).join("results");
-    if let Err(error) = collect(lab, xen, &results) {
+    if let Err(error) = lab.collect(&results) {
         println!("the logs of dom0 could not be had: {error:#}");
     }
     show(&results);
     println!("\nlogs: {}", results.display());
-}
-
-/// Takes what explains a failure out of dom0, while it still runs.
-pub(crate) fn collect(lab: &Lab, xen: Xen, results: &Path) -> Result<()> {
-    if results.exists() {
-        fs::remove_dir_all(results)?;
-    }
-    fs::create_dir_all(results)?;
-    let remote = "/share/results";
-    lab.output(&format!(
-        "rm -rf {remote} && mkdir {remote} && cd {remote} && cp -r /var/log/xen xen && dmesg >dmesg && ps -ef >ps &&
-         xenstore-ls -f >xenstore; /usr/lib/xen-*/bin/xl dmesg >xen-dmesg 2>/dev/null; /usr/lib/xen-*/bin/xl list >domains 2>/dev/null; true"
-    ))?;
-    let dir = paths::xen_dir(xen);
-    fs::remove_dir(results)?;
-    fs::rename(dir.join("share/results"), results).context("cannot take the logs over")?;
-    fs::copy(dir.join("serial.log"), results.join("serial.log"))?;
-    Ok(())
 }
 
 /// Prints the ends of the logs.

@@ -17,7 +17,6 @@ use clap::ValueEnum;
 
 pub(crate) use self::counts::Counts;
 use self::live::Setting;
-pub(crate) use self::live::collect;
 use self::steps::Steps;
 use crate::cargo::Cargo;
 use crate::lab::{self, Accel, Hardware};

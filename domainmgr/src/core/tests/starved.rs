@@ -1,5 +1,5 @@
-//! What fails for want of the agent's own resources, or because nobody can look, is tried again, and nothing follows from
-//! it.
+//! Operations that fail for want of the agent's own resources, or because nobody can look, are tried again, and nothing
+//! follows from the failure.
 
 use std::time::Duration;
 

@@ -334,7 +334,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether somebody may watch a domain.
+    /// Counts an attempt to watch a domain.
     ///
     /// # Errors
     /// Its words want that to fail.

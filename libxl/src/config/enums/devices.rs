@@ -19,7 +19,7 @@ words! {
 }
 
 words! {
-    /// What serves a disk (`libxl_disk_backend`).
+    /// The backend of a disk (`libxl_disk_backend`).
     pub enum DiskBackend {
         /// The kernel of the backend domain. Raw images and block devices.
         Phy = "phy",
@@ -69,7 +69,7 @@ words! {
 }
 
 words! {
-    /// What serves a shared file system (`libxl_p9_type`). Since Xen 4.19.
+    /// The backend of a shared file system (`libxl_p9_type`). Since Xen 4.19.
     pub enum P9Type {
         /// QEMU. libxl's default.
         Qemu = "qemu",
@@ -79,7 +79,7 @@ words! {
 }
 
 words! {
-    /// What serves a virtual keyboard (`libxl_vkb_backend`).
+    /// The backend of a virtual keyboard (`libxl_vkb_backend`).
     pub enum VkbBackend {
         /// QEMU. libxl's default.
         Qemu = "qemu",

@@ -14,7 +14,7 @@ use super::UnknownWord;
 pub use devices::*;
 pub use domain::*;
 
-/// What kind of domain it is (`libxl_domain_type`).
+/// The kind of a domain (`libxl_domain_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DomainType {

@@ -243,7 +243,7 @@ fn what_a_newer_xen_adds_is_no_error() {
 
 #[test]
 fn unset_enumerations_are_null_or_absent() {
-    // What to_json prints of a value that is in no table.
+    // The form that to_json gives to a value that is in no table.
     let disk: Disk = from_json(json!({ "format": null, "backend": null }));
     assert_eq!(disk, Disk::default());
 }

@@ -1,4 +1,4 @@
-//! What is checked of the memory, the vCPUs and the firmware of a domain.
+//! Checks of the memory, the vCPUs and the firmware of a domain.
 
 use std::env;
 

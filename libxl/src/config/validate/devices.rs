@@ -1,4 +1,4 @@
-//! What is checked of devices.
+//! Checks of devices.
 
 use super::{Check, required};
 use crate::config::{

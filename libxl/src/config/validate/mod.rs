@@ -1,4 +1,4 @@
-//! What can be checked without libxl.
+//! Checks of a configuration that need no libxl.
 
 mod build;
 mod devices;
@@ -18,7 +18,7 @@ pub(crate) use values::MAX_MEMKB;
 /// libxl's mark for "any id".
 const RANDOM_DOMID: u32 = 0xffff_fffe;
 
-/// What is checked of one type; `at` is the path of the value, with a dot at its end if it is not empty.
+/// The checks of one type; `at` is the path of the value, with a dot at its end if it is not empty.
 trait Check {
     fn check(&self, at: &str) -> Result<(), Invalid> {
         let _ = at;
@@ -37,7 +37,7 @@ impl DomainConfig {
     /// which libxl reads or writes memory that is not its own, aborts the process, or takes another device than the
     /// one that was meant. This crate runs it before a configuration reaches libxl.
     ///
-    /// What libxl itself refuses with a message is left to libxl.
+    /// Values that libxl itself refuses with a message are left to libxl.
     ///
     /// # Errors
     ///

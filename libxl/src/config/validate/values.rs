@@ -1,4 +1,4 @@
-//! What holds for every string and number, whatever it is for.
+//! Checks of every string and number, whatever it is for.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,0 +1,180 @@
+//! How a worker does what the core decided: one operation at a time, which can be aborted meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::Run;
+use crate::core::{self, Input, Op, Outcome, Scope, abort};
+use crate::crash;
+use crate::disks::{self, Bounds, Copies, Failure, Places};
+use crate::eve::inputs::Reading;
+use crate::mailbox::Mail;
+use crate::spec::{Assigned, Mode, Spec};
+use crate::toolstack::{AbortToken, Error, ErrorKind, Limits};
+
+impl Run<'_> {
+    pub(super) fn execute(&mut self, op: &Op, deadline: Option<Duration>) -> Outcome {
+        let limits = Limits {
+            abort: AbortToken::new(),
+            deadline: deadline.map(|d| d.max(Duration::from_secs(1))),
+        };
+        *self.shared.running() = Some((op.clone(), limits.abort.clone()));
+        // What came before anybody could see this operation.
+        let mail = self.inbox.peek();
+        if (mail.has(Mail::STOP) && abort::on_stop(op))
+            || (mail.has(Mail::HINT) && abort::on_hint(op))
+            || (mail.has(Mail::CONFIG) && self.is_unwished(op))
+        {
+            limits.abort.abort();
+        }
+        let begin = self.env.clock.now().mono;
+        let looks = matches!(op, Op::Look(_));
+        if !looks {
+            crash::point(&format!("before {}", op.word()));
+        }
+        let outcome = self.perform(op, &limits);
+        if !looks {
+            crash::point(&format!("after {}", op.word()));
+        }
+        *self.shared.running() = None;
+        let took = self.env.clock.now().mono.since(begin).as_millis();
+        if !looks {
+            let error = outcome.error().map(ToString::to_string);
+            let error = error.as_deref().unwrap_or("done");
+            log::debug!(key:% = self.key, ms:% = took; "{}: {error}", op.word());
+        }
+        outcome
+    }
+
+    /// Whether the newest wish makes `op` pointless.
+    fn is_unwished(&self, op: &Op) -> bool {
+        match self.env.inputs.read(self.key, self.env.clock.now().mono) {
+            Reading::Wish(wish) => abort::on_wish(op, &wish),
+            Reading::Later(_) => false,
+        }
+    }
+
+    fn perform(&mut self, op: &Op, limits: &Limits) -> Outcome {
+        let key = self.key;
+        match op {
+            Op::Disks(spec, copies, whole) => {
+                return Outcome::Disks(self.disks(spec, *copies, whole, limits));
+            }
+            Op::Discard(names) => {
+                let done = disks::discard(&self.env.dirs.copies, names);
+                return Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)));
+            }
+            Op::Reserve(spec) => return Outcome::Reserved(self.reserve(spec, limits)),
+            Op::Release => {
+                self.env.adapters.release(key);
+                return Outcome::Ended(Ok(()));
+            }
+            Op::Create(spec) => {
+                if let Err(e) = self.prepare(spec) {
+                    return Outcome::Created(Err(e));
+                }
+            }
+            _ => {}
+        }
+        let session = match &mut self.session {
+            Some(session) => session,
+            slot => match self.env.toolstack.session() {
+                Ok(session) => slot.insert(session),
+                Err(e) => {
+                    return match op {
+                        Op::Look(_) => Outcome::Looked(Err(e)),
+                        Op::Create(_) => Outcome::Created(Err(e)),
+                        _ => Outcome::Ended(Err(e)),
+                    };
+                }
+            },
+        };
+        match op {
+            Op::Look(Scope::One(id)) => {
+                Outcome::Looked(session.info(*id).map(|s| s.into_iter().collect()))
+            }
+            Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
+            // Done above.
+            Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
+            Op::Create(spec) => {
+                let policy = self
+                    .env
+                    .settings
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .autoballoon;
+                // Kept until the domain has its memory.
+                let room = session.make_room(spec, policy, limits);
+                Outcome::Created(room.and_then(|_room| session.create(spec, limits)))
+            }
+            Op::Disks(..) | Op::Discard(_) => {
+                Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
+            }
+            Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
+            Op::Shutdown(id) => Outcome::Ended(session.shutdown(*id, limits)),
+            Op::PowerButton(id) => Outcome::Ended(session.power_button(*id, limits)),
+            Op::Destroy(id) => Outcome::Ended(session.destroy(*id, limits)),
+            Op::CoreDump(id) => {
+                let path = self.env.dirs.dump.join(key.to_string());
+                Outcome::Ended(session.core_dump(*id, &path, limits))
+            }
+            Op::Preserve(id, suffix) => Outcome::Ended(session.preserve(*id, suffix, limits)),
+            Op::SoftReset(id, spec) => Outcome::Ended(session.soft_reset(*id, spec, limits)),
+        }
+    }
+
+    /// Makes the disks ready, and tells meanwhile how far that is.
+    fn disks(
+        &mut self,
+        spec: &Spec,
+        copies: Copies,
+        whole: &BTreeSet<String>,
+        limits: &Limits,
+    ) -> Result<Arc<Spec>, Error> {
+        let env = self.env;
+        let places = Places {
+            copies: &env.dirs.copies,
+            images: &env.dirs.images,
+            seeds: &env.dirs.seeds(),
+        };
+        let mut bounds = Bounds {
+            abort: &limits.abort,
+            rate: env.copy_rate,
+            progress: &mut |progress| {
+                let Some(facts) = self.facts.take() else {
+                    return;
+                };
+                let (facts, _) = core::step(env.clock.now(), facts, Input::Progress(progress));
+                self.publish(&facts);
+                self.facts = Some(facts);
+            },
+        };
+        let ready = disks::prepare(spec, places, copies, whole, &mut bounds);
+        ready.map(Arc::new).map_err(|failure| match failure {
+            Failure::Config(e) => {
+                let config = env.dirs.config_of(self.key);
+                let text = format!("{}: {e}", config.display());
+                Error::new(ErrorKind::InvalidConfig, text)
+            }
+            Failure::Other(text) => Error::new(ErrorKind::Other, text),
+            Failure::Aborted => Error::new(ErrorKind::Aborted, "aborted"),
+        })
+    }
+
+    /// Reserves adapters of the host, and waits until they are taken from it.
+    fn reserve(&self, spec: &Spec, limits: &Limits) -> Result<Assigned, Error> {
+        let adapters = &self.env.adapters;
+        // A domain that is there may have been built with others.
+        let only = self.facts.as_ref().is_none_or(|f| f.domain().is_none());
+        let assigned = adapters.reserve(self.key, &spec.name, &spec.adapters, only, limits)?;
+        if spec.mode == Mode::Pvh && !assigned.pci.is_empty() {
+            adapters.release(self.key);
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "IoAdapterList: a PVH domain cannot have PCI devices",
+            ));
+        }
+        Ok(assigned)
+    }
+}

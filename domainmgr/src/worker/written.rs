@@ -1,0 +1,70 @@
+//! The xl.cfg text of a domain, which is written for people.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::Run;
+use crate::crash;
+use crate::render;
+use crate::spec::Spec;
+use crate::store;
+use crate::toolstack::{Error, ErrorKind};
+
+/// The key of the domain that a file describes.
+fn owner(path: &Path) -> Option<Uuid> {
+    let text = store::read(path).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("uuid = \""))?;
+    line.strip_suffix('"')?.parse().ok()
+}
+
+impl Run<'_> {
+    /// Checks the files a domain is built from and writes down what it will be.
+    pub(super) fn prepare(&self, spec: &Spec) -> Result<(), Error> {
+        let config = self.env.dirs.config_of(self.key);
+        render::check_files(spec).map_err(|e| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                format!("{}: {e}", config.display()),
+            )
+        })?;
+        let path = self.cfg_path(spec.app_num);
+        crash::point("before the cfg is written");
+        if let Err(e) = store::write(&path, render::xl_cfg(spec).as_bytes()) {
+            // It is for people, and no reason not to build the domain.
+            log::warn!(key:% = self.key; "{}: {e}", path.display());
+        }
+        self.remove_cfgs_but(Some(&path));
+        Ok(())
+    }
+
+    /// Where the domain is written down. Numbers should differ, and files must.
+    fn cfg_path(&self, app_num: u32) -> PathBuf {
+        let path = self.env.dirs.cfg_of(app_num);
+        match owner(&path) {
+            Some(other) if other != self.key => {
+                log::warn!(key:% = self.key; "AppNum {app_num} is also that of {other}");
+                let name = format!("xen{app_num}-{}.cfg", self.key);
+                self.env.dirs.cfgs().join(name)
+            }
+            _ => path,
+        }
+    }
+
+    /// Removes what domains of this key were built from, whatever number they had. It may hold a password.
+    pub(super) fn remove_cfgs_but(&self, current: Option<&Path>) {
+        let dir = self.env.dirs.cfgs();
+        for name in store::list(&dir).unwrap_or_default() {
+            let path = dir.join(name);
+            if Some(path.as_path()) == current || owner(&path) != Some(self.key) {
+                continue;
+            }
+            if let Err(e) = store::remove(&path) {
+                log::error!(key:% = self.key; "{}: {e}", path.display());
+            }
+        }
+    }
+}
