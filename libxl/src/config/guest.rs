@@ -214,7 +214,8 @@ config_struct! {
         /// Conflicts with reserved memory above this are solved by moving the guest's memory, in KiB.
         /// Default: 2097152.
         pub rdm_mem_boundary_memkb: Option<u64>,
-        /// Machine check features to add, a bit mask: `1 << 27` is Intel's local machine check. Default: 0.
+        /// Machine check features to add, a bit mask: 1 is Intel's local machine check
+        /// (`XEN_HVM_MCA_CAP_LMCE`). Default: 0.
         pub mca_caps: Option<u64>,
         /// The guest may have interrupts of devices as events. Default: no. Since Xen 4.19; before, it always could.
         #[serde(with = "defbool")]
