@@ -7,7 +7,6 @@ use std::{
     panic::Location,
     process::Command,
     sync::{
-        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
         mpsc::Receiver,
     },

@@ -6,7 +6,7 @@
 use std::fs;
 
 use libxl::{
-    Context, Domain, ErrorKind,
+    Context, DomId, Domain, ErrorKind,
     config::{Bitmap, DomainSchedParams, Scheduler},
     sched::VcpuSchedParams,
 };
@@ -21,7 +21,7 @@ struct OffTheSecondCpu {
 
 impl OffTheSecondCpu {
     fn new(ctx: &Context) -> Self {
-        let dom0 = ctx.domain_by_domid(0).unwrap();
+        let dom0 = ctx.domain_by_domid(DomId::DOM0).unwrap();
         let this = Self { dom0 };
         this.run_on(&[0].into());
         this
