@@ -4,7 +4,7 @@
 //! DomainStatus file what became of it. `docs/domainmgr.md` is the manual.
 //!
 //! [`core`] decides, [`toolstack`] acts on Xen, [`store`] reads and writes files, [`worker`] and [`supervisor`] bring
-//! them together.
+//! them together, after [`start`] has made ready what they need.
 #![forbid(unsafe_code)]
 
 pub mod adapters;
@@ -15,17 +15,19 @@ pub mod core;
 pub mod crash;
 pub mod dirs;
 pub mod disks;
+pub mod env;
 pub mod eve;
 pub mod journal;
 pub mod logging;
 pub mod mailbox;
-pub mod memory;
 pub mod metrics;
+pub mod options;
 pub mod records;
 pub mod render;
 pub mod services;
 pub mod settings;
 pub mod spec;
+pub mod start;
 pub mod store;
 pub mod supervision;
 pub mod supervisor;

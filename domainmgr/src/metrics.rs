@@ -1,51 +1,23 @@
 //! What domains and the host use, for whoever draws curves: DomainMetric and HostMemory.
 
-use std::collections::{BTreeMap, HashMap};
+mod table;
+
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crossbeam_channel::after;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use self::table::{Measured, Table};
+use crate::env::Env;
 use crate::eve::{DomainMetric, HostMemory, UuidAndVersion};
 use crate::services::Services;
 use crate::store;
 use crate::toolstack::{HostInfo, Session, Usage};
-use crate::worker::Env;
-
-/// What a worker says of its domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measured {
-    /// The version of its DomainConfig.
-    pub version: String,
-    /// The domain's number; 0 if there is none.
-    pub domid: u32,
-    /// It has been started.
-    pub activated: bool,
-}
-
-/// Whose figures are wanted.
-#[derive(Debug, Default)]
-pub struct Table(Mutex<BTreeMap<Uuid, Measured>>);
-
-impl Table {
-    /// This is so from now on.
-    pub fn set(&self, key: Uuid, measured: Measured) {
-        self.lock().insert(key, measured);
-    }
-
-    /// There is no such key any more.
-    pub fn forget(&self, key: Uuid) {
-        self.lock().remove(&key);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Measured>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Starts the thread that measures. It ends with the agent.
 ///

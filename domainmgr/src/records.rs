@@ -11,6 +11,9 @@ use crate::journal::{Change, Entry, Journal, OpenError, Store, Ticket};
 /// A record as the journal has it.
 pub type Bytes = Vec<u8>;
 
+/// The name under which the journal has the config directory that was believed last.
+pub const CONFIG_DIR: &str = "config-dir";
+
 /// The name under which the journal has the last settings that could be read.
 pub const SETTINGS: &str = "settings";
 

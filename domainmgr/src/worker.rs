@@ -1,200 +1,42 @@
 //! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
 
 mod durable;
+mod handle;
 mod operations;
+mod status;
 #[cfg(test)]
 mod tests;
 mod written;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, at, never, select};
+use crossbeam_channel::{at, never, select};
 use uuid::Uuid;
 
-use crate::adapters::Adapters;
-use crate::clock::Clock;
+use self::handle::Shared;
+pub use self::handle::Worker;
+pub use self::status::read_status;
+use self::status::{publish_fault, to_text};
 use crate::cloudinit;
-use crate::core::{self, Belief, Effect, Facts, Input, Level, Op, Outcome, Record, Time, abort};
+use crate::core::{self, Effect, Facts, Input, Level, Outcome, Record, Time, abort};
 use crate::crash;
-use crate::dirs::Dirs;
 use crate::disks;
-use crate::disks::keeper::Register;
-use crate::eve::inputs::{Inputs, Reading};
-use crate::eve::{self, DomainStatus};
+use crate::env::Env;
+use crate::eve::inputs::Reading;
 use crate::journal::Ticket;
-use crate::mailbox::{Inbox, Mail, Mailbox, mailbox};
-use crate::metrics::{self, Measured};
-use crate::records::{Bytes, Records};
+use crate::mailbox::{Inbox, Mail, Mailbox};
+use crate::records::Bytes;
 use crate::services::panic_text;
-use crate::settings::Settings;
-use crate::store::{self, ReadError};
-use crate::toolstack::{AbortToken, DomainId, Session, Toolstack, Wake, Watch};
+use crate::store;
+use crate::toolstack::{DomainId, Session, Wake, Watch};
 
 /// When a DomainStatus or a record is written again that could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
 /// When a domain that cannot be watched is tried again.
 const WATCH_AGAIN: Duration = Duration::from_secs(5);
-
-/// What a worker thread's stack may take.
-pub const STACK: usize = 256 << 10;
-
-/// What all workers share.
-pub struct Env {
-    /// Xen.
-    pub toolstack: Arc<dyn Toolstack>,
-    /// Time.
-    pub clock: Clock,
-    /// Files.
-    pub dirs: Dirs,
-    /// Settings.
-    pub settings: RwLock<Settings>,
-    /// Bytes per second that a copy may make, in a simulation.
-    pub copy_rate: Option<u64>,
-    /// Who uses which copy of an image.
-    pub register: Register,
-    /// Whose figures are wanted.
-    pub metrics: metrics::Table,
-    /// Adapters of the host.
-    pub adapters: Adapters,
-    /// DomainConfig files.
-    pub inputs: Inputs,
-    /// What is remembered of each key.
-    pub records: Records,
-    /// The supervisor's ear.
-    pub reports: Sender<Report>,
-}
-
-impl std::fmt::Debug for Env {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Env")
-            .field("dirs", &self.dirs)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a worker tells the supervisor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// It has published for the first time.
-    Settled(Uuid),
-    /// It has ended: its key is gone, or it was told to stop.
-    Finished(Uuid),
-    /// Adapters that were refused to a worker may be had now.
-    Adapters,
-}
-
-#[derive(Default)]
-struct Shared {
-    running: Mutex<Option<(Op, AbortToken)>>,
-    belief: Mutex<Belief>,
-}
-
-impl Shared {
-    fn running(&self) -> MutexGuard<'_, Option<(Op, AbortToken)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn abort_if(&self, rule: impl FnOnce(&Op) -> bool) {
-        let token = match &*self.running() {
-            Some((op, token)) if rule(op) => token.clone(),
-            _ => return,
-        };
-        token.abort();
-    }
-}
-
-/// A running worker, as the supervisor sees it.
-pub struct Worker {
-    mailbox: Mailbox,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl std::fmt::Debug for Worker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").finish_non_exhaustive()
-    }
-}
-
-impl Worker {
-    /// Starts the worker of `key`.
-    ///
-    /// # Errors
-    /// The system has no thread to give.
-    pub fn start(env: Arc<Env>, key: Uuid) -> std::io::Result<Self> {
-        let (mailbox, inbox) = mailbox();
-        let shared = Arc::new(Shared::default());
-        mailbox.post(Mail::CONFIG);
-        let theirs = (mailbox.clone(), Arc::clone(&shared));
-        // Names of threads have 15 bytes.
-        let name = format!("dom-{}", &key.to_string()[..8]);
-        let thread = thread::Builder::new()
-            .name(name)
-            .stack_size(STACK)
-            .spawn(move || {
-                let reports = env.reports.clone();
-                live(&env, key, &inbox, &theirs.0, &theirs.1);
-                // Nobody listening: the agent is ending anyway.
-                let _ = reports.send(Report::Finished(key));
-            })?;
-        Ok(Self {
-            mailbox,
-            shared,
-            thread: Some(thread),
-        })
-    }
-
-    /// Tells it to look at something again. Never blocks.
-    pub fn post(&self, mail: Mail) {
-        self.mailbox.post(mail);
-    }
-
-    /// Tells it that its DomainConfig changed, and ends what it is doing if the new wish makes that pointless.
-    pub fn config_changed(&self, env: &Env, key: Uuid) {
-        self.post(Mail::CONFIG);
-        let busy = self.shared.running().is_some();
-        if busy {
-            if let Reading::Wish(wish) = env.inputs.read(key, env.clock.now().mono) {
-                self.shared.abort_if(|op| abort::on_wish(op, &wish));
-            }
-        }
-    }
-
-    /// Tells it to end, leaving the domain as it is.
-    pub fn stop(&self) {
-        self.post(Mail::STOP);
-        self.shared.abort_if(abort::on_stop);
-    }
-
-    /// What it believes Xen to have under its key; `None` while it is finding out or changing that.
-    #[must_use]
-    pub fn belief(&self) -> Option<Belief> {
-        if self.shared.running().is_some() {
-            return None;
-        }
-        let belief = self.shared.belief.lock();
-        Some(belief.unwrap_or_else(PoisonError::into_inner).clone())
-    }
-
-    /// Waits for its end, after it has said that it comes.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take() {
-            // It catches its own panics.
-            let _ = thread.join();
-        }
-    }
-
-    /// Whether its thread has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-}
 
 enum End {
     Finished,
@@ -241,14 +83,6 @@ fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Ar
     }
 }
 
-fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: &str) {
-    let path = env.dirs.status_of(key);
-    let facts = remembered(env, key, memory).faulted(text.to_owned(), env.clock.now().wall);
-    if let Err(e) = write_status(&path, &core::view(&facts)) {
-        log::error!(key:% = key; "{}: {e}", path.display());
-    }
-}
-
 /// The facts that a worker starts from.
 fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
     let now = env.clock.now();
@@ -271,28 +105,6 @@ fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
         Some(why) => facts.hands_off(why.to_owned(), now.wall),
         None => facts,
     }
-}
-
-/// Reads a DomainStatus; `None` if there is none.
-///
-/// # Errors
-/// There is one, and it cannot be read: why.
-pub fn read_status(path: &Path) -> Result<Option<DomainStatus>, String> {
-    match store::read(path) {
-        Ok(text) => eve::parse(&text).map(Some).map_err(|e| e.to_string()),
-        Err(ReadError::Gone) => Ok(None),
-        Err(e) => Err(e.to_string()),
-    }
-}
-
-fn to_text(status: &DomainStatus) -> std::io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(status)?;
-    text.push(b'\n');
-    Ok(text)
-}
-
-fn write_status(path: &Path, status: &DomainStatus) -> std::io::Result<()> {
-    store::write(path, &to_text(status)?)
 }
 
 /// One uninterrupted run of a worker.
@@ -405,11 +217,7 @@ impl<'a> Run<'a> {
 
     fn say_belief(&self) {
         let belief = self.facts.as_ref().map(Facts::belief).unwrap_or_default();
-        *self
-            .shared
-            .belief
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = belief;
+        self.shared.believe(belief);
     }
 
     /// What the mail makes to be looked at, config first.
@@ -518,46 +326,6 @@ impl<'a> Run<'a> {
             Level::Warn => log::Level::Warn,
         };
         log::log!(level, key:% = self.key; "{text}");
-    }
-
-    fn publish(&mut self, facts: &Facts) {
-        let status = core::view(facts);
-        // Before anything is done with them.
-        self.env
-            .register
-            .set(self.key, facts.copies_needed(), facts.copies_made());
-        self.env.metrics.set(
-            self.key,
-            Measured {
-                version: status.uuid_and_version.version.clone(),
-                domid: status.domain_id,
-                activated: status.activated,
-            },
-        );
-        let path = self.env.dirs.status_of(self.key);
-        let text = match to_text(&status) {
-            Ok(text) => text,
-            Err(e) => {
-                log::error!(key:% = self.key; "{}: {e}", path.display());
-                return;
-            }
-        };
-        if self.published.as_ref() != Some(&text) {
-            match store::write(&path, &text) {
-                Ok(()) => {
-                    log::debug!(key:% = self.key; "{} {}", status.state_name, status.domain_id);
-                    self.published = Some(text);
-                }
-                Err(e) => {
-                    self.published = None;
-                    log::error!(key:% = self.key; "{}: {e}", path.display());
-                }
-            }
-        }
-        if !self.settled && !status.pending_add {
-            self.settled = true;
-            let _ = self.env.reports.send(Report::Settled(self.key));
-        }
     }
 
     fn watch(&mut self, id: DomainId) {

@@ -17,9 +17,10 @@ use self::paths::Paths;
 use crate::clock::Clock;
 use crate::crash;
 use crate::logging;
+use crate::options::Options;
 use crate::services;
 use crate::settings::Settings;
-use crate::supervisor::{self, Options};
+use crate::start;
 use crate::toolstack::sim::{Simulation, control};
 use crate::toolstack::{Toolstack, libxl};
 
@@ -248,7 +249,7 @@ fn run(args: Run) -> Result<(), String> {
         copy_rate: args.simulate_copy_rate,
         forget: args.forget,
     };
-    supervisor::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
+    start::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
 }
 
 /// Each operation under way holds about ten files: as many as we may have are as many as we can need.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::facts::{Facts, Rest};
 use super::{Ctx, Op, boot_failed};
 use crate::disks::Copies;
-use crate::disks::keeper::Use;
+use crate::disks::register::Use;
 use crate::spec::{Copied, Disk, Spec};
 use crate::toolstack::{Error, ErrorKind};
 

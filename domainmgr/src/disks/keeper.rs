@@ -1,109 +1,21 @@
-//! Who uses which copy, what is said about copies, and the removal of those that nobody has used for long.
+//! What is said about copies, and the removal of those that nobody has used for long.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, at, bounded, select};
+use crossbeam_channel::{at, select};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::name;
+use super::register::{is_ours, needed};
 use crate::core::{Now, Time};
 use crate::dirs::Dirs;
+use crate::env::Env;
 use crate::eve::ImageStatus;
 use crate::services::Services;
 use crate::store;
-use crate::worker::Env;
-
-/// What one domain needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// These copies.
-    Only(BTreeSet<String>),
-    /// Nobody can tell: every copy that was made for it.
-    All,
-}
-
-/// What is known of the copies of one domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Claim {
-    needs: Use,
-    /// Every copy that was made for it. What is not among them is not the agent's to remove.
-    made: BTreeSet<String>,
-}
-
-/// Who uses which copy.
-#[derive(Debug)]
-pub struct Register {
-    uses: Mutex<HashMap<Uuid, Claim>>,
-    wake: Sender<()>,
-    woken: Receiver<()>,
-}
-
-impl Default for Register {
-    fn default() -> Self {
-        let (wake, woken) = bounded(1);
-        Self {
-            uses: Mutex::default(),
-            wake,
-            woken,
-        }
-    }
-}
-
-impl Register {
-    /// A domain of this key is known, but not yet what it needs: until then everything of it is kept.
-    pub fn expect(&self, key: Uuid) {
-        let claim = Claim {
-            needs: Use::All,
-            made: BTreeSet::new(),
-        };
-        self.lock().entry(key).or_insert(claim);
-    }
-
-    /// This is what `key` needs from now on, and what was ever made for it. When this returns, nothing of what it needs
-    /// is removed any more.
-    pub fn set(&self, key: Uuid, needs: Use, made: BTreeSet<String>) {
-        let claim = Claim { needs, made };
-        if self.lock().insert(key, claim.clone()) != Some(claim) {
-            self.wake();
-        }
-    }
-
-    /// There is no such domain any more.
-    pub fn forget(&self, key: Uuid) {
-        self.lock().remove(&key);
-        self.wake();
-    }
-
-    /// Something happened to the files.
-    pub fn wake(&self) {
-        // Full: it looks anyway.
-        let _ = self.wake.try_send(());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Claim>> {
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How many domains need `file`.
-fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
-    let owner = name::owner(file);
-    let needing = uses.iter().filter(|(key, claim)| match &claim.needs {
-        Use::Only(files) => files.contains(file),
-        Use::All => owner == Some(**key),
-    });
-    u32::try_from(needing.count()).unwrap_or(u32::MAX)
-}
-
-/// Whether `file` is a copy that the agent has made for a domain that it knows.
-fn is_ours(uses: &HashMap<Uuid, Claim>, file: &str) -> bool {
-    let claim = name::owner(file).and_then(|owner| uses.get(&owner));
-    claim.is_some_and(|claim| claim.made.contains(file))
-}
 
 /// What is known of one copy.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +79,7 @@ pub fn start(env: Arc<Env>, services: &Services) -> std::io::Result<()> {
             let now = env.clock.now().mono;
             let next = at(env.clock.instant(now + keep / 10));
             periodic = select! {
-                recv(env.register.woken) -> _ => false,
+                recv(env.register.woken()) -> _ => false,
                 recv(next) -> _ => true,
             };
         }
@@ -275,34 +187,14 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     const A: Uuid = Uuid::from_u128(0xa);
-    const B: Uuid = Uuid::from_u128(0xb);
 
     fn file(key: Uuid) -> String {
         name::of("aa", key, 0, crate::spec::Format::Raw)
-    }
-
-    #[test]
-    fn who_needs_what() {
-        let claim = |needs, made: &[String]| Claim {
-            needs,
-            made: made.iter().cloned().collect(),
-        };
-        let only = |files: &[String]| claim(Use::Only(files.iter().cloned().collect()), &[file(A)]);
-        let count = |uses: &[(Uuid, Claim)], file: &str| {
-            let uses = uses.iter().cloned().collect();
-            (needed(&uses, file), is_ours(&uses, file))
-        };
-        let all = || claim(Use::All, &[]);
-        assert_eq!(count(&[(A, only(&[file(A)]))], &file(A)), (1, true));
-        assert_eq!(count(&[(A, only(&[]))], &file(A)), (0, true));
-        assert_eq!(count(&[(A, all())], &file(A)), (1, false));
-        assert_eq!(count(&[(A, all())], &file(B)), (0, false));
-        assert_eq!(count(&[], &file(A)), (0, false), "nobody knows it");
-        let both = [(A, only(&[])), (B, only(&[file(A)]))];
-        assert_eq!(count(&both, &file(A)), (1, true));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod header;
 pub mod keeper;
 pub mod name;
 mod qcow2;
+pub mod register;
 #[cfg(test)]
 mod tests;
 

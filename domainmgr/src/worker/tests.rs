@@ -2,12 +2,23 @@
 
 use std::path::Path;
 
+use std::sync::RwLock;
+
 use super::*;
-use crate::adapters::Files;
+use crate::adapters::{Adapters, Files};
+use crate::clock::Clock;
+use crate::core::Op;
+use crate::dirs::Dirs;
+use crate::disks::register::Register;
+use crate::eve;
+use crate::eve::inputs::Inputs;
 use crate::journal::{Journal, Store};
+use crate::mailbox::mailbox;
+use crate::metrics;
+use crate::records::Records;
 use crate::services::Services;
 use crate::toolstack::sim::Simulation;
-use crate::toolstack::{Error, ErrorKind};
+use crate::toolstack::{Error, ErrorKind, Toolstack};
 
 const KEY: Uuid = Uuid::from_u128(0xa);
 

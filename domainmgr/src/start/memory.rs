@@ -18,19 +18,16 @@ use crate::eve::inputs::Inputs;
 use crate::journal::{self, Change, Entry, Journal, OpenError, Store};
 use crate::records::{self, Bytes, Records};
 use crate::services::Services;
+use crate::start::StartError;
 use crate::store::{self, Named};
-use crate::supervisor::StartError;
 use crate::toolstack::Toolstack;
 use crate::worker::read_status;
-
-/// The name under which the journal has the config directory that was believed last.
-pub const CONFIG_DIR: &str = "config-dir";
 
 /// Opens the journal of `dirs`. One that is damaged is put aside if `forget` says so.
 ///
 /// # Errors
 /// The agent cannot start: the journal is a newer agent's, or cannot be used now.
-pub fn open(
+pub(super) fn open(
     dirs: &Dirs,
     toolstack: &dyn Toolstack,
     forget: bool,
@@ -109,7 +106,9 @@ fn begin(
             "{count} domain(s) taken over from the DomainStatus of an agent without a journal"
         );
     }
-    let config_dir = store.value(CONFIG_DIR).map_err(StartError::Journal)?;
+    let config_dir = store
+        .value(records::CONFIG_DIR)
+        .map_err(StartError::Journal)?;
     let settings = store
         .value(records::SETTINGS)
         .map_err(StartError::Journal)?;

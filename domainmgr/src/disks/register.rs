@@ -1,0 +1,134 @@
+//! Who uses which copy of an image.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use uuid::Uuid;
+
+use super::name;
+
+/// What one domain needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// These copies.
+    Only(BTreeSet<String>),
+    /// Nobody can tell: every copy that was made for it.
+    All,
+}
+
+/// What is known of the copies of one domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) needs: Use,
+    /// Every copy that was made for it. What is not among them is not the agent's to remove.
+    pub(super) made: BTreeSet<String>,
+}
+
+/// Who uses which copy.
+#[derive(Debug)]
+pub struct Register {
+    uses: Mutex<HashMap<Uuid, Claim>>,
+    wake: Sender<()>,
+    woken: Receiver<()>,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        let (wake, woken) = bounded(1);
+        Self {
+            uses: Mutex::default(),
+            wake,
+            woken,
+        }
+    }
+}
+
+impl Register {
+    /// A domain of this key is known, but not yet what it needs: until then everything of it is kept.
+    pub fn expect(&self, key: Uuid) {
+        let claim = Claim {
+            needs: Use::All,
+            made: BTreeSet::new(),
+        };
+        self.lock().entry(key).or_insert(claim);
+    }
+
+    /// This is what `key` needs from now on, and what was ever made for it. When this returns, nothing of what it needs
+    /// is removed any more.
+    pub fn set(&self, key: Uuid, needs: Use, made: BTreeSet<String>) {
+        let claim = Claim { needs, made };
+        if self.lock().insert(key, claim.clone()) != Some(claim) {
+            self.wake();
+        }
+    }
+
+    /// There is no such domain any more.
+    pub fn forget(&self, key: Uuid) {
+        self.lock().remove(&key);
+        self.wake();
+    }
+
+    /// Something happened to the files.
+    pub fn wake(&self) {
+        // Full: it looks anyway.
+        let _ = self.wake.try_send(());
+    }
+
+    pub(super) fn woken(&self) -> &Receiver<()> {
+        &self.woken
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Claim>> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many domains need `file`.
+pub(super) fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
+    let owner = name::owner(file);
+    let needing = uses.iter().filter(|(key, claim)| match &claim.needs {
+        Use::Only(files) => files.contains(file),
+        Use::All => owner == Some(**key),
+    });
+    u32::try_from(needing.count()).unwrap_or(u32::MAX)
+}
+
+/// Whether `file` is a copy that the agent has made for a domain that it knows.
+pub(super) fn is_ours(uses: &HashMap<Uuid, Claim>, file: &str) -> bool {
+    let claim = name::owner(file).and_then(|owner| uses.get(&owner));
+    claim.is_some_and(|claim| claim.made.contains(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Uuid = Uuid::from_u128(0xa);
+    const B: Uuid = Uuid::from_u128(0xb);
+
+    fn file(key: Uuid) -> String {
+        name::of("aa", key, 0, crate::spec::Format::Raw)
+    }
+
+    #[test]
+    fn who_needs_what() {
+        let claim = |needs, made: &[String]| Claim {
+            needs,
+            made: made.iter().cloned().collect(),
+        };
+        let only = |files: &[String]| claim(Use::Only(files.iter().cloned().collect()), &[file(A)]);
+        let count = |uses: &[(Uuid, Claim)], file: &str| {
+            let uses = uses.iter().cloned().collect();
+            (needed(&uses, file), is_ours(&uses, file))
+        };
+        let all = || claim(Use::All, &[]);
+        assert_eq!(count(&[(A, only(&[file(A)]))], &file(A)), (1, true));
+        assert_eq!(count(&[(A, only(&[]))], &file(A)), (0, true));
+        assert_eq!(count(&[(A, all())], &file(A)), (1, false));
+        assert_eq!(count(&[(A, all())], &file(B)), (0, false));
+        assert_eq!(count(&[], &file(A)), (0, false), "nobody knows it");
+        let both = [(A, only(&[])), (B, only(&[file(A)]))];
+        assert_eq!(count(&both, &file(A)), (1, true));
+    }
+}

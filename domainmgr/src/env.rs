@@ -1,0 +1,61 @@
+//! What the threads of the agent share.
+
+use std::sync::{Arc, RwLock};
+
+use crossbeam_channel::Sender;
+use uuid::Uuid;
+
+use crate::adapters::Adapters;
+use crate::clock::Clock;
+use crate::dirs::Dirs;
+use crate::disks::register::Register;
+use crate::eve::inputs::Inputs;
+use crate::metrics;
+use crate::records::Records;
+use crate::settings::Settings;
+use crate::toolstack::Toolstack;
+
+/// What all workers share, and the services with them.
+pub struct Env {
+    /// Xen.
+    pub toolstack: Arc<dyn Toolstack>,
+    /// Time.
+    pub clock: Clock,
+    /// Files.
+    pub dirs: Dirs,
+    /// Settings.
+    pub settings: RwLock<Settings>,
+    /// Bytes per second that a copy may make, in a simulation.
+    pub copy_rate: Option<u64>,
+    /// Who uses which copy of an image.
+    pub register: Register,
+    /// Whose figures are wanted.
+    pub metrics: metrics::Table,
+    /// Adapters of the host.
+    pub adapters: Adapters,
+    /// DomainConfig files.
+    pub inputs: Inputs,
+    /// What is remembered of each key.
+    pub records: Records,
+    /// The supervisor's ear.
+    pub reports: Sender<Report>,
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Env")
+            .field("dirs", &self.dirs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a worker tells the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// It has published for the first time.
+    Settled(Uuid),
+    /// It has ended: its key is gone, or it was told to stop.
+    Finished(Uuid),
+    /// Adapters that were refused to a worker may be had now.
+    Adapters,
+}

@@ -1,0 +1,37 @@
+//! Whose figures are wanted.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+/// What a worker says of its domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The version of its DomainConfig.
+    pub version: String,
+    /// The domain's number; 0 if there is none.
+    pub domid: u32,
+    /// It has been started.
+    pub activated: bool,
+}
+
+/// Whose figures are wanted.
+#[derive(Debug, Default)]
+pub struct Table(Mutex<BTreeMap<Uuid, Measured>>);
+
+impl Table {
+    /// This is so from now on.
+    pub fn set(&self, key: Uuid, measured: Measured) {
+        self.lock().insert(key, measured);
+    }
+
+    /// There is no such key any more.
+    pub fn forget(&self, key: Uuid) {
+        self.lock().remove(&key);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Measured>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,252 @@
+//! From the locks to the main loop, and what it takes to get there.
+
+mod error;
+mod memory;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+pub use self::error::StartError;
+use crate::adapters::Adapters;
+use crate::clock::Clock;
+use crate::dirs::Dirs;
+use crate::disks::keeper;
+use crate::disks::register::Register;
+use crate::env::{Env, Report};
+use crate::eve::inputs::Inputs;
+use crate::journal;
+use crate::logging;
+use crate::metrics;
+use crate::options::Options;
+use crate::records::Records;
+use crate::services::{Death, Services};
+use crate::settings::Settings;
+use crate::store::{self, Claim, Lock};
+use crate::supervisor::{Ears, Supervisor, load_settings};
+use crate::toolstack::Toolstack;
+use crate::watching::{FileEvent, Reason, Watching};
+
+/// Takes the locks and runs until told to end. Guests stay as they are.
+///
+/// # Errors
+/// The agent could not start, or a thread that it needs has ended.
+pub fn run(
+    options: &Options,
+    toolstack: Arc<dyn Toolstack>,
+    clock: Clock,
+) -> Result<(), StartError> {
+    let dirs = &options.dirs;
+    make_dirs(&[&dirs.run, &dirs.state])?;
+    let (services, deaths) = Services::new();
+    let _lock = Lock::take(&dirs.run)?;
+    let _state_lock = Lock::take(&dirs.state)?;
+    let records = memory::open(dirs, toolstack.as_ref(), options.forget, &services)?;
+    config_is_there(dirs, &records)?;
+    prepare(dirs)?;
+    let _claims = [&dirs.config, &dirs.copies]
+        .map(|dir| Claim::take(dir))
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    let signals = signals(&services).map_err(system("signals"))?;
+    let (watching, files) = watch_files(options, &services).map_err(|source| StartError::Dir {
+        path: dirs.config.clone(),
+        source,
+    })?;
+    check_overrides(options)?;
+    let (reports_tx, reports) = unbounded();
+    let env = env(options, toolstack, clock, records, reports_tx, &services)?;
+    keeper::start(Arc::clone(&env), &services).map_err(system("a thread for images"))?;
+    metrics::start(Arc::clone(&env), &services).map_err(system("a thread for metrics"))?;
+    log::info!(
+        "domainmgr {} started: DomainConfig in {}, DomainStatus in {}",
+        env!("CARGO_PKG_VERSION"),
+        dirs.config.display(),
+        dirs.status.display()
+    );
+    let ears = Ears {
+        signals,
+        files,
+        reports,
+        deaths,
+    };
+    let death = Supervisor::new(options, watching, env).run(ears);
+    log::info!("domainmgr ended; guests are left as they are");
+    match death {
+        Some(Death { name, why }) => Err(StartError::Service { name, why }),
+        None => Ok(()),
+    }
+}
+
+/// What all workers share, with the adapters looked after.
+fn env(
+    options: &Options,
+    toolstack: Arc<dyn Toolstack>,
+    clock: Clock,
+    records: Records,
+    reports: Sender<Report>,
+    services: &Services,
+) -> Result<Arc<Env>, StartError> {
+    let dirs = &options.dirs;
+    let settings = load_settings(options, &records);
+    logging::set_level(settings.log_level);
+    let news = reports.clone();
+    let adapters = Adapters::start(
+        options.adapters.clone(),
+        dirs.run.join("AssignableAdapters/global.json"),
+        Arc::clone(&toolstack),
+        clock,
+        settings.usb_access,
+        // Nobody listening: the agent is ending anyway.
+        Box::new(move || {
+            let _ = news.send(Report::Adapters);
+        }),
+        services,
+    )
+    .map_err(system("adapters"))?;
+    let env = Env {
+        toolstack,
+        clock,
+        dirs: dirs.clone(),
+        settings: RwLock::new(settings),
+        adapters,
+        copy_rate: options.copy_rate,
+        register: Register::default(),
+        inputs: Inputs::new(&dirs.config),
+        records,
+        metrics: metrics::Table::default(),
+        reports,
+    };
+    for key in env.records.keys() {
+        env.register.expect(key);
+    }
+    if env.records.damage().is_none() {
+        keeper::tidy(dirs);
+    }
+    Ok(Arc::new(env))
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+/// Makes the directories that are written to, and removes what an agent that was killed has left half written in them.
+fn prepare(dirs: &Dirs) -> Result<(), StartError> {
+    let own = [
+        &dirs.cfgs(),
+        &dirs.run.join("AssignableAdapters"),
+        &dirs.run.join("HostMemory"),
+        &dirs.metrics(),
+        &dirs.status,
+        &dirs.image_statuses(),
+        &dirs.seeds(),
+    ];
+    make_dirs(&own)?;
+    make_dirs(&[&dirs.config, &dirs.dump, &dirs.copies])?;
+    for dir in own {
+        if let Err(e) = store::tidy(dir) {
+            log::warn!("{}: {e}", dir.display());
+        }
+    }
+    Ok(())
+}
+
+fn check_overrides(options: &Options) -> Result<(), StartError> {
+    for (key, value) in &options.overrides {
+        // What was merely changed is said when the settings are loaded.
+        if let Err(e) = Settings::default().set(key, value) {
+            let e = e.to_string();
+            if !e.contains("; using ") && !e.contains("no such setting") {
+                return Err(StartError::Setting(e));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A config directory that is not there says nothing, least of all that no domain should run: its path may be mistyped.
+/// Only where no domain is known is it made.
+fn config_is_there(dirs: &Dirs, records: &Records) -> Result<(), StartError> {
+    // Of another run of the host: it is not there yet.
+    let before = |text: &String| text.starts_with(&records.boot().to_string());
+    let known = records.config_dir.as_ref().is_none_or(before);
+    if fs::symlink_metadata(&dirs.config).is_ok() || !known {
+        return Ok(());
+    }
+    match records.keys().len() {
+        0 => Ok(()),
+        count => Err(StartError::NoConfig {
+            config: dirs.config.clone(),
+            journal: dirs.state.join(journal::FILE),
+            count,
+        }),
+    }
+}
+
+fn make_dirs(dirs: &[&PathBuf]) -> Result<(), StartError> {
+    let make = |dir: &Path| {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        // Whatever it is, it must be one.
+        fs::read_dir(dir).map(drop)
+    };
+    for dir in dirs {
+        make(dir).map_err(|source| StartError::Dir {
+            path: dir.to_path_buf(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn signals(services: &Services) -> io::Result<Receiver<i32>> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+    let (tx, rx) = unbounded();
+    services.start("signals", 128 << 10, move || {
+        for signal in signals.forever() {
+            if tx.send(signal).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(rx)
+}
+
+/// Watches the config directory, and the others where they are there.
+fn watch_files(
+    options: &Options,
+    services: &Services,
+) -> io::Result<(Watching, Receiver<FileEvent>)> {
+    let configs = &options.dirs.config;
+    let name = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    let mut wanted = vec![(configs.clone(), Reason::Configs)];
+    if let Some(parent) = configs.parent() {
+        wanted.push((parent.to_owned(), Reason::Parent(name(configs))));
+    }
+    if let Some(dir) = options.global_config.parent() {
+        wanted.push((
+            dir.to_owned(),
+            Reason::Settings(name(&options.global_config)),
+        ));
+    }
+    let model = &options.adapters.model;
+    let model = if model.is_dir() {
+        Some(model.as_path())
+    } else {
+        model.parent()
+    };
+    for dir in [model, options.adapters.network.parent()]
+        .into_iter()
+        .flatten()
+    {
+        wanted.push((dir.to_owned(), Reason::Adapters));
+    }
+    Watching::start(configs, wanted, services)
+}

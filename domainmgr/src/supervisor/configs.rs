@@ -1,0 +1,227 @@
+//! The config directory: which files are there, and which are known to be absent.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, at, never};
+use uuid::Uuid;
+
+use super::{MARKER, Supervisor};
+use crate::dirs::Dirs;
+use crate::eve::inputs::{self, Identity};
+use crate::mailbox::Mail;
+use crate::records::{self, Records};
+use crate::store::{self, Named};
+
+/// The directory in which an absent file is a wish from the start: the one in which the files of all known domains were,
+/// or the one that is `there`, if there is nothing to lose.
+fn believed(dirs: &Dirs, records: &Records, there: Identity) -> Option<Identity> {
+    if records.keys().is_empty() {
+        return Some(there);
+    }
+    match &records.config_dir {
+        Some(text) => inputs::from_text(text, records.boot()),
+        // Taken over from an agent that did not take note of it.
+        None => {
+            let names = store::list(&dirs.config).unwrap_or_default();
+            let any = names
+                .iter()
+                .any(|name| matches!(store::key_of(name), Named::Key(_)));
+            any.then_some(there)
+        }
+    }
+}
+
+impl Supervisor<'_> {
+    pub(super) fn trust_from_the_start(&self) {
+        let dirs = &self.options.dirs;
+        if let Some(there) = Identity::of(&dirs.config) {
+            if let Some(dir) = believed(dirs, &self.env.records, there) {
+                self.trust(dir);
+            }
+        }
+    }
+
+    /// Believes from now on that a file that is absent in the config directory is not wanted.
+    pub(super) fn trust(&self, dir: Identity) -> bool {
+        let news = self.env.inputs.trust(dir);
+        if news {
+            let text = inputs::to_text(self.env.records.boot(), dir);
+            // Should that fail, the next agent knows less, and is the more careful.
+            drop(self.env.records.set(records::CONFIG_DIR, text));
+        }
+        news
+    }
+
+    /// When a file is to be looked at again.
+    pub(super) fn next_look(&self) -> Receiver<Instant> {
+        self.look_again
+            .values()
+            .min()
+            .map_or_else(never, |t| at(*t))
+    }
+
+    pub(super) fn schedule_look(&mut self, key: Uuid) {
+        // A little later, lest it is just too early.
+        let pause = self.env.clock.real(inputs::SETTLING) + Duration::from_millis(20);
+        self.look_again.entry(key).or_insert(Instant::now() + pause);
+    }
+
+    pub(super) fn look_again(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Uuid> = self
+            .look_again
+            .iter()
+            .filter(|(_, t)| **t <= now)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in due {
+            self.look_again.remove(&key);
+            let path = self.options.dirs.config_of(key);
+            let absent = store::stamp(&path).is_none();
+            match self.workers.get(&key) {
+                // It is believed now, or it is said why it is not.
+                Some(entry) if absent => entry.worker.config_changed(&self.env, key),
+                _ => self.look_at(&format!("{key}.json"), false),
+            }
+        }
+    }
+
+    /// Decides whether the files that are absent are known to be.
+    pub(super) fn believe(&mut self, names: &[String]) {
+        let Some(there) = Identity::of(&self.options.dirs.config) else {
+            return;
+        };
+        let file = |key: &Uuid| names.contains(&format!("{key}.json"));
+        let left = self.env.records.keys();
+        let all = self.workers.keys().all(file) && left.iter().all(file);
+        let said = names.iter().any(|name| name == MARKER);
+        if !(all || said) || !self.trust(there) {
+            return;
+        }
+        log::info!(
+            "{}: all files are there",
+            self.options.dirs.config.display()
+        );
+        let keys: Vec<Uuid> = self.workers.keys().copied().collect();
+        for key in keys.iter().filter(|key| !file(key)) {
+            self.schedule_look(*key);
+        }
+        self.post_all(Mail::CONFIG);
+    }
+
+    /// Looks at the whole config directory.
+    pub(super) fn scan(&mut self) {
+        self.watching.refresh();
+        let dir = &self.options.dirs.config;
+        let names = match store::list(dir) {
+            Ok(names) => names,
+            Err(e) => {
+                // Nothing is known, so nothing follows: above all not that every config is gone.
+                log::error!("{}: {e}", dir.display());
+                if !std::mem::replace(&mut self.lost, true) {
+                    self.post_all(Mail::CONFIG);
+                }
+                return;
+            }
+        };
+        self.believe(&names);
+        for name in &names {
+            self.look_at(name, false);
+        }
+        if std::mem::take(&mut self.lost) {
+            // Who has looked for a file meanwhile has not found it, and it may be the same as before.
+            self.post_all(Mail::CONFIG);
+        }
+        let missing: Vec<Uuid> = self
+            .workers
+            .iter()
+            .filter(|(key, entry)| entry.stamp.is_some() && !names.contains(&format!("{key}.json")))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in missing {
+            self.look_at(&format!("{key}.json"), true);
+        }
+        // Not before it is known which have one.
+        if !std::mem::replace(&mut self.orphans_sought, true) {
+            self.scan_orphans();
+            if self.env.records.damage().is_none() {
+                let known = |key| self.workers.contains_key(&key);
+                self.env.adapters.keep_only(&known);
+            }
+        }
+    }
+
+    /// Keys whose config went away while no agent ran: their domains are brought down.
+    pub(super) fn scan_orphans(&mut self) {
+        for key in self.env.records.keys() {
+            if !self.workers.contains_key(&key) {
+                log::info!(key:% = key; "is known but has no DomainConfig");
+                self.start(key, None);
+            }
+        }
+        if self.env.records.damage().is_some() {
+            return;
+        }
+        // What an agent said of domains that nobody knows any more.
+        let dir = &self.options.dirs.status;
+        for name in store::list(dir).unwrap_or_default() {
+            if let Named::Key(key) = store::key_of(&name) {
+                if !self.workers.contains_key(&key) {
+                    let path = dir.join(name);
+                    if let Err(e) = store::remove(&path) {
+                        log::error!(key:% = key; "{}: {e}", path.display());
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn file_changed(&mut self, name: &str) {
+        self.look_at(name, true);
+        if name == MARKER {
+            self.scan();
+        }
+    }
+
+    /// It may be another name of a file that is complete, which nobody will close.
+    pub(super) fn file_created(&mut self, name: &str) {
+        if let Named::Key(key) = store::key_of(name) {
+            self.schedule_look(key);
+        }
+    }
+
+    /// Looks at one file; `changed`: even if it looks the same.
+    pub(super) fn look_at(&mut self, name: &str, changed: bool) {
+        let path = self.options.dirs.config.join(name);
+        match store::key_of(name) {
+            Named::Other => self.marker |= name == MARKER,
+            Named::Bad(why) => {
+                let stamp = store::stamp(&path);
+                let known = self.bad.get(name).copied().flatten();
+                if stamp.is_none() {
+                    self.bad.remove(name);
+                } else if stamp != known {
+                    log::error!("{}: {why}; ignored", path.display());
+                    self.bad.insert(name.to_owned(), stamp);
+                }
+            }
+            Named::Key(key) => {
+                let stamp = store::stamp(&path);
+                let now = self.env.clock.now().mono;
+                self.env.inputs.note(key, stamp.is_some(), now);
+                if stamp.is_none() && self.workers.contains_key(&key) {
+                    self.schedule_look(key);
+                }
+                match self.workers.get_mut(&key) {
+                    Some(entry) if changed || entry.stamp != stamp => {
+                        entry.stamp = stamp;
+                        entry.worker.config_changed(&self.env, key);
+                    }
+                    Some(_) => {}
+                    None if stamp.is_some() => self.start(key, stamp),
+                    None => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Settings: those of the file for all, and those of the command line, which override them.
+
+use std::sync::PoisonError;
+
+use super::Supervisor;
+use crate::eve;
+use crate::logging;
+use crate::mailbox::Mail;
+use crate::options::Options;
+use crate::records::Records;
+use crate::settings::Settings;
+use crate::store;
+
+/// The settings that are in force: those of the file, or the last that could be read, with those of the command line.
+#[must_use]
+pub(crate) fn load(options: &Options, records: &Records) -> Settings {
+    let file = &options.global_config;
+    let mut settings = Settings::default();
+    let trouble = match store::read(file) {
+        Ok(text) => match eve::apply_global(&text, &mut settings) {
+            Ok(complaints) => {
+                for complaint in complaints {
+                    log::warn!("{}: {complaint}", file.display());
+                }
+                records.keep_settings(&String::from_utf8_lossy(&text));
+                None
+            }
+            Err(e) => Some(e.to_string()),
+        },
+        Err(store::ReadError::Gone) => None,
+        Err(e) => Some(e.to_string()),
+    };
+    if let Some(why) = trouble {
+        let last = records.last_settings();
+        let known =
+            last.is_some_and(|text| eve::apply_global(text.as_bytes(), &mut settings).is_ok());
+        log::warn!(
+            "{}: {why}; {}",
+            file.display(),
+            if known {
+                "the last settings that could be read stay in force"
+            } else {
+                "ignored"
+            }
+        );
+    }
+    for (key, value) in &options.overrides {
+        if let Err(e) = settings.set(key, value) {
+            log::warn!("--config {e}");
+        }
+    }
+    settings
+}
+
+impl Supervisor<'_> {
+    pub(super) fn reload_settings(&mut self) {
+        self.settings_stamp = store::stamp(&self.options.global_config);
+        let settings = load(self.options, &self.env.records);
+        let mut current = self
+            .env
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *current != settings {
+            log::info!("settings changed");
+            logging::set_level(settings.log_level);
+            let usb_access = settings.usb_access;
+            let changed = current.usb_access != usb_access;
+            *current = settings;
+            drop(current);
+            if changed {
+                self.env.adapters.set_usb_access(usb_access);
+            }
+            self.post_all(Mail::SETTINGS);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A worker as the supervisor sees it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use uuid::Uuid;
+
+use super::live;
+use crate::core::{Belief, Op, abort};
+use crate::env::{Env, Report};
+use crate::eve::inputs::Reading;
+use crate::mailbox::{Mail, Mailbox, mailbox};
+use crate::toolstack::AbortToken;
+
+/// What a worker thread's stack may take.
+const STACK: usize = 256 << 10;
+
+/// What a worker's thread and its handle both see.
+#[derive(Default)]
+pub(super) struct Shared {
+    running: Mutex<Option<(Op, AbortToken)>>,
+    belief: Mutex<Belief>,
+}
+
+impl Shared {
+    pub(super) fn running(&self) -> MutexGuard<'_, Option<(Op, AbortToken)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn believe(&self, belief: Belief) {
+        *self.belief.lock().unwrap_or_else(PoisonError::into_inner) = belief;
+    }
+
+    pub(super) fn abort_if(&self, rule: impl FnOnce(&Op) -> bool) {
+        let token = match &*self.running() {
+            Some((op, token)) if rule(op) => token.clone(),
+            _ => return,
+        };
+        token.abort();
+    }
+}
+
+/// A running worker, as the supervisor sees it.
+pub struct Worker {
+    mailbox: Mailbox,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Starts the worker of `key`.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(env: Arc<Env>, key: Uuid) -> std::io::Result<Self> {
+        let (mailbox, inbox) = mailbox();
+        let shared = Arc::new(Shared::default());
+        mailbox.post(Mail::CONFIG);
+        let theirs = (mailbox.clone(), Arc::clone(&shared));
+        // Names of threads have 15 bytes.
+        let name = format!("dom-{}", &key.to_string()[..8]);
+        let thread = thread::Builder::new()
+            .name(name)
+            .stack_size(STACK)
+            .spawn(move || {
+                let reports = env.reports.clone();
+                live(&env, key, &inbox, &theirs.0, &theirs.1);
+                // Nobody listening: the agent is ending anyway.
+                let _ = reports.send(Report::Finished(key));
+            })?;
+        Ok(Self {
+            mailbox,
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Tells it to look at something again. Never blocks.
+    pub fn post(&self, mail: Mail) {
+        self.mailbox.post(mail);
+    }
+
+    /// Tells it that its DomainConfig changed, and ends what it is doing if the new wish makes that pointless.
+    pub fn config_changed(&self, env: &Env, key: Uuid) {
+        self.post(Mail::CONFIG);
+        let busy = self.shared.running().is_some();
+        if busy {
+            if let Reading::Wish(wish) = env.inputs.read(key, env.clock.now().mono) {
+                self.shared.abort_if(|op| abort::on_wish(op, &wish));
+            }
+        }
+    }
+
+    /// Tells it to end, leaving the domain as it is.
+    pub fn stop(&self) {
+        self.post(Mail::STOP);
+        self.shared.abort_if(abort::on_stop);
+    }
+
+    /// What it believes Xen to have under its key; `None` while it is finding out or changing that.
+    #[must_use]
+    pub fn belief(&self) -> Option<Belief> {
+        if self.shared.running().is_some() {
+            return None;
+        }
+        let belief = self.shared.belief.lock();
+        Some(belief.unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Waits for its end, after it has said that it comes.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            // It catches its own panics.
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether its thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}

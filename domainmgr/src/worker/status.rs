@@ -1,0 +1,85 @@
+//! DomainStatus: written for others, and read by nobody here but where an agent of before has left it.
+
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::{Run, remembered};
+use crate::core::{self, Facts};
+use crate::env::{Env, Report};
+use crate::eve::{self, DomainStatus};
+use crate::metrics::Measured;
+use crate::records::Bytes;
+use crate::store::{self, ReadError};
+
+/// Reads a DomainStatus; `None` if there is none.
+///
+/// # Errors
+/// There is one, and it cannot be read: why.
+pub fn read_status(path: &Path) -> Result<Option<DomainStatus>, String> {
+    match store::read(path) {
+        Ok(text) => eve::parse(&text).map(Some).map_err(|e| e.to_string()),
+        Err(ReadError::Gone) => Ok(None),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+pub(super) fn to_text(status: &DomainStatus) -> std::io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(status)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn write_status(path: &Path, status: &DomainStatus) -> std::io::Result<()> {
+    store::write(path, &to_text(status)?)
+}
+
+pub(super) fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: &str) {
+    let path = env.dirs.status_of(key);
+    let facts = remembered(env, key, memory).faulted(text.to_owned(), env.clock.now().wall);
+    if let Err(e) = write_status(&path, &core::view(&facts)) {
+        log::error!(key:% = key; "{}: {e}", path.display());
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn publish(&mut self, facts: &Facts) {
+        let status = core::view(facts);
+        // Before anything is done with them.
+        self.env
+            .register
+            .set(self.key, facts.copies_needed(), facts.copies_made());
+        self.env.metrics.set(
+            self.key,
+            Measured {
+                version: status.uuid_and_version.version.clone(),
+                domid: status.domain_id,
+                activated: status.activated,
+            },
+        );
+        let path = self.env.dirs.status_of(self.key);
+        let text = match to_text(&status) {
+            Ok(text) => text,
+            Err(e) => {
+                log::error!(key:% = self.key; "{}: {e}", path.display());
+                return;
+            }
+        };
+        if self.published.as_ref() != Some(&text) {
+            match store::write(&path, &text) {
+                Ok(()) => {
+                    log::debug!(key:% = self.key; "{} {}", status.state_name, status.domain_id);
+                    self.published = Some(text);
+                }
+                Err(e) => {
+                    self.published = None;
+                    log::error!(key:% = self.key; "{}: {e}", path.display());
+                }
+            }
+        }
+        if !self.settled && !status.pending_add {
+            self.settled = true;
+            let _ = self.env.reports.send(Report::Settled(self.key));
+        }
+    }
+}
