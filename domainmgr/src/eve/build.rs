@@ -27,6 +27,49 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     identity(key, c)?;
     let mode = mode(&c.virtualization_mode)?;
     let name = name(c)?;
+    texts(c)?;
+    let vnc = screen(c, mode)?;
+    what_boots(c, mode)?;
+    let (memory_mib, max_memory_mib) = memories(c)?;
+    let (vcpus, max_vcpus) = processors(c)?;
+    let mut disks = disks(key, &c.disk_config_list)?;
+    disks.extend(seed(key, c)?);
+    Ok(Spec {
+        uuid: key,
+        name,
+        app_num: c.app_num,
+        mode,
+        kernel: some(&c.kernel),
+        ramdisk: some(&c.ramdisk),
+        bootloader: bootloader(c, mode),
+        root: (mode == Mode::Pv).then(|| some(&c.root_dev).unwrap_or_else(|| "/dev/xvda1".into())),
+        extra: extra(key, c, mode),
+        memory_mib,
+        max_memory_mib,
+        vcpus,
+        max_vcpus,
+        cpus: cpus(&c.cpus)?,
+        device_tree: some(&c.device_tree),
+        dt_dev: c.dt_dev.clone(),
+        irqs: c.irqs.clone(),
+        io_mem: each(&c.io_mem, |i, text| io_mem(&format!("IOMem[{i}]"), text))?,
+        disks,
+        nics: each(&c.vif_list, |i, vif| nic(key, i, vif, mode))?,
+        vnc,
+        adapters: each(&c.io_adapter_list, adapter)?,
+        assigned: Assigned::default(),
+        actions: actions(c)?,
+    })
+}
+
+/// All items of a list, or the first error.
+fn each<T, U>(list: &[T], of: impl Fn(usize, &T) -> Result<U>) -> Result<Vec<U>> {
+    let items = list.iter().enumerate();
+    items.map(|(i, item)| of(i, item)).collect()
+}
+
+/// Paths and texts that stand for themselves.
+fn texts(c: &DomainConfig) -> Result<()> {
     for (field, text) in [
         ("Kernel", &c.kernel),
         ("Ramdisk", &c.ramdisk),
@@ -42,6 +85,13 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     ] {
         plain(field, text)?;
     }
+    for (i, node) in c.dt_dev.iter().enumerate() {
+        path(&format!("DtDev[{i}]"), node)?;
+    }
+    Ok(())
+}
+
+fn screen(c: &DomainConfig, mode: Mode) -> Result<Option<Vnc>> {
     // The screen of the other modes is one string of settings in xl.cfg, which has no way to quote these.
     if mode != Mode::Hvm && c.vnc_passwd.0.contains([',', ' ', '\t']) {
         return Err(FieldError::new(
@@ -59,108 +109,74 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
             ));
         }
     };
-    let pv = mode == Mode::Pv;
+    Ok(c.enable_vnc.then(|| Vnc {
+        listen,
+        display: (c.vnc_display != 0).then_some(c.vnc_display),
+        passwd: some(&c.vnc_passwd.0).map(Secret::new),
+    }))
+}
+
+fn what_boots(c: &DomainConfig, mode: Mode) -> Result<()> {
     match mode {
-        Mode::Pv if c.kernel.is_empty() && c.boot_loader.is_empty() => {
-            return Err(FieldError::new(
-                "Kernel",
-                "a PV domain needs a Kernel or a BootLoader",
-            ));
-        }
+        Mode::Pv if c.kernel.is_empty() && c.boot_loader.is_empty() => Err(FieldError::new(
+            "Kernel",
+            "a PV domain needs a Kernel or a BootLoader",
+        )),
         Mode::Pvh if c.kernel.is_empty() => {
-            return Err(FieldError::new("Kernel", "a PVH domain needs one"));
+            Err(FieldError::new("Kernel", "a PVH domain needs one"))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    let memory_mib = memory("Memory", c.memory.0)?
+}
+
+fn bootloader(c: &DomainConfig, mode: Mode) -> Option<String> {
+    let path = some(&c.boot_loader).filter(|_| mode == Mode::Pv)?;
+    // Wherever EVE's image had it, libxl finds its own.
+    let pygrub = path.ends_with("pygrub");
+    Some(if pygrub { "pygrub".to_owned() } else { path })
+}
+
+fn extra(key: Uuid, c: &DomainConfig, mode: Mode) -> String {
+    if mode == Mode::Pv {
+        let text = format!("console=hvc0 appuuid={key} {}", c.extra_args);
+        text.trim_end().to_owned()
+    } else {
+        c.extra_args.clone()
+    }
+}
+
+/// The memory at the start, and the most, in MiB.
+fn memories(c: &DomainConfig) -> Result<(u64, Option<u64>)> {
+    let first = memory("Memory", c.memory.0)?
         .ok_or_else(|| FieldError::new("Memory", "expected an integer of kB above 0, found 0"))?;
-    let max_memory_mib = memory("MaxMem", c.max_mem.0)?;
-    if max_memory_mib.is_some_and(|max| max < memory_mib) {
+    let most = memory("MaxMem", c.max_mem.0)?;
+    if most.is_some_and(|most| most < first) {
         return Err(FieldError::new(
             "MaxMem",
             format!("{} kB is less than Memory, {} kB", c.max_mem.0, c.memory.0),
         ));
     }
-    let vcpus = c.vcpus.max(1);
-    let max_vcpus = if c.max_cpus == 0 { vcpus } else { c.max_cpus };
-    if max_vcpus < vcpus {
+    Ok((first, most))
+}
+
+/// The number of virtual processors at the start, and the most.
+fn processors(c: &DomainConfig) -> Result<(u32, u32)> {
+    let first = c.vcpus.max(1);
+    let most = if c.max_cpus == 0 { first } else { c.max_cpus };
+    if most < first {
         return Err(FieldError::new(
             "MaxCpus",
-            format!("{max_vcpus} is less than VCpus, {vcpus}"),
+            format!("{most} is less than VCpus, {first}"),
         ));
     }
-    if max_vcpus > 512 {
+    if most > 512 {
         let field = if c.max_cpus == 0 { "VCpus" } else { "MaxCpus" };
         return Err(FieldError::new(
             field,
-            format!("{max_vcpus} is more than Xen's 512"),
+            format!("{most} is more than Xen's 512"),
         ));
     }
-    for (i, node) in c.dt_dev.iter().enumerate() {
-        path(&format!("DtDev[{i}]"), node)?;
-    }
-    Ok(Spec {
-        uuid: key,
-        name,
-        app_num: c.app_num,
-        mode,
-        kernel: some(&c.kernel),
-        ramdisk: some(&c.ramdisk),
-        bootloader: some(&c.boot_loader).filter(|_| pv).map(|path| {
-            // Wherever EVE's image had it, libxl finds its own.
-            if path.ends_with("pygrub") {
-                "pygrub".to_owned()
-            } else {
-                path
-            }
-        }),
-        root: pv.then(|| some(&c.root_dev).unwrap_or_else(|| "/dev/xvda1".to_owned())),
-        extra: if pv {
-            format!("console=hvc0 appuuid={key} {}", c.extra_args)
-                .trim_end()
-                .to_owned()
-        } else {
-            c.extra_args.clone()
-        },
-        memory_mib,
-        max_memory_mib,
-        vcpus,
-        max_vcpus,
-        cpus: cpus(&c.cpus)?,
-        device_tree: some(&c.device_tree),
-        dt_dev: c.dt_dev.clone(),
-        irqs: c.irqs.clone(),
-        io_mem: c
-            .io_mem
-            .iter()
-            .enumerate()
-            .map(|(i, text)| io_mem(&format!("IOMem[{i}]"), text))
-            .collect::<Result<_>>()?,
-        disks: {
-            let mut all = disks(key, &c.disk_config_list)?;
-            all.extend(seed(key, c)?);
-            all
-        },
-        nics: c
-            .vif_list
-            .iter()
-            .enumerate()
-            .map(|(i, vif)| nic(key, i, vif, mode))
-            .collect::<Result<_>>()?,
-        vnc: c.enable_vnc.then(|| Vnc {
-            listen,
-            display: (c.vnc_display != 0).then_some(c.vnc_display),
-            passwd: some(&c.vnc_passwd.0).map(Secret::new),
-        }),
-        adapters: c
-            .io_adapter_list
-            .iter()
-            .enumerate()
-            .map(|(i, adapter)| self::adapter(i, adapter))
-            .collect::<Result<_>>()?,
-        assigned: Assigned::default(),
-        actions: actions(c)?,
-    })
+    Ok((first, most))
 }
 
 pub(super) fn some(text: &str) -> Option<String> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Trigger, Watcher};
 use uuid::Uuid;
 
+use super::build_slots::BuildSlots;
+use super::memory_grant::{self, MemoryGrants};
 use super::pci;
 use super::qemu::{self, Models};
-use super::room::{self, Rooms};
-use super::starts::Starts;
 use super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
     ShutdownReason, Toolstack, Usage, Wake, Watch, no_descriptors,
@@ -22,8 +22,8 @@ use crate::spec::{PciAddress, Spec};
 struct Libxl {
     watcher: Watcher,
     models: Arc<Models>,
-    rooms: Arc<Rooms>,
-    starts: Arc<Starts>,
+    grants: Arc<MemoryGrants>,
+    slots: Arc<BuildSlots>,
 }
 
 /// Connects to the Xen this runs on.
@@ -37,8 +37,8 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
     Ok(Arc::new(Libxl {
         watcher,
         models: Arc::new(models),
-        rooms: Arc::default(),
-        starts: Arc::default(),
+        grants: Arc::default(),
+        slots: Arc::default(),
     }))
 }
 
@@ -86,8 +86,8 @@ impl Toolstack for Libxl {
             reader: self.watcher.context().clone(),
             own: None,
             models: Arc::clone(&self.models),
-            rooms: Arc::clone(&self.rooms),
-            starts: Arc::clone(&self.starts),
+            grants: Arc::clone(&self.grants),
+            slots: Arc::clone(&self.slots),
         }))
     }
 
@@ -130,8 +130,8 @@ struct LibxlSession {
     /// For what may take its time: nobody waits for anybody else's. Opened when first needed, for it costs files.
     own: Option<Context>,
     models: Arc<Models>,
-    rooms: Arc<Rooms>,
-    starts: Arc<Starts>,
+    grants: Arc<MemoryGrants>,
+    slots: Arc<BuildSlots>,
 }
 
 impl LibxlSession {
@@ -184,23 +184,23 @@ impl Session for LibxlSession {
             .collect())
     }
 
-    fn make_room(
+    fn grant_memory(
         &mut self,
         spec: &Spec,
         policy: Autoballoon,
         limits: &Limits,
-    ) -> Result<Option<Box<dyn super::Room>>> {
+    ) -> Result<Option<Box<dyn super::MemoryGrant>>> {
         let xen = self.reader()?.version_info().map_err(error)?;
-        if !room::is_wanted(policy, &xen.commandline) {
+        if !memory_grant::is_wanted(policy, &xen.commandline) {
             return Ok(None);
         }
-        let rooms = Arc::clone(&self.rooms);
+        let grants = Arc::clone(&self.grants);
         let own = self.own()?;
         let needed = own
             .domain_need_memory(&render::domain_config(spec))
             .map_err(error)?;
-        let room = rooms.make(own, needed, limits)?;
-        Ok(Some(Box::new(room)))
+        let grant = grants.make(own, needed, limits)?;
+        Ok(Some(Box::new(grant)))
     }
 
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
@@ -208,7 +208,7 @@ impl Session for LibxlSession {
             return Err(e);
         }
         let config = render::domain_config(spec);
-        let _start = self.starts.begin(limits)?;
+        let _slot = self.slots.begin(limits)?;
         let created = self
             .own()?
             .domain_create_new(&config)

@@ -3,14 +3,14 @@
 //! [`libxl`] is the real one, [`sim`] an in-memory model of Xen's semantics.
 
 mod abort;
+mod build_slots;
 mod error;
 pub mod libxl;
 mod link;
+mod memory_grant;
 mod pci;
 mod qemu;
-mod room;
 pub mod sim;
-mod starts;
 mod sysfs;
 
 use std::fmt;
@@ -164,7 +164,7 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 pub trait Watch: Send {}
 
 /// Memory that is free for one domain, until this is dropped.
-pub trait Room: Send {}
+pub trait MemoryGrant: Send {}
 
 /// The way to a hypervisor. Shared by all threads.
 pub trait Toolstack: Send + Sync {
@@ -208,12 +208,12 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// [`ErrorKind::NoMemory`] if dom0 does not give enough back.
-    fn make_room(
+    fn grant_memory(
         &mut self,
         spec: &Spec,
         policy: Autoballoon,
         limits: &Limits,
-    ) -> Result<Option<Box<dyn Room>>>;
+    ) -> Result<Option<Box<dyn MemoryGrant>>>;
 
     /// Creates the domain, paused.
     ///

@@ -105,8 +105,8 @@ impl Run<'_> {
                     .unwrap_or_else(PoisonError::into_inner)
                     .autoballoon;
                 // Kept until the domain has its memory.
-                let room = session.make_room(spec, policy, limits);
-                Outcome::Created(room.and_then(|_room| session.create(spec, limits)))
+                let grant = session.grant_memory(spec, policy, limits);
+                Outcome::Created(grant.and_then(|_grant| session.create(spec, limits)))
             }
             Op::Disks(..) | Op::Discard(_) => {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))

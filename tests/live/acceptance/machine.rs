@@ -292,10 +292,10 @@ fn room_in_dom0() -> u64 {
     let mut session = xen.session().unwrap();
     let limits = toolstack::Limits::default();
     let none = session
-        .make_room(&spec, Autoballoon::Auto, &limits)
+        .grant_memory(&spec, Autoballoon::Auto, &limits)
         .unwrap();
     assert!(none.is_none(), "this Xen was started with dom0_mem=");
-    let made = session.make_room(&spec, Autoballoon::On, &limits);
+    let made = session.grant_memory(&spec, Autoballoon::On, &limits);
     let given = target - dom0.memory_target().unwrap();
     dom0.set_memory_target(target, false).unwrap();
     made.unwrap();

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{
-    DomainId, Error, ErrorKind, HostInfo, HostPci, Limits, Result, Room, Seen, Session, Toolstack,
-    Usage, Wake, Watch,
+    DomainId, Error, ErrorKind, HostInfo, HostPci, Limits, MemoryGrant, Result, Seen, Session,
+    Toolstack, Usage, Wake, Watch,
 };
 use super::control;
 use super::model::{ACK, Answer, Millis, Model};
@@ -310,13 +310,13 @@ impl Session for SimSession {
         Ok(found)
     }
 
-    fn make_room(
+    fn grant_memory(
         &mut self,
         spec: &Spec,
         policy: Autoballoon,
         limits: &Limits,
-    ) -> Result<Option<Box<dyn Room>>> {
-        let takes = self.0.act(|m| m.make_room(spec, policy))?;
+    ) -> Result<Option<Box<dyn MemoryGrant>>> {
+        let takes = self.0.act(|m| m.grant_memory(spec, policy))?;
         self.0.wait(takes, limits)?;
         Ok(None)
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::{DomainId, Error, ErrorKind, HostInfo, Result, Seen, ShutdownReason, Usage};
-use super::super::{qemu, room};
+use super::super::{memory_grant, qemu};
 use super::domain::SimDomain;
 use super::events::Events;
 pub use super::guest::{ACK, Answer, Guest};
@@ -244,7 +244,7 @@ impl Model {
     ///
     /// # Errors
     /// It does not have enough.
-    pub fn make_room(&mut self, spec: &Spec, policy: Autoballoon) -> Result<Millis> {
+    pub fn grant_memory(&mut self, spec: &Spec, policy: Autoballoon) -> Result<Millis> {
         let free = self.free_mib();
         // A Xen whose command line says nothing of dom0's memory.
         if policy == Autoballoon::Off || spec.memory_mib <= free {
@@ -255,7 +255,10 @@ impl Model {
         self.spare_mib -= given;
         self.memory_mib += given;
         if given < missing {
-            return Err(room::short(spec.memory_mib << 10, self.free_mib() << 10));
+            return Err(memory_grant::short(
+                spec.memory_mib << 10,
+                self.free_mib() << 10,
+            ));
         }
         Ok(2000)
     }

@@ -19,7 +19,7 @@ const SLICE: Duration = Duration::from_secs(1);
 
 /// Memory that was made free for domains that have not taken it yet.
 #[derive(Debug, Default)]
-pub(super) struct Rooms {
+pub(super) struct MemoryGrants {
     /// Somebody makes memory free. Never so while a domain is built.
     making: Mutex<bool>,
     made: Condvar,
@@ -28,22 +28,22 @@ pub(super) struct Rooms {
 
 /// Memory for one domain. When this is dropped, the domain has it, or needs it no more.
 #[derive(Debug)]
-pub(super) struct Room {
-    rooms: Arc<Rooms>,
+pub(super) struct MemoryGrant {
+    grants: Arc<MemoryGrants>,
     kib: u64,
 }
 
-impl super::Room for Room {}
+impl super::MemoryGrant for MemoryGrant {}
 
-impl Drop for Room {
+impl Drop for MemoryGrant {
     fn drop(&mut self) {
-        let mut promised = self.rooms.promised();
+        let mut promised = self.grants.promised();
         *promised = promised.saturating_sub(self.kib);
     }
 }
 
 /// The right to make memory free, which one has at a time.
-struct Turn(Arc<Rooms>);
+struct Turn(Arc<MemoryGrants>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -100,7 +100,7 @@ impl Host for Xen<'_> {
     }
 }
 
-impl Rooms {
+impl MemoryGrants {
     fn promised(&self) -> MutexGuard<'_, u64> {
         self.promised_kib
             .lock()
@@ -115,12 +115,22 @@ impl Rooms {
     ///
     /// # Errors
     /// It does not, or `limits` end the waiting.
-    pub(super) fn make(self: &Arc<Self>, xen: &Context, kib: u64, limits: &Limits) -> Result<Room> {
+    pub(super) fn make(
+        self: &Arc<Self>,
+        xen: &Context,
+        kib: u64,
+        limits: &Limits,
+    ) -> Result<MemoryGrant> {
         let dom0 = xen.domain_by_domid(DomId(0)).map_err(super::libxl::error)?;
         self.make_on(&Xen { xen, dom0 }, kib, limits)
     }
 
-    fn make_on(self: &Arc<Self>, host: &impl Host, kib: u64, limits: &Limits) -> Result<Room> {
+    fn make_on(
+        self: &Arc<Self>,
+        host: &impl Host,
+        kib: u64,
+        limits: &Limits,
+    ) -> Result<MemoryGrant> {
         let _turn = self.turn(limits)?;
         if host.free()? < kib + *self.promised() {
             let before = host.target()?;
@@ -133,8 +143,8 @@ impl Rooms {
             }
         }
         *self.promised() += kib;
-        Ok(Room {
-            rooms: Arc::clone(self),
+        Ok(MemoryGrant {
+            grants: Arc::clone(self),
             kib,
         })
     }
@@ -143,10 +153,10 @@ impl Rooms {
     fn turn(self: &Arc<Self>, limits: &Limits) -> Result<Turn> {
         let weak = Arc::downgrade(self);
         limits.abort.on_abort(move || {
-            if let Some(rooms) = weak.upgrade() {
+            if let Some(grants) = weak.upgrade() {
                 // With the lock, so that nobody is between looking and waiting.
-                drop(rooms.making());
-                rooms.made.notify_all();
+                drop(grants.making());
+                grants.made.notify_all();
             }
         });
         let mut making = self.making();
@@ -304,39 +314,39 @@ mod tests {
 
     #[test]
     fn a_slow_dom0_is_not_asked_twice_for_the_same() {
-        let rooms = Arc::new(Rooms::default());
+        let grants = Arc::new(MemoryGrants::default());
         let host = Fake::new(500, 30);
-        let room = rooms.make_on(&host, 1000, &Limits::default()).unwrap();
+        let grant = grants.make_on(&host, 1000, &Limits::default()).unwrap();
         assert_eq!(host.target.get(), 3000);
         // What is promised is not promised again.
-        let other = rooms.make_on(&host, 500, &Limits::default()).unwrap();
+        let other = grants.make_on(&host, 500, &Limits::default()).unwrap();
         assert_eq!(host.target.get(), 2500);
-        drop((room, other));
-        assert_eq!(*rooms.promised(), 0);
+        drop((grant, other));
+        assert_eq!(*grants.promised(), 0);
     }
 
     #[test]
     fn a_dom0_that_cannot_gets_its_memory_back() {
-        let rooms = Arc::new(Rooms::default());
+        let grants = Arc::new(MemoryGrants::default());
         let host = Fake::new(3500, 100);
-        let e = rooms.make_on(&host, 1000, &Limits::default()).unwrap_err();
+        let e = grants.make_on(&host, 1000, &Limits::default()).unwrap_err();
         assert_eq!(e.kind, ErrorKind::NoMemory);
-        assert_eq!((host.target.get(), *rooms.promised()), (4000, 0));
+        assert_eq!((host.target.get(), *grants.promised()), (4000, 0));
     }
 
     #[test]
     fn who_waits_for_his_turn_hears_an_abort() {
-        let rooms = Arc::new(Rooms::default());
-        let turn = rooms.turn(&Limits::default()).unwrap();
+        let grants = Arc::new(MemoryGrants::default());
+        let turn = grants.turn(&Limits::default()).unwrap();
         let limits = Limits::default();
         let abort = limits.abort.clone();
-        let theirs = Arc::clone(&rooms);
+        let theirs = Arc::clone(&grants);
         let waiter = thread::spawn(move || theirs.turn(&limits).err().map(|e| e.kind));
         thread::sleep(Duration::from_millis(20));
         abort.abort();
         assert_eq!(waiter.join().unwrap(), Some(ErrorKind::Aborted));
         drop(turn);
-        drop(rooms.turn(&Limits::default()).unwrap());
+        drop(grants.turn(&Limits::default()).unwrap());
     }
 
     #[test]
@@ -352,12 +362,12 @@ mod tests {
 
     #[test]
     fn a_promise_ends_with_its_room() {
-        let rooms = Arc::new(Rooms::default());
-        *rooms.promised() = 300;
-        drop(Room {
-            rooms: Arc::clone(&rooms),
+        let grants = Arc::new(MemoryGrants::default());
+        *grants.promised() = 300;
+        drop(MemoryGrant {
+            grants: Arc::clone(&grants),
             kib: 100,
         });
-        assert_eq!(*rooms.promised(), 200);
+        assert_eq!(*grants.promised(), 200);
     }
 }

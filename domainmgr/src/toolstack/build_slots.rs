@@ -15,7 +15,7 @@ use super::{Error, ErrorKind, Limits, Result};
 const LONG: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
-pub(super) struct Starts {
+pub(super) struct BuildSlots {
     most: usize,
     long: Duration,
     table: Mutex<Table>,
@@ -41,26 +41,26 @@ impl Table {
 /// A build under way. When this is dropped, it is over.
 #[derive(Debug)]
 pub(super) struct Start {
-    starts: Arc<Starts>,
+    slots: Arc<BuildSlots>,
     number: u64,
 }
 
 impl Drop for Start {
     fn drop(&mut self) {
-        let mut table = self.starts.table();
+        let mut table = self.slots.table();
         table.under_way.retain(|(n, _)| *n != self.number);
         table.wake_first();
     }
 }
 
-impl Default for Starts {
+impl Default for BuildSlots {
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self::new(processors.max(2), LONG)
     }
 }
 
-impl Starts {
+impl BuildSlots {
     fn new(most: usize, long: Duration) -> Self {
         Self {
             most,
@@ -106,7 +106,7 @@ impl Starts {
                     // There may be room for two.
                     table.wake_first();
                     return Ok(Start {
-                        starts: Arc::clone(self),
+                        slots: Arc::clone(self),
                         number,
                     });
                 }
@@ -141,12 +141,12 @@ mod tests {
 
     #[test]
     fn so_many_at_once_and_no_more() {
-        let starts = Arc::new(Starts::new(3, Duration::from_secs(600)));
+        let slots = Arc::new(BuildSlots::new(3, Duration::from_secs(600)));
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..30 {
                 scope.spawn(|| {
-                    let _start = starts.begin(&limits()).unwrap();
+                    let _slot = slots.begin(&limits()).unwrap();
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     thread::sleep(Duration::from_millis(5));
                     now.fetch_sub(1, Ordering::SeqCst);
@@ -154,16 +154,16 @@ mod tests {
             }
         });
         assert_eq!(most.load(Ordering::SeqCst), 3);
-        assert!(starts.table().under_way.is_empty() && starts.table().waiting.is_empty());
+        assert!(slots.table().under_way.is_empty() && slots.table().waiting.is_empty());
     }
 
     #[test]
     fn nobody_waits_for_what_hangs() {
-        let starts = Arc::new(Starts::new(2, Duration::from_millis(50)));
+        let slots = Arc::new(BuildSlots::new(2, Duration::from_millis(50)));
         let begin = Instant::now();
-        let hung = [(); 2].map(|()| starts.begin(&limits()).unwrap());
+        let hung = [(); 2].map(|()| slots.begin(&limits()).unwrap());
         for _ in 0..20 {
-            drop(starts.begin(&limits()).unwrap());
+            drop(slots.begin(&limits()).unwrap());
         }
         let waited = begin.elapsed();
         assert!(waited >= Duration::from_millis(50), "{waited:?}");
@@ -173,16 +173,16 @@ mod tests {
 
     #[test]
     fn who_is_aborted_waits_no_longer_and_is_in_nobodys_way() {
-        let starts = Arc::new(Starts::new(1, Duration::from_secs(600)));
-        let only = starts.begin(&limits()).unwrap();
+        let slots = Arc::new(BuildSlots::new(1, Duration::from_secs(600)));
+        let only = slots.begin(&limits()).unwrap();
         let aborted = limits();
         thread::scope(|scope| {
-            let first = scope.spawn(|| starts.begin(&aborted).unwrap_err());
-            while starts.table().waiting.is_empty() {
+            let first = scope.spawn(|| slots.begin(&aborted).unwrap_err());
+            while slots.table().waiting.is_empty() {
                 thread::yield_now();
             }
-            let second = scope.spawn(|| drop(starts.begin(&limits()).unwrap()));
-            while starts.table().waiting.len() < 2 {
+            let second = scope.spawn(|| drop(slots.begin(&limits()).unwrap()));
+            while slots.table().waiting.len() < 2 {
                 thread::yield_now();
             }
             aborted.abort.abort();
@@ -190,6 +190,6 @@ mod tests {
             drop(only);
             second.join().unwrap();
         });
-        assert!(starts.begin(&aborted).is_err());
+        assert!(slots.begin(&aborted).is_err());
     }
 }
