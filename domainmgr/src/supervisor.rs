@@ -62,8 +62,8 @@ pub(crate) struct Supervisor<'a> {
     settings_stamp: Option<Stamp>,
     /// The config directory could not be read when last looked at.
     lost: bool,
-    /// Who has a DomainStatus only has been looked for.
-    orphans_sought: bool,
+    /// What is left of domains that nobody knows has been taken away.
+    tidied: bool,
     /// The `restarted` marker has been met. It may lie there already while news of files that came before it is still
     /// on its way.
     marker: bool,
@@ -86,7 +86,7 @@ impl<'a> Supervisor<'a> {
             bad: HashMap::new(),
             settings_stamp: store::stamp(&options.global_config),
             lost: false,
-            orphans_sought: false,
+            tidied: false,
             marker: false,
             announced: false,
             session: None,

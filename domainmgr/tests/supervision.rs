@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime};
 
-use common::{A, Host};
+use common::{A, Host, adapters};
 use serde_json::json;
 
 /// A supervisor that wants to be told.
@@ -152,4 +152,27 @@ fn a_service_that_breaks_takes_the_agent_with_it_and_no_guest() {
         assert_eq!(again["DomainId"], up["DomainId"], "{name}");
         assert_eq!(host.domains(), 1);
     }
+}
+
+#[test]
+fn a_domain_that_no_thread_could_be_had_for_keeps_what_it_has_and_is_served_later() {
+    let mut host = adapters::started();
+    host.put(A, &adapters::wants(&["eth1"]));
+    let up = host.wait_state(A, "RUNNING");
+    let device = adapters::device(&host, "00:11.0");
+    host.stop();
+    host.env.push(("DOMAINMGR_SIMULATE_NO_THREADS", "1".into()));
+    host.run(&[]);
+    host.wait_log("no thread for it: simulated lack of threads");
+    assert_eq!(host.status(A).unwrap()["DomainId"], up["DomainId"]);
+    assert_eq!(adapters::bundle(&host, "eth1")["UsedByUUID"], A);
+    host.until("served", || host.log().contains("found"));
+    assert_eq!(adapters::bundle(&host, "eth1")["UsedByUUID"], A);
+    assert_eq!(adapters::device(&host, "00:11.0"), device);
+
+    host.stop();
+    host.remove(A);
+    host.run(&[]);
+    host.wait_gone(A);
+    assert_eq!(host.domains(), 0);
 }

@@ -23,6 +23,7 @@ use crate::settings::Settings;
 use crate::start;
 use crate::toolstack::sim::{Simulation, control};
 use crate::toolstack::{Toolstack, libxl};
+use crate::worker;
 
 /// Runs the Xen domains that DomainConfig files ask for.
 #[derive(Debug, Parser)]
@@ -230,6 +231,8 @@ fn run(args: Run) -> Result<(), String> {
         if let Ok(name) = std::env::var(services::VARIABLE) {
             services::doom(name);
         }
+        let lacking = std::env::var(worker::VARIABLE).ok();
+        worker::lack_threads(lacking.and_then(|n| n.parse().ok()).unwrap_or(0));
         let state = args.simulate_state.as_deref();
         if let Some(dir) = state.and_then(|s| s.parent()) {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;

@@ -142,31 +142,36 @@ impl Supervisor<'_> {
             self.look_at(&format!("{key}.json"), true);
         }
         // Not before it is known which have one.
-        if !std::mem::replace(&mut self.orphans_sought, true) {
-            self.scan_orphans();
-            if self.env.records.damage().is_none() {
-                let known = |key| self.workers.contains_key(&key);
-                self.env.adapters.keep_only(&known);
-            }
+        self.start_orphans();
+        if !std::mem::replace(&mut self.tidied, true) {
+            self.tidy();
         }
     }
 
-    /// Keys whose config went away while no agent ran: their domains are brought down.
-    pub(super) fn scan_orphans(&mut self) {
+    /// Keys whose config went away while no agent ran: their domains are brought down. Not only once: there may be no
+    /// thread for one of them.
+    fn start_orphans(&mut self) {
         for key in self.env.records.keys() {
-            if !self.workers.contains_key(&key) {
+            let file = self.options.dirs.config_of(key);
+            if !self.workers.contains_key(&key) && store::stamp(&file).is_none() {
                 log::info!(key:% = key; "is known but has no DomainConfig");
                 self.start(key, None);
             }
         }
+    }
+
+    /// Takes away what an agent has said and kept for domains that nobody knows any more.
+    fn tidy(&self) {
         if self.env.records.damage().is_some() {
             return;
         }
-        // What an agent said of domains that nobody knows any more.
+        let left = self.env.records.keys();
+        let known = |key: Uuid| self.workers.contains_key(&key) || left.contains(&key);
+        self.env.adapters.keep_only(&known);
         let dir = &self.options.dirs.status;
         for name in store::list(dir).unwrap_or_default() {
             if let Named::Key(key) = store::key_of(&name) {
-                if !self.workers.contains_key(&key) {
+                if !known(key) {
                     let path = dir.join(name);
                     if let Err(e) = store::remove(&path) {
                         log::error!(key:% = key; "{}: {e}", path.display());

@@ -1,5 +1,6 @@
 //! A worker as the supervisor sees it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -14,6 +15,16 @@ use crate::toolstack::AbortToken;
 
 /// What a worker thread's stack may take.
 const STACK: usize = 256 << 10;
+
+/// In a simulation, says for how many workers there is no thread.
+pub const VARIABLE: &str = "DOMAINMGR_SIMULATE_NO_THREADS";
+
+static LACKING: AtomicU32 = AtomicU32::new(0);
+
+/// Has the first workers find no thread.
+pub fn lack_threads(count: u32) {
+    LACKING.store(count, Ordering::SeqCst);
+}
 
 /// What a worker's thread and its handle both see.
 #[derive(Default)]
@@ -59,6 +70,13 @@ impl Worker {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(env: Arc<Env>, key: Uuid) -> std::io::Result<Self> {
+        let one_less = |count: u32| count.checked_sub(1);
+        if LACKING
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+            .is_ok()
+        {
+            return Err(std::io::Error::other("simulated lack of threads"));
+        }
         let (mailbox, inbox) = mailbox();
         let shared = Arc::new(Shared::default());
         mailbox.post(Mail::CONFIG);
