@@ -90,16 +90,25 @@ fn room(dir: &Path, needed: u64, image: &Path) -> Result<(), Failure> {
         return Ok(());
     };
     let free = found.f_bavail.saturating_mul(found.f_frsize);
-    if needed <= free {
+    let kept = headroom(found.f_blocks.saturating_mul(found.f_frsize));
+    if needed.saturating_add(kept) <= free {
         return Ok(());
     }
     Err(Failure::Other(format!(
-        "{}: no room for a copy of {}: it takes {} MiB, {} MiB are free",
+        "{}: no room for a copy of {}: it takes {} MiB, {} MiB are free, and {} MiB of them are kept for guests that \
+         write",
         dir.display(),
         image.display(),
         needed.div_ceil(1 << 20),
-        free >> 20
+        free >> 20,
+        kept >> 20
     )))
+}
+
+/// Bytes that a new copy leaves free in a file system of `total`: copies are mostly holes, and a guest that runs and fills
+/// one gets errors from its disk when there is nothing left.
+fn headroom(total: u64) -> u64 {
+    (total / 20).min(1 << 30)
 }
 
 /// A file that is removed again unless it gets its name.
@@ -319,10 +328,15 @@ mod tests {
             dir.path().display()
         );
         assert!(
-            text.starts_with(&begin) && text.ends_with(" MiB are free"),
+            text.starts_with(&begin) && text.ends_with(" are kept for guests that write"),
             "{text}"
         );
         assert!(room(dir.path(), 0, Path::new("/i")).is_ok());
+        let found = rustix::fs::statvfs(dir.path()).unwrap();
+        let free = found.f_bavail * found.f_frsize;
+        assert!(room(dir.path(), free, Path::new("/i")).is_err());
+        assert_eq!(headroom(100 << 20), 5 << 20);
+        assert_eq!(headroom(1 << 40), 1 << 30);
     }
 
     /// Where the kernel cannot do it, the same comes out: block by block, zeros left out.
