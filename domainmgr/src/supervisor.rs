@@ -1,7 +1,6 @@
 //! The main thread: signals, directories, and the table of workers. It never waits for a domain.
 
 mod configs;
-mod lister;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +12,6 @@ use crossbeam_channel::{Receiver, at, never, select};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use uuid::Uuid;
 
-pub(crate) use self::lister::Lister;
 pub(crate) use self::settings::load as load_settings;
 use crate::env::{Env, Report};
 use crate::mailbox::Mail;
@@ -21,7 +19,7 @@ use crate::options::Options;
 use crate::services::Death;
 use crate::store::{self, Stamp};
 use crate::supervision::Supervision;
-use crate::toolstack::Seen;
+use crate::toolstack::Session;
 use crate::watching::{FileEvent, Watching};
 use crate::worker::Worker;
 
@@ -41,8 +39,6 @@ pub(crate) struct Ears {
     pub(crate) files: Receiver<FileEvent>,
     /// Words of workers.
     pub(crate) reports: Receiver<Report>,
-    /// Lists of domains.
-    pub(crate) lists: Receiver<crate::toolstack::Result<Vec<Seen>>>,
     /// The end of a thread that serves all domains.
     pub(crate) deaths: Receiver<Death>,
 }
@@ -73,19 +69,14 @@ pub(crate) struct Supervisor<'a> {
     marker: bool,
     /// The `restarted` marker has been passed on.
     announced: bool,
-    lister: Lister,
+    session: Option<Box<dyn Session>>,
     supervision: Supervision,
 }
 
 impl<'a> Supervisor<'a> {
     /// One that has not looked at anything yet.
     #[must_use]
-    pub(crate) fn new(
-        options: &'a Options,
-        watching: Watching,
-        lister: Lister,
-        env: Arc<Env>,
-    ) -> Self {
+    pub(crate) fn new(options: &'a Options, watching: Watching, env: Arc<Env>) -> Self {
         Self {
             options,
             watching,
@@ -98,7 +89,7 @@ impl<'a> Supervisor<'a> {
             tidied: false,
             marker: false,
             announced: false,
-            lister,
+            session: None,
             supervision: Supervision::new(options.dirs.run.join("domainmgr.touch")),
         }
     }
@@ -118,7 +109,6 @@ impl<'a> Supervisor<'a> {
             mut signals,
             mut files,
             reports,
-            mut lists,
             deaths,
         } = ears;
         let death = loop {
@@ -154,10 +144,6 @@ impl<'a> Supervisor<'a> {
                     Ok(Report::Finished(key)) => self.finished(key),
                     Ok(Report::Adapters) => self.post_all(Mail::ADAPTERS),
                     Err(_) => break None,
-                },
-                recv(lists) -> list => match list {
-                    Ok(list) => self.compare(list),
-                    Err(_) => lists = never(),
                 },
                 recv(self.next_look()) -> _ => self.look_again(),
                 recv(beat) -> _ => beat = at(self.supervision.beat(self.workers.len())),
@@ -215,19 +201,11 @@ impl<'a> Supervisor<'a> {
         if store::stamp(&self.options.global_config) != self.settings_stamp {
             self.reload_settings();
         }
-        if !self.lister.ask(self.workers.keys().copied().collect()) {
-            log::warn!(
-                "the domains cannot be listed: Xen or xenstored has not answered for half a minute"
-            );
-        }
-    }
-
-    /// Has those look whose domains are not what they believe.
-    fn compare(&self, seen: crate::toolstack::Result<Vec<Seen>>) {
-        let seen = match seen {
+        let seen = match self.find() {
             Ok(seen) => seen,
             Err(e) => {
                 log::warn!("the domains cannot be listed: {e}");
+                self.session = None;
                 return;
             }
         };
@@ -239,6 +217,15 @@ impl<'a> Supervisor<'a> {
                 entry.worker.post(Mail::RESYNC);
             }
         }
+    }
+
+    /// Every domain that a worker is responsible for.
+    fn find(&mut self) -> crate::toolstack::Result<Vec<crate::toolstack::Seen>> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            slot => slot.insert(self.env.toolstack.session()?),
+        };
+        session.find(&|uuid| self.workers.contains_key(&uuid))
     }
 
     /// Passes the `restarted` marker on once everything that was there has been dealt with.
