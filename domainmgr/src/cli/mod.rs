@@ -226,13 +226,15 @@ fn run(args: Run) -> Result<(), String> {
     };
     let toolstack: Arc<dyn Toolstack> = if args.simulate {
         log::warn!("Xen is simulated: no domain is really run");
-        let nth = std::env::var(crash::VARIABLE).ok();
-        crash::arm(nth.and_then(|n| n.parse().ok()).unwrap_or(0));
+        let number = |variable| {
+            let text = std::env::var(variable).ok();
+            text.and_then(|n| n.parse().ok()).unwrap_or(0)
+        };
+        crash::arm(number(crash::VARIABLE));
+        worker::lack_threads(number(worker::VARIABLE));
         if let Ok(name) = std::env::var(services::VARIABLE) {
             services::doom(name);
         }
-        let lacking = std::env::var(worker::VARIABLE).ok();
-        worker::lack_threads(lacking.and_then(|n| n.parse().ok()).unwrap_or(0));
         let state = args.simulate_state.as_deref();
         if let Some(dir) = state.and_then(|s| s.parent()) {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
