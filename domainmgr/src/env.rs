@@ -1,4 +1,4 @@
-//! What the threads of the agent share.
+//! The things that the threads of the agent share.
 
 use std::sync::{Arc, RwLock};
 
@@ -15,7 +15,7 @@ use crate::records::Records;
 use crate::settings::Settings;
 use crate::toolstack::Toolstack;
 
-/// What all workers share, and the services with them.
+/// The things that all workers and services share.
 pub struct Env {
     /// Xen.
     pub toolstack: Arc<dyn Toolstack>,
@@ -27,15 +27,15 @@ pub struct Env {
     pub settings: RwLock<Settings>,
     /// Bytes per second that a copy may make, in a simulation.
     pub copy_rate: Option<u64>,
-    /// Who uses which copy of an image.
+    /// The copies of images that each domain uses.
     pub register: Register,
-    /// Whose figures are wanted.
+    /// The domains whose figures are wanted.
     pub metrics: metrics::Table,
     /// Adapters of the host.
     pub adapters: Adapters,
     /// DomainConfig files.
     pub inputs: Inputs,
-    /// What is remembered of each key.
+    /// The record of each key.
     pub records: Records,
     /// The supervisor's ear.
     pub reports: Sender<Report>,
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Env {
     }
 }
 
-/// What a worker tells the supervisor.
+/// A worker's message to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// It has published for the first time.

@@ -30,7 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(15);
 /// The file by which EVE's agents tell each other that everything from before a restart is there again.
 const MARKER: &str = "restarted";
 
-/// What the main thread listens to.
+/// The channels that the main thread listens to.
 #[derive(Debug)]
 pub(crate) struct Ears {
     /// Signals to the process.
@@ -62,7 +62,7 @@ pub(crate) struct Supervisor<'a> {
     settings_stamp: Option<Stamp>,
     /// The config directory could not be read when last looked at.
     lost: bool,
-    /// What is left of domains that nobody knows has been taken away.
+    /// The leftovers of domains that nobody knows have been removed.
     tidied: bool,
     /// The `restarted` marker has been met. It may lie there already while news of files that came before it is still
     /// on its way.

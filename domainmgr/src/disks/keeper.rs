@@ -1,4 +1,4 @@
-//! What is said about copies, and the removal of those that nobody has used for long.
+//! The ImageStatus of each copy, and the removal of copies that no domain has used for long.
 
 use std::collections::BTreeMap;
 use std::path::Path;

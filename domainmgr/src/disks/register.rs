@@ -1,4 +1,4 @@
-//! Who uses which copy of an image.
+//! The copies of images, and the domains that use them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::name;
 
-/// What one domain needs.
+/// The copies that one domain needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
     /// These copies.
@@ -17,7 +17,7 @@ pub enum Use {
     All,
 }
 
-/// What is known of the copies of one domain.
+/// The copies of one domain, as far as they are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) needs: Use,
@@ -25,7 +25,7 @@ pub(super) struct Claim {
     pub(super) made: BTreeSet<String>,
 }
 
-/// Who uses which copy.
+/// The copies that each domain uses.
 #[derive(Debug)]
 pub struct Register {
     uses: Mutex<HashMap<Uuid, Claim>>,
@@ -84,7 +84,7 @@ impl Register {
     }
 }
 
-/// How many domains need `file`.
+/// The number of domains that need `file`.
 pub(super) fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
     let owner = name::owner(file);
     let needing = uses.iter().filter(|(key, claim)| match &claim.needs {
@@ -94,7 +94,7 @@ pub(super) fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
     u32::try_from(needing.count()).unwrap_or(u32::MAX)
 }
 
-/// Whether `file` is a copy that the agent has made for a domain that it knows.
+/// True if `file` is a copy that the agent has made for a domain that it knows.
 pub(super) fn is_ours(uses: &HashMap<Uuid, Claim>, file: &str) -> bool {
     let claim = name::owner(file).and_then(|owner| uses.get(&owner));
     claim.is_some_and(|claim| claim.made.contains(file))

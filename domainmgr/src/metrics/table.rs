@@ -1,11 +1,11 @@
-//! Whose figures are wanted.
+//! The domains whose figures are wanted.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-/// What a worker says of its domain.
+/// A domain, as its worker describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measured {
     /// The version of its DomainConfig.
@@ -16,7 +16,7 @@ pub struct Measured {
     pub activated: bool,
 }
 
-/// Whose figures are wanted.
+/// The domains whose figures are wanted.
 #[derive(Debug, Default)]
 pub struct Table(Mutex<BTreeMap<Uuid, Measured>>);
 

@@ -83,7 +83,7 @@ pub fn run(
     }
 }
 
-/// What all workers share, with the adapters looked after.
+/// The things that all threads share. Their adapters are looked after from now on.
 fn env(
     options: &Options,
     toolstack: Arc<dyn Toolstack>,

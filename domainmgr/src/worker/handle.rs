@@ -13,7 +13,7 @@ use crate::eve::inputs::Reading;
 use crate::mailbox::{Mail, Mailbox, mailbox};
 use crate::toolstack::AbortToken;
 
-/// What a worker thread's stack may take.
+/// Stack of a worker thread, in bytes.
 const STACK: usize = 256 << 10;
 
 /// In a simulation, says for how many workers there is no thread.
@@ -26,7 +26,7 @@ pub fn lack_threads(count: u32) {
     LACKING.store(count, Ordering::SeqCst);
 }
 
-/// What a worker's thread and its handle both see.
+/// State that a worker's thread and its handle both see.
 #[derive(Default)]
 pub(super) struct Shared {
     running: Mutex<Option<(Op, AbortToken)>>,
@@ -139,7 +139,7 @@ impl Worker {
         }
     }
 
-    /// Whether its thread has ended.
+    /// True if its thread has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)

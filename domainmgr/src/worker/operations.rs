@@ -47,7 +47,7 @@ impl Run<'_> {
         outcome
     }
 
-    /// Whether the newest wish makes `op` pointless.
+    /// True if the newest wish makes `op` pointless.
     fn is_unwished(&self, op: &Op) -> bool {
         match self.env.inputs.read(self.key, self.env.clock.now().mono) {
             Reading::Wish(wish) => abort::on_wish(op, &wish),

@@ -1,4 +1,4 @@
-//! What explains a failure in a lab.
+//! Logs and states that explain a failure in a lab.
 
 use std::fmt::Write as _;
 use std::fs;
