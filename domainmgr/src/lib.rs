@@ -18,6 +18,7 @@ pub mod disks;
 pub mod env;
 pub mod eve;
 pub mod journal;
+pub mod limits;
 pub mod logging;
 pub mod mailbox;
 pub mod metrics;

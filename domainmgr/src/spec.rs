@@ -75,6 +75,43 @@ impl Spec {
         }
     }
 
+    /// What cloud-init in the guest is told.
+    #[must_use]
+    pub fn seed(&self) -> Option<&Seed> {
+        self.disks.iter().find_map(|disk| disk.seed.as_ref())
+    }
+
+    /// Whether both describe the same domain. Which instance cloud-init takes its guest for is no part of that.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let same_seed = match (self.seed(), other.seed()) {
+            (Some(ours), Some(theirs)) => ours.says_the_same(theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        let without = |spec: &Self| {
+            let mut spec = spec.clone();
+            for disk in &mut spec.disks {
+                disk.seed = None;
+            }
+            spec
+        };
+        same_seed && without(self) == without(other)
+    }
+
+    /// The same, for a guest that has read the seed of `before`: cloud-init in it must not take itself for a new instance
+    /// because the agent calls it otherwise now.
+    pub fn keep_instance(&mut self, before: &Self) {
+        let Some(known) = before.seed().filter(|s| s.instance_id.is_some()) else {
+            return;
+        };
+        for seed in self.disks.iter_mut().filter_map(|d| d.seed.as_mut()) {
+            // An earlier agent did not know the version.
+            if seed.says_the_same(known) && [0, seed.version].contains(&known.version) {
+                seed.instance_id.clone_from(&known.instance_id);
+            }
+        }
+    }
+
     /// Physical interrupts of its own and of its adapters, each once.
     pub fn all_irqs(&self) -> impl Iterator<Item = u32> {
         let all: std::collections::BTreeSet<u32> = self
@@ -147,6 +184,8 @@ pub struct Disk {
     pub path: String,
     /// The image it comes from; `None`: it is used in place.
     pub image: Option<Image>,
+    /// Others that say so too may use it at the same time.
+    pub shared: bool,
     /// What the agent writes onto it, for cloud-init in the guest.
     pub seed: Option<Seed>,
     /// What the file contains.
@@ -226,6 +265,14 @@ pub struct Nic {
     pub mtu: Option<u32>,
 }
 
+impl Nic {
+    /// The address, as people write it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.mac.map(|octet| format!("{octet:02x}")).join(":")
+    }
+}
+
 /// What a guest sees of a network interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NicKind {
@@ -233,6 +280,17 @@ pub enum NicKind {
     Vif,
     /// An emulated card as well. HVM only.
     Ioemu,
+}
+
+impl NicKind {
+    /// xl.cfg's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Vif => "vif",
+            Self::Ioemu => "ioemu",
+        }
+    }
 }
 
 /// An adapter of the host, by the names of the model.

@@ -24,6 +24,7 @@ use crate::core::{self, Effect, Facts, Input, Level, Outcome, Record, Time, abor
 use crate::crash;
 use crate::disks;
 use crate::env::Env;
+use crate::eve;
 use crate::eve::inputs::Reading;
 use crate::journal::Ticket;
 use crate::mailbox::{Inbox, Mail, Mailbox};
@@ -93,7 +94,10 @@ fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
         .clone();
     let record = memory.map(|bytes| Record::from_bytes(bytes));
     let facts = match record {
-        Some(Ok(record)) => Facts::recover(now, key, settings, record, env.records.boot()),
+        Some(Ok(record)) => {
+            let record = record.reread(|config| eve::spec(key, config).ok());
+            Facts::recover(now, key, settings, record, env.records.boot())
+        }
         Some(Err(e)) => {
             // Every record was read when the journal was opened.
             log::error!(key:% = key; "its record cannot be read: {e}");

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::eve::{self, DomainConfig};
+use crate::eve;
 use crate::render;
 use crate::store::{self, Named};
 
@@ -60,12 +60,20 @@ impl Check {
             }
         };
         let text = store::read(file).map_err(|e| place(e.to_string()))?;
-        self.content(key, &text).map_err(|e| place(e.to_string()))
+        self.content(file, key, &text)
+            .map_err(|e| place(e.to_string()))
     }
 
-    fn content(&self, key: Uuid, text: &[u8]) -> Result<String, eve::FieldError> {
-        let config: DomainConfig = eve::parse(text)?;
-        let spec = eve::spec(key, &config)?;
+    fn content(&self, file: &Path, key: Uuid, text: &[u8]) -> Result<String, eve::FieldError> {
+        let found = eve::understand(key, text)?;
+        let spec = found.spec?;
+        for warning in &found.warnings {
+            drop(writeln!(
+                std::io::stderr(),
+                "{}: warning: {warning}",
+                file.display()
+            ));
+        }
         if !self.no_files {
             render::check_files(&spec)?;
         }

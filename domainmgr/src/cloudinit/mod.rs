@@ -11,8 +11,12 @@ use uuid::Uuid;
 /// What the disk says.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
-    /// Changes with the instance: then cloud-init runs again in the guest.
-    pub instance_id: String,
+    /// Which user data this is, as the writer of the config counts it; 0: it does not.
+    #[serde(default)]
+    pub version: u32,
+    /// The instance that a guest with this user data has been told before, by an agent that called it otherwise.
+    #[serde(default)]
+    pub instance_id: Option<String>,
     /// The name the guest is to have.
     pub hostname: String,
     /// What the user wrote. It holds passwords more often than not.
@@ -22,21 +26,43 @@ pub struct Seed {
 impl fmt::Debug for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seed")
-            .field("instance_id", &self.instance_id)
+            .field("instance", &self.instance())
             .field("user_data", &format_args!("{} bytes", self.user_data.len()))
             .finish_non_exhaustive()
     }
 }
 
 impl Seed {
-    /// The seed of an application, in this version of its config.
+    /// The seed of an application.
     #[must_use]
-    pub fn new(uuid: Uuid, version: &str, user_data: Vec<u8>) -> Self {
+    pub fn new(uuid: Uuid, version: u32, user_data: Vec<u8>) -> Self {
         Self {
-            instance_id: format!("{uuid}/{version}"),
+            version,
+            instance_id: None,
             hostname: uuid.to_string(),
             user_data,
         }
+    }
+
+    /// The instance. If it is another one than before, cloud-init in the guest begins anew: keys, passwords, commands.
+    /// Therefore it follows from the application and its user data, and from nothing else.
+    #[must_use]
+    pub fn instance(&self) -> String {
+        let uuid = &self.hostname;
+        match (&self.instance_id, self.version) {
+            (Some(known), _) => known.clone(),
+            (None, 0) => {
+                let key = uuid.parse().unwrap_or_default();
+                format!("{uuid}/{}", Uuid::new_v5(&key, &self.user_data))
+            }
+            (None, version) => format!("{uuid}/{version}"),
+        }
+    }
+
+    /// Whether a guest is to read the same, whichever instance it is called.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        (&self.hostname, &self.user_data) == (&other.hostname, &other.user_data)
     }
 
     /// The content of the disk.
@@ -44,7 +70,7 @@ impl Seed {
     pub fn image(&self) -> Vec<u8> {
         let meta_data = format!(
             "instance-id: {}\nlocal-hostname: {}\n",
-            scalar(&self.instance_id),
+            scalar(&self.instance()),
             scalar(&self.hostname)
         );
         iso::image(
@@ -96,8 +122,26 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_is_new_with_its_user_data_alone() {
+        let seed = |version, data: &str| Seed::new(Uuid::from_u128(7), version, data.into());
+        let instance = seed(0, "a").instance();
+        assert_eq!(seed(0, "a").instance(), instance);
+        assert_ne!(seed(0, "b").instance(), instance);
+        // Who counts has the last word.
+        assert_eq!(seed(3, "a").instance(), seed(3, "b").instance());
+        assert_ne!(seed(3, "a").instance(), seed(4, "a").instance());
+        assert!(seed(3, "a").instance().ends_with("/3"));
+        let known = Seed {
+            instance_id: Some("x/1".into()),
+            ..seed(0, "a")
+        };
+        assert_eq!(known.instance(), "x/1");
+        assert!(known.says_the_same(&seed(2, "a")) && !known.says_the_same(&seed(0, "b")));
+    }
+
+    #[test]
     fn user_data_does_not_show() {
-        let seed = Seed::new(Uuid::nil(), "1", b"password: hunter2".to_vec());
+        let seed = Seed::new(Uuid::nil(), 1, b"password: hunter2".to_vec());
         assert!(!format!("{seed:?}").contains("hunter2"));
         let image = seed.image();
         assert!(image.windows(7).any(|w| w == b"hunter2"));

@@ -38,6 +38,9 @@ pub struct Desired {
     pub config: Arc<DomainConfig>,
     /// What to build, or why that cannot be built.
     pub spec: Result<Arc<Spec>, String>,
+    /// What the config says and the guest gets nothing of. Shown to people.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Shown to people, who can tell by it whether the config has changed. Nothing is decided from it.
     pub digest: String,
 }
@@ -49,7 +52,18 @@ impl Desired {
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.config.activate == other.config.activate
             && self.config.uuid_and_version.version == other.config.uuid_and_version.version
-            && self.spec == other.spec
+            && match (&self.spec, &other.spec) {
+                (Ok(ours), Ok(theirs)) => ours.says_the_same(theirs),
+                (ours, theirs) => ours == theirs,
+            }
+    }
+
+    /// The same, for a guest that may have been built from `before`.
+    pub(super) fn after(mut self, before: Option<&Self>) -> Self {
+        if let (Ok(spec), Some(Ok(before))) = (&mut self.spec, before.map(|b| &b.spec)) {
+            Arc::make_mut(spec).keep_instance(before);
+        }
+        self
     }
 }
 
@@ -404,7 +418,7 @@ impl Facts {
     }
 
     /// What the domain was built from, or is being built from; otherwise what it would be.
-    fn spec(&self) -> Option<&Spec> {
+    pub(super) fn spec(&self) -> Option<&Spec> {
         let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
         let building = match &self.outstanding {
             Some(Op::Create(spec)) => Some(spec),

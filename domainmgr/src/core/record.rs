@@ -17,6 +17,7 @@ use super::sibling::Sibling;
 use super::time::Time;
 use super::{Now, gone, wishes};
 use crate::disks::Copies;
+use crate::eve::DomainConfig;
 use crate::settings::Settings;
 use crate::spec::{Disk, Spec};
 use crate::toolstack::{DomainId, Life};
@@ -89,6 +90,24 @@ impl Record {
     /// It is something else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         ciborium::from_reader(bytes).map_err(|e| e.to_string())
+    }
+
+    /// The record, with its wish read as this version of the agent reads it: that another version read it otherwise is no
+    /// newer wish.
+    #[must_use]
+    pub fn reread(mut self, read: impl FnOnce(&DomainConfig) -> Option<Spec>) -> Self {
+        if let Some(Desired {
+            config,
+            spec: Ok(spec),
+            ..
+        }) = &mut self.wish
+        {
+            if let Some(mut today) = read(config) {
+                today.keep_instance(spec);
+                *spec = Arc::new(today);
+            }
+        }
+        self
     }
 
     /// A word for the state it tells of, for people who look into the journal.

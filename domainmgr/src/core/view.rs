@@ -2,7 +2,10 @@
 
 use super::facts::{After, Facts, Pending, Want};
 use super::reasons;
-use crate::eve::{DiskStatus, DomainConfig, DomainStatus, PreservedDomain, State, UuidAndVersion};
+use crate::eve::{
+    DiskStatus, DomainConfig, DomainStatus, PreservedDomain, State, UuidAndVersion, VifConfig,
+};
+use crate::spec::NicKind;
 use crate::toolstack::{Life, ShutdownReason};
 
 /// The DomainStatus that says what `f` knows.
@@ -53,7 +56,8 @@ pub fn view(f: &Facts) -> DomainStatus {
             .clone_from(&config.uuid_and_version.version);
         status.display_name.clone_from(&config.display_name);
         status.app_num = config.app_num;
-        status.vif_list.clone_from(&config.vif_list);
+        status.vif_list = interfaces(f, config);
+        status.warnings.clone_from(&desired.warnings);
         status.io_adapter_list.clone_from(&config.io_adapter_list);
         status.enable_vnc = config.enable_vnc;
         status.vnc_display = config.vnc_display;
@@ -99,6 +103,28 @@ fn disks(f: &Facts, config: &DomainConfig, digest: &str) -> Vec<DiskStatus> {
         }
     }
     disks
+}
+
+/// The network interfaces as the guest has them, or would have them; if nobody can tell, as the config says.
+fn interfaces(f: &Facts, config: &DomainConfig) -> Vec<VifConfig> {
+    let Some(spec) = f.spec() else {
+        return config.vif_list.clone();
+    };
+    let domid = f.domain().map(|id| id.domid);
+    let nics = spec.nics.iter().enumerate();
+    nics.map(|(i, nic)| VifConfig {
+        bridge: nic.bridge.clone().unwrap_or_default(),
+        // Xen's own name for one that was given none.
+        vif: match (&nic.vif, domid) {
+            (Some(name), _) => name.clone(),
+            (None, Some(domid)) => format!("vif{domid}.{i}"),
+            (None, None) => String::new(),
+        },
+        mac: nic.address(),
+        r#type: nic.kind.map(NicKind::word).unwrap_or_default().to_owned(),
+        mtu: nic.mtu.unwrap_or_default(),
+    })
+    .collect()
 }
 
 /// The domains with our uuid that lie there for somebody to look into.

@@ -39,6 +39,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             }
         }
         Wish::Wanted(new) => {
+            let new = new.after(f.desired.as_ref());
             let there = f.present;
             let same = there
                 && f.desired
@@ -46,6 +47,14 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                     .is_some_and(|old| old.says_the_same(&new));
             f.present = true;
             f.renewed |= first && f.recovered && !same;
+            let known = f.desired.as_ref().map(|old| &old.warnings);
+            for warning in new
+                .warnings
+                .iter()
+                .filter(|w| known.is_none_or(|k| !k.contains(w)))
+            {
+                cx.warn(warning.clone());
+            }
             if same {
                 // It may be written in other words.
                 f.desired = Some(new.clone());

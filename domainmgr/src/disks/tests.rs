@@ -85,6 +85,7 @@ fn blank() -> Spec {
 /// A read/write disk from the image `aa`.
 fn copied(preserve: bool) -> Disk {
     Disk {
+        shared: false,
         path: String::new(),
         image: Some(Image {
             sha256: "aa".into(),

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::disks::{disks, seed};
 use super::nics::nic;
 use super::{DomainConfig, FieldError, IoAdapter, ModeField};
+use crate::limits;
 use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, Secret, Spec, Vnc};
 
 type Result<T> = std::result::Result<T, FieldError>;
@@ -31,10 +32,10 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     let vnc = screen(c, mode)?;
     what_boots(c, mode)?;
     let (memory_mib, max_memory_mib) = memories(c)?;
-    let (vcpus, max_vcpus) = processors(c)?;
-    let mut disks = disks(key, &c.disk_config_list)?;
+    let (vcpus, max_vcpus) = processors(c, mode)?;
+    let mut disks = disks(key, &c.disk_config_list, mode)?;
     disks.extend(seed(key, c)?);
-    Ok(Spec {
+    let spec = Spec {
         uuid: key,
         name,
         app_num: c.app_num,
@@ -59,7 +60,83 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
         adapters: each(&c.io_adapter_list, adapter)?,
         assigned: Assigned::default(),
         actions: actions(c)?,
-    })
+    };
+    command_line(c, &spec)?;
+    Ok(spec)
+}
+
+/// What the config says, and the guest gets nothing of.
+#[must_use]
+pub(super) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
+    let mode = spec.mode.word();
+    let mut found = Vec::new();
+    let mut note = |when: bool, field: &str, why: String| {
+        if when {
+            found.push(FieldError::new(field, format!("without effect: {why}")));
+        }
+    };
+    let pv_only = || format!("only a PV domain has one, and this is {mode}");
+    let is_pv = spec.mode == Mode::Pv;
+    note(!is_pv && !c.boot_loader.is_empty(), "BootLoader", pv_only());
+    note(!is_pv && !c.root_dev.is_empty(), "RootDev", pv_only());
+    let boots_itself = spec.kernel.is_none() && spec.bootloader.is_none();
+    let no_kernel = || "there is no Kernel that it would be for".to_owned();
+    note(
+        boots_itself && !c.ramdisk.is_empty(),
+        "Ramdisk",
+        no_kernel(),
+    );
+    note(
+        boots_itself && !c.extra_args.is_empty(),
+        "ExtraArgs",
+        no_kernel(),
+    );
+    let shown = c.vnc_passwd.0.len();
+    note(
+        c.enable_vnc && shown > limits::VNC_PASSWORD,
+        "VncPasswd",
+        format!(
+            "what follows its first {} bytes, which are all that VNC looks at",
+            limits::VNC_PASSWORD
+        ),
+    );
+    for (i, (disk, config)) in spec.disks.iter().zip(&c.disk_config_list).enumerate() {
+        note(
+            config.devtype == "cdrom" && !disk.cdrom,
+            &format!("DiskConfigList[{i}].Devtype"),
+            format!("a {mode} domain has no CD-ROM drive, and gets a disk that it can only read"),
+        );
+        note(
+            config.preserve && disk.image.as_ref().is_none_or(|image| image.copy.is_none()),
+            &format!("DiskConfigList[{i}].Preserve"),
+            "there is no copy of an image to be preserved".to_owned(),
+        );
+    }
+    found
+}
+
+/// The kernel's command line, which Xen would cut off.
+fn command_line(c: &DomainConfig, spec: &Spec) -> Result<()> {
+    let most = match spec.mode {
+        Mode::Pv => limits::PV_COMMAND_LINE,
+        Mode::Hvm | Mode::Pvh => limits::COMMAND_LINE,
+    };
+    let length = spec.cmdline().len();
+    if length <= most {
+        return Ok(());
+    }
+    let field = if c.root_dev.len() > c.extra_args.len() {
+        "RootDev"
+    } else {
+        "ExtraArgs"
+    };
+    Err(FieldError::new(
+        field,
+        format!(
+            "the command line has {length} bytes, at most {most} for a {} domain",
+            spec.mode.word()
+        ),
+    ))
 }
 
 /// All items of a list, or the first error.
@@ -85,6 +162,13 @@ fn texts(c: &DomainConfig) -> Result<()> {
     ] {
         plain(field, text)?;
     }
+    // What follows a blank is another parameter of the kernel.
+    if c.root_dev.contains(char::is_whitespace) {
+        return Err(FieldError::new(
+            "RootDev",
+            format!("white space cannot be part of it, found {:?}", c.root_dev),
+        ));
+    }
     for (i, node) in c.dt_dev.iter().enumerate() {
         path(&format!("DtDev[{i}]"), node)?;
     }
@@ -109,6 +193,16 @@ fn screen(c: &DomainConfig, mode: Mode) -> Result<Option<Vnc>> {
             ));
         }
     };
+    if c.vnc_display > limits::VNC_DISPLAY {
+        return Err(FieldError::new(
+            "VncDisplay",
+            format!(
+                "{} is more than {}, whose port is the last one",
+                c.vnc_display,
+                limits::VNC_DISPLAY
+            ),
+        ));
+    }
     Ok(c.enable_vnc.then(|| Vnc {
         listen,
         display: (c.vnc_display != 0).then_some(c.vnc_display),
@@ -160,7 +254,7 @@ fn memories(c: &DomainConfig) -> Result<(u64, Option<u64>)> {
 }
 
 /// The number of virtual processors at the start, and the most.
-fn processors(c: &DomainConfig) -> Result<(u32, u32)> {
+fn processors(c: &DomainConfig, mode: Mode) -> Result<(u32, u32)> {
     let first = c.vcpus.max(1);
     let most = if c.max_cpus == 0 { first } else { c.max_cpus };
     if most < first {
@@ -169,11 +263,15 @@ fn processors(c: &DomainConfig) -> Result<(u32, u32)> {
             format!("{most} is less than VCpus, {first}"),
         ));
     }
-    if most > 512 {
+    let limit = limits::vcpus(mode);
+    if most > limit {
         let field = if c.max_cpus == 0 { "VCpus" } else { "MaxCpus" };
         return Err(FieldError::new(
             field,
-            format!("{most} is more than Xen's 512"),
+            format!(
+                "{most} is more than the {limit} of a {} domain",
+                mode.word()
+            ),
         ));
     }
     Ok((first, most))
@@ -198,7 +296,17 @@ fn mode(field: &ModeField) -> Result<Mode> {
     let found = match field {
         ModeField::Number(0) => return Ok(Mode::Pv),
         ModeField::Number(1) => return Ok(Mode::Hvm),
-        ModeField::Number(n) => n.to_string(),
+        ModeField::Number(n) => {
+            // EVE's later ones are for KVM, for containers, and for hypervisors of the past.
+            let eves = match n {
+                2 => ", EVE's Filler",
+                3 => ", EVE's FML",
+                4 => ", EVE's NOHYPER",
+                5 => ", EVE's LEGACY",
+                _ => "",
+            };
+            format!("{n}{eves}")
+        }
         ModeField::Word(word) => {
             for mode in [Mode::Pv, Mode::Hvm, Mode::Pvh] {
                 if word.eq_ignore_ascii_case(mode.word()) {
@@ -483,7 +591,7 @@ mod tests {
             ),
             (
                 r#","DiskConfigList":[{"FileLocation":"/d","Format":"vmdk"}]"#,
-                r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, found "vmdk""#,
+                r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, iso, found "vmdk""#,
             ),
             (
                 r#","DiskConfigList":[{"FileLocation":"/d","Devtype":"floppy"}]"#,
@@ -495,7 +603,7 @@ mod tests {
             ),
             (
                 r#","VifList":[{"Bridge":"a,script=/x"}]"#,
-                r#"VifList[0].Bridge: expected the name of an interface, at most 15 letters and digits, found "a,script=/x""#,
+                r#"VifList[0].Bridge: expected the name of an interface, letters, digits and "._-", found "a,script=/x""#,
             ),
             (
                 r#","VifList":[{"Mac":"00:11"}]"#,
@@ -511,7 +619,7 @@ mod tests {
             ),
             (
                 r#","VifList":[{"MTU":67}]"#,
-                "VifList[0].MTU: expected 0, or 68 to 65535 bytes, found 67",
+                "VifList[0].MTU: expected 0, or 68 to 65517 bytes, found 67",
             ),
             (
                 r#","IOMem":["x"]"#,
@@ -528,6 +636,94 @@ mod tests {
         ] {
             // The last of two members with one name counts, so each of these replaces the default.
             assert_eq!(build(more).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn what_xen_would_refuse_or_cut_off_is_refused() {
+        let disks = |n: usize, last: &str| {
+            let mut all = vec![r#"{"FileLocation":"/d"}"#.to_owned(); n];
+            all.push(last.to_owned());
+            format!(r#","DiskConfigList":[{}]"#, all.join(","))
+        };
+        let hvm = r#","VirtualizationMode":"HVM""#;
+        for (more, error) in [
+            (
+                format!(r#"{hvm},"VifList":[{{"Vif":"abcdefghijkl"}}]"#),
+                "VifList[0].Vif: at most 11 bytes, found 12",
+            ),
+            (
+                r#","VifList":[{"Vif":"abcdefghijklmnop"}]"#.into(),
+                "VifList[0].Vif: at most 15 bytes, found 16",
+            ),
+            (
+                r#","VifList":[{"Vif":"vif3.0"}]"#.into(),
+                "VifList[0].Vif: Xen gives names like",
+            ),
+            (
+                r#","VifList":[{"Vif":"eth0:1"}]"#.into(),
+                "VifList[0].Vif: expected the name",
+            ),
+            (
+                r#","VifList":[{"MTU":65518}]"#.into(),
+                "VifList[0].MTU: expected 0, or 68 to 65517",
+            ),
+            (
+                hvm.to_owned() + &disks(4, r#"{"FileLocation":"/d","Devtype":"cdrom"}"#),
+                "DiskConfigList[4].Devtype: the CD-ROM drives",
+            ),
+            (
+                hvm.to_owned() + &disks(1, r#"{"FileLocation":"/d","ReadOnly":true}"#),
+                "DiskConfigList[1].ReadOnly: QEMU emulates no",
+            ),
+            (
+                hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a,b"}"#),
+                "DiskConfigList[1].FileLocation: QEMU, which emulates",
+            ),
+            (
+                hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a b","Devtype":"cdrom"}"#),
+                "DiskConfigList[1].FileLocation: QEMU, which serves",
+            ),
+            (
+                format!(r#"{hvm},"VCpus":129"#),
+                "VCpus: 129 is more than the 128 of a HVM domain",
+            ),
+            (
+                r#","VCpus":1,"MaxCpus":513"#.into(),
+                "MaxCpus: 513 is more than the 512 of a PV domain",
+            ),
+            (
+                format!(r#","ExtraArgs":"{}""#, "x".repeat(1000)),
+                "ExtraArgs: the command line has 1074 bytes, at most 1023 for a PV domain",
+            ),
+            (
+                r#","RootDev":"/dev/xvda1 init=/bin/sh""#.into(),
+                "RootDev: white space",
+            ),
+            (
+                r#","EnableVnc":true,"VncDisplay":59636"#.into(),
+                "VncDisplay: 59636 is more than 59635",
+            ),
+            (
+                r#","DiskConfigList":[{"ImageSha256":"ab","Shared":true}]"#.into(),
+                "DiskConfigList[0].Shared: an image",
+            ),
+        ] {
+            let found = build(&more).unwrap_err();
+            assert!(found.starts_with(error), "{more}: {found}");
+        }
+        for more in [
+            format!(
+                r#"{hvm},"VifList":[{{"Vif":"abcdefghijk"}},{{"Vif":"abcdefghijklmno","Type":"vif"}}]"#
+            ),
+            hvm.to_owned() + &disks(3, r#"{"FileLocation":"/d","Devtype":"cdrom"}"#),
+            hvm.to_owned() + &disks(4, r#"{"FileLocation":"/a,b","ReadOnly":true}"#),
+            disks(1, r#"{"FileLocation":"/a,b c","ReadOnly":true}"#),
+            format!(r#"{hvm},"VCpus":128"#),
+            r#","VifList":[{"MTU":65517}]"#.into(),
+            r#","EnableVnc":true,"VncDisplay":59635,"VncListen":"::1""#.into(),
+        ] {
+            assert!(build(&more).is_ok(), "{more}: {:?}", build(&more));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, Unexpected, Visitor};
+use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,8 +40,8 @@ pub struct DomainConfig {
     pub extra_args: String,
     /// Bootloader of a PV guest.
     pub boot_loader: String,
-    /// Physical processors, e.g. `1,2`.
-    #[serde(rename = "CPUs")]
+    /// Physical processors, e.g. `1,2`; later a list of numbers.
+    #[serde(rename = "CPUs", deserialize_with = "cpus")]
     pub cpus: String,
     /// Path of a device tree.
     pub device_tree: String,
@@ -71,6 +71,12 @@ pub struct DomainConfig {
     pub io_adapter_list: Vec<IoAdapter>,
     /// cloud-init user data.
     pub cloud_init_user_data: Bytes,
+    /// Which user data this is: a guest that has seen another number begins anew with it. EVE got this field later.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cloud_init_version: u32,
+    /// How the guest gets its user data. EVE got this field later.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub meta_data_type: u32,
     /// xl.cfg's word for what happens after a poweroff. Addition.
     pub on_poweroff: String,
     /// … after a reboot. Addition.
@@ -95,13 +101,17 @@ pub struct DiskConfig {
     pub preserve: bool,
     /// Bytes the guest shall see at least.
     pub maxsizebytes: u64,
-    /// `raw`, `qcow`, `qcow2` or `vhd`.
+    /// `raw`, `qcow`, `qcow2` or `vhd`; later a number, which `iso` became possible with.
+    #[serde(deserialize_with = "format")]
     pub format: String,
     /// Empty or `cdrom`.
     pub devtype: String,
     /// Where the image is; without `ImageSha256`, a file or block device to use in place. Addition: EVE got this field
     /// later.
     pub file_location: String,
+    /// Whether a file that is used in place may be used by others that say so too. Addition.
+    #[serde(skip_serializing_if = "is_false")]
+    pub shared: bool,
 }
 
 /// One network interface.
@@ -112,7 +122,7 @@ pub struct VifConfig {
     pub bridge: String,
     /// Name of the interface in the host.
     pub vif: String,
-    /// Address.
+    /// Address; later six bytes in base64.
     pub mac: String,
     /// `vif`, or `ioemu` for an emulated card beside it. Addition.
     pub r#type: String,
@@ -189,6 +199,77 @@ impl<'de> Deserialize<'de> for ModeField {
         }
         d.deserialize_any(V)
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// `"1,2"`, or since 2023 `[1, 2]`.
+fn cpus<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    struct V;
+    impl<'de> Visitor<'de> for V {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text like \"1,2\", or a list of numbers")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<String, A::Error> {
+            let mut numbers = Vec::new();
+            while let Some(number) = items.next_element::<u32>()? {
+                numbers.push(number.to_string());
+            }
+            Ok(numbers.join(","))
+        }
+    }
+    d.deserialize_any(V)
+}
+
+/// EVE's words for the numbers of formats, since 2020. The first is no format in particular.
+const FORMATS: [&str; 10] = [
+    "",
+    "raw",
+    "qcow",
+    "qcow2",
+    "vhd",
+    "vmdk",
+    "ova",
+    "vhdx",
+    "container",
+    "iso",
+];
+
+fn format<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    struct V;
+    impl Visitor<'_> for V {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text like \"raw\", or EVE's number of a format, 0 to 9")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+            let word = usize::try_from(number).ok().and_then(|n| FORMATS.get(n));
+            word.map(|word| (*word).to_owned())
+                .ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+        }
+    }
+    d.deserialize_any(V)
 }
 
 /// Text that must not be shown.

@@ -8,12 +8,10 @@ use super::build::path;
 use super::{DiskConfig, DomainConfig, FieldError};
 use crate::cloudinit::Seed;
 use crate::disks::name;
-use crate::spec::{Copied, Disk, Format, Image};
+use crate::limits;
+use crate::spec::{Copied, Disk, Format, Image, Mode};
 
 type Result<T> = std::result::Result<T, FieldError>;
-
-/// What libxl can name: `xvda` … `xvdz`.
-const MAX_DISKS: usize = 26;
 
 /// The name of the disk at `index` in the guest.
 pub(super) fn vdev(index: usize) -> String {
@@ -21,16 +19,16 @@ pub(super) fn vdev(index: usize) -> String {
     format!("xvd{letter}")
 }
 
-pub(super) fn disks(key: Uuid, list: &[DiskConfig]) -> Result<Vec<Disk>> {
-    if list.len() > MAX_DISKS {
+pub(super) fn disks(key: Uuid, list: &[DiskConfig], mode: Mode) -> Result<Vec<Disk>> {
+    if list.len() > limits::DISKS {
         return Err(FieldError::new(
             "DiskConfigList",
-            format!("{} disks, at most {MAX_DISKS}", list.len()),
+            format!("{} disks, at most {}", list.len(), limits::DISKS),
         ));
     }
     let mut disks: Vec<Disk> = Vec::new();
     for (i, config) in list.iter().enumerate() {
-        let mut disk = disk(i, config)?;
+        let mut disk = disk(i, config, mode)?;
         if let Some(image) = disk.image.as_mut().filter(|_| !disk.read_only) {
             // Two disks from one image are two copies.
             let same = |d: &&Disk| {
@@ -51,35 +49,70 @@ pub(super) fn disks(key: Uuid, list: &[DiskConfig]) -> Result<Vec<Disk>> {
 /// The disk for cloud-init, if there is something for it to read.
 pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
     let bad = |reason: String| Err(FieldError::new("CloudInitUserData", reason));
+    match c.meta_data_type {
+        // EVE's MetaDataNone.
+        1 => return Ok(None),
+        // A drive; 3 is one whose files come as the parts of a message in the user data.
+        0 | 3 => {}
+        other => {
+            let eves = if other == 2 {
+                ", EVE's MetaDataOpenStack"
+            } else {
+                ""
+            };
+            return Err(FieldError::new(
+                "MetaDataType",
+                format!("expected 0, a drive, or 1, nothing, found {other}{eves}"),
+            ));
+        }
+    }
     let mut encoded = c.cloud_init_user_data.0.clone();
     encoded.retain(|c| !c.is_ascii_whitespace());
     if encoded.is_empty() {
         return Ok(None);
     }
-    if c.disk_config_list.len() >= MAX_DISKS {
+    if c.disk_config_list.len() >= limits::DISKS {
         return bad(format!(
             "its disk has no place beside {} others, at most {}",
             c.disk_config_list.len(),
-            MAX_DISKS - 1
+            limits::DISKS - 1
         ));
     }
     let user_data = match STANDARD.decode(encoded) {
         Ok(user_data) => user_data,
         Err(e) => return bad(format!("not base64: {e}")),
     };
+    if c.meta_data_type == 3 && is_multipart(&user_data) {
+        return Err(FieldError::new(
+            "MetaDataType",
+            "the parts of the user data do not become files on the drive: only 0 and 1 are possible with it",
+        ));
+    }
     Ok(Some(Disk {
         path: String::new(),
         image: None,
-        seed: Some(Seed::new(key, &c.uuid_and_version.version, user_data)),
+        shared: false,
+        seed: Some(Seed::new(key, c.cloud_init_version, user_data)),
         format: Format::Raw,
-        cdrom: true,
+        // A PVH guest, and an HVM guest beyond its emulated drives, never connects to a CD-ROM drive; each can read a disk.
+        cdrom: false,
         least_size: 0,
-        vdev: vdev(MAX_DISKS - 1),
+        vdev: vdev(limits::DISKS - 1),
         read_only: true,
     }))
 }
 
-fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
+/// Whether it is a MIME message of several parts.
+fn is_multipart(user_data: &[u8]) -> bool {
+    let head = &user_data[..user_data.len().min(4096)];
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let lines = head.lines().take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.strip_prefix("content-type:"))
+        .any(|value| value.trim_start().starts_with("multipart/"))
+}
+
+fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
     let bad = |field: &str, reason: String| {
         Err(FieldError::new(
             format!("DiskConfigList[{i}].{field}"),
@@ -90,7 +123,9 @@ fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
         &format!("DiskConfigList[{i}].FileLocation"),
         &d.file_location,
     )?;
-    let format = if d.format.is_empty() {
+    // EVE's way to say that it is a CD-ROM, since 2020.
+    let iso = d.format.eq_ignore_ascii_case("iso");
+    let format = if d.format.is_empty() || iso {
         Format::Raw
     } else {
         let known = Format::ALL
@@ -102,24 +137,18 @@ fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
                 let known: Vec<&str> = Format::ALL.iter().map(|f| f.word()).collect();
                 return bad(
                     "Format",
-                    format!("expected one of {}, found {:?}", known.join(", "), d.format),
+                    format!(
+                        "expected one of {}, iso, found {:?}",
+                        known.join(", "),
+                        d.format
+                    ),
                 );
             }
         }
     };
-    // QEMU reads the path from xenstore up to the first white space.
-    if format != Format::Raw && d.file_location.contains(char::is_whitespace) {
-        return bad(
-            "FileLocation",
-            format!(
-                "QEMU, which serves disks of the format {}, cannot open a path with white space: {:?}",
-                format.word(),
-                d.file_location
-            ),
-        );
-    }
-    let cdrom = match d.devtype.as_str() {
-        "" | "hdd" => false,
+    let disc = match d.devtype.as_str() {
+        "" => iso,
+        "hdd" => false,
         "cdrom" => true,
         other => {
             return bad(
@@ -128,6 +157,35 @@ fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
             );
         }
     };
+    // Nobody writes to a disc.
+    let read_only = d.read_only || disc;
+    if mode == Mode::Hvm && disc && i >= limits::IDE_DRIVES {
+        return bad(
+            "Devtype",
+            format!(
+                "the CD-ROM drives of an HVM domain are among its first {} disks",
+                limits::IDE_DRIVES
+            ),
+        );
+    }
+    if mode == Mode::Hvm && read_only && !disc && i < limits::IDE_DRIVES {
+        return bad(
+            "ReadOnly",
+            format!(
+                "QEMU emulates no hard disks that cannot be written to: make it a \"cdrom\", or put it behind the first {} \
+                 disks",
+                limits::IDE_DRIVES
+            ),
+        );
+    }
+    // A PVH guest never connects to a CD-ROM drive.
+    let cdrom = disc && mode != Mode::Pvh;
+    // Raw disks are served by Linux itself, but for the drives of an HVM domain.
+    let by_qemu = format != Format::Raw || (cdrom && mode == Mode::Hvm);
+    let emulated = mode == Mode::Hvm && i < limits::IDE_DRIVES;
+    if let Some(why) = limits::bad_disk_path(&d.file_location, by_qemu, emulated) {
+        return bad("FileLocation", why);
+    }
     let image = if d.image_sha256.is_empty() {
         if d.file_location.is_empty() {
             return bad(
@@ -148,15 +206,21 @@ fn disk(i: usize, d: &DiskConfig) -> Result<Disk> {
             format!("expected hexadecimal digits, found {:?}", d.image_sha256),
         );
     };
+    if d.shared && image.is_some() {
+        return bad(
+            "Shared",
+            "an image is everybody's already, and its copies are each one domain's".to_owned(),
+        );
+    }
     Ok(Disk {
         path: d.file_location.clone(),
         image,
+        shared: d.shared,
         seed: None,
         format,
         cdrom,
         least_size: d.maxsizebytes,
         vdev: vdev(i),
-        // Nobody writes to a disc.
-        read_only: d.read_only || cdrom,
+        read_only,
     })
 }

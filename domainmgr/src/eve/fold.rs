@@ -43,11 +43,28 @@ impl std::error::Error for FieldError {}
 /// # Errors
 /// It is not JSON, or a field has the wrong type: which, and what it should be.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, FieldError> {
+    read(value(text)?)
+}
+
+/// Reads JSON.
+///
+/// # Errors
+/// It is none, or no object.
+pub(super) fn value(text: &[u8]) -> Result<Value, FieldError> {
     let value: Value =
         serde_json::from_slice(text).map_err(|e| FieldError::new("", format!("not JSON: {e}")))?;
-    if !value.is_object() {
-        return Err(FieldError::new("", "expected a JSON object"));
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(FieldError::new("", "expected a JSON object"))
     }
+}
+
+/// Reads what was JSON.
+///
+/// # Errors
+/// A field has the wrong type: which, and what it should be.
+pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(Folded(value)).map_err(|e| {
         let path = e.path().to_string();
         let field = if path == "." { String::new() } else { path };

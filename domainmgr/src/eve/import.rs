@@ -68,6 +68,7 @@ fn disk(status: &DiskStatus) -> Disk {
             }),
         }),
         seed: None,
+        shared: false,
         format: format.unwrap_or_default(),
         cdrom: status.devtype == "cdrom",
         least_size: status.maxsizebytes,

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::DomainConfig;
 use crate::core::{Desired, Time, Wish};
 use crate::store::{self, ReadError};
 
@@ -185,19 +184,20 @@ impl Inputs {
             Ok(text) => text,
             Err(e) => return Wish::Unusable(place(&e)),
         };
-        let config: DomainConfig = match super::parse(&text) {
-            Ok(config) => config,
+        let found = match super::understand(key, &text) {
+            Ok(found) => found,
             Err(e) => return Wish::Unusable(place(&e)),
         };
-        let spec = match super::spec(key, &config) {
+        let spec = match found.spec {
             Ok(spec) => Ok(Arc::new(spec)),
             // Whose config this is, is the one thing that must be beyond doubt.
             Err(e) if e.field.starts_with("UUIDandVersion") => return Wish::Unusable(place(&e)),
             Err(e) => Err(place(&e)),
         };
         Wish::Wanted(Desired {
-            digest: config.digest(),
-            config: Arc::new(config),
+            digest: found.config.digest(),
+            warnings: found.warnings.iter().map(ToString::to_string).collect(),
+            config: Arc::new(found.config),
             spec,
         })
     }

@@ -1,7 +1,7 @@
 //! The files the agent shares with the rest of EVE, in EVE's schema.
 //!
 //! Go wrote them and Go reads them: field names are matched without regard to case, `null` is the same as nothing, and
-//! fields nobody knows are skipped.
+//! fields nobody knows are skipped; of a DomainConfig this is said.
 
 mod adapters;
 mod build;
@@ -12,11 +12,14 @@ mod global;
 mod image;
 mod import;
 pub mod inputs;
+mod later;
 mod metric;
 mod nics;
 mod status;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
 
 pub use self::adapters::{AssignableAdapters, DeviceNetworkStatus, IoBundle, Port, kind};
 pub use self::build::spec;
@@ -29,6 +32,7 @@ pub use self::image::ImageStatus;
 pub use self::import::import;
 pub use self::metric::{DomainMetric, HostMemory};
 pub use self::status::{DiskStatus, DomainStatus, PreservedDomain, State};
+use crate::spec::Spec;
 
 /// The application and the version of its configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,4 +44,44 @@ pub struct UuidAndVersion {
     /// Counts up with each change by the controller.
     #[serde(rename = "Version")]
     pub version: String,
+}
+
+/// What a DomainConfig comes to.
+#[derive(Clone, Debug)]
+pub struct Understood {
+    /// As it came.
+    pub config: DomainConfig,
+    /// What to build, or the first field for which that cannot be.
+    pub spec: Result<Spec, FieldError>,
+    /// What it says and the guest gets nothing of.
+    pub warnings: Vec<FieldError>,
+}
+
+/// Reads the DomainConfig of `key`.
+///
+/// # Errors
+/// It is not JSON, or a field has the wrong type: which, and what it should be.
+pub fn understand(key: Uuid, text: &[u8]) -> Result<Understood, FieldError> {
+    let mut value = fold::value(text)?;
+    let Value::Object(fields) = &mut value else {
+        return Err(FieldError::new("", "expected a JSON object"));
+    };
+    later::rename(fields)?;
+    let notices = later::notices(fields);
+    let config: DomainConfig = fold::read(value)?;
+    let spec = match (spec(key, &config), notices.refused) {
+        // Whose config this is comes first.
+        (Err(e), _) if e.field.starts_with("UUIDandVersion") => Err(e),
+        (_, Some(refused)) => Err(refused),
+        (spec, None) => spec,
+    };
+    let mut warnings = notices.warnings;
+    if let Ok(spec) = &spec {
+        warnings.extend(build::without_effect(spec, &config));
+    }
+    Ok(Understood {
+        config,
+        spec,
+        warnings,
+    })
 }

@@ -1,15 +1,15 @@
 //! From a VifConfig to a [`Nic`].
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
 use super::build::some;
 use super::{FieldError, VifConfig};
+use crate::limits;
 use crate::spec::{Mode, Nic, NicKind};
 
 type Result<T> = std::result::Result<T, FieldError>;
-
-/// Linux's limit for the name of an interface.
-const MAX_IFNAME: usize = 15;
 
 /// An address of Xen's own, the same whenever the domain is built: its guest has given a name to the interface that has
 /// it, and its network may have given an IP address to it.
@@ -18,35 +18,38 @@ fn mac_of(key: Uuid, i: usize) -> [u8; 6] {
     [0x00, 0x16, 0x3e, a, b, c]
 }
 
+/// `00:16:3e:00:00:01`, or the same six bytes in base64, as EVE writes them since 2023.
+fn address(text: &str) -> Option<[u8; 6]> {
+    if !text.contains(':') {
+        return STANDARD.decode(text).ok()?.try_into().ok();
+    }
+    let octet = |s: &str| {
+        let digits = s.len() == 2 && s.bytes().all(|b| b.is_ascii_hexdigit());
+        digits.then(|| u8::from_str_radix(s, 16).ok()).flatten()
+    };
+    let octets: Option<Vec<u8>> = text.split(':').map(octet).collect();
+    octets?.try_into().ok()
+}
+
 pub(super) fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
     let bad =
         |field: &str, reason: String| FieldError::new(format!("VifList[{i}].{field}"), reason);
-    for (field, text) in [("Bridge", &v.bridge), ("Vif", &v.vif)] {
-        let odd = |c: char| !(c.is_ascii_alphanumeric() || "._-:@+".contains(c));
-        if text.len() > MAX_IFNAME || text.chars().any(odd) {
-            return Err(bad(
-                field,
-                format!(
-                    "expected the name of an interface, at most {MAX_IFNAME} letters and digits, found {text:?}"
-                ),
-            ));
-        }
-    }
     let mac = if v.mac.is_empty() {
         mac_of(key, i)
     } else {
-        let octets: Option<Vec<u8>> = v
-            .mac
-            .split(':')
-            .map(|s| {
-                (s.len() == 2)
-                    .then(|| u8::from_str_radix(s, 16).ok())
-                    .flatten()
-            })
-            .collect();
-        match octets.and_then(|o| <[u8; 6]>::try_from(o).ok()) {
-            Some(mac) if mac[0] & 1 == 0 => mac,
-            Some(_) => return Err(bad("Mac", format!("{} is a multicast address", v.mac))),
+        match address(&v.mac) {
+            Some(mac) if mac[0] & 1 == 1 => {
+                return Err(bad("Mac", format!("{} is a multicast address", v.mac)));
+            }
+            // To libxl it means any, another one at each start.
+            Some([0, 0, 0, 0, 0, 0]) => {
+                return Err(bad("Mac", format!("{} is no address", v.mac)));
+            }
+            // The host's end of each interface has it.
+            Some([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]) => {
+                return Err(bad("Mac", format!("{} is the host's own", v.mac)));
+            }
+            Some(mac) => mac,
             None => {
                 return Err(bad(
                     "Mac",
@@ -72,10 +75,28 @@ pub(super) fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic>
             ));
         }
     };
-    if v.mtu != 0 && !(68..=65_535).contains(&v.mtu) {
+    for (field, text, most) in [
+        ("Bridge", &v.bridge, limits::INTERFACE),
+        ("Vif", &v.vif, limits::interface(mode, kind)),
+    ] {
+        if let Some(why) = limits::bad_interface(text, most) {
+            return Err(bad(field, why));
+        }
+    }
+    if limits::is_xens_interface(&v.vif) {
+        return Err(bad(
+            "Vif",
+            format!(
+                "Xen gives names like {:?} to interfaces that have no other",
+                v.vif
+            ),
+        ));
+    }
+    if v.mtu != 0 && !limits::MTU.contains(&v.mtu) {
+        let (least, most) = (limits::MTU.start(), limits::MTU.end());
         return Err(bad(
             "MTU",
-            format!("expected 0, or 68 to 65535 bytes, found {}", v.mtu),
+            format!("expected 0, or {least} to {most} bytes, found {}", v.mtu),
         ));
     }
     Ok(Nic {

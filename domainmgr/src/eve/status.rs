@@ -87,6 +87,8 @@ pub struct DomainStatus {
     pub next_retry: Option<OffsetDateTime>,
     /// The guest ended by itself although it should run. Addition.
     pub ended: bool,
+    /// What the config says and the guest gets nothing of. Addition.
+    pub warnings: Vec<String>,
     /// Changes with the config. Addition.
     pub config_digest: String,
 }

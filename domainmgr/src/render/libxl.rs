@@ -156,9 +156,12 @@ fn hvm(spec: &Spec) -> HvmInfo {
 }
 
 fn vnc(wanted: &Vnc) -> VncInfo {
+    let (listen, display) = super::vnc_place(wanted);
     VncInfo {
-        listen: Some(wanted.listen.to_string()),
-        display: wanted.display,
+        listen: Some(listen),
+        display,
+        // Otherwise it becomes the next free one, without a word.
+        findunused: wanted.display.map(|_| false),
         passwd: wanted.passwd.as_ref().map(|p| Secret::from(p.reveal())),
         ..VncInfo::default()
     }

@@ -6,12 +6,13 @@ mod tests;
 mod xl_cfg;
 
 use std::fs::{self, File};
+use std::net::IpAddr;
 
 pub use self::libxl::domain_config;
 pub use self::xl_cfg::xl_cfg;
 use crate::disks;
 use crate::eve::FieldError;
-use crate::spec::{Mode, PciDevice, Spec};
+use crate::spec::{Mode, PciDevice, Spec, Vnc};
 
 /// What is said of the memory that the firmware reserves for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,18 @@ fn rdm_policy(mode: Mode, device: &PciDevice) -> Option<RdmPolicy> {
         (true, _) => Some(RdmPolicy::Relaxed),
         (false, Mode::Pv) => Some(RdmPolicy::Strict),
         (false, _) => None,
+    }
+}
+
+/// The address on which the screen is shown, and the display, as libxl puts them together: an address with colons in it
+/// has to come with the display, and in brackets (`libxl_dm.c`).
+fn vnc_place(wanted: &Vnc) -> (String, Option<u32>) {
+    match wanted.listen {
+        IpAddr::V4(address) => (address.to_string(), wanted.display),
+        IpAddr::V6(address) => (
+            format!("[{address}]:{}", wanted.display.unwrap_or_default()),
+            None,
+        ),
     }
 }
 

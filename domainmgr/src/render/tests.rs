@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::eve::{self, DomainConfig};
+use crate::eve;
 use crate::spec::{Assigned, PciDevice};
 
 #[path = "../../tests/golden/cases.rs"]
@@ -25,9 +25,14 @@ fn golden(name: &str, found: &str) {
 
 fn load(case: &str) -> Spec {
     let text = CASES.iter().find(|(name, _)| *name == case).unwrap().1;
-    let config: DomainConfig = eve::parse(text.as_bytes()).unwrap();
-    let uuid = config.uuid_and_version.uuid.parse().unwrap();
-    eve::spec(uuid, &config).unwrap_or_else(|e| panic!("{case}: {e}"))
+    let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8".parse().unwrap();
+    let found = eve::understand(uuid, text.as_bytes()).unwrap();
+    let mut spec = found.spec.unwrap_or_else(|e| panic!("{case}: {e}"));
+    // Where a copy or the disk for cloud-init is, is known on the host.
+    for disk in spec.disks.iter_mut().filter(|d| d.path.is_empty()) {
+        disk.path = format!("/ready/{}", disk.vdev);
+    }
+    spec
 }
 
 #[test]
@@ -86,6 +91,7 @@ fn missing_files_are_named() {
     spec.disks = vec![crate::spec::Disk {
         path: "/dev/null".into(),
         image: None,
+        shared: false,
         seed: None,
         format: crate::spec::Format::Raw,
         cdrom: false,

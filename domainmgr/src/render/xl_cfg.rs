@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{RdmPolicy, rdm_policy};
-use crate::spec::{Disk, Mode, Nic, NicKind, Spec, Vnc};
+use crate::spec::{Disk, Mode, Nic, Spec, Vnc};
 
 /// The whole file.
 #[must_use]
@@ -73,9 +73,13 @@ pub fn xl_cfg(spec: &Spec) -> String {
             None => out.number("vnc", 0),
             Some(vnc) => {
                 out.number("vnc", 1);
-                out.text("vnclisten", &vnc.listen.to_string());
-                if let Some(display) = vnc.display {
+                let (listen, display) = super::vnc_place(vnc);
+                out.text("vnclisten", &listen);
+                if let Some(display) = display {
                     out.number("vncdisplay", display.into());
+                }
+                if vnc.display.is_some() {
+                    out.number("vncunused", 0);
                 }
                 if let Some(passwd) = &vnc.passwd {
                     out.text("vncpasswd", passwd.reveal());
@@ -117,9 +121,13 @@ fn disk(disk: &Disk) -> String {
 }
 
 fn vfb(vnc: &Vnc) -> String {
-    let mut text = format!("vnc=1, vnclisten={}", vnc.listen);
-    if let Some(display) = vnc.display {
+    let (listen, display) = super::vnc_place(vnc);
+    let mut text = format!("vnc=1, vnclisten={listen}");
+    if let Some(display) = display {
         let _ = write!(text, ", vncdisplay={display}");
+    }
+    if vnc.display.is_some() {
+        text.push_str(", vncunused=0");
     }
     if let Some(passwd) = &vnc.passwd {
         let _ = write!(text, ", vncpasswd={}", passwd.reveal());
@@ -135,16 +143,9 @@ fn vif(nic: &Nic) -> String {
     if let Some(vif) = &nic.vif {
         parts.push(format!("vifname={vif}"));
     }
-    let [a, b, c, d, e, f] = nic.mac;
-    parts.push(format!(
-        "mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
-    ));
+    parts.push(format!("mac={}", nic.address()));
     if let Some(kind) = nic.kind {
-        let kind = match kind {
-            NicKind::Vif => "vif",
-            NicKind::Ioemu => "ioemu",
-        };
-        parts.push(format!("type={kind}"));
+        parts.push(format!("type={}", kind.word()));
     }
     if let Some(mtu) = nic.mtu {
         parts.push(format!("mtu={mtu}"));

@@ -11,6 +11,10 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("disks-hvm", include_str!("disks-hvm.in.json")),
     ("nics", include_str!("nics.in.json")),
     ("nics-hvm", include_str!("nics-hvm.in.json")),
+    // As EVE's own Go code of these years writes them: every field, also those that say nothing.
+    ("eve-2019", include_str!("eve-2019.in.json")),
+    ("eve-2022", include_str!("eve-2022.in.json")),
+    ("eve-2026", include_str!("eve-2026.in.json")),
     ("eve-vyos", include_str!("eve-vyos.in.json")),
     ("hvm-boot-cdrom", include_str!("hvm-boot-cdrom.in.json")),
     ("hvm-boot-disk", include_str!("hvm-boot-disk.in.json")),

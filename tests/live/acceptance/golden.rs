@@ -16,8 +16,14 @@ use crate::support::outsider_is_there;
 mod cases;
 
 fn spec(text: &str) -> Spec {
-    let config: eve::DomainConfig = eve::parse(text.as_bytes()).unwrap();
-    eve::spec(config.uuid_and_version.uuid.parse().unwrap(), &config).unwrap()
+    let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8".parse().unwrap();
+    let found = eve::understand(uuid, text.as_bytes()).unwrap();
+    let mut spec = found.spec.unwrap();
+    // Where a copy or the disk for cloud-init is, is known on the host.
+    for disk in spec.disks.iter_mut().filter(|d| d.path.is_empty()) {
+        disk.path = format!("/ready/{}", disk.vdev);
+    }
+    spec
 }
 
 /// Every case, and some of them with adapters of the host.

@@ -166,6 +166,7 @@ impl Harness {
             spec: eve::spec(KEY, &config)
                 .map(Arc::new)
                 .map_err(|e| e.to_string()),
+            warnings: Vec::new(),
             digest: config.digest(),
             config: Arc::new(config),
         }

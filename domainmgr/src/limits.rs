@@ -1,0 +1,160 @@
+//! What Xen, libxl, its scripts, QEMU and Linux can take of a domain's configuration.
+//!
+//! `docs/limits.md` has a row for each, and a live test shows for each that Xen really refuses more.
+
+use crate::spec::{Mode, NicKind};
+
+/// Bytes in the name of a network interface: Linux's `IFNAMSIZ` without the NUL.
+pub const INTERFACE: usize = 15;
+
+/// Bytes in the name of an interface of which the guest also sees an emulated card: the name of QEMU's tap is made from
+/// it by adding `-emu` (`libxl_nic.c`, `vif-common.sh`).
+pub const EMULATED_INTERFACE: usize = INTERFACE - 4;
+
+/// Bytes in a packet: the smallest and the largest MTU of Linux's `xen-netback`.
+pub const MTU: std::ops::RangeInclusive<u32> = 68..=65_517;
+
+/// Hard disks and CD-ROM drives that an HVM guest finds on the emulated IDE controller, as `xvda` to `xvdd`
+/// (`libxl_dm.c`).
+pub const IDE_DRIVES: usize = 4;
+
+/// Disks of a domain: one letter for each.
+pub const DISKS: usize = 26;
+
+/// Bytes in the command line of a PV guest: `MAX_GUEST_CMDLINE` of Xen's `xen.h`, without the NUL. `libxenguest` cuts off
+/// the rest without a word.
+pub const PV_COMMAND_LINE: usize = 1023;
+
+/// Bytes in the command line of another guest: twice what a Linux kernel reads (`COMMAND_LINE_SIZE`).
+pub const COMMAND_LINE: usize = 4096;
+
+/// The largest number of a VNC display: its port is 5900 higher.
+pub const VNC_DISPLAY: u32 = 65_535 - 5900;
+
+/// Bytes of a password that VNC looks at.
+pub const VNC_PASSWORD: usize = 8;
+
+/// Bytes in the path of a disk: it has to go through xenstore, with room for what surrounds it.
+pub const DISK_PATH: usize = 1024;
+
+/// Virtual processors that a domain can have.
+#[must_use]
+pub fn vcpus(mode: Mode) -> u32 {
+    match mode {
+        Mode::Pv => 512,
+        // `HVM_MAX_VCPUS` of Xen's `hvm_info_table.h`.
+        Mode::Hvm | Mode::Pvh => 128,
+    }
+}
+
+/// Bytes in the name that an interface may be given.
+#[must_use]
+pub fn interface(mode: Mode, kind: Option<NicKind>) -> usize {
+    match (mode, kind) {
+        (Mode::Hvm, None | Some(NicKind::Ioemu)) => EMULATED_INTERFACE,
+        _ => INTERFACE,
+    }
+}
+
+/// Why Linux, or one of Xen's scripts, cannot have an interface of this name; `None`: they can.
+#[must_use]
+pub fn bad_interface(name: &str, most: usize) -> Option<String> {
+    // Linux takes more: but `:`, `@` and a `+` at the end mean something to `ip` and to `iptables`, as does a `-` at
+    // the beginning.
+    let odd = |c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c));
+    if name.len() > most {
+        return Some(format!("at most {most} bytes, found {}", name.len()));
+    }
+    let bad = name.chars().any(odd) || name.starts_with('-') || matches!(name, "." | "..");
+    bad.then(|| {
+        format!("expected the name of an interface, letters, digits and \"._-\", found {name:?}")
+    })
+}
+
+/// Whether Xen itself gives this name to the interfaces of domains that have no other.
+#[must_use]
+pub fn is_xens_interface(name: &str) -> bool {
+    let numbers = name
+        .strip_prefix("vif")
+        .or_else(|| name.strip_prefix("tap"));
+    let numbers = numbers.map(|n| n.strip_suffix("-emu").unwrap_or(n));
+    let number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    numbers
+        .and_then(|n| n.split_once('.'))
+        .is_some_and(|(domid, devid)| number(domid) && number(devid))
+}
+
+/// Why the path cannot be that of a disk; `None`: it can. `emulated`: QEMU opens it for an emulated drive.
+#[must_use]
+pub fn bad_disk_path(path: &str, by_qemu: bool, emulated: bool) -> Option<String> {
+    if path.len() > DISK_PATH {
+        return Some(format!("{} bytes, at most {DISK_PATH}", path.len()));
+    }
+    // QEMU reads the path from xenstore up to the first white space.
+    if by_qemu && path.contains(char::is_whitespace) {
+        return Some(format!(
+            "QEMU, which serves this disk, cannot open a path with white space: {path:?}"
+        ));
+    }
+    // libxl puts it into an option of QEMU as it is, and a comma ends it there.
+    if emulated && path.contains(',') {
+        return Some(format!(
+            "QEMU, which emulates this drive for an HVM domain, cannot open a path with a comma: {path:?}"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_interfaces() {
+        for good in ["eth0", "br-lan", "nbu1x1", "a.b_c", "x"] {
+            assert_eq!(bad_interface(good, INTERFACE), None);
+        }
+        for bad in [
+            "", "..", ".", "-x", "a:b", "a@b", "eth+", "a b", "a/b", "é", "a\n",
+        ] {
+            assert_eq!(
+                bad_interface(bad, INTERFACE).is_some(),
+                !bad.is_empty(),
+                "{bad:?}"
+            );
+        }
+        assert_eq!(
+            bad_interface("abcdefghijkl", EMULATED_INTERFACE).unwrap(),
+            "at most 11 bytes, found 12"
+        );
+        assert_eq!(interface(Mode::Hvm, None), 11);
+        assert_eq!(interface(Mode::Hvm, Some(NicKind::Vif)), 15);
+        assert_eq!(interface(Mode::Pv, None), 15);
+        for xens in ["vif1.0", "vif1.0-emu", "tap23.4"] {
+            assert!(is_xens_interface(xens), "{xens}");
+        }
+        for free in ["vif", "vif1", "vifx.0", "vif1.", "myvif1.0"] {
+            assert!(!is_xens_interface(free), "{free}");
+        }
+    }
+
+    #[test]
+    fn paths_of_disks() {
+        assert_eq!(bad_disk_path("/a b,c", false, false), None);
+        assert!(
+            bad_disk_path("/a b", true, false)
+                .unwrap()
+                .contains("white space")
+        );
+        assert!(
+            bad_disk_path("/a,b", false, true)
+                .unwrap()
+                .contains("comma")
+        );
+        assert!(
+            bad_disk_path(&"/a".repeat(600), false, false)
+                .unwrap()
+                .contains("at most 1024")
+        );
+    }
+}
