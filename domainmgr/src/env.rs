@@ -11,6 +11,7 @@ use crate::dirs::Dirs;
 use crate::disks::register::Register;
 use crate::eve::inputs::Inputs;
 use crate::metrics;
+use crate::owners::Owners;
 use crate::records::Records;
 use crate::settings::Settings;
 use crate::toolstack::Toolstack;
@@ -33,6 +34,8 @@ pub struct Env {
     pub metrics: metrics::Table,
     /// Adapters of the host.
     pub adapters: Adapters,
+    /// Who has what the host has once.
+    pub owners: Owners,
     /// DomainConfig files.
     pub inputs: Inputs,
     /// The record of each key.
@@ -56,6 +59,6 @@ pub enum Report {
     Settled(Uuid),
     /// It has ended: its key is gone, or it was told to stop.
     Finished(Uuid),
-    /// Adapters that were refused to a worker may be had now.
-    Adapters,
+    /// What was refused to a worker, because another had it, may be had now.
+    Freed,
 }

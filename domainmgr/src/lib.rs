@@ -23,6 +23,7 @@ pub mod logging;
 pub mod mailbox;
 pub mod metrics;
 pub mod options;
+pub mod owners;
 pub mod records;
 pub mod render;
 pub mod services;

@@ -22,8 +22,8 @@ impl Mail {
     pub const STOP: Self = Self(8);
     /// Nothing: tell the log what is known.
     pub const DUMP: Self = Self(16);
-    /// The adapters of the host that were refused.
-    pub const ADAPTERS: Self = Self(64);
+    /// What was refused because others had it.
+    pub const FREED: Self = Self(64);
     /// Every domain with the key's uuid.
     pub const RESYNC: Self = Self(32);
 

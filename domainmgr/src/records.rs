@@ -1,12 +1,13 @@
 //! What the agent remembers of its domains: the records that the journal has, handed out to workers and written back.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use crate::core::Record;
 use crate::journal::{Change, Entry, Journal, OpenError, Store, Ticket};
+use crate::spec::Spec;
 
 /// A record as the journal has it.
 pub type Bytes = Vec<u8>;
@@ -92,6 +93,13 @@ impl Records {
     #[must_use]
     pub fn keys(&self) -> Vec<Uuid> {
         self.left().keys().copied().collect()
+    }
+
+    /// What the domain of such a key was built from, or is to be built from again.
+    #[must_use]
+    pub fn built(&self, key: Uuid) -> Option<Arc<Spec>> {
+        let left = self.left();
+        Record::from_bytes(left.get(&key)?).ok()?.built()
     }
 
     /// The record of a key, for its worker.

@@ -142,7 +142,7 @@ impl<'a> Supervisor<'a> {
                         }
                     }
                     Ok(Report::Finished(key)) => self.finished(key),
-                    Ok(Report::Adapters) => self.post_all(Mail::ADAPTERS),
+                    Ok(Report::Freed) => self.post_all(Mail::FREED),
                     Err(_) => break None,
                 },
                 recv(self.next_look()) -> _ => self.look_again(),

@@ -245,8 +245,8 @@ impl<'a> Run<'a> {
                 Reading::Later(pause) => self.reread = Some(now + pause),
             }
         }
-        if mail.has(Mail::ADAPTERS) {
-            inputs.push(Input::Adapters);
+        if mail.has(Mail::FREED) {
+            inputs.push(Input::Freed);
         }
         if mail.has(Mail::RESYNC) {
             inputs.push(Input::Resync);
@@ -382,6 +382,7 @@ impl<'a> Run<'a> {
             log::error!(key:% = self.key; "{}: {e}", status.display());
         }
         self.env.register.forget(self.key);
+        self.disown();
         self.env.metrics.forget(self.key);
         self.env.inputs.forget(self.key);
         log::info!(key:% = self.key; "removed");

@@ -8,6 +8,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use crate::eve;
+use crate::owners::{self, Owners};
 use crate::render;
 use crate::store::{self, Named};
 
@@ -25,10 +26,11 @@ impl Check {
     /// 0 if everything is all right, 1 if not.
     pub(super) fn run(&self) -> ExitCode {
         let mut wrong = 0_u32;
+        let owners = Owners::default();
         for path in &self.files {
             for file in expand(path) {
                 match file.and_then(|file| {
-                    self.one(&file)
+                    self.one(&file, &owners)
                         .map(|ok| format!("{}: {ok}", file.display()))
                 }) {
                     // The exit code tells, even if nobody reads this.
@@ -47,7 +49,7 @@ impl Check {
         }
     }
 
-    fn one(&self, file: &Path) -> Result<String, String> {
+    fn one(&self, file: &Path, owners: &Owners) -> Result<String, String> {
         let place = |e: String| format!("{}: {e}", file.display());
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let key = match store::key_of(&name) {
@@ -60,22 +62,34 @@ impl Check {
             }
         };
         let text = store::read(file).map_err(|e| place(e.to_string()))?;
-        self.content(file, key, &text)
+        self.content(file, key, &text, owners)
             .map_err(|e| place(e.to_string()))
     }
 
-    fn content(&self, file: &Path, key: Uuid, text: &[u8]) -> Result<String, eve::FieldError> {
+    fn content(
+        &self,
+        file: &Path,
+        key: Uuid,
+        text: &[u8],
+        owners: &Owners,
+    ) -> Result<String, eve::FieldError> {
         let found = eve::understand(key, text)?;
         let spec = found.spec?;
-        for warning in &found.warnings {
+        let mut host = Vec::new();
+        if !self.no_files {
+            render::check_files(&spec)?;
+            host = owners::taken_by_host();
+        }
+        owners
+            .take(key, &spec, &host)
+            .map_err(|refusal| eve::FieldError::new(refusal.field, refusal.reason))?;
+        let warnings = found.warnings.iter().map(ToString::to_string);
+        for warning in warnings.chain(owners.warnings(key)) {
             drop(writeln!(
                 std::io::stderr(),
                 "{}: warning: {warning}",
                 file.display()
             ));
-        }
-        if !self.no_files {
-            render::check_files(&spec)?;
         }
         Ok(format!("ok: {} ({})", spec.name, spec.mode.word()))
     }

@@ -267,6 +267,8 @@ pub struct Facts {
     pub(super) untidy: bool,
     pub(super) tries: u32,
     pub(super) boot_failed: bool,
+    /// … because another domain of ours has something that it needs.
+    pub(super) in_use: bool,
     /// A restart is under way.
     pub(super) restarting: bool,
     /// What the restarted domain is to be built from again: its config may have changed since.
@@ -352,6 +354,7 @@ impl Facts {
             untidy: true,
             tries: 0,
             boot_failed: false,
+            in_use: false,
             restarting: false,
             rebuild: None,
             restarts: 0,
@@ -401,6 +404,15 @@ impl Facts {
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.present
+    }
+
+    /// Whether what its spec names is its own: disks, addresses, names. As long as nobody has looked, it may be.
+    #[must_use]
+    pub fn owns(&self) -> bool {
+        let building = matches!(self.outstanding, Some(Op::Disks(..) | Op::Create(_)));
+        let trying = self.want() == Want::Run && self.tries > 0 && !self.boot_failed && !self.ended;
+        let kept = self.siblings.iter().any(|sibling| sibling.kept);
+        !self.looked || self.domain.is_some() || self.restarting || building || trying || kept
     }
 
     pub(super) fn want(&self) -> Want {

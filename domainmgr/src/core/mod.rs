@@ -67,8 +67,8 @@ pub enum Input {
     Hint,
     /// There are other domains with our uuid than the worker believes.
     Resync,
-    /// Adapters that were refused may be had now.
-    Adapters,
+    /// What was refused because others had it may be had now.
+    Freed,
     /// Time passed.
     Timer,
     /// The outstanding operation copies an image, and has come so far.
@@ -185,7 +185,12 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
             facts.look_wide = true;
         }
         Input::Progress(progress) => facts.progress = Some(progress),
-        Input::Adapters => reserved::news(&mut facts),
+        Input::Freed => {
+            reserved::news(&mut facts);
+            if std::mem::take(&mut facts.in_use) {
+                wishes::try_again(&mut facts);
+            }
+        }
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
     }
     if facts.outstanding.is_none() {
@@ -332,7 +337,9 @@ fn boot_failed(cx: &mut Ctx, f: &mut Facts, e: &Error) {
         f.rest = Rest::Ready;
         return;
     }
-    let hopeless = e.kind == ErrorKind::InvalidConfig;
+    // Who waits for others is told when to try again.
+    f.in_use = e.kind == ErrorKind::InUse;
+    let hopeless = f.in_use || e.kind == ErrorKind::InvalidConfig;
     let text = if f.tries >= TRIES || hopeless {
         f.boot_failed = true;
         f.restarting = false;

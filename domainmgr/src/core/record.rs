@@ -110,6 +110,13 @@ impl Record {
         self
     }
 
+    /// What its domain was built from, or is to be built from again.
+    #[must_use]
+    pub fn built(&self) -> Option<Arc<Spec>> {
+        let built = self.domain.as_ref().and_then(|d| d.spec.clone());
+        built.or_else(|| self.rebuild.clone().filter(|_| self.restarting))
+    }
+
     /// A word for the state it tells of, for people who look into the journal.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -61,13 +61,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             }
             if same && f.boot_failed {
                 // Written again, as it was: whoever did that has put something right, and does not want to wait.
-                f.boot_failed = false;
-                f.tries = 0;
-                f.rest = Rest::Ready;
-                f.next_retry = None;
-                // Nothing told us of a domain that an outsider has built meanwhile.
-                f.clear = false;
-                f.stale = true;
+                try_again(f);
             }
             if same && f.problem.is_none() {
                 return;
@@ -103,6 +97,20 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             f.next_retry = None;
         }
     }
+}
+
+/// The boot that has failed is tried again at once.
+pub(super) fn try_again(f: &mut Facts) {
+    if !f.boot_failed {
+        return;
+    }
+    f.boot_failed = false;
+    f.tries = 0;
+    f.rest = Rest::Ready;
+    f.next_retry = None;
+    // Nothing told us of a domain that an outsider has built meanwhile.
+    f.clear = false;
+    f.stale = true;
 }
 
 /// Whether a guest that ended although it should run is started again some time.

@@ -24,6 +24,7 @@ use crate::journal;
 use crate::logging;
 use crate::metrics;
 use crate::options::Options;
+use crate::owners::Owners;
 use crate::records::Records;
 use crate::services::{Death, Services};
 use crate::settings::Settings;
@@ -104,7 +105,7 @@ fn env(
         settings.usb_access,
         // Nobody listening: the agent is ending anyway.
         Box::new(move || {
-            let _ = news.send(Report::Adapters);
+            let _ = news.send(Report::Freed);
         }),
         services,
     )
@@ -117,6 +118,7 @@ fn env(
         adapters,
         copy_rate: options.copy_rate,
         register: Register::default(),
+        owners: Owners::default(),
         inputs: Inputs::new(&dirs.config),
         records,
         metrics: metrics::Table::default(),
@@ -124,6 +126,9 @@ fn env(
     };
     for key in env.records.keys() {
         env.register.expect(key);
+        if let Some(spec) = env.records.built(key) {
+            env.owners.expect(key, &spec);
+        }
     }
     if env.records.damage().is_none() {
         keeper::tidy(dirs);

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The agent itself lacks what it takes, such as a file descriptor. Says nothing about the domain.
     Exhausted,
+    /// Another domain of ours has what it needs. Who waits is told when that is given up.
+    InUse,
     /// Anything else.
     Other,
 }

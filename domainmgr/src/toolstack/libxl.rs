@@ -14,6 +14,7 @@ use super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
     ShutdownReason, Toolstack, Usage, Wake, Watch, no_descriptors,
 };
+use crate::owners::{Claims, Taken};
 use crate::render;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
@@ -182,6 +183,35 @@ impl Session for LibxlSession {
             .filter(|d| d.domid.0 != 0 && wanted(d.uuid))
             .map(|d| seen(reader, &models, d))
             .collect())
+    }
+
+    fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>> {
+        let reader = self.reader()?;
+        let mut taken = Vec::new();
+        for info in reader.list_domains().map_err(error)? {
+            if info.domid.0 == 0 || info.dying || !wanted(info.uuid) {
+                continue;
+            }
+            let domain = reader.domain(info.id());
+            let devices = domain
+                .disk_list()
+                .and_then(|disks| Ok((disks, domain.nic_list()?)));
+            let (disks, nics) = match devices {
+                Ok(devices) => devices,
+                Err(e) if e.is_domain_gone() => continue,
+                Err(e) => return Err(error(e)),
+            };
+            let disks = disks.into_iter();
+            let disks = disks.filter_map(|d| Some((d.pdev_path?, d.readwrite)));
+            let nics = nics.into_iter();
+            let nics = nics.filter_map(|n| Some((n.mac?.to_string(), n.bridge, n.ifname)));
+            let name = reader.domid_to_name(info.domid).unwrap_or_default();
+            taken.push(Taken {
+                owner: format!("domain {} ({name})", info.domid.0),
+                claims: Claims::of_other(disks, nics),
+            });
+        }
+        Ok(taken)
     }
 
     fn grant_memory(

@@ -24,6 +24,7 @@ use uuid::Uuid;
 pub use self::abort::AbortToken;
 use self::error::no_descriptors;
 pub use self::error::{Error, ErrorKind, Result};
+use crate::owners::Taken;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
@@ -202,6 +203,12 @@ pub trait Session: Send {
     /// # Errors
     /// The hypervisor did not answer. Says nothing about the domains.
     fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>>;
+
+    /// What the domains have whose uuid is `wanted`: disks and network interfaces.
+    ///
+    /// # Errors
+    /// The hypervisor did not answer.
+    fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>>;
 
     /// Has dom0 give back memory that the domain needs and Xen does not have, where `policy` says so. `None`: nothing had
     /// to be done, or may be done.

@@ -10,8 +10,9 @@ use crate::crash;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::eve::inputs::Reading;
 use crate::mailbox::Mail;
+use crate::owners;
 use crate::spec::{Assigned, Mode, Spec};
-use crate::toolstack::{AbortToken, Error, ErrorKind, Limits};
+use crate::toolstack::{AbortToken, Error, ErrorKind, Limits, Session};
 
 impl Run<'_> {
     pub(super) fn execute(&mut self, op: &Op, deadline: Option<Duration>) -> Outcome {
@@ -59,7 +60,10 @@ impl Run<'_> {
         let key = self.key;
         match op {
             Op::Disks(spec, copies, whole) => {
-                return Outcome::Disks(self.disks(spec, *copies, whole, limits));
+                let owned = self.own(spec);
+                return Outcome::Disks(
+                    owned.and_then(|()| self.disks(spec, *copies, whole, limits)),
+                );
             }
             Op::Discard(names) => {
                 let done = disks::discard(&self.env.dirs.copies, names);
@@ -71,24 +75,22 @@ impl Run<'_> {
                 return Outcome::Ended(Ok(()));
             }
             Op::Create(spec) => {
-                if let Err(e) = self.prepare(spec) {
+                if let Err(e) = self.own(spec).and_then(|()| self.prepare(spec)) {
                     return Outcome::Created(Err(e));
                 }
             }
             _ => {}
         }
-        let session = match &mut self.session {
-            Some(session) => session,
-            slot => match self.env.toolstack.session() {
-                Ok(session) => slot.insert(session),
-                Err(e) => {
-                    return match op {
-                        Op::Look(_) => Outcome::Looked(Err(e)),
-                        Op::Create(_) => Outcome::Created(Err(e)),
-                        _ => Outcome::Ended(Err(e)),
-                    };
-                }
-            },
+        let env = self.env;
+        let session = match self.session() {
+            Ok(session) => session,
+            Err(e) => {
+                return match op {
+                    Op::Look(_) => Outcome::Looked(Err(e)),
+                    Op::Create(_) => Outcome::Created(Err(e)),
+                    _ => Outcome::Ended(Err(e)),
+                };
+            }
         };
         match op {
             Op::Look(Scope::One(id)) => {
@@ -98,8 +100,7 @@ impl Run<'_> {
             // Done above.
             Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
             Op::Create(spec) => {
-                let policy = self
-                    .env
+                let policy = env
                     .settings
                     .read()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -116,12 +117,38 @@ impl Run<'_> {
             Op::PowerButton(id) => Outcome::Ended(session.power_button(*id, limits)),
             Op::Destroy(id) => Outcome::Ended(session.destroy(*id, limits)),
             Op::CoreDump(id) => {
-                let path = self.env.dirs.dump.join(key.to_string());
+                let path = env.dirs.dump.join(key.to_string());
                 Outcome::Ended(session.core_dump(*id, &path, limits))
             }
             Op::Preserve(id, suffix) => Outcome::Ended(session.preserve(*id, suffix, limits)),
             Op::SoftReset(id, spec) => Outcome::Ended(session.soft_reset(*id, spec, limits)),
         }
+    }
+
+    /// The session, opened if there is none yet.
+    fn session(&mut self) -> Result<&mut Box<dyn Session>, Error> {
+        match &mut self.session {
+            Some(session) => Ok(session),
+            slot => Ok(slot.insert(self.env.toolstack.session()?)),
+        }
+    }
+
+    /// Makes sure that nobody else has what `spec` names.
+    fn own(&mut self, spec: &Spec) -> Result<(), Error> {
+        let (env, key) = (self.env, self.key);
+        let others = |uuid| uuid != key && !env.owners.knows(uuid);
+        let mut others = self.session()?.taken(&others)?;
+        others.extend(owners::taken_by_host());
+        env.owners.take(key, spec, &others).map_err(|refusal| {
+            let kind = if refusal.ours {
+                ErrorKind::InUse
+            } else {
+                ErrorKind::Other
+            };
+            let config = env.dirs.config_of(key);
+            let (field, reason) = (refusal.field, refusal.reason);
+            Error::new(kind, format!("{}: {field}: {reason}", config.display()))
+        })
     }
 
     /// Makes the disks ready, and tells meanwhile how far that is.

@@ -43,8 +43,21 @@ pub(super) fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: 
 }
 
 impl Run<'_> {
+    /// Gives up what the host has once.
+    pub(super) fn disown(&self) {
+        if self.env.owners.release(self.key) {
+            // Nobody listening: the agent is ending anyway.
+            let _ = self.env.reports.send(Report::Freed);
+        }
+    }
+
     pub(super) fn publish(&mut self, facts: &Facts) {
-        let status = core::view(facts);
+        let mut status = core::view(facts);
+        if facts.owns() {
+            status.warnings.extend(self.env.owners.warnings(self.key));
+        } else {
+            self.disown();
+        }
         // Before anything is done with them.
         self.env
             .register

@@ -59,6 +59,7 @@ fn env(dir: &Path) -> Arc<Env> {
         settings: RwLock::default(),
         copy_rate: None,
         register: Register::default(),
+        owners: crate::owners::Owners::default(),
         metrics: metrics::Table::default(),
         adapters: adapters.unwrap(),
         inputs: Inputs::new(&at("config")),

@@ -264,7 +264,7 @@ impl Harness {
 
     /// What was refused may be had now.
     pub(super) fn adapters_news(&mut self) {
-        self.feed(Input::Adapters);
+        self.feed(Input::Freed);
     }
 
     pub(super) fn hint(&mut self) {

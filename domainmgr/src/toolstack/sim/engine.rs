@@ -10,13 +10,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{
-    DomainId, Error, ErrorKind, HostInfo, HostPci, Limits, MemoryGrant, Result, Seen, Session,
-    Toolstack, Usage, Wake, Watch,
+    DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, MemoryGrant, Result, Seen,
+    Session, Toolstack, Usage, Wake, Watch,
 };
 use super::control;
 use super::model::{ACK, Answer, Millis, Model};
 use super::watcher::Watcher;
 use crate::crash;
+use crate::owners::{Claims, Taken};
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
@@ -308,6 +309,17 @@ impl Session for SimSession {
         let mut found = state.model.list();
         found.retain(|s| wanted(s.id.uuid));
         Ok(found)
+    }
+
+    fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>> {
+        // Outsiders have neither disks nor interfaces in the model.
+        let mut found = self.find(wanted)?;
+        found.retain(|seen| seen.life != Life::Dying);
+        let taken = found.into_iter().map(|seen| Taken {
+            owner: format!("domain {} ({})", seen.id, seen.name.unwrap_or_default()),
+            claims: Claims::default(),
+        });
+        Ok(taken.collect())
     }
 
     fn grant_memory(

@@ -1,0 +1,277 @@
+//! What a domain needs that the host has once, and whether two can have it. Pure but for looking up what a path is.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::things::{self, Thing};
+use crate::spec::{Mode, NicKind, Spec};
+
+/// Why something cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The field that asks for it.
+    pub field: String,
+    /// Who has it.
+    pub reason: String,
+    /// It is a domain of ours: who waits is told when it gives that up.
+    pub ours: bool,
+}
+
+/// Somebody else's domain, or the host, and what it has.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Words for it.
+    pub owner: String,
+    /// What it has.
+    pub claims: Claims,
+}
+
+/// The way bytes are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+    /// Written to by several that know of each other.
+    Shared,
+}
+
+impl Access {
+    fn allows(self, other: Self) -> bool {
+        self == other && self != Self::Write
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bytes {
+    field: String,
+    path: String,
+    things: Vec<Thing>,
+    access: Access,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Interface {
+    field: String,
+    /// The names that it, and its tap, have in the host.
+    names: Vec<String>,
+    mac: String,
+    bridge: String,
+}
+
+/// What one domain needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    name: Option<String>,
+    app_num: Option<u32>,
+    bytes: Vec<Bytes>,
+    interfaces: Vec<Interface>,
+    screen: Option<(IpAddr, u32)>,
+}
+
+/// libxl's own, where none is said.
+const BRIDGE: &str = "xenbr0";
+
+impl Claims {
+    /// What `spec` needs, as far as it says where that is.
+    #[must_use]
+    pub fn of(spec: &Spec) -> Self {
+        let mut bytes = Vec::new();
+        for (i, disk) in spec.disks.iter().enumerate() {
+            let place = |what: &str| format!("DiskConfigList[{i}].{what}");
+            let mut claim = |field: String, path: &str, access| {
+                if !path.is_empty() {
+                    bytes.push(Bytes {
+                        field,
+                        path: path.to_owned(),
+                        things: things::of(Path::new(path)),
+                        access,
+                    });
+                }
+            };
+            let copy = disk.image.as_ref().filter(|image| image.copy.is_some());
+            let field = match &disk.image {
+                Some(image) if image.location.is_empty() => place("ImageSha256"),
+                _ => place("FileLocation"),
+            };
+            // It is copied from: nobody may write to it meanwhile, or ever.
+            if let Some(image) = copy {
+                claim(field.clone(), &image.location, Access::Read);
+            }
+            // Before it is ready, the path of a copied disk is that of its image.
+            let is_copy = copy.is_none_or(|image| image.location != disk.path);
+            if disk.seed.is_none() && is_copy {
+                let access = match (disk.shared, disk.read_only) {
+                    (true, _) => Access::Shared,
+                    (false, true) => Access::Read,
+                    (false, false) => Access::Write,
+                };
+                claim(field, &disk.path, access);
+            }
+        }
+        let interfaces = spec.nics.iter().enumerate().map(|(i, nic)| {
+            let emulated = spec.mode == Mode::Hvm && nic.kind != Some(NicKind::Vif);
+            let tap = nic
+                .vif
+                .iter()
+                .filter(|_| emulated)
+                .map(|n| format!("{n}-emu"));
+            Interface {
+                field: format!("VifList[{i}]"),
+                names: nic.vif.iter().cloned().chain(tap).collect(),
+                mac: nic.address(),
+                bridge: nic.bridge.clone().unwrap_or_else(|| BRIDGE.to_owned()),
+            }
+        });
+        Self {
+            name: Some(spec.name.clone()),
+            app_num: Some(spec.app_num),
+            bytes,
+            interfaces: interfaces.collect(),
+            screen: spec
+                .vnc
+                .as_ref()
+                .and_then(|vnc| Some((vnc.listen, vnc.display?))),
+        }
+    }
+
+    /// What uses these things.
+    pub(super) fn of_things(things: impl IntoIterator<Item = Thing>, write: bool) -> Self {
+        let bytes = Bytes {
+            field: String::new(),
+            path: String::new(),
+            things: things.into_iter().collect(),
+            access: if write { Access::Write } else { Access::Read },
+        };
+        Self {
+            bytes: vec![bytes],
+            ..Self::default()
+        }
+    }
+
+    /// What a domain of another toolstack has.
+    #[must_use]
+    pub fn of_other(
+        disks: impl IntoIterator<Item = (String, bool)>,
+        nics: impl IntoIterator<Item = (String, Option<String>, Option<String>)>,
+    ) -> Self {
+        let bytes = disks.into_iter().map(|(path, write)| Bytes {
+            field: String::new(),
+            things: things::of(Path::new(&path)),
+            access: if write { Access::Write } else { Access::Read },
+            path,
+        });
+        let interfaces = nics.into_iter().map(|(mac, bridge, name)| Interface {
+            field: String::new(),
+            names: name.into_iter().collect(),
+            mac,
+            bridge: bridge.unwrap_or_else(|| BRIDGE.to_owned()),
+        });
+        Self {
+            bytes: bytes.collect(),
+            interfaces: interfaces.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the domain itself asks for one thing twice.
+    pub(super) fn within(&self) -> Result<(), Refusal> {
+        let refuse = |field: &str, reason: String| {
+            Err(Refusal {
+                field: field.to_owned(),
+                reason,
+                ours: false,
+            })
+        };
+        for (i, ours) in self.bytes.iter().enumerate() {
+            let before = self.bytes[..i].iter();
+            if let Some(first) = before
+                .filter(|b| b.field != ours.field)
+                .find(|b| b.clashes(ours))
+            {
+                let why = format!("{}: {} is the same", ours.path, first.field);
+                return refuse(&ours.field, why);
+            }
+        }
+        for (i, ours) in self.interfaces.iter().enumerate() {
+            for first in &self.interfaces[..i] {
+                if let Some(name) = ours.names.iter().find(|n| first.names.contains(n)) {
+                    let why = format!("{name:?} is also the name of {}", first.field);
+                    return refuse(&format!("{}.Vif", ours.field), why);
+                }
+                if ours.mac == first.mac {
+                    let why = format!("{} is also the address of {}", ours.mac, first.field);
+                    return refuse(&format!("{}.Mac", ours.field), why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What cannot be had because `owner` has it.
+    #[must_use]
+    pub fn refused_by(&self, theirs: &Self, owner: &str) -> Option<Refusal> {
+        let refuse = |field: String, what: String| {
+            Some(Refusal {
+                field,
+                reason: format!("{what} is used by {owner}"),
+                ours: false,
+            })
+        };
+        if self.name.is_some() && self.name == theirs.name {
+            let name = self.name.clone().unwrap_or_default();
+            return refuse("DisplayName".to_owned(), format!("the name {name:?}"));
+        }
+        for ours in &self.bytes {
+            if theirs.bytes.iter().any(|other| ours.clashes(other)) {
+                return refuse(ours.field.clone(), ours.path.clone());
+            }
+        }
+        for ours in &self.interfaces {
+            for other in &theirs.interfaces {
+                if let Some(name) = ours.names.iter().find(|n| other.names.contains(n)) {
+                    return refuse(format!("{}.Vif", ours.field), format!("{name:?}"));
+                }
+                if ours.mac == other.mac && ours.bridge == other.bridge {
+                    let what = format!("{}, on the bridge {},", ours.mac, ours.bridge);
+                    return refuse(format!("{}.Mac", ours.field), what);
+                }
+            }
+        }
+        match (self.screen, theirs.screen) {
+            (Some((ours, display)), Some((other, theirs))) if display == theirs => {
+                let meet = ours == other || ours.is_unspecified() || other.is_unspecified();
+                meet.then(|| refuse("VncDisplay".to_owned(), display.to_string()))?
+            }
+            _ => None,
+        }
+    }
+
+    /// What both can have, and should not.
+    #[must_use]
+    pub fn doubtful_beside(&self, theirs: &Self, owner: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        if let Some(number) = self.app_num.filter(|n| Some(*n) == theirs.app_num) {
+            said.push(format!("AppNum: {number} is also that of {owner}"));
+        }
+        for ours in &self.interfaces {
+            let mut others = theirs.interfaces.iter();
+            if let Some(other) = others.find(|o| o.mac == ours.mac && o.bridge != ours.bridge) {
+                said.push(format!(
+                    "{}.Mac: {} is also the address of {owner}, on the bridge {}",
+                    ours.field, ours.mac, other.bridge
+                ));
+            }
+        }
+        said
+    }
+}
+
+impl Bytes {
+    fn clashes(&self, other: &Self) -> bool {
+        let meet = self
+            .things
+            .iter()
+            .any(|a| other.things.iter().any(|b| a.overlaps(b)));
+        meet && !self.access.allows(other.access)
+    }
+}

@@ -1,0 +1,118 @@
+//! Who owns what the host has once: files and devices of disks, names and addresses of network interfaces, VNC displays.
+//!
+//! Xen does not look after that. Its `block` script means to, and compares a hexadecimal number with a decimal one; QEMU
+//! opens images without their locks. Two guests that write to one file system destroy it.
+
+mod claims;
+mod host;
+mod things;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+pub use self::claims::{Claims, Refusal, Taken};
+pub use self::host::taken as taken_by_host;
+use crate::spec::Spec;
+
+/// An owner, as people know it.
+#[derive(Clone, Debug)]
+struct Owner {
+    name: String,
+    claims: Claims,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    owners: HashMap<Uuid, Owner>,
+    /// Keys that were refused something.
+    refused: HashSet<Uuid>,
+}
+
+/// The owners of everything that there is once on the host.
+#[derive(Debug, Default)]
+pub struct Owners {
+    state: Mutex<State>,
+}
+
+impl Owners {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `spec` needs belongs to `key` already: its domain was there before.
+    pub fn expect(&self, key: Uuid, spec: &Spec) {
+        let owner = Owner {
+            name: spec.name.clone(),
+            claims: Claims::of(spec),
+        };
+        self.state().owners.insert(key, owner);
+    }
+
+    /// Takes all that `spec` needs, or nothing. `others` are the host and the domains of other toolstacks, and what they
+    /// have.
+    ///
+    /// # Errors
+    /// What cannot be had, and who has it.
+    pub fn take(&self, key: Uuid, spec: &Spec, others: &[Taken]) -> Result<(), Refusal> {
+        // Before the lock: it looks at files.
+        let claims = Claims::of(spec);
+        claims.within()?;
+        let mut state = self.state();
+        let ours = state.owners.iter().filter(|(owner, _)| **owner != key);
+        let mut ours = ours.map(|(key, owner)| (format!("{} ({key})", owner.name), &owner.claims));
+        let refusal = ours.find_map(|(owner, theirs)| claims.refused_by(theirs, &owner));
+        if let Some(refusal) = refusal {
+            state.refused.insert(key);
+            return Err(Refusal {
+                ours: true,
+                ..refusal
+            });
+        }
+        if let Some(refusal) = others
+            .iter()
+            .find_map(|t| claims.refused_by(&t.claims, &t.owner))
+        {
+            return Err(refusal);
+        }
+        let name = spec.name.clone();
+        state.owners.insert(key, Owner { name, claims });
+        state.refused.remove(&key);
+        Ok(())
+    }
+
+    /// Gives up what `key` has. Returns whether somebody waits for anything.
+    #[must_use]
+    pub fn release(&self, key: Uuid) -> bool {
+        let mut state = self.state();
+        let had = state.owners.remove(&key).is_some();
+        had && !std::mem::take(&mut state.refused).is_empty()
+    }
+
+    /// What two domains can have, and should not: said of the one that has it second.
+    #[must_use]
+    pub fn warnings(&self, key: Uuid) -> Vec<String> {
+        let state = self.state();
+        let mut others: Vec<_> = state.owners.iter().filter(|(k, _)| **k != key).collect();
+        others.sort_by_key(|(key, _)| **key);
+        let mine = match state.owners.get(&key) {
+            Some(owner) => owner.claims.clone(),
+            None => return Vec::new(),
+        };
+        let said = others.into_iter().flat_map(|(other, owner)| {
+            let owner_name = format!("{} ({other})", owner.name);
+            mine.doubtful_beside(&owner.claims, &owner_name)
+        });
+        said.collect()
+    }
+
+    /// Whether `key` is known to have anything.
+    #[must_use]
+    pub fn knows(&self, key: Uuid) -> bool {
+        self.state().owners.contains_key(&key)
+    }
+}
+
+#[cfg(test)]
+mod tests;

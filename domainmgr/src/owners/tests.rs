@@ -1,0 +1,308 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::*;
+use crate::eve;
+
+const A: Uuid = Uuid::from_u128(0xa);
+const B: Uuid = Uuid::from_u128(0xb);
+
+fn spec(key: Uuid, more: &str) -> Spec {
+    let text = format!(
+        r#"{{"UUIDandVersion":{{"UUID":"{key}"}},"DisplayName":"d{:x}","AppNum":{},"Kernel":"/k","Memory":1024{more}}}"#,
+        key.as_u128(),
+        key.as_u128()
+    );
+    let found = eve::understand(key, text.as_bytes()).unwrap();
+    found.spec.unwrap()
+}
+
+fn disk(path: &Path, more: &str) -> String {
+    format!(r#"{{"FileLocation":"{}"{more}}}"#, path.display())
+}
+
+fn disks(list: &[String]) -> String {
+    format!(r#","DiskConfigList":[{}]"#, list.join(","))
+}
+
+fn refusal(owners: &Owners, key: Uuid, more: &str) -> Option<String> {
+    let refused = owners.take(key, &spec(key, more), &[]).err();
+    refused.map(|r| format!("{}: {}", r.field, r.reason))
+}
+
+#[test]
+fn a_file_has_one_writer_by_whatever_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, soft, hard, other] = ["file", "soft", "hard", "other"].map(|n| dir.path().join(n));
+    fs::write(&file, "x").unwrap();
+    fs::write(&other, "x").unwrap();
+    symlink(&file, &soft).unwrap();
+    fs::hard_link(&file, &hard).unwrap();
+    let owners = Owners::default();
+    let one = |path: &Path, more: &str| disks(&[disk(path, more)]);
+    assert_eq!(refusal(&owners, A, &one(&file, "")), None);
+    for (path, more) in [
+        (&file, ""),
+        (&soft, ""),
+        (&hard, ""),
+        (&hard, r#","ReadOnly":true"#),
+        (&hard, r#","Format":"qcow2""#),
+        (&hard, r#","Shared":true"#),
+    ] {
+        assert_eq!(
+            refusal(&owners, B, &one(path, more)),
+            Some(format!(
+                "DiskConfigList[0].FileLocation: {} is used by da.10 ({A})",
+                path.display()
+            ))
+        );
+    }
+    assert_eq!(refusal(&owners, B, &one(&other, "")), None);
+    // What it had it keeps, until it has something else.
+    assert_eq!(refusal(&owners, A, &one(&file, "")), None);
+    assert!(refusal(&owners, A, &one(&other, "")).is_some());
+    assert!(!owners.release(A) || refusal(&owners, B, &one(&file, "")).is_none());
+}
+
+#[test]
+fn what_both_allow_both_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    for (first, second, fine) in [
+        (r#","ReadOnly":true"#, r#","ReadOnly":true"#, true),
+        (r#","Shared":true"#, r#","Shared":true"#, true),
+        (r#","ReadOnly":true"#, r#","Shared":true"#, false),
+        (r#","ReadOnly":true"#, "", false),
+        (r#","Shared":true"#, "", false),
+    ] {
+        for (first, second) in [(first, second), (second, first)] {
+            let owners = Owners::default();
+            let one = |more: &str| disks(&[disk(&file, more)]);
+            assert_eq!(refusal(&owners, A, &one(first)), None);
+            assert_eq!(
+                refusal(&owners, B, &one(second)).is_none(),
+                fine,
+                "{first} {second}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_waits_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let owners = Owners::default();
+    let config = disks(&[disk(&file, "")]);
+    assert_eq!(refusal(&owners, A, &config), None);
+    assert!(owners.knows(A) && !owners.knows(B));
+    assert!(!owners.release(B), "it had nothing");
+    assert!(refusal(&owners, B, &config).is_some());
+    assert!(owners.release(A));
+    assert_eq!(refusal(&owners, B, &config), None);
+    assert!(!owners.release(B), "nobody waits");
+    owners.expect(A, &spec(A, &config));
+    assert!(
+        refusal(&owners, B, &config).is_some(),
+        "it was there before"
+    );
+}
+
+#[test]
+fn a_domain_does_not_ask_for_one_thing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, soft] = ["file", "soft"].map(|n| dir.path().join(n));
+    fs::write(&file, "x").unwrap();
+    symlink(&file, &soft).unwrap();
+    let owners = Owners::default();
+    assert_eq!(
+        refusal(&owners, A, &disks(&[disk(&file, ""), disk(&soft, "")])),
+        Some(format!(
+            "DiskConfigList[1].FileLocation: {}: DiskConfigList[0].FileLocation is the same",
+            soft.display()
+        ))
+    );
+    let read = r#","ReadOnly":true"#;
+    assert_eq!(
+        refusal(&owners, A, &disks(&[disk(&file, read), disk(&soft, read)])),
+        None
+    );
+    for (list, error) in [
+        (
+            r#"[{"Vif":"x"},{"Vif":"x"}]"#,
+            r#"VifList[1].Vif: "x" is also the name of VifList[0]"#,
+        ),
+        (
+            r#"[{"Mac":"02:00:00:00:00:01"},{"Mac":"02:00:00:00:00:01","Bridge":"b"}]"#,
+            "VifList[1].Mac: 02:00:00:00:00:01 is also the address of VifList[0]",
+        ),
+    ] {
+        assert_eq!(
+            refusal(&owners, A, &format!(r#","VifList":{list}"#)),
+            Some(error.to_owned())
+        );
+    }
+}
+
+#[test]
+fn an_image_is_read_by_many_and_written_to_by_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    fs::write(&image, "x").unwrap();
+    let from = |more: &str| disks(&[disk(&image, &format!(r#","ImageSha256":"ab"{more}"#))]);
+    let owners = Owners::default();
+    assert_eq!(refusal(&owners, A, &from("")), None);
+    assert_eq!(refusal(&owners, B, &from("")), None);
+    assert_eq!(refusal(&owners, B, &from(r#","ReadOnly":true"#)), None);
+    assert!(refusal(&owners, B, &disks(&[disk(&image, "")])).is_some());
+    // The copy, once it is there.
+    let copy = dir.path().join("copy");
+    fs::write(&copy, "x").unwrap();
+    let mut ready = spec(A, &from(""));
+    ready.disks[0].path = copy.to_str().unwrap().to_owned();
+    owners.take(A, &ready, &[]).unwrap();
+    assert!(refusal(&owners, B, &disks(&[disk(&copy, "")])).is_some());
+}
+
+#[test]
+fn interfaces_and_screens_have_one_owner() {
+    let hvm = r#","VirtualizationMode":"HVM""#;
+    let mac = r#","VifList":[{"Mac":"02:00:00:00:00:01"}]"#;
+    for (first, second, wanted) in [
+        (
+            mac,
+            mac,
+            Some("VifList[0].Mac: 02:00:00:00:00:01, on the bridge xenbr0, is used by da.10"),
+        ),
+        (
+            mac,
+            r#","VifList":[{},{"Mac":"02:00:00:00:00:01","Bridge":"b"}]"#,
+            None,
+        ),
+        (
+            r#","VifList":[{"Vif":"x"}]"#,
+            r#","VifList":[{},{"Vif":"x"}]"#,
+            Some("VifList[1].Vif: \"x\" is used by da.10"),
+        ),
+        (
+            r#","VirtualizationMode":"HVM","VifList":[{"Vif":"x"}]"#,
+            r#","VifList":[{"Vif":"x-emu"}]"#,
+            Some("VifList[0].Vif: \"x-emu\" is used by da.10"),
+        ),
+        (
+            r#","VifList":[{"Vif":"x"}]"#,
+            r#","VifList":[{"Vif":"x-emu"}]"#,
+            None,
+        ),
+        (
+            r#","EnableVnc":true,"VncDisplay":5"#,
+            r#","EnableVnc":true,"VncDisplay":5"#,
+            Some("VncDisplay: 5 is used by da.10"),
+        ),
+        (
+            r#","EnableVnc":true,"VncDisplay":5,"VncListen":"0.0.0.0""#,
+            r#","EnableVnc":true,"VncDisplay":5"#,
+            Some("VncDisplay: 5 is used by da.10"),
+        ),
+        (
+            r#","EnableVnc":true,"VncDisplay":5,"VncListen":"10.0.0.1""#,
+            r#","EnableVnc":true,"VncDisplay":5"#,
+            None,
+        ),
+        (r#","EnableVnc":true"#, r#","EnableVnc":true"#, None),
+        (
+            r#","VncDisplay":5"#,
+            r#","EnableVnc":true,"VncDisplay":5"#,
+            None,
+        ),
+    ] {
+        let owners = Owners::default();
+        assert_eq!(refusal(&owners, A, first), None, "{first}");
+        let found = refusal(&owners, B, second);
+        let wanted = wanted.map(|w| format!("{w} ({A})"));
+        assert_eq!(found, wanted, "{first}{hvm} beside {second}");
+    }
+}
+
+#[test]
+fn what_two_can_have_and_should_not_is_said_of_the_second() {
+    let owners = Owners::default();
+    let mac = |bridge: &str| {
+        format!(r#","AppNum":7,"VifList":[{{"Mac":"02:00:00:00:00:01","Bridge":"{bridge}"}}]"#)
+    };
+    owners.take(A, &spec(A, &mac("a")), &[]).unwrap();
+    owners.take(B, &spec(B, &mac("b")), &[]).unwrap();
+    assert_eq!(
+        owners.warnings(B),
+        [
+            format!("AppNum: 7 is also that of da.7 ({A})"),
+            format!(
+                "VifList[0].Mac: 02:00:00:00:00:01 is also the address of da.7 ({A}), on the bridge a"
+            ),
+        ]
+    );
+    assert_eq!(owners.warnings(Uuid::nil()), [""; 0]);
+}
+
+#[test]
+fn what_other_toolstacks_domains_have_is_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let text = file.to_str().unwrap().to_owned();
+    let other = |write| Taken {
+        owner: "domain 7 (x)".to_owned(),
+        claims: Claims::of_other(
+            [(text.clone(), write)],
+            [("02:00:00:00:00:01".to_owned(), None, Some("y".to_owned()))],
+        ),
+    };
+    let owners = Owners::default();
+    let ask = |more: &str, write| {
+        let refused = owners.take(A, &spec(A, more), &[other(write)]).err();
+        refused.map(|r| (r.ours, format!("{}: {}", r.field, r.reason)))
+    };
+    let used =
+        |field: &str, what: &str| Some((false, format!("{field}: {what} is used by domain 7 (x)")));
+    let wanted = used("DiskConfigList[0].FileLocation", &text);
+    assert_eq!(ask(&disks(&[disk(&file, "")]), false), wanted);
+    assert_eq!(
+        ask(&disks(&[disk(&file, r#","ReadOnly":true"#)]), true),
+        wanted
+    );
+    assert_eq!(
+        ask(&disks(&[disk(&file, r#","ReadOnly":true"#)]), false),
+        None
+    );
+    assert_eq!(
+        ask(r#","VifList":[{"Vif":"y"}]"#, true),
+        used("VifList[0].Vif", "\"y\"")
+    );
+    let mac = "02:00:00:00:00:01, on the bridge xenbr0,";
+    assert_eq!(
+        ask(r#","VifList":[{"Mac":"02:00:00:00:00:01"}]"#, true),
+        used("VifList[0].Mac", mac)
+    );
+}
+
+#[test]
+fn a_partition_and_its_disk_are_not_two() {
+    use super::things::Thing;
+    let [disk, one, two] = [8, 9, 10];
+    let (whole, first, second) = (
+        Thing::Device(disk),
+        Thing::Part(disk, one),
+        Thing::Part(disk, two),
+    );
+    for (a, b, wanted) in [
+        (&whole, &first, true),
+        (&first, &second, false),
+        (&first, &Thing::Device(one), true),
+        (&first, &Thing::File(disk, one), false),
+    ] {
+        assert_eq!((a.overlaps(b), b.overlaps(a)), (wanted, wanted));
+    }
+}

@@ -1,0 +1,126 @@
+//! What the host has once has one owner: with the real program and a simulated Xen.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{A, B, Host, domainmgr, text};
+use serde_json::{Value, json};
+
+fn on(disk: &Path) -> Value {
+    json!({"DiskConfigList": [{"FileLocation": disk}]})
+}
+
+fn waits_for(status: &Value, owner: &str) -> bool {
+    let error = status["LastErr"].as_str().unwrap();
+    status["BootFailed"] == true && error.contains(&format!(" is used by {owner}"))
+}
+
+#[test]
+fn the_second_waits_for_the_first_also_over_a_restart_of_the_agent() {
+    let mut host = Host::new();
+    let disk = host.path("disk");
+    fs::write(&disk, [0; 4096]).unwrap();
+    std::os::unix::fs::symlink(&disk, host.path("link")).unwrap();
+    host.run(&[]);
+    host.put(A, &on(&disk));
+    host.wait_state(A, "RUNNING");
+    host.put(B, &on(&host.path("link")));
+    let first = format!("a.1 ({A})");
+    let refused = host.wait(B, "a refusal", |s| waits_for(s, &first));
+    let place = format!(
+        "{B}.json: DiskConfigList[0].FileLocation: {}",
+        host.path("link").display()
+    );
+    assert!(
+        refused["LastErr"].as_str().unwrap().contains(&place),
+        "{refused}"
+    );
+    assert_eq!(host.domains(), 1);
+    // The next agent knows it before it has looked.
+    host.kill();
+    host.run(&[]);
+    host.wait(B, "a refusal", |s| waits_for(s, &first));
+    host.wait_state(A, "RUNNING");
+    assert_eq!(host.domains(), 1);
+    // A reboot of the guest gives nothing up.
+    let before = host.status(A).unwrap()["DomainId"].clone();
+    host.xen(&["end", "a.1", "1"]);
+    host.wait(A, "the next life", |s| {
+        s["DomainId"] != before && s["StateName"] == "RUNNING"
+    });
+    assert!(waits_for(&host.status(B).unwrap(), &first));
+    // Once the first is down, the second need not be asked twice.
+    host.put(
+        A,
+        &json!({"Activate": false, "DiskConfigList": [{"FileLocation": disk}]}),
+    );
+    host.wait_state(B, "RUNNING");
+    host.put(A, &on(&disk));
+    host.wait(A, "a refusal", |s| waits_for(s, &format!("b.2 ({B})")));
+    host.remove(B);
+    host.wait_state(A, "RUNNING");
+}
+
+#[test]
+fn sharing_has_a_word() {
+    let host = Host::new();
+    let disk = host.path("disk");
+    fs::write(&disk, [0; 4096]).unwrap();
+    let mut host = host;
+    host.run(&[]);
+    let shared = json!({"DiskConfigList": [{"FileLocation": disk, "Shared": true}]});
+    host.put(A, &shared);
+    host.put(B, &shared);
+    host.wait_state(A, "RUNNING");
+    host.wait_state(B, "RUNNING");
+}
+
+#[test]
+fn what_two_can_have_is_said() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({"AppNum": 4}));
+    host.wait_state(A, "RUNNING");
+    host.put(B, &json!({"AppNum": 4}));
+    let up = host.wait_state(B, "RUNNING");
+    let warning = format!("AppNum: 4 is also that of a.4 ({A})");
+    let warnings = up["Warnings"].as_array().unwrap();
+    assert!(warnings.contains(&json!(warning)), "{up}");
+    assert!(
+        warnings.contains(&json!("SomethingNew: skipped: no such field is known")),
+        "{up}"
+    );
+}
+
+#[test]
+fn check_finds_it_before() {
+    let host = Host::new();
+    let disk = host.path("disk");
+    fs::write(&disk, [0; 4096]).unwrap();
+    host.put(A, &on(&disk));
+    host.put(B, &on(&disk));
+    for more in [&["check"][..], &["check", "--no-files"]] {
+        let found = domainmgr(more, &[&host.path("config")]);
+        assert_eq!(found.status.code(), Some(1));
+        assert!(
+            text(&found.stdout).contains("ok: a.1"),
+            "{}",
+            text(&found.stdout)
+        );
+        let wanted = format!(
+            "DiskConfigList[0].FileLocation: {} is used by a.1 ({A})",
+            disk.display()
+        );
+        assert!(
+            text(&found.stderr).contains(&wanted),
+            "{}",
+            text(&found.stderr)
+        );
+    }
+    host.put(B, &json!({"AppNum": 1, "DisplayName": "other"}));
+    let found = domainmgr(&["check"], &[&host.path("config")]);
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    assert!(text(&found.stderr).contains("warning: AppNum: 1 is also that of a.1"));
+}
