@@ -9,7 +9,7 @@ use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
 /// The largest number of dead domains that are kept for one key. Each keeps its memory, and a guest that crashes again
 /// and again would take all that the host has.
-const KEPT: usize = 4;
+const KEPT: usize = 3;
 
 /// Decides what is to be done about a domain that has shut down.
 pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
@@ -23,14 +23,17 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     let enough = action == Action::RenameRestart && kept >= KEPT;
     if enough {
         cx.warn(format!(
-            "{kept} dead domains of it are kept already; this one is not"
+            "{kept} dead domains of it are kept already: it is not restarted before one of them is destroyed"
         ));
-        action = Action::Restart;
+        action = Action::Preserve;
     }
+    // It has nothing that its successor needs.
+    let bare = built.is_some_and(|s| s.disks.is_empty() && s.nics.is_empty());
     let (steps, after) = match action {
         Action::Destroy => (only_destroy(), After::End),
         Action::Restart => (only_destroy(), After::Restart),
-        Action::RenameRestart => (vec![ExitStep::Preserve], After::Restart),
+        Action::RenameRestart if bare => (vec![ExitStep::Preserve], After::Restart),
+        Action::RenameRestart => (vec![ExitStep::Preserve, ExitStep::Strip], After::Restart),
         Action::Preserve => (vec![], After::Keep),
         Action::CoredumpDestroy => (vec![ExitStep::Destroy, ExitStep::CoreDump], After::End),
         Action::CoredumpRestart => (vec![ExitStep::Destroy, ExitStep::CoreDump], After::Restart),
@@ -39,7 +42,7 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     cx.info(format!("{reason}: {}", action.word()));
     f.last_exit = Some(reason.to_string());
     f.last_action = Some(if enough {
-        format!("restart instead of rename-restart: {kept} are kept already")
+        format!("preserve instead of rename-restart: {kept} are kept already")
     } else {
         action.word().to_owned()
     });
@@ -74,6 +77,7 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
         None => Next::Wait(None),
         Some(ExitStep::CoreDump) => Next::Run(Op::CoreDump(id)),
         Some(ExitStep::Destroy) => halting::destroy(cx, f),
+        Some(ExitStep::Strip) => Next::Run(Op::Strip(id)),
         Some(ExitStep::Preserve) => {
             let stamp = cx.now.wall;
             let suffix = format!(
@@ -148,6 +152,23 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
         // The wish changed: it is not restarted in any way.
         (Op::SoftReset(..), Err(e)) if e.kind == ErrorKind::Aborted => {}
         (Op::SoftReset(..), Err(e)) => restart_instead(cx, f, &e.to_string()),
+        (Op::Strip(_), result) => {
+            exit.steps.pop();
+            let without = match result {
+                Ok(()) => {
+                    "the one that is kept has given its disks and interfaces to the next".to_owned()
+                }
+                Err(e) => {
+                    let why = format!(
+                        "domain {id} keeps disks or interfaces that the next one needs: {e}"
+                    );
+                    cx.warn(why.clone());
+                    why
+                }
+            };
+            let action = f.last_action.take().unwrap_or_default();
+            f.last_action = Some(format!("{action}: {without}"));
+        }
         (Op::Preserve(_, suffix), Ok(())) => {
             cx.info(format!("domain {id} is kept, as …{suffix}"));
             cx.effects.push(Effect::Unwatch);

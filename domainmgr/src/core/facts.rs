@@ -147,6 +147,8 @@ pub(super) enum ExitStep {
     SoftReset,
     Preserve,
     Destroy,
+    /// Take from it what its successor needs.
+    Strip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -411,8 +413,7 @@ impl Facts {
     pub fn owns(&self) -> bool {
         let building = matches!(self.outstanding, Some(Op::Disks(..) | Op::Create(_)));
         let trying = self.want() == Want::Run && self.tries > 0 && !self.boot_failed && !self.ended;
-        let kept = self.siblings.iter().any(|sibling| sibling.kept);
-        !self.looked || self.domain.is_some() || self.restarting || building || trying || kept
+        !self.looked || self.domain.is_some() || self.restarting || building || trying
     }
 
     pub(super) fn want(&self) -> Want {

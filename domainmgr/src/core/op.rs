@@ -43,6 +43,8 @@ pub enum Op {
     CoreDump(DomainId),
     /// Keep it with this added to its name. To the hypervisor its uuid stays the same.
     Preserve(DomainId, String),
+    /// Take the disks and network interfaces from a domain that has shut down: its successor needs them.
+    Strip(DomainId),
     /// Restart it in place.
     SoftReset(DomainId, Arc<Spec>),
 }
@@ -64,6 +66,7 @@ impl Op {
             Self::Destroy(_) => "destroy",
             Self::CoreDump(_) => "core dump",
             Self::Preserve(..) => "preserve",
+            Self::Strip(_) => "strip",
             Self::SoftReset(..) => "soft reset",
         }
     }
@@ -79,6 +82,7 @@ impl Op {
             | Self::Destroy(id)
             | Self::CoreDump(id)
             | Self::Preserve(id, _)
+            | Self::Strip(id)
             | Self::SoftReset(id, _) => Some(id),
             Self::Look(Scope::All)
             | Self::Reserve(_)

@@ -62,6 +62,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
         actions: actions(c)?,
     };
     command_line(c, &spec)?;
+    renaming(&spec)?;
     Ok(spec)
 }
 
@@ -113,6 +114,34 @@ pub(super) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
         );
     }
     found
+}
+
+/// A kept HVM domain keeps its device model, and with it what that has opened: its successor would write to the same disks.
+fn renaming(spec: &Spec) -> Result<()> {
+    let writes = spec.disks.iter().any(|d| !d.read_only);
+    let named = spec.nics.iter().any(|nic| nic.vif.is_some());
+    if spec.mode != Mode::Hvm || !(writes || named) {
+        return Ok(());
+    }
+    let actions = spec.actions;
+    let fields = [
+        ("OnPoweroff", actions.on_poweroff),
+        ("OnReboot", actions.on_reboot),
+        ("OnCrash", actions.on_crash),
+        ("OnWatchdog", actions.on_watchdog),
+        ("OnSoftReset", actions.on_soft_reset),
+    ];
+    match fields
+        .iter()
+        .find(|(_, action)| *action == Action::RenameRestart)
+    {
+        None => Ok(()),
+        Some((field, _)) => Err(FieldError::new(
+            *field,
+            "rename-restart keeps QEMU, which keeps the disks and named interfaces that the next domain needs: an HVM \
+             domain can have it only without a disk that it writes to and without a Vif",
+        )),
+    }
 }
 
 /// The kernel's command line, which Xen would cut off.

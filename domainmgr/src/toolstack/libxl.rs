@@ -293,6 +293,22 @@ impl Session for LibxlSession {
         self.domain(id)?.preserve(suffix).map(drop).map_err(error)
     }
 
+    fn strip(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id)?;
+        let mut result = Ok(());
+        for disk in domain.disk_list().map_err(error)? {
+            let gone = domain.disk_destroy(&disk);
+            let gone = gone.and_then(|op| op.limits(&translate(limits)).wait());
+            result = result.and(gone.map_err(error));
+        }
+        for nic in domain.nic_list().map_err(error)? {
+            let gone = domain.nic_destroy(&nic);
+            let gone = gone.and_then(|op| op.limits(&translate(limits)).wait());
+            result = result.and(gone.map_err(error));
+        }
+        result
+    }
+
     fn soft_reset(&mut self, id: DomainId, spec: &Spec, limits: &Limits) -> Result<()> {
         let domain = self.domain(id)?;
         let now = domain.retrieve_configuration();

@@ -265,6 +265,12 @@ pub trait Session: Send {
     /// Of any kind.
     fn preserve(&mut self, id: DomainId, suffix: &str, limits: &Limits) -> Result<()>;
 
+    /// Takes the disks and the network interfaces from a domain that has shut down, without asking its guest.
+    ///
+    /// # Errors
+    /// The first that cannot be taken; the others are.
+    fn strip(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
+
     /// Restarts a fully virtualised domain in place.
     ///
     /// # Errors

@@ -121,6 +121,7 @@ impl Run<'_> {
                 Outcome::Ended(session.core_dump(*id, &path, limits))
             }
             Op::Preserve(id, suffix) => Outcome::Ended(session.preserve(*id, suffix, limits)),
+            Op::Strip(id) => Outcome::Ended(session.strip(*id, limits)),
             Op::SoftReset(id, spec) => Outcome::Ended(session.soft_reset(*id, spec, limits)),
         }
     }

@@ -477,7 +477,7 @@ impl Harness {
                 assert!(others.is_empty(), "released beside {others:?}");
                 self.reserved = false;
             }
-            Op::CoreDump(_) | Op::SoftReset(..) => takes = 100,
+            Op::CoreDump(_) | Op::SoftReset(..) | Op::Strip(_) => takes = 100,
             Op::Disks(..) => takes = COPYING,
             Op::Discard(_) => {
                 assert!(
@@ -575,6 +575,7 @@ impl Harness {
                     Op::PowerButton(id) => self.xen.power_button(*id),
                     Op::Destroy(id) => self.xen.end_destroy(*id),
                     Op::Preserve(id, suffix) => self.xen.preserve(*id, suffix),
+                    Op::Strip(id) => self.xen.strip(*id),
                     Op::SoftReset(id, _) => self.xen.soft_reset(*id),
                     _ => Ok(()),
                 },

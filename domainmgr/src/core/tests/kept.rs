@@ -58,6 +58,37 @@ fn renamed_ones_are_listed_until_they_are_destroyed() {
 }
 
 #[test]
+fn a_kept_one_gives_up_what_its_successor_needs() {
+    for dies in [false, true] {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+            c.on_crash = "rename-restart".into();
+            c.vif_list = vec![crate::eve::VifConfig {
+                vif: "mine".into(),
+                ..crate::eve::VifConfig::default()
+            }];
+        })));
+        h.advance(60_000);
+        let first = h.domain();
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
+        if dies {
+            // In the middle of it.
+            h.advance(50);
+            h.restart();
+        }
+        h.half_minutes(1);
+        assert_eq!(h.state(), "RUNNING", "{:?}", h.notes);
+        assert_ne!(h.domain(), first);
+        let status = h.published.clone().unwrap();
+        assert_eq!(status.preserved.len(), 1);
+        assert_eq!(
+            status.shutdown_action,
+            "rename-restart: the one that is kept has given its disks and interfaces to the next"
+        );
+    }
+}
+
+#[test]
 fn a_new_name_does_not_bring_a_kept_one_back() {
     for restart in [false, true] {
         let mut h = crashed("rename-restart");

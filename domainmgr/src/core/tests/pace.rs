@@ -30,7 +30,6 @@ fn every_kind_of_loop_is_slowed_down_whatever_the_wall_clock_does() {
         (Mode::Pv, 1, "restart"),
         (Mode::Pv, 3, "restart"),
         (Mode::Pv, 3, "coredump-restart"),
-        (Mode::Pv, 1, "rename-restart"),
         (Mode::Hvm, 5, "soft-reset"),
         // No soft reset for who has not asked for it, or has no device model: restarted instead.
         (Mode::Hvm, 1, "soft-reset"),
@@ -45,11 +44,7 @@ fn every_kind_of_loop_is_slowed_down_whatever_the_wall_clock_does() {
 
 #[test]
 fn the_pause_shows_and_a_newer_wish_cuts_it_short() {
-    for (mode, ends_with, action) in [
-        (Mode::Pv, 3, "restart"),
-        (Mode::Pv, 3, "rename-restart"),
-        (Mode::Hvm, 5, "soft-reset"),
-    ] {
+    for (mode, ends_with, action) in [(Mode::Pv, 3, "restart"), (Mode::Hvm, 5, "soft-reset")] {
         let words = format!("sim.reason={ends_with} lab.after=1");
         let config = |activate, version: &str| {
             Harness::desired_with(activate, mode, &words, |c| {

@@ -186,7 +186,7 @@ fn a_guest_that_is_slow_to_acknowledge_has_its_graceful_time() {
 #[test]
 fn only_so_many_dead_domains_are_kept() {
     let mut h = runs(Mode::Pv, "", "rename-restart");
-    for _ in 0..7 {
+    let crash = |h: &mut Harness| {
         h.outside(|xen, _| {
             let all = xen.list();
             let running = all
@@ -196,12 +196,19 @@ fn only_so_many_dead_domains_are_kept() {
                 .unwrap();
         });
         h.half_minutes(6);
+    };
+    for _ in 0..3 {
+        crash(&mut h);
         assert_eq!(h.state(), "RUNNING");
+        let status = h.published.clone().unwrap();
+        assert_eq!(status.shutdown_action, "rename-restart");
     }
+    crash(&mut h);
+    assert_eq!(h.state(), "PRESERVED");
     let status = h.published.clone().unwrap();
     assert_eq!(status.preserved.len(), 4);
     assert_eq!(
         status.shutdown_action,
-        "restart instead of rename-restart: 4 are kept already"
+        "preserve instead of rename-restart: 3 are kept already"
     );
 }

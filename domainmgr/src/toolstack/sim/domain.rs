@@ -1,5 +1,7 @@
 //! One simulated domain.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,6 +33,9 @@ pub(super) struct SimDomain {
     pub(super) up_at: Millis,
     pub(super) guest: Guest,
     pub(super) preserved: bool,
+    /// Disks that it may write to, and names of its interfaces: no other domain can have them.
+    #[serde(default)]
+    pub(super) holds: BTreeSet<String>,
     /// What the guest will do, counted in time it runs.
     pub(super) plans: Vec<(Millis, u8)>,
 }

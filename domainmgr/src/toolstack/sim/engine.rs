@@ -387,6 +387,11 @@ impl Session for SimSession {
         self.0.act(|m| m.preserve(id, suffix))
     }
 
+    fn strip(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        self.0.wait(100, limits)?;
+        self.0.act(|m| m.strip(id))
+    }
+
     fn soft_reset(&mut self, id: DomainId, _spec: &Spec, limits: &Limits) -> Result<()> {
         self.0.wait(100, limits)?;
         self.0.act(|m| m.soft_reset(id))

@@ -1,6 +1,6 @@
 //! The state of a simulated Xen. No time passes and nothing happens but through calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -275,6 +275,14 @@ impl Model {
         if self.named(&spec.name).is_some() {
             return Err(taken(&spec.name));
         }
+        let holds = holds(spec);
+        let living = self.domains.values().filter(|d| d.dying_until.is_none());
+        if let Some(thing) = living.flat_map(|d| &d.holds).find(|h| holds.contains(*h)) {
+            return Err(Error::new(
+                ErrorKind::Other,
+                format!("unable to add devices; {thing} is in use by another domain (simulated)"),
+            ));
+        }
         if spec.memory_mib > self.free_mib() {
             return Err(Error::new(
                 ErrorKind::NoMemory,
@@ -311,6 +319,7 @@ impl Model {
             up_at: 0,
             guest,
             preserved: false,
+            holds,
             plans: Vec::new(),
         });
         if let Err(e) = self.pci_assign(domid, spec) {
@@ -486,6 +495,15 @@ impl Model {
         Ok(())
     }
 
+    /// Takes its disks and network interfaces from a domain.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn strip(&mut self, id: DomainId) -> Result<()> {
+        self.get(id)?.holds.clear();
+        Ok(())
+    }
+
     /// Restarts a domain in place. It stays paused.
     ///
     /// # Errors
@@ -542,4 +560,11 @@ impl Model {
             _ => Err(gone()),
         }
     }
+}
+
+/// What a domain built from `spec` has alone, as Xen's scripts and QEMU see to it.
+fn holds(spec: &Spec) -> BTreeSet<String> {
+    let disks = spec.disks.iter().filter(|d| !d.read_only && !d.shared);
+    let names = spec.nics.iter().filter_map(|nic| nic.vif.clone());
+    disks.map(|d| d.path.clone()).chain(names).collect()
 }

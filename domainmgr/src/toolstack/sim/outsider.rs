@@ -1,5 +1,7 @@
 //! What others do to the simulated domains: operators with `xl`, and guests by themselves.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::super::{DomainId, Error, ErrorKind, Life, Result, ShutdownReason};
@@ -116,6 +118,7 @@ impl Model {
             up_at: 0,
             guest: Guest::from_cmdline(""),
             preserved: false,
+            holds: BTreeSet::new(),
             plans: Vec::new(),
         };
         match domid {
