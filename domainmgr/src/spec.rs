@@ -112,14 +112,12 @@ impl Spec {
         }
     }
 
-    /// Physical interrupts of its own and of its adapters, each once.
+    /// Physical interrupts of its own and of its adapters, each once. To an HVM domain those of adapters are of no use: QEMU
+    /// serves their lines.
     pub fn all_irqs(&self) -> impl Iterator<Item = u32> {
-        let all: std::collections::BTreeSet<u32> = self
-            .irqs
-            .iter()
-            .chain(&self.assigned.irqs)
-            .copied()
-            .collect();
+        let of_adapters = self.assigned.irqs.iter().filter(|_| self.mode != Mode::Hvm);
+        let all: std::collections::BTreeSet<u32> =
+            self.irqs.iter().chain(of_adapters).copied().collect();
         all.into_iter()
     }
 
@@ -317,6 +315,9 @@ pub struct Assigned {
     pub irqs: Irqs,
     /// I/O ports.
     pub io_ports: IoPorts,
+    /// Serial lines of the host, for an HVM domain.
+    #[serde(default)]
+    pub serials: Vec<String>,
 }
 
 /// A PCI device that is passed through.
@@ -469,6 +470,19 @@ pub struct Actions {
     pub on_watchdog: Action,
     /// The guest wants a soft reset.
     pub on_soft_reset: Action,
+    /// Its device model (QEMU) has ended, and the guest goes on without.
+    #[serde(default)]
+    pub on_device_model_exit: ModelExit,
+}
+
+/// What to do with a domain whose device model has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModelExit {
+    /// Leave it as it is: it may do without.
+    #[default]
+    Keep,
+    /// Destroy it and build it again.
+    Restart,
 }
 
 impl Default for Actions {
@@ -479,6 +493,7 @@ impl Default for Actions {
             on_crash: Action::Destroy,
             on_watchdog: Action::Destroy,
             on_soft_reset: Action::SoftReset,
+            on_device_model_exit: ModelExit::Keep,
         }
     }
 }

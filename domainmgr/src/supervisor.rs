@@ -20,7 +20,7 @@ use crate::services::Death;
 use crate::store::{self, Stamp};
 use crate::supervision::Supervision;
 use crate::toolstack::Session;
-use crate::watching::{FileEvent, Watching};
+use crate::watching::{FileEvent, POLL, Watching};
 use crate::worker::Worker;
 
 /// How often everything is looked at without a reason.
@@ -54,6 +54,8 @@ pub(crate) struct Supervisor<'a> {
     options: &'a Options,
     env: Arc<Env>,
     watching: Watching,
+    /// When files are looked at of which nobody tells.
+    poll_at: Option<Instant>,
     /// When files are looked at again because they may still change, or be there again.
     look_again: BTreeMap<Uuid, Instant>,
     workers: HashMap<Uuid, Entry>,
@@ -80,6 +82,7 @@ impl<'a> Supervisor<'a> {
         Self {
             options,
             watching,
+            poll_at: None,
             look_again: BTreeMap::new(),
             env,
             workers: HashMap::new(),
@@ -101,7 +104,7 @@ impl<'a> Supervisor<'a> {
         if let Err(e) = store::remove(&marker) {
             log::warn!("{}: {e}", marker.display());
         }
-        self.scan();
+        self.look_at_files();
         let mut resync = at(self.next_resync());
         let mut beat = at(self.supervision.beat(self.workers.len()));
         self.supervision.ready();
@@ -147,6 +150,7 @@ impl<'a> Supervisor<'a> {
                 },
                 recv(self.next_look()) -> _ => self.look_again(),
                 recv(beat) -> _ => beat = at(self.supervision.beat(self.workers.len())),
+                recv(self.next_poll()) -> _ => self.look_at_files(),
                 recv(resync) -> _ => {
                     self.resync();
                     resync = at(self.next_resync());
@@ -195,12 +199,27 @@ impl<'a> Supervisor<'a> {
         self.look_at(&format!("{key}.json"), false);
     }
 
-    /// Looks for everything that nobody told us about.
-    fn resync(&mut self) {
+    /// When files are looked at of which nobody tells; never, if all of them are watched.
+    fn next_poll(&self) -> Receiver<Instant> {
+        self.poll_at.map_or_else(never, at)
+    }
+
+    /// Looks at all files.
+    fn look_at_files(&mut self) {
         self.scan();
         if store::stamp(&self.options.global_config) != self.settings_stamp {
             self.reload_settings();
         }
+        let blind = self.watching.is_blind();
+        self.poll_at = blind.then(|| Instant::now() + self.env.clock.real(POLL));
+        if blind {
+            self.env.adapters.kick();
+        }
+    }
+
+    /// Looks for everything that nobody told us about.
+    fn resync(&mut self) {
+        self.look_at_files();
         let seen = match self.find() {
             Ok(seen) => seen,
             Err(e) => {

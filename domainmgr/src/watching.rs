@@ -5,8 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 
 use crate::eve::inputs::Identity;
@@ -40,16 +41,25 @@ pub enum Reason {
     Adapters,
 }
 
+/// How often files are looked at that cannot be watched.
+pub const POLL: Duration = Duration::from_secs(2);
+
 type Reasons = HashMap<WatchDescriptor, Vec<Reason>>;
 
 /// The directories that are watched. A watch belongs to a directory, not to its path: where another directory is at a
 /// path, [`Watching::refresh`] watches that.
 pub struct Watching {
-    watches: Watches,
+    /// `None`: the system has no inotify instance to give.
+    watches: Option<Watches>,
     reasons: Arc<Mutex<Reasons>>,
     wanted: Vec<(PathBuf, Reason)>,
     /// The directories that are watched for the elements of `wanted`.
     watched: Vec<Option<Identity>>,
+    configs: PathBuf,
+    news: Sender<FileEvent>,
+    services: Services,
+    /// Something is there that is not watched, and this has been said.
+    blind: bool,
 }
 
 impl std::fmt::Debug for Watching {
@@ -66,25 +76,40 @@ fn lock(reasons: &Mutex<Reasons>) -> MutexGuard<'_, Reasons> {
 
 impl Watching {
     /// Watches directories, those of them that are there. `configs` is the one of DomainConfig files.
-    ///
-    /// # Errors
-    /// The system has no inotify instance or no thread to give.
+    #[must_use]
     pub fn start(
         configs: &Path,
         wanted: Vec<(PathBuf, Reason)>,
         services: &Services,
-    ) -> io::Result<(Self, Receiver<FileEvent>)> {
-        let mut inotify = Inotify::init()?;
+    ) -> (Self, Receiver<FileEvent>) {
+        let (news, heard) = bounded(1024);
         let mut watching = Self {
-            watches: inotify.watches(),
+            watches: None,
             reasons: Arc::default(),
             watched: vec![None; wanted.len()],
             wanted,
+            configs: configs.to_owned(),
+            news,
+            services: services.clone(),
+            blind: false,
         };
         watching.refresh();
-        let (tx, rx) = bounded(1024);
-        let (reasons, dir) = (Arc::clone(&watching.reasons), configs.to_owned());
-        services.start("inotify", 128 << 10, move || {
+        (watching, heard)
+    }
+
+    /// Whether something is there that cannot be watched: then it has to be looked at again and again.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// A thread that listens.
+    fn listen(&self) -> io::Result<Watches> {
+        let mut inotify = Inotify::init()?;
+        let watches = inotify.watches();
+        let (reasons, dir) = (Arc::clone(&self.reasons), self.configs.clone());
+        let tx = self.news.clone();
+        self.services.start("inotify", 128 << 10, move || {
             let mut buffer = [0; 16 << 10];
             loop {
                 let events = match inotify.read_events_blocking(&mut buffer) {
@@ -105,7 +130,7 @@ impl Watching {
                 }
             }
         })?;
-        Ok((watching, rx))
+        Ok(watches)
     }
 
     /// Watches what is at the paths now. What is not there, or cannot be watched, is tried again the next time.
@@ -118,7 +143,17 @@ impl Watching {
             | WatchMask::DELETE_SELF
             | WatchMask::MOVE_SELF
             | WatchMask::ONLYDIR;
+        let mut failed: Option<String> = None;
+        if self.watches.is_none() {
+            match self.listen() {
+                Ok(watches) => self.watches = Some(watches),
+                Err(e) => failed = Some(why(&e, "fs.inotify.max_user_instances")),
+            }
+        }
         for ((path, reason), watched) in self.wanted.iter().zip(&mut self.watched) {
+            let Some(watches) = &mut self.watches else {
+                break;
+            };
             let there = Identity::of(path);
             if there == *watched {
                 continue;
@@ -127,7 +162,7 @@ impl Watching {
             if there.is_none() {
                 continue;
             }
-            match self.watches.add(path, mask) {
+            match watches.add(path, mask) {
                 Ok(descriptor) => {
                     let mut reasons = lock(&self.reasons);
                     let known = reasons.entry(descriptor).or_default();
@@ -136,9 +171,31 @@ impl Watching {
                     }
                     *watched = there;
                 }
-                Err(e) => log::warn!("{}: cannot be watched: {e}", path.display()),
+                Err(e) => {
+                    let why = why(&e, "fs.inotify.max_user_watches");
+                    failed.get_or_insert(format!("{}: {why}", path.display()));
+                }
             }
         }
+        if let Some(why) = failed.as_ref().filter(|_| !self.blind) {
+            log::warn!("files are looked at every {} s: {why}", POLL.as_secs());
+        } else if failed.is_none() && self.blind {
+            log::info!("files are watched again");
+        }
+        self.blind = failed.is_some();
+    }
+}
+
+/// What is lacking, and the limit of the system that may be the reason.
+fn why(e: &io::Error, limit: &str) -> String {
+    use rustix::io::Errno;
+    match Errno::from_io_error(e) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOSPC) => {
+            format!(
+                "inotify: {e}: see the limit {limit} (sysctl), which all programs of root share"
+            )
+        }
+        _ => format!("inotify: {e}"),
     }
 }
 

@@ -180,7 +180,7 @@ fn a_directory() {
 fn what_this_version_cannot_do() {
     refused_config(
         &json!({"DiskConfigList": [{"FileLocation": "/x.vmdk", "Format": "vmdk"}]}),
-        r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, found "vmdk""#,
+        r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, iso, found "vmdk""#,
     );
 }
 

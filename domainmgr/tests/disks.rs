@@ -299,13 +299,15 @@ fn cloud_init_gets_a_disk_and_nobody_else_sees_what_is_on_it() {
     let content = fs::read(&disk).unwrap();
     let has = |text: &str| content.windows(text.len()).any(|w| w == text.as_bytes());
     assert!(has("password: hunter2\n"));
-    assert!(has(&format!("instance-id: {A}/1\nlocal-hostname: {A}\n")));
+    assert!(has(&format!(
+        "instance-id: {A}/25fbac21-2e20-5748-8746-cd62823e9df1\nlocal-hostname: {A}\n"
+    )));
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&disk).unwrap());
     assert_eq!(mode & 0o777, 0o600);
     let shown = &up["DiskStatusList"][0];
     assert_eq!(
         (&shown["Vdev"], &shown["Devtype"]),
-        (&json!("xvdz"), &json!("cdrom"))
+        (&json!("xvdz"), &json!(""))
     );
     assert_eq!(shown["ActiveFileLocation"], disk.to_str().unwrap());
     for text in [up.to_string(), host.log()] {

@@ -151,7 +151,7 @@ fn in_a_config() {
             ),
             (
                 json!({"VCpus": 513}),
-                "{config}: VCpus: 513 is more than Xen's 512",
+                "{config}: VCpus: 513 is more than the 512 of a PV domain",
             ),
             (
                 json!({"CPUs": "3-1"}),
@@ -203,7 +203,7 @@ fn in_a_config() {
             ),
             (
                 disk(json!({"FileLocation": "/x", "Format": "vmdk"})),
-                r#"{config}: DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, found "vmdk""#,
+                r#"{config}: DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, iso, found "vmdk""#,
             ),
             (
                 disk(json!({"FileLocation": "/a b", "Format": "qcow2"})),

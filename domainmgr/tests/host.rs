@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{A, B, Host, domid};
 use serde_json::{Value, json};
@@ -100,6 +101,25 @@ fn the_death_of_a_device_model_is_noticed() {
     );
 }
 
+#[test]
+fn a_domain_is_built_again_without_its_device_model_if_that_is_wished() {
+    let host = Host::start(&[]);
+    let config = json!({"VirtualizationMode": HVM, "OnDeviceModelExit": "restart"});
+    host.put(A, &config);
+    let id = domid(&host.wait_state(A, "RUNNING"));
+    host.xen(&["kill-qemu", &id.to_string()]);
+    let again = host.wait(A, "another domain", |s| {
+        s["StateName"] == "RUNNING" && domid(s) != id
+    });
+    assert_eq!(again["ShutdownReason"], "the device model ended");
+    assert_eq!(again["ShutdownAction"], "restart");
+    assert_eq!(
+        (&again["Restarts"], &again["LastErr"]),
+        (&json!(1), &json!(""))
+    );
+    assert_eq!(host.domains(), 1);
+}
+
 /// Whoever destroys a domain ends its device model first: that is no news.
 #[test]
 fn a_device_model_that_goes_with_its_domain_is_not_missed() {
@@ -148,6 +168,8 @@ fn a_missing_qemu_of_dom0_is_named() {
         header[at..at + 4].copy_from_slice(&u32::to_be_bytes(value));
     }
     fs::write(&disk, header).unwrap();
+    let other = host.path("other.qcow2");
+    fs::copy(&disk, &other).unwrap();
     let config = json!({
         "Kernel": "", "BootLoader": "/usr/bin/pygrub",
         "DiskConfigList": [{"FileLocation": disk, "Format": "qcow2"}],
@@ -166,7 +188,7 @@ fn a_missing_qemu_of_dom0_is_named() {
     // Whoever needs none is not kept waiting.
     host.put(
         B,
-        &json!({"DiskConfigList": [{"FileLocation": disk, "Format": "qcow2"}]}),
+        &json!({"DiskConfigList": [{"FileLocation": other, "Format": "qcow2"}]}),
     );
     host.wait_state(B, "RUNNING");
     host.xen(&["dom0-qemu", "on"]);
@@ -196,5 +218,37 @@ fn dom0_gives_memory_back_where_it_may() {
     assert_eq!(
         failed["LastErr"],
         "boot try 1 of 3 failed: not enough memory: 1000 MiB needed, 524 MiB free"
+    );
+}
+
+/// Other programs of root may have taken all there are.
+#[test]
+fn without_inotify_files_are_looked_at_again_and_again() {
+    let mut host = Host::new();
+    host.run_after(
+        "exec unshare --user --map-root-user sh -c \
+         'echo 0 > /proc/sys/user/max_inotify_instances; exec \"$@\"' sh \"$@\"",
+        &[],
+    );
+    host.wait_log("files are looked at every 2 s");
+    host.wait_log("see the limit fs.inotify.max_user_instances (sysctl)");
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    host.remove(A);
+    host.wait_gone(A);
+    // Once there is one again, they are watched.
+    let more = Command::new("nsenter")
+        .args(["--user", "--preserve-credentials", "--target"])
+        .args([&host.pid().to_string(), "sh", "-c"])
+        .arg("echo 100 > /proc/sys/user/max_inotify_instances")
+        .status();
+    assert!(more.unwrap().success());
+    host.wait_log("files are watched again");
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    assert_eq!(
+        host.log().matches("files are looked at").count(),
+        1,
+        "said once"
     );
 }

@@ -83,7 +83,7 @@ fn what_two_can_have_is_said() {
     let host = Host::start(&[]);
     host.put(A, &json!({"AppNum": 4}));
     host.wait_state(A, "RUNNING");
-    host.put(B, &json!({"AppNum": 4}));
+    host.put(B, &json!({"AppNum": 4, "SomethingNew": [1, {}]}));
     let up = host.wait_state(B, "RUNNING");
     let warning = format!("AppNum: 4 is also that of a.4 ({A})");
     let warnings = up["Warnings"].as_array().unwrap();

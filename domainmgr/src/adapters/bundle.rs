@@ -235,6 +235,8 @@ impl Bundle {
             assigned.irqs.extend(irqs);
             assigned.io_ports.extend(io_ports);
         }
+        let serial = Some(&self.config.serial).filter(|s| !s.is_empty());
+        assigned.serials.extend(serial.cloned());
     }
 
     pub(super) fn view(&self, host: &[HostPci]) -> IoBundle {

@@ -5,6 +5,7 @@ mod console;
 mod named;
 mod paths;
 mod resume;
+mod rivals;
 mod status;
 
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use crate::services;
 use crate::settings::Settings;
 use crate::start;
 use crate::toolstack::sim::{Simulation, control};
-use crate::toolstack::{Toolstack, libxl};
+use crate::toolstack::{Toolstack, libxl, xenstored};
 use crate::worker;
 
 /// Runs the Xen domains that DomainConfig files ask for.
@@ -241,6 +242,8 @@ fn run(args: Run) -> Result<(), String> {
         }
         Arc::new(Simulation::start(speed, args.simulate_memory, state).map_err(|e| e.to_string())?)
     } else {
+        rivals::mention();
+        xenstored::wait();
         libxl::open().map_err(|e| e.to_string())?
     };
     if !args.simulate {

@@ -4,12 +4,33 @@ use super::facts::{After, Domain, Exit, ExitStep, Facts};
 use super::sibling::Sibling;
 use super::{Ctx, Effect, Next, Op, halting, pace};
 use crate::disks::Copies;
-use crate::spec::{Action, Actions, Mode};
+use crate::spec::{Action, Actions, Mode, ModelExit};
 use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
 /// The largest number of dead domains that are kept for one key. Each keeps its memory, and a guest that crashes again
 /// and again would take all that the host has.
 const KEPT: usize = 3;
+
+/// Whether a domain without its device model is to be built again.
+pub(super) fn wants_its_model(f: &Facts) -> bool {
+    let broken = f.domain.as_ref().is_some_and(|d| d.broken && d.started);
+    let actions = f.spec().map(|spec| spec.actions).unwrap_or_default();
+    broken && actions.on_device_model_exit == ModelExit::Restart
+}
+
+/// The domain is built again, because its device model has ended.
+pub(super) fn begin_without_model(cx: &mut Ctx, f: &mut Facts) {
+    cx.warn("the device model has ended: restart".to_owned());
+    f.last_exit = Some("the device model ended".to_owned());
+    f.last_action = Some(Action::Restart.word().to_owned());
+    f.error = None;
+    f.exit = Some(Exit {
+        // As a guest that has lost its disks would.
+        reason: ShutdownReason::CRASH,
+        steps: only_destroy(),
+        after: After::Restart,
+    });
+}
 
 /// Decides what is to be done about a domain that has shut down.
 pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {

@@ -51,7 +51,7 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
             f.restarting = true;
             f.copies = Copies::Keep;
             f.rebuild.clone_from(&domain.spec);
-            f.last_exit = Some(exit.reason.to_string());
+            f.last_exit.get_or_insert_with(|| exit.reason.to_string());
             pace::before_restart(cx, f, domain.since);
         }
         Some(exit) => ended(cx, f, exit.reason.to_string(), is_peaceful(exit.reason)),

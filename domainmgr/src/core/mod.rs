@@ -413,6 +413,10 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
                     Rest::Until(at) if at > cx.now.mono => Next::Wait(Some(at)),
                     _ => Next::Run(Op::Unpause(id)),
                 },
+                Life::Paused | Life::Running if ends::wants_its_model(f) => {
+                    ends::begin_without_model(cx, f);
+                    ends::go_on(cx, f)
+                }
                 Life::Paused | Life::Running => Next::Wait(looks::broken_at(domain)),
                 Life::Shutdown(ShutdownReason::SUSPEND) | Life::Dying => Next::Wait(None),
                 Life::Shutdown(reason) => {

@@ -45,6 +45,9 @@ pub struct IoBundle {
     pub pci_short: String,
     /// Lines of xl.cfg instead of a PCI address: `irqs` and `ioports`.
     pub xen_cfg: String,
+    /// The host's serial line, which QEMU serves to an HVM domain, such as `/dev/ttyS1`. EVE got this field later.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub serial: String,
     /// Where the firmware has it. Not used.
     pub unique: String,
     /// What was looked up, one for each member. Published only.
@@ -112,6 +115,15 @@ impl AssignableAdapters {
             }
             if let Err(reason) = crate::adapters::xen_cfg(&bundle.xen_cfg) {
                 return bad("XenCfg", reason);
+            }
+            // It becomes one of QEMU's arguments, and a comma would begin an option there.
+            let odd = |c: char| !(c.is_ascii_alphanumeric() || "/._-:".contains(c));
+            let serial = bundle.serial.as_str();
+            if !serial.is_empty() && (!serial.starts_with("/dev/") || serial.chars().any(odd)) {
+                return bad(
+                    "Serial",
+                    format!("expected a device like /dev/ttyS1, found {serial:?}"),
+                );
             }
         }
         Ok(())

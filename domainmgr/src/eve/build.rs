@@ -9,7 +9,7 @@ use super::disks::{disks, seed};
 use super::nics::nic;
 use super::{DomainConfig, FieldError, IoAdapter, ModeField};
 use crate::limits;
-use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, Secret, Spec, Vnc};
+use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, ModelExit, Secret, Spec, Vnc};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
@@ -474,7 +474,19 @@ fn adapter(i: usize, adapter: &IoAdapter) -> Result<Adapter> {
 }
 
 fn actions(c: &DomainConfig) -> Result<Actions> {
-    let mut actions = Actions::default();
+    let mut actions = Actions {
+        on_device_model_exit: match c.on_device_model_exit.as_str() {
+            "" | "keep" => ModelExit::Keep,
+            "restart" => ModelExit::Restart,
+            other => {
+                return Err(FieldError::new(
+                    "OnDeviceModelExit",
+                    format!("expected \"keep\" or \"restart\", found {other:?}"),
+                ));
+            }
+        },
+        ..Actions::default()
+    };
     for (field, word, slot) in [
         ("OnPoweroff", &c.on_poweroff, &mut actions.on_poweroff),
         ("OnReboot", &c.on_reboot, &mut actions.on_reboot),

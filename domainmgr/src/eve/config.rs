@@ -87,6 +87,9 @@ pub struct DomainConfig {
     pub on_watchdog: String,
     /// … when the guest wants a soft reset. Addition.
     pub on_soft_reset: String,
+    /// `keep` or `restart`: after the device model (QEMU) has ended. Addition.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub on_device_model_exit: String,
 }
 
 /// One disk.

@@ -62,6 +62,7 @@ const DOMAIN: Fields = &[
     ("OnCrash", Harmless),
     ("OnWatchdog", Harmless),
     ("OnSoftReset", Harmless),
+    ("OnDeviceModelExit", Harmless),
     // 2019 to 2021.
     ("IsContainer", Refused(CONTAINER)),
     (

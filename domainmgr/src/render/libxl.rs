@@ -8,6 +8,9 @@ use libxl::config::{
 use super::{RdmPolicy, rdm_policy};
 use crate::spec::{self, Action, Format, Mode, NicKind, PciAddress, PciDevice, Spec, Vnc};
 
+/// The first serial line of an HVM domain, which is its console.
+const PTY: &str = "pty";
+
 /// The same as [`xl_cfg`](super::xl_cfg), as data.
 #[must_use]
 pub fn domain_config(spec: &Spec) -> DomainConfig {
@@ -54,11 +57,8 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
     build.device_tree.clone_from(&spec.device_tree);
     build.cmdline = Some(spec.cmdline()).filter(|c| !c.is_empty());
     build.irqs = spec.all_irqs().collect();
-    build.ioports = spec
-        .assigned
-        .io_ports
-        .iter()
-        .map(|&(first, last)| IoportRange {
+    build.ioports = super::io_ports(spec)
+        .map(|(first, last)| IoportRange {
             first: first.into(),
             number: u32::from(last - first) + 1,
         })
@@ -143,7 +143,13 @@ fn hvm(spec: &Spec) -> HvmInfo {
         ..VncInfo::default()
     };
     HvmInfo {
-        serial: Some("pty".to_owned()),
+        serial: spec.assigned.serials.is_empty().then(|| PTY.to_owned()),
+        serial_list: match spec.assigned.serials.as_slice() {
+            [] => Vec::new(),
+            lines => std::iter::once(PTY.to_owned())
+                .chain(lines.iter().cloned())
+                .collect(),
+        },
         boot: Some("dc".to_owned()),
         vnc: spec.vnc.as_ref().map_or(none, |wanted| VncInfo {
             enable: Some(true),

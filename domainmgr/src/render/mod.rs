@@ -31,6 +31,12 @@ fn rdm_policy(mode: Mode, device: &PciDevice) -> Option<RdmPolicy> {
     }
 }
 
+/// The I/O ports of adapters, as far as the domain has a use for them: QEMU serves the lines of an HVM domain.
+fn io_ports(spec: &Spec) -> impl Iterator<Item = (u16, u16)> {
+    let all = spec.assigned.io_ports.iter().copied();
+    all.filter(|_| spec.mode != Mode::Hvm)
+}
+
 /// The address on which the screen is shown, and the display, as libxl puts them together: an address with colons in it
 /// has to come with the display, and in brackets (`libxl_dm.c`).
 fn vnc_place(wanted: &Vnc) -> (String, Option<u32>) {

@@ -62,6 +62,7 @@ fn adapters_are_in_both() {
         pci: vec![device("00:10.0", false), device("0001:07:14.3", true)],
         irqs: vec![4, 3],
         io_ports: vec![(0x3f8, 0x3ff), (0x60, 0x60)],
+        serials: vec!["/dev/ttyS1".to_owned()],
     };
     for case in ["pv", "hvm"] {
         let spec = load(case).with(&assigned);

@@ -46,7 +46,7 @@ pub fn xl_cfg(spec: &Spec) -> String {
             .iter()
             .map(|m| format!("{:#x},{:x}", m.start, m.count)),
     );
-    let ports = spec.assigned.io_ports.iter();
+    let ports = super::io_ports(spec);
     out.texts(
         "ioports",
         ports.map(|(first, last)| format!("{first:x}-{last:x}")),
@@ -67,7 +67,13 @@ pub fn xl_cfg(spec: &Spec) -> String {
         out.text("extra", &spec.extra);
     }
     if spec.mode == Mode::Hvm {
-        out.text("serial", "pty");
+        match spec.assigned.serials.as_slice() {
+            [] => out.text("serial", "pty"),
+            lines => out.texts(
+                "serial",
+                std::iter::once("pty".to_owned()).chain(lines.iter().cloned()),
+            ),
+        }
         out.text("boot", "dc");
         match &spec.vnc {
             None => out.number("vnc", 0),

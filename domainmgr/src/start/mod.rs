@@ -55,10 +55,7 @@ pub fn run(
         .into_iter()
         .collect::<Result<Vec<_>, _>>()?;
     let signals = signals(&services).map_err(system("signals"))?;
-    let (watching, files) = watch_files(options, &services).map_err(|source| StartError::Dir {
-        path: dirs.config.clone(),
-        source,
-    })?;
+    let (watching, files) = watch_files(options, &services);
     check_overrides(options)?;
     let (reports_tx, reports) = unbounded();
     let env = env(options, toolstack, clock, records, reports_tx, &services)?;
@@ -222,10 +219,7 @@ fn signals(services: &Services) -> io::Result<Receiver<i32>> {
 }
 
 /// Watches the config directory, and the others where they are there.
-fn watch_files(
-    options: &Options,
-    services: &Services,
-) -> io::Result<(Watching, Receiver<FileEvent>)> {
+fn watch_files(options: &Options, services: &Services) -> (Watching, Receiver<FileEvent>) {
     let configs = &options.dirs.config;
     let name = |path: &Path| {
         let name = path.file_name().unwrap_or_default();

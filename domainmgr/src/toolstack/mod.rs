@@ -12,6 +12,7 @@ mod pci;
 mod qemu;
 pub mod sim;
 mod sysfs;
+pub mod xenstored;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -203,6 +203,23 @@ impl Run<'_> {
                 "IoAdapterList: a PVH domain cannot have PCI devices",
             ));
         }
+        let lines = !assigned.irqs.is_empty() || !assigned.io_ports.is_empty();
+        let useless = match spec.mode {
+            Mode::Pv => false,
+            Mode::Pvh => lines || !assigned.serials.is_empty(),
+            Mode::Hvm => lines && assigned.serials.is_empty(),
+        };
+        if useless {
+            adapters.release(self.key);
+            let mode = spec.mode.word();
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!(
+                    "IoAdapterList: interrupts and I/O ports are of no use to a {mode} domain: make it PV, or HVM with the \
+                     Serial of the bundle in the model"
+                ),
+            ));
+        }
         Ok(assigned)
     }
 }

@@ -196,7 +196,6 @@ impl Host {
             "DiskConfigList": null,
             "VifList": null,
             "IoAdapterList": null,
-            "SomethingNew": [1, {}],
         });
         for (name, value) in changes.as_object().unwrap() {
             config[name] = value.clone();

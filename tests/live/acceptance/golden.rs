@@ -36,6 +36,7 @@ fn specs() -> Vec<(String, Spec)> {
         pci: vec![device("00:10.0", false), device("0001:07:14.3", true)],
         irqs: vec![4, 3],
         io_ports: vec![(0x3f8, 0x3ff), (0x60, 0x60)],
+        serials: vec!["/dev/ttyS1".to_owned()],
     };
     let mut all = Vec::new();
     for (name, text) in cases::CASES {
