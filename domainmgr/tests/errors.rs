@@ -207,7 +207,7 @@ fn in_a_config() {
             ),
             (
                 disk(json!({"FileLocation": "/a b", "Format": "qcow2"})),
-                r#"{config}: DiskConfigList[0].FileLocation: QEMU, which serves disks of the format qcow2, cannot open a path with white space: "/a b""#,
+                r#"{config}: DiskConfigList[0].FileLocation: QEMU, which serves this disk, cannot open a path with white space: "/a b""#,
             ),
             (
                 disk(json!({"FileLocation": "/x", "Devtype": "floppy"})),
@@ -215,11 +215,11 @@ fn in_a_config() {
             ),
             (
                 json!({"VifList": [{"Bridge": "a,script=/x"}]}),
-                r#"{config}: VifList[0].Bridge: expected the name of an interface, at most 15 letters and digits, found "a,script=/x""#,
+                r#"{config}: VifList[0].Bridge: expected the name of an interface, letters, digits and "._-", found "a,script=/x""#,
             ),
             (
                 json!({"VifList": [{"Vif": "a-name-that-is-long"}]}),
-                r#"{config}: VifList[0].Vif: expected the name of an interface, at most 15 letters and digits, found "a-name-that-is-long""#,
+                r#"{config}: VifList[0].Vif: at most 15 bytes, found 19"#,
             ),
             (
                 json!({"VifList": [{}, {"Mac": "00:16"}]}),

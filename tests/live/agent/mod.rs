@@ -2,6 +2,7 @@
 
 mod cases;
 mod disks;
+mod field;
 pub(crate) mod host;
 mod nics;
 mod soft_reset;

@@ -1,0 +1,194 @@
+//! Reports from the field: what is accepted comes true, what cannot work is refused, nothing has two owners.
+
+use std::{fs, net::TcpListener, process::Command};
+
+use libxl::config::{Disk, DomainConfig};
+use serde_json::{Value, json};
+
+use super::host::{App, Host, domid};
+use crate::support::{context, unique, wait_for};
+
+/// The BIOS of an HVM domain takes its time, and hears no request meanwhile.
+const AT_ONCE: [&str; 2] = ["--config", "timer.shutdown.graceful:0"];
+
+fn reads_its_user_data(mode: &str) {
+    let host = Host::start_with(&AT_ONCE);
+    let app = host.app("seed");
+    // "lab user data 4711\n"
+    let user_data = json!({"CloudInitUserData": "bGFiIHVzZXIgZGF0YSA0NzExCg=="});
+    host.put(&app, mode, "", &user_data);
+    let up = host.wait_up(&app);
+    assert_eq!(up["DiskStatusList"][0]["Vdev"], "xvdz");
+    let mut shell = host.shell(&app);
+    let said = shell.run("until [ -b /dev/xvdz ]; do sleep 0.1; done; grep -a -e 'user data' -e instance-id /dev/xvdz");
+    assert!(said.contains("lab user data 4711"), "{said}");
+    assert!(
+        said.contains(&format!("instance-id: {}/", app.key)),
+        "{said}"
+    );
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+#[test]
+fn a_pv_guest_reads_its_user_data() {
+    reads_its_user_data("PV");
+}
+
+#[test]
+fn a_pvh_guest_reads_its_user_data() {
+    reads_its_user_data("PVH");
+}
+
+#[test]
+fn an_hvm_guest_reads_its_user_data() {
+    reads_its_user_data("HVM");
+}
+
+fn refused(host: &Host, app: &App, owner: &str) -> Value {
+    host.wait(app, "a refusal", |s| {
+        let error = s["LastErr"].as_str().unwrap();
+        s["BootFailed"] == true && error.contains(&format!(" is used by {owner}"))
+    })
+}
+
+#[test]
+fn one_disk_is_not_given_to_two_domains() {
+    let mut host = Host::start_with(&AT_ONCE);
+    let raw = host.path("disk.raw");
+    fs::File::create(&raw).unwrap().set_len(1 << 20).unwrap();
+    let link = host.path("link");
+    std::os::unix::fs::symlink(&raw, &link).unwrap();
+    let (first, second) = (host.app("first"), host.app("second"));
+    let on = |path: &std::path::Path| json!({"DiskConfigList": [{"FileLocation": path}]});
+    host.put_tiny(&first, "PV", "", &on(&raw));
+    host.wait_state(&first, "RUNNING");
+    host.put_tiny(&second, "PVH", "", &on(&link));
+    let owner = format!("{} ({})", first.name(), first.key);
+    refused(&host, &second, &owner);
+    // Over a restart of the agent.
+    host.kill();
+    host.start_again();
+    refused(&host, &second, &owner);
+    // A loop device is its file.
+    let attached = Command::new("losetup")
+        .args(["-f", "--show"])
+        .arg(&raw)
+        .output();
+    let device = String::from_utf8(attached.unwrap().stdout).unwrap();
+    let device = std::path::PathBuf::from(device.trim());
+    host.put_tiny(&second, "PV", "", &on(&device));
+    refused(&host, &second, &owner);
+    assert!(
+        Command::new("losetup")
+            .arg("-d")
+            .arg(&device)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // Once the first is gone, the second starts.
+    host.put_tiny(&second, "PV", "", &on(&raw));
+    host.remove(&first);
+    host.wait_gone(&first);
+    host.wait_state(&second, "RUNNING");
+}
+
+#[test]
+fn the_disk_of_another_toolstacks_domain_is_its_own() {
+    let host = Host::start_with(&AT_ONCE);
+    let raw = host.path("disk.raw");
+    fs::File::create(&raw).unwrap().set_len(1 << 20).unwrap();
+    let name = unique("theirs");
+    let config = DomainConfig::pv(&name)
+        .kernel("/share/guest/tiny")
+        .memory_mib(4)
+        .disk(Disk::raw(raw.to_str().unwrap(), "xvda"));
+    let ctx = context();
+    let theirs = ctx.domain_create_new(&config).unwrap().wait().unwrap();
+    let app = host.app("ours");
+    host.put_tiny(
+        &app,
+        "PV",
+        "",
+        &json!({"DiskConfigList": [{"FileLocation": raw}]}),
+    );
+    let owner = format!("domain {} ({name})", theirs.domid.0);
+    let words = host.wait(&app, "a refusal", |s| s["LastErr"] != "");
+    let words = words["LastErr"].as_str().unwrap();
+    assert!(words.contains(&format!(" is used by {owner}")), "{words}");
+    ctx.domain(theirs).destroy().wait().unwrap();
+    host.wait_state(&app, "RUNNING");
+}
+
+#[test]
+fn what_the_host_has_mounted_is_the_hosts() {
+    let host = Host::start_with(&AT_ONCE);
+    let raw = host.path("disk.raw");
+    fs::File::create(&raw).unwrap().set_len(4 << 20).unwrap();
+    let (file, at) = (raw.to_str().unwrap(), host.path("mnt"));
+    fs::create_dir(&at).unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let done = Command::new(program).args(args).status().unwrap();
+        assert!(done.success(), "{program} {args:?}");
+    };
+    run("mke2fs", &["-q", file]);
+    run("mount", &["-o", "loop", file, at.to_str().unwrap()]);
+    let app = host.app("mounted");
+    let config = json!({"DiskConfigList": [{"FileLocation": raw}]});
+    host.put_tiny(&app, "PV", "", &config);
+    let words = host.wait(&app, "a refusal", |s| s["LastErr"] != "");
+    run("umount", &[at.to_str().unwrap()]);
+    let words = words["LastErr"].as_str().unwrap();
+    let owner = format!(" is used by the host, mounted on {}", at.display());
+    assert!(words.contains(&owner), "{words}");
+    host.wait_state(&app, "RUNNING");
+}
+
+#[test]
+fn a_kept_domain_gives_its_interface_to_its_successor() {
+    let host = Host::start_with(&AT_ONCE);
+    let raw = host.path("disk.raw");
+    fs::File::create(&raw).unwrap().set_len(1 << 20).unwrap();
+    let app = host.app("kept");
+    let config = json!({
+        "OnCrash": "rename-restart",
+        "VifList": [{"Bridge": "xenbr0", "Vif": "keptvif"}],
+        "DiskConfigList": [{"FileLocation": raw}],
+    });
+    host.put_tiny(&app, "PV", "lab.action=crash lab.after=9", &config);
+    let first = domid(&host.wait_state(&app, "RUNNING"));
+    let again = host.wait(&app, "the successor", |s| {
+        s["StateName"] == "RUNNING" && domid(s) != first
+    });
+    let action = again["ShutdownAction"].as_str().unwrap();
+    assert!(
+        action.starts_with("rename-restart: the one that is kept has given"),
+        "{action}"
+    );
+    assert_eq!(again["Preserved"][0]["DomainId"], first);
+    assert_eq!(again["TriedCount"], 1, "{again}");
+    wait_for("the interface", || {
+        fs::metadata("/sys/class/net/keptvif").is_ok()
+    });
+}
+
+#[test]
+fn the_display_of_vnc_is_the_one_that_was_asked_for() {
+    let host = Host::start_with(&AT_ONCE);
+    let taken = TcpListener::bind(("127.0.0.1", 5900 + 81)).unwrap();
+    let app = host.app("screen");
+    let screen = |display: u16, listen: &str| json!({"EnableVnc": true, "VncDisplay": display, "VncListen": listen});
+    host.put_tiny(&app, "PV", "", &screen(81, ""));
+    let failed = host.wait(&app, "an error", |s| s["LastErr"] != "");
+    println!("{}", failed["LastErr"]);
+    assert_ne!(failed["StateName"], "RUNNING");
+    drop(taken);
+    // With an address that has colons in it.
+    host.put_tiny(&app, "PV", "", &screen(82, "::1"));
+    host.wait_state(&app, "RUNNING");
+    wait_for("a VNC server", || {
+        std::net::TcpStream::connect(("::1", 5900 + 82)).is_ok()
+    });
+    assert!(std::net::TcpStream::connect(("127.0.0.1", 5900 + 82)).is_err());
+}
