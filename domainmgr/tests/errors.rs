@@ -239,7 +239,7 @@ fn in_a_config() {
             ),
             (
                 json!({"VifList": [{"MTU": 10}]}),
-                "{config}: VifList[0].MTU: expected 0, or 68 to 65535 bytes, found 10",
+                "{config}: VifList[0].MTU: expected 0, or 68 to 65517 bytes, found 10",
             ),
             (
                 json!({"IoAdapterList": [{"Type": 1}]}),
