@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::devices::Connected;
 use super::facts::{Backoff, Domain, Facts, Rest};
 use super::{Ctx, Effect, sibling};
 use crate::spec::Spec;
@@ -35,6 +36,7 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
         reset: false,
         orphaned: None,
         broken: false,
+        connected: Connected::default(),
         leftover: true,
         since: cx.now.mono,
         maybe_started: false,
@@ -95,6 +97,7 @@ fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
         reset: false,
         orphaned: None,
         broken: false,
+        connected: Connected::default(),
         leftover: false,
         since: cx.now.mono,
         maybe_started: false,

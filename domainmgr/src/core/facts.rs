@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::devices::Connected;
 use super::op::Op;
 use super::reserved::Holding;
 use super::sibling::Sibling;
@@ -86,6 +87,9 @@ pub(super) struct Domain {
     /// … and that is not because the domain itself is going.
     #[serde(skip)]
     pub(super) broken: bool,
+    /// What is known of its devices.
+    #[serde(skip)]
+    pub(super) connected: Connected,
     /// A create that came to nothing left it behind.
     pub(super) leftover: bool,
     /// Since when it runs, as far as we know.

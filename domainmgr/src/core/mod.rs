@@ -14,6 +14,7 @@
 pub mod abort;
 mod adopt;
 mod belief;
+mod devices;
 mod disks;
 mod ends;
 mod facts;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::belief::Belief;
+use self::devices::Connected;
 use self::facts::{Backoff, Domain, Rest, Want};
 pub use self::facts::{Desired, Facts, Wish};
 pub use self::op::{Op, Scope};
@@ -88,6 +90,8 @@ pub enum Outcome {
     Reserved(Result<Assigned, Error>),
     /// [`Op::Create`].
     Created(Result<DomainId, Error>),
+    /// [`Op::Devices`]: words for those that the guest has not connected to.
+    Devices(Result<Vec<String>, Error>),
     /// Any other.
     Ended(Result<(), Error>),
 }
@@ -101,6 +105,7 @@ impl Outcome {
             Self::Disks(result) => result.as_ref().err(),
             Self::Reserved(result) => result.as_ref().err(),
             Self::Created(result) => result.as_ref().err(),
+            Self::Devices(result) => result.as_ref().err(),
             Self::Ended(result) => result.as_ref().err(),
         }
     }
@@ -227,7 +232,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
     let Some(op) = f.outstanding.take() else {
         return;
     };
-    if !matches!(op, Op::Look(_)) {
+    if !matches!(op, Op::Look(_) | Op::Devices(_)) {
         // Whatever came of it: what is counts.
         f.stale = true;
         f.clear = false;
@@ -243,6 +248,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
     match (op, outcome) {
         (Op::Disks(spec, ..), Outcome::Disks(result)) => disks::prepared(cx, f, spec, result),
         (Op::Discard(_), Outcome::Ended(result)) => disks::discarded(cx, f, result),
+        (Op::Devices(_), Outcome::Devices(result)) => devices::looked(f, cx.now.mono, result),
         (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
         (Op::Create(spec), Outcome::Created(Ok(id))) => {
             f.has_run = true;
@@ -256,6 +262,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
                 reset: false,
                 orphaned: None,
                 broken: false,
+                connected: Connected::default(),
                 leftover: false,
                 since: cx.now.mono,
                 maybe_started: false,
@@ -417,7 +424,11 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
                     ends::begin_without_model(cx, f);
                     ends::go_on(cx, f)
                 }
-                Life::Paused | Life::Running => Next::Wait(looks::broken_at(domain)),
+                Life::Paused => Next::Wait(looks::broken_at(domain)),
+                Life::Running => devices::look(f, cx.now.mono).unwrap_or_else(|| {
+                    let due = devices::due(domain);
+                    Next::Wait(looks::broken_at(domain).into_iter().chain(due).min())
+                }),
                 Life::Shutdown(ShutdownReason::SUSPEND) | Life::Dying => Next::Wait(None),
                 Life::Shutdown(reason) => {
                     ends::begin(cx, f, reason);

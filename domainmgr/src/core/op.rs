@@ -23,6 +23,8 @@ pub enum Op {
     Look(Scope),
     /// Find, check, copy and enlarge what the disks are made of. These copies were whole before: they are not made anew.
     Disks(Arc<Spec>, Copies, BTreeSet<String>),
+    /// See which devices of a running domain its guest has not connected to.
+    Devices(DomainId),
     /// Remove these copies of images.
     Discard(Vec<String>),
     /// Reserve the adapters of the host that it is to have, and have them taken from the host.
@@ -56,6 +58,7 @@ impl Op {
         match self {
             Self::Look(_) => "look",
             Self::Disks(..) => "disks",
+            Self::Devices(_) => "devices",
             Self::Discard(_) => "discard",
             Self::Reserve(_) => "reserve",
             Self::Release => "release",
@@ -83,6 +86,7 @@ impl Op {
             | Self::CoreDump(id)
             | Self::Preserve(id, _)
             | Self::Strip(id)
+            | Self::Devices(id)
             | Self::SoftReset(id, _) => Some(id),
             Self::Look(Scope::All)
             | Self::Reserve(_)

@@ -45,6 +45,12 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
     if domain.broken {
         return Some(broken(id));
     }
+    if !domain.connected.missing.is_empty() && domain.life == Life::Running {
+        return Some(format!(
+            "the guest has not connected to {}: it may still be on its way, or have no driver for it",
+            domain.connected.missing.join(", ")
+        ));
+    }
     if domain.life == Life::Paused && domain.started && !domain.leftover {
         return Some("paused by another toolstack".to_owned());
     }

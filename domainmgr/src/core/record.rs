@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::devices::Connected;
 use super::facts::{After, Desired, Domain, Exit, Facts, Halt, Rest, Stage};
 use super::op::Op;
 use super::reserved::Holding;
@@ -379,6 +380,7 @@ impl Record {
                 reset: false,
                 orphaned: None,
                 broken: false,
+                connected: Connected::default(),
                 leftover: false,
                 since: Time::default(),
                 maybe_started: false,

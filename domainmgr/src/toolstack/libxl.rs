@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use libxl::config::NicType;
+use libxl::device::XenbusState;
 use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Trigger, Watcher};
 use uuid::Uuid;
 
@@ -14,6 +16,7 @@ use super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
     ShutdownReason, Toolstack, Usage, Wake, Watch, no_descriptors,
 };
+use crate::limits;
 use crate::owners::{Claims, Taken};
 use crate::render;
 use crate::settings::Autoballoon;
@@ -42,6 +45,9 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
         slots: Arc::default(),
     }))
 }
+
+/// The disks that QEMU emulates as well for an HVM domain.
+const IDE: [&str; limits::IDE_DRIVES] = ["xvda", "xvdb", "xvdc", "xvdd"];
 
 /// What `--version` says.
 #[must_use]
@@ -212,6 +218,30 @@ impl Session for LibxlSession {
             });
         }
         Ok(taken)
+    }
+
+    fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {
+        let domain = self.reader()?.domain(theirs(id));
+        let hvm = domain.is_hvm().map_err(error)?;
+        let mut missing = Vec::new();
+        for disk in domain.disk_list().map_err(error)? {
+            let vdev = disk.vdev.clone().unwrap_or_default();
+            // A guest without drivers has the emulated drive.
+            let emulated = hvm && IDE.contains(&vdev.as_str());
+            let state = domain.disk_info(&disk).map_err(error)?.state;
+            if state != XenbusState::CONNECTED && !emulated {
+                missing.push(format!("the disk {vdev}"));
+            }
+        }
+        for nic in domain.nic_list().map_err(error)? {
+            let emulated = nic.nictype == Some(NicType::VifIoemu);
+            let state = domain.nic_info(&nic).map_err(error)?.state;
+            if state != XenbusState::CONNECTED && !emulated {
+                let mac = nic.mac.map(|mac| mac.to_string()).unwrap_or_default();
+                missing.push(format!("the interface {mac}"));
+            }
+        }
+        Ok(missing)
     }
 
     fn grant_memory(

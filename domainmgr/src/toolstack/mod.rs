@@ -211,6 +211,12 @@ pub trait Session: Send {
     /// The hypervisor did not answer.
     fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>>;
 
+    /// Words for the devices of a domain that its guest has not connected to, and cannot have in another way.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>>;
+
     /// Has dom0 give back memory that the domain needs and Xen does not have, where `policy` says so. `None`: nothing had
     /// to be done, or may be done.
     ///

@@ -88,6 +88,7 @@ impl Run<'_> {
                 return match op {
                     Op::Look(_) => Outcome::Looked(Err(e)),
                     Op::Create(_) => Outcome::Created(Err(e)),
+                    Op::Devices(_) => Outcome::Devices(Err(e)),
                     _ => Outcome::Ended(Err(e)),
                 };
             }
@@ -97,6 +98,7 @@ impl Run<'_> {
                 Outcome::Looked(session.info(*id).map(|s| s.into_iter().collect()))
             }
             Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
+            Op::Devices(id) => Outcome::Devices(session.unconnected(*id)),
             // Done above.
             Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
             Op::Create(spec) => {

@@ -4,6 +4,7 @@ mod cases;
 mod disks;
 mod field;
 pub(crate) mod host;
+mod limits;
 mod nics;
 mod soft_reset;
 

@@ -485,7 +485,11 @@ impl Harness {
                     "the disks of a domain that is there"
                 );
             }
-            Op::Look(_) | Op::Unpause(_) | Op::PowerButton(_) | Op::Preserve(..) => {}
+            Op::Look(_)
+            | Op::Devices(_)
+            | Op::Unpause(_)
+            | Op::PowerButton(_)
+            | Op::Preserve(..) => {}
         }
         if !matches!(op, Op::Look(_)) {
             self.ops.push(op.clone());
@@ -567,6 +571,10 @@ impl Harness {
                         ..Assigned::default()
                     })
                 }
+            }),
+            Op::Devices(id) => Outcome::Devices(match error {
+                Some(e) => Err(e),
+                None => self.xen.unconnected(*id),
             }),
             op => Outcome::Ended(match error {
                 Some(e) => Err(e),

@@ -3,6 +3,7 @@
 mod actions;
 mod adapters;
 mod cases;
+mod devices;
 mod disks;
 mod harness;
 mod kept;

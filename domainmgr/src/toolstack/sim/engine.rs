@@ -322,6 +322,10 @@ impl Session for SimSession {
         Ok(taken.collect())
     }
 
+    fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {
+        self.0.act(|m| m.unconnected(id))
+    }
+
     fn grant_memory(
         &mut self,
         spec: &Spec,

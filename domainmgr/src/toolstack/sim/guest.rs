@@ -18,6 +18,9 @@ pub struct Guest {
     /// How long it boots before its drivers are up; `None`: they are, and hear nothing.
     pub(super) boot: Option<Millis>,
     pub(super) pv: bool,
+    /// How long it runs before it connects to its devices.
+    #[serde(default)]
+    pub(super) blind: Millis,
     pub(super) create: Millis,
     pub(super) destroy: Millis,
     /// How long it has its number and its memory after that.
@@ -81,6 +84,10 @@ impl Guest {
                 Some(seconds) => decimal_millis(seconds),
             },
             pv: !flag("sim.nopv"),
+            blind: match words.get("sim.blind") {
+                None => 0,
+                Some(seconds) => decimal_millis(seconds).unwrap_or(Millis::MAX),
+            },
             create: millis("sim.create", 200),
             destroy: millis("sim.destroy", 200),
             dying: millis("sim.dying", 50),

@@ -17,6 +17,7 @@
 //! | `sim.deaf` | it does not even acknowledge them |
 //! | `sim.deaf=SECONDS` | nor does it as long as it boots: so long after each start (default 0.5) |
 //! | `sim.nopv` | it has no PV drivers (HVM) |
+//! | `sim.blind`, `sim.blind=SECONDS` | it never connects to its devices, or only after it has run so long |
 //! | `sim.create=SECONDS`, `sim.destroy=SECONDS` | how long that takes (default 0.2) |
 //! | `sim.dying=SECONDS` | how long it is listed, and has its memory, after it was destroyed (default 0.05) |
 //! | `sim.fail-create=N`, `sim.fail-unpause=N`, `sim.fail-destroy=N`, `sim.fail-watch=N` | the first N attempts fail |

@@ -504,6 +504,18 @@ impl Model {
         Ok(())
     }
 
+    /// Words for what the guest has not connected to.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {
+        let now = self.now;
+        let d = self.get(id)?;
+        let blind = d.ran(now) < d.guest.blind;
+        let holds = d.holds.iter().filter(|_| blind);
+        Ok(holds.map(|thing| format!("the device {thing}")).collect())
+    }
+
     /// Restarts a domain in place. It stays paused.
     ///
     /// # Errors

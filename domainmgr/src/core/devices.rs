@@ -1,0 +1,56 @@
+//! Devices that the guest does not take: its kernel has no driver for them, or there is something wrong with them.
+
+use std::time::Duration;
+
+use super::facts::{Domain, Facts};
+use super::time::Time;
+use super::{Next, Op};
+use crate::toolstack::Error;
+
+/// What a guest gets to connect to its devices: an emulated machine boots slowly, and a boot loader may wait for somebody.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest pause between two looks at devices that are missing.
+const PAUSE: Duration = Duration::from_secs(600);
+
+/// What is known of the devices of a domain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Connected {
+    /// When they were last looked at, and how often.
+    looked: Option<(Time, u32)>,
+    /// Those that the guest has not connected to.
+    pub(super) missing: Vec<String>,
+}
+
+/// When the devices are to be looked at: until all are connected, and then not again.
+pub(super) fn due(domain: &Domain) -> Option<Time> {
+    let has = |spec: &crate::spec::Spec| !(spec.disks.is_empty() && spec.nics.is_empty());
+    domain.spec.as_deref().filter(|spec| has(spec))?;
+    match domain.connected.looked {
+        None => Some(domain.since + PATIENCE),
+        Some(_) if domain.connected.missing.is_empty() => None,
+        Some((at, times)) => {
+            let pause = PATIENCE.saturating_mul(1 << times.min(8));
+            Some(at + pause.min(PAUSE))
+        }
+    }
+}
+
+/// Looks at them, if it is time.
+pub(super) fn look(f: &Facts, now: Time) -> Option<Next> {
+    let domain = f.domain.as_ref()?;
+    let due = due(domain).is_some_and(|at| at <= now);
+    due.then_some(Next::Run(Op::Devices(domain.id)))
+}
+
+/// They have been looked at.
+pub(super) fn looked(f: &mut Facts, now: Time, result: Result<Vec<String>, Error>) {
+    let Some(domain) = &mut f.domain else {
+        return;
+    };
+    let times = domain.connected.looked.map_or(0, |(_, times)| times);
+    domain.connected.looked = Some((now, times.saturating_add(1)));
+    // What cannot be seen is as it was.
+    if let Ok(missing) = result {
+        domain.connected.missing = missing;
+    }
+}

@@ -1,0 +1,194 @@
+//! Each row of `docs/limits.md`: Xen really refuses, or spoils, what `domainmgr check` refuses.
+//!
+//! The checks are gone round: a spec that passes them is changed, and given to libxl.
+
+use std::fs;
+
+use domainmgr::{
+    eve, limits,
+    spec::{Mode, Spec},
+    toolstack::{self, Life, Limits, Session, ShutdownReason},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{unique, wait_for};
+
+struct Xen {
+    session: Box<dyn Session>,
+    dir: tempfile::TempDir,
+}
+
+impl Xen {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c", "d", "e", "with, comma", "with blank"] {
+            let file = fs::File::create(dir.path().join(name)).unwrap();
+            file.set_len(1 << 20).unwrap();
+        }
+        let xen = toolstack::libxl::open().unwrap();
+        Self {
+            session: xen.session().unwrap(),
+            dir,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// A spec that `check` accepts.
+    fn spec(&self, mode: &str, changes: &Value) -> Spec {
+        let key = Uuid::new_v4();
+        let (kernel, mib) = match mode {
+            "HVM" => ("/share/guest/tiny-hvm", 32),
+            _ => ("/share/guest/tiny", 4),
+        };
+        let mut config = json!({
+            "UUIDandVersion": {"UUID": key.to_string()},
+            "DisplayName": unique("limit"),
+            "AppNum": 1,
+            "Kernel": kernel,
+            "Memory": mib << 10,
+            "VirtualizationMode": mode,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            config[name] = value.clone();
+        }
+        let found = eve::understand(key, config.to_string().as_bytes()).unwrap();
+        found.spec.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// What libxl says to it. Nothing is left behind.
+    fn build(&mut self, spec: &Spec) -> Result<(), String> {
+        let built = self.session.create(spec, &Limits::default());
+        let left = self.session.find(&|uuid| uuid == spec.uuid).unwrap();
+        for seen in left {
+            let _ = self.session.destroy(seen.id, &Limits::default());
+        }
+        built.map(drop).map_err(|e| e.message)
+    }
+
+    #[track_caller]
+    fn is_refused(&mut self, row: &str, mode: &str, changes: &Value, beyond: impl Fn(&mut Spec)) {
+        let mut spec = self.spec(mode, changes);
+        let within = self.build(&spec);
+        assert_eq!(within, Ok(()), "{row}: what check accepts starts");
+        beyond(&mut spec);
+        let refused = self.build(&spec);
+        println!("{row}: {refused:?}");
+        assert!(
+            refused.is_err(),
+            "{row}: Xen takes it: the row, and the check, can go"
+        );
+    }
+}
+
+fn disk(path: &str) -> Value {
+    json!({"FileLocation": path})
+}
+
+#[test]
+fn what_is_too_much_for_interfaces() {
+    let mut xen = Xen::new();
+    let vif = |name: &str| json!({"VifList": [{"Bridge": "xenbr0", "Vif": name}]});
+    xen.is_refused("interface", "PV", &vif("limit-15-letter"), |spec| {
+        spec.nics[0].vif = Some("limit-16-letters".into());
+    });
+    xen.is_refused("emulated interface", "HVM", &vif("limit-11-le"), |spec| {
+        spec.nics[0].vif = Some("limit-12-let".into());
+    });
+    for name in ["a:b", "a/b"] {
+        xen.is_refused("letters of an interface", "PV", &vif("limitl"), |spec| {
+            spec.nics[0].vif = Some(name.into());
+        });
+    }
+    let mtu = json!({"VifList": [{"Bridge": "xenbr0", "Vif": "limitm", "MTU": limits::MTU.end()}]});
+    xen.is_refused("MTU", "PV", &mtu, |spec| {
+        spec.nics[0].mtu = Some(limits::MTU.end() + 1);
+    });
+    xen.is_refused("emulated card", "PV", &vif("limite"), |spec| {
+        spec.nics[0].kind = Some(domainmgr::spec::NicKind::Ioemu);
+    });
+}
+
+#[test]
+fn what_is_too_much_for_disks() {
+    let mut xen = Xen::new();
+    let path = |name: &str| xen.path(name);
+    let [a, b, c, d, e, comma, blank] =
+        ["a", "b", "c", "d", "e", "with, comma", "with blank"].map(path);
+    let five: Vec<Value> = [&a, &b, &c, &d, &e].map(|p| disk(p)).to_vec();
+    xen.is_refused(
+        "CD-ROM drive",
+        "HVM",
+        &json!({"DiskConfigList": five}),
+        |spec| {
+            (spec.disks[4].cdrom, spec.disks[4].read_only) = (true, true);
+        },
+    );
+    let one = json!({"DiskConfigList": [disk(&a)]});
+    xen.is_refused("read-only hard disk", "HVM", &one, |spec| {
+        spec.disks[0].read_only = true;
+    });
+    xen.is_refused("comma", "HVM", &one, |spec| {
+        spec.disks[0].path.clone_from(&comma);
+    });
+    let cd = json!({"DiskConfigList": [{"FileLocation": a, "Devtype": "cdrom"}]});
+    xen.is_refused("white space", "HVM", &cd, |spec| {
+        spec.disks[0].path.clone_from(&blank);
+    });
+    xen.is_refused("27th disk", "PV", &one, |spec| {
+        spec.disks[0].vdev = "xvd{".into();
+    });
+}
+
+#[test]
+fn what_is_too_much_for_the_rest() {
+    let mut xen = Xen::new();
+    for mode in ["PVH", "HVM"] {
+        let most = limits::vcpus(if mode == "HVM" { Mode::Hvm } else { Mode::Pvh });
+        // As few as possible run, but each takes its memory.
+        let memory = json!({"MaxCpus": most, "Memory": 64 << 10});
+        xen.is_refused("vCPUs", mode, &memory, |spec| spec.max_vcpus = most + 1);
+    }
+    let screen = json!({"EnableVnc": true, "VncDisplay": limits::VNC_DISPLAY});
+    xen.is_refused("VNC display", "PV", &screen, |spec| {
+        spec.vnc.as_mut().unwrap().display = Some(limits::VNC_DISPLAY + 1);
+    });
+}
+
+/// Nothing is refused here: libxl cuts it off, and the guest does not hear the words at the end.
+#[test]
+fn the_command_line_of_a_pv_guest_is_cut_off() {
+    let mut xen = Xen::new();
+    let words = " lab.action=poweroff lab.after=1";
+    let mut started = Vec::new();
+    for beyond in [true, false] {
+        let mut spec = xen.spec("PV", &json!({}));
+        let most = limits::PV_COMMAND_LINE;
+        let padding = most - spec.cmdline().len() - 1 - if beyond { 0 } else { words.len() };
+        spec.extra = format!("{} {}{words}", spec.extra, "x".repeat(padding));
+        assert_eq!(
+            spec.cmdline().len(),
+            most + if beyond { words.len() } else { 0 }
+        );
+        let id = xen.session.create(&spec, &Limits::default()).unwrap();
+        xen.session.unpause(id, &Limits::default()).unwrap();
+        started.push(id);
+    }
+    let life = |xen: &mut Xen, id| xen.session.info(id).unwrap().map(|seen| seen.life);
+    let ends = Life::Shutdown(ShutdownReason::POWEROFF);
+    wait_for("the end of the one that heard", || {
+        life(&mut xen, started[1]) == Some(ends)
+    });
+    let deaf = life(&mut xen, started[0]);
+    for id in started {
+        xen.session.destroy(id, &Limits::default()).unwrap();
+    }
+    assert_eq!(
+        deaf,
+        Some(Life::Running),
+        "it has heard all: the row can go"
+    );
+}
