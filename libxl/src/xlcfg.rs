@@ -38,7 +38,7 @@ mod source;
 mod specs;
 
 use std::{
-    ffi::{CString, c_char, c_int, c_long},
+    ffi::{CStr, CString, c_char, c_int, c_long},
     fmt, fs,
     os::unix::ffi::OsStrExt,
     path::Path,
@@ -163,7 +163,7 @@ impl XlConfig {
         // SAFETY: xlu_cfg_readdata copies `length` bytes into a configuration that is fresh.
         let errno = unsafe { sys::xlu_cfg_readdata(raw.as_ptr(), text.as_ptr().cast(), length) };
         raw.check(FUNCTION, errno)?;
-        Ok(Self(raw, source))
+        Self(raw, source).as_text()
     }
 
     /// Reads a file.
@@ -186,7 +186,7 @@ impl XlConfig {
         raw.check(FUNCTION, errno)?;
         // The text is needed only to find keys that `xl` does not know.
         let text = fs::read(path).unwrap_or_default();
-        Ok(Self(raw, Source::new(&name, &text)))
+        Self(raw, Source::new(&name, &text)).as_text()
     }
 
     /// The text that belongs to a name; `None` if the file does not have it.
@@ -359,6 +359,66 @@ impl XlConfig {
         Ok(Value::String(unsafe { copy_str(text) }.unwrap_or_default()))
     }
 
+    /// The same, if all its values are text: anything else could only be replaced, and a path that
+    /// was replaced is another path.
+    fn as_text(self) -> Result<Self> {
+        for key in self.keys() {
+            let mut text: *const c_char = ptr::null();
+            let mut list = ptr::null_mut();
+            let is_string = self.get("xlu_cfg_get_string", key, |cfg, key| {
+                // SAFETY: a configuration that was read, a NUL-terminated name, a place.
+                unsafe { sys::xlu_cfg_get_string(cfg, key, &raw mut text, 1) }
+            });
+            let good = if let Ok(true) = is_string {
+                // SAFETY: on success a string of the configuration's.
+                unsafe { is_text(text) }
+            } else {
+                let found = self.get("xlu_cfg_get_list", key, |cfg, key| {
+                    // SAFETY: as above; the length is not asked for.
+                    unsafe { sys::xlu_cfg_get_list(cfg, key, &raw mut list, ptr::null_mut(), 1) }
+                });
+                !matches!(found, Ok(true)) || self.is_list_of_text(list)
+            };
+            if !good {
+                let place = match self.place(key) {
+                    Some(Place::Line(line)) => format!("{}:{line}", self.name()),
+                    Some(Place::Override(text)) => format!("{text:?}"),
+                    None => self.name().to_owned(),
+                };
+                return Err(Error::new(ErrorKind::Invalid, "xlu_cfg_readdata")
+                    .with_message(format!("{place}: {key}: has bytes that are not UTF-8")));
+            }
+        }
+        self.0.report.take();
+        Ok(self)
+    }
+
+    fn is_list_of_text(&self, list: *mut sys::XLU_ConfigList) -> bool {
+        let cfg = self.0.as_ptr();
+        for index in 0.. {
+            // SAFETY: a list of this configuration; beyond its end there is NULL.
+            let item = unsafe { sys::xlu_cfg_get_listitem2(list, index) };
+            if item.is_null() {
+                break;
+            }
+            let (mut inner, mut text) = (ptr::null_mut(), ptr::null_mut());
+            // SAFETY: a value of this configuration, and places for what is found in it, which stays
+            // the configuration's.
+            let good = unsafe {
+                if sys::xlu_cfg_value_type(item) == sys::XLU_ConfigValueType::XLU_LIST {
+                    sys::xlu_cfg_value_get_list(cfg, item, &raw mut inner, 1) != 0
+                        || self.is_list_of_text(inner)
+                } else {
+                    sys::xlu_cfg_value_get_string(cfg, item, &raw mut text, 1) != 0 || is_text(text)
+                }
+            };
+            if !good {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Whether the file has the name; the errors of `get` are passed on.
     fn get(
         &self,
@@ -372,6 +432,16 @@ impl XlConfig {
             errno => self.0.check(function, errno).map(|()| true),
         }
     }
+}
+
+/// Whether a C string is text.
+///
+/// # Safety
+///
+/// It is NULL, or NUL-terminated.
+unsafe fn is_text(raw: *const c_char) -> bool {
+    // SAFETY: as the caller promises.
+    raw.is_null() || unsafe { CStr::from_ptr(raw) }.to_str().is_ok()
 }
 
 /// Reads a PCI device as `xl.cfg` has it: an address with options, `07:00.1@5,permissive=1`.

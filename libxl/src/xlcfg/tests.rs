@@ -10,6 +10,36 @@ fn parse(text: &str) -> XlConfig {
 }
 
 #[test]
+fn values_that_are_no_text_are_refused_with_their_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("latin.cfg");
+    for (text, wanted) in [
+        (
+            &b"name = 'x'\nkernel = '/boot/k\xe4se'\n"[..],
+            Some("2: kernel"),
+        ),
+        (b"name = 'x'\ndisk = [ 'a',\n 'b\xff' ]\n", Some("2: disk")),
+        (b"list = [ [ 'x', ['\xc3'] ] ]\n", Some("1: list")),
+        // As it comes about by an escape.
+        (b"name = \"\\xe4\"\n", Some("1: name")),
+        // Nobody reads that.
+        (b"# sch\xf6n\nname = 'x' # \xff\n", None),
+        ("name = 'sch\u{f6}n \u{fffd}'\n".as_bytes(), None),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        for read in [XlConfig::read(&path), XlConfig::read_with(&path, &[])] {
+            let wanted =
+                wanted.map(|at| format!("{}:{at}: has bytes that are not UTF-8", path.display()));
+            match (read, wanted) {
+                (Ok(_), None) => {}
+                (Err(e), Some(wanted)) => assert!(e.to_string().contains(&wanted), "{e}"),
+                (found, wanted) => panic!("{found:?} instead of {wanted:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn values_of_all_kinds() {
     let config = parse(
         "text = 'a b'\nnumber = '-12'\nyes = 1\nno = 0\n\
