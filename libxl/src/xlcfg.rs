@@ -163,7 +163,7 @@ impl XlConfig {
         // SAFETY: xlu_cfg_readdata copies `length` bytes into a configuration that is fresh.
         let errno = unsafe { sys::xlu_cfg_readdata(raw.as_ptr(), text.as_ptr().cast(), length) };
         raw.check(FUNCTION, errno)?;
-        Self(raw, source).as_text()
+        Self(raw, source).all_text()
     }
 
     /// Reads a file.
@@ -186,7 +186,7 @@ impl XlConfig {
         raw.check(FUNCTION, errno)?;
         // The text is needed only to find keys that `xl` does not know.
         let text = fs::read(path).unwrap_or_default();
-        Self(raw, Source::new(&name, &text)).as_text()
+        Self(raw, Source::new(&name, &text)).all_text()
     }
 
     /// The text that belongs to a name; `None` if the file does not have it.
@@ -361,7 +361,7 @@ impl XlConfig {
 
     /// The same, if all its values are text: anything else could only be replaced, and a path that
     /// was replaced is another path.
-    fn as_text(self) -> Result<Self> {
+    fn all_text(self) -> Result<Self> {
         for key in self.keys() {
             let mut text: *const c_char = ptr::null();
             let mut list = ptr::null_mut();

@@ -45,6 +45,21 @@ fn an_hvm_guest_reads_its_user_data() {
     reads_its_user_data("HVM");
 }
 
+#[track_caller]
+fn run(program: &str, args: &[&str]) {
+    let done = Command::new(program).args(args).status().unwrap();
+    assert!(done.success(), "{program} {args:?}");
+}
+
+/// A number of its own, far from those that Xen's script chooses: it is not alone in looking for a free one.
+#[track_caller]
+fn losetup(device: &std::path::Path, file: &std::path::Path) {
+    run(
+        "losetup",
+        &[device.to_str().unwrap(), file.to_str().unwrap()],
+    );
+}
+
 fn refused(host: &Host, app: &App, owner: &str) -> Value {
     host.wait(app, "a refusal", |s| {
         let error = s["LastErr"].as_str().unwrap();
@@ -71,22 +86,11 @@ fn one_disk_is_not_given_to_two_domains() {
     host.start_again();
     refused(&host, &second, &owner);
     // A loop device is its file.
-    let attached = Command::new("losetup")
-        .args(["-f", "--show"])
-        .arg(&raw)
-        .output();
-    let device = String::from_utf8(attached.unwrap().stdout).unwrap();
-    let device = std::path::PathBuf::from(device.trim());
-    host.put_tiny(&second, "PV", "", &on(&device));
+    let device = std::path::Path::new("/dev/loop77");
+    losetup(device, &raw);
+    host.put_tiny(&second, "PV", "", &on(device));
     refused(&host, &second, &owner);
-    assert!(
-        Command::new("losetup")
-            .arg("-d")
-            .arg(&device)
-            .status()
-            .unwrap()
-            .success()
-    );
+    run("losetup", &["-d", "/dev/loop77"]);
     // Once the first is gone, the second starts.
     host.put_tiny(&second, "PV", "", &on(&raw));
     host.remove(&first);
@@ -128,17 +132,15 @@ fn what_the_host_has_mounted_is_the_hosts() {
     fs::File::create(&raw).unwrap().set_len(4 << 20).unwrap();
     let (file, at) = (raw.to_str().unwrap(), host.path("mnt"));
     fs::create_dir(&at).unwrap();
-    let run = |program: &str, args: &[&str]| {
-        let done = Command::new(program).args(args).status().unwrap();
-        assert!(done.success(), "{program} {args:?}");
-    };
     run("mke2fs", &["-q", file]);
-    run("mount", &["-o", "loop", file, at.to_str().unwrap()]);
+    losetup(std::path::Path::new("/dev/loop78"), &raw);
+    run("mount", &["/dev/loop78", at.to_str().unwrap()]);
     let app = host.app("mounted");
     let config = json!({"DiskConfigList": [{"FileLocation": raw}]});
     host.put_tiny(&app, "PV", "", &config);
     let words = host.wait(&app, "a refusal", |s| s["LastErr"] != "");
     run("umount", &[at.to_str().unwrap()]);
+    run("losetup", &["-d", "/dev/loop78"]);
     let words = words["LastErr"].as_str().unwrap();
     let owner = format!(" is used by the host, mounted on {}", at.display());
     assert!(words.contains(&owner), "{words}");

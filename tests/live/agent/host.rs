@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use libxl::{Context, DomId, Domain, DomainId, DomainState};
+use libxl::{ConsoleType, Context, DomId, Domain, DomainId, DomainState};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -349,7 +349,8 @@ impl Host {
     /// The shell that the lab's Linux has on its console.
     #[track_caller]
     pub(crate) fn shell(&self, app: &App) -> Shell {
-        let path = self.outsider(app).primary_console_tty().unwrap();
+        // That of an HVM guest is on its paravirtual console, too; its first one is the serial line.
+        let path = self.outsider(app).console_tty(0, ConsoleType::Pv).unwrap();
         let tty = File::options().read(true).write(true).open(path).unwrap();
         let mut raw = rustix::termios::tcgetattr(&tty).unwrap();
         raw.make_raw();
