@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use libxl::{ConsoleType, Context, DomId, Domain, DomainId, DomainState};
+use libxl::{Context, DomId, Domain, DomainId, DomainState, console::ConsoleType};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
