@@ -722,7 +722,7 @@ mod tests {
                 "DiskConfigList[1].FileLocation: QEMU, which emulates",
             ),
             (
-                hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a b","Devtype":"cdrom"}"#),
+                hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a b","Format":"qcow2"}"#),
                 "DiskConfigList[1].FileLocation: QEMU, which serves",
             ),
             (
@@ -757,7 +757,7 @@ mod tests {
             format!(
                 r#"{hvm},"VifList":[{{"Vif":"abcdefghijk"}},{{"Vif":"abcdefghijklmno","Type":"vif"}}]"#
             ),
-            hvm.to_owned() + &disks(3, r#"{"FileLocation":"/d","Devtype":"cdrom"}"#),
+            hvm.to_owned() + &disks(3, r#"{"FileLocation":"/d e","Devtype":"cdrom"}"#),
             hvm.to_owned() + &disks(4, r#"{"FileLocation":"/a,b","ReadOnly":true}"#),
             disks(1, r#"{"FileLocation":"/a,b c","ReadOnly":true}"#),
             format!(r#"{hvm},"VCpus":128"#),

@@ -180,8 +180,8 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
     }
     // A PVH guest never connects to a CD-ROM drive.
     let cdrom = disc && mode != Mode::Pvh;
-    // Raw disks are served by Linux itself, but for the drives of an HVM domain.
-    let by_qemu = format != Format::Raw || (cdrom && mode == Mode::Hvm);
+    // Linux itself serves raw disks. An HVM guest has its CD-ROM drives from QEMU's emulation alone.
+    let by_qemu = format != Format::Raw && !(cdrom && mode == Mode::Hvm);
     let emulated = mode == Mode::Hvm && i < limits::IDE_DRIVES;
     if let Some(why) = limits::bad_disk_path(&d.file_location, by_qemu, emulated) {
         return bad("FileLocation", why);

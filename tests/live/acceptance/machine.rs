@@ -28,7 +28,7 @@ fn console(app: &App) -> String {
 }
 
 /// The command line of a domain's device model, and its number.
-fn qemu(domid: u32) -> Option<(u32, Vec<String>)> {
+pub(crate) fn qemu(domid: u32) -> Option<(u32, Vec<String>)> {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = process.file_name().to_string_lossy().parse() else {
             continue;

@@ -2,7 +2,7 @@
 //! adapters (10 and 11) are in `devices`, which needs a computer with some; 13 and 14 are about files alone.
 
 mod golden;
-mod machine;
+pub(crate) mod machine;
 
 use std::{
     fs,

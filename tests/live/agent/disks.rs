@@ -14,7 +14,7 @@ const HASH: &str = "c0ffee";
 
 /// Runs a program of dom0.
 #[track_caller]
-fn tool(program: &str, args: &[&str]) -> String {
+pub(super) fn tool(program: &str, args: &[&str]) -> String {
     let out = Command::new(program)
         .args(args)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/xen/bin")

@@ -3,6 +3,7 @@
 mod cases;
 mod disks;
 mod field;
+mod generated;
 pub(crate) mod host;
 mod limits;
 mod nics;

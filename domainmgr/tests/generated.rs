@@ -1,0 +1,123 @@
+//! Whatever `check` accepts is built, and is what was asked for; whatever it refuses, it refuses by the name of a field.
+//! `PROPTEST_CASES` sets how many DomainConfigs are tried.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+#[path = "common/generate.rs"]
+#[allow(unreachable_pub, reason = "each test file uses its own part")]
+mod generate;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use domainmgr::eve::{self, DomainConfig};
+use domainmgr::render;
+use domainmgr::spec::{Mode, Spec};
+use domainmgr::toolstack::sim::model::Model;
+use libxl::config::lost_fields;
+use libxl::xlcfg::{Host, XlConf, XlConfig};
+use proptest::prelude::*;
+use serde_json::Value;
+
+const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+static ACCEPTED: AtomicU32 = AtomicU32::new(0);
+static REFUSED: AtomicU32 = AtomicU32::new(0);
+
+/// What was asked for stands in the spec.
+fn is_as_asked(config: &DomainConfig, spec: &Spec) {
+    assert_eq!(
+        spec.name,
+        format!("{}.{}", config.display_name, config.app_num)
+    );
+    assert_eq!(spec.memory_mib, config.memory.0.div_ceil(1024));
+    assert_eq!(spec.vcpus, config.vcpus.max(1));
+    assert_eq!(spec.kernel.as_deref().unwrap_or_default(), config.kernel);
+    if spec.mode != Mode::Pv {
+        assert_eq!(spec.cmdline(), config.extra_args);
+    }
+    assert_eq!(spec.vnc.is_some(), config.enable_vnc);
+    let display = spec.vnc.as_ref().and_then(|vnc| vnc.display);
+    assert!(!config.enable_vnc || display.unwrap_or(0) == config.vnc_display);
+    for (disk, asked) in spec.disks.iter().zip(&config.disk_config_list) {
+        if disk.image.is_none() {
+            assert_eq!(disk.path, asked.file_location);
+        }
+        assert!(!asked.read_only || disk.read_only);
+    }
+    for (nic, asked) in spec.nics.iter().zip(&config.vif_list) {
+        assert_eq!(nic.vif.clone().unwrap_or_default(), asked.vif);
+        assert_eq!(nic.bridge.clone().unwrap_or_default(), asked.bridge);
+        assert!(!asked.mac.contains(':') || nic.address() == asked.mac.to_lowercase());
+        assert_eq!(nic.mtu.unwrap_or(0), asked.mtu);
+    }
+}
+
+/// libxl takes it, and the text that is written down for people says the same.
+fn is_built(spec: &Spec) {
+    let mut ready = spec.clone();
+    for disk in ready.disks.iter_mut().filter(|d| d.path.is_empty()) {
+        disk.path = format!("/ready/{}", disk.vdev);
+    }
+    let ours = render::domain_config(&ready);
+    ours.validate().unwrap();
+    Model::new(1 << 40).begin_create(&ready).unwrap();
+    let text = render::xl_cfg(&ready);
+    let file = XlConfig::parse(&text, "x.cfg").unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let read = file
+        .domain_config(&Host::new(4096), &XlConf::default())
+        .unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let [ours, theirs] = [&ours, &read.config].map(|c| serde_json::to_value(c).unwrap());
+    for (sent, found) in [(&ours, &theirs), (&theirs, &ours)] {
+        let lost = lost_fields(sent, found);
+        assert!(lost.is_empty(), "{lost:?}\n{text}\n{sent}\n{found}");
+    }
+}
+
+fn tried(config: &Value) {
+    let text = config.to_string();
+    let found = match eve::understand(KEY.parse().unwrap(), text.as_bytes()) {
+        Ok(found) => found,
+        Err(e) => {
+            assert!(!e.field.is_empty() && !e.reason.is_empty(), "{e}");
+            REFUSED.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    };
+    match found.spec {
+        Err(e) => {
+            let top = e.field.split(['[', '.']).next().unwrap();
+            assert!(
+                top.starts_with(|c: char| c.is_ascii_alphabetic()) && !e.reason.is_empty(),
+                "{e}"
+            );
+            REFUSED.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(spec) => {
+            is_as_asked(&found.config, &spec);
+            is_built(&spec);
+            ACCEPTED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn what_is_accepted_is_built_as_asked() {
+    let default = ProptestConfig::default();
+    let cases = default.cases.max(20_000);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..default
+    });
+    let result = runner.run(&generate::config(KEY), |config| {
+        tried(&config);
+        Ok(())
+    });
+    let (accepted, refused) = (
+        ACCEPTED.load(Ordering::Relaxed),
+        REFUSED.load(Ordering::Relaxed),
+    );
+    println!("{accepted} accepted, {refused} refused");
+    result.unwrap();
+    // A generator that makes nothing but nonsense shows nothing.
+    assert!(accepted > cases / 10 && refused > cases / 10);
+}
