@@ -252,3 +252,24 @@ fn without_inotify_files_are_looked_at_again_and_again() {
         "said once"
     );
 }
+
+#[test]
+fn the_display_that_a_domain_got_is_shown() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({"EnableVnc": true, "VirtualizationMode": HVM}));
+    host.wait(A, "its display", |s| {
+        s["StateName"] == "RUNNING" && s["VncDisplay"] == 0
+    });
+    host.put(B, &json!({"EnableVnc": true}));
+    host.wait(B, "its display", |s| {
+        s["StateName"] == "RUNNING" && s["VncDisplay"] == 1
+    });
+    // Nor is it forgotten.
+    host.kill();
+    host.run(&[]);
+    let up = host.wait_state(B, "RUNNING");
+    assert_eq!(up["VncDisplay"], 1);
+    host.put(B, &json!({"EnableVnc": true, "Activate": false}));
+    let down = host.wait_state(B, "HALTED");
+    assert_eq!(down["VncDisplay"], 0);
+}

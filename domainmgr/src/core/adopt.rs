@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::devices::Connected;
 use super::facts::{Backoff, Domain, Facts, Rest};
+use super::screen::Screen;
 use super::{Ctx, Effect, sibling};
 use crate::spec::Spec;
 use crate::toolstack::{Life, Seen};
@@ -37,6 +38,7 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
         orphaned: None,
         broken: false,
         connected: Connected::default(),
+        screen: Screen::default(),
         leftover: true,
         since: cx.now.mono,
         maybe_started: false,
@@ -98,6 +100,7 @@ fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
         orphaned: None,
         broken: false,
         connected: Connected::default(),
+        screen: Screen::default(),
         leftover: false,
         since: cx.now.mono,
         maybe_started: false,

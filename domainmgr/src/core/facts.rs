@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::devices::Connected;
 use super::op::Op;
 use super::reserved::Holding;
+use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
 use crate::disks::{Copies, Progress};
@@ -87,6 +88,9 @@ pub(super) struct Domain {
     /// … and that is not because the domain itself is going.
     #[serde(skip)]
     pub(super) broken: bool,
+    /// Its VNC display.
+    #[serde(default)]
+    pub(super) screen: Screen,
     /// What is known of its devices.
     #[serde(skip)]
     pub(super) connected: Connected,

@@ -26,6 +26,7 @@ mod pace;
 mod reasons;
 mod record;
 mod reserved;
+mod screen;
 mod sibling;
 mod starved;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use self::facts::{Desired, Facts, Wish};
 pub use self::op::{Op, Scope};
 pub use self::record::{Inherited, Record};
 use self::reserved::Holding;
+use self::screen::Screen;
 pub use self::time::{Now, Time};
 pub use self::view::view;
 use crate::disks::Progress;
@@ -90,6 +92,8 @@ pub enum Outcome {
     Reserved(Result<Assigned, Error>),
     /// [`Op::Create`].
     Created(Result<DomainId, Error>),
+    /// [`Op::Screen`]: the number of the display.
+    Screen(Result<Option<u32>, Error>),
     /// [`Op::Devices`]: words for those that the guest has not connected to.
     Devices(Result<Vec<String>, Error>),
     /// Any other.
@@ -106,6 +110,7 @@ impl Outcome {
             Self::Reserved(result) => result.as_ref().err(),
             Self::Created(result) => result.as_ref().err(),
             Self::Devices(result) => result.as_ref().err(),
+            Self::Screen(result) => result.as_ref().err(),
             Self::Ended(result) => result.as_ref().err(),
         }
     }
@@ -232,7 +237,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
     let Some(op) = f.outstanding.take() else {
         return;
     };
-    if !matches!(op, Op::Look(_) | Op::Devices(_)) {
+    if !matches!(op, Op::Look(_) | Op::Devices(_) | Op::Screen(_)) {
         // Whatever came of it: what is counts.
         f.stale = true;
         f.clear = false;
@@ -249,6 +254,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         (Op::Disks(spec, ..), Outcome::Disks(result)) => disks::prepared(cx, f, spec, result),
         (Op::Discard(_), Outcome::Ended(result)) => disks::discarded(cx, f, result),
         (Op::Devices(_), Outcome::Devices(result)) => devices::looked(f, cx.now.mono, result),
+        (Op::Screen(_), Outcome::Screen(result)) => screen::looked(f, result),
         (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
         (Op::Create(spec), Outcome::Created(Ok(id))) => {
             f.has_run = true;
@@ -263,6 +269,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
                 orphaned: None,
                 broken: false,
                 connected: Connected::default(),
+                screen: Screen::default(),
                 leftover: false,
                 since: cx.now.mono,
                 maybe_started: false,
@@ -425,10 +432,12 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
                     ends::go_on(cx, f)
                 }
                 Life::Paused => Next::Wait(looks::broken_at(domain)),
-                Life::Running => devices::look(f, cx.now.mono).unwrap_or_else(|| {
-                    let due = devices::due(domain);
-                    Next::Wait(looks::broken_at(domain).into_iter().chain(due).min())
-                }),
+                Life::Running => screen::look(f)
+                    .or_else(|| devices::look(f, cx.now.mono))
+                    .unwrap_or_else(|| {
+                        let due = devices::due(domain);
+                        Next::Wait(looks::broken_at(domain).into_iter().chain(due).min())
+                    }),
                 Life::Shutdown(ShutdownReason::SUSPEND) | Life::Dying => Next::Wait(None),
                 Life::Shutdown(reason) => {
                     ends::begin(cx, f, reason);

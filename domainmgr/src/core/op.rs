@@ -23,6 +23,8 @@ pub enum Op {
     Look(Scope),
     /// Find, check, copy and enlarge what the disks are made of. These copies were whole before: they are not made anew.
     Disks(Arc<Spec>, Copies, BTreeSet<String>),
+    /// Find out which VNC display a domain has.
+    Screen(DomainId),
     /// See which devices of a running domain its guest has not connected to.
     Devices(DomainId),
     /// Remove these copies of images.
@@ -58,6 +60,7 @@ impl Op {
         match self {
             Self::Look(_) => "look",
             Self::Disks(..) => "disks",
+            Self::Screen(_) => "screen",
             Self::Devices(_) => "devices",
             Self::Discard(_) => "discard",
             Self::Reserve(_) => "reserve",
@@ -87,6 +90,7 @@ impl Op {
             | Self::Preserve(id, _)
             | Self::Strip(id)
             | Self::Devices(id)
+            | Self::Screen(id)
             | Self::SoftReset(id, _) => Some(id),
             Self::Look(Scope::All)
             | Self::Reserve(_)

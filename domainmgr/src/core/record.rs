@@ -14,6 +14,7 @@ use super::devices::Connected;
 use super::facts::{After, Desired, Domain, Exit, Facts, Halt, Rest, Stage};
 use super::op::Op;
 use super::reserved::Holding;
+use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
 use super::{Now, gone, wishes};
@@ -381,6 +382,7 @@ impl Record {
                 orphaned: None,
                 broken: false,
                 connected: Connected::default(),
+                screen: Screen::default(),
                 leftover: false,
                 since: Time::default(),
                 maybe_started: false,

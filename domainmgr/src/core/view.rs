@@ -60,7 +60,7 @@ pub fn view(f: &Facts) -> DomainStatus {
         status.warnings.clone_from(&desired.warnings);
         status.io_adapter_list.clone_from(&config.io_adapter_list);
         status.enable_vnc = config.enable_vnc;
-        status.vnc_display = config.vnc_display;
+        status.vnc_display = f.display().unwrap_or(config.vnc_display);
         status.disk_status_list = disks(f, config, &desired.digest);
         status.config_digest.clone_from(&desired.digest);
         // It waits for its adapters.

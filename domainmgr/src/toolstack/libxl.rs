@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use libxl::config::NicType;
 use libxl::device::XenbusState;
@@ -48,6 +49,9 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
 
 /// The disks that QEMU emulates as well for an HVM domain.
 const IDE: [&str; limits::IDE_DRIVES] = ["xvda", "xvdb", "xvdc", "xvdd"];
+
+/// How long a device model may think about a question.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `--version` says.
 #[must_use]
@@ -218,6 +222,15 @@ impl Session for LibxlSession {
             });
         }
         Ok(taken)
+    }
+
+    fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {
+        let ask = self.domain(id)?.qemu_monitor_command("info vnc");
+        let limits = libxl::Limits::none().deadline(PATIENCE);
+        let said = ask
+            .and_then(|op| op.limits(&limits).wait())
+            .map_err(error)?;
+        Ok(qemu::vnc_display(&said))
     }
 
     fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {

@@ -211,6 +211,12 @@ pub trait Session: Send {
     /// The hypervisor did not answer.
     fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>>;
 
+    /// The number of the VNC display that a domain has; `None`: it has none, or nobody says.
+    ///
+    /// # Errors
+    /// Its device model does not answer.
+    fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>>;
+
     /// Words for the devices of a domain that its guest has not connected to, and cannot have in another way.
     ///
     /// # Errors

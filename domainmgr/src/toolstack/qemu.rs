@@ -250,6 +250,15 @@ fn serves(cmdline: &[u8], domid: u32) -> bool {
         .any(|pair| pair[0] == b"-xen-domid" && pair[1] == domid.as_bytes())
 }
 
+/// The display in what QEMU says to `info vnc`: a line like `  Server: 127.0.0.1:5901 (ipv4)`. The first server counts.
+pub(super) fn vnc_display(said: &str) -> Option<u32> {
+    let place = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Server: "))?;
+    let (_, port) = place.split_whitespace().next()?.rsplit_once(':')?;
+    port.parse::<u32>().ok()?.checked_sub(5900)
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -259,6 +268,24 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn the_display_is_read_from_qemus_words() {
+        let said = "default:\r\n  Server: 127.0.0.1:5901 (ipv4)\r\n    Auth: none (Sub: none)\r\n";
+        assert_eq!(vnc_display(said), Some(1));
+        assert_eq!(
+            vnc_display("default:\n  Server: ::1:5982 (ipv6)\n"),
+            Some(82)
+        );
+        for none in [
+            "",
+            "None\r\n",
+            "  Server: x (ipv4)\n",
+            "  Server: 127.0.0.1:80 (ipv4)\n",
+        ] {
+            assert_eq!(vnc_display(none), None);
+        }
+    }
 
     #[test]
     fn the_command_line_says_whom_it_serves() {

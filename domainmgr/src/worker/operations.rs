@@ -89,6 +89,7 @@ impl Run<'_> {
                     Op::Look(_) => Outcome::Looked(Err(e)),
                     Op::Create(_) => Outcome::Created(Err(e)),
                     Op::Devices(_) => Outcome::Devices(Err(e)),
+                    Op::Screen(_) => Outcome::Screen(Err(e)),
                     _ => Outcome::Ended(Err(e)),
                 };
             }
@@ -98,6 +99,7 @@ impl Run<'_> {
                 Outcome::Looked(session.info(*id).map(|s| s.into_iter().collect()))
             }
             Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
+            Op::Screen(id) => Outcome::Screen(session.vnc_display(*id)),
             Op::Devices(id) => Outcome::Devices(session.unconnected(*id)),
             // Done above.
             Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),

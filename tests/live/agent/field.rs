@@ -186,6 +186,17 @@ fn the_display_of_vnc_is_the_one_that_was_asked_for() {
     println!("{}", failed["LastErr"]);
     assert_ne!(failed["StateName"], "RUNNING");
     drop(taken);
+    // Any that is free: which one is said.
+    let next = host.app("next");
+    host.put_tiny(&next, "PV", "", &screen(0, ""));
+    host.wait_state(&next, "RUNNING");
+    let mut last = None;
+    wait_for("a VNC server where the status says", || {
+        last = host.status(&next).and_then(|s| s["VncDisplay"].as_u64());
+        let port = last.map(|display| 5900 + u16::try_from(display).unwrap());
+        port.is_some_and(|port| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
+    });
+    println!("display {last:?}");
     // With an address that has colons in it.
     host.put_tiny(&app, "PV", "", &screen(82, "::1"));
     host.wait_state(&app, "RUNNING");

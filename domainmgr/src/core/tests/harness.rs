@@ -487,6 +487,7 @@ impl Harness {
             }
             Op::Look(_)
             | Op::Devices(_)
+            | Op::Screen(_)
             | Op::Unpause(_)
             | Op::PowerButton(_)
             | Op::Preserve(..) => {}
@@ -571,6 +572,10 @@ impl Harness {
                         ..Assigned::default()
                     })
                 }
+            }),
+            Op::Screen(id) => Outcome::Screen(match error {
+                Some(e) => Err(e),
+                None => self.xen.vnc_display(*id),
             }),
             Op::Devices(id) => Outcome::Devices(match error {
                 Some(e) => Err(e),

@@ -33,6 +33,9 @@ pub(super) struct SimDomain {
     pub(super) up_at: Millis,
     pub(super) guest: Guest,
     pub(super) preserved: bool,
+    /// Its VNC display.
+    #[serde(default)]
+    pub(super) screen: Option<u32>,
     /// Disks that it may write to, and names of its interfaces: no other domain can have them.
     #[serde(default)]
     pub(super) holds: BTreeSet<String>,

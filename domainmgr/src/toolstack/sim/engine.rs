@@ -322,6 +322,10 @@ impl Session for SimSession {
         Ok(taken.collect())
     }
 
+    fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {
+        self.0.act(|m| m.vnc_display(id))
+    }
+
     fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {
         self.0.act(|m| m.unconnected(id))
     }

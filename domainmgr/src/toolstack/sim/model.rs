@@ -319,6 +319,7 @@ impl Model {
             up_at: 0,
             guest,
             preserved: false,
+            screen: spec.vnc.as_ref().map(|vnc| self.screen(vnc.display)),
             holds,
             plans: Vec::new(),
         });
@@ -502,6 +503,20 @@ impl Model {
     pub fn strip(&mut self, id: DomainId) -> Result<()> {
         self.get(id)?.holds.clear();
         Ok(())
+    }
+
+    /// The display that was asked for, or the first that nobody has.
+    fn screen(&self, asked: Option<u32>) -> u32 {
+        let taken = |n: &u32| self.domains.values().any(|d| d.screen == Some(*n));
+        asked.unwrap_or_else(|| (0..).find(|n| !taken(n)).unwrap_or_default())
+    }
+
+    /// The domain's VNC display.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {
+        Ok(self.get(id)?.screen)
     }
 
     /// Words for what the guest has not connected to.

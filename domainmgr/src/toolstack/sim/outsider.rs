@@ -118,6 +118,7 @@ impl Model {
             up_at: 0,
             guest: Guest::from_cmdline(""),
             preserved: false,
+            screen: None,
             holds: BTreeSet::new(),
             plans: Vec::new(),
         };

@@ -1,0 +1,43 @@
+//! The VNC display of a domain that was to have the next free one: nobody but its QEMU knows which that is.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+use super::{Next, Op};
+use crate::toolstack::Error;
+
+/// What is known of the display.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Screen {
+    #[default]
+    Unknown,
+    /// It has been asked for; `None`: nobody says.
+    Asked(Option<u32>),
+}
+
+/// Asks for it, once.
+pub(super) fn look(f: &Facts) -> Option<Next> {
+    let domain = f.domain.as_ref()?;
+    let wanted = domain.spec.as_ref()?.vnc.as_ref()?;
+    let open = wanted.display.is_none() && domain.screen == Screen::Unknown && domain.started;
+    open.then_some(Next::Run(Op::Screen(domain.id)))
+}
+
+/// It has been asked for.
+pub(super) fn looked(f: &mut Facts, result: Result<Option<u32>, Error>) {
+    if let Some(domain) = &mut f.domain {
+        domain.screen = Screen::Asked(result.unwrap_or_default());
+    }
+}
+
+impl Facts {
+    /// The display that the domain has, or is to have.
+    pub(super) fn display(&self) -> Option<u32> {
+        let asked = self.domain.as_ref().and_then(|d| match d.screen {
+            Screen::Unknown => None,
+            Screen::Asked(display) => display,
+        });
+        let wanted = self.spec().and_then(|spec| spec.vnc.as_ref()?.display);
+        wanted.or(asked)
+    }
+}
