@@ -105,3 +105,39 @@ fn missing_files_are_named() {
         "DiskConfigList[0].FileLocation: /dev/null: neither a plain file nor a block device"
     );
 }
+
+/// What a guest tells its machine by: addresses, disks, firmware, what cloud-init reads.
+#[test]
+fn an_edit_that_does_not_concern_the_guest_gives_it_the_same_machine() {
+    let build = |more: &str| {
+        let key = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        let text = format!(
+            r#"{{"UUIDandVersion":{{"UUID":"{key}","Version":"1"}},"DisplayName":"app","AppNum":3,"VirtualizationMode":"HVM",
+            "Memory":65536,"EnableVnc":true,"CloudInitUserData":"aGk=","VifList":[{{}},{{"Bridge":"b"}}],
+            "DiskConfigList":[{{"FileLocation":"/a"}},{{"FileLocation":"/b","Devtype":"cdrom"}}]{more}}}"#
+        );
+        let found = eve::understand(key.parse().unwrap(), text.as_bytes()).unwrap();
+        let spec = found.spec.unwrap();
+        let seed = spec.seed().unwrap().image();
+        let mut config = serde_json::to_value(domain_config(&spec)).unwrap();
+        // These are for people, and for the toolstack.
+        config["c_info"]["name"].take();
+        config["on_crash"].take();
+        (config, seed)
+    };
+    let first = build("");
+    for more in [
+        r#","UUIDandVersion":{"UUID":"6ba7b810-9dad-11d1-80b4-00c04fd430c8","Version":"2"}"#,
+        r#","Activate":true"#,
+        r#","DisplayName":"another""#,
+        r#","AppNum":4"#,
+        r#","OnCrash":"restart""#,
+        r#","VncPasswd":"""#,
+        r#","CPUs":"","MaxMem":0,"Nonsense":1"#,
+        r#","pubsub-large-CloudInitUserData":"aGk=""#,
+    ] {
+        assert_eq!(build(more), first, "{more}");
+    }
+    assert_ne!(build(r#","CloudInitUserData":"aG8=""#).1, first.1);
+    assert_ne!(build(r#","CloudInitVersion":2"#).1, first.1);
+}
