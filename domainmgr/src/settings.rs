@@ -26,6 +26,8 @@ pub struct Settings {
     pub poweroff_policy: PoweroffPolicy,
     /// `domain.memory.autoballoon`: whether dom0 gives memory back for new domains.
     pub autoballoon: Autoballoon,
+    /// `domain.vif.offload`: whether guests may leave checksums and the cutting of large packets to others.
+    pub vif_offload: bool,
     /// `debug.default.loglevel`: how much is logged.
     pub log_level: log::LevelFilter,
 }
@@ -43,6 +45,7 @@ impl Default for Settings {
             usb_access: true,
             poweroff_policy: PoweroffPolicy::Halt,
             autoballoon: Autoballoon::Auto,
+            vif_offload: false,
             log_level: log::LevelFilter::Info,
         }
     }
@@ -91,7 +94,7 @@ impl Settings {
     pub const LEAST_METRIC_INTERVAL: Duration = Duration::from_secs(5);
 
     /// The keys [`Settings::set`] knows, with what they do.
-    pub const KEYS: [(&'static str, &'static str); 11] = [
+    pub const KEYS: [(&'static str, &'static str); 12] = [
         (
             "timer.boot.retry",
             "seconds between attempts to boot a domain that failed (default 600, least 10)",
@@ -131,6 +134,10 @@ impl Settings {
         (
             "domain.memory.autoballoon",
             "whether dom0 gives memory back for new domains: auto (default: unless Xen was started with dom0_mem=), on, off",
+        ),
+        (
+            "domain.vif.offload",
+            "whether guests may leave checksums and the cutting of large packets to the next one: off (default, as EVE), on",
         ),
         (
             "debug.default.loglevel",
@@ -185,6 +192,17 @@ impl Settings {
                     _ => {
                         return Err(Complaint(format!(
                             "{key}: expected halt or retry, found {value:?}"
+                        )));
+                    }
+                }
+            }
+            "domain.vif.offload" => {
+                self.vif_offload = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => {
+                        return Err(Complaint(format!(
+                            "{key}: expected on or off, found {value:?}"
                         )));
                     }
                 }

@@ -13,7 +13,7 @@ const LIB_DIR: &str = "LIBXL_LIB_DIR";
 /// The libraries to link with.
 fn libraries() -> impl Iterator<Item = &'static str> {
     let wanted = |name: &&str| *name != "xlutil" || has_xlutil();
-    ["xenlight", "xlutil", "xentoollog", "xencall"]
+    ["xenlight", "xlutil", "xentoollog", "xencall", "xenstore"]
         .into_iter()
         .filter(wanted)
 }

@@ -157,6 +157,7 @@ pub mod sched;
 pub mod topology;
 pub mod vcpu;
 pub mod watcher;
+pub mod xenstore;
 #[cfg(feature = "xlutil")]
 pub mod xlcfg;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libxl::config::NicType;
 use libxl::device::XenbusState;
+use libxl::xenstore::Xenstore;
 use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Trigger, Watcher};
 use uuid::Uuid;
 
@@ -49,6 +50,15 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
 
 /// The disks that QEMU emulates as well for an HVM domain.
 const IDE: [&str; limits::IDE_DRIVES] = ["xvda", "xvdb", "xvdc", "xvdd"];
+
+/// What one end of a network interface may leave to the other.
+const OFFLOADS: [&str; 5] = [
+    "sg",
+    "gso-tcpv4",
+    "gso-tcpv6",
+    "ipv4-csum-offload",
+    "ipv6-csum-offload",
+];
 
 /// How long a device model may think about a question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -305,6 +315,23 @@ impl Session for LibxlSession {
             domid: created.domid.0,
             uuid: created.uuid,
         })
+    }
+
+    fn no_offload(&mut self, id: DomainId, interfaces: usize) -> Result<()> {
+        let store = Xenstore::open().map_err(error)?;
+        for devid in 0..interfaces {
+            for end in [
+                format!("/local/domain/0/backend/vif/{id}/{devid}"),
+                format!("/local/domain/{id}/device/vif/{devid}"),
+            ] {
+                for feature in OFFLOADS {
+                    store
+                        .write(&format!("{end}/feature-{feature}"), "0")
+                        .map_err(error)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn unpause(&mut self, id: DomainId, limits: &Limits) -> Result<()> {

@@ -241,6 +241,13 @@ pub trait Session: Send {
     /// Of any kind. A half-built domain may be left behind: look.
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId>;
 
+    /// Has the guest compute checksums and cut large packets itself, on so many interfaces: a domain behind it, to which it
+    /// hands packets on, cannot know that this is still to be done. Before the domain runs.
+    ///
+    /// # Errors
+    /// Xenstore does not take it.
+    fn no_offload(&mut self, id: DomainId, interfaces: usize) -> Result<()>;
+
     /// Lets a paused domain run.
     ///
     /// # Errors

@@ -104,14 +104,19 @@ impl Run<'_> {
             // Done above.
             Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
             Op::Create(spec) => {
-                let policy = env
-                    .settings
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .autoballoon;
+                let settings = env.settings.read().unwrap_or_else(PoisonError::into_inner);
+                let (policy, offload) = (settings.autoballoon, settings.vif_offload);
+                drop(settings);
                 // Kept until the domain has its memory.
                 let grant = session.grant_memory(spec, policy, limits);
-                Outcome::Created(grant.and_then(|_grant| session.create(spec, limits)))
+                let created = grant.and_then(|_grant| session.create(spec, limits));
+                if let (Ok(id), false, false) = (&created, offload, spec.nics.is_empty()) {
+                    // It runs with it, only not as well behind another guest.
+                    if let Err(e) = session.no_offload(*id, spec.nics.len()) {
+                        log::warn!(key:% = key, domid:% = id; "offloads of its interfaces are as they were: {e}");
+                    }
+                }
+                Outcome::Created(created)
             }
             Op::Disks(..) | Op::Discard(_) => {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))

@@ -176,6 +176,31 @@ fn a_kept_domain_gives_its_interface_to_its_successor() {
 }
 
 #[test]
+fn offloads_are_off_unless_the_setting_says_otherwise() {
+    for (setting, wanted) in [("off", Some("0")), ("on", None)] {
+        let offload = format!("domain.vif.offload:{setting}");
+        let host = Host::start_with(&["--config", &offload]);
+        let app = host.app("offload");
+        host.put(&app, "PVH", "", &json!({"VifList": [{"Bridge": "xenbr0"}]}));
+        let up = host.wait_up(&app);
+        let store = libxl::xenstore::Xenstore::open().unwrap();
+        let key = format!(
+            "/local/domain/0/backend/vif/{}/0/feature-gso-tcpv4",
+            domid(&up)
+        );
+        let found = store.read(&key).unwrap();
+        assert_eq!(found.as_deref(), wanted.or(Some("1")));
+        // The guest has heard it.
+        let mut shell = host.shell(&app);
+        let features =
+            shell.run("cat /sys/class/net/eth0/gso_max_size /sys/class/net/eth0/device/nodename");
+        println!("{setting}: {features}");
+        host.remove(&app);
+        host.wait_gone(&app);
+    }
+}
+
+#[test]
 fn the_display_of_vnc_is_the_one_that_was_asked_for() {
     let host = Host::start_with(&AT_ONCE);
     let taken = TcpListener::bind(("127.0.0.1", 5900 + 81)).unwrap();

@@ -351,6 +351,11 @@ impl Session for SimSession {
         Ok(id)
     }
 
+    fn no_offload(&mut self, id: DomainId, _interfaces: usize) -> Result<()> {
+        // There are no packets in the model.
+        self.0.act(|m| m.vnc_display(id).map(drop))
+    }
+
     fn unpause(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
         self.0.act(|m| m.unpause(id))
     }
