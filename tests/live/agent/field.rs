@@ -175,6 +175,32 @@ fn a_kept_domain_gives_its_interface_to_its_successor() {
     });
 }
 
+/// The small guest has no driver for disks. One that has is not named.
+#[test]
+fn a_disk_that_the_guest_does_not_take_is_named() {
+    let host = Host::start_with(&AT_ONCE);
+    let disk = |name: &str| {
+        let path = host.path(name);
+        fs::File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        json!({"DiskConfigList": [{"FileLocation": path}]})
+    };
+    let (tiny, linux) = (host.app("tiny"), host.app("linux"));
+    host.put(&linux, "PVH", "", &disk("linux.raw"));
+    host.put_tiny(&tiny, "PV", "", &disk("tiny.raw"));
+    let words = "the guest has not connected to the disk xvda: it may still be on its way, or have no driver for it";
+    host.wait(&tiny, "word of the disk", |s| s["StateReason"] == words);
+    let taken = host.wait_up(&linux);
+    let mut session = domainmgr::toolstack::libxl::open()
+        .unwrap()
+        .session()
+        .unwrap();
+    let id = domainmgr::toolstack::DomainId {
+        domid: domid(&taken),
+        uuid: linux.key.parse().unwrap(),
+    };
+    wait_for("its driver", || session.unconnected(id).unwrap().is_empty());
+}
+
 #[test]
 fn offloads_are_off_unless_the_setting_says_otherwise() {
     for (setting, wanted) in [("off", Some("0")), ("on", None)] {

@@ -148,6 +148,9 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
     words
 }
 
+/// Variables that say how much random tests try. The lab's tests hear them too.
+const COUNTS: [&str; 3] = ["LAB_CONFIGS", "XLCFG_RANDOM", "PROPTEST_CASES"];
+
 /// The tests' program in dom0, behind the words `under`, which is ended after a time.
 fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Command {
     let words: Vec<String> = under
@@ -163,8 +166,17 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
     } else {
         String::new()
     };
+    let counts: String = COUNTS
+        .iter()
+        .filter_map(|name| {
+            Some(format!(
+                "{name}={} ",
+                tool::quote(&std::env::var(name).ok()?)
+            ))
+        })
+        .collect();
     let line = format!(
-        "cd /tmp && {xl}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
+        "cd /tmp && {xl}{counts}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
         libtest::SWITCH,
         words.join(" ")
     );
