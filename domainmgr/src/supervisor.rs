@@ -1,6 +1,7 @@
 //! The main thread: signals, directories, and the table of workers. It never waits for a domain.
 
 mod configs;
+mod lister;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use crossbeam_channel::{Receiver, at, never, select};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use uuid::Uuid;
 
+pub(crate) use self::lister::Lister;
 pub(crate) use self::settings::load as load_settings;
 use crate::env::{Env, Report};
 use crate::mailbox::Mail;
@@ -19,7 +21,6 @@ use crate::options::Options;
 use crate::services::Death;
 use crate::store::{self, Stamp};
 use crate::supervision::Supervision;
-use crate::toolstack::Session;
 use crate::watching::{FileEvent, POLL, Watching};
 use crate::worker::Worker;
 
@@ -71,14 +72,19 @@ pub(crate) struct Supervisor<'a> {
     marker: bool,
     /// The `restarted` marker has been passed on.
     announced: bool,
-    session: Option<Box<dyn Session>>,
+    lister: Lister,
     supervision: Supervision,
 }
 
 impl<'a> Supervisor<'a> {
     /// One that has not looked at anything yet.
     #[must_use]
-    pub(crate) fn new(options: &'a Options, watching: Watching, env: Arc<Env>) -> Self {
+    pub(crate) fn new(
+        options: &'a Options,
+        watching: Watching,
+        lister: Lister,
+        env: Arc<Env>,
+    ) -> Self {
         Self {
             options,
             watching,
@@ -92,7 +98,7 @@ impl<'a> Supervisor<'a> {
             tidied: false,
             marker: false,
             announced: false,
-            session: None,
+            lister,
             supervision: Supervision::new(options.dirs.run.join("domainmgr.touch")),
         }
     }
@@ -220,31 +226,13 @@ impl<'a> Supervisor<'a> {
     /// Looks for everything that nobody told us about.
     fn resync(&mut self) {
         self.look_at_files();
-        let seen = match self.find() {
-            Ok(seen) => seen,
-            Err(e) => {
-                log::warn!("the domains cannot be listed: {e}");
-                self.session = None;
-                return;
-            }
-        };
-        for (key, entry) in &self.workers {
-            let Some(belief) = entry.worker.belief() else {
-                continue;
-            };
-            if !belief.holds(seen.iter().filter(|s| s.id.uuid == *key)) {
-                entry.worker.post(Mail::RESYNC);
-            }
+        let workers = self.workers.iter();
+        let believers = workers.map(|(key, entry)| (*key, entry.worker.believer()));
+        if !self.lister.ask(believers.collect()) {
+            log::warn!(
+                "the domains cannot be listed: Xen or xenstored has not answered for half a minute"
+            );
         }
-    }
-
-    /// Every domain that a worker is responsible for.
-    fn find(&mut self) -> crate::toolstack::Result<Vec<crate::toolstack::Seen>> {
-        let session = match &mut self.session {
-            Some(session) => session,
-            slot => slot.insert(self.env.toolstack.session()?),
-        };
-        session.find(&|uuid| self.workers.contains_key(&uuid))
     }
 
     /// Passes the `restarted` marker on once everything that was there has been dealt with.

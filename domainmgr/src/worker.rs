@@ -16,7 +16,7 @@ use crossbeam_channel::{at, never, select};
 use uuid::Uuid;
 
 use self::handle::Shared;
-pub use self::handle::{VARIABLE, Worker, lack_threads};
+pub use self::handle::{Believer, VARIABLE, Worker, lack_threads};
 pub use self::status::read_status;
 use self::status::{publish_fault, to_text};
 use crate::cloudinit;

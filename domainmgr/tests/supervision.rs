@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime};
 
-use common::{A, Host, adapters};
+use common::{A, B, Host, adapters, domid};
 use serde_json::json;
 
 /// A supervisor that wants to be told.
@@ -134,7 +134,7 @@ fn the_touch_file_is_touched_and_the_pid_file_is_that_of_the_agent() {
 #[test]
 fn a_service_that_breaks_takes_the_agent_with_it_and_no_guest() {
     for name in [
-        "signals", "inotify", "journal", "adapters", "images", "metrics",
+        "signals", "inotify", "journal", "adapters", "images", "metrics", "list",
     ] {
         let mut host = Host::start(&[]);
         host.put(A, &json!({}));
@@ -175,4 +175,27 @@ fn a_domain_that_no_thread_could_be_had_for_keeps_what_it_has_and_is_served_late
     host.run(&[]);
     host.wait_gone(A);
     assert_eq!(host.domains(), 0);
+}
+
+#[test]
+fn the_agent_is_alive_while_xen_does_not_list_its_domains() {
+    let mut host = Host::new();
+    host.env.push(("WATCHDOG_USEC", "200000".into()));
+    host.run(&[]);
+    host.put(A, &json!({}));
+    let a = host.wait_state(A, "RUNNING");
+    host.xen(&["hang-list", "on"]);
+    host.wait_log("the domains cannot be listed: Xen or xenstored has not answered");
+    let touch = host.path("run/domainmgr.touch");
+    let touched = || fs::metadata(&touch).unwrap().modified().unwrap();
+    let before = touched();
+    host.until("touched", || touched() > before);
+    // A worker that asks Xen does wait.
+    host.put(B, &json!({}));
+    host.wait(B, "a status", |_| true);
+    host.xen(&["hang-list", "off"]);
+    host.wait_state(B, "RUNNING");
+    // A new name is reported by nobody: the next list has it.
+    host.xen(&["rename", &domid(&a).to_string(), "other"]);
+    host.wait(A, "its new name", |s| s["RenamedTo"] == "other");
 }

@@ -29,7 +29,7 @@ use crate::records::Records;
 use crate::services::{Death, Services};
 use crate::settings::Settings;
 use crate::store::{self, Claim, Lock};
-use crate::supervisor::{Ears, Supervisor, load_settings};
+use crate::supervisor::{Ears, Lister, Supervisor, load_settings};
 use crate::toolstack::Toolstack;
 use crate::watching::{FileEvent, Reason, Watching};
 
@@ -67,13 +67,15 @@ pub fn run(
         dirs.config.display(),
         dirs.status.display()
     );
+    let lister = Lister::start(Arc::clone(&env.toolstack), &services)
+        .map_err(system("a thread for lists"))?;
     let ears = Ears {
         signals,
         files,
         reports,
         deaths,
     };
-    let death = Supervisor::new(options, watching, env).run(ears);
+    let death = Supervisor::new(options, watching, lister, env).run(ears);
     log::info!("domainmgr ended; guests are left as they are");
     match death {
         Some(Death { name, why }) => Err(StartError::Service { name, why }),

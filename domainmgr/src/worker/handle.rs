@@ -51,6 +51,36 @@ impl Shared {
     }
 }
 
+/// What others need of a worker to compare it with what Xen has.
+#[derive(Clone)]
+pub struct Believer {
+    mailbox: Mailbox,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Believer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Believer").finish_non_exhaustive()
+    }
+}
+
+impl Believer {
+    /// What the worker believes to be there; `None` while it is changing that.
+    #[must_use]
+    pub fn belief(&self) -> Option<Belief> {
+        if self.shared.running().is_some() {
+            return None;
+        }
+        let belief = self.shared.belief.lock();
+        Some(belief.unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Tells it that there is something else. Never blocks.
+    pub fn is_wrong(&self) {
+        self.mailbox.post(Mail::RESYNC);
+    }
+}
+
 /// A running worker, as the supervisor sees it.
 pub struct Worker {
     mailbox: Mailbox,
@@ -121,14 +151,13 @@ impl Worker {
         self.shared.abort_if(abort::on_stop);
     }
 
-    /// What it believes Xen to have under its key; `None` while it is finding out or changing that.
+    /// What is to be compared with what Xen has.
     #[must_use]
-    pub fn belief(&self) -> Option<Belief> {
-        if self.shared.running().is_some() {
-            return None;
+    pub fn believer(&self) -> Believer {
+        Believer {
+            mailbox: self.mailbox.clone(),
+            shared: Arc::clone(&self.shared),
         }
-        let belief = self.shared.belief.lock();
-        Some(belief.unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Waits for its end, after it has said that it comes.

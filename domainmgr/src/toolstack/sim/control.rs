@@ -104,6 +104,10 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
             m.spare_mib = mib.parse().map_err(|e| bad(format!("{mib}: {e}")))?;
             return Ok((*mib).to_owned());
         }
+        ["hang-list", how] => {
+            m.list_hangs = *how == "on";
+            return Ok((*how).to_owned());
+        }
         ["dom0-qemu", how] => {
             m.no_dom0_qemu = *how == "off";
             return Ok((*how).to_owned());

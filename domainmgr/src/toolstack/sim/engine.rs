@@ -304,6 +304,10 @@ impl Session for SimSession {
 
     fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>> {
         let mut state = self.0.lock();
+        while state.model.list_hangs {
+            let waited = self.0.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
         let now = self.0.now();
         state.model.advance(now);
         let mut found = state.model.list();

@@ -44,6 +44,9 @@ pub struct Model {
     /// The QEMU that serves disks to dom0 does not run.
     #[serde(default)]
     pub(super) no_dom0_qemu: bool,
+    /// Nobody answers who asks for all domains.
+    #[serde(skip)]
+    pub(super) list_hangs: bool,
     /// Domains whose device models have ended, which nobody has heard of yet.
     #[serde(skip)]
     pub(super) orphans: Vec<DomainId>,
@@ -88,6 +91,7 @@ impl Model {
             pci: Vec::new(),
             spare_mib: 0,
             no_dom0_qemu: false,
+            list_hangs: false,
             orphans: Vec::new(),
             events: Events::default(),
             foreign: 0,

@@ -1,0 +1,79 @@
+//! The thread that compares what workers believe with what Xen has. The main thread never waits for Xen or xenstored.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use uuid::Uuid;
+
+use crate::services::Services;
+use crate::toolstack::{Result, Seen, Session, Toolstack};
+use crate::worker::Believer;
+
+/// Workers, by their keys.
+type Believers = HashMap<Uuid, Believer>;
+
+/// Compares when it is asked to.
+#[derive(Debug)]
+pub(crate) struct Lister {
+    asked: Sender<Believers>,
+}
+
+impl Lister {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub(crate) fn start(toolstack: Arc<dyn Toolstack>, services: &Services) -> io::Result<Self> {
+        let (asked, questions) = bounded::<Believers>(1);
+        services.start("list", 256 << 10, move || {
+            let mut session = None;
+            for believers in questions {
+                match find(&*toolstack, &mut session, &believers) {
+                    Ok(seen) => compare(&believers, &seen),
+                    Err(e) => {
+                        log::warn!("the domains cannot be listed: {e}");
+                        // A new connection may do better.
+                        session = None;
+                    }
+                }
+            }
+        })?;
+        Ok(Self { asked })
+    }
+
+    /// Asks for these to be told whose domains are not what they believe. `false`: the last ones are still being compared.
+    pub(super) fn ask(&self, believers: Believers) -> bool {
+        // Disconnected: it has ended, which is heard of otherwise.
+        !matches!(self.asked.try_send(believers), Err(TrySendError::Full(_)))
+    }
+}
+
+fn find(
+    toolstack: &dyn Toolstack,
+    session: &mut Option<Box<dyn Session>>,
+    believers: &Believers,
+) -> Result<Vec<Seen>> {
+    let session = match session {
+        Some(session) => session,
+        slot => slot.insert(toolstack.session()?),
+    };
+    session.find(&|uuid| believers.contains_key(&uuid))
+}
+
+fn compare(believers: &Believers, seen: &[Seen]) {
+    let mut by_key: HashMap<Uuid, Vec<&Seen>> = HashMap::new();
+    for one in seen {
+        by_key.entry(one.id.uuid).or_default().push(one);
+    }
+    for (key, believer) in believers {
+        let Some(belief) = believer.belief() else {
+            continue;
+        };
+        let there = by_key.get(key).into_iter().flatten().copied();
+        if !belief.holds(there) {
+            believer.is_wrong();
+        }
+    }
+}
