@@ -99,14 +99,14 @@ impl Spec {
     }
 
     /// The same, for a guest that has read the seed of `before`: cloud-init in it must not take itself for a new instance
-    /// because the agent calls it otherwise now.
-    pub fn keep_instance(&mut self, before: &Self) {
+    /// because the agent calls it otherwise now. `unversioned`: whoever made that seed may not have known the version.
+    pub fn keep_instance(&mut self, before: &Self, unversioned: bool) {
         let Some(known) = before.seed().filter(|s| s.instance_id.is_some()) else {
             return;
         };
         for seed in self.disks.iter_mut().filter_map(|d| d.seed.as_mut()) {
-            // An earlier agent did not know the version.
-            if seed.says_the_same(known) && [0, seed.version].contains(&known.version) {
+            let same = known.version == seed.version || (unversioned && known.version == 0);
+            if same && seed.says_the_same(known) {
                 seed.instance_id.clone_from(&known.instance_id);
             }
         }

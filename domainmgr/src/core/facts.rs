@@ -60,10 +60,10 @@ impl Desired {
             }
     }
 
-    /// The same, for a guest that may have been built from `before`.
-    pub(super) fn after(mut self, before: Option<&Self>) -> Self {
+    /// The same, for a guest that may have been built from `before`, which an earlier agent may have left.
+    pub(super) fn after(mut self, before: Option<&Self>, recovered: bool) -> Self {
         if let (Ok(spec), Some(Ok(before))) = (&mut self.spec, before.map(|b| &b.spec)) {
-            Arc::make_mut(spec).keep_instance(before);
+            Arc::make_mut(spec).keep_instance(before, recovered);
         }
         self
     }

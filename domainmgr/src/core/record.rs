@@ -105,7 +105,7 @@ impl Record {
         }) = &mut self.wish
         {
             if let Some(mut today) = read(config) {
-                today.keep_instance(spec);
+                today.keep_instance(spec, false);
                 *spec = Arc::new(today);
             }
         }

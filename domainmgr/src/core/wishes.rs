@@ -39,7 +39,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             }
         }
         Wish::Wanted(new) => {
-            let new = new.after(f.desired.as_ref());
+            let new = new.after(f.desired.as_ref(), first && f.recovered);
             let there = f.present;
             let same = there
                 && f.desired

@@ -12,3 +12,4 @@ mod outsiders;
 mod pace;
 mod random;
 mod starved;
+mod upgrade;
