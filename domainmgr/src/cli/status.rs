@@ -224,10 +224,18 @@ fn table(found: &Found) -> String {
     text
 }
 
-/// What is wrong, and what somebody else has a hand in.
+/// What is wrong, what somebody else has a hand in, and what was skipped.
 fn remark(s: &DomainStatus) -> String {
-    let both = [s.last_err.as_str(), s.state_reason.as_str()];
-    let said: Vec<&str> = both.into_iter().filter(|t| !t.is_empty()).collect();
+    let both = [s.last_err.clone(), s.state_reason.clone()];
+    let warnings = s
+        .warnings
+        .iter()
+        .map(|warning| format!("warning: {warning}"));
+    let said: Vec<String> = both
+        .into_iter()
+        .filter(|t| !t.is_empty())
+        .chain(warnings)
+        .collect();
     said.join("; ")
 }
 
