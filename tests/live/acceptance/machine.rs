@@ -318,9 +318,9 @@ fn a_guest_mounts_and_writes_a_partition() {
     let mut file = fs::File::options().write(true).open(&disk).unwrap();
     file.write_all(&table).unwrap();
     drop(file);
-    let name = tool("losetup", &["-f", "-P", "--show", disk.to_str().unwrap()]);
-    let name = name.trim().to_owned();
-    let _attached = Attached(name.clone());
+    // Far from the numbers that Xen's script chooses: it is not alone in looking for a free one.
+    let name = "/dev/loop79";
+    let _attached = Attached::new(name, &disk, &["-P"]);
     let partition = format!("{name}p1");
     wait_for("the partition", || fs::metadata(&partition).is_ok());
     tool("mke2fs", &["-q", "-t", "ext4", &partition]);
@@ -343,6 +343,13 @@ fn a_guest_mounts_and_writes_a_partition() {
 
 struct Attached(String);
 
+impl Attached {
+    fn new(name: &str, file: &std::path::Path, more: &[&str]) -> Self {
+        tool("losetup", &[more, &[name, file.to_str().unwrap()]].concat());
+        Self(name.to_owned())
+    }
+}
+
 impl Drop for Attached {
     fn drop(&mut self) {
         let _ = Command::new("losetup").args(["-d", &self.0]).status();
@@ -360,14 +367,12 @@ fn a_guest_reads_its_disk_for_cloud_init() {
     host.wait_up(&app);
     let mut shell = host.shell(&app);
     shell.run("until [ -b /dev/xvdz ]; do sleep 0.1; done; grep -q 'hostname: seeded' /dev/xvdz");
-    shell.run(&format!("grep -q 'instance-id: {}/1' /dev/xvdz", app.key));
+    shell.run(&format!("grep -q 'instance-id: {}/' /dev/xvdz", app.key));
     let disk = host.path(&format!("run/cloudinit/{}.cidata", app.key));
     let place = tempfile::tempdir().unwrap();
     let at = place.path().to_str().unwrap();
-    tool(
-        "mount",
-        &["-o", "loop,ro", "-t", "iso9660", disk.to_str().unwrap(), at],
-    );
+    let attached = Attached::new("/dev/loop80", &disk, &["-r"]);
+    tool("mount", &["-o", "ro", "-t", "iso9660", &attached.0, at]);
     let read = fs::read_to_string(place.path().join("user-data"));
     tool("umount", &[at]);
     assert_eq!(read.unwrap(), "#cloud-config\nhostname: seeded\n");

@@ -31,11 +31,6 @@ fn reads_its_user_data(mode: &str) {
 }
 
 #[test]
-fn a_pv_guest_reads_its_user_data() {
-    reads_its_user_data("PV");
-}
-
-#[test]
 fn a_pvh_guest_reads_its_user_data() {
     reads_its_user_data("PVH");
 }
