@@ -211,11 +211,6 @@ fn offloads_are_off_unless_the_setting_says_otherwise() {
         );
         let found = store.read(&key).unwrap();
         assert_eq!(found.as_deref(), wanted.or(Some("1")));
-        // The guest has heard it.
-        let mut shell = host.shell(&app);
-        let features =
-            shell.run("cat /sys/class/net/eth0/gso_max_size /sys/class/net/eth0/device/nodename");
-        println!("{setting}: {features}");
         host.remove(&app);
         host.wait_gone(&app);
     }
