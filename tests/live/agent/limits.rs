@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::disks::tool;
-use crate::support::{unique, wait_for};
+use crate::support::{context, unique, wait_for};
 
 struct Xen {
     session: Box<dyn Session>,
@@ -153,7 +153,7 @@ fn what_is_too_much_for_disks() {
     tool("qemu-img", &["create", "-q", "-f", "qcow2", &qcow2, "1M"]);
     fs::copy(&qcow2, &blank).unwrap();
     let served = json!({"DiskConfigList": [{"FileLocation": qcow2, "Format": "qcow2"}]});
-    // Nothing is refused here: QEMU says in its log that it cannot open the file, and the guest waits for its disk.
+    // Nothing is refused here: an older QEMU says in its log that it cannot open the file, and the guest waits for its disk.
     let mut spec = xen.spec("PV", &served);
     for (path, comes_true) in [(&qcow2, true), (&blank, false)] {
         spec.disks[0].path.clone_from(path);
@@ -168,7 +168,9 @@ fn what_is_too_much_for_disks() {
             }
         }
         xen.clean(&spec);
-        assert_eq!(ready, comes_true, "{path:?}");
+        // The one that comes with Xen 4.20, QEMU 10, can.
+        let old = context().version_info().unwrap().minor < 20;
+        assert_eq!(ready, comes_true || !old, "{path:?}");
     }
     xen.is_refused("27th disk", "PV", &one, |spec| {
         spec.disks[0].vdev = "xvd{".into();
