@@ -2,7 +2,7 @@
 //!
 //! `docs/limits.md` has a row for each, and a live test shows for each that Xen really refuses more.
 
-use crate::spec::{Mode, NicKind};
+use crate::spec::{Disk, Format, Mode, NicKind};
 
 /// Bytes in the name of a network interface: Linux's `IFNAMSIZ` without the NUL.
 pub const INTERFACE: usize = 15;
@@ -17,6 +17,9 @@ pub const MTU: std::ops::RangeInclusive<u32> = 68..=65_517;
 /// Hard disks and CD-ROM drives that an HVM guest finds on the emulated IDE controller, as `xvda` to `xvdd`
 /// (`libxl_dm.c`).
 pub const IDE_DRIVES: usize = 4;
+
+/// Their names.
+pub const IDE: [&str; IDE_DRIVES] = ["xvda", "xvdb", "xvdc", "xvdd"];
 
 /// Disks of a domain: one letter for each.
 pub const DISKS: usize = 26;
@@ -84,20 +87,29 @@ pub fn is_xens_interface(name: &str) -> bool {
         .is_some_and(|(domid, devid)| number(domid) && number(devid))
 }
 
-/// Why the path cannot be that of a disk; `None`: it can. `emulated`: QEMU opens it for an emulated drive.
+/// Why `path` cannot be that of this disk; `None`: it can.
 #[must_use]
-pub fn bad_disk_path(path: &str, by_qemu: bool, emulated: bool) -> Option<String> {
+pub fn bad_disk_path(mode: Mode, disk: &Disk, path: &str) -> Option<String> {
     if path.len() > DISK_PATH {
         return Some(format!("{} bytes, at most {DISK_PATH}", path.len()));
     }
-    // QEMU reads the path from xenstore up to the first white space.
-    if by_qemu && path.contains(char::is_whitespace) {
+    // An HVM guest has its CD-ROM drives from QEMU's emulation alone.
+    let emulated_only = disk.cdrom && mode == Mode::Hvm;
+    // Of anything else, `xenstore-read`, by which Xen's script reads the path, writes another word for it.
+    let odd = |c: char| !(c == ' ' || c.is_ascii_graphic()) || c == '\\';
+    if disk.format == Format::Raw && !emulated_only && path.contains(odd) {
+        return Some(format!(
+            "Xen's block script, which serves this disk, finds only paths of printable ASCII without \\: {path:?}"
+        ));
+    }
+    // An older QEMU reads the path from xenstore up to the first white space.
+    if disk.format != Format::Raw && !emulated_only && path.contains(char::is_whitespace) {
         return Some(format!(
             "QEMU, which serves this disk, cannot open a path with white space: {path:?}"
         ));
     }
     // libxl puts it into an option of QEMU as it is, and a comma ends it there.
-    if emulated && path.contains(',') {
+    if mode == Mode::Hvm && IDE.contains(&disk.vdev.as_str()) && path.contains(',') {
         return Some(format!(
             "QEMU, which emulates this drive for an HVM domain, cannot open a path with a comma: {path:?}"
         ));
@@ -140,21 +152,39 @@ mod tests {
 
     #[test]
     fn paths_of_disks() {
-        assert_eq!(bad_disk_path("/a b,c", false, false), None);
-        assert!(
-            bad_disk_path("/a b", true, false)
-                .unwrap()
-                .contains("white space")
+        let disk = |format, vdev: &str, cdrom| Disk {
+            format,
+            vdev: vdev.into(),
+            cdrom,
+            ..Disk::default()
+        };
+        let (raw, qcow2) = (
+            disk(Format::Raw, "xvda", false),
+            disk(Format::Qcow2, "xvda", false),
         );
-        assert!(
-            bad_disk_path("/a,b", false, true)
-                .unwrap()
-                .contains("comma")
+        let (fifth, disc) = (
+            disk(Format::Raw, "xvde", false),
+            disk(Format::Raw, "xvda", true),
         );
-        assert!(
-            bad_disk_path(&"/a".repeat(600), false, false)
-                .unwrap()
-                .contains("at most 1024")
-        );
+        let long = "/a".repeat(600);
+        for (mode, disk, path, wanted) in [
+            (Mode::Pv, &raw, "/a b,c'\"$", None),
+            (Mode::Pv, &raw, &long, Some("at most 1024")),
+            (Mode::Pv, &raw, "/\u{e4}", Some("printable ASCII")),
+            (Mode::Hvm, &fifth, "/a\\b", Some("printable ASCII")),
+            (Mode::Pvh, &qcow2, "/\u{e4}\\,", None),
+            (Mode::Pvh, &qcow2, "/a b", Some("white space")),
+            (Mode::Hvm, &raw, "/a,b", Some("comma")),
+            (Mode::Hvm, &fifth, "/a,b", None),
+            (Mode::Hvm, &disc, "/a b\u{e4}", None),
+            (Mode::Hvm, &disc, "/a,b", Some("comma")),
+            (Mode::Pv, &disc, "/\u{e4}", Some("printable ASCII")),
+        ] {
+            let found = bad_disk_path(mode, disk, path);
+            match wanted {
+                None => assert_eq!(found, None, "{path:?}"),
+                Some(words) => assert!(found.unwrap().contains(words), "{path:?}"),
+            }
+        }
     }
 }

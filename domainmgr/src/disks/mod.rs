@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::cloudinit;
 use crate::crash;
 use crate::eve::FieldError;
+use crate::limits;
 use crate::spec::{Disk, Format, Image, Spec};
 use crate::store;
 use crate::toolstack::AbortToken;
@@ -117,9 +118,13 @@ pub fn prepare(
             disk.path = text(&path)?;
             crash::point("before the cloud-init disk is written");
             store::write(&path, &seed.image()).map_err(|e| other(&disk.path, &e))?;
-            continue;
+        } else {
+            one(i, disk, places, copies, whole, bounds)?;
         }
-        one(i, disk, places, copies, whole, bounds)?;
+        // In a directory that the operator has chosen.
+        if let Some(why) = limits::bad_disk_path(spec.mode, disk, &disk.path) {
+            return Err(FieldError::new(format!("DiskConfigList[{i}]"), why).into());
+        }
     }
     Ok(ready)
 }

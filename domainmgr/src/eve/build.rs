@@ -357,11 +357,11 @@ fn name(c: &DomainConfig) -> Result<String> {
         return bad("missing".to_owned());
     }
     // It becomes part of paths in xenstore, of the names of log files, and of one of QEMU's options, in which a comma ends
-    // a value.
+    // a value, and what stands before a `=` is the name of one.
     if let Some(c) = c
         .display_name
         .chars()
-        .find(|c| c.is_control() || matches!(c, '/' | '"' | '\'' | '\\' | ','))
+        .find(|c| c.is_control() || matches!(c, '/' | '"' | '\'' | '\\' | ',' | '='))
     {
         return bad(format!("{c:?} cannot be in the name of a domain"));
     }

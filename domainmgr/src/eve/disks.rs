@@ -180,12 +180,6 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
     }
     // A PVH guest never connects to a CD-ROM drive.
     let cdrom = disc && mode != Mode::Pvh;
-    // Linux itself serves raw disks. An HVM guest has its CD-ROM drives from QEMU's emulation alone.
-    let by_qemu = format != Format::Raw && !(cdrom && mode == Mode::Hvm);
-    let emulated = mode == Mode::Hvm && i < limits::IDE_DRIVES;
-    if let Some(why) = limits::bad_disk_path(&d.file_location, by_qemu, emulated) {
-        return bad("FileLocation", why);
-    }
     let image = if d.image_sha256.is_empty() {
         if d.file_location.is_empty() {
             return bad(
@@ -212,7 +206,7 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
             "an image is everybody's already, and its copies are each one domain's".to_owned(),
         );
     }
-    Ok(Disk {
+    let disk = Disk {
         path: d.file_location.clone(),
         image,
         shared: d.shared,
@@ -222,5 +216,12 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
         least_size: d.maxsizebytes,
         vdev: vdev(i),
         read_only,
-    })
+    };
+    // Of an image it is that of the copy which counts.
+    if disk.image.is_none() || disk.read_only {
+        if let Some(why) = limits::bad_disk_path(mode, &disk, &d.file_location) {
+            return bad("FileLocation", why);
+        }
+    }
+    Ok(disk)
 }

@@ -48,9 +48,6 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
     }))
 }
 
-/// The disks that QEMU emulates as well for an HVM domain.
-const IDE: [&str; limits::IDE_DRIVES] = ["xvda", "xvdb", "xvdc", "xvdd"];
-
 /// What one end of a network interface may leave to the other.
 const OFFLOADS: [&str; 5] = [
     "sg",
@@ -250,7 +247,7 @@ impl Session for LibxlSession {
         for disk in domain.disk_list().map_err(error)? {
             let vdev = disk.vdev.clone().unwrap_or_default();
             // A guest without drivers has the emulated drive.
-            let emulated = hvm && IDE.contains(&vdev.as_str());
+            let emulated = hvm && limits::IDE.contains(&vdev.as_str());
             let state = domain.disk_info(&disk).map_err(error)?.state;
             if state != XenbusState::CONNECTED && !emulated {
                 missing.push(format!("the disk {vdev}"));

@@ -148,6 +148,19 @@ fn what_is_too_much_for_disks() {
     xen.is_refused("comma", "HVM", &one, |spec| {
         spec.disks[0].path.clone_from(&comma);
     });
+    let umlaut = xen.path("\u{e4}");
+    fs::copy(&a, &umlaut).unwrap();
+    xen.is_refused("beyond ASCII", "PV", &one, |spec| {
+        spec.disks[0].path.clone_from(&umlaut);
+    });
+    let backslash = xen.path("\\");
+    fs::copy(&a, &backslash).unwrap();
+    xen.is_refused("backslash", "PV", &one, |spec| {
+        spec.disks[0].path.clone_from(&backslash);
+    });
+    xen.is_refused("= in a name", "HVM", &one, |spec| {
+        spec.name = format!("a={}", spec.name);
+    });
     let qcow2 = xen.path("disk.qcow2");
     let blank = xen.path("with blank.qcow2");
     tool("qemu-img", &["create", "-q", "-f", "qcow2", &qcow2, "1M"]);
