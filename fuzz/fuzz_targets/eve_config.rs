@@ -5,9 +5,16 @@ use domainmgr::{eve, render};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
-    let Ok(config) = eve::parse::<eve::DomainConfig>(text) else { return };
-    let key = config.uuid_and_version.uuid.parse().unwrap_or_default();
-    let Ok(spec) = eve::spec(key, &config) else { return };
+    let key = eve::parse::<eve::DomainConfig>(text)
+        .ok()
+        .and_then(|config| config.uuid_and_version.uuid.parse().ok())
+        .unwrap_or_default();
+    let Ok(found) = eve::understand(key, text) else { return };
+    let Ok(mut spec) = found.spec else { return };
+    // Where a copy or the disk for cloud-init is, is known on the host.
+    for disk in spec.disks.iter_mut().filter(|d| d.path.is_empty()) {
+        disk.path = format!("/ready/{}", disk.vdev);
+    }
     // What is accepted is accepted by libxl's own rules as well.
     render::domain_config(&spec).validate().expect("a configuration that libxl may see");
 });
