@@ -258,7 +258,7 @@ fn files_of_eve_in_2019() {
     let text = format!(
         r#"{{"UUIDandVersion":{{"UUID":"{A}","Version":"1"}},"DisplayName":"eve","Activate":true,"AppNum":9,
         "kernel":{:?},"Ramdisk":"","memory":524288,"MaxMem":524288,"VCpus":1,"MaxCpus":0,"RootDev":"/dev/xvda1",
-        "ExtraArgs":"","BootLoader":"/usr/bin/pygrub","CPUs":"","DeviceTree":"","DtDev":null,"IRQs":null,"IOMem":null,
+        "ExtraArgs":"","BootLoader":"","CPUs":"","DeviceTree":"","DtDev":null,"IRQs":null,"IOMem":null,
         "VirtualizationMode":0,"EnableVnc":true,"VncDisplay":0,"VncPasswd":"hunter2","DiskConfigList":null,
         "VifList":[{{"Bridge":"bn1","Vif":"nbu1x1","Mac":"00:16:3e:00:01:01"}}],"IoAdapterList":null,
         "CloudInitUserData":null,"Errors":[]}}"#,

@@ -355,7 +355,10 @@ fn in_files_that_a_domain_is_built_from() {
                 "boot failed: {config}: DeviceTree: /no/dtb: No such file or directory (os error 2)",
             ),
             (
-                json!({"BootLoader": "/no/loader"}),
+                json!({
+                    "BootLoader": "/no/loader",
+                    "DiskConfigList": [{"FileLocation": "/etc/passwd", "ReadOnly": true}],
+                }),
                 "boot failed: {config}: BootLoader: /no/loader: No such file or directory (os error 2)",
             ),
             (
@@ -418,7 +421,7 @@ fn in_files_that_a_domain_is_built_from() {
             ),
             (
                 disk(json!({"FileLocation": plain, "Maxsizebytes": u64::MAX})),
-                "boot failed: {config}: DiskConfigList[0].Maxsizebytes: {dir}/plain: 18446744073709551615 bytes are more than a disk can have",
+                "{config}: DiskConfigList[0].Maxsizebytes: 18446744073709551615 bytes are more than a disk can have",
             ),
         ],
     );
@@ -680,7 +683,7 @@ fn in_settings_and_commands() {
     for (words, error) in [
         (
             &["check", "/no/such/file"][..],
-            "/no/such/file: the name of the file is not a uuid with .json",
+            "/no/such/file: No such file or directory",
         ),
         (&["run", "--config", "x"], "expected KEY:VALUE"),
     ] {

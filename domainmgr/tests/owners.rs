@@ -124,3 +124,45 @@ fn check_finds_it_before() {
     assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
     assert!(text(&found.stderr).contains("warning: AppNum: 1 is also that of a.1"));
 }
+
+#[test]
+fn a_display_that_qemu_chose_has_an_owner() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({"EnableVnc": true}));
+    host.wait(A, "its display", |s| {
+        s["StateName"] == "RUNNING" && s["VncDisplay"] == 0
+    });
+    host.put(B, &json!({"EnableVnc": true}));
+    host.wait(B, "its display", |s| {
+        s["StateName"] == "RUNNING" && s["VncDisplay"] == 1
+    });
+    let c = "cccccccc-0000-4000-8000-000000000003";
+    host.put(c, &json!({"EnableVnc": true, "VncDisplay": 1}));
+    let owner = format!("b.2 ({B})");
+    host.wait(c, "a refusal", |s| waits_for(s, &owner));
+    host.kill();
+    host.run(&[]);
+    host.wait(c, "a refusal", |s| waits_for(s, &owner));
+    host.remove(B);
+    host.wait_state(c, "RUNNING");
+}
+
+#[test]
+fn what_does_not_run_takes_nothing() {
+    let host = Host::new();
+    let disk = host.path("disk");
+    fs::write(&disk, [0; 4096]).unwrap();
+    host.put(A, &on(&disk));
+    host.put(
+        B,
+        &json!({"Activate": false, "DiskConfigList": [{"FileLocation": disk}]}),
+    );
+    let found = domainmgr(&["check"], &[&host.path("config")]);
+    let said = text(&found.stderr);
+    assert_eq!(found.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("warning: DiskConfigList[0].FileLocation: ")
+            && said.contains(" is used by a.1"),
+        "{said}"
+    );
+}

@@ -51,6 +51,9 @@ impl Check {
 
     fn one(&self, file: &Path, owners: &Owners) -> Result<String, String> {
         let place = |e: String| format!("{}: {e}", file.display());
+        if let Err(e) = std::fs::symlink_metadata(file) {
+            return Err(place(e.to_string()));
+        }
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let key = match store::key_of(&name) {
             Named::Key(key) => key,
@@ -80,11 +83,20 @@ impl Check {
             render::check_files(&spec)?;
             host = owners::taken_by_host();
         }
-        owners
-            .take(key, &spec, &host)
-            .map_err(|refusal| eve::FieldError::new(refusal.field, refusal.reason))?;
-        let warnings = found.warnings.iter().map(ToString::to_string);
-        for warning in warnings.chain(owners.warnings(key)) {
+        let mut said: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+        if let Err(refusal) = owners.take(key, &spec, &host) {
+            let refused = eve::FieldError::new(refusal.field, refusal.reason);
+            // What does not run takes nothing from anybody.
+            if found.config.activate {
+                return Err(refused);
+            }
+            said.push(format!("{refused}; it can be activated once that is free"));
+        }
+        said.extend(owners.warnings(key));
+        if !found.config.activate {
+            let _ = owners.release(key);
+        }
+        for warning in said {
             drop(writeln!(
                 std::io::stderr(),
                 "{}: warning: {warning}",

@@ -115,7 +115,16 @@ impl Record {
     /// What its domain was built from, or is to be built from again.
     #[must_use]
     pub fn built(&self) -> Option<Arc<Spec>> {
-        let built = self.domain.as_ref().and_then(|d| d.spec.clone());
+        let built = self.domain.as_ref().and_then(|d| {
+            let mut spec = d.spec.clone()?;
+            if let (Screen::Asked(display), Some(vnc)) = (d.screen, &spec.vnc) {
+                if vnc.display.is_none() {
+                    let spec = Arc::make_mut(&mut spec);
+                    spec.vnc.as_mut()?.display = display;
+                }
+            }
+            Some(spec)
+        });
         built.or_else(|| self.rebuild.clone().filter(|_| self.restarting))
     }
 

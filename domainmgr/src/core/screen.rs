@@ -1,5 +1,7 @@
 //! The VNC display of a domain that was to have the next free one: nobody but its QEMU knows which that is.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
@@ -31,6 +33,13 @@ pub(super) fn looked(f: &mut Facts, result: Result<Option<u32>, Error>) {
 }
 
 impl Facts {
+    /// The address and the display of the domain that is there.
+    #[must_use]
+    pub fn screen(&self) -> Option<(IpAddr, u32)> {
+        let spec = self.domain.as_ref()?.spec.as_ref()?;
+        Some((spec.vnc.as_ref()?.listen, self.display()?))
+    }
+
     /// The display that the domain has, or is to have.
     pub(super) fn display(&self) -> Option<u32> {
         let asked = self.domain.as_ref().and_then(|d| match d.screen {

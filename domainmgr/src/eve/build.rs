@@ -9,7 +9,9 @@ use super::disks::{disks, seed};
 use super::nics::nic;
 use super::{DomainConfig, FieldError, IoAdapter, ModeField};
 use crate::limits;
-use crate::spec::{Action, Actions, Adapter, Assigned, IoMem, Mode, ModelExit, Secret, Spec, Vnc};
+use crate::spec::{
+    Action, Actions, Adapter, Assigned, Format, IoMem, Mode, ModelExit, Secret, Spec, Vnc,
+};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
@@ -52,7 +54,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
         cpus: cpus(&c.cpus)?,
         device_tree: some(&c.device_tree),
         dt_dev: c.dt_dev.clone(),
-        irqs: c.irqs.clone(),
+        irqs: each(&c.irqs, |i, irq| interrupt(i, *irq))?,
         io_mem: each(&c.io_mem, |i, text| io_mem(&format!("IOMem[{i}]"), text))?,
         disks,
         nics: each(&c.vif_list, |i, vif| nic(key, i, vif, mode))?,
@@ -80,6 +82,58 @@ pub(super) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
     let is_pv = spec.mode == Mode::Pv;
     note(!is_pv && !c.boot_loader.is_empty(), "BootLoader", pv_only());
     note(!is_pv && !c.root_dev.is_empty(), "RootDev", pv_only());
+    let beside = || "the BootLoader finds another one".to_owned();
+    note(
+        spec.bootloader.is_some() && !c.kernel.is_empty(),
+        "Kernel",
+        beside(),
+    );
+    note(
+        spec.bootloader.is_some() && !c.ramdisk.is_empty(),
+        "Ramdisk",
+        beside(),
+    );
+    let shown = c.vnc_passwd.0.len();
+    let no_screen = || "EnableVnc is not set".to_owned();
+    note(
+        !c.enable_vnc && c.vnc_display != 0,
+        "VncDisplay",
+        no_screen(),
+    );
+    note(!c.enable_vnc && shown != 0, "VncPasswd", no_screen());
+    note(
+        !c.enable_vnc && !c.vnc_listen.is_empty(),
+        "VncListen",
+        no_screen(),
+    );
+    let user_data = !c.cloud_init_user_data.0.is_empty();
+    note(
+        user_data && c.meta_data_type == 1,
+        "CloudInitUserData",
+        "MetaDataType says that the guest gets none".to_owned(),
+    );
+    note(
+        !user_data && c.cloud_init_version != 0,
+        "CloudInitVersion",
+        "there is no CloudInitUserData".to_owned(),
+    );
+    let served = spec.disks.iter().any(|d| d.format != Format::Raw);
+    let qemu = spec.mode == Mode::Hvm || spec.vnc.is_some() || served;
+    note(
+        !qemu && !c.on_device_model_exit.is_empty(),
+        "OnDeviceModelExit",
+        "the domain has no device model".to_owned(),
+    );
+    for (field, word) in [
+        ("OnPoweroff", &c.on_poweroff),
+        ("OnReboot", &c.on_reboot),
+        ("OnCrash", &c.on_crash),
+        ("OnWatchdog", &c.on_watchdog),
+    ] {
+        let soft = word.replace('_', "-") == Action::SoftReset.word() && spec.mode != Mode::Hvm;
+        let why = "only an HVM domain can be soft-reset: it is restarted";
+        note(soft, field, why.to_owned());
+    }
     let boots_itself = spec.kernel.is_none() && spec.bootloader.is_none();
     let no_kernel = || "there is no Kernel that it would be for".to_owned();
     note(
@@ -92,7 +146,6 @@ pub(super) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
         "ExtraArgs",
         no_kernel(),
     );
-    let shown = c.vnc_passwd.0.len();
     note(
         c.enable_vnc && shown > limits::VNC_PASSWORD,
         "VncPasswd",
@@ -108,6 +161,11 @@ pub(super) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
             format!("a {mode} domain has no CD-ROM drive, and gets a disk that it can only read"),
         );
         note(
+            config.maxsizebytes != 0 && disk.read_only,
+            &format!("DiskConfigList[{i}].Maxsizebytes"),
+            "the guest only reads it".to_owned(),
+        );
+        note(
             config.preserve && disk.image.as_ref().is_none_or(|image| image.copy.is_none()),
             &format!("DiskConfigList[{i}].Preserve"),
             "there is no copy of an image to be preserved".to_owned(),
@@ -120,7 +178,9 @@ pub(super) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
 fn renaming(spec: &Spec) -> Result<()> {
     let writes = spec.disks.iter().any(|d| !d.read_only);
     let named = spec.nics.iter().any(|nic| nic.vif.is_some());
-    if spec.mode != Mode::Hvm || !(writes || named) {
+    let kept = spec.mode == Mode::Hvm && (writes || named);
+    let display = spec.vnc.as_ref().is_some_and(|vnc| vnc.display.is_some());
+    if !kept && !display {
         return Ok(());
     }
     let actions = spec.actions;
@@ -138,8 +198,8 @@ fn renaming(spec: &Spec) -> Result<()> {
         None => Ok(()),
         Some((field, _)) => Err(FieldError::new(
             *field,
-            "rename-restart keeps QEMU, which keeps the disks and named interfaces that the next domain needs: an HVM \
-             domain can have it only without a disk that it writes to and without a Vif",
+            "rename-restart keeps QEMU, which keeps what the next domain needs: it can be had only without a VncDisplay, and, \
+             for an HVM domain, without a disk that it writes to and without a Vif",
         )),
     }
 }
@@ -222,6 +282,8 @@ fn screen(c: &DomainConfig, mode: Mode) -> Result<Option<Vnc>> {
             ));
         }
     };
+    // One address, one way to write it.
+    let listen = listen.to_canonical();
     if c.vnc_display > limits::VNC_DISPLAY {
         return Err(FieldError::new(
             "VncDisplay",
@@ -245,6 +307,12 @@ fn what_boots(c: &DomainConfig, mode: Mode) -> Result<()> {
             "Kernel",
             "a PV domain needs a Kernel or a BootLoader",
         )),
+        Mode::Pv if !c.boot_loader.is_empty() && c.disk_config_list.is_empty() => {
+            Err(FieldError::new(
+                "BootLoader",
+                "there is no disk that it could find a kernel on",
+            ))
+        }
         Mode::Pvh if c.kernel.is_empty() => {
             Err(FieldError::new("Kernel", "a PVH domain needs one"))
         }
@@ -361,7 +429,11 @@ fn name(c: &DomainConfig) -> Result<String> {
     if let Some(c) = c
         .display_name
         .chars()
-        .find(|c| c.is_control() || matches!(c, '/' | '"' | '\'' | '\\' | ',' | '='))
+        .find(|c| {
+            // What turns the direction of writing makes one name look like another.
+            let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+            turns || c.is_control() || matches!(c, '/' | '"' | '\'' | '\\' | ',' | '=')
+        })
     {
         return bad(format!("{c:?} cannot be in the name of a domain"));
     }
@@ -435,6 +507,17 @@ fn cpus(text: &str) -> Result<Vec<u32>> {
         }
     }
     Ok(cpus.into_iter().collect())
+}
+
+/// The number of an interrupt. No host has more than these.
+fn interrupt(i: usize, irq: u32) -> Result<u32> {
+    if irq < 1024 {
+        return Ok(irq);
+    }
+    Err(FieldError::new(
+        format!("IRQs[{i}]"),
+        format!("expected a number below 1024, found {irq}"),
+    ))
 }
 
 /// `START,COUNT`, hexadecimal.

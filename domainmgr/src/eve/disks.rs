@@ -146,14 +146,20 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
             }
         }
     };
-    let disc = match d.devtype.as_str() {
+    if i64::try_from(d.maxsizebytes).is_err() {
+        return bad(
+            "Maxsizebytes",
+            format!("{} bytes are more than a disk can have", d.maxsizebytes),
+        );
+    }
+    let disc = match d.devtype.to_ascii_lowercase().as_str() {
         "" => iso,
         "hdd" => false,
         "cdrom" => true,
-        other => {
+        _ => {
             return bad(
                 "Devtype",
-                format!("expected \"hdd\", \"cdrom\" or \"\", found {other:?}"),
+                format!("expected \"hdd\", \"cdrom\" or \"\", found {:?}", d.devtype),
             );
         }
     };

@@ -251,8 +251,8 @@ impl Notices {
             let (field, unread) = match known {
                 // A disk is a disk.
                 Some(("Target", _)) if value == 1 => continue,
-                Some(&(field, unread)) => (field, unread),
-                None => (name.as_str(), Warned("no such field is known")),
+                Some(&(field, unread)) => (field.to_owned(), unread),
+                None => (shown(name), Warned("no such field is known")),
             };
             let notice =
                 |why: &str| FieldError::new(format!("{place}{field}"), format!("skipped: {why}"));
@@ -266,6 +266,16 @@ impl Notices {
             }
         }
     }
+}
+
+/// A name as it can be shown: no more than people can read, and nothing that a terminal would obey.
+fn shown(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if name.len() <= 64 && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    let start: String = name.chars().take(40).collect();
+    start.escape_default().to_string()
 }
 
 /// Whether it says anything: Go writes every field, most of them as nothing.
@@ -289,15 +299,21 @@ fn is_set(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+
     use crate::eve::{Understood, understand};
 
     const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 
     fn read(more: &str) -> Result<Understood, String> {
         let text = format!(
-            r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":1024{more}}}"#
+            r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":1024}}"#
         );
-        understand(KEY.parse().unwrap(), text.as_bytes()).map_err(|e| e.to_string())
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        let more = format!("{{{}}}", more.trim_start_matches(','));
+        let more: Map<String, Value> = serde_json::from_str(&more).unwrap();
+        config.as_object_mut().unwrap().extend(more);
+        understand(KEY.parse().unwrap(), config.to_string().as_bytes()).map_err(|e| e.to_string())
     }
 
     fn refused(more: &str) -> String {
@@ -368,6 +384,42 @@ mod tests {
         assert_eq!(
             read(r#","DiskConfigList":[{"FileLocation":"/d","Format":10}]"#).unwrap_err(),
             "DiskConfigList[0].Format: expected text like \"raw\", or EVE's number of a format, 0 to 9, found integer `10`"
+        );
+    }
+
+    #[test]
+    fn what_is_there_twice_is_refused() {
+        let key = KEY.parse().unwrap();
+        for (text, name) in [
+            (r#"{"Memory":1,"Memory":2}"#, "\"Memory\""),
+            (r#"{"VCpus":1,"vcpus":2}"#, "\"vcpus\""),
+            (
+                r#"{"DiskConfigList":[{"Format":"raw","Format":"vhd"}]}"#,
+                "\"Format\"",
+            ),
+        ] {
+            let error = understand(key, text.as_bytes()).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("{name} is there twice at line 1")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_are_skipped_cannot_do_anything_to_a_terminal() {
+        let odd = "\u{1b}[31mX\n0.json: ok";
+        let text = format!(r#",{}:1"#, Value::from(odd));
+        let said = warnings(&text).remove(0);
+        assert_eq!(
+            said,
+            "\\u{1b}[31mX\\n0.json: ok: skipped: no such field is known"
+        );
+        let many: Vec<String> = (0..100).map(|n| format!(r#""x{n}":1"#)).collect();
+        let said = warnings(&format!(",{}", many.join(",")));
+        assert_eq!(
+            (said.len(), said.last().unwrap().as_str()),
+            (33, "and 68 more")
         );
     }
 

@@ -15,6 +15,7 @@ pub mod inputs;
 mod later;
 mod metric;
 mod nics;
+mod once;
 mod status;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct UuidAndVersion {
     pub version: String,
 }
 
+/// As many as people read.
+const MOST_WARNINGS: usize = 32;
+
 /// What a DomainConfig comes to.
 #[derive(Clone, Debug)]
 pub struct Understood {
@@ -63,6 +67,9 @@ pub struct Understood {
 /// It is not JSON, or a field has the wrong type: which, and what it should be.
 pub fn understand(key: Uuid, text: &[u8]) -> Result<Understood, FieldError> {
     let mut value = fold::value(text)?;
+    if let Err(e) = serde_json::from_slice::<once::Once>(text) {
+        return Err(FieldError::new("", e.to_string()));
+    }
     let Value::Object(fields) = &mut value else {
         return Err(FieldError::new("", "expected a JSON object"));
     };
@@ -78,6 +85,11 @@ pub fn understand(key: Uuid, text: &[u8]) -> Result<Understood, FieldError> {
     let mut warnings = notices.warnings;
     if let Ok(spec) = &spec {
         warnings.extend(build::without_effect(spec, &config));
+    }
+    let more = warnings.len().saturating_sub(MOST_WARNINGS);
+    if more > 0 {
+        warnings.truncate(MOST_WARNINGS);
+        warnings.push(FieldError::new("", format!("and {more} more")));
     }
     Ok(Understood {
         config,

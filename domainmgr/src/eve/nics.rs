@@ -83,6 +83,17 @@ pub(super) fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic>
             return Err(bad(field, why));
         }
     }
+    let bridge = if v.bridge.is_empty() {
+        "xenbr0"
+    } else {
+        &v.bridge
+    };
+    if v.vif == "lo" || v.vif == bridge {
+        return Err(bad(
+            "Vif",
+            format!("the host has an interface {:?} itself", v.vif),
+        ));
+    }
     if limits::is_xens_interface(&v.vif) {
         return Err(bad(
             "Vif",

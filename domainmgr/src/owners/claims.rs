@@ -28,16 +28,27 @@ pub struct Taken {
 
 /// The way bytes are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
-    Read,
-    Write,
-    /// Written to by several that know of each other.
-    Shared,
+struct Access {
+    write: bool,
+    /// Others may do the same that say so too.
+    shared: bool,
 }
 
 impl Access {
+    const READ: Self = Self {
+        write: false,
+        shared: false,
+    };
+
+    fn alone(write: bool) -> Self {
+        Self {
+            write,
+            shared: false,
+        }
+    }
+
     fn allows(self, other: Self) -> bool {
-        self == other && self != Self::Write
+        !(self.write || other.write) || (self.shared && other.shared)
     }
 }
 
@@ -66,6 +77,8 @@ pub struct Claims {
     bytes: Vec<Bytes>,
     interfaces: Vec<Interface>,
     screen: Option<(IpAddr, u32)>,
+    /// Interrupts and pages of the host.
+    hardware: Vec<(&'static str, String)>,
 }
 
 /// libxl's own, where none is said.
@@ -95,15 +108,14 @@ impl Claims {
             };
             // It is copied from: nobody may write to it meanwhile, or ever.
             if let Some(image) = copy {
-                claim(field.clone(), &image.location, Access::Read);
+                claim(field.clone(), &image.location, Access::READ);
             }
             // Before it is ready, the path of a copied disk is that of its image.
             let is_copy = copy.is_none_or(|image| image.location != disk.path);
             if disk.seed.is_none() && is_copy {
-                let access = match (disk.shared, disk.read_only) {
-                    (true, _) => Access::Shared,
-                    (false, true) => Access::Read,
-                    (false, false) => Access::Write,
+                let access = Access {
+                    write: !disk.read_only,
+                    shared: disk.shared,
                 };
                 claim(field, &disk.path, access);
             }
@@ -122,7 +134,11 @@ impl Claims {
                 bridge: nic.bridge.clone().unwrap_or_else(|| BRIDGE.to_owned()),
             }
         });
+        let irqs = spec.irqs.iter().map(|irq| ("IRQs", irq.to_string()));
+        let pages = spec.io_mem.iter();
+        let pages = pages.map(|m| ("IOMem", format!("{:#x},{:x}", m.start, m.count)));
         Self {
+            hardware: irqs.chain(pages).collect(),
             name: Some(spec.name.clone()),
             app_num: Some(spec.app_num),
             bytes,
@@ -140,7 +156,7 @@ impl Claims {
             field: String::new(),
             path: String::new(),
             things: things.into_iter().collect(),
-            access: if write { Access::Write } else { Access::Read },
+            access: Access::alone(write),
         };
         Self {
             bytes: vec![bytes],
@@ -157,7 +173,7 @@ impl Claims {
         let bytes = disks.into_iter().map(|(path, write)| Bytes {
             field: String::new(),
             things: things::of(Path::new(&path)),
-            access: if write { Access::Write } else { Access::Read },
+            access: Access::alone(write),
             path,
         });
         let interfaces = nics.into_iter().map(|(mac, bridge, name)| Interface {
@@ -171,6 +187,11 @@ impl Claims {
             interfaces: interfaces.collect(),
             ..Self::default()
         }
+    }
+
+    /// The display that its device model has chosen.
+    pub(super) fn shows(&mut self, listen: IpAddr, display: u32) {
+        self.screen = Some((listen, display));
     }
 
     /// Whether the domain itself asks for one thing twice.
@@ -198,7 +219,7 @@ impl Claims {
                     let why = format!("{name:?} is also the name of {}", first.field);
                     return refuse(&format!("{}.Vif", ours.field), why);
                 }
-                if ours.mac == first.mac {
+                if ours.mac == first.mac && ours.bridge == first.bridge {
                     let why = format!("{} is also the address of {}", ours.mac, first.field);
                     return refuse(&format!("{}.Mac", ours.field), why);
                 }
@@ -246,12 +267,30 @@ impl Claims {
         }
     }
 
+    /// What a domain can have, and should not.
+    pub(super) fn doubtful_within(&self) -> Vec<String> {
+        let all = self.interfaces.iter().enumerate();
+        let twice = all.filter_map(|(i, ours)| {
+            let first = self.interfaces[..i]
+                .iter()
+                .find(|first| first.mac == ours.mac)?;
+            Some(format!(
+                "{}.Mac: {} is also the address of {}, on the bridge {}",
+                ours.field, ours.mac, first.field, first.bridge
+            ))
+        });
+        twice.collect()
+    }
+
     /// What both can have, and should not.
     #[must_use]
     pub fn doubtful_beside(&self, theirs: &Self, owner: &str) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(number) = self.app_num.filter(|n| Some(*n) == theirs.app_num) {
             said.push(format!("AppNum: {number} is also that of {owner}"));
+        }
+        for (field, what) in self.hardware.iter().filter(|h| theirs.hardware.contains(h)) {
+            said.push(format!("{field}: {what} is also given to {owner}"));
         }
         for ours in &self.interfaces {
             let mut others = theirs.interfaces.iter();

@@ -8,6 +8,7 @@ mod host;
 mod things;
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
@@ -82,6 +83,13 @@ impl Owners {
         Ok(())
     }
 
+    /// The VNC display that `key` has got, where any was to do.
+    pub fn shows(&self, key: Uuid, listen: IpAddr, display: u32) {
+        if let Some(owner) = self.state().owners.get_mut(&key) {
+            owner.claims.shows(listen, display);
+        }
+    }
+
     /// Gives up what `key` has. Returns whether somebody waits for anything.
     #[must_use]
     pub fn release(&self, key: Uuid) -> bool {
@@ -104,7 +112,7 @@ impl Owners {
             let owner_name = format!("{} ({other})", owner.name);
             mine.doubtful_beside(&owner.claims, &owner_name)
         });
-        said.collect()
+        mine.doubtful_within().into_iter().chain(said).collect()
     }
 
     /// Whether `key` is known to have anything.

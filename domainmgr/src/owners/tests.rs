@@ -9,10 +9,14 @@ const A: Uuid = Uuid::from_u128(0xa);
 const B: Uuid = Uuid::from_u128(0xb);
 
 fn spec(key: Uuid, more: &str) -> Spec {
+    let number = key.as_u128();
+    let app_num = if more.contains("AppNum") {
+        String::new()
+    } else {
+        format!(r#","AppNum":{number}"#)
+    };
     let text = format!(
-        r#"{{"UUIDandVersion":{{"UUID":"{key}"}},"DisplayName":"d{:x}","AppNum":{},"Kernel":"/k","Memory":1024{more}}}"#,
-        key.as_u128(),
-        key.as_u128()
+        r#"{{"UUIDandVersion":{{"UUID":"{key}"}},"DisplayName":"d{number:x}","Kernel":"/k","Memory":1024{app_num}{more}}}"#
     );
     let found = eve::understand(key, text.as_bytes()).unwrap();
     found.spec.unwrap()
@@ -73,6 +77,11 @@ fn what_both_allow_both_have() {
     for (first, second, fine) in [
         (r#","ReadOnly":true"#, r#","ReadOnly":true"#, true),
         (r#","Shared":true"#, r#","Shared":true"#, true),
+        (
+            r#","ReadOnly":true"#,
+            r#","Shared":true,"ReadOnly":true"#,
+            true,
+        ),
         (r#","ReadOnly":true"#, r#","Shared":true"#, false),
         (r#","ReadOnly":true"#, "", false),
         (r#","Shared":true"#, "", false),
@@ -136,7 +145,7 @@ fn a_domain_does_not_ask_for_one_thing_twice() {
             r#"VifList[1].Vif: "x" is also the name of VifList[0]"#,
         ),
         (
-            r#"[{"Mac":"02:00:00:00:00:01"},{"Mac":"02:00:00:00:00:01","Bridge":"b"}]"#,
+            r#"[{"Mac":"02:00:00:00:00:01"},{"Mac":"02:00:00:00:00:01"}]"#,
             "VifList[1].Mac: 02:00:00:00:00:01 is also the address of VifList[0]",
         ),
     ] {
@@ -245,6 +254,16 @@ fn what_two_can_have_and_should_not_is_said_of_the_second() {
         ]
     );
     assert_eq!(owners.warnings(Uuid::nil()), [""; 0]);
+    let both = r#","VifList":[{"Mac":"02:00:00:00:00:02"},{"Mac":"02:00:00:00:00:02","Bridge":"b"}],"IRQs":[9]"#;
+    owners.take(A, &spec(A, both), &[]).unwrap();
+    let own =
+        "VifList[1].Mac: 02:00:00:00:00:02 is also the address of VifList[0], on the bridge xenbr0";
+    assert_eq!(owners.warnings(A), [own]);
+    owners.take(B, &spec(B, r#","IRQs":[9]"#), &[]).unwrap();
+    assert_eq!(
+        owners.warnings(B),
+        [format!("IRQs: 9 is also given to da.10 ({A})")]
+    );
 }
 
 #[test]
@@ -305,4 +324,19 @@ fn a_partition_and_its_disk_are_not_two() {
     ] {
         assert_eq!((a.overlaps(b), b.overlaps(a)), (wanted, wanted));
     }
+}
+
+#[test]
+fn a_display_that_was_chosen_is_owned_too() {
+    let owners = Owners::default();
+    assert_eq!(refusal(&owners, A, r#","EnableVnc":true"#), None);
+    let one = r#","EnableVnc":true,"VncDisplay":1"#;
+    owners.shows(A, "127.0.0.1".parse().unwrap(), 1);
+    assert!(
+        refusal(&owners, B, one)
+            .unwrap()
+            .starts_with("VncDisplay: 1 is used by")
+    );
+    let mapped = r#","EnableVnc":true,"VncDisplay":1,"VncListen":"::ffff:127.0.0.1""#;
+    assert!(refusal(&owners, B, mapped).is_some());
 }

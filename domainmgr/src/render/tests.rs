@@ -114,8 +114,13 @@ fn an_edit_that_does_not_concern_the_guest_gives_it_the_same_machine() {
         let text = format!(
             r#"{{"UUIDandVersion":{{"UUID":"{key}","Version":"1"}},"DisplayName":"app","AppNum":3,"VirtualizationMode":"HVM",
             "Memory":65536,"EnableVnc":true,"CloudInitUserData":"aGk=","VifList":[{{}},{{"Bridge":"b"}}],
-            "DiskConfigList":[{{"FileLocation":"/a"}},{{"FileLocation":"/b","Devtype":"cdrom"}}]{more}}}"#
+            "DiskConfigList":[{{"FileLocation":"/a"}},{{"FileLocation":"/b","Devtype":"cdrom"}}]}}"#
         );
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let more: serde_json::Map<_, _> =
+            serde_json::from_str(&format!("{{{}}}", more.trim_start_matches(','))).unwrap();
+        config.as_object_mut().unwrap().extend(more);
+        let text = config.to_string();
         let found = eve::understand(key.parse().unwrap(), text.as_bytes()).unwrap();
         let spec = found.spec.unwrap();
         let seed = spec.seed().unwrap().image();

@@ -54,6 +54,9 @@ impl Run<'_> {
     pub(super) fn publish(&mut self, facts: &Facts) {
         let mut status = core::view(facts);
         if facts.owns() {
+            if let Some((listen, display)) = facts.screen() {
+                self.env.owners.shows(self.key, listen, display);
+            }
             status.warnings.extend(self.env.owners.warnings(self.key));
         } else {
             self.disown();

@@ -287,6 +287,14 @@ impl Model {
                 format!("unable to add devices; {thing} is in use by another domain (simulated)"),
             ));
         }
+        let asked = spec.vnc.as_ref().and_then(|vnc| vnc.display);
+        let mut screens = self.domains.values().filter(|d| d.dying_until.is_none());
+        if asked.is_some() && screens.any(|d| d.screen == asked) {
+            return Err(Error::new(
+                ErrorKind::Other,
+                "device model did not start; Failed to find an available port: Address already in use (simulated)",
+            ));
+        }
         if spec.memory_mib > self.free_mib() {
             return Err(Error::new(
                 ErrorKind::NoMemory,
