@@ -93,6 +93,13 @@ fn for_this_host(dir: &Path, n: usize, config: &mut Value) {
     {
         disk.as_object_mut().unwrap().remove("ImageSha256");
         disk.as_object_mut().unwrap().remove("Maxsizebytes");
+        // The QEMU that Debian 13 has for Xen was built without that driver.
+        let vhd = disk["Format"]
+            .as_str()
+            .is_some_and(|text| text.eq_ignore_ascii_case("vhd"));
+        if vhd && context().version_info().unwrap().minor >= 20 {
+            disk["Format"] = json!("raw");
+        }
         let format = match &disk["Format"] {
             Value::String(text) if text.eq_ignore_ascii_case("vhd") => "vpc",
             Value::String(text) if text == "qcow2" => "qcow2",
