@@ -1,5 +1,6 @@
 //! What a domain needs that the host has once, and whether two can have it. Pure but for looking up what a path is.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -230,7 +231,7 @@ impl Claims {
 
     /// What cannot be had because `owner` has it.
     #[must_use]
-    pub fn refused_by(&self, theirs: &Self, owner: &str) -> Option<Refusal> {
+    pub fn refused_by(&self, theirs: &Self, owner: &dyn fmt::Display) -> Option<Refusal> {
         let refuse = |field: String, what: String| {
             Some(Refusal {
                 field,
@@ -284,7 +285,7 @@ impl Claims {
 
     /// What both can have, and should not.
     #[must_use]
-    pub fn doubtful_beside(&self, theirs: &Self, owner: &str) -> Vec<String> {
+    pub fn doubtful_beside(&self, theirs: &Self, owner: &dyn fmt::Display) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(number) = self.app_num.filter(|n| Some(*n) == theirs.app_num) {
             said.push(format!("AppNum: {number} is also that of {owner}"));

@@ -61,9 +61,10 @@ impl Owners {
         let claims = Claims::of(spec);
         claims.within()?;
         let mut state = self.state();
-        let ours = state.owners.iter().filter(|(owner, _)| **owner != key);
-        let mut ours = ours.map(|(key, owner)| (format!("{} ({key})", owner.name), &owner.claims));
-        let refusal = ours.find_map(|(owner, theirs)| claims.refused_by(theirs, &owner));
+        let mut ours = state.owners.iter().filter(|(owner, _)| **owner != key);
+        let refusal = ours.find_map(|(key, owner)| {
+            claims.refused_by(&owner.claims, &format_args!("{} ({key})", owner.name))
+        });
         if let Some(refusal) = refusal {
             state.refused.insert(key);
             return Err(Refusal {
@@ -102,16 +103,17 @@ impl Owners {
     #[must_use]
     pub fn warnings(&self, key: Uuid) -> Vec<String> {
         let state = self.state();
-        let mut others: Vec<_> = state.owners.iter().filter(|(k, _)| **k != key).collect();
-        others.sort_by_key(|(key, _)| **key);
-        let mine = match state.owners.get(&key) {
-            Some(owner) => owner.claims.clone(),
-            None => return Vec::new(),
+        let Some(mine) = state.owners.get(&key).map(|owner| &owner.claims) else {
+            return Vec::new();
         };
-        let said = others.into_iter().flat_map(|(other, owner)| {
-            let owner_name = format!("{} ({other})", owner.name);
-            mine.doubtful_beside(&owner.claims, &owner_name)
-        });
+        let others = state.owners.iter().filter(|(other, _)| **other != key);
+        let mut said: Vec<String> = others
+            .flat_map(|(other, owner)| {
+                mine.doubtful_beside(&owner.claims, &format_args!("{} ({other})", owner.name))
+            })
+            .collect();
+        // Always in the same order: a status that says the same is not written again.
+        said.sort();
         mine.doubtful_within().into_iter().chain(said).collect()
     }
 
