@@ -339,9 +339,27 @@ fn in_files_that_a_domain_is_built_from() {
     }
     image(&host, HASH, &fs::read(&sound).unwrap());
     let of = |path: &str| disk(json!({"FileLocation": path, "Format": "qcow2"}));
+    fs::write(host.path("empty"), "").unwrap();
+    let empty = host.path("empty").to_string_lossy().into_owned();
+    #[cfg(target_arch = "x86_64")]
+    each(
+        &host,
+        &[(
+            json!({"DtDev": ["/smb/gpio@f7020000"]}),
+            "boot failed: {config}: DtDev[0]: /smb/gpio@f7020000: this host has no device tree to give devices from",
+        )],
+    );
     each(
         &host,
         &[
+            (
+                json!({"Kernel": empty}),
+                "boot failed: {config}: Kernel: {dir}/empty: the file is empty",
+            ),
+            (
+                disk(json!({"FileLocation": empty})),
+                "boot failed: {config}: DiskConfigList[0].FileLocation: {dir}/empty: the file is empty",
+            ),
             (
                 json!({"Kernel": "/no/kernel"}),
                 "boot failed: {config}: Kernel: /no/kernel: No such file or directory (os error 2)",

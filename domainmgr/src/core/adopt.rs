@@ -31,6 +31,7 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
     f.domain = Some(Domain {
         id: found.id,
         life: found.life,
+        memory_kib: found.memory_kib,
         name: found.name.clone(),
         suspended: None,
         started: false,
@@ -93,6 +94,7 @@ fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
     f.domain = Some(Domain {
         id: found.id,
         life: found.life,
+        memory_kib: found.memory_kib,
         name: found.name.clone(),
         suspended: sibling::is_suspended(found.life).then_some(cx.now.wall),
         started: true,

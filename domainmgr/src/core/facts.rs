@@ -74,6 +74,9 @@ impl Desired {
 pub(super) struct Domain {
     pub(super) id: DomainId,
     pub(super) life: Life,
+    /// Memory that it had when last looked at, in KiB.
+    #[serde(default)]
+    pub(super) memory_kib: u64,
     /// Its name in Xen when last looked at.
     pub(super) name: Option<String>,
     /// Since when it is suspended, as far as we know.

@@ -122,6 +122,7 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         return;
     };
     domain.life = life;
+    domain.memory_kib = seen.memory_kib;
     if std::mem::take(&mut f.rejoin) {
         cx.info(format!("domain {id} found"));
         cx.effects.push(Effect::Watch(id));

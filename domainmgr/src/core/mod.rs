@@ -90,8 +90,8 @@ pub enum Outcome {
     Disks(Result<Arc<Spec>, Error>),
     /// [`Op::Reserve`].
     Reserved(Result<Assigned, Error>),
-    /// [`Op::Create`].
-    Created(Result<DomainId, Error>),
+    /// [`Op::Create`]: the domain, and the memory that it was given, in KiB, or 0 if nobody knows.
+    Created(Result<(DomainId, u64), Error>),
     /// [`Op::Screen`]: the number of the display.
     Screen(Result<Option<u32>, Error>),
     /// [`Op::Devices`]: words for those that the guest has not connected to.
@@ -256,12 +256,13 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         (Op::Devices(_), Outcome::Devices(result)) => devices::looked(f, cx.now.mono, result),
         (Op::Screen(_), Outcome::Screen(result)) => screen::looked(f, result),
         (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
-        (Op::Create(spec), Outcome::Created(Ok(id))) => {
+        (Op::Create(spec), Outcome::Created(Ok((id, memory_kib)))) => {
             f.has_run = true;
             f.stale = false;
             f.domain = Some(Domain {
                 id,
                 life: Life::Paused,
+                memory_kib,
                 name: Some(spec.name.clone()),
                 suspended: None,
                 started: false,

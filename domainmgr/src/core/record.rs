@@ -384,6 +384,7 @@ impl Record {
             .map(|id| Domain {
                 id,
                 life: Life::Running,
+                memory_kib: 0,
                 name: i.name.clone(),
                 suspended: i.suspended,
                 started: i.started || i.halting,

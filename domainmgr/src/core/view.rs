@@ -27,6 +27,7 @@ pub fn view(f: &Facts) -> DomainStatus {
         pending_delete: !f.present,
         domain_name: f.name().unwrap_or_default(),
         domain_id: domain.map_or(0, |d| d.id.domid),
+        memory: domain.map_or(0, |d| d.memory_kib),
         boot_time: f.boot_time,
         virtualization_mode: mode.number(),
         virtualization_mode_name: mode.word().to_owned(),
@@ -83,6 +84,14 @@ fn complain(f: &Facts, status: &mut DomainStatus) {
     if let Some((text, when)) = wrong {
         status.last_err.clone_from(text);
         status.last_err_time = Some(*when);
+    }
+    // Somebody who mends the config of a domain that did not start must hear that the agent cannot use what was written.
+    let newer = f.problem.as_ref().filter(|_| f.boot_failed && !f.ended);
+    match newer {
+        Some((text, _)) if *text != status.last_err => {
+            status.last_err = format!("{}; since then: {text}", status.last_err);
+        }
+        _ => {}
     }
 }
 

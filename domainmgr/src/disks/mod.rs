@@ -138,7 +138,7 @@ fn one(
     bounds: &mut Bounds<'_>,
 ) -> Result<(), Failure> {
     let Some(image) = &mut disk.image else {
-        there(i, &disk.path)?;
+        there(i, disk, &disk.path)?;
         inspect(i, disk, &disk.path, true)?;
         if !disk.read_only {
             enlarge(i, disk, &disk.path)?;
@@ -149,7 +149,7 @@ fn one(
         image.location = locate(i, image, places.images)?;
         let location = image.location.clone();
         disk.path.clone_from(&location);
-        there(i, &location)?;
+        there(i, disk, &location)?;
         inspect(i, disk, &location, true)?;
         return Ok(());
     };
@@ -194,7 +194,7 @@ fn one(
     image.location = locate(i, image, places.images)?;
     let source = image.location.clone();
     disk.path = path;
-    there(i, &source)?;
+    there(i, disk, &source)?;
     inspect(i, disk, &source, true)?;
     let mut finish = |file: &File| {
         grow::grow(file, disk.format, disk.least_size)
@@ -250,7 +250,7 @@ pub fn check(spec: &Spec) -> Result<(), FieldError> {
         };
         // Where an image is that is only known by its hash is known where it runs.
         if !path.is_empty() {
-            there(i, path)?;
+            there(i, disk, path)?;
             inspect(i, disk, path, true)?;
         }
     }
@@ -283,17 +283,20 @@ fn text(path: &Path) -> Result<String, Failure> {
         .ok_or_else(|| Failure::Other(format!("{}: the path is not UTF-8", path.display())))
 }
 
-/// A plain file or a block device.
-fn there(i: usize, path: &str) -> Result<(), FieldError> {
+/// A plain file that has something in it, or will be made larger, or a block device.
+fn there(i: usize, disk: &Disk, path: &str) -> Result<(), FieldError> {
     let wrong = |why: String| FieldError::new(field(i, "FileLocation"), format!("{path}: {why}"));
-    let kind = fs::metadata(path)
-        .map_err(|e| wrong(e.to_string()))?
-        .file_type();
-    if kind.is_file() || kind.is_block_device() {
-        Ok(())
-    } else {
-        Err(wrong("neither a plain file nor a block device".to_owned()))
+    let found = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
+    let kind = found.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(wrong("neither a plain file nor a block device".to_owned()));
     }
+    let grows = !disk.read_only && disk.least_size > 0;
+    // The other formats have a header.
+    if kind.is_file() && disk.format == Format::Raw && found.len() == 0 && !grows {
+        return Err(wrong("the file is empty".to_owned()));
+    }
+    Ok(())
 }
 
 /// The file of an image: the only one in the directory of its hash.

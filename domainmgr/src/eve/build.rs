@@ -82,6 +82,11 @@ pub(super) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
     let is_pv = spec.mode == Mode::Pv;
     note(!is_pv && !c.boot_loader.is_empty(), "BootLoader", pv_only());
     note(!is_pv && !c.root_dev.is_empty(), "RootDev", pv_only());
+    note(
+        limits::WITHOUT_DEVICE_TREE && !c.device_tree.is_empty(),
+        "DeviceTree",
+        "this host has none that it could be a part of".to_owned(),
+    );
     let beside = || "the BootLoader finds another one".to_owned();
     note(
         spec.bootloader.is_some() && !c.kernel.is_empty(),

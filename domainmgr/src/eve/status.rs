@@ -37,6 +37,8 @@ pub struct DomainStatus {
     pub domain_name: String,
     /// Its number in Xen; 0 if there is none.
     pub domain_id: u32,
+    /// Memory that it has, in kB; 0 if there is no domain. Addition.
+    pub memory: u64,
     /// When it was started.
     #[serde(with = "go_time")]
     pub boot_time: Option<OffsetDateTime>,

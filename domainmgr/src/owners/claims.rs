@@ -121,6 +121,14 @@ impl Claims {
                 claim(field, &disk.path, access);
             }
         }
+        for (field, path) in [("Kernel", &spec.kernel), ("Ramdisk", &spec.ramdisk)] {
+            bytes.extend(path.iter().map(|path| Bytes {
+                field: field.to_owned(),
+                path: path.clone(),
+                things: things::of(Path::new(path)),
+                access: Access::READ,
+            }));
+        }
         let interfaces = spec.nics.iter().enumerate().map(|(i, nic)| {
             let emulated = spec.mode == Mode::Hvm && nic.kind != Some(NicKind::Vif);
             let tap = nic
@@ -220,6 +228,14 @@ impl Claims {
                     let why = format!("{name:?} is also the name of {}", first.field);
                     return refuse(&format!("{}.Vif", ours.field), why);
                 }
+                if ours.names.contains(&first.bridge) {
+                    let why = format!("{:?} is the bridge of {}", first.bridge, first.field);
+                    return refuse(&format!("{}.Vif", ours.field), why);
+                }
+                if first.names.contains(&ours.bridge) {
+                    let why = format!("{:?} is the name of {}", ours.bridge, first.field);
+                    return refuse(&format!("{}.Bridge", ours.field), why);
+                }
                 if ours.mac == first.mac && ours.bridge == first.bridge {
                     let why = format!("{} is also the address of {}", ours.mac, first.field);
                     return refuse(&format!("{}.Mac", ours.field), why);
@@ -252,6 +268,14 @@ impl Claims {
             for other in &theirs.interfaces {
                 if let Some(name) = ours.names.iter().find(|n| other.names.contains(n)) {
                     return refuse(format!("{}.Vif", ours.field), format!("{name:?}"));
+                }
+                if ours.names.contains(&other.bridge) {
+                    let bridge = format!("{:?}, as a bridge,", other.bridge);
+                    return refuse(format!("{}.Vif", ours.field), bridge);
+                }
+                if other.names.contains(&ours.bridge) {
+                    let name = format!("{:?}, as the name of an interface,", ours.bridge);
+                    return refuse(format!("{}.Bridge", ours.field), name);
                 }
                 if ours.mac == other.mac && ours.bridge == other.bridge {
                     let what = format!("{}, on the bridge {},", ours.mac, ours.bridge);

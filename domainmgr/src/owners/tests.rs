@@ -177,6 +177,32 @@ fn an_image_is_read_by_many_and_written_to_by_none() {
 }
 
 #[test]
+fn a_kernel_is_read_by_many_and_written_to_by_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("vmlinuz");
+    std::fs::write(&file, "kernel").unwrap();
+    let path = file.display().to_string();
+    let boots = |key, what: fn(&mut Spec) -> &mut Option<String>| {
+        let mut spec = spec(key, "");
+        *what(&mut spec) = Some(path.clone());
+        spec
+    };
+    for what in [
+        (|spec| &mut spec.kernel) as fn(&mut Spec) -> &mut Option<String>,
+        |spec| &mut spec.ramdisk,
+    ] {
+        let owners = Owners::default();
+        owners.take(A, &boots(A, what), &[]).unwrap();
+        owners.take(B, &boots(B, what), &[]).unwrap();
+        let reads = disks(&[disk(&file, r#","ReadOnly":true"#)]);
+        assert_eq!(refusal(&owners, B, &reads), None);
+        let wanted = format!("DiskConfigList[0].FileLocation: {path} is used by da.10 ({A})");
+        let writes = disks(&[disk(&file, "")]);
+        assert_eq!(refusal(&owners, B, &writes), Some(wanted));
+    }
+}
+
+#[test]
 fn interfaces_and_screens_have_one_owner() {
     let hvm = r#","VirtualizationMode":"HVM""#;
     let mac = r#","VifList":[{"Mac":"02:00:00:00:00:01"}]"#;
@@ -205,6 +231,16 @@ fn interfaces_and_screens_have_one_owner() {
             r#","VifList":[{"Vif":"x"}]"#,
             r#","VifList":[{"Vif":"x-emu"}]"#,
             None,
+        ),
+        (
+            r#","VifList":[{"Bridge":"lan"}]"#,
+            r#","VifList":[{"Vif":"lan"}]"#,
+            Some("VifList[0].Vif: \"lan\", as a bridge, is used by da.10"),
+        ),
+        (
+            r#","VifList":[{"Vif":"lan"}]"#,
+            r#","VifList":[{"Bridge":"lan"}]"#,
+            Some("VifList[0].Bridge: \"lan\", as the name of an interface, is used by da.10"),
         ),
         (
             r#","EnableVnc":true,"VncDisplay":5"#,

@@ -12,6 +12,7 @@ pub use self::libxl::domain_config;
 pub use self::xl_cfg::xl_cfg;
 use crate::disks;
 use crate::eve::FieldError;
+use crate::limits;
 use crate::spec::{Mode, PciDevice, Spec, Vnc};
 
 /// What is said of the memory that the firmware reserves for a device.
@@ -67,7 +68,14 @@ pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
         if !found.is_file() {
             return Err(wrong("not a plain file".to_owned()));
         }
+        if found.len() == 0 {
+            return Err(wrong("the file is empty".to_owned()));
+        }
         File::open(path).map_err(|e| wrong(e.to_string()))?;
+    }
+    if let (true, Some(node)) = (limits::WITHOUT_DEVICE_TREE, spec.dt_dev.first()) {
+        let why = format!("{node}: this host has no device tree to give devices from");
+        return Err(FieldError::new("DtDev[0]", why));
     }
     disks::check(spec)
 }

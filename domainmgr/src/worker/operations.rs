@@ -116,7 +116,10 @@ impl Run<'_> {
                         log::warn!(key:% = key, domid:% = id; "offloads of its interfaces are as they were: {e}");
                     }
                 }
-                Outcome::Created(created)
+                Outcome::Created(created.map(|id| {
+                    let found = session.info(id).ok().flatten();
+                    (id, found.map_or(0, |domain| domain.memory_kib))
+                }))
             }
             Op::Disks(..) | Op::Discard(_) => {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))

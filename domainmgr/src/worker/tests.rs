@@ -43,7 +43,7 @@ fn env(dir: &Path) -> Arc<Env> {
     for name in ["config", "run/xen"] {
         std::fs::create_dir_all(at(name)).unwrap();
     }
-    std::fs::write(at("kernel"), "").unwrap();
+    std::fs::write(at("kernel"), "not really").unwrap();
     Arc::new(Env {
         toolstack,
         clock,
@@ -94,7 +94,7 @@ fn an_operation_hears_what_came_before_it_could_be_aborted() {
     let mut run = Run::new(&env, KEY, &inbox, &mailbox, &shared, &mut memory, None);
     let create = Op::Create(spec);
     let outcome = run.execute(&create, None);
-    let Outcome::Created(Ok(id)) = outcome else {
+    let Outcome::Created(Ok((id, _))) = outcome else {
         panic!("{outcome:?}")
     };
     let aborted = |e: &Error| e.kind == ErrorKind::Aborted;

@@ -6,7 +6,10 @@ use libxl::config::{Disk, DomainConfig};
 use serde_json::{Value, json};
 
 use super::host::{App, Host, domid};
-use crate::support::{context, unique, wait_for};
+use crate::{
+    acceptance::machine::qemu,
+    support::{context, unique, wait_for},
+};
 
 /// The BIOS of an HVM domain takes its time, and hears no request meanwhile.
 const AT_ONCE: [&str; 2] = ["--config", "timer.shutdown.graceful:0"];
@@ -245,4 +248,104 @@ fn the_display_of_vnc_is_the_one_that_was_asked_for() {
         std::net::TcpStream::connect(("::1", 5900 + 82)).is_ok()
     });
     assert!(std::net::TcpStream::connect(("127.0.0.1", 5900 + 82)).is_err());
+}
+
+#[test]
+fn a_device_model_that_ends_is_dealt_with_as_the_config_says() {
+    let host = Host::start_with(&AT_ONCE);
+    let (kept, restarted) = (host.app("keep"), host.app("restart"));
+    for (app, word) in [(&kept, "keep"), (&restarted, "restart")] {
+        host.put_tiny(app, "HVM", "", &json!({"OnDeviceModelExit": word}));
+    }
+    let up = [&kept, &restarted].map(|app| host.wait_state(app, "RUNNING"));
+    assert!(
+        up[0]["Memory"].as_u64() >= Some(32 << 10),
+        "{}",
+        up[0]["Memory"]
+    );
+    for status in &up {
+        let (pid, _) = qemu(domid(status)).expect("an HVM domain has a QEMU");
+        run("kill", &["-9", &pid.to_string()]);
+    }
+    let broken = host.wait_state(&kept, "BROKEN");
+    assert_eq!(domid(&broken), domid(&up[0]));
+    let anew = host.wait(&restarted, "another domain", |s| {
+        s["StateName"] == "RUNNING" && s["DomainId"] != up[1]["DomainId"]
+    });
+    assert!(qemu(domid(&anew)).is_some());
+    assert_eq!(anew["Restarts"], 1, "{anew}");
+    for app in [&kept, &restarted] {
+        host.remove(app);
+        host.wait_gone(app);
+    }
+}
+
+/// The line of the host is one end of a pseudo-terminal here; the test has the other.
+#[test]
+fn an_hvm_guest_has_a_serial_line_of_the_host() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::io::Read;
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let line = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let (model, ports) = (place.path().join("model"), place.path().join("ports"));
+    let bundle = json!({"Type": 3, "Name": "COM2", "Members": ["COM2"], "Serial": line});
+    fs::write(&model, json!({"IoBundleList": [bundle]}).to_string()).unwrap();
+    fs::write(&ports, r#"{"Ports": []}"#).unwrap();
+    let mut args = AT_ONCE.to_vec();
+    let (model, ports) = (model.to_str().unwrap(), ports.to_str().unwrap());
+    args.extend(["--adapters", model, "--network-status", ports]);
+    let host = Host::start_with(&args);
+    let app = host.app("serial");
+    let adapter = json!({"IoAdapterList": [{"Type": 3, "Name": "COM2"}]});
+    host.put(&app, "HVM", "", &adapter);
+    host.wait_up(&app);
+    let mut ours = fs::File::from(ours);
+    let heard = std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"over the line") {
+            let mut byte = [0];
+            ours.read_exact(&mut byte).unwrap();
+            heard.extend(byte);
+        }
+    });
+    let mut shell = host.shell(&app);
+    shell.run("printf 'over the line' > /dev/ttyS1");
+    wait_for("the words of the guest", || heard.is_finished());
+    heard.join().unwrap();
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+/// The agent sees a host on which xenstored does not listen yet, because its directory is hidden from it at first.
+#[test]
+fn an_agent_that_comes_before_xenstored_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::create_dir(path("config")).unwrap();
+    let agent = std::env::current_exe().unwrap().with_file_name("domainmgr");
+    let script = r#"
+        mount -t tmpfs none /run/xenstored || exit 9
+        { until [ -e "$0/now" ]; do sleep 0.1; done; umount /run/xenstored; } &
+        exec "$1" run --config-dir "$0/config" --run-dir "$0/run" --state-dir "$0/state" --dump-dir "$0/dump" \
+            --image-dir "$0/img" --verified-dir "$0/verified" 2> "$0/log""#;
+    let mut child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .args([dir.path(), &agent])
+        .spawn()
+        .unwrap();
+    let log = || fs::read_to_string(path("log")).unwrap_or_default();
+    wait_for("the agent to wait", || {
+        log().contains("waiting for xenstored: nothing listens at /run/xenstored/socket")
+    });
+    assert!(!log().contains(" started: "), "{}", log());
+    fs::write(path("now"), "").unwrap();
+    wait_for("the agent", || {
+        let log = log();
+        log.contains("xenstored is there") && log.contains(" started: ")
+    });
+    run("kill", &[&child.id().to_string()]);
+    assert!(child.wait().unwrap().success());
 }

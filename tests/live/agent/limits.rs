@@ -199,6 +199,14 @@ fn what_is_too_much_for_the_rest() {
         let memory = json!({"MaxCpus": most, "Memory": 64 << 10});
         xen.is_refused("vCPUs", mode, &memory, |spec| spec.max_vcpus = most + 1);
     }
+    let empty = xen.path("empty-kernel");
+    fs::write(&empty, "").unwrap();
+    xen.is_refused("empty kernel", "PVH", &json!({}), |spec| {
+        spec.kernel = Some(empty.clone());
+    });
+    xen.is_refused("device tree", "PVH", &json!({}), |spec| {
+        spec.dt_dev = vec!["/smb/gpio@f7020000".to_owned()];
+    });
     let screen = json!({"EnableVnc": true, "VncDisplay": limits::VNC_DISPLAY});
     xen.is_refused("VNC display", "PV", &screen, |spec| {
         spec.vnc.as_mut().unwrap().display = Some(limits::VNC_DISPLAY + 1);

@@ -189,6 +189,29 @@ fn what_has_ended_stays_so_while_nobody_can_read_its_config() {
     }
 }
 
+/// Somebody mends the config of a domain that did not start, and mistypes it.
+#[test]
+fn a_failed_boot_does_not_hide_that_the_newer_config_is_unusable() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, "sim.fail-create=9")));
+    h.advance(60_000);
+    assert!(h.published.as_ref().unwrap().boot_failed);
+    h.unusable = true;
+    h.restart();
+    h.half_minutes(1);
+    let shown = h.published.clone().unwrap().last_err;
+    let (failed, unusable) = shown.split_once("; since then: ").expect(&shown);
+    assert!(failed.starts_with("boot failed: "), "{shown}");
+    assert!(!unusable.is_empty(), "{shown}");
+    h.unusable = false;
+    h.wish(Some(Harness::desired(true, Mode::Pv, "better")));
+    h.half_minutes(1);
+    assert_eq!(
+        (h.state().as_str(), h.published.unwrap().last_err.as_str()),
+        ("RUNNING", "")
+    );
+}
+
 #[test]
 fn the_same_config_written_again_cuts_the_retry_short_and_nothing_else() {
     let config = Harness::desired(true, Mode::Pv, "sim.fail-create=3");

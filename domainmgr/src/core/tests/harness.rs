@@ -549,7 +549,10 @@ impl Harness {
             }
             Op::Create(_) => Outcome::Created(match (error, running.created) {
                 (Some(e), _) => Err(e),
-                (None, Some(id)) => self.xen.end_create(id).map(|()| id),
+                (None, Some(id)) => self.xen.end_create(id).map(|()| {
+                    let made = self.xen.info(id);
+                    (id, made.map_or(0, |domain| domain.memory_kib))
+                }),
                 (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
             }),
             Op::Disks(spec, ..) => Outcome::Disks(match error {
