@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -29,6 +29,10 @@ pub(crate) struct Program {
     pub(crate) name: String,
     /// The executable.
     pub(crate) path: PathBuf,
+    /// The directory of its package.
+    pub(crate) package: PathBuf,
+    /// It has tests, and a `main` that runs them.
+    pub(crate) is_test: bool,
 }
 
 /// Variable with flags for the compiler, which may have spaces in them, and what is between them.
@@ -170,9 +174,12 @@ impl Cargo {
                 message["executable"].as_str(),
                 message["target"]["name"].as_str(),
             ) {
+                let manifest = Path::new(message["manifest_path"].as_str().unwrap_or_default());
                 programs.push(Program {
                     name: name.to_owned(),
                     path: path.into(),
+                    package: manifest.parent().unwrap_or(paths::root()).to_owned(),
+                    is_test: message["profile"]["test"] == true,
                 });
             }
         }

@@ -4,6 +4,7 @@ mod cases;
 mod counts;
 pub(crate) mod libtest;
 mod live;
+mod local;
 mod oldest;
 mod report;
 mod sanitizer;
@@ -174,16 +175,7 @@ fn checks(steps: &mut Steps) {
         steps::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
     steps.run("unit, doc and process tests", || {
-        let mut counts = counts::of(
-            "unit and process",
-            &mut cargo.test(&[
-                "--workspace",
-                "--lib",
-                "--bins",
-                "--tests",
-                "--no-fail-fast",
-            ]),
-        )?;
+        let mut counts = local::run(&cargo)?;
         // rustdoc has its own runner, which says how many there were.
         counts += counts::of("doc", &mut cargo.command(&["test", "--workspace", "--doc"]))?;
         Ok(counts)
