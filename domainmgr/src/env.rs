@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::adapters::Adapters;
 use crate::clock::Clock;
+use crate::control::Board;
 use crate::dirs::Dirs;
 use crate::disks::register::Register;
 use crate::eve::inputs::Inputs;
@@ -40,6 +41,8 @@ pub struct Env {
     pub inputs: Inputs,
     /// The record of each key.
     pub records: Records,
+    /// What is shown of each domain, and where orders for it are left.
+    pub board: Arc<Board>,
     /// The supervisor's ear.
     pub reports: Sender<Report>,
 }

@@ -11,6 +11,7 @@ pub mod adapters;
 pub mod cli;
 pub mod clock;
 pub mod cloudinit;
+pub mod control;
 pub mod core;
 pub mod crash;
 pub mod dirs;

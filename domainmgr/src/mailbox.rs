@@ -24,6 +24,8 @@ impl Mail {
     pub const DUMP: Self = Self(16);
     /// What was refused because others had it.
     pub const FREED: Self = Self(64);
+    /// What was asked for by hand.
+    pub const ORDER: Self = Self(128);
     /// Every domain with the key's uuid.
     pub const RESYNC: Self = Self(32);
 

@@ -5,6 +5,17 @@ use std::path::PathBuf;
 use crate::adapters::Files;
 use crate::dirs::Dirs;
 
+/// The control socket.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Where it is.
+    pub path: PathBuf,
+    /// It was asked for by name: the agent does not start without it.
+    pub required: bool,
+    /// Whose members may connect.
+    pub group: Option<String>,
+}
+
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -18,6 +29,8 @@ pub struct Options {
     pub overrides: Vec<(String, String)>,
     /// Bytes per second that a copy of an image may make, in a simulation.
     pub copy_rate: Option<u64>,
+    /// The control socket.
+    pub control: Control,
     /// A journal that is damaged is put aside, and everything in it forgotten.
     pub forget: bool,
 }

@@ -103,14 +103,18 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Runs until a signal, or the end of a thread that is needed, which is returned.
-    pub(crate) fn run(mut self, ears: Ears) -> Option<Death> {
+    /// Looks at everything that is there, and starts a worker for each domain.
+    pub(crate) fn begin(&mut self) {
         self.trust_from_the_start();
         let marker = self.options.dirs.status.join(MARKER);
         if let Err(e) = store::remove(&marker) {
             log::warn!("{}: {e}", marker.display());
         }
         self.look_at_files();
+    }
+
+    /// Runs until a signal, or the end of a thread that is needed, which is returned.
+    pub(crate) fn run(mut self, ears: Ears) -> Option<Death> {
         let mut resync = at(self.next_resync());
         let mut beat = at(self.supervision.beat(self.workers.len()));
         self.supervision.ready();
@@ -185,6 +189,7 @@ impl<'a> Supervisor<'a> {
     fn start(&mut self, key: Uuid, stamp: Option<Stamp>) {
         match Worker::start(Arc::clone(&self.env), key) {
             Ok(worker) => {
+                self.env.board.open(key, worker.desk());
                 let entry = Entry {
                     worker,
                     stamp,
@@ -201,6 +206,7 @@ impl<'a> Supervisor<'a> {
         if let Some(entry) = self.workers.remove(&key) {
             entry.worker.join();
         }
+        self.env.board.close(key);
         // It may have come back while its worker was on its way out.
         self.look_at(&format!("{key}.json"), false);
     }

@@ -3,6 +3,7 @@
 mod durable;
 mod handle;
 mod operations;
+mod orders;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use self::handle::Shared;
 pub use self::handle::{Believer, VARIABLE, Worker, lack_threads};
+pub use self::orders::Desk;
 pub use self::status::read_status;
 use self::status::{publish_fault, to_text};
 use crate::cloudinit;
@@ -128,6 +130,10 @@ struct Run<'a> {
     wake: Option<Time>,
     /// When the DomainConfig is read again without a reason.
     reread: Option<Time>,
+    /// Orders that have not been answered to the end.
+    orders: orders::Open,
+    /// Answers that wait for the journal.
+    unsaid: Vec<(u64, core::Answer)>,
     /// The record that the journal has for certain.
     memory: &'a mut Option<Bytes>,
     /// One that is on its way there.
@@ -163,6 +169,8 @@ impl<'a> Run<'a> {
             settled: false,
             wake: None,
             reread: None,
+            orders: orders::Open::default(),
+            unsaid: Vec::new(),
             memory,
             ticket: None,
         }
@@ -245,6 +253,9 @@ impl<'a> Run<'a> {
                 Reading::Later(pause) => self.reread = Some(now + pause),
             }
         }
+        if mail.has(Mail::ORDER) {
+            inputs.extend(self.orders.take(self.shared).map(Input::Order));
+        }
         if mail.has(Mail::FREED) {
             inputs.push(Input::Freed);
         }
@@ -283,10 +294,14 @@ impl<'a> Run<'a> {
                     self.publish(&facts);
                 }
             }
+            for (id, answer) in std::mem::take(&mut self.unsaid) {
+                self.orders.answer(id, answer);
+            }
             let mut outcome = None;
             for effect in effects {
                 match effect {
                     Effect::Note(level, text) => self.say(level, &text),
+                    Effect::Answer(id, answer) => self.orders.answer(id, answer),
                     Effect::Watch(id) => self.watch(id),
                     Effect::Unwatch => (self.watch, self.unwatched) = (None, None),
                     Effect::Wake(at) => self.wake = at,
@@ -314,8 +329,11 @@ impl<'a> Run<'a> {
                     self.facts = Some(facts);
                     for effect in effects {
                         // With an operation outstanding there are no others.
-                        if let Effect::Note(level, text) = effect {
-                            self.say(level, &text);
+                        match effect {
+                            Effect::Note(level, text) => self.say(level, &text),
+                            // Nothing is said to be accepted before it is known for good.
+                            Effect::Answer(id, answer) => self.unsaid.push((id, answer)),
+                            _ => {}
                         }
                     }
                 }

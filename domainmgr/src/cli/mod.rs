@@ -7,6 +7,7 @@ mod paths;
 mod resume;
 mod rivals;
 mod status;
+mod verbs;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::paths::Paths;
 use crate::clock::Clock;
+use crate::control::client::named;
 use crate::crash;
 use crate::logging;
 use crate::options::Options;
@@ -48,6 +50,23 @@ enum Command {
     Run(Box<Run>),
     /// Show what became of each domain.
     Status(status::Status),
+    /// Start domains, even if they ended, were stopped by hand, or are not activated by their DomainConfig.
+    Start(verbs::Start),
+    /// Stop domains, and keep them down until they are started, or until their DomainConfig changes. What their guests have
+    /// written stays.
+    Stop(verbs::Stop),
+    /// Stop domains and start them again.
+    Restart(verbs::Verb),
+    /// Take their processors from domains.
+    Pause(verbs::Verb),
+    /// Let paused domains run.
+    Unpause(verbs::Verb),
+    /// Show everything about one domain.
+    Show(verbs::Show),
+    /// Wait until a domain is in a state.
+    Wait(verbs::Wait),
+    /// Show each change of all domains, or of one, as it happens.
+    Watch(verbs::Watch),
     /// Check DomainConfig files, or whole directories of them, without doing anything.
     Check(check::Check),
     /// Connect this terminal to a domain's console. Ctrl-] leaves.
@@ -160,6 +179,14 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Run(args) => run(*args),
         Command::Status(args) => args.run(),
         Command::Check(args) => return args.run(),
+        Command::Start(args) => return args.run(),
+        Command::Stop(args) => return args.run(),
+        Command::Restart(args) => return args.run("Restart", named),
+        Command::Pause(args) => return args.run("Pause", named),
+        Command::Unpause(args) => return args.run("Unpause", named),
+        Command::Show(args) => return args.run(),
+        Command::Wait(args) => return args.run(),
+        Command::Watch(args) => return args.run(),
         Command::Console(args) => args.run(),
         Command::Resume(args) => args.run(),
         Command::Completions { shell } => {
@@ -253,6 +280,7 @@ fn run(args: Run) -> Result<(), String> {
         dirs: paths.dirs(),
         global_config: paths.global_config,
         adapters: paths.adapters,
+        control: paths.control,
         overrides: args.settings,
         copy_rate: args.simulate_copy_rate,
         forget: args.forget,

@@ -8,9 +8,11 @@ use clap::Args;
 
 use crate::adapters::Files;
 use crate::dirs::Dirs;
+use crate::options::Control;
 
 const CONFIG: &str = "/run/zedmanager/DomainConfig";
 const RUN: &str = "/var/run/domainmgr";
+const SOCKET: &str = "control.sock";
 const STATE: &str = "/var/lib/domainmgr";
 const IMAGES: &str = "/persist/img";
 const VERIFIED: &str = "/persist/downloads/appImg.obj/verified";
@@ -50,6 +52,12 @@ pub(super) struct Paths {
     /// /var/run/nim/DeviceNetworkStatus/global.json]
     #[arg(long, value_name = "FILE")]
     network_status: Option<PathBuf>,
+    /// The control socket [default: control.sock in the run directory]
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// The group whose members may use the control socket, besides root.
+    #[arg(long, value_name = "GROUP")]
+    control_group: Option<String>,
     /// Settings [default: /var/tmp/zededa/GlobalConfig/global.json]
     #[arg(long, value_name = "FILE")]
     global_config: Option<PathBuf>,
@@ -70,6 +78,7 @@ pub(super) struct Resolved {
     pub(super) verified_dir: PathBuf,
     pub(super) global_config: PathBuf,
     pub(super) adapters: Files,
+    pub(super) control: Control,
 }
 
 impl Paths {
@@ -112,8 +121,14 @@ impl Paths {
                 .or_else(|| simulated("DeviceNetworkStatus/global.json"))
                 .unwrap_or_else(|| NETWORK.into()),
         };
+        let control = Control {
+            path: self.control.clone().unwrap_or_else(|| run_dir.join(SOCKET)),
+            required: self.control.is_some() || self.control_group.is_some(),
+            group: self.control_group.clone(),
+        };
         Ok(Resolved {
             adapters,
+            control,
             status_dir: self
                 .status_dir
                 .clone()
@@ -153,6 +168,15 @@ pub(super) fn status_dir(given: Option<&Path>, simulate: bool) -> Result<PathBuf
         Some(dir) => Ok(dir.to_owned()),
         None if simulate => Ok(simulated()?.join("DomainStatus")),
         None => Ok(Path::new(RUN).join("DomainStatus")),
+    }
+}
+
+/// The control socket for clients.
+pub(super) fn control(given: Option<&Path>, simulate: bool) -> Result<PathBuf, String> {
+    match given {
+        Some(path) => Ok(path.to_owned()),
+        None if simulate => Ok(simulated()?.join(SOCKET)),
+        None => Ok(Path::new(RUN).join(SOCKET)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::facts::{Desired, Wish};
 use super::op::Op;
+use super::order::Order;
 use crate::spec::{Disk, Spec};
 
 /// Whether a newer wish ends `op`.
@@ -26,6 +27,22 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
 
 fn copied(spec: &Spec) -> impl Iterator<Item = &Disk> {
     spec.disks.iter().filter(|d| d.seed.is_none())
+}
+
+/// Whether an order by hand ends `op`.
+#[must_use]
+pub fn on_order(op: &Op, order: Order) -> bool {
+    let building = matches!(
+        op,
+        Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
+    );
+    match order {
+        Order::Stop { destroy: true } => {
+            building || matches!(op, Op::Shutdown(_) | Op::PowerButton(_))
+        }
+        Order::Stop { .. } | Order::Restart => building,
+        Order::Start { .. } | Order::Pause | Order::Unpause => false,
+    }
 }
 
 /// Whether a hint that something happened to the domain ends `op`: it has probably shut down, so it will not answer.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::devices::Connected;
 use super::op::Op;
+use super::order::{Given, Hold, UnderWay};
 use super::reserved::Holding;
 use super::screen::Screen;
 use super::sibling::Sibling;
@@ -79,6 +80,9 @@ pub(super) struct Domain {
     pub(super) memory_kib: u64,
     /// Its name in Xen when last looked at.
     pub(super) name: Option<String>,
+    /// Who has asked us to pause it.
+    #[serde(default)]
+    pub(super) paused_by: Option<String>,
     /// Since when it is suspended, as far as we know.
     pub(super) suspended: Option<OffsetDateTime>,
     /// It has been unpaused: by us, or before we came.
@@ -134,6 +138,22 @@ pub(super) struct Halt {
     pub(super) ask_at: Option<Time>,
     /// A paused guest cannot hear: we have let it run again.
     pub(super) unpaused: bool,
+}
+
+impl Halt {
+    /// Nothing has been done yet. The guest has until then.
+    pub(super) fn begin(until: Time) -> Self {
+        Self {
+            stage: Stage::Graceful,
+            until,
+            asked: false,
+            ask_again: false,
+            press: false,
+            pressed: false,
+            ask_at: None,
+            unpaused: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,6 +246,14 @@ pub struct Facts {
     pub(super) present: bool,
     /// … or nobody can see whether it is.
     pub(super) doubtful: bool,
+    /// What was asked for by hand, and goes before what the config says.
+    pub(super) hold: Option<Hold>,
+    /// The domain that is being brought down is to be built again with what its guest has written.
+    pub(super) cycle: bool,
+    /// Orders that came before anything was known.
+    pub(super) unheard: Vec<Given>,
+    /// An order that is being worked off.
+    pub(super) order: Option<UnderWay>,
     /// The newest usable config.
     pub(super) desired: Option<Desired>,
     /// Why the newest file is not usable, or not to be built from.
@@ -335,6 +363,10 @@ impl Facts {
             heard: false,
             present: true,
             doubtful: false,
+            hold: None,
+            cycle: false,
+            unheard: Vec::new(),
+            order: None,
             desired: None,
             problem: None,
             recovered: false,
@@ -435,8 +467,14 @@ impl Facts {
         } else {
             match &self.desired {
                 None => Want::Unknown,
-                Some(d) if d.config.activate => Want::Run,
-                Some(_) => Want::Stop,
+                Some(desired) => {
+                    let held = self.hold.as_ref().map(|hold| hold.run);
+                    if held.unwrap_or(desired.config.activate) {
+                        Want::Run
+                    } else {
+                        Want::Stop
+                    }
+                }
             }
         }
     }

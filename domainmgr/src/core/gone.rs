@@ -2,7 +2,7 @@
 
 use super::facts::{After, Backoff, Facts, Rest, Stage, Want};
 use super::wishes::retries;
-use super::{Ctx, Now, pace, sibling};
+use super::{Ctx, Now, order, pace, sibling};
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, ErrorKind, ShutdownReason};
 
@@ -28,6 +28,8 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     if f.want() != Want::Run || (halt.is_some() && !carried_off) {
         cx.info(format!("domain {id} is gone"));
         f.rest = Rest::Ready;
+        f.copies = order::copies_after_halt(f);
+        f.cycle = false;
         f.restarting = halt.is_some() && f.want() == Want::Run;
         f.rebuild = None;
         f.tries = 0;
@@ -37,6 +39,7 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
         }
         return;
     }
+    f.cycle = false;
     f.tries = 0;
     if away && f.renewed {
         // What is wished anew is started, whatever became of the old one.

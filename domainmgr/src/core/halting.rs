@@ -23,16 +23,7 @@ pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
     let nobody_to_ask =
         !started || matches!(life, Life::Shutdown(r) if r != ShutdownReason::SUSPEND);
     f.exit = None;
-    let h = f.halt.get_or_insert_with(|| Halt {
-        stage: Stage::Graceful,
-        until: now + graceful,
-        asked: false,
-        ask_again: false,
-        press: false,
-        pressed: false,
-        ask_at: None,
-        unpaused: false,
-    });
+    let h = f.halt.get_or_insert_with(|| Halt::begin(now + graceful));
     if nobody_to_ask || (graceful.is_zero() && !h.asked && h.stage == Stage::Graceful) {
         h.stage = Stage::Destroy;
     }

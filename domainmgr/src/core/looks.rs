@@ -123,6 +123,7 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
     };
     domain.life = life;
     domain.memory_kib = seen.memory_kib;
+    domain.paused_by = domain.paused_by.take().filter(|_| life == Life::Paused);
     if std::mem::take(&mut f.rejoin) {
         cx.info(format!("domain {id} found"));
         cx.effects.push(Effect::Watch(id));

@@ -22,6 +22,7 @@ mod gone;
 mod halting;
 mod looks;
 mod op;
+mod order;
 mod pace;
 mod reasons;
 mod record;
@@ -43,6 +44,7 @@ use self::devices::Connected;
 use self::facts::{Backoff, Domain, Rest, Want};
 pub use self::facts::{Desired, Facts, Wish};
 pub use self::op::{Op, Scope};
+pub use self::order::{Answer, Given, Hold, Order};
 pub use self::record::{Inherited, Record};
 use self::reserved::Holding;
 use self::screen::Screen;
@@ -67,6 +69,8 @@ pub enum Input {
     Wish(Wish),
     /// The settings changed.
     Settings(Settings),
+    /// Somebody asks for something by hand. [`Effect::Answer`] is the answer.
+    Order(Given),
     /// Something may have happened to the domain.
     Hint,
     /// There are other domains with our uuid than the worker believes.
@@ -130,6 +134,8 @@ pub enum Level {
 pub enum Effect {
     /// Tell the log.
     Note(Level, String),
+    /// What becomes of the order with this number.
+    Answer(u64, Answer),
     /// Send hints about this domain from now on, and about no other.
     Watch(DomainId),
     /// Send no more hints.
@@ -181,6 +187,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
     match input {
         Input::Wish(wish) => wishes::wished(&mut cx, &mut facts, wish),
         Input::Settings(settings) => facts.settings = settings,
+        Input::Order(given) => order::given(&mut cx, &mut facts, given),
         // What is due is done to what is, not to what was when the timer was set.
         Input::Hint | Input::Timer => {
             facts.stale = true;
@@ -203,6 +210,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
         }
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
     }
+    order::hear(&mut cx, &mut facts);
     if facts.outstanding.is_none() {
         match next(&mut cx, &mut facts) {
             Next::Run(op) => {
@@ -217,6 +225,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
             Next::Finish => cx.effects.push(Effect::Finish),
         }
     }
+    order::settle(&mut cx, &mut facts);
     (facts, cx.effects)
 }
 
@@ -264,6 +273,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
                 life: Life::Paused,
                 memory_kib,
                 name: Some(spec.name.clone()),
+                paused_by: None,
                 suspended: None,
                 started: false,
                 reset: false,
@@ -289,6 +299,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
             boot_failed(cx, f, &e);
         }
         (Op::Unpause(_), Outcome::Ended(result)) => unpaused(cx, f, result),
+        (Op::Pause(_), Outcome::Ended(result)) => order::paused(cx, f, result),
         (Op::Shutdown(_), Outcome::Ended(result)) => halting::asked(cx, f, result),
         (Op::PowerButton(_), Outcome::Ended(result)) => halting::pressed(cx, f, result),
         (Op::Destroy(_), Outcome::Ended(result)) => halting::destroyed(cx, f, result),
@@ -301,6 +312,9 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
 }
 
 fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    if order::unpaused(cx, f, &result) {
+        return;
+    }
     let Some(domain) = &mut f.domain else {
         return;
     };
@@ -423,6 +437,12 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             if f.exit.is_some() {
                 return ends::go_on(cx, f);
             }
+            if let Some(ordered) = order::next(f) {
+                return ordered;
+            }
+            let Some(domain) = &f.domain else {
+                return Next::Wait(None);
+            };
             match life {
                 _ if !started => match f.rest {
                     Rest::Until(at) if at > cx.now.mono => Next::Wait(Some(at)),
@@ -465,8 +485,11 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             if let Some(release) = reserved::release(f) {
                 return release;
             }
-            if let Some(op) = disks::tidy(f) {
-                return Next::Run(op);
+            // Who stops it by hand does not throw away what it has written.
+            if f.hold.is_none() {
+                if let Some(op) = disks::tidy(f) {
+                    return Next::Run(op);
+                }
             }
             return if f.present {
                 Next::Wait(None)

@@ -37,6 +37,8 @@ pub enum Op {
     Create(Arc<Spec>),
     /// Let it run.
     Unpause(DomainId),
+    /// Take its processors from it.
+    Pause(DomainId),
     /// Ask the guest to power off.
     Shutdown(DomainId),
     /// Press its power button.
@@ -67,6 +69,7 @@ impl Op {
             Self::Release => "release",
             Self::Create(_) => "create",
             Self::Unpause(_) => "unpause",
+            Self::Pause(_) => "pause",
             Self::Shutdown(_) => "shutdown",
             Self::PowerButton(_) => "power button",
             Self::Destroy(_) => "destroy",
@@ -83,6 +86,7 @@ impl Op {
         match *self {
             Self::Look(Scope::One(id))
             | Self::Unpause(id)
+            | Self::Pause(id)
             | Self::Shutdown(id)
             | Self::PowerButton(id)
             | Self::Destroy(id)

@@ -1,6 +1,7 @@
 //! Why the state is what it is, where somebody else has a hand in it: words for an operator.
 
 use super::facts::{Domain, Facts, Want};
+use super::order::Hold;
 use super::sibling::{Sibling, is_dead, is_migrated_away, is_suspended};
 use crate::toolstack::{DomainId, Life};
 
@@ -16,8 +17,10 @@ pub(super) fn of(f: &Facts) -> String {
             p.total.div_ceil(1 << 20)
         )
     });
+    let held = f.hold.as_ref().map(Hold::words);
     copying
         .into_iter()
+        .chain(held)
         .chain(own)
         .chain(others)
         .collect::<Vec<_>>()
@@ -52,7 +55,8 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
         ));
     }
     if domain.life == Life::Paused && domain.started && !domain.leftover {
-        return Some("paused by another toolstack".to_owned());
+        let who = domain.paused_by.as_deref();
+        return Some(format!("paused by {}", who.unwrap_or("another toolstack")));
     }
     f.is_preserved()
         .then(|| "kept as its action says, until it is deactivated or destroyed".to_owned())

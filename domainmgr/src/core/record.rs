@@ -13,11 +13,12 @@ use uuid::Uuid;
 use super::devices::Connected;
 use super::facts::{After, Desired, Domain, Exit, Facts, Halt, Rest, Stage};
 use super::op::Op;
+use super::order::Hold;
 use super::reserved::Holding;
 use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
-use super::{Now, gone, wishes};
+use super::{Now, gone, order, wishes};
 use crate::disks::Copies;
 use crate::eve::DomainConfig;
 use crate::settings::Settings;
@@ -31,6 +32,10 @@ pub struct Record {
     /// The run of the host in which the numbers of domains are valid.
     pub boot: Uuid,
     pub(super) wish: Option<Desired>,
+    /// What was asked for by hand.
+    pub(super) hold: Option<Hold>,
+    /// It is being brought down in order to be built again.
+    pub(super) cycle: bool,
     /// The wish is newer than what is known of the domain.
     pub(super) renewed: bool,
     pub(super) begun: Begun,
@@ -151,6 +156,8 @@ impl Facts {
             begun: self.begun(),
             boot,
             wish: self.desired.clone(),
+            hold: self.hold.clone(),
+            cycle: self.cycle,
             renewed: self.renewed && self.rejoin,
             domain: self.domain.clone(),
             halt: self.halt.clone(),
@@ -210,6 +217,8 @@ impl Facts {
         let mut f = Self::new(uuid, settings);
         f.recovered = true;
         f.desired = record.wish;
+        f.hold = record.hold;
+        f.cycle = record.cycle;
         f.renewed = record.renewed;
         f.domain = record.domain;
         f.halt = record.halt;
@@ -291,8 +300,9 @@ fn after_host_reboot(now: Now, f: &mut Facts) {
         return;
     }
     if domain.started {
-        f.copies = Copies::Fresh;
+        f.copies = order::copies_after_halt(f);
     }
+    f.cycle = false;
     match exit {
         _ if halt.is_some() => {}
         Some(exit) if exit.after == After::Restart => {
@@ -386,6 +396,7 @@ impl Record {
                 life: Life::Running,
                 memory_kib: 0,
                 name: i.name.clone(),
+                paused_by: None,
                 suspended: i.suspended,
                 started: i.started || i.halting,
                 reset: false,
@@ -400,19 +411,12 @@ impl Record {
                 renaming: None,
                 spec: None,
             });
-        let halt = Halt {
-            stage: Stage::Graceful,
-            until: Time::default(),
-            asked: false,
-            ask_again: false,
-            press: false,
-            pressed: false,
-            ask_at: None,
-            unpaused: false,
-        };
+        let halt = Halt::begin(Time::default());
         Self {
             boot: i.boot,
             wish: i.wish,
+            hold: None,
+            cycle: false,
             renewed: false,
             begun: match name {
                 Some(name) if domain.is_none() => Begun::Create(name),

@@ -38,6 +38,9 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
             _ => {}
         }
     }
+    if matches!(op, Op::Pause(_) | Op::Unpause(_)) {
+        super::order::not_begun(f);
+    }
     match op {
         Op::Create(spec) => {
             f.look_wide = true;

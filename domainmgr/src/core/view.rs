@@ -42,6 +42,13 @@ pub fn view(f: &Facts) -> DomainStatus {
         shutdown_reason: f.last_exit.clone().unwrap_or_default(),
         shutdown_action: f.last_action.clone().unwrap_or_default(),
         vanished: f.vanished,
+        held: match &f.hold {
+            None => String::new(),
+            Some(hold) if hold.run => "started".to_owned(),
+            Some(_) => "stopped".to_owned(),
+        },
+        held_by: f.hold.as_ref().map(|h| h.by.clone()).unwrap_or_default(),
+        held_since: f.hold.as_ref().map(|h| h.since),
         preserved: preserved(f),
         restarts: f.restarts,
         next_retry: f.next_retry,

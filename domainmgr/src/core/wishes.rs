@@ -30,6 +30,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             }
             f.present = false;
             f.problem = None;
+            super::order::wish_goes_before(cx, f);
         }
         Wish::Unusable(why) | Wish::Doubtful(why) => {
             f.present = true;
@@ -80,6 +81,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             if f.destroying.failures == 0 && (!first || f.ended || f.renewed) {
                 f.error = None;
             }
+            super::order::wish_goes_before(cx, f);
             f.vanished = false;
             f.pending = Some(if first { Pending::Add } else { Pending::Modify });
             f.desired = Some(new);

@@ -80,6 +80,14 @@ pub struct DomainStatus {
     pub shutdown_action: String,
     /// The domain was ended by somebody else, and may go on elsewhere: only a newer config builds it again. Addition.
     pub vanished: bool,
+    /// What somebody has asked for by hand, and what the config does not say: `stopped`, `started`; empty if nothing.
+    /// Addition.
+    pub held: String,
+    /// Who. Addition.
+    pub held_by: String,
+    /// Since when. Addition.
+    #[serde(with = "go_time")]
+    pub held_since: Option<OffsetDateTime>,
     /// Domains of this application that do not run and are left for somebody to look into. Addition.
     pub preserved: Vec<PreservedDomain>,
     /// How often the guest was restarted because it ended. Addition.

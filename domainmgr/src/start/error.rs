@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::control::SocketError;
 use crate::journal::OpenError;
 use crate::store::LockError;
 
@@ -58,6 +59,9 @@ pub enum StartError {
         /// The message of its panic, or that it has returned.
         why: String,
     },
+    /// There is no control socket.
+    #[error(transparent)]
+    Control(#[from] SocketError),
     /// A setting on the command line is wrong.
     #[error("--config {0}")]
     Setting(String),

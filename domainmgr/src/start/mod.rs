@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 pub use self::error::StartError;
 use crate::adapters::Adapters;
 use crate::clock::Clock;
+use crate::control::{self, Board, Socket};
 use crate::dirs::Dirs;
 use crate::disks::keeper;
 use crate::disks::register::Register;
@@ -75,11 +76,33 @@ pub fn run(
         reports,
         deaths,
     };
-    let death = Supervisor::new(options, watching, lister, env).run(ears);
+    let board = Arc::clone(&env.board);
+    let mut supervisor = Supervisor::new(options, watching, lister, env);
+    supervisor.begin();
+    // Not before: whoever asks is to hear of all domains.
+    let _socket = listen(options, board, &services)?;
+    let death = supervisor.run(ears);
     log::info!("domainmgr ended; guests are left as they are");
     match death {
         Some(Death { name, why }) => Err(StartError::Service { name, why }),
         None => Ok(()),
+    }
+}
+
+/// Domains are looked after without a socket rather than not at all, unless it was asked for.
+fn listen(
+    options: &Options,
+    board: Arc<Board>,
+    services: &Services,
+) -> Result<Option<Socket>, StartError> {
+    let wanted = &options.control;
+    match control::start(&wanted.path, wanted.group.as_deref(), board, services) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(e) if wanted.required => Err(StartError::Control(e)),
+        Err(e) => {
+            log::error!("there is no control socket: {e}");
+            Ok(None)
+        }
     }
 }
 
@@ -120,6 +143,7 @@ fn env(
         owners: Owners::default(),
         inputs: Inputs::new(&dirs.config),
         records,
+        board: Arc::default(),
         metrics: metrics::Table::default(),
         reports,
     };

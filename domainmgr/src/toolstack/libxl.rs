@@ -336,6 +336,11 @@ impl Session for LibxlSession {
         unpause.limits(&translate(limits)).wait().map_err(error)
     }
 
+    fn pause(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let pause = self.domain(id)?.pause();
+        pause.limits(&translate(limits)).wait().map_err(error)
+    }
+
     fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
         let shutdown = self.domain(id)?.shutdown();
         shutdown.limits(&translate(limits)).wait().map_err(error)

@@ -254,6 +254,12 @@ pub trait Session: Send {
     /// Of any kind.
     fn unpause(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
+    /// Takes the processors of a running domain from it.
+    ///
+    /// # Errors
+    /// Of any kind.
+    fn pause(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
+
     /// Asks the guest to power off and waits for it to acknowledge, not for the end.
     ///
     /// # Errors

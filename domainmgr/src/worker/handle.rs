@@ -1,5 +1,6 @@
 //! A worker as the supervisor sees it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -7,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use uuid::Uuid;
 
 use super::live;
+use super::orders::{Asked, Desk};
 use crate::core::{Belief, Op, abort};
 use crate::env::{Env, Report};
 use crate::eve::inputs::Reading;
@@ -31,11 +33,21 @@ pub fn lack_threads(count: u32) {
 pub(super) struct Shared {
     running: Mutex<Option<(Op, AbortToken)>>,
     belief: Mutex<Belief>,
+    orders: Mutex<VecDeque<Asked>>,
 }
 
 impl Shared {
     pub(super) fn running(&self) -> MutexGuard<'_, Option<(Op, AbortToken)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn orders(&self) -> MutexGuard<'_, VecDeque<Asked>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an order that has not been taken yet makes `op` pointless.
+    pub(super) fn orders_end(&self, op: &Op) -> bool {
+        self.orders().iter().any(|asked| asked.ends(op))
     }
 
     pub(super) fn believe(&self, belief: Belief) {
@@ -155,6 +167,15 @@ impl Worker {
     #[must_use]
     pub fn believer(&self) -> Believer {
         Believer {
+            mailbox: self.mailbox.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Where orders for it are left.
+    #[must_use]
+    pub fn desk(&self) -> Desk {
+        Desk {
             mailbox: self.mailbox.clone(),
             shared: Arc::clone(&self.shared),
         }

@@ -26,6 +26,7 @@ impl Run<'_> {
         if (mail.has(Mail::STOP) && abort::on_stop(op))
             || (mail.has(Mail::HINT) && abort::on_hint(op))
             || (mail.has(Mail::CONFIG) && self.is_unwished(op))
+            || (mail.has(Mail::ORDER) && self.shared.orders_end(op))
         {
             limits.abort.abort();
         }
@@ -125,6 +126,7 @@ impl Run<'_> {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
             }
             Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
+            Op::Pause(id) => Outcome::Ended(session.pause(*id, limits)),
             Op::Shutdown(id) => Outcome::Ended(session.shutdown(*id, limits)),
             Op::PowerButton(id) => Outcome::Ended(session.power_button(*id, limits)),
             Op::Destroy(id) => Outcome::Ended(session.destroy(*id, limits)),

@@ -97,5 +97,6 @@ impl Run<'_> {
             self.settled = true;
             let _ = self.env.reports.send(Report::Settled(self.key));
         }
+        self.env.board.show(self.key, status);
     }
 }

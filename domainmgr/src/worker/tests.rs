@@ -60,6 +60,7 @@ fn env(dir: &Path) -> Arc<Env> {
         copy_rate: None,
         register: Register::default(),
         owners: crate::owners::Owners::default(),
+        board: Arc::default(),
         metrics: metrics::Table::default(),
         adapters: adapters.unwrap(),
         inputs: Inputs::new(&at("config")),

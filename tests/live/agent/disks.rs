@@ -26,7 +26,7 @@ pub(super) fn tool(program: &str, args: &[&str]) -> String {
 }
 
 /// An image with a file system of 32 MiB and a file in it, at its place below its hash.
-fn image(host: &Host) -> PathBuf {
+pub(super) fn image(host: &Host) -> PathBuf {
     let dir = host.path("verified").join(HASH);
     let content = host.path("content");
     fs::create_dir_all(&dir).unwrap();
@@ -61,7 +61,7 @@ fn copy(host: &Host, app: &App) -> PathBuf {
     host.path("img").join(format!("{HASH}-{}.raw", app.key))
 }
 
-fn put(host: &Host, app: &App, disk: &Value, changes: &Value) {
+pub(super) fn put(host: &Host, app: &App, disk: &Value, changes: &Value) {
     let mut all = json!({"DiskConfigList": [disk], "RootDev": "/dev/ram0"});
     for (name, value) in changes.as_object().unwrap() {
         all[name] = value.clone();
@@ -69,7 +69,7 @@ fn put(host: &Host, app: &App, disk: &Value, changes: &Value) {
     host.put(app, "PV", "", &all);
 }
 
-const MOUNT: &str =
+pub(super) const MOUNT: &str =
     "modprobe ext4; until [ -b /dev/xvda ]; do sleep 0.1; done; mount -t ext4 /dev/xvda /mnt";
 
 #[test]

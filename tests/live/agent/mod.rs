@@ -7,6 +7,7 @@ mod generated;
 pub(crate) mod host;
 mod limits;
 mod nics;
+mod orders;
 mod soft_reset;
 
 use std::{thread, time::Duration};

@@ -8,12 +8,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Desired, Effect, Facts, Input, Now, Op, Outcome, Record, Scope, Time, Wish, abort, step, view,
+    Answer, Desired, Effect, Facts, Given, Input, Now, Op, Order, Outcome, Record, Scope, Time,
+    Wish, abort, step, view,
 };
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
-use crate::toolstack::sim::model::{ACK, Answer, Millis, Model};
+use crate::toolstack::sim::model::{ACK, Answer as Heard, Millis, Model};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
@@ -60,6 +61,9 @@ pub(super) struct Harness {
     wake: Option<Time>,
     pub(super) finished: bool,
     pub(super) notes: Vec<String>,
+    orders: u64,
+    /// What became of orders.
+    pub(super) answers: Vec<(u64, Answer)>,
     pub(super) ops: Vec<Op>,
     steps_now: u32,
     /// Someone else's domain may have our uuid.
@@ -115,6 +119,8 @@ impl Harness {
             wake: None,
             finished: true,
             notes: Vec::new(),
+            orders: 0,
+            answers: Vec::new(),
             ops: Vec::new(),
             steps_now: 0,
             outsiders: false,
@@ -254,7 +260,12 @@ impl Harness {
     }
 
     pub(super) fn is_wanted(&self) -> bool {
-        self.config.as_ref().is_some_and(|c| c.config.activate)
+        let activated = self.config.as_ref().is_some_and(|c| c.config.activate);
+        match self.published.as_ref().map(|status| status.held.as_str()) {
+            Some("started") => self.config.is_some(),
+            Some("stopped") => false,
+            _ => activated,
+        }
     }
 
     /// Whether the worker is in the middle of an operation.
@@ -265,6 +276,24 @@ impl Harness {
     /// What was refused may be had now.
     pub(super) fn adapters_news(&mut self) {
         self.feed(Input::Freed);
+    }
+
+    /// Somebody asks for something by hand. Returns the number of the order.
+    pub(super) fn order(&mut self, order: Order) -> u64 {
+        self.orders += 1;
+        let id = self.orders;
+        if let Some(running) = &mut self.running {
+            if abort::on_order(&running.op, order) {
+                running.aborted = true;
+                running.due = self.xen.now();
+            }
+        }
+        self.feed(Input::Order(Given {
+            id,
+            order,
+            by: "root".to_owned(),
+        }));
+        id
     }
 
     pub(super) fn hint(&mut self) {
@@ -344,6 +373,7 @@ impl Harness {
         for effect in effects {
             match effect {
                 Effect::Note(_, text) => self.notes.push(text),
+                Effect::Answer(id, answer) => self.answers.push((id, answer)),
                 Effect::Watch(id) => {
                     let new = self.xen.arm(id.domid);
                     self.unwatch();
@@ -456,8 +486,8 @@ impl Harness {
                 }
             }
             Op::Shutdown(id) => match self.xen.request_shutdown(*id) {
-                Ok(Answer::In(span)) => takes = span + 5,
-                Ok(Answer::Never) => {
+                Ok(Heard::In(span)) => takes = span + 5,
+                Ok(Heard::Never) => {
                     takes = ACK;
                     failed = Some(Error::new(ErrorKind::TimedOut, "no acknowledgement"));
                 }
@@ -489,6 +519,7 @@ impl Harness {
             | Op::Devices(_)
             | Op::Screen(_)
             | Op::Unpause(_)
+            | Op::Pause(_)
             | Op::PowerButton(_)
             | Op::Preserve(..) => {}
         }
@@ -588,6 +619,7 @@ impl Harness {
                 Some(e) => Err(e),
                 None => match op {
                     Op::Unpause(id) => self.xen.unpause(*id),
+                    Op::Pause(id) => self.xen.pause(*id),
                     Op::PowerButton(id) => self.xen.power_button(*id),
                     Op::Destroy(id) => self.xen.end_destroy(*id),
                     Op::Preserve(id, suffix) => self.xen.preserve(*id, suffix),

@@ -8,6 +8,7 @@ mod disks;
 mod harness;
 mod kept;
 mod migration;
+mod orders;
 mod outsiders;
 mod pace;
 mod random;

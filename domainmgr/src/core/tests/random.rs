@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use super::migration::Migration;
-use crate::core::Op;
+use crate::core::{Op, Order};
 use crate::settings::Settings;
 use crate::spec::Mode;
 use crate::toolstack::{DomainId, Life, ShutdownReason};
@@ -23,6 +23,8 @@ enum Act {
         action: usize,
     },
     Remove,
+    /// An operator asks for something by hand.
+    Order(Order),
     Suspend,
     /// The guest is asked to suspend, and does so later.
     SuspendLate(u64),
@@ -117,6 +119,13 @@ fn act() -> impl Strategy<Value = Act> {
             action,
         }),
         1 => Just(Act::Remove),
+        3 => prop_oneof![
+            Just(Order::Start { anyway: false }),
+            any::<bool>().prop_map(|destroy| Order::Stop { destroy }),
+            Just(Order::Restart),
+            Just(Order::Pause),
+            Just(Order::Unpause),
+        ].prop_map(Act::Order),
         2 => Just(Act::Suspend),
         1 => (0_u64..90_000).prop_map(Act::SuspendLate),
         3 => Just(Act::Resume),
@@ -185,6 +194,11 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             h.wish(Some(desired));
         }
         Act::Remove => h.wish(None),
+        Act::Order(order) => {
+            if !h.finished {
+                h.order(order);
+            }
+        }
         // An outsider may do the impossible: then Xen says no.
         Act::Suspend => h.outside(|xen, id| {
             if xen.info(id).is_some_and(|s| s.life == Life::Running) {

@@ -364,6 +364,10 @@ impl Session for SimSession {
         self.0.act(|m| m.unpause(id))
     }
 
+    fn pause(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| m.pause(id))
+    }
+
     fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
         match self.0.act(|m| m.request_shutdown(id))? {
             Answer::In(span) => self.0.wait(span, limits),

@@ -1,0 +1,230 @@
+//! What the agent shows of each domain, for those who ask and those who watch.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use uuid::Uuid;
+
+use crate::eve::DomainStatus;
+use crate::worker::Desk;
+
+/// Changes that wait for one watcher.
+const QUEUE: usize = 1024;
+
+/// Something that a watcher is told.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// What a domain is like now.
+    Status(Arc<DomainStatus>),
+    /// A domain of this key is gone for good.
+    Gone(Uuid),
+    /// So many changes were dropped, because nobody took them.
+    Missed(u64),
+}
+
+#[derive(Debug)]
+struct Listener {
+    only: Option<Uuid>,
+    queue: Sender<Change>,
+    missed: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    statuses: BTreeMap<Uuid, Arc<DomainStatus>>,
+    desks: BTreeMap<Uuid, Desk>,
+    listeners: Vec<Listener>,
+}
+
+/// The statuses of all domains, and where orders for them are left.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<State>);
+
+/// What a watcher has not been told yet.
+#[derive(Debug)]
+pub struct Watcher {
+    queue: Receiver<Change>,
+    missed: Arc<AtomicU64>,
+}
+
+impl Board {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker for `key` takes orders.
+    pub fn open(&self, key: Uuid, desk: Desk) {
+        self.state().desks.insert(key, desk);
+    }
+
+    /// The worker for `key` has ended.
+    pub fn close(&self, key: Uuid) {
+        let mut state = self.state();
+        state.desks.remove(&key);
+        if state.statuses.remove(&key).is_some() {
+            state.tell(key, &Change::Gone(key));
+        }
+    }
+
+    /// Shows what a domain is like now.
+    pub fn show(&self, key: Uuid, status: DomainStatus) {
+        let mut state = self.state();
+        if state.statuses.get(&key).is_some_and(|old| **old == status) {
+            return;
+        }
+        let status = Arc::new(status);
+        state.statuses.insert(key, Arc::clone(&status));
+        state.tell(key, &Change::Status(status));
+    }
+
+    /// What all domains are like.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Uuid, Arc<DomainStatus>)> {
+        let state = self.state();
+        let all = state.statuses.iter();
+        all.map(|(key, status)| (*key, Arc::clone(status)))
+            .collect()
+    }
+
+    /// What one domain is like.
+    #[must_use]
+    pub fn one(&self, key: Uuid) -> Option<Arc<DomainStatus>> {
+        self.state().statuses.get(&key).cloned()
+    }
+
+    /// Whether there is a status of every domain that is looked after: not yet, when the agent has just started.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let state = self.state();
+        let mut keys = state.desks.keys();
+        keys.all(|key| state.statuses.contains_key(key))
+    }
+
+    /// Where orders for `key` are left.
+    #[must_use]
+    pub fn desk(&self, key: Uuid) -> Option<Desk> {
+        self.state().desks.get(&key).cloned()
+    }
+
+    /// What all domains, or the one of this key, are like, and from then on each change.
+    #[must_use]
+    pub fn watch(&self, only: Option<Uuid>) -> (Vec<Arc<DomainStatus>>, Watcher) {
+        let (tx, queue) = bounded(QUEUE);
+        let missed = Arc::new(AtomicU64::new(0));
+        let mut state = self.state();
+        state.listeners.push(Listener {
+            only,
+            queue: tx,
+            missed: Arc::clone(&missed),
+        });
+        let known = state.statuses.iter();
+        let known = known.filter(|(key, _)| only.is_none_or(|only| only == **key));
+        let known = known.map(|(_, status)| Arc::clone(status)).collect();
+        (known, Watcher { queue, missed })
+    }
+}
+
+impl State {
+    /// Never waits.
+    fn tell(&mut self, key: Uuid, change: &Change) {
+        self.listeners.retain(|listener| {
+            if listener.only.is_some_and(|only| only != key) {
+                // Whether it is still there is found out when there is something for it.
+                return true;
+            }
+            match listener.queue.try_send(change.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    listener.missed.fetch_add(1, Ordering::SeqCst);
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            }
+        });
+    }
+}
+
+impl Watcher {
+    /// Where changes come from, for one who need not hear of every one.
+    #[must_use]
+    pub fn queue(&self) -> &Receiver<Change> {
+        &self.queue
+    }
+
+    /// The next change; `None` if there is none for so long.
+    #[must_use]
+    pub fn next(&self, patience: Duration) -> Option<Change> {
+        // What was dropped comes after what was taken before that.
+        if self.queue.is_empty() {
+            let missed = self.missed.swap(0, Ordering::SeqCst);
+            if missed > 0 {
+                return Some(Change::Missed(missed));
+            }
+        }
+        self.queue.recv_timeout(patience).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Uuid = Uuid::from_u128(0xa);
+    const B: Uuid = Uuid::from_u128(0xb);
+
+    fn status(restarts: u32) -> DomainStatus {
+        DomainStatus {
+            restarts,
+            ..DomainStatus::default()
+        }
+    }
+
+    fn said(watcher: &Watcher) -> Vec<String> {
+        let next = || watcher.next(Duration::ZERO);
+        std::iter::from_fn(next)
+            .map(|change| match change {
+                Change::Status(status) => status.restarts.to_string(),
+                Change::Gone(key) => format!("gone {:x}", key.as_u128()),
+                Change::Missed(count) => format!("missed {count}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_watcher_hears_what_is_and_what_changes() {
+        let board = Board::default();
+        board.show(A, status(1));
+        let (known, all) = board.watch(None);
+        let (none, one) = board.watch(Some(B));
+        assert_eq!((known.len(), none.len()), (1, 0));
+        board.show(A, status(1));
+        board.show(A, status(2));
+        board.show(B, status(3));
+        board.close(A);
+        board.close(A);
+        assert_eq!(said(&all), ["2", "3", "gone a"]);
+        assert_eq!(said(&one), ["3"]);
+        assert_eq!(board.all().len(), 1);
+    }
+
+    #[test]
+    fn whoever_does_not_listen_keeps_nobody_waiting_and_is_told() {
+        let board = Board::default();
+        let (_, slow) = board.watch(None);
+        let count = u32::try_from(QUEUE).unwrap() + 7;
+        for n in 0..count {
+            board.show(A, status(n));
+        }
+        let said = said(&slow);
+        assert_eq!(said.len(), QUEUE + 1);
+        assert_eq!(said.last().unwrap(), "missed 7");
+        board.show(A, status(count));
+        assert_eq!(self::said(&slow), [count.to_string()]);
+        drop(slow);
+        board.show(A, status(0));
+        assert!(board.state().listeners.is_empty());
+    }
+}

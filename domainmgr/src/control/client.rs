@@ -1,0 +1,181 @@
+//! A client of the control socket, as the command line is one.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use varlink::{Connection, ErrorKind, MethodCall};
+
+use super::NAME;
+use super::wire::{Changed, Complaint, Domain, Listed, Named, Ordered, Shown, Watch};
+
+/// Why a call has come to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// Nobody listens at the socket.
+    NoAgent(PathBuf, String),
+    /// The name stands for no domain.
+    NoSuchDomain,
+    /// The name stands for all of these.
+    SeveralDomains(Vec<String>),
+    /// Nothing has changed.
+    Refused(String),
+    /// It was begun, and came to nothing.
+    Failed(String),
+    /// The agent ended, or closed the connection.
+    Lost,
+    /// Anything else.
+    Other(String),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAgent(path, why) => {
+                write!(f, "no agent listens at {}: {why}", path.display())
+            }
+            Self::NoSuchDomain => f.write_str("no such domain; `domainmgr status` lists them"),
+            Self::SeveralDomains(uuids) => write!(
+                f,
+                "there are several; say which by its full name or uuid: {}",
+                uuids.join(", ")
+            ),
+            Self::Refused(why) | Self::Failed(why) | Self::Other(why) => f.write_str(why),
+            Self::Lost => f.write_str("the agent has closed the connection"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl From<varlink::Error> for ClientError {
+    fn from(e: varlink::Error) -> Self {
+        let ErrorKind::VarlinkErrorReply(reply) = e.kind() else {
+            return match e.kind() {
+                ErrorKind::ConnectionClosed => Self::Lost,
+                ErrorKind::InvalidParameter(what) => {
+                    Self::Other(format!("the agent does not understand {what}"))
+                }
+                ErrorKind::MethodNotFound(what) => Self::Other(format!(
+                    "the agent does not know {what}: it may be an older one"
+                )),
+                other => Self::Other(other.to_string()),
+            };
+        };
+        let parameters = reply.parameters.clone().unwrap_or_default();
+        let what: Complaint = serde_json::from_value(parameters).unwrap_or_default();
+        let reason = what
+            .reason
+            .unwrap_or_else(|| "no reason was given".to_owned());
+        let error = reply.error.as_deref().unwrap_or_default();
+        match error.strip_prefix(NAME).unwrap_or(error) {
+            ".NoSuchDomain" => Self::NoSuchDomain,
+            ".SeveralDomains" => Self::SeveralDomains(what.uuids),
+            ".Refused" => Self::Refused(reason),
+            ".Failed" => Self::Failed(reason),
+            ".TooManyClients" => Self::Refused(format!(
+                "the agent serves {} clients already",
+                what.limit.unwrap_or_default()
+            )),
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+/// A connection to an agent. One call at a time.
+#[allow(missing_debug_implementations, reason = "varlink's has none")]
+pub struct Client(Arc<RwLock<Connection>>);
+
+impl Client {
+    /// Connects to the agent whose socket is at `path`.
+    ///
+    /// # Errors
+    /// Nobody listens there, or we may not connect.
+    pub fn connect(path: &Path) -> Result<Self> {
+        // What varlink says of a socket that cannot be had does not say why.
+        let nobody = |e: io::Error| ClientError::NoAgent(path.to_owned(), e.to_string());
+        std::os::unix::net::UnixStream::connect(path).map_err(nobody)?;
+        let address = format!("unix:{}", path.display());
+        Ok(Self(Connection::with_address(&address)?))
+    }
+
+    fn call<A: Serialize, T: DeserializeOwned>(
+        &self,
+        method: &str,
+        arguments: A,
+    ) -> MethodCall<A, T, ClientError> {
+        MethodCall::new(Arc::clone(&self.0), format!("{NAME}.{method}"), arguments)
+    }
+
+    /// All domains.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub fn list(&self) -> Result<Vec<Domain>> {
+        let none = serde_json::json!({});
+        let listed: Listed = self.call("List", none).call()?;
+        Ok(listed.domains)
+    }
+
+    /// One domain, and its DomainStatus.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn show(&self, name: &str) -> Result<Shown> {
+        self.call("Show", named(name)).call()
+    }
+
+    /// Hands over each domain, or the one, as it is and whenever it changes, until `take` says that it is enough.
+    ///
+    /// # Errors
+    /// There is none, or the agent has ended.
+    pub fn watch(&self, name: Option<&str>, mut take: impl FnMut(Changed) -> bool) -> Result<()> {
+        let name = name.map(ToOwned::to_owned);
+        let mut call = self.call::<_, Changed>("Watch", Watch { name });
+        for change in call.more()? {
+            if !take(change?) {
+                return Ok(());
+            }
+        }
+        Err(ClientError::Lost)
+    }
+
+    /// Gives an order: `method` is one of the interface's verbs. Hands over each reply. Waits for the last one, or, without
+    /// `wait`, until the order has been accepted.
+    ///
+    /// # Errors
+    /// It is refused, or has come to nothing.
+    pub fn order(
+        &self,
+        method: &str,
+        arguments: Named,
+        wait: bool,
+        mut take: impl FnMut(&Ordered),
+    ) -> Result<Ordered> {
+        let mut call = self.call::<_, Ordered>(method, arguments);
+        if !wait {
+            return call.call();
+        }
+        let mut last = None;
+        for reply in call.more()? {
+            let reply = reply?;
+            take(&reply);
+            last = Some(reply);
+        }
+        last.filter(|reply| reply.done).ok_or(ClientError::Lost)
+    }
+}
+
+/// Parameters with nothing but the name.
+#[must_use]
+pub fn named(name: &str) -> Named {
+    Named {
+        name: name.to_owned(),
+        ..Named::default()
+    }
+}

@@ -1,0 +1,299 @@
+//! The socket: who may connect, how many, and how much they may send.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Gid, Group, Uid, User};
+use thiserror::Error;
+use varlink::{ConnectionHandler, VarlinkService};
+
+use super::board::Board;
+use super::service::{Busy, Service};
+use super::{NAME, wire};
+use crate::services::Services;
+
+/// Clients that are served at once.
+const CLIENTS: usize = 64;
+/// Bytes in a message of a client.
+const MESSAGE: usize = 64 << 10;
+/// How long a client may not take what it is told.
+const UNREAD: Duration = Duration::from_secs(10);
+/// Stack of the thread of a client, in bytes.
+const STACK: usize = 256 << 10;
+/// The pause after a connection that could not be taken, for want of files or threads.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Why there is no socket.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// There is something else.
+    #[error("--control {}: there is a file that is no socket", .0.display())]
+    InTheWay(PathBuf),
+    /// Somebody answers.
+    #[error("--control {}: another program listens there", .0.display())]
+    Taken(PathBuf),
+    /// The system does not let us.
+    #[error("--control {}: {source}", path.display())]
+    System {
+        /// The socket.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A group of that name is not known here.
+    #[error("--control-group {0}: there is no such group")]
+    NoGroup(String),
+}
+
+/// The socket, for as long as it is there.
+#[derive(Debug)]
+pub struct Socket {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Another agent may have put its own there.
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+struct Client {
+    stream: UnixStream,
+    /// Since when it asks for nothing; `None` while it is being served.
+    idle: Option<Instant>,
+}
+
+/// Those who are connected.
+#[derive(Default)]
+struct Clients {
+    last: u64,
+    all: BTreeMap<u64, Client>,
+}
+
+type Table = Arc<Mutex<Clients>>;
+
+fn lock(table: &Table) -> MutexGuard<'_, Clients> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Listens at `path`. Root may connect, and whoever runs the agent, and the members of `group`.
+///
+/// # Errors
+/// There is no socket, and why.
+pub fn start(
+    path: &Path,
+    group: Option<&str>,
+    board: Arc<Board>,
+    services: &Services,
+) -> Result<Socket, SocketError> {
+    let system = |source| SocketError::System {
+        path: path.to_owned(),
+        source,
+    };
+    let gid = group.map(find_group).transpose()?;
+    make_room(path)?;
+    let listener = UnixListener::bind(path).map_err(system)?;
+    let allowed = if gid.is_some() { 0o660 } else { 0o600 };
+    if let Some(gid) = gid {
+        open_to(path, gid).map_err(system)?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(allowed)).map_err(system)?;
+    let inode = fs::symlink_metadata(path).map_err(system)?.ino();
+    services
+        .start("control", STACK, move || accept(&listener, &board))
+        .map_err(system)?;
+    Ok(Socket {
+        path: path.to_owned(),
+        inode,
+    })
+}
+
+/// Lets the group reach the socket, through the directory as well, if that is nobody else's.
+fn open_to(path: &Path, gid: Gid) -> io::Result<()> {
+    std::os::unix::fs::chown(path, None, Some(gid.as_raw()))?;
+    let Some(dir) = path.parent() else {
+        return Ok(());
+    };
+    if fs::metadata(dir)?.mode() & 0o777 == 0o700 {
+        std::os::unix::fs::chown(dir, None, Some(gid.as_raw()))?;
+        fs::set_permissions(dir, Permissions::from_mode(0o710))?;
+    }
+    Ok(())
+}
+
+fn find_group(name: &str) -> Result<Gid, SocketError> {
+    let known = Group::from_name(name).ok().flatten().map(|g| g.gid);
+    let number = || name.parse().ok().map(Gid::from_raw);
+    known
+        .or_else(number)
+        .ok_or_else(|| SocketError::NoGroup(name.to_owned()))
+}
+
+/// Removes what an agent that was killed has left.
+fn make_room(path: &Path) -> Result<(), SocketError> {
+    match fs::symlink_metadata(path) {
+        Err(_) => Ok(()),
+        Ok(found) if !found.file_type().is_socket() => Err(SocketError::InTheWay(path.to_owned())),
+        Ok(_) if UnixStream::connect(path).is_ok() => Err(SocketError::Taken(path.to_owned())),
+        Ok(_) => fs::remove_file(path).map_err(|source| SocketError::System {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn accept(listener: &UnixListener, board: &Arc<Board>) {
+    let table = Table::default();
+    loop {
+        let taken = listener
+            .accept()
+            .and_then(|(stream, _)| admit(stream, &table, board));
+        if let Err(e) = taken {
+            log::warn!("a client of the control socket cannot be served: {e}");
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Gives the client a thread, if there is room: whoever has asked for nothing for the longest time makes it.
+fn admit(stream: UnixStream, table: &Table, board: &Arc<Board>) -> io::Result<()> {
+    stream.set_write_timeout(Some(UNREAD))?;
+    let theirs = stream.try_clone()?;
+    let mut clients = lock(table);
+    if clients.all.len() >= CLIENTS {
+        let idle = clients.all.iter().filter_map(|(n, c)| Some((c.idle?, *n)));
+        let Some((_, oldest)) = idle.min() else {
+            drop(clients);
+            refuse(&stream);
+            return Ok(());
+        };
+        if let Some(gone) = clients.all.remove(&oldest) {
+            let _ = gone.stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+    clients.last += 1;
+    let number = clients.last;
+    clients.all.insert(
+        number,
+        Client {
+            stream: theirs,
+            idle: Some(Instant::now()),
+        },
+    );
+    drop(clients);
+    let (table, ours, board) = (Arc::clone(table), Arc::clone(table), Arc::clone(board));
+    let started = thread::Builder::new()
+        .name("client".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Err(e) = serve(stream, number, &ours, board) {
+                log::debug!("a client of the control socket: {e}");
+            }
+            lock(&ours).all.remove(&number);
+        });
+    started.map(drop).inspect_err(|_| {
+        lock(&table).all.remove(&number);
+    })
+}
+
+/// Says why the client is not served.
+fn refuse(mut stream: &UnixStream) {
+    let complaint = wire::Complaint {
+        limit: Some(CLIENTS),
+        ..wire::Complaint::default()
+    };
+    let reply = serde_json::json!({
+        "error": format!("{NAME}.TooManyClients"),
+        "parameters": complaint,
+    });
+    let _ = stream.write_all(format!("{reply}\0").as_bytes());
+    log::warn!("a client of the control socket is not served: there are {CLIENTS}");
+}
+
+fn serve(stream: UnixStream, number: u64, table: &Table, board: Arc<Board>) -> io::Result<()> {
+    let client = who(&stream)?;
+    let peer = stream.try_clone()?;
+    let mut writer = stream.try_clone()?;
+    let busy = Arc::clone(table);
+    let service = Service {
+        board,
+        client,
+        has_left: Box::new(move || has_left(&peer)),
+        begin: Box::new(move || {
+            mark(&busy, number, None);
+            let idle = Arc::clone(&busy);
+            Busy(Box::new(move || mark(&idle, number, Some(Instant::now()))))
+        }),
+    };
+    let service = VarlinkService::new(
+        "domainmgr",
+        "The Domain Management Agent",
+        env!("CARGO_PKG_VERSION"),
+        env!("CARGO_PKG_REPOSITORY"),
+        vec![Box::new(service)],
+    );
+    let mut reader = BufReader::new(Capped {
+        stream,
+        unfinished: 0,
+    });
+    service
+        .handle(&mut reader, &mut writer, None)
+        .map(drop)
+        .map_err(io::Error::other)
+}
+
+fn mark(table: &Table, number: u64, idle: Option<Instant>) {
+    if let Some(client) = lock(table).all.get_mut(&number) {
+        client.idle = idle;
+    }
+}
+
+/// Who has connected, as people know him.
+fn who(stream: &UnixStream) -> io::Result<String> {
+    let uid = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    Ok(user.map_or_else(|| format!("uid {uid}"), |user| user.name))
+}
+
+fn has_left(stream: &UnixStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(stream, PollFlags::empty())];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&at_once)).is_ok()
+        && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
+/// What a client sends, as long as its messages end somewhere.
+struct Capped {
+    stream: UnixStream,
+    unfinished: usize,
+}
+
+impl Read for Capped {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        self.unfinished = match buffer[..read].iter().rposition(|byte| *byte == 0) {
+            Some(end) => read - end - 1,
+            None => self.unfinished + read,
+        };
+        if self.unfinished > MESSAGE {
+            let why = format!("a message of more than {MESSAGE} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,385 @@
+//! What an operator asks for by hand: orders, and the holds that they leave behind.
+//!
+//! A hold stands beside the wish of the DomainConfig and goes before it, until it is taken back by another order, or until a
+//! newer wish comes.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::facts::{Domain, Facts, Halt, Pending, Rest, Stage};
+use super::{Ctx, Effect, Next, Op};
+use crate::disks::Copies;
+use crate::toolstack::{DomainId, Error, Life, ShutdownReason};
+
+/// What is to be done, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Have it run, even if it ended or its DomainConfig does not activate it.
+    Start {
+        /// Also if somebody else has taken it away, and it may live on elsewhere.
+        anyway: bool,
+    },
+    /// Bring it down, and keep it down.
+    Stop {
+        /// Without asking the guest.
+        destroy: bool,
+    },
+    /// Bring it down, and have it run again.
+    Restart,
+    /// Take its processors from it.
+    Pause,
+    /// Give them back.
+    Unpause,
+}
+
+impl Order {
+    /// The verb, as the command line has it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Stop { .. } => "stop",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+        }
+    }
+}
+
+/// An order, and whom to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its number, by which it is answered.
+    pub id: u64,
+    /// What is to be done.
+    pub order: Order,
+    /// Who asks for it.
+    pub by: String,
+}
+
+/// What becomes of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Why it cannot be obeyed. Nothing has changed.
+    Refused(String),
+    /// It is remembered, and is worked off whatever becomes of the agent. What comes of it is said later.
+    Accepted,
+    /// It has been obeyed.
+    Done,
+    /// Why it was given up, or has led to nothing.
+    Failed(String),
+}
+
+/// What an order has left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// It is to run; otherwise it is not.
+    pub run: bool,
+    /// Who wants that.
+    pub by: String,
+    /// Since when.
+    pub since: OffsetDateTime,
+}
+
+/// An order that is being worked off.
+#[derive(Clone, Debug)]
+pub(super) struct UnderWay {
+    given: Given,
+    /// It has been handed to Xen.
+    begun: bool,
+}
+
+/// Takes an order. What becomes of it is answered by an [`Effect::Answer`], now or later.
+pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
+    if !f.heard || !f.looked {
+        // What it is about is not known yet.
+        f.unheard.push(given);
+        return;
+    }
+    let (order, by) = (given.order, given.by.clone());
+    if let Some(why) = refusal(f, order) {
+        cx.effects
+            .push(Effect::Answer(given.id, Answer::Refused(why)));
+        return;
+    }
+    let instead = format!("given up: {by} asked for {}", order.word());
+    give_up(cx, f, instead);
+    cx.info(format!("{}: asked for by {by}", order.word()));
+    let now = cx.now.wall;
+    let hold = |run| Hold {
+        run,
+        by: by.clone(),
+        since: now,
+    };
+    let activated = f.desired.as_ref().is_some_and(|d| d.config.activate);
+    match order {
+        Order::Start { .. } => {
+            f.hold = (!activated).then(|| hold(true));
+            f.cycle = false;
+            afresh(f);
+        }
+        Order::Stop { destroy } => {
+            f.hold = activated.then(|| hold(false));
+            f.cycle = false;
+            f.has_run |= f.boot_failed;
+            afresh(f);
+            if destroy {
+                destroy_at_once(cx, f);
+            }
+        }
+        Order::Restart => {
+            f.hold = (!activated).then(|| hold(true));
+            f.cycle = f.domain.is_some();
+            afresh(f);
+            if f.cycle {
+                // As if it had been asked to stop, and the wish had changed back since: it goes down, and is built anew. But
+                // should somebody suspend it meanwhile, it is not destroyed.
+                let until = cx.now.mono + f.settings.graceful;
+                let halt = f.halt.get_or_insert_with(|| Halt::begin(until));
+                halt.asked = true;
+                halt.ask_again = true;
+            }
+        }
+        Order::Pause | Order::Unpause => {}
+    }
+    cx.effects.push(Effect::Answer(given.id, Answer::Accepted));
+    f.order = Some(UnderWay {
+        given,
+        begun: false,
+    });
+}
+
+/// Takes the orders that came before anything was known.
+pub(super) fn hear(cx: &mut Ctx, f: &mut Facts) {
+    if f.heard && f.looked {
+        for waiting in std::mem::take(&mut f.unheard) {
+            given(cx, f, waiting);
+        }
+    }
+}
+
+/// Every wait is cut short, save the one before a destroy is tried again.
+fn afresh(f: &mut Facts) {
+    if f.destroying.failures == 0 {
+        f.error = None;
+    }
+    f.vanished = false;
+    f.ended = false;
+    f.boot_failed = false;
+    f.tries = 0;
+    f.short_lives = 0;
+    f.rest = Rest::Ready;
+    f.next_retry = None;
+    f.pending = Some(Pending::Modify);
+    // Nothing told us of a domain that an outsider has built meanwhile.
+    f.clear = false;
+    f.stale = true;
+}
+
+fn destroy_at_once(cx: &mut Ctx, f: &mut Facts) {
+    if f.domain.is_none() {
+        return;
+    }
+    let until = cx.now.mono;
+    let halt = f.halt.get_or_insert_with(|| Halt::begin(until));
+    halt.stage = Stage::Destroy;
+}
+
+/// Why the order cannot be obeyed.
+fn refusal(f: &Facts, order: Order) -> Option<String> {
+    if let Some((why, _)) = &f.hands_off {
+        return Some(why.clone());
+    }
+    if !f.present {
+        return Some("its DomainConfig was removed: it is being brought down for good".to_owned());
+    }
+    if f.desired.is_none() {
+        let problem = f.problem.as_ref().map(|(why, _)| why.clone());
+        return Some(problem.unwrap_or_else(|| "it has no DomainConfig".to_owned()));
+    }
+    match order {
+        Order::Start { anyway } => starting(f, anyway),
+        Order::Stop { .. } => None,
+        Order::Restart => match &f.domain {
+            Some(domain) if domain.is_suspended() => Some(suspended(domain.id)),
+            Some(_) => None,
+            None => starting(f, false),
+        },
+        Order::Pause => match running(f) {
+            Ok(domain) if domain.life == Life::Paused => Some("it is paused already".to_owned()),
+            Ok(_) => None,
+            Err(why) => Some(why),
+        },
+        Order::Unpause => match running(f) {
+            Ok(domain) if domain.life == Life::Paused => None,
+            Ok(_) => Some("it is not paused".to_owned()),
+            Err(why) => Some(why),
+        },
+    }
+}
+
+fn starting(f: &Facts, anyway: bool) -> Option<String> {
+    if let Some(Err(why)) = f.desired.as_ref().map(|d| &d.spec) {
+        return Some(why.clone());
+    }
+    if f.vanished && !anyway {
+        let how = f.last_exit.as_deref().unwrap_or("gone, not by us");
+        return Some(format!(
+            "{how}: it may live on elsewhere, and two of it would destroy its disks; make sure that it does not, then start \
+             it anyway"
+        ));
+    }
+    let domain = f.domain.as_ref()?;
+    let kept = "it has ended and is kept to be looked into: stop it first";
+    match domain.life {
+        _ if domain.is_suspended() => Some(suspended(domain.id)),
+        Life::Paused if domain.started && f.halt.is_none() => {
+            Some("it is paused: unpause it".to_owned())
+        }
+        Life::Shutdown(_) if f.is_preserved() => Some(kept.to_owned()),
+        _ => None,
+    }
+}
+
+fn suspended(id: DomainId) -> String {
+    format!(
+        "domain {id} is suspended, for a save or a migration: resume it if it runs nowhere else, stop it if it does"
+    )
+}
+
+/// The domain, if it is one whose processors can be taken and given.
+fn running(f: &Facts) -> Result<&Domain, String> {
+    match &f.domain {
+        None => Err("there is no domain".to_owned()),
+        Some(_) if f.halt.is_some() => Err("it is being brought down".to_owned()),
+        Some(domain) if !domain.started || domain.leftover => Err("it is being built".to_owned()),
+        Some(domain) => match domain.life {
+            Life::Running | Life::Paused => Ok(domain),
+            Life::Shutdown(ShutdownReason::SUSPEND) => Err(suspended(domain.id)),
+            Life::Shutdown(_) | Life::Dying => Err("it has ended".to_owned()),
+        },
+    }
+}
+
+/// Takes the processors from a domain that runs or is paused, or gives them back, if that was ordered.
+pub(super) fn next(f: &mut Facts) -> Option<Next> {
+    let id = running(f).ok()?.id;
+    let under_way = f.order.as_mut().filter(|o| !o.begun)?;
+    let op = match under_way.given.order {
+        Order::Pause => Op::Pause(id),
+        Order::Unpause => Op::Unpause(id),
+        _ => return None,
+    };
+    under_way.begun = true;
+    Some(Next::Run(op))
+}
+
+/// It could not be handed to Xen: it is tried again.
+pub(super) fn not_begun(f: &mut Facts) {
+    if let Some(under_way) = &mut f.order {
+        under_way.begun = false;
+    }
+}
+
+/// The domain has been paused, or not.
+pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    if let (Ok(()), Some(domain), Some(under_way)) = (&result, &mut f.domain, &f.order) {
+        domain.paused_by = Some(under_way.given.by.clone());
+        domain.life = Life::Paused;
+    }
+    over(cx, f, result);
+}
+
+/// A domain that had run before has been unpaused, or not. Whether that was an order.
+pub(super) fn unpaused(cx: &mut Ctx, f: &mut Facts, result: &Result<(), Error>) -> bool {
+    let ordered = f.order.as_ref().is_some_and(|o| o.begun);
+    if let (true, Ok(()), Some(domain)) = (ordered, result, &mut f.domain) {
+        domain.life = Life::Running;
+    }
+    if ordered {
+        over(cx, f, result.clone());
+    }
+    ordered
+}
+
+fn over(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    let answer = result.map_err(|e| e.to_string());
+    answer_with(cx, f, answer.map_or_else(Answer::Failed, |()| Answer::Done));
+}
+
+fn answer_with(cx: &mut Ctx, f: &mut Facts, answer: Answer) {
+    if let Some(under_way) = f.order.take() {
+        cx.effects.push(Effect::Answer(under_way.given.id, answer));
+    }
+}
+
+fn give_up(cx: &mut Ctx, f: &mut Facts, why: String) {
+    answer_with(cx, f, Answer::Failed(why));
+}
+
+/// Answers the order under way if it has been worked off, or cannot be.
+pub(super) fn settle(cx: &mut Ctx, f: &mut Facts) {
+    let Some(under_way) = &f.order else { return };
+    let runs = f.domain.as_ref().is_some_and(|d| d.started && !d.leftover) && f.halt.is_none();
+    let answer = match under_way.given.order {
+        Order::Start { .. } | Order::Restart if f.boot_failed => {
+            let why = f.error.as_ref().map(|(why, _)| why.clone());
+            Answer::Failed(why.unwrap_or_else(|| "it did not boot".to_owned()))
+        }
+        Order::Start { .. } | Order::Restart if f.ended => {
+            let why = f.last_exit.as_deref().unwrap_or_default();
+            Answer::Failed(format!("the domain ended: {why}"))
+        }
+        Order::Start { .. } | Order::Restart if runs && !f.cycle && !f.stale => Answer::Done,
+        Order::Stop { .. } if f.domain.is_none() && f.clear => Answer::Done,
+        Order::Pause | Order::Unpause => match running(f) {
+            Ok(_) => return,
+            Err(why) => Answer::Failed(why),
+        },
+        _ => return,
+    };
+    answer_with(cx, f, answer);
+}
+
+/// A newer wish has come: what was asked for by hand does not stand any more.
+pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
+    f.cycle = false;
+    if let Some(hold) = f.hold.take() {
+        cx.info(format!(
+            "the DomainConfig is newer than what {} asked for by hand",
+            hold.by
+        ));
+    }
+    give_up(cx, f, "given up: the DomainConfig has changed".to_owned());
+}
+
+/// What is to become of the copies that are not preserved, now that the domain has been brought down: whoever stops it by
+/// hand does not throw them away.
+pub(super) fn copies_after_halt(f: &Facts) -> Copies {
+    if f.cycle || f.hold.as_ref().is_some_and(|hold| !hold.run) {
+        Copies::Keep
+    } else {
+        Copies::Fresh
+    }
+}
+
+impl Hold {
+    /// For people.
+    pub(super) fn words(&self) -> String {
+        let (what, undo) = if self.run {
+            ("started", "stop")
+        } else {
+            ("stopped", "start")
+        };
+        format!(
+            "{what} by {}, until a `domainmgr {undo}` or a newer DomainConfig",
+            self.by
+        )
+    }
+}
+
+impl Domain {
+    fn is_suspended(&self) -> bool {
+        super::sibling::is_suspended(self.life)
+    }
+}

@@ -1,0 +1,293 @@
+//! Orders by hand, and the holds they leave behind.
+
+use super::harness::{Harness, KEY};
+use crate::core::{Answer, Op, Order};
+use crate::disks::Copies;
+use crate::spec::Mode;
+use crate::toolstack::ShutdownReason;
+
+const START: Order = Order::Start { anyway: false };
+const STOP: Order = Order::Stop { destroy: false };
+const DESTROY: Order = Order::Stop { destroy: true };
+
+fn running(words: &str) -> Harness {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(5_000);
+    assert_eq!(h.state(), "RUNNING");
+    h
+}
+
+/// Gives an order and lets time pass. What is said to it.
+fn order(h: &mut Harness, order: Order, millis: u64) -> Vec<Answer> {
+    let id = h.order(order);
+    h.advance(millis);
+    let said = h.answers.iter().filter(|(of, _)| *of == id);
+    said.map(|(_, answer)| answer.clone()).collect()
+}
+
+fn obeyed() -> Vec<Answer> {
+    vec![Answer::Accepted, Answer::Done]
+}
+
+#[track_caller]
+fn refused(said: &[Answer], words: &str) {
+    match said {
+        [Answer::Refused(why)] if why.contains(words) => {}
+        _ => panic!("{said:?}"),
+    }
+}
+
+fn creates(h: &Harness) -> usize {
+    h.ops
+        .iter()
+        .filter(|op| matches!(op, Op::Create(_)))
+        .count()
+}
+
+#[test]
+fn what_was_stopped_stays_down_until_it_is_started() {
+    let mut h = running("");
+    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
+    h.half_minutes(4);
+    let status = h.published.clone().unwrap();
+    assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
+    assert_eq!(
+        (status.held.as_str(), status.held_by.as_str()),
+        ("stopped", "root")
+    );
+    assert!(
+        status.state_reason.starts_with("stopped by root"),
+        "{}",
+        status.state_reason
+    );
+    // Nor does it come back by itself with another agent, or after a reboot of the host.
+    h.restart();
+    h.half_minutes(2);
+    h.reboot_host();
+    h.half_minutes(2);
+    assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
+    assert_eq!(order(&mut h, START, 5_000), obeyed());
+    let status = h.published.clone().unwrap();
+    assert_eq!((h.state().as_str(), status.held.as_str()), ("RUNNING", ""));
+}
+
+#[test]
+fn a_newer_wish_goes_before_a_hold_and_the_same_one_does_not() {
+    let config = Harness::desired(true, Mode::Pv, "");
+    let mut h = running("");
+    order(&mut h, STOP, 5_000);
+    h.wish(Some(config));
+    h.half_minutes(2);
+    assert_eq!(h.state(), "HALTED");
+    h.wish(Some(Harness::desired(true, Mode::Pv, "newer")));
+    h.half_minutes(2);
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!(h.published.unwrap().held, "");
+}
+
+#[test]
+fn what_its_config_does_not_activate_runs_if_it_is_started() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(false, Mode::Pv, "")));
+    h.advance(5_000);
+    assert_eq!(order(&mut h, START, 5_000), obeyed());
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!(h.published.clone().unwrap().held, "started");
+    h.reboot_host();
+    h.half_minutes(2);
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
+    let status = h.published.clone().unwrap();
+    assert_eq!((h.state().as_str(), status.held.as_str()), ("HALTED", ""));
+}
+
+#[test]
+fn a_guest_that_ended_is_started_by_hand() {
+    let mut h = running("");
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::POWEROFF).unwrap());
+    h.half_minutes(1);
+    assert_eq!(h.state(), "HALTED");
+    assert_eq!(order(&mut h, START, 5_000), obeyed());
+    assert_eq!(h.state(), "RUNNING");
+}
+
+/// It may run on another host: two of it would destroy its disks.
+#[test]
+fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
+    let mut h = running("");
+    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.half_minutes(1);
+    refused(&order(&mut h, START, 5_000), "it may live on elsewhere");
+    refused(
+        &order(&mut h, Order::Restart, 5_000),
+        "it may live on elsewhere",
+    );
+    assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
+    assert_eq!(
+        order(&mut h, Order::Start { anyway: true }, 5_000),
+        obeyed()
+    );
+    assert_eq!(h.state(), "RUNNING");
+}
+
+#[test]
+fn a_restart_is_a_stop_and_a_start_in_which_nothing_written_is_lost() {
+    let mut h = Harness::new();
+    let wish = Harness::desired_with(true, Mode::Pv, "", |c| {
+        c.disk_config_list = vec![crate::eve::DiskConfig {
+            image_sha256: "aa".into(),
+            ..crate::eve::DiskConfig::default()
+        }];
+    });
+    h.wish(Some(wish));
+    h.advance(60_000);
+    let first = h.domain().unwrap();
+    let id = h.order(Order::Restart);
+    h.advance(60_000);
+    assert!(h.answers.contains(&(id, Answer::Done)), "{:?}", h.answers);
+    assert_ne!(h.domain().unwrap(), first);
+    assert_eq!(h.published.clone().unwrap().held, "");
+    // And over a stop.
+    order(&mut h, STOP, 10_000);
+    order(&mut h, START, 60_000);
+    assert_eq!(h.state(), "RUNNING");
+    let how: Vec<Copies> = h
+        .ops
+        .iter()
+        .filter_map(|op| match op {
+            Op::Disks(_, copies, _) => Some(*copies),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(how, [Copies::Fresh, Copies::Keep, Copies::Keep]);
+    assert!(
+        !h.ops.iter().any(|op| matches!(op, Op::Discard(_))),
+        "{:?}",
+        h.ops
+    );
+}
+
+/// An agent that is killed after it has accepted an order.
+#[test]
+fn an_order_that_was_accepted_is_worked_off_by_the_next_agent() {
+    for ordered in [STOP, Order::Restart, DESTROY] {
+        let mut h = running("sim.ignore");
+        let first = h.domain().unwrap();
+        let id = h.order(ordered);
+        assert!(h.answers.contains(&(id, Answer::Accepted)));
+        h.advance(20);
+        h.restart();
+        h.half_minutes(4);
+        let wanted = if ordered == Order::Restart {
+            "RUNNING"
+        } else {
+            "HALTED"
+        };
+        assert_eq!(h.state(), wanted, "{ordered:?}");
+        assert_ne!(h.domain(), Some(first));
+    }
+}
+
+#[test]
+fn processors_are_taken_and_given_back() {
+    let mut h = running("");
+    refused(&order(&mut h, Order::Unpause, 1_000), "not paused");
+    assert_eq!(order(&mut h, Order::Pause, 1_000), obeyed());
+    assert_eq!(h.state(), "PAUSED");
+    assert_eq!(h.published.clone().unwrap().state_reason, "paused by root");
+    refused(&order(&mut h, Order::Pause, 1_000), "paused already");
+    refused(&order(&mut h, START, 1_000), "unpause it");
+    h.restart();
+    h.half_minutes(1);
+    assert_eq!(h.published.clone().unwrap().state_reason, "paused by root");
+    assert_eq!(order(&mut h, Order::Unpause, 1_000), obeyed());
+    assert_eq!(h.state(), "RUNNING");
+    // What cannot be done is said, and changes nothing.
+    h.fails = |op| matches!(op, Op::Pause(_));
+    let said = order(&mut h, Order::Pause, 1_000);
+    assert_eq!(said[1], Answer::Failed("no (simulated)".to_owned()));
+    assert_eq!(h.state(), "RUNNING");
+}
+
+#[test]
+fn a_suspended_domain_is_its_toolstacks() {
+    let mut h = running("");
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+    h.half_minutes(1);
+    assert_eq!(h.state(), "SUSPENDED");
+    for ordered in [START, Order::Restart, Order::Pause, Order::Unpause] {
+        refused(&order(&mut h, ordered, 1_000), "is suspended");
+    }
+    assert_eq!(order(&mut h, DESTROY, 1_000), obeyed());
+    assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
+}
+
+#[test]
+fn what_is_being_built_is_given_up_for_a_stop() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, "sim.create=30")));
+    h.advance(1_000);
+    assert_eq!(h.state(), "BOOTING");
+    assert_eq!(order(&mut h, STOP, 10_000), obeyed());
+    assert_eq!(h.theirs(), None);
+    // The newest order counts.
+    let start = h.order(START);
+    h.advance(1_000);
+    assert_eq!(order(&mut h, STOP, 10_000), obeyed());
+    let given_up = "given up: root asked for stop".to_owned();
+    assert!(
+        h.answers.contains(&(start, Answer::Failed(given_up))),
+        "{:?}",
+        h.answers
+    );
+    assert_eq!(h.theirs(), None);
+}
+
+#[test]
+fn a_start_that_comes_to_nothing_says_why() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(false, Mode::Pv, "sim.fail-create=9")));
+    h.advance(1_000);
+    let said = order(&mut h, START, 60_000);
+    match said.as_slice() {
+        [Answer::Accepted, Answer::Failed(why)] if why.starts_with("boot failed: ") => {}
+        _ => panic!("{said:?}"),
+    }
+}
+
+#[test]
+fn a_guest_that_does_not_obey_is_destroyed_at_once_if_asked() {
+    let mut h = running("sim.deaf");
+    let id = h.order(STOP);
+    h.advance(10_000);
+    assert_eq!(h.state(), "HALTING");
+    assert!(!h.answers.contains(&(id, Answer::Done)));
+    assert_eq!(order(&mut h, DESTROY, 2_000), obeyed());
+    assert_eq!(h.theirs(), None);
+}
+
+#[test]
+fn a_domain_whose_file_was_removed_takes_no_orders() {
+    let mut h = running("sim.deaf");
+    h.wish(None);
+    h.advance(5_000);
+    refused(&order(&mut h, START, 1_000), "was removed");
+    let _ = KEY;
+}
+
+/// A migration that begins while the guest is asked to go down.
+#[test]
+fn what_is_suspended_in_the_middle_of_a_restart_is_not_destroyed() {
+    let mut h = running("sim.stubborn");
+    let first = h.domain().unwrap();
+    let id = h.order(Order::Restart);
+    h.advance(5_000);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+    h.half_minutes(60);
+    assert_eq!(h.theirs().unwrap().id, first);
+    h.outside(|xen, id| xen.resume(id).unwrap());
+    h.half_minutes(20);
+    assert!(h.answers.contains(&(id, Answer::Done)), "{:?}", h.answers);
+    assert_ne!(h.theirs().unwrap().id, first);
+}

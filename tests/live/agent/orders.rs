@@ -1,0 +1,122 @@
+//! The verbs of an operator, on a real Xen.
+
+use std::process::Command;
+
+use libxl::{DomId, DomainState, Limits};
+use serde_json::json;
+
+use super::disks::{MOUNT, image, put};
+use super::host::{App, Host, domid};
+use crate::support::wait_for;
+
+/// `domainmgr VERB NAME`: the exit code, and what is said.
+fn verb(host: &Host, words: &[&str], app: &App) -> (i32, String) {
+    let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
+    let output = Command::new(program)
+        .args(words)
+        .arg(app.name())
+        .arg("--control")
+        .arg(host.path("run/control.sock"))
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output.status.code().unwrap(), text)
+}
+
+#[track_caller]
+fn does(host: &Host, words: &[&str], app: &App) {
+    let (code, text) = verb(host, words, app);
+    assert_eq!(code, 0, "{words:?}: {text}");
+}
+
+fn obeys(mode: &str) {
+    let mut host = Host::start();
+    let app = host.app("orders");
+    host.put(&app, mode, "", &json!({}));
+    let first = host.wait_up(&app);
+    does(&host, &["stop"], &app);
+    assert_eq!(host.domains(&app), []);
+    host.kill();
+    host.start_again();
+    host.wait_log(" started: ");
+    // It looks at everything, and leaves this one down.
+    let down = host.wait(&app, "its status", |s| s["Held"] == "stopped");
+    assert_eq!(down["StateName"], "HALTED");
+    wait_for("the socket", || verb(&host, &["show"], &app).0 == 0);
+    assert_eq!(host.domains(&app), []);
+    does(&host, &["start"], &app);
+    let second = host.wait_up(&app);
+    assert_ne!(domid(&second), domid(&first));
+    does(&host, &["pause"], &app);
+    let id = domid(&second);
+    assert_eq!(host.state(&app, id), Some(DomainState::Paused));
+    assert_eq!(host.status(&app).unwrap()["StateReason"], "paused by root");
+    does(&host, &["unpause"], &app);
+    assert_ne!(host.state(&app, id), Some(DomainState::Paused));
+    does(&host, &["restart"], &app);
+    let third = host.wait_up(&app);
+    assert_ne!(domid(&third), id);
+    assert_eq!(host.domains(&app), [DomId(domid(&third))]);
+    does(&host, &["stop", "--destroy"], &app);
+    assert_eq!(host.domains(&app), []);
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+#[test]
+fn a_pv_domain_obeys() {
+    obeys("PV");
+}
+
+#[test]
+fn a_pvh_domain_obeys() {
+    obeys("PVH");
+}
+
+#[test]
+fn what_a_guest_has_written_stays_over_a_stop_by_hand() {
+    let host = Host::start();
+    image(&host);
+    let app = host.app("written");
+    let disk = json!({"ImageSha256": "c0ffee", "Format": "raw"});
+    put(&host, &app, &disk, &json!({}));
+    host.wait_up(&app);
+    let mut shell = host.shell(&app);
+    shell.run(&format!(
+        "{MOUNT} && echo by the guest >/mnt/answer && umount /mnt && sync"
+    ));
+    for words in [&["stop"][..], &["start"], &["restart"]] {
+        does(&host, words, &app);
+    }
+    host.wait_up(&app);
+    let mut shell = host.shell(&app);
+    let said = shell.run(&format!("{MOUNT} && cat /mnt/answer && umount /mnt"));
+    assert!(said.contains("by the guest"), "{said}");
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+/// It is the other toolstack's until that has resumed it.
+#[test]
+fn a_suspended_domain_is_left_to_whoever_suspended_it() {
+    let host = Host::start();
+    let app = host.app("theirs");
+    host.put(&app, "PVH", "", &json!({}));
+    let up = host.wait_up(&app);
+    let theirs = host.outsider(&app);
+    let suspended = theirs.suspend_only(&Limits::none()).unwrap();
+    host.wait_state(&app, "SUSPENDED");
+    for words in ["start", "restart", "pause", "unpause"] {
+        let (code, text) = verb(&host, &[words], &app);
+        assert!(
+            code == 1 && text.contains("is suspended"),
+            "{words}: {code}: {text}"
+        );
+    }
+    suspended.resume().unwrap();
+    let back = host.wait_state(&app, "RUNNING");
+    assert_eq!(domid(&back), domid(&up));
+    does(&host, &["stop"], &app);
+    assert_eq!(host.domains(&app), []);
+}
