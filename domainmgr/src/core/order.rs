@@ -115,11 +115,14 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     match order {
         Order::Start { .. } => {
             f.hold = (!activated).then(|| hold(true));
-            f.cycle = false;
+            // If it is on its way down, it goes down first.
+            f.cycle = f.domain.is_some() && f.halt.is_some();
+            anew(f);
             afresh(f);
         }
         Order::Stop { destroy } => {
-            f.hold = activated.then(|| hold(false));
+            let needed = activated || f.domain.is_some() || f.hold.is_some();
+            f.hold = needed.then(|| hold(false));
             f.cycle = false;
             f.has_run |= f.boot_failed;
             afresh(f);
@@ -130,6 +133,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
         Order::Restart => {
             f.hold = (!activated).then(|| hold(true));
             f.cycle = f.domain.is_some();
+            anew(f);
             afresh(f);
             if f.cycle {
                 // As if it had been asked to stop, and the wish had changed back since: it goes down, and is built anew. But
@@ -158,13 +162,18 @@ pub(super) fn hear(cx: &mut Ctx, f: &mut Facts) {
     }
 }
 
+/// Whatever became of the last one, there is to be another. Not for a stop: what somebody else took away may still live on
+/// elsewhere when it is to be started again.
+fn anew(f: &mut Facts) {
+    f.vanished = false;
+    f.ended = false;
+}
+
 /// Every wait is cut short, save the one before a destroy is tried again.
 fn afresh(f: &mut Facts) {
     if f.destroying.failures == 0 {
         f.error = None;
     }
-    f.vanished = false;
-    f.ended = false;
     f.boot_failed = false;
     f.tries = 0;
     f.short_lives = 0;
@@ -202,6 +211,7 @@ fn refusal(f: &Facts, order: Order) -> Option<String> {
         Order::Stop { .. } => None,
         Order::Restart => match &f.domain {
             Some(domain) if domain.is_suspended() => Some(suspended(domain.id)),
+            Some(_) if f.is_preserved() => Some(KEPT.to_owned()),
             Some(_) => None,
             None => starting(f, false),
         },
@@ -229,17 +239,22 @@ fn starting(f: &Facts, anyway: bool) -> Option<String> {
              it anyway"
         ));
     }
-    let domain = f.domain.as_ref()?;
-    let kept = "it has ended and is kept to be looked into: stop it first";
+    let Some(domain) = &f.domain else {
+        // What its file says cannot be seen.
+        let problem = f.problem.as_ref().filter(|_| f.doubtful);
+        return problem.map(|(why, _)| why.clone());
+    };
     match domain.life {
         _ if domain.is_suspended() => Some(suspended(domain.id)),
         Life::Paused if domain.started && f.halt.is_none() => {
             Some("it is paused: unpause it".to_owned())
         }
-        Life::Shutdown(_) if f.is_preserved() => Some(kept.to_owned()),
+        Life::Shutdown(_) if f.is_preserved() => Some(KEPT.to_owned()),
         _ => None,
     }
 }
+
+const KEPT: &str = "it has ended and is kept to be looked into: stop it first";
 
 fn suspended(id: DomainId) -> String {
     format!(
@@ -283,8 +298,12 @@ pub(super) fn not_begun(f: &mut Facts) {
 
 /// The domain has been paused, or not.
 pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
-    if let (Ok(()), Some(domain), Some(under_way)) = (&result, &mut f.domain, &f.order) {
-        domain.paused_by = Some(under_way.given.by.clone());
+    // Another order may have come meanwhile.
+    let Some(by) = f.order.as_ref().and_then(|o| o.is_begun(Order::Pause)) else {
+        return;
+    };
+    if let (Ok(()), Some(domain)) = (&result, &mut f.domain) {
+        domain.paused_by = Some(by.to_owned());
         domain.life = Life::Paused;
     }
     over(cx, f, result);
@@ -292,7 +311,8 @@ pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
 
 /// A domain that had run before has been unpaused, or not. Whether that was an order.
 pub(super) fn unpaused(cx: &mut Ctx, f: &mut Facts, result: &Result<(), Error>) -> bool {
-    let ordered = f.order.as_ref().is_some_and(|o| o.begun);
+    let ordered = f.order.as_ref();
+    let ordered = ordered.is_some_and(|o| o.is_begun(Order::Unpause).is_some());
     if let (true, Ok(()), Some(domain)) = (ordered, result, &mut f.domain) {
         domain.life = Life::Running;
     }
@@ -375,6 +395,13 @@ impl Hold {
             "{what} by {}, until a `domainmgr {undo}` or a newer DomainConfig",
             self.by
         )
+    }
+}
+
+impl UnderWay {
+    /// Who has given this order, if it is the one, and has been handed to Xen.
+    fn is_begun(&self, order: Order) -> Option<&str> {
+        (self.begun && self.given.order == order).then_some(self.given.by.as_str())
     }
 }
 

@@ -515,11 +515,12 @@ impl Harness {
                     "the disks of a domain that is there"
                 );
             }
+            // So that something can happen meanwhile.
+            Op::Pause(_) => takes = 5,
             Op::Look(_)
             | Op::Devices(_)
             | Op::Screen(_)
             | Op::Unpause(_)
-            | Op::Pause(_)
             | Op::PowerButton(_)
             | Op::Preserve(..) => {}
         }

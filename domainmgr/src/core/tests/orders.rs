@@ -99,7 +99,11 @@ fn what_its_config_does_not_activate_runs_if_it_is_started() {
     assert_eq!(h.state(), "RUNNING");
     assert_eq!(order(&mut h, STOP, 5_000), obeyed());
     let status = h.published.clone().unwrap();
-    assert_eq!((h.state().as_str(), status.held.as_str()), ("HALTED", ""));
+    // As if it was asked for: its copies are kept.
+    assert_eq!(
+        (h.state().as_str(), status.held.as_str()),
+        ("HALTED", "stopped")
+    );
 }
 
 #[test]
@@ -123,6 +127,9 @@ fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
         &order(&mut h, Order::Restart, 5_000),
         "it may live on elsewhere",
     );
+    // Nor is it forgotten over a stop.
+    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
+    refused(&order(&mut h, START, 5_000), "it may live on elsewhere");
     assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
     assert_eq!(
         order(&mut h, Order::Start { anyway: true }, 5_000),
@@ -221,6 +228,65 @@ fn a_suspended_domain_is_its_toolstacks() {
     }
     assert_eq!(order(&mut h, DESTROY, 1_000), obeyed());
     assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
+}
+
+#[test]
+fn an_order_is_not_answered_with_what_became_of_the_one_before() {
+    let mut h = running("sim.stop=5");
+    let pause = h.order(Order::Pause);
+    let stop = h.order(STOP);
+    h.advance(1_000);
+    assert!(
+        !h.answers.contains(&(stop, Answer::Done)),
+        "{:?}",
+        h.answers
+    );
+    h.half_minutes(1);
+    let given_up = Answer::Failed("given up: root asked for stop".to_owned());
+    assert!(h.answers.contains(&(pause, given_up)), "{:?}", h.answers);
+    assert!(h.answers.contains(&(stop, Answer::Done)), "{:?}", h.answers);
+    assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
+}
+
+/// While it goes down, what it has written is not given up either.
+#[test]
+fn a_start_in_the_middle_of_a_stop_keeps_the_copies() {
+    let mut h = Harness::new();
+    let wish = Harness::desired_with(true, Mode::Pv, "sim.stop=20", |c| {
+        c.disk_config_list = vec![crate::eve::DiskConfig {
+            image_sha256: "aa".into(),
+            ..crate::eve::DiskConfig::default()
+        }];
+    });
+    h.wish(Some(wish));
+    h.advance(60_000);
+    let first = h.domain().unwrap();
+    order(&mut h, STOP, 1_000);
+    let id = h.order(START);
+    h.half_minutes(3);
+    assert!(h.answers.contains(&(id, Answer::Done)), "{:?}", h.answers);
+    assert_ne!(h.domain().unwrap(), first);
+    let last = h.ops.iter().rev().find_map(|op| match op {
+        Op::Disks(_, copies, _) => Some(*copies),
+        _ => None,
+    });
+    assert_eq!(last, Some(Copies::Keep));
+}
+
+#[test]
+fn what_is_kept_to_be_looked_into_is_not_restarted_by_mistake() {
+    let mut h = Harness::new();
+    let wish = Harness::desired_with(true, Mode::Pv, "lab.action=crash lab.after=2", |c| {
+        c.on_crash = "preserve".into();
+    });
+    h.wish(Some(wish));
+    h.half_minutes(1);
+    assert_eq!(h.state(), "PRESERVED");
+    for ordered in [START, Order::Restart] {
+        refused(&order(&mut h, ordered, 1_000), "kept to be looked into");
+    }
+    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
+    assert_eq!(h.theirs(), None);
 }
 
 #[test]
