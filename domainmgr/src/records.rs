@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use crate::core::Record;
-use crate::journal::{Change, Entry, Journal, OpenError, Store, Ticket};
+use crate::journal::{Change, Entry, Event, Journal, OpenError, Store, Ticket};
 use crate::spec::Spec;
 
 /// A record as the journal has it.
@@ -108,17 +108,38 @@ impl Records {
         self.left().remove(&key)
     }
 
-    /// Hands a new record to the journal, where there is one.
+    /// Hands a new record to the journal, where there is one, and what became of the domain since the one before.
     #[must_use]
-    pub fn put(&self, key: Uuid, state: &'static str, record: Bytes) -> Option<Ticket> {
-        let entry = Entry { key, state, record };
+    pub fn put(
+        &self,
+        key: Uuid,
+        state: &'static str,
+        record: Bytes,
+        events: Vec<Event>,
+    ) -> Option<Ticket> {
+        let entry = Entry {
+            key,
+            state,
+            record,
+            events,
+        };
         Some(self.journal.as_ref()?.submit(Change::Put(entry)))
     }
 
-    /// Has the journal forget a key.
+    /// Has the journal forget a key, but for what became of its domain.
     #[must_use]
-    pub fn remove(&self, key: Uuid) -> Option<Ticket> {
-        Some(self.journal.as_ref()?.submit(Change::Remove(key)))
+    pub fn remove(&self, key: Uuid, last: Event) -> Option<Ticket> {
+        Some(
+            self.journal
+                .as_ref()?
+                .submit(Change::Remove(key, vec![last])),
+        )
+    }
+
+    /// The journal, where there is one.
+    #[must_use]
+    pub fn journal(&self) -> Option<Journal> {
+        self.journal.clone()
     }
 
     /// Has the journal remember something about the host.

@@ -28,7 +28,7 @@ use crate::disks;
 use crate::env::Env;
 use crate::eve;
 use crate::eve::inputs::Reading;
-use crate::journal::Ticket;
+use crate::journal::{Event, Ticket};
 use crate::mailbox::{Inbox, Mail, Mailbox};
 use crate::records::Bytes;
 use crate::services::panic_text;
@@ -137,7 +137,9 @@ struct Run<'a> {
     /// The record that the journal has for certain.
     memory: &'a mut Option<Bytes>,
     /// One that is on its way there.
-    ticket: Option<(&'static str, Bytes, Ticket)>,
+    ticket: Option<(&'static str, Bytes, Vec<Event>, Ticket)>,
+    /// What has become of the domain since the record that was handed over last.
+    events: Vec<Event>,
 }
 
 impl<'a> Run<'a> {
@@ -172,6 +174,7 @@ impl<'a> Run<'a> {
             orders: orders::Open::default(),
             unsaid: Vec::new(),
             memory,
+            events: Vec::new(),
             ticket: None,
         }
     }
@@ -282,6 +285,7 @@ impl<'a> Run<'a> {
             };
             let (facts, effects) = core::step(self.env.clock.now(), facts, input);
             let finish = effects.contains(&Effect::Finish);
+            self.note_events(&effects);
             let facts = self.facts.insert(facts).clone();
             if !finish {
                 // Nothing is shown or begun before what it follows from is known for good: the host may go down now,
@@ -301,6 +305,8 @@ impl<'a> Run<'a> {
             for effect in effects {
                 match effect {
                     Effect::Note(level, text) => self.say(level, &text),
+                    // It is in the journal by now.
+                    Effect::Event(_) => {}
                     Effect::Answer(id, answer) => self.orders.answer(id, answer),
                     Effect::Watch(id) => self.watch(id),
                     Effect::Unwatch => (self.watch, self.unwatched) = (None, None),
@@ -327,6 +333,7 @@ impl<'a> Run<'a> {
                 if let Some(facts) = self.facts.take() {
                     let (facts, effects) = core::step(now, facts, early);
                     self.facts = Some(facts);
+                    self.note_events(&effects);
                     for effect in effects {
                         // With an operation outstanding there are no others.
                         match effect {
@@ -340,6 +347,15 @@ impl<'a> Run<'a> {
             }
             input = Input::Done(outcome);
         }
+    }
+
+    /// Keeps what became of the domain until the record is handed to the journal that goes with it.
+    fn note_events(&mut self, effects: &[Effect]) {
+        let events = effects.iter().filter_map(|effect| match effect {
+            Effect::Event(event) => Some(durable::row(event)),
+            _ => None,
+        });
+        self.events.extend(events);
     }
 
     fn say(&self, level: Level, text: &str) {
@@ -384,7 +400,10 @@ impl<'a> Run<'a> {
             log::error!(key:% = self.key; "{}: {e}", seed.display());
         }
         // As long as the journal knows the key, the next agent knows that something is left to be done.
-        while let Some(ticket) = self.env.records.remove(self.key) {
+        let now = self.env.clock.now().wall;
+        let last = self.facts.as_ref().map(|facts| facts.removed(now));
+        let last = last.as_ref().map(durable::row).unwrap_or_default();
+        while let Some(ticket) = self.env.records.remove(self.key, last.clone()) {
             match ticket.wait() {
                 Ok(()) => break,
                 Err(e) => log::error!(key:% = self.key; "it cannot be forgotten: {e}"),

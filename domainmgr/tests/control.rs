@@ -487,3 +487,67 @@ fn an_order_outlives_the_client_that_gave_it() {
     gone.read_to_string(&mut buffer).unwrap();
     assert_eq!(buffer, "");
 }
+
+/// Over twenty kills of the agent.
+#[test]
+fn whoever_follows_misses_no_event_and_hears_none_twice() {
+    let mut host = host();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
+        .args(["history", "--follow", "--json", "--control"])
+        .arg(host.path("run/control.sock"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // It restarts every second, which is a twentieth of ours.
+    started(
+        &host,
+        &json!({"ExtraArgs": "lab.action=reboot lab.after=1"}),
+    );
+    let mut seen = Vec::new();
+    let mut hear = |seen: &mut Vec<Value>| {
+        let line = lines.next().unwrap().unwrap();
+        seen.push(serde_json::from_str(&line).unwrap());
+    };
+    for kill in 0..20 {
+        for _ in 0..(kill % 7) {
+            hear(&mut seen);
+        }
+        host.kill();
+        host.run(&[]);
+        host.wait_state(A, "RUNNING");
+    }
+    host.remove(A);
+    while seen.last().is_none_or(|last| last["what"] != "removed") {
+        hear(&mut seen);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    listens(&host);
+    let all = does(&host, &["history", "--json"]);
+    let all: Vec<Value> = all
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(seen, all);
+    let numbers: Vec<i64> = all.iter().map(|e| e["seq"].as_i64().unwrap()).collect();
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] < pair[1]),
+        "{numbers:?}"
+    );
+    // States alternate: none is told twice, also not by two agents.
+    let states: Vec<(&Value, &Value)> = all.iter().map(|e| (&e["what"], &e["domid"])).collect();
+    assert!(
+        states.windows(2).all(|pair| pair[0] != pair[1]),
+        "{states:#?}"
+    );
+    let text = does(&host, &["history", A]);
+    assert!(text.contains("a.1  RUNNING  domain "), "{text}");
+    assert!(text.contains("reboot: restart"), "{text}");
+    fails(&host, &["history", "a"], 3, "no such domain");
+    let last = numbers[numbers.len() - 2].to_string();
+    assert_eq!(
+        does(&host, &["history", "--after", &last]).lines().count(),
+        1
+    );
+}

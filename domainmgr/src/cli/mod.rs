@@ -65,6 +65,9 @@ enum Command {
     Show(verbs::Show),
     /// Wait until a domain is in a state.
     Wait(verbs::Wait),
+    /// Show what became of domains: their states, and why they changed (in UTC).
+    #[command(alias = "events")]
+    History(verbs::History),
     /// Show each change of all domains, or of one, as it happens.
     Watch(verbs::Watch),
     /// Check DomainConfig files, or whole directories of them, without doing anything.
@@ -187,6 +190,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Show(args) => return args.run(),
         Command::Wait(args) => return args.run(),
         Command::Watch(args) => return args.run(),
+        Command::History(args) => return args.run(),
         Command::Console(args) => args.run(),
         Command::Resume(args) => args.run(),
         Command::Completions { shell } => {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::paths;
 use crate::control::client::{Client, ClientError, named};
-use crate::control::wire::{Changed, Domain, Named, Ordered};
+use crate::control::wire::{Changed, Domain, Event, Events, Named, Ordered, Since};
 
 /// Where the agent listens.
 #[derive(Clone, Debug, Args)]
@@ -92,6 +92,20 @@ pub(super) struct Wait {
 pub(super) struct Watch {
     /// Only this one.
     name: Option<String>,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// Only of this one; a uuid also if nothing is left of the domain.
+    name: Option<String>,
+    /// Show only what came after the event with this number.
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<i64>,
+    /// Go on, and show each event when it comes.
+    #[arg(long, short)]
+    follow: bool,
     #[command(flatten)]
     socket: Socket,
 }
@@ -398,6 +412,82 @@ impl Watch {
             )),
         }
     }
+}
+
+impl History {
+    /// If the agent ends meanwhile, the next one is waited for: no event is missed, and none is shown twice.
+    pub(super) fn run(&self) -> ExitCode {
+        let mut after = self.after;
+        let mut heard = false;
+        loop {
+            let since = Since {
+                name: self.name.clone(),
+                after,
+                follow: self.follow.then_some(true),
+            };
+            let mut enough = false;
+            let told = self.socket.connect().and_then(|client| {
+                client.events(since, |page| {
+                    heard = true;
+                    enough = !self.tell(&page, after.is_some());
+                    after = page.events.last().map(|event| event.seq).or(after);
+                    !enough
+                })
+            });
+            match told {
+                Ok(()) if enough || !self.follow => return ExitCode::SUCCESS,
+                Ok(()) | Err(ClientError::Lost) if self.follow => {}
+                Err(ClientError::NoAgent(..)) if self.follow && heard => {}
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(e) => {
+                    let name = self.name.as_deref().unwrap_or_default();
+                    return exit(complain(name, &e, self.socket.json));
+                }
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Whether anybody reads on.
+    fn tell(&self, page: &Events, goes_on: bool) -> bool {
+        let mut text = String::new();
+        if page.gap && goes_on && !self.socket.json {
+            eprintln!("domainmgr: some events are not kept any more");
+        }
+        for event in &page.events {
+            text.push_str(&if self.socket.json {
+                json!(event).to_string()
+            } else {
+                line(event)
+            });
+            text.push('\n');
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_ok()
+    }
+}
+
+fn line(event: &Event) -> String {
+    let name = if event.name.is_empty() {
+        &event.uuid
+    } else {
+        &event.name
+    };
+    let domid = event.domid.map(|domid| format!("  domain {domid}"));
+    // To the second is enough for people.
+    let at = event.at.get(..19).unwrap_or(&event.at);
+    let text = format!(
+        "{at}  {name}  {}{}  {}",
+        event.what,
+        domid.unwrap_or_default(),
+        event.detail
+    );
+    let text = text.trim_end();
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn changed(change: &Changed) -> String {

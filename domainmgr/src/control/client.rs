@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use varlink::{Connection, ErrorKind, MethodCall};
 
 use super::NAME;
-use super::wire::{Changed, Complaint, Domain, Listed, Named, Ordered, Shown, Watch};
+use super::wire::{
+    Changed, Complaint, Domain, Events, Listed, Named, Ordered, Shown, Since, Watch,
+};
 
 /// Why a call has come to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +145,21 @@ impl Client {
             }
         }
         Err(ClientError::Lost)
+    }
+
+    /// Hands over the events that `since` asks for, in their order, until there are no more, or `take` says that it is enough.
+    /// `take` also hears when some were not kept.
+    ///
+    /// # Errors
+    /// There is no such domain, or the agent has ended.
+    pub fn events(&self, since: Since, mut take: impl FnMut(Events) -> bool) -> Result<()> {
+        let mut call = self.call::<_, Events>("Events", since);
+        for page in call.more()? {
+            if !take(page?) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Gives an order: `method` is one of the interface's verbs. Hands over each reply. Waits for the last one, or, without

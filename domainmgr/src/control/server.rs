@@ -17,6 +17,7 @@ use varlink::{ConnectionHandler, VarlinkService};
 use super::board::Board;
 use super::service::{Busy, Service};
 use super::{NAME, wire};
+use crate::journal::Journal;
 use crate::services::Services;
 
 /// Clients that are served at once.
@@ -95,6 +96,7 @@ pub fn start(
     path: &Path,
     group: Option<&str>,
     board: Arc<Board>,
+    journal: Option<Journal>,
     services: &Services,
 ) -> Result<Socket, SocketError> {
     let system = |source| SocketError::System {
@@ -111,7 +113,9 @@ pub fn start(
     fs::set_permissions(path, Permissions::from_mode(allowed)).map_err(system)?;
     let inode = fs::symlink_metadata(path).map_err(system)?.ino();
     services
-        .start("control", STACK, move || accept(&listener, &board))
+        .start("control", STACK, move || {
+            accept(&listener, &board, journal.as_ref());
+        })
         .map_err(system)?;
     Ok(Socket {
         path: path.to_owned(),
@@ -153,12 +157,12 @@ fn make_room(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-fn accept(listener: &UnixListener, board: &Arc<Board>) {
+fn accept(listener: &UnixListener, board: &Arc<Board>, journal: Option<&Journal>) {
     let table = Table::default();
     loop {
         let taken = listener
             .accept()
-            .and_then(|(stream, _)| admit(stream, &table, board));
+            .and_then(|(stream, _)| admit(stream, &table, board, journal));
         if let Err(e) = taken {
             log::warn!("a client of the control socket cannot be served: {e}");
             thread::sleep(PAUSE);
@@ -167,7 +171,12 @@ fn accept(listener: &UnixListener, board: &Arc<Board>) {
 }
 
 /// Gives the client a thread, if there is room: whoever has asked for nothing for the longest time makes it.
-fn admit(stream: UnixStream, table: &Table, board: &Arc<Board>) -> io::Result<()> {
+fn admit(
+    stream: UnixStream,
+    table: &Table,
+    board: &Arc<Board>,
+    journal: Option<&Journal>,
+) -> io::Result<()> {
     stream.set_write_timeout(Some(UNREAD))?;
     let theirs = stream.try_clone()?;
     let mut clients = lock(table);
@@ -193,11 +202,12 @@ fn admit(stream: UnixStream, table: &Table, board: &Arc<Board>) -> io::Result<()
     );
     drop(clients);
     let (table, ours, board) = (Arc::clone(table), Arc::clone(table), Arc::clone(board));
+    let journal = journal.cloned();
     let started = thread::Builder::new()
         .name("client".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            if let Err(e) = serve(stream, number, &ours, board) {
+            if let Err(e) = serve(stream, number, &ours, board, journal) {
                 log::debug!("a client of the control socket: {e}");
             }
             lock(&ours).all.remove(&number);
@@ -221,13 +231,20 @@ fn refuse(mut stream: &UnixStream) {
     log::warn!("a client of the control socket is not served: there are {CLIENTS}");
 }
 
-fn serve(stream: UnixStream, number: u64, table: &Table, board: Arc<Board>) -> io::Result<()> {
+fn serve(
+    stream: UnixStream,
+    number: u64,
+    table: &Table,
+    board: Arc<Board>,
+    journal: Option<Journal>,
+) -> io::Result<()> {
     let client = who(&stream)?;
     let peer = stream.try_clone()?;
     let mut writer = stream.try_clone()?;
     let busy = Arc::clone(table);
     let service = Service {
         board,
+        journal,
         client,
         has_left: Box::new(move || has_left(&peer)),
         begin: Box::new(move || {

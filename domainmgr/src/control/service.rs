@@ -13,10 +13,13 @@ use varlink::{Call, CallTrait, Reply};
 
 use super::board::{Board, Change};
 use super::names::{self, Lost};
-use super::wire::{Changed, Complaint, Domain, Listed, Named, Ordered, Shown, Watch};
+use super::wire::{
+    Changed, Complaint, Domain, Event, Events, Listed, Named, Ordered, Shown, Since, Watch,
+};
 use super::{INTERFACE, NAME};
 use crate::core::{Answer, Order};
 use crate::eve::DomainStatus;
+use crate::journal::{Journal, PAGE, Page};
 
 /// How long a client may be gone before that is noticed, if there is nothing to tell it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,6 +39,8 @@ impl Drop for Busy {
 /// What one client is served.
 pub(super) struct Service {
     pub(super) board: Arc<Board>,
+    /// Not there if it is damaged.
+    pub(super) journal: Option<Journal>,
     /// Who the client is, for people.
     pub(super) client: String,
     pub(super) has_left: HasLeft,
@@ -81,6 +86,10 @@ impl varlink::Interface for Service {
             },
             "Watch" => match arguments::<Watch>(call, parameters, &[])? {
                 Some(watch) => self.watch(call, watch.name.as_deref()),
+                None => Ok(()),
+            },
+            "Events" => match arguments::<Since>(call, parameters, &[])? {
+                Some(since) => self.events(call, &since),
                 None => Ok(()),
             },
             "Start" | "Stop" | "Restart" | "Pause" | "Unpause" => {
@@ -230,6 +239,55 @@ impl Service {
         Ok(())
     }
 
+    fn events(&self, call: &mut Call, since: &Since) -> varlink::Result<()> {
+        let known = since.name.as_deref().map(|name| {
+            // Nothing but its events may be left of it.
+            let found = self.find(name).map(|(key, _)| key);
+            found.or_else(|bad| name.parse::<Uuid>().map_err(|_| bad))
+        });
+        let key = match known.transpose() {
+            Err(bad) => return complain(call, bad),
+            Ok(key) => key,
+        };
+        let failed = |reason: String| Bad {
+            error: "Failed",
+            what: Complaint {
+                name: Some(since.name.clone().unwrap_or_default()),
+                reason: Some(reason),
+                ..Complaint::default()
+            },
+        };
+        let Some(journal) = &self.journal else {
+            return complain(call, failed("the journal is damaged".to_owned()));
+        };
+        // Before the first look: nothing is missed in between.
+        let news = journal.follow();
+        let more = call.wants_more();
+        let follow = more && since.follow == Some(true);
+        let mut after = since.after.unwrap_or_default();
+        while !(self.has_left)() {
+            let page = match journal.events(after, key) {
+                Ok(page) => page,
+                Err(why) => return complain(call, failed(why)),
+            };
+            let full = page.events.len() == PAGE;
+            let silent = page.events.is_empty();
+            after = page.events.last().map_or(after, |(seq, ..)| *seq);
+            let last = !more || !(full || follow);
+            if last || !silent {
+                reply(call, !last, &wired(page))?;
+            }
+            if last {
+                return Ok(());
+            }
+            if !full {
+                // Whatever it says, it is time to look again.
+                let _ = news.recv_timeout(PATIENCE);
+            }
+        }
+        Ok(())
+    }
+
     fn order(&self, call: &mut Call, name: &str, order: Order) -> varlink::Result<()> {
         let (key, status) = match self.find(name) {
             Err(bad) => return complain(call, bad),
@@ -296,6 +354,24 @@ fn bad(error: &'static str, status: &DomainStatus, why: &str) -> Bad {
             reason: Some(why.to_owned()),
             ..Complaint::default()
         },
+    }
+}
+
+fn wired(page: Page) -> Events {
+    let events = page.events.into_iter();
+    Events {
+        events: events
+            .map(|(seq, key, event)| Event {
+                seq,
+                at: event.at,
+                uuid: key.to_string(),
+                name: event.name,
+                domid: (event.domid != 0).then_some(event.domid),
+                what: event.what,
+                detail: event.detail,
+            })
+            .collect(),
+        gap: page.gap,
     }
 }
 

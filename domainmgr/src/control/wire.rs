@@ -126,6 +126,50 @@ pub struct Changed {
     pub missed: Option<u64>,
 }
 
+/// See the interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Rises from one to the next.
+    pub seq: i64,
+    /// When it was noticed, as RFC 3339 writes it.
+    pub at: String,
+    /// The key.
+    pub uuid: String,
+    /// The domain's name at that time.
+    pub name: String,
+    /// Its number in Xen at that time, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domid: Option<u32>,
+    /// A state; or `error`, `held`, `removed`.
+    pub what: String,
+    /// Why, by whom, what is wrong.
+    pub detail: String,
+}
+
+/// Parameters of `Events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Since {
+    /// Which domain; all of them without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The number of the last event that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<i64>,
+    /// Go on for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<bool>,
+}
+
+/// What `Events` returns, again and again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// In their order.
+    pub events: Vec<Event>,
+    /// Some before these are not kept any more.
+    pub gap: bool,
+}
+
 /// What the verbs return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {

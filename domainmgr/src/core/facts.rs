@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::devices::Connected;
+use super::history::Told;
 use super::op::Op;
 use super::order::{Given, Hold, UnderWay};
 use super::reserved::Holding;
@@ -250,6 +251,8 @@ pub struct Facts {
     pub(super) hold: Option<Hold>,
     /// The domain that is being brought down is to be built again with what its guest has written.
     pub(super) cycle: bool,
+    /// What was told last.
+    pub(super) told: Told,
     /// Orders that came before anything was known.
     pub(super) unheard: Vec<Given>,
     /// An order that is being worked off.
@@ -365,6 +368,7 @@ impl Facts {
             doubtful: false,
             hold: None,
             cycle: false,
+            told: Told::default(),
             unheard: Vec::new(),
             order: None,
             desired: None,

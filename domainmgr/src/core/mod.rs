@@ -20,6 +20,7 @@ mod ends;
 mod facts;
 mod gone;
 mod halting;
+mod history;
 mod looks;
 mod op;
 mod order;
@@ -43,6 +44,7 @@ pub use self::belief::Belief;
 use self::devices::Connected;
 use self::facts::{Backoff, Domain, Rest, Want};
 pub use self::facts::{Desired, Facts, Wish};
+pub use self::history::Event;
 pub use self::op::{Op, Scope};
 pub use self::order::{Answer, Given, Hold, Order};
 pub use self::record::{Inherited, Record};
@@ -134,6 +136,8 @@ pub enum Level {
 pub enum Effect {
     /// Tell the log.
     Note(Level, String),
+    /// Something became of the domain: to be made durable together with the facts.
+    Event(Event),
     /// What becomes of the order with this number.
     Answer(u64, Answer),
     /// Send hints about this domain from now on, and about no other.
@@ -226,6 +230,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
         }
     }
     order::settle(&mut cx, &mut facts);
+    history::tell(&mut cx, &mut facts);
     (facts, cx.effects)
 }
 

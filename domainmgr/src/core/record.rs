@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::devices::Connected;
 use super::facts::{After, Desired, Domain, Exit, Facts, Halt, Rest, Stage};
+use super::history::Told;
 use super::op::Op;
 use super::order::Hold;
 use super::reserved::Holding;
@@ -34,6 +35,8 @@ pub struct Record {
     pub(super) wish: Option<Desired>,
     /// What was asked for by hand.
     pub(super) hold: Option<Hold>,
+    /// What was told last of it.
+    pub(super) told: Told,
     /// It is being brought down in order to be built again.
     pub(super) cycle: bool,
     /// The wish is newer than what is known of the domain.
@@ -158,6 +161,7 @@ impl Facts {
             wish: self.desired.clone(),
             hold: self.hold.clone(),
             cycle: self.cycle,
+            told: self.told.clone(),
             renewed: self.renewed && self.rejoin,
             domain: self.domain.clone(),
             halt: self.halt.clone(),
@@ -219,6 +223,7 @@ impl Facts {
         f.desired = record.wish;
         f.hold = record.hold;
         f.cycle = record.cycle;
+        f.told = record.told;
         f.renewed = record.renewed;
         f.domain = record.domain;
         f.halt = record.halt;
@@ -417,6 +422,7 @@ impl Record {
             wish: i.wish,
             hold: None,
             cycle: false,
+            told: Told::default(),
             renewed: false,
             begun: match name {
                 Some(name) if domain.is_none() => Begun::Create(name),

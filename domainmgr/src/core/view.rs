@@ -174,7 +174,7 @@ impl Facts {
     }
 }
 
-fn state(f: &Facts) -> (State, &'static str) {
+pub(super) fn state(f: &Facts) -> (State, &'static str) {
     let Some(domain) = &f.domain else {
         let trying =
             f.want() == Want::Run && (f.tries > 0 || f.restarting) && !f.boot_failed && !f.ended;

@@ -3,19 +3,21 @@
 //! The journal knows nothing of what a record says. `store` reads and writes the file; [`Journal`] is the thread that
 //! commits whatever has gathered as one transaction, so that many workers share the cost of reaching the disk.
 
+mod events;
 mod store;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select, unbounded};
 use uuid::Uuid;
 
 use crate::crash;
 use crate::services::Services;
 
+pub use self::events::{Event, PAGE, Page};
 pub use self::store::{Entry, FILE, OpenError, Store};
 
 /// Most changes that one transaction takes.
@@ -26,8 +28,8 @@ const MOST: usize = 4096;
 pub enum Change {
     /// The record of a key replaces the one before.
     Put(Entry),
-    /// The key is forgotten.
-    Remove(Uuid),
+    /// The key is forgotten, but for what became of its domain in the end, and before.
+    Remove(Uuid, Vec<Event>),
     /// A value that belongs to no key.
     Set(&'static str, String),
 }
@@ -37,10 +39,19 @@ struct Request {
     done: Sender<Result<(), Arc<str>>>,
 }
 
+/// A question to the thread that has the file.
+struct Question {
+    after: i64,
+    key: Option<Uuid>,
+    answer: Sender<Result<Page, String>>,
+}
+
 /// The way to the thread that writes. Clones lead to the same thread, which ends with the last one.
 #[derive(Clone, Debug)]
 pub struct Journal {
     requests: Sender<Request>,
+    questions: Sender<Question>,
+    followers: Arc<Mutex<Vec<Sender<()>>>>,
 }
 
 /// A change on its way to the disk.
@@ -67,30 +78,29 @@ impl Journal {
     /// The system has no thread to give.
     pub fn start(mut store: Store, services: &Services) -> std::io::Result<Self> {
         let (requests, inbox) = unbounded::<Request>();
+        let (questions, asked) = unbounded::<Question>();
+        let followers: Arc<Mutex<Vec<Sender<()>>>> = Arc::default();
+        let theirs = Arc::clone(&followers);
         services.start("journal", 512 << 10, move || {
-            while let Ok(first) = inbox.recv() {
-                let all: Vec<Request> = std::iter::once(first)
-                    .chain(inbox.try_iter().take(MOST - 1))
-                    .collect();
-                crash::point("before a commit");
-                let written = store
-                    .commit(all.iter().map(|r| &r.change))
-                    .map_err(Arc::from);
-                let removed = all.iter().any(|r| matches!(r.change, Change::Remove(_)));
-                if removed && written.is_ok() {
-                    // A copy of what was removed may hold secrets. The removal itself is durable either way.
-                    if let Err(e) = store.forget_log() {
-                        log::warn!("{e}");
+            loop {
+                select! {
+                    recv(inbox) -> first => match first {
+                        Ok(first) => write(&mut store, first, &inbox, &theirs),
+                        Err(_) => return,
+                    },
+                    recv(asked) -> question => {
+                        // The last of those who can ask is the last of those who write.
+                        let Ok(Question { after, key, answer }) = question else { return };
+                        let _ = answer.send(store.events(after, key));
                     }
-                }
-                crash::point("after a commit");
-                for request in all {
-                    // Nobody waits any more: the agent is ending, or a newer change has taken its place.
-                    let _ = request.done.send(written.clone());
                 }
             }
         })?;
-        Ok(Self { requests })
+        Ok(Self {
+            requests,
+            questions,
+            followers,
+        })
     }
 
     /// Hands a change to the thread. Changes are committed in the order in which they were handed over.
@@ -99,6 +109,64 @@ impl Journal {
         // Without the thread the sender of the answer is dropped, and the ticket says so.
         let _ = self.requests.send(Request { change, done });
         Ticket(receiver)
+    }
+
+    /// The first events after the one with the number `after`: of `key`, or of all. At most [`PAGE`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn events(&self, after: i64, key: Option<Uuid>) -> Result<Page, String> {
+        let (answer, receiver) = bounded(1);
+        let _ = self.questions.send(Question { after, key, answer });
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err("the thread that has the journal has ended".to_owned()))
+    }
+
+    /// Becomes ready whenever there may be more events.
+    #[must_use]
+    pub fn follow(&self) -> Receiver<()> {
+        let (wake, receiver) = bounded(1);
+        let followers = self.followers.lock();
+        followers.unwrap_or_else(PoisonError::into_inner).push(wake);
+        receiver
+    }
+}
+
+/// Commits a change, and with it whatever else has gathered.
+fn write(
+    store: &mut Store,
+    first: Request,
+    inbox: &Receiver<Request>,
+    followers: &Mutex<Vec<Sender<()>>>,
+) {
+    let all: Vec<Request> = std::iter::once(first)
+        .chain(inbox.try_iter().take(MOST - 1))
+        .collect();
+    crash::point("before a commit");
+    let written = store
+        .commit(all.iter().map(|r| &r.change))
+        .map_err(Arc::from);
+    let removed = all.iter().any(|r| matches!(r.change, Change::Remove(..)));
+    if removed && written.is_ok() {
+        // A copy of what was removed may hold secrets. The removal itself is durable either way.
+        if let Err(e) = store.forget_log() {
+            log::warn!("{e}");
+        }
+    }
+    crash::point("after a commit");
+    let news = |request: &Request| match &request.change {
+        Change::Put(Entry { events, .. }) | Change::Remove(_, events) => !events.is_empty(),
+        Change::Set(..) => false,
+    };
+    if written.is_ok() && all.iter().any(news) {
+        let mut followers = followers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Full: it will look anyway.
+        followers.retain(|f| !matches!(f.try_send(()), Err(TrySendError::Disconnected(()))));
+    }
+    for request in all {
+        // Nobody waits any more: the agent is ending, or a newer change has taken its place.
+        let _ = request.done.send(written.clone());
     }
 }
 

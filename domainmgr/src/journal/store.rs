@@ -9,6 +9,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::Change;
+use super::events::{self, Event, Page};
 
 /// The name of the database in the state directory.
 pub const FILE: &str = "journal.db";
@@ -18,7 +19,8 @@ const APPLICATION: i32 = 0x646d_6772;
 
 /// What leads from each version of the schema to the next; the first one makes an empty file version 1. Never changed
 /// once released: a new version is a new element.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE domains (
         key TEXT PRIMARY KEY NOT NULL,
         -- For people: decisions are made from the record.
@@ -26,7 +28,20 @@ const STEPS: &[&str] = &["
         record BLOB NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE host (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        key TEXT NOT NULL,
+        name TEXT NOT NULL,
+        domid INTEGER NOT NULL,
+        what TEXT NOT NULL,
+        detail TEXT NOT NULL
+    );
+    CREATE INDEX events_of_key ON events (key, seq);
+",
+];
 
 /// What is remembered of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +52,8 @@ pub struct Entry {
     pub state: &'static str,
     /// Everything else.
     pub record: Vec<u8>,
+    /// What became of the domain since the record before.
+    pub events: Vec<Event>,
 }
 
 /// Why there is no journal to work with.
@@ -184,13 +201,24 @@ impl Store {
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
             for change in changes {
                 match change {
-                    Change::Put(Entry { key, state, record }) => transaction.execute(
-                        "INSERT INTO domains (key, state, record) VALUES (?1, ?2, ?3)
-                         ON CONFLICT (key) DO UPDATE SET state = ?2, record = ?3",
-                        params![key.to_string(), state, record],
-                    )?,
-                    Change::Remove(key) => transaction
-                        .execute("DELETE FROM domains WHERE key = ?1", [key.to_string()])?,
+                    Change::Put(Entry {
+                        key,
+                        state,
+                        record,
+                        events,
+                    }) => {
+                        events::append(&transaction, *key, events)?;
+                        transaction.execute(
+                            "INSERT INTO domains (key, state, record) VALUES (?1, ?2, ?3)
+                             ON CONFLICT (key) DO UPDATE SET state = ?2, record = ?3",
+                            params![key.to_string(), state, record],
+                        )?
+                    }
+                    Change::Remove(key, last) => {
+                        events::append(&transaction, *key, last)?;
+                        transaction
+                            .execute("DELETE FROM domains WHERE key = ?1", [key.to_string()])?
+                    }
                     Change::Set(name, value) => transaction.execute(
                         "INSERT INTO host (name, value) VALUES (?1, ?2)
                          ON CONFLICT (name) DO UPDATE SET value = ?2",
@@ -201,6 +229,15 @@ impl Store {
             transaction.commit()
         };
         work().map_err(|e| format!("{}: {e}", self.path.display()))
+    }
+
+    /// The first events after the one with the number `after`: of `key`, or of all.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn events(&self, after: i64, key: Option<Uuid>) -> Result<Page, String> {
+        let page = events::page(&self.connection, after, key);
+        page.map_err(|e| format!("{}: {e}", self.path.display()))
     }
 
     /// Empties the write-ahead log, which still has what was removed.

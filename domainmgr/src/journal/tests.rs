@@ -12,6 +12,7 @@ fn put(key: Uuid, record: &[u8]) -> Change {
         key,
         state: "running",
         record: record.to_vec(),
+        events: Vec::new(),
     })
 }
 
@@ -20,8 +21,13 @@ fn what_was_committed_is_there_the_next_time() {
     let dir = tempfile::tempdir().unwrap();
     assert!(!Store::exists(dir.path()));
     let journal = Journal::start(Store::open(dir.path()).unwrap(), &Services::new().0).unwrap();
-    let tickets = [put(A, b"1"), put(B, b"2"), put(A, b"3"), Change::Remove(B)]
-        .map(|change| journal.submit(change));
+    let tickets = [
+        put(A, b"1"),
+        put(B, b"2"),
+        put(A, b"3"),
+        Change::Remove(B, Vec::new()),
+    ]
+    .map(|change| journal.submit(change));
     for ticket in tickets {
         ticket.wait().unwrap();
     }
@@ -124,10 +130,93 @@ fn secrets_of_what_is_removed_are_gone_from_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     store.commit([put(A, b"hunter2")].iter()).unwrap();
-    store.commit([Change::Remove(A)].iter()).unwrap();
+    store
+        .commit([Change::Remove(A, Vec::new())].iter())
+        .unwrap();
     store.forget_log().unwrap();
     for name in [FILE, "journal.db-wal"] {
         let text = fs::read(dir.path().join(name)).unwrap_or_default();
         assert!(!text.windows(7).any(|w| w == b"hunter2"), "{name}");
     }
+}
+
+fn event(what: &str) -> Event {
+    Event {
+        at: "2026-01-02T03:04:05Z".into(),
+        name: "web.1".into(),
+        domid: 7,
+        what: what.into(),
+        detail: "why".into(),
+    }
+}
+
+fn told(store: &Store, after: i64, key: Option<Uuid>) -> (Vec<String>, bool) {
+    let page = store.events(after, key).unwrap();
+    let words = page.events.into_iter().map(|(_, _, event)| event.what);
+    (words.collect(), page.gap)
+}
+
+#[test]
+fn events_are_kept_in_their_order_and_found_by_their_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let with = |key, what: &str| {
+        Change::Put(Entry {
+            key,
+            state: "running",
+            record: Vec::new(),
+            events: vec![event(what)],
+        })
+    };
+    store
+        .commit([with(A, "one"), with(B, "two"), with(A, "three")].iter())
+        .unwrap();
+    assert_eq!(
+        told(&store, 0, None),
+        (vec!["one".into(), "two".into(), "three".into()], false)
+    );
+    let (number, key, found) = store.events(0, None).unwrap().events.remove(1);
+    assert_eq!((key, found), (B, event("two")));
+    assert_eq!(told(&store, number, None).0, ["three"]);
+    assert_eq!(told(&store, 0, Some(A)).0, ["one", "three"]);
+    // What is removed is remembered, and numbers are not used twice.
+    store
+        .commit([Change::Remove(A, vec![event("removed")])].iter())
+        .unwrap();
+    assert_eq!(told(&store, 0, Some(A)).0, ["one", "three", "removed"]);
+    assert_eq!(store.entries().unwrap().len(), 1);
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(told(&store, 3, None).0, ["removed"]);
+}
+
+#[test]
+fn one_that_has_many_events_does_not_drive_out_those_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let with = |key, what: &str| {
+        Change::Put(Entry {
+            key,
+            state: "running",
+            record: Vec::new(),
+            events: vec![event(what)],
+        })
+    };
+    store.commit([with(B, "b")].iter()).unwrap();
+    let many: Vec<Change> = (0..1000).map(|n| with(A, &n.to_string())).collect();
+    store.commit(many.iter()).unwrap();
+    let count = |key| -> i64 {
+        let count = "SELECT count(*) FROM events WHERE key = ?1";
+        let key = Uuid::to_string(&key);
+        store
+            .connection
+            .query_row(count, [key], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!((count(A), count(B)), (500, 1));
+    let (first, gap) = told(&store, 0, Some(A));
+    assert_eq!((first[0].as_str(), first.len(), gap), ("500", PAGE, true));
+    // Who has had the newest of those that are gone has missed nothing.
+    assert!(told(&store, 500, None).1);
+    assert!(!told(&store, 501, None).1);
 }

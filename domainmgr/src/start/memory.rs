@@ -91,6 +91,7 @@ fn begin(
             key,
             state: record.word(),
             record: bytes.clone(),
+            events: Vec::new(),
         }));
         left.insert(key, bytes);
     }

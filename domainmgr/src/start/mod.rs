@@ -21,7 +21,7 @@ use crate::disks::keeper;
 use crate::disks::register::Register;
 use crate::env::{Env, Report};
 use crate::eve::inputs::Inputs;
-use crate::journal;
+use crate::journal::{self, Journal};
 use crate::logging;
 use crate::metrics;
 use crate::options::Options;
@@ -76,11 +76,11 @@ pub fn run(
         reports,
         deaths,
     };
-    let board = Arc::clone(&env.board);
+    let shown = (Arc::clone(&env.board), env.records.journal());
     let mut supervisor = Supervisor::new(options, watching, lister, env);
     supervisor.begin();
     // Not before: whoever asks is to hear of all domains.
-    let _socket = listen(options, board, &services)?;
+    let _socket = listen(options, shown, &services)?;
     let death = supervisor.run(ears);
     log::info!("domainmgr ended; guests are left as they are");
     match death {
@@ -92,11 +92,17 @@ pub fn run(
 /// Domains are looked after without a socket rather than not at all, unless it was asked for.
 fn listen(
     options: &Options,
-    board: Arc<Board>,
+    (board, journal): (Arc<Board>, Option<Journal>),
     services: &Services,
 ) -> Result<Option<Socket>, StartError> {
     let wanted = &options.control;
-    match control::start(&wanted.path, wanted.group.as_deref(), board, services) {
+    match control::start(
+        &wanted.path,
+        wanted.group.as_deref(),
+        board,
+        journal,
+        services,
+    ) {
         Ok(socket) => Ok(Some(socket)),
         Err(e) if wanted.required => Err(StartError::Control(e)),
         Err(e) => {

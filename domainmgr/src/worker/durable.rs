@@ -3,10 +3,23 @@
 use std::time::Duration;
 
 use crossbeam_channel::{at, select};
+use time::format_description::well_known::Rfc3339;
 
 use super::{Run, WRITE_AGAIN};
-use crate::core::{Facts, Level};
+use crate::core::{self, Facts, Level};
+use crate::journal::Event;
 use crate::mailbox::Mail;
+
+/// An event as the journal has it.
+pub(super) fn row(event: &core::Event) -> Event {
+    Event {
+        at: event.at.format(&Rfc3339).unwrap_or_default(),
+        name: event.name.clone(),
+        domid: event.domid,
+        what: event.what.clone(),
+        detail: event.detail.clone(),
+    }
+}
 
 impl Run<'_> {
     /// Hands the record of the facts to the journal, if it says something new.
@@ -19,20 +32,25 @@ impl Run<'_> {
                 return;
             }
         };
-        let last = self.ticket.as_ref().map(|(_, bytes, _)| bytes);
+        let last = self.ticket.as_ref().map(|(_, bytes, ..)| bytes);
         if last.or(self.memory.as_ref()) == Some(&bytes) {
             return;
         }
         let state = record.word();
-        if let Some(ticket) = self.env.records.put(self.key, state, bytes.clone()) {
-            self.ticket = Some((state, bytes, ticket));
+        let events = std::mem::take(&mut self.events);
+        let ticket = self
+            .env
+            .records
+            .put(self.key, state, bytes.clone(), events.clone());
+        if let Some(ticket) = ticket {
+            self.ticket = Some((state, bytes, events, ticket));
         }
     }
 
     /// Waits until the journal has what was handed to it, however often that takes. `false`: the worker is to end first.
     pub(super) fn wait_for_journal(&mut self) -> bool {
         let mut failed = false;
-        while let Some((state, bytes, ticket)) = self.ticket.take() {
+        while let Some((state, bytes, events, ticket)) = self.ticket.take() {
             match ticket.wait() {
                 Ok(()) => {
                     *self.memory = Some(bytes);
@@ -51,8 +69,11 @@ impl Run<'_> {
                     if !self.pause(WRITE_AGAIN) {
                         return false;
                     }
-                    let again = self.env.records.put(self.key, state, bytes.clone());
-                    self.ticket = again.map(|ticket| (state, bytes, ticket));
+                    let again =
+                        self.env
+                            .records
+                            .put(self.key, state, bytes.clone(), events.clone());
+                    self.ticket = again.map(|ticket| (state, bytes, events, ticket));
                 }
             }
         }

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Answer, Desired, Effect, Facts, Given, Input, Now, Op, Order, Outcome, Record, Scope, Time,
-    Wish, abort, step, view,
+    Answer, Desired, Effect, Event, Facts, Given, Input, Now, Op, Order, Outcome, Record, Scope,
+    Time, Wish, abort, step, view,
 };
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
@@ -62,6 +62,8 @@ pub(super) struct Harness {
     pub(super) finished: bool,
     pub(super) notes: Vec<String>,
     orders: u64,
+    /// What was told.
+    pub(super) events: Vec<Event>,
     /// What became of orders.
     pub(super) answers: Vec<(u64, Answer)>,
     pub(super) ops: Vec<Op>,
@@ -120,6 +122,7 @@ impl Harness {
             finished: true,
             notes: Vec::new(),
             orders: 0,
+            events: Vec::new(),
             answers: Vec::new(),
             ops: Vec::new(),
             steps_now: 0,
@@ -370,9 +373,16 @@ impl Harness {
                 <= 1
         );
         self.facts = Some(facts);
+        // As the worker does: before anything else.
+        let told = effects.iter().filter_map(|effect| match effect {
+            Effect::Event(event) => Some(event.clone()),
+            _ => None,
+        });
+        self.events.extend(told);
         for effect in effects {
             match effect {
                 Effect::Note(_, text) => self.notes.push(text),
+                Effect::Event(_) => {}
                 Effect::Answer(id, answer) => self.answers.push((id, answer)),
                 Effect::Watch(id) => {
                     let new = self.xen.arm(id.domid);

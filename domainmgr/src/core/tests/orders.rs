@@ -357,3 +357,53 @@ fn what_is_suspended_in_the_middle_of_a_restart_is_not_destroyed() {
     assert!(h.answers.contains(&(id, Answer::Done)), "{:?}", h.answers);
     assert_ne!(h.theirs().unwrap().id, first);
 }
+
+/// Each state once, and why; over restarts of the agent as well.
+#[test]
+fn what_becomes_of_a_domain_is_told_once() {
+    let mut h = running("");
+    let told = |h: &mut Harness| -> Vec<String> {
+        let events = std::mem::take(&mut h.events);
+        events
+            .into_iter()
+            .map(|e| {
+                format!("{} {} {}", e.what, e.domid, e.detail)
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect()
+    };
+    assert_eq!(
+        told(&mut h),
+        ["INSTALLED 0", "BOOTING 0", "BOOTING 2", "RUNNING 2"]
+    );
+    h.restart();
+    h.half_minutes(2);
+    assert_eq!(told(&mut h), [""; 0]);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
+    h.half_minutes(1);
+    let said = told(&mut h);
+    assert!(
+        said.contains(&"BOOTING 2 reboot: restart".to_owned()),
+        "{said:?}"
+    );
+    assert_eq!(said.last().unwrap(), "RUNNING 3");
+    order(&mut h, STOP, 5_000);
+    let said = told(&mut h);
+    assert!(
+        said.iter().any(|e| e.starts_with("held 3 stopped by root")),
+        "{said:?}"
+    );
+    assert_eq!(said.last().unwrap(), "HALTED 0");
+    h.restart();
+    h.half_minutes(2);
+    assert_eq!(told(&mut h), [""; 0]);
+    h.wish(Some(Harness::desired(true, Mode::Pv, "sim.fail-create=9")));
+    h.half_minutes(2);
+    let said = told(&mut h);
+    assert!(said.contains(&"held 0 taken back".to_owned()), "{said:?}");
+    assert!(
+        said.iter().any(|e| e.starts_with("error 0 boot failed: ")),
+        "{said:?}"
+    );
+}
