@@ -65,7 +65,14 @@ fn an_idle_agent_sleeps() {
     let window = Duration::from_secs(35);
     let before = host.switches();
     thread::sleep(window);
-    let woken = host.switches() - before;
-    println!("an idle agent with one domain woke up {woken} times in {window:?}");
-    assert!((1..12).contains(&woken), "{woken}");
+    let mut threads = host.switches();
+    for (name, count) in &mut threads {
+        *count -= before.get(name).copied().unwrap_or_default();
+    }
+    threads.retain(|_, count| *count > 0);
+    let woken: u64 = threads.values().sum();
+    println!("an idle agent with one domain woke up {woken} times in {window:?}: {threads:?}");
+    // A resync wakes the main thread and the one that lists, which waits for xenstored's answers: a name, and once the
+    // connection. The watcher and the figures have their own pace.
+    assert!((1..=16).contains(&woken), "{threads:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     env,
     fs::{self, File},
     io::{Read, Write},
@@ -361,21 +362,21 @@ impl Host {
         }
     }
 
-    /// How often the agent's threads have gone to sleep, all together.
-    pub(crate) fn switches(&self) -> u64 {
+    /// How often each of the agent's threads has gone to sleep, by its name.
+    pub(crate) fn switches(&self) -> BTreeMap<String, u64> {
         let tasks = format!("/proc/{}/task", self.process());
-        let statuses = fs::read_dir(tasks)
-            .unwrap()
-            .map(|task| task.unwrap().path().join("status"));
-        statuses
-            .map(|status| {
-                let text = fs::read_to_string(status).unwrap();
-                let line = text
-                    .lines()
-                    .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
-                line.unwrap().trim().parse::<u64>().unwrap()
-            })
-            .sum()
+        let mut found = BTreeMap::new();
+        for task in fs::read_dir(tasks).unwrap() {
+            let status = task.unwrap().path().join("status");
+            let text = fs::read_to_string(status).unwrap();
+            let value = |field: &str| {
+                let line = text.lines().find_map(|l| l.strip_prefix(field));
+                line.unwrap().trim().to_owned()
+            };
+            let count: u64 = value("voluntary_ctxt_switches:").parse().unwrap();
+            *found.entry(value("Name:")).or_default() += count;
+        }
+        found
     }
 
     pub(crate) fn state(&self, app: &App, domid: u32) -> Option<DomainState> {
