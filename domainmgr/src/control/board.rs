@@ -115,6 +115,9 @@ impl Board {
         let (tx, queue) = bounded(QUEUE);
         let missed = Arc::new(AtomicU64::new(0));
         let mut state = self.state();
+        // Those who have gone, and for whom nothing has come since.
+        let listens = |l: &Listener| Arc::strong_count(&l.missed) > 1;
+        state.listeners.retain(listens);
         state.listeners.push(Listener {
             only,
             queue: tx,
@@ -226,5 +229,10 @@ mod tests {
         drop(slow);
         board.show(A, status(0));
         assert!(board.state().listeners.is_empty());
+        // Nor do those pile up who come and go while nothing changes.
+        for _ in 0..100 {
+            drop(board.watch(Some(B)));
+        }
+        assert_eq!(board.state().listeners.len(), 1);
     }
 }

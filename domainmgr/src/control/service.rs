@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
-use varlink::{Call, CallTrait, Reply};
+use varlink::{Call, CallTrait, Reply, Request};
 
 use super::board::{Board, Change};
 use super::names::{self, Lost};
@@ -71,6 +71,23 @@ impl varlink::Interface for Service {
     }
 
     fn call(&self, call: &mut Call) -> varlink::Result<()> {
+        if !call.is_oneway() {
+            return self.answer(call);
+        }
+        // Whatever would be said is said to nobody.
+        let Some(request) = call.request else {
+            return Ok(());
+        };
+        let quiet = Request {
+            more: None,
+            ..request.clone()
+        };
+        self.answer(&mut Call::new(&mut std::io::sink(), &quiet))
+    }
+}
+
+impl Service {
+    fn answer(&self, call: &mut Call) -> varlink::Result<()> {
         let Some(request) = call.request else {
             return Ok(());
         };
@@ -282,7 +299,7 @@ impl Service {
             }
             if !full {
                 // Whatever it says, it is time to look again.
-                let _ = news.recv_timeout(PATIENCE);
+                news.wait(PATIENCE);
             }
         }
         Ok(())
@@ -299,10 +316,6 @@ impl Service {
         // Before the order: no change that follows from it is missed.
         let (_, watcher) = self.board.watch(Some(key));
         let answers = desk.order(order, self.client.clone());
-        log::info!(key:% = key; "{} was ordered by {}", order.word(), self.client);
-        if call.is_oneway() {
-            return Ok(());
-        }
         let more = call.wants_more();
         let mut accepted = false;
         while !(self.has_left)() {

@@ -10,8 +10,9 @@ mod tests;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use uuid::Uuid;
 
 use crate::crash;
@@ -51,7 +52,24 @@ struct Question {
 pub struct Journal {
     requests: Sender<Request>,
     questions: Sender<Question>,
-    followers: Arc<Mutex<Vec<Sender<()>>>>,
+    followers: Arc<Mutex<Vec<Followed>>>,
+}
+
+/// One who is told of news, for as long as he has the other reference.
+type Followed = (Arc<()>, Sender<()>);
+
+/// Is told when there may be more events.
+#[derive(Debug)]
+pub struct Follower {
+    news: Receiver<()>,
+    _alive: Arc<()>,
+}
+
+impl Follower {
+    /// Waits for news, but no longer than this.
+    pub fn wait(&self, patience: Duration) {
+        let _ = self.news.recv_timeout(patience);
+    }
 }
 
 /// A change on its way to the disk.
@@ -79,7 +97,7 @@ impl Journal {
     pub fn start(mut store: Store, services: &Services) -> std::io::Result<Self> {
         let (requests, inbox) = unbounded::<Request>();
         let (questions, asked) = unbounded::<Question>();
-        let followers: Arc<Mutex<Vec<Sender<()>>>> = Arc::default();
+        let followers: Arc<Mutex<Vec<Followed>>> = Arc::default();
         let theirs = Arc::clone(&followers);
         services.start("journal", 512 << 10, move || {
             loop {
@@ -123,13 +141,21 @@ impl Journal {
             .unwrap_or_else(|_| Err("the thread that has the journal has ended".to_owned()))
     }
 
-    /// Becomes ready whenever there may be more events.
+    /// Tells of news from now on.
     #[must_use]
-    pub fn follow(&self) -> Receiver<()> {
-        let (wake, receiver) = bounded(1);
-        let followers = self.followers.lock();
-        followers.unwrap_or_else(PoisonError::into_inner).push(wake);
-        receiver
+    pub fn follow(&self) -> Follower {
+        let (wake, news) = bounded(1);
+        let alive = Arc::new(());
+        let mut followers = self
+            .followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|(alive, _)| Arc::strong_count(alive) > 1);
+        followers.push((Arc::clone(&alive), wake));
+        Follower {
+            news,
+            _alive: alive,
+        }
     }
 }
 
@@ -138,7 +164,7 @@ fn write(
     store: &mut Store,
     first: Request,
     inbox: &Receiver<Request>,
-    followers: &Mutex<Vec<Sender<()>>>,
+    followers: &Mutex<Vec<Followed>>,
 ) {
     let all: Vec<Request> = std::iter::once(first)
         .chain(inbox.try_iter().take(MOST - 1))
@@ -160,9 +186,11 @@ fn write(
         Change::Set(..) => false,
     };
     if written.is_ok() && all.iter().any(news) {
-        let mut followers = followers.lock().unwrap_or_else(PoisonError::into_inner);
-        // Full: it will look anyway.
-        followers.retain(|f| !matches!(f.try_send(()), Err(TrySendError::Disconnected(()))));
+        let followers = followers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, wake) in followers.iter() {
+            // Full: it will look anyway. Gone: that is seen when the next one comes.
+            let _ = wake.try_send(());
+        }
     }
     for request in all {
         // Nobody waits any more: the agent is ending, or a newer change has taken its place.
