@@ -41,7 +41,7 @@ pub struct Env {
     pub inputs: Inputs,
     /// The record of each key.
     pub records: Records,
-    /// What is shown of each domain, and where orders for it are left.
+    /// Published statuses, and references to the workers.
     pub board: Arc<Board>,
     /// The supervisor's ear.
     pub reports: Sender<Report>,

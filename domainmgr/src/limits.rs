@@ -31,7 +31,7 @@ pub const PV_COMMAND_LINE: usize = 1023;
 /// Bytes in the command line of another guest: twice what a Linux kernel reads (`COMMAND_LINE_SIZE`).
 pub const COMMAND_LINE: usize = 4096;
 
-/// Whether Xen cannot give away nodes of the host's device tree, because x86 has none: `xc_assign_dt_device` fails there.
+/// True where the host has no device tree to assign nodes from, as on x86: `xc_assign_dt_device` fails there.
 pub const WITHOUT_DEVICE_TREE: bool = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
 
 /// The largest number of a VNC display: its port is 5900 higher.

@@ -12,7 +12,7 @@ pub struct Control {
     pub path: PathBuf,
     /// It was asked for by name: the agent does not start without it.
     pub required: bool,
-    /// Whose members may connect.
+    /// Group whose members may connect.
     pub group: Option<String>,
 }
 

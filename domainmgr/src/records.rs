@@ -110,19 +110,7 @@ impl Records {
 
     /// Hands a new record to the journal, where there is one, and what became of the domain since the one before.
     #[must_use]
-    pub fn put(
-        &self,
-        key: Uuid,
-        state: &'static str,
-        record: Bytes,
-        events: Vec<Event>,
-    ) -> Option<Ticket> {
-        let entry = Entry {
-            key,
-            state,
-            record,
-            events,
-        };
+    pub fn put(&self, entry: Entry) -> Option<Ticket> {
         Some(self.journal.as_ref()?.submit(Change::Put(entry)))
     }
 

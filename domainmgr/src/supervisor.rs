@@ -189,7 +189,7 @@ impl<'a> Supervisor<'a> {
     fn start(&mut self, key: Uuid, stamp: Option<Stamp>) {
         match Worker::start(Arc::clone(&self.env), key) {
             Ok(worker) => {
-                self.env.board.open(key, worker.desk());
+                self.env.board.open(key, worker.handle());
                 let entry = Entry {
                     worker,
                     stamp,
@@ -233,7 +233,7 @@ impl<'a> Supervisor<'a> {
     fn resync(&mut self) {
         self.look_at_files();
         let workers = self.workers.iter();
-        let believers = workers.map(|(key, entry)| (*key, entry.worker.believer()));
+        let believers = workers.map(|(key, entry)| (*key, entry.worker.handle()));
         if !self.lister.ask(believers.collect()) {
             log::warn!(
                 "the domains cannot be listed: Xen or xenstored has not answered for half a minute"

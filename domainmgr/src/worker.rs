@@ -17,8 +17,7 @@ use crossbeam_channel::{at, never, select};
 use uuid::Uuid;
 
 use self::handle::Shared;
-pub use self::handle::{Believer, VARIABLE, Worker, lack_threads};
-pub use self::orders::Desk;
+pub use self::handle::{Handle, VARIABLE, Worker, lack_threads};
 pub use self::status::read_status;
 use self::status::{publish_fault, to_text};
 use crate::cloudinit;
@@ -28,7 +27,7 @@ use crate::disks;
 use crate::env::Env;
 use crate::eve;
 use crate::eve::inputs::Reading;
-use crate::journal::{Event, Ticket};
+use crate::journal::{Entry, Event, Ticket};
 use crate::mailbox::{Inbox, Mail, Mailbox};
 use crate::records::Bytes;
 use crate::services::panic_text;
@@ -137,8 +136,8 @@ struct Run<'a> {
     /// The record that the journal has for certain.
     memory: &'a mut Option<Bytes>,
     /// One that is on its way there.
-    ticket: Option<(&'static str, Bytes, Vec<Event>, Ticket)>,
-    /// What has become of the domain since the record that was handed over last.
+    ticket: Option<(Entry, Ticket)>,
+    /// Events since the record that was handed over last.
     events: Vec<Event>,
 }
 

@@ -1,7 +1,9 @@
 //! The command line.
 
 mod check;
+mod client;
 mod console;
+mod looks;
 mod named;
 mod paths;
 mod resume;
@@ -62,14 +64,14 @@ enum Command {
     /// Let paused domains run.
     Unpause(verbs::Verb),
     /// Show everything about one domain.
-    Show(verbs::Show),
+    Show(looks::Show),
     /// Wait until a domain is in a state.
-    Wait(verbs::Wait),
+    Wait(looks::Wait),
     /// Show what became of domains: their states, and why they changed (in UTC).
     #[command(alias = "events")]
-    History(verbs::History),
+    History(looks::History),
     /// Show each change of all domains, or of one, as it happens.
-    Watch(verbs::Watch),
+    Watch(looks::Watch),
     /// Check DomainConfig files, or whole directories of them, without doing anything.
     Check(check::Check),
     /// Connect this terminal to a domain's console. Ctrl-] leaves.

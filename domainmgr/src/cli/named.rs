@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{paths, status};
+use crate::control::names;
 use crate::toolstack::DomainId;
 
 #[derive(Debug, Args)]
@@ -24,12 +25,7 @@ impl Named {
         let wanted = self.name.as_str();
         let found: Vec<_> = all
             .iter()
-            .filter(|s| {
-                s.domain_name == wanted
-                    || s.display_name == wanted
-                    || s.uuid_and_version.uuid == wanted
-                    || (s.domain_id != 0 && s.domain_id.to_string() == wanted)
-            })
+            .filter(|s| names::is_exactly(s, wanted) || names::is_loosely(s, wanted))
             .collect();
         match found.as_slice() {
             [] => Err(format!(

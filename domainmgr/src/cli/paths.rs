@@ -162,21 +162,22 @@ impl Resolved {
     }
 }
 
-/// The directory of DomainStatus files for those who only read them.
+/// The directory of DomainStatus files, for commands that only read them.
 pub(super) fn status_dir(given: Option<&Path>, simulate: bool) -> Result<PathBuf, String> {
-    match given {
-        Some(dir) => Ok(dir.to_owned()),
-        None if simulate => Ok(simulated()?.join("DomainStatus")),
-        None => Ok(Path::new(RUN).join("DomainStatus")),
-    }
+    in_run_dir("DomainStatus", given, simulate)
 }
 
-/// The control socket for clients.
+/// The control socket, for clients.
 pub(super) fn control(given: Option<&Path>, simulate: bool) -> Result<PathBuf, String> {
+    in_run_dir(SOCKET, given, simulate)
+}
+
+/// The path that was given; without one, `name` in the run directory of the agent or of the simulation.
+fn in_run_dir(name: &str, given: Option<&Path>, simulate: bool) -> Result<PathBuf, String> {
     match given {
         Some(path) => Ok(path.to_owned()),
-        None if simulate => Ok(simulated()?.join(SOCKET)),
-        None => Ok(Path::new(RUN).join(SOCKET)),
+        None if simulate => Ok(simulated()?.join(name)),
+        None => Ok(Path::new(RUN).join(name)),
     }
 }
 

@@ -251,7 +251,7 @@ fn preserved(kept: &PreservedDomain) -> [String; 9] {
 }
 
 /// Nothing that a file says can drive the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()

@@ -1,4 +1,4 @@
-//! What the agent shows of each domain, for those who ask and those who watch.
+//! The last published status of each domain, for clients that ask for it and clients that watch.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use uuid::Uuid;
 
 use crate::eve::DomainStatus;
-use crate::worker::Desk;
+use crate::worker::Handle;
 
 /// Changes that wait for one watcher.
 const QUEUE: usize = 1024;
@@ -17,7 +17,7 @@ const QUEUE: usize = 1024;
 /// Something that a watcher is told.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// What a domain is like now.
+    /// New status of a domain.
     Status(Arc<DomainStatus>),
     /// A domain of this key is gone for good.
     Gone(Uuid),
@@ -35,7 +35,7 @@ struct Listener {
 #[derive(Debug, Default)]
 struct State {
     statuses: BTreeMap<Uuid, Arc<DomainStatus>>,
-    desks: BTreeMap<Uuid, Desk>,
+    workers: BTreeMap<Uuid, Handle>,
     listeners: Vec<Listener>,
 }
 
@@ -43,7 +43,7 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Board(Mutex<State>);
 
-/// What a watcher has not been told yet.
+/// A subscription to changes, with those that are still to be delivered.
 #[derive(Debug)]
 pub struct Watcher {
     queue: Receiver<Change>,
@@ -56,14 +56,14 @@ impl Board {
     }
 
     /// A worker for `key` takes orders.
-    pub fn open(&self, key: Uuid, desk: Desk) {
-        self.state().desks.insert(key, desk);
+    pub fn open(&self, key: Uuid, worker: Handle) {
+        self.state().workers.insert(key, worker);
     }
 
     /// The worker for `key` has ended.
     pub fn close(&self, key: Uuid) {
         let mut state = self.state();
-        state.desks.remove(&key);
+        state.workers.remove(&key);
         if state.statuses.remove(&key).is_some() {
             state.tell(key, &Change::Gone(key));
         }
@@ -80,7 +80,7 @@ impl Board {
         state.tell(key, &Change::Status(status));
     }
 
-    /// What all domains are like.
+    /// The status of every domain.
     #[must_use]
     pub fn all(&self) -> Vec<(Uuid, Arc<DomainStatus>)> {
         let state = self.state();
@@ -89,27 +89,27 @@ impl Board {
             .collect()
     }
 
-    /// What one domain is like.
+    /// The status of one domain.
     #[must_use]
     pub fn one(&self, key: Uuid) -> Option<Arc<DomainStatus>> {
         self.state().statuses.get(&key).cloned()
     }
 
-    /// Whether there is a status of every domain that is looked after: not yet, when the agent has just started.
+    /// Returns whether every domain has a status. Workers publish theirs one by one after the start of the agent.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let state = self.state();
-        let mut keys = state.desks.keys();
+        let mut keys = state.workers.keys();
         keys.all(|key| state.statuses.contains_key(key))
     }
 
-    /// Where orders for `key` are left.
+    /// The worker for `key`, which takes orders.
     #[must_use]
-    pub fn desk(&self, key: Uuid) -> Option<Desk> {
-        self.state().desks.get(&key).cloned()
+    pub fn worker(&self, key: Uuid) -> Option<Handle> {
+        self.state().workers.get(&key).cloned()
     }
 
-    /// What all domains, or the one of this key, are like, and from then on each change.
+    /// The status of every domain, or of the one with this key, and a subscription to changes after that.
     #[must_use]
     pub fn watch(&self, only: Option<Uuid>) -> (Vec<Arc<DomainStatus>>, Watcher) {
         let (tx, queue) = bounded(QUEUE);
@@ -135,7 +135,7 @@ impl State {
     fn tell(&mut self, key: Uuid, change: &Change) {
         self.listeners.retain(|listener| {
             if listener.only.is_some_and(|only| only != key) {
-                // Whether it is still there is found out when there is something for it.
+                // A listener that has gone is removed when there is a change for it.
                 return true;
             }
             match listener.queue.try_send(change.clone()) {
@@ -160,7 +160,7 @@ impl Watcher {
     /// The next change; `None` if there is none for so long.
     #[must_use]
     pub fn next(&self, patience: Duration) -> Option<Change> {
-        // What was dropped comes after what was taken before that.
+        // Dropped changes are newer than queued ones.
         if self.queue.is_empty() {
             let missed = self.missed.swap(0, Ordering::SeqCst);
             if missed > 0 {

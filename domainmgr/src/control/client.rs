@@ -99,7 +99,7 @@ impl Client {
     /// # Errors
     /// Nobody listens there, or we may not connect.
     pub fn connect(path: &Path) -> Result<Self> {
-        // What varlink says of a socket that cannot be had does not say why.
+        // varlink's own error for a socket that cannot be opened has no reason in it.
         let nobody = |e: io::Error| ClientError::NoAgent(path.to_owned(), e.to_string());
         std::os::unix::net::UnixStream::connect(path).map_err(nobody)?;
         let address = format!("unix:{}", path.display());
@@ -170,7 +170,7 @@ impl Client {
     pub fn order(
         &self,
         method: &str,
-        arguments: Named,
+        arguments: impl Serialize,
         wait: bool,
         mut take: impl FnMut(&Ordered),
     ) -> Result<Ordered> {
@@ -188,11 +188,10 @@ impl Client {
     }
 }
 
-/// Parameters with nothing but the name.
+/// Returns the parameters of a method that takes nothing but a domain.
 #[must_use]
 pub fn named(name: &str) -> Named {
     Named {
         name: name.to_owned(),
-        ..Named::default()
     }
 }

@@ -5,13 +5,14 @@
 
 mod board;
 pub mod client;
-mod names;
+pub(crate) mod names;
 mod server;
 mod service;
 pub mod wire;
 
 pub use self::board::{Board, Change};
 pub use self::server::{Socket, SocketError, start};
+pub use self::service::Sources;
 
 /// The interface, as the service describes itself.
 pub const INTERFACE: &str = include_str!("../../xen.domainmgr.varlink");

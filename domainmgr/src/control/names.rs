@@ -1,4 +1,4 @@
-//! Which domain a NAME stands for.
+//! The NAME of a domain, as an operator types it.
 
 use std::sync::Arc;
 
@@ -15,16 +15,22 @@ pub(super) enum Lost {
     Several(Vec<Uuid>),
 }
 
-/// The domain that `name` stands for. A uuid and a full name go before a DisplayName and a number, which a name may look like.
+/// Returns whether `name` is the uuid of a domain, or its full name in Xen.
+pub(crate) fn is_exactly(status: &DomainStatus, name: &str) -> bool {
+    status.uuid_and_version.uuid == name || status.domain_name == name
+}
+
+/// Returns whether `name` is the DisplayName of a domain, or its number in Xen.
+pub(crate) fn is_loosely(status: &DomainStatus, name: &str) -> bool {
+    status.display_name == name || (status.domain_id != 0 && status.domain_id.to_string() == name)
+}
+
+/// Finds the domain called `name`. A uuid and a full name go before a DisplayName and a number, which a name may look like.
 pub(super) fn find(all: &[(Uuid, Arc<DomainStatus>)], name: &str) -> Result<Uuid, Lost> {
-    let exactly = |s: &DomainStatus| s.uuid_and_version.uuid == name || s.domain_name == name;
-    let loosely = |s: &DomainStatus| {
-        s.display_name == name || (s.domain_id != 0 && s.domain_id.to_string() == name)
-    };
-    for fits in [&exactly as &dyn Fn(&DomainStatus) -> bool, &loosely] {
+    for fits in [is_exactly, is_loosely] {
         let found: Vec<Uuid> = all
             .iter()
-            .filter(|(_, status)| !name.is_empty() && fits(status))
+            .filter(|(_, status)| !name.is_empty() && fits(status, name))
             .map(|(key, _)| *key)
             .collect();
         match found.as_slice() {

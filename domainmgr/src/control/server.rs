@@ -14,10 +14,8 @@ use nix::unistd::{Gid, Group, Uid, User};
 use thiserror::Error;
 use varlink::{ConnectionHandler, VarlinkService};
 
-use super::board::Board;
-use super::service::{Busy, Service};
+use super::service::{Service, Sources};
 use super::{NAME, wire};
-use crate::journal::Journal;
 use crate::services::Services;
 
 /// Clients that are served at once.
@@ -95,8 +93,7 @@ fn lock(table: &Table) -> MutexGuard<'_, Clients> {
 pub fn start(
     path: &Path,
     group: Option<&str>,
-    board: Arc<Board>,
-    journal: Option<Journal>,
+    sources: Sources,
     services: &Services,
 ) -> Result<Socket, SocketError> {
     let system = |source| SocketError::System {
@@ -114,7 +111,7 @@ pub fn start(
     let inode = fs::symlink_metadata(path).map_err(system)?.ino();
     services
         .start("control", STACK, move || {
-            accept(&listener, &board, journal.as_ref());
+            accept(&listener, &sources);
         })
         .map_err(system)?;
     Ok(Socket {
@@ -157,12 +154,12 @@ fn make_room(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-fn accept(listener: &UnixListener, board: &Arc<Board>, journal: Option<&Journal>) {
+fn accept(listener: &UnixListener, sources: &Sources) {
     let table = Table::default();
     loop {
         let taken = listener
             .accept()
-            .and_then(|(stream, _)| admit(stream, &table, board, journal));
+            .and_then(|(stream, _)| admit(stream, &table, sources));
         if let Err(e) = taken {
             log::warn!("a client of the control socket cannot be served: {e}");
             thread::sleep(PAUSE);
@@ -171,50 +168,97 @@ fn accept(listener: &UnixListener, board: &Arc<Board>, journal: Option<&Journal>
 }
 
 /// Gives the client a thread, if there is room: whoever has asked for nothing for the longest time makes it.
-fn admit(
-    stream: UnixStream,
-    table: &Table,
-    board: &Arc<Board>,
-    journal: Option<&Journal>,
-) -> io::Result<()> {
+fn admit(stream: UnixStream, table: &Table, sources: &Sources) -> io::Result<()> {
     stream.set_write_timeout(Some(UNREAD))?;
-    let theirs = stream.try_clone()?;
-    let mut clients = lock(table);
-    if clients.all.len() >= CLIENTS {
-        let idle = clients.all.iter().filter_map(|(n, c)| Some((c.idle?, *n)));
-        let Some((_, oldest)) = idle.min() else {
-            drop(clients);
-            refuse(&stream);
-            return Ok(());
-        };
-        if let Some(gone) = clients.all.remove(&oldest) {
-            let _ = gone.stream.shutdown(std::net::Shutdown::Both);
-        }
-    }
-    clients.last += 1;
-    let number = clients.last;
-    clients.all.insert(
-        number,
-        Client {
-            stream: theirs,
-            idle: Some(Instant::now()),
-        },
-    );
-    drop(clients);
-    let (table, ours, board) = (Arc::clone(table), Arc::clone(table), Arc::clone(board));
-    let journal = journal.cloned();
-    let started = thread::Builder::new()
+    let Some(connection) = Connection::enter(stream.try_clone()?, table)? else {
+        refuse(&stream);
+        return Ok(());
+    };
+    let sources = sources.clone();
+    thread::Builder::new()
         .name("client".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            if let Err(e) = serve(stream, number, &ours, board, journal) {
+            if let Err(e) = serve(stream, connection, sources) {
                 log::debug!("a client of the control socket: {e}");
             }
-            lock(&ours).all.remove(&number);
-        });
-    started.map(drop).inspect_err(|_| {
-        lock(&table).all.remove(&number);
-    })
+        })
+        .map(drop)
+}
+
+/// A client's entry in the table, for as long as it is served.
+pub(super) struct Connection {
+    stream: UnixStream,
+    number: u64,
+    table: Table,
+}
+
+/// The client is being served until this is dropped.
+pub(super) struct Busy<'a>(&'a Connection);
+
+impl Connection {
+    /// Enters a client. `None`: there are too many, and all of them are being served.
+    fn enter(stream: UnixStream, table: &Table) -> io::Result<Option<Self>> {
+        let theirs = stream.try_clone()?;
+        let mut clients = lock(table);
+        if clients.all.len() >= CLIENTS {
+            let idle = clients.all.iter().filter_map(|(n, c)| Some((c.idle?, *n)));
+            let Some((_, oldest)) = idle.min() else {
+                return Ok(None);
+            };
+            if let Some(gone) = clients.all.remove(&oldest) {
+                let _ = gone.stream.shutdown(std::net::Shutdown::Both);
+            }
+        }
+        clients.last += 1;
+        let number = clients.last;
+        let client = Client {
+            stream: theirs,
+            idle: Some(Instant::now()),
+        };
+        clients.all.insert(number, client);
+        Ok(Some(Self {
+            stream,
+            number,
+            table: Arc::clone(table),
+        }))
+    }
+
+    /// Returns whether the client has closed its end.
+    pub(super) fn has_left(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.stream, PollFlags::empty())];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut fds, Some(&at_once)).is_ok()
+            && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
+    /// Marks the client as busy: it does not have to make room for another.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.mark(None);
+        Busy(self)
+    }
+
+    fn mark(&self, idle: Option<Instant>) {
+        if let Some(client) = lock(&self.table).all.get_mut(&self.number) {
+            client.idle = idle;
+        }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.mark(Some(Instant::now()));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.table).all.remove(&self.number);
+    }
 }
 
 /// Says why the client is not served.
@@ -231,27 +275,12 @@ fn refuse(mut stream: &UnixStream) {
     log::warn!("a client of the control socket is not served: there are {CLIENTS}");
 }
 
-fn serve(
-    stream: UnixStream,
-    number: u64,
-    table: &Table,
-    board: Arc<Board>,
-    journal: Option<Journal>,
-) -> io::Result<()> {
-    let client = who(&stream)?;
-    let peer = stream.try_clone()?;
+fn serve(stream: UnixStream, connection: Connection, sources: Sources) -> io::Result<()> {
     let mut writer = stream.try_clone()?;
-    let busy = Arc::clone(table);
     let service = Service {
-        board,
-        journal,
-        client,
-        has_left: Box::new(move || has_left(&peer)),
-        begin: Box::new(move || {
-            mark(&busy, number, None);
-            let idle = Arc::clone(&busy);
-            Busy(Box::new(move || mark(&idle, number, Some(Instant::now()))))
-        }),
+        client: who(&stream)?,
+        sources,
+        connection,
     };
     let service = VarlinkService::new(
         "domainmgr",
@@ -270,31 +299,14 @@ fn serve(
         .map_err(io::Error::other)
 }
 
-fn mark(table: &Table, number: u64, idle: Option<Instant>) {
-    if let Some(client) = lock(table).all.get_mut(&number) {
-        client.idle = idle;
-    }
-}
-
-/// Who has connected, as people know him.
+/// Name of the user that has connected.
 fn who(stream: &UnixStream) -> io::Result<String> {
     let uid = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     Ok(user.map_or_else(|| format!("uid {uid}"), |user| user.name))
 }
 
-fn has_left(stream: &UnixStream) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(stream, PollFlags::empty())];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&at_once)).is_ok()
-        && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
-}
-
-/// What a client sends, as long as its messages end somewhere.
+/// A client's stream, which fails once a message exceeds the limit.
 struct Capped {
     stream: UnixStream,
     unfinished: usize,

@@ -13,8 +13,10 @@ use varlink::{Call, CallTrait, Reply, Request};
 
 use super::board::{Board, Change};
 use super::names::{self, Lost};
+use super::server::Connection;
 use super::wire::{
-    Changed, Complaint, Domain, Event, Events, Listed, Named, Ordered, Shown, Since, Watch,
+    Changed, Complaint, Domain, Event, Events, Listed, Named, Ordered, Shown, Since, Start, Stop,
+    Watch,
 };
 use super::{INTERFACE, NAME};
 use crate::core::{Answer, Order};
@@ -24,28 +26,21 @@ use crate::journal::{Journal, PAGE, Page};
 /// How long a client may be gone before that is noticed, if there is nothing to tell it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the client has closed its end.
-pub(super) type HasLeft = Box<dyn Fn() -> bool + Send + Sync>;
-
-/// A client is being served.
-pub(super) struct Busy(pub(super) Box<dyn FnMut()>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        (self.0)();
-    }
+/// Everything that clients are shown.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The domains.
+    pub board: Arc<Board>,
+    /// The history; `None` if the journal is damaged.
+    pub journal: Option<Journal>,
 }
 
-/// What one client is served.
+/// The service for one client.
 pub(super) struct Service {
-    pub(super) board: Arc<Board>,
-    /// Not there if it is damaged.
-    pub(super) journal: Option<Journal>,
-    /// Who the client is, for people.
+    pub(super) sources: Sources,
+    /// Name of the client's user.
     pub(super) client: String,
-    pub(super) has_left: HasLeft,
-    /// Takes note that the client is being served, until what it returns is dropped.
-    pub(super) begin: Box<dyn Fn() -> Busy + Send + Sync>,
+    pub(super) connection: Connection,
 }
 
 /// An error of the interface.
@@ -74,7 +69,7 @@ impl varlink::Interface for Service {
         if !call.is_oneway() {
             return self.answer(call);
         }
-        // Whatever would be said is said to nobody.
+        // Replies are discarded.
         let Some(request) = call.request else {
             return Ok(());
         };
@@ -91,77 +86,60 @@ impl Service {
         let Some(request) = call.request else {
             return Ok(());
         };
-        let _busy = (self.begin)();
+        let _busy = self.connection.busy();
         let method = request.method.strip_prefix(NAME).unwrap_or_default();
         let method = method.trim_start_matches('.').to_owned();
         let parameters = request.parameters.clone();
         match method.as_str() {
             "List" => self.list(call),
-            "Show" => match arguments::<Named>(call, parameters, &[])? {
-                Some(named) => self.show(call, &named.name),
-                None => Ok(()),
-            },
-            "Watch" => match arguments::<Watch>(call, parameters, &[])? {
-                Some(watch) => self.watch(call, watch.name.as_deref()),
-                None => Ok(()),
-            },
-            "Events" => match arguments::<Since>(call, parameters, &[])? {
-                Some(since) => self.events(call, &since),
-                None => Ok(()),
-            },
-            "Start" | "Stop" | "Restart" | "Pause" | "Unpause" => {
-                let own: &[&str] = match method.as_str() {
-                    "Start" => &["anyway"],
-                    "Stop" => &["destroy"],
-                    _ => &[],
-                };
-                let Some(named) = arguments::<Named>(call, parameters, own)? else {
-                    return Ok(());
-                };
-                let order = match method.as_str() {
-                    "Start" => Order::Start {
-                        anyway: named.anyway.unwrap_or_default(),
-                    },
-                    "Stop" => Order::Stop {
-                        destroy: named.destroy.unwrap_or_default(),
-                    },
-                    "Restart" => Order::Restart,
-                    "Pause" => Order::Pause,
-                    _ => Order::Unpause,
-                };
-                self.order(call, &named.name, order)
-            }
+            "Show" => with(call, parameters, |call, named: Named| {
+                self.show(call, &named.name)
+            }),
+            "Watch" => with(call, parameters, |call, watch: Watch| {
+                self.watch(call, watch.name.as_deref())
+            }),
+            "Events" => with(call, parameters, |call, since: Since| {
+                self.events(call, &since)
+            }),
+            "Start" => with(call, parameters, |call, start: Start| {
+                let anyway = start.anyway.unwrap_or_default();
+                self.order(call, &start.name, Order::Start { anyway })
+            }),
+            "Stop" => with(call, parameters, |call, stop: Stop| {
+                let destroy = stop.destroy.unwrap_or_default();
+                self.order(call, &stop.name, Order::Stop { destroy })
+            }),
+            "Restart" => with(call, parameters, |call, named: Named| {
+                self.order(call, &named.name, Order::Restart)
+            }),
+            "Pause" => with(call, parameters, |call, named: Named| {
+                self.order(call, &named.name, Order::Pause)
+            }),
+            "Unpause" => with(call, parameters, |call, named: Named| {
+                self.order(call, &named.name, Order::Unpause)
+            }),
             _ => call.reply_method_not_found(method),
         }
     }
 }
 
-/// The parameters, if they are right; otherwise the client has been told. `own` are those of [`Named`] that this method has.
-fn arguments<T: DeserializeOwned>(
+/// Serves a call whose parameters are right, and tells the client of one whose parameters are not.
+fn with<T: DeserializeOwned>(
     call: &mut Call,
     parameters: Option<Value>,
-    own: &[&str],
-) -> varlink::Result<Option<T>> {
+    serve: impl FnOnce(&mut Call, T) -> varlink::Result<()>,
+) -> varlink::Result<()> {
     let parameters = parameters.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    let foreign = ["anyway", "destroy"].into_iter().find(|field| {
-        let given = parameters.get(field).is_some_and(|v| !v.is_null());
-        given && !own.contains(field)
-    });
-    if let Some(field) = foreign {
-        call.reply_invalid_parameter(field.to_owned())?;
-        return Ok(None);
-    }
     match serde_path_to_error::deserialize(parameters) {
-        Ok(found) => Ok(Some(found)),
+        Ok(found) => serve(call, found),
         Err(e) => {
             let path = e.path().to_string();
-            // What is missing has no path of its own.
+            // A missing parameter has no path of its own.
             let name = match path.as_str() {
                 "." => e.inner().to_string(),
                 _ => path,
             };
-            call.reply_invalid_parameter(name)?;
-            Ok(None)
+            call.reply_invalid_parameter(name)
         }
     }
 }
@@ -182,11 +160,12 @@ fn complain(call: &mut Call, bad: Bad) -> varlink::Result<()> {
 impl Service {
     /// The domain that `name` stands for. When the agent has just started, it may not have said yet which there are.
     fn find(&self, name: &str) -> Done<(Uuid, Arc<DomainStatus>)> {
-        let (_, watcher) = self.board.watch(None);
         let end = Instant::now() + PATIENCE;
         loop {
-            let complete = self.board.is_complete();
-            let all = self.board.all();
+            // Before the look, so that no news is missed.
+            let incomplete = !self.sources.board.is_complete();
+            let watcher = incomplete.then(|| self.sources.board.watch(None).1);
+            let all = self.sources.board.all();
             let complaint = |error, keys: &[Uuid]| {
                 let what = Complaint {
                     name: Some(name.to_owned()),
@@ -202,17 +181,16 @@ impl Service {
                     return found.map_or_else(|| complaint("NoSuchDomain", &[]), Ok);
                 }
                 Err(Lost::Several(keys)) => return complaint("SeveralDomains", &keys),
-                Err(Lost::Nobody) if complete || rest.is_zero() => {
-                    return complaint("NoSuchDomain", &[]);
-                }
-                // Whatever is said next may be it.
-                Err(Lost::Nobody) => drop(watcher.next(rest)),
+                Err(Lost::Nobody) => match watcher {
+                    Some(watcher) if !rest.is_zero() => drop(watcher.next(rest)),
+                    _ => return complaint("NoSuchDomain", &[]),
+                },
             }
         }
     }
 
     fn list(&self, call: &mut Call) -> varlink::Result<()> {
-        let mut all = self.board.all();
+        let mut all = self.sources.board.all();
         all.sort_by(|(_, a), (_, b)| (a.app_num, &a.domain_name).cmp(&(b.app_num, &b.domain_name)));
         let domains = all.iter().map(|(_, s)| Domain::from(s.as_ref())).collect();
         reply(call, false, &Listed { domains })
@@ -237,7 +215,7 @@ impl Service {
             Err(bad) => return complain(call, bad),
             Ok(found) => found.map(|(key, _)| key),
         };
-        let (known, watcher) = self.board.watch(only);
+        let (known, watcher) = self.sources.board.watch(only);
         let more = call.wants_more();
         for status in known {
             reply(call, more, &changed(&Change::Status(status)))?;
@@ -248,7 +226,7 @@ impl Service {
         if !more {
             return reply(call, false, &Changed::default());
         }
-        while !(self.has_left)() {
+        while !self.connection.has_left() {
             if let Some(change) = watcher.next(PATIENCE) {
                 reply(call, true, &changed(&change))?;
             }
@@ -274,7 +252,7 @@ impl Service {
                 ..Complaint::default()
             },
         };
-        let Some(journal) = &self.journal else {
+        let Some(journal) = &self.sources.journal else {
             return complain(call, failed("the journal is damaged".to_owned()));
         };
         // Before the first look: nothing is missed in between.
@@ -282,7 +260,7 @@ impl Service {
         let more = call.wants_more();
         let follow = more && since.follow == Some(true);
         let mut after = since.after.unwrap_or_default();
-        while !(self.has_left)() {
+        while !self.connection.has_left() {
             let page = match journal.events(after, key) {
                 Ok(page) => page,
                 Err(why) => return complain(call, failed(why)),
@@ -310,15 +288,15 @@ impl Service {
             Err(bad) => return complain(call, bad),
             Ok(found) => found,
         };
-        let Some(desk) = self.board.desk(key) else {
+        let Some(worker) = self.sources.board.worker(key) else {
             return complain(call, bad("Refused", &status, "it is just being forgotten"));
         };
         // Before the order: no change that follows from it is missed.
-        let (_, watcher) = self.board.watch(Some(key));
-        let answers = desk.order(order, self.client.clone());
+        let (_, watcher) = self.sources.board.watch(Some(key));
+        let answers = worker.order(order, self.client.clone());
         let more = call.wants_more();
         let mut accepted = false;
-        while !(self.has_left)() {
+        while !self.connection.has_left() {
             select! {
                 recv(answers) -> answer => {
                     let lost = "its thread has ended, and nobody knows what came of it";
@@ -351,7 +329,7 @@ impl Service {
     }
 
     fn ordered(&self, key: Uuid, before: &DomainStatus, done: bool) -> Ordered {
-        let now = self.board.one(key);
+        let now = self.sources.board.one(key);
         Ordered {
             domain: Domain::from(now.as_deref().unwrap_or(before)),
             done,

@@ -1,4 +1,4 @@
-//! What goes over the socket: the types of `xen.domainmgr.varlink`.
+//! Types of the messages on the socket, as in `xen.domainmgr.varlink`.
 
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
@@ -10,7 +10,7 @@ use crate::eve::DomainStatus;
 pub struct Hold {
     /// It is to run; otherwise it is not to.
     pub run: bool,
-    /// Who asked for it.
+    /// Name of the user that asked for it.
     pub by: String,
     /// Since when, as RFC 3339 writes it.
     pub since: String,
@@ -35,7 +35,7 @@ pub struct Domain {
     pub mode: String,
     /// Why the state is what it is.
     pub reason: String,
-    /// What is wrong.
+    /// Error, empty if there is none.
     pub error: String,
     /// kB that it has.
     pub memory: u64,
@@ -44,7 +44,7 @@ pub struct Domain {
     pub booted: Option<String>,
     /// How often it was built again because its guest ended.
     pub restarts: u32,
-    /// What was asked for by hand.
+    /// Hold that an operator has placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
 }
@@ -73,16 +73,32 @@ impl From<&DomainStatus> for Domain {
     }
 }
 
-/// Parameters of most methods.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Parameters of methods that take nothing but a domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
-    /// Which domain.
+    /// NAME of the domain.
     pub name: String,
-    /// Of `Start` alone.
+}
+
+/// Parameters of `Start`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// NAME of the domain.
+    pub name: String,
+    /// Start it even if it may live on elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anyway: Option<bool>,
-    /// Of `Stop` alone.
+}
+
+/// Parameters of `Stop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// NAME of the domain.
+    pub name: String,
+    /// Do not ask the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroy: Option<bool>,
 }
@@ -96,14 +112,14 @@ pub struct Watch {
     pub name: Option<String>,
 }
 
-/// What `List` returns.
+/// Reply of `List`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// All domains.
     pub domains: Vec<Domain>,
 }
 
-/// What `Show` returns.
+/// Reply of `Show`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
     /// The domain.
@@ -112,7 +128,7 @@ pub struct Shown {
     pub status: serde_json::Value,
 }
 
-/// What `Watch` returns, again and again.
+/// Each reply of `Watch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// A domain as it is now.
@@ -121,7 +137,7 @@ pub struct Changed {
     /// The uuid of one that is gone for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<String>,
-    /// How many changes were dropped.
+    /// Number of changes that were dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed: Option<u64>,
 }
@@ -161,7 +177,7 @@ pub struct Since {
     pub follow: Option<bool>,
 }
 
-/// What `Events` returns, again and again.
+/// Each reply of `Events`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
     /// In their order.
@@ -170,7 +186,7 @@ pub struct Events {
     pub gap: bool,
 }
 
-/// What the verbs return.
+/// Each reply of a verb.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
     /// The domain as it is now.
@@ -191,7 +207,7 @@ pub struct Complaint {
     /// Words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How many are served.
+    /// Number of clients that are served at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }

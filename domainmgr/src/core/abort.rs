@@ -18,8 +18,12 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
         let same = |new: &Spec| copied(new).eq(copied(spec));
         return stop || wished.as_ref().is_ok_and(|new| !same(new));
     }
-    // What brings a domain down or only looks goes on: both wishes are served by it.
-    stop && matches!(
+    stop && is_pointless_when_stopping(op)
+}
+
+/// Returns whether `op` serves a domain that is to run. Bringing it down, and looking at it, go on whatever the wish is.
+fn is_pointless_when_stopping(op: &Op) -> bool {
+    matches!(
         op,
         Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
     )
@@ -29,13 +33,10 @@ fn copied(spec: &Spec) -> impl Iterator<Item = &Disk> {
     spec.disks.iter().filter(|d| d.seed.is_none())
 }
 
-/// Whether an order by hand ends `op`.
+/// Returns whether an operator's order ends `op`.
 #[must_use]
 pub fn on_order(op: &Op, order: Order) -> bool {
-    let building = matches!(
-        op,
-        Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
-    );
+    let building = is_pointless_when_stopping(op);
     match order {
         Order::Stop { destroy: true } => {
             building || matches!(op, Op::Shutdown(_) | Op::PowerButton(_))

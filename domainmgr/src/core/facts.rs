@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::devices::Connected;
+use super::halting::Halt;
 use super::history::Told;
 use super::op::Op;
 use super::order::{Given, Hold, UnderWay};
@@ -81,7 +82,7 @@ pub(super) struct Domain {
     pub(super) memory_kib: u64,
     /// Its name in Xen when last looked at.
     pub(super) name: Option<String>,
-    /// Who has asked us to pause it.
+    /// User who paused it through this agent.
     #[serde(default)]
     pub(super) paused_by: Option<String>,
     /// Since when it is suspended, as far as we know.
@@ -118,50 +119,6 @@ pub(super) struct Domain {
     pub(super) renaming: Option<String>,
     /// What it was built from. Unknown for an adopted one.
     pub(super) spec: Option<Arc<Spec>>,
-}
-
-/// How far bringing the domain down has come, in obedience to a wish.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Halt {
-    pub(super) stage: Stage,
-    #[serde(skip)]
-    pub(super) until: Time,
-    /// The guest has been asked, and cannot be un-asked.
-    pub(super) asked: bool,
-    /// Asking was ended early, so nobody knows whether it was heard.
-    pub(super) ask_again: bool,
-    /// The guest cannot be asked through its drivers: press the power button.
-    pub(super) press: bool,
-    /// The power button has been pressed.
-    pub(super) pressed: bool,
-    /// A guest early in its boot hears nothing, and has no drivers yet: when to ask it again.
-    #[serde(skip)]
-    pub(super) ask_at: Option<Time>,
-    /// A paused guest cannot hear: we have let it run again.
-    pub(super) unpaused: bool,
-}
-
-impl Halt {
-    /// Nothing has been done yet. The guest has until then.
-    pub(super) fn begin(until: Time) -> Self {
-        Self {
-            stage: Stage::Graceful,
-            until,
-            asked: false,
-            ask_again: false,
-            press: false,
-            pressed: false,
-            ask_at: None,
-            unpaused: false,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Stage {
-    Graceful,
-    Forced,
-    Destroy,
 }
 
 /// How far dealing with a guest that ended by itself has come.
@@ -247,11 +204,11 @@ pub struct Facts {
     pub(super) present: bool,
     /// … or nobody can see whether it is.
     pub(super) doubtful: bool,
-    /// What was asked for by hand, and goes before what the config says.
+    /// Hold that an operator has placed. It overrides the config.
     pub(super) hold: Option<Hold>,
     /// The domain that is being brought down is to be built again with what its guest has written.
     pub(super) cycle: bool,
-    /// What was told last.
+    /// State at the last event.
     pub(super) told: Told,
     /// Orders that came before anything was known.
     pub(super) unheard: Vec<Given>,

@@ -1,6 +1,7 @@
 //! Our domain is no more: what follows.
 
-use super::facts::{After, Backoff, Facts, Rest, Stage, Want};
+use super::facts::{After, Backoff, Facts, Rest, Want};
+use super::halting::Stage;
 use super::wishes::retries;
 use super::{Ctx, Now, order, pace, sibling};
 use crate::disks::Copies;

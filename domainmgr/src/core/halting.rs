@@ -2,13 +2,60 @@
 
 use std::time::Duration;
 
-use super::facts::{Facts, Halt, Stage};
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+use super::time::Time;
 use super::{Ctx, Next, Op};
 use crate::spec::Mode;
 use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
 
 /// How often a guest whose drivers are missing is asked whether they have come up meanwhile.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How far bringing the domain down has come, in obedience to a wish.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Halt {
+    pub(super) stage: Stage,
+    #[serde(skip)]
+    pub(super) until: Time,
+    /// The guest has been asked, and cannot be un-asked.
+    pub(super) asked: bool,
+    /// Asking was ended early, so nobody knows whether it was heard.
+    pub(super) ask_again: bool,
+    /// The guest cannot be asked through its drivers: press the power button.
+    pub(super) press: bool,
+    /// The power button has been pressed.
+    pub(super) pressed: bool,
+    /// A guest early in its boot hears nothing, and has no drivers yet: when to ask it again.
+    #[serde(skip)]
+    pub(super) ask_at: Option<Time>,
+    /// A paused guest cannot hear: we have let it run again.
+    pub(super) unpaused: bool,
+}
+
+impl Halt {
+    /// Nothing has been done yet. The guest has until then.
+    pub(super) fn begin(until: Time) -> Self {
+        Self {
+            stage: Stage::Graceful,
+            until,
+            asked: false,
+            ask_again: false,
+            press: false,
+            pressed: false,
+            ask_at: None,
+            unpaused: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Stage {
+    Graceful,
+    Forced,
+    Destroy,
+}
 
 /// The next step of bringing the domain down.
 pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {

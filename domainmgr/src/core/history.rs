@@ -1,4 +1,4 @@
-//! What becomes of a domain, one event after the other.
+//! The history of a domain, as a sequence of events.
 //!
 //! An event is the difference between what was told last and what is now. The record has what was told, and is committed
 //! together with the event: none is lost, and none is told twice, whatever becomes of the agent.
@@ -25,7 +25,7 @@ pub struct Event {
     pub detail: String,
 }
 
-/// What was told last.
+/// State at the last event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Told {

@@ -138,7 +138,7 @@ pub enum Effect {
     Note(Level, String),
     /// Something became of the domain: to be made durable together with the facts.
     Event(Event),
-    /// What becomes of the order with this number.
+    /// Answer to the order with this number.
     Answer(u64, Answer),
     /// Send hints about this domain from now on, and about no other.
     Watch(DomainId),
@@ -329,7 +329,7 @@ fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         Err(e) if domain.started => {
             cx.warn(format!("domain {} cannot be unpaused: {e}", domain.id));
             if let Some(halt) = &mut f.halt {
-                halt.stage = facts::Stage::Destroy;
+                halt.stage = halting::Stage::Destroy;
             }
         }
         Err(e) => {
@@ -490,7 +490,7 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             if let Some(release) = reserved::release(f) {
                 return release;
             }
-            // Who stops it by hand does not throw away what it has written.
+            // Copies survive a stop by an operator.
             if f.hold.is_none() {
                 if let Some(op) = disks::tidy(f) {
                     return Next::Run(op);

@@ -1,4 +1,4 @@
-//! What an operator asks for by hand: orders, and the holds that they leave behind.
+//! Orders of an operator, and the holds that they leave behind.
 //!
 //! A hold stands beside the wish of the DomainConfig and goes before it, until it is taken back by another order, or until a
 //! newer wish comes.
@@ -6,12 +6,13 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::facts::{Domain, Facts, Halt, Pending, Rest, Stage};
+use super::facts::{Domain, Facts, Pending, Rest};
+use super::halting::{Halt, Stage};
 use super::{Ctx, Effect, Next, Op};
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, Life, ShutdownReason};
 
-/// What is to be done, once.
+/// A verb of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Have it run, even if it ended or its DomainConfig does not activate it.
@@ -51,13 +52,13 @@ impl Order {
 pub struct Given {
     /// Its number, by which it is answered.
     pub id: u64,
-    /// What is to be done.
+    /// The verb.
     pub order: Order,
-    /// Who asks for it.
+    /// Name of the user that gave it.
     pub by: String,
 }
 
-/// What becomes of an order.
+/// Answer to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Why it cannot be obeyed. Nothing has changed.
@@ -70,12 +71,12 @@ pub enum Answer {
     Failed(String),
 }
 
-/// What an order has left behind.
+/// The lasting effect of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// It is to run; otherwise it is not.
     pub run: bool,
-    /// Who wants that.
+    /// Name of the user that placed it.
     pub by: String,
     /// Since when.
     pub since: OffsetDateTime,
@@ -92,7 +93,7 @@ pub(super) struct UnderWay {
 /// Takes an order. What becomes of it is answered by an [`Effect::Answer`], now or later.
 pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     if !f.heard || !f.looked {
-        // What it is about is not known yet.
+        // The domain has not been looked at yet.
         f.unheard.push(given);
         return;
     }
@@ -162,8 +163,8 @@ pub(super) fn hear(cx: &mut Ctx, f: &mut Facts) {
     }
 }
 
-/// Whatever became of the last one, there is to be another. Not for a stop: what somebody else took away may still live on
-/// elsewhere when it is to be started again.
+/// Forgets how the last domain ended. A stop does not: a domain that somebody took away may still live on elsewhere at the
+/// next start.
 fn anew(f: &mut Facts) {
     f.vanished = false;
     f.ended = false;
@@ -240,7 +241,7 @@ fn starting(f: &Facts, anyway: bool) -> Option<String> {
         ));
     }
     let Some(domain) = &f.domain else {
-        // What its file says cannot be seen.
+        // Its DomainConfig cannot be read at the moment.
         let problem = f.problem.as_ref().filter(|_| f.doubtful);
         return problem.map(|(why, _)| why.clone());
     };
@@ -373,8 +374,8 @@ pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
     give_up(cx, f, "given up: the DomainConfig has changed".to_owned());
 }
 
-/// What is to become of the copies that are not preserved, now that the domain has been brought down: whoever stops it by
-/// hand does not throw them away.
+/// How copies that are not preserved are treated after the domain was brought down. They survive a stop and a restart by an
+/// operator.
 pub(super) fn copies_after_halt(f: &Facts) -> Copies {
     if f.cycle || f.hold.as_ref().is_some_and(|hold| !hold.run) {
         Copies::Keep
@@ -399,7 +400,7 @@ impl Hold {
 }
 
 impl UnderWay {
-    /// Who has given this order, if it is the one, and has been handed to Xen.
+    /// Name of the user that gave the order, if it is `order` and has been handed to Xen.
     fn is_begun(&self, order: Order) -> Option<&str> {
         (self.begun && self.given.order == order).then_some(self.given.by.as_str())
     }

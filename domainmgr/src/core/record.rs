@@ -11,7 +11,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::devices::Connected;
-use super::facts::{After, Desired, Domain, Exit, Facts, Halt, Rest, Stage};
+use super::facts::{After, Desired, Domain, Exit, Facts, Rest};
+use super::halting::{Halt, Stage};
 use super::history::Told;
 use super::op::Op;
 use super::order::Hold;
@@ -33,9 +34,9 @@ pub struct Record {
     /// The run of the host in which the numbers of domains are valid.
     pub boot: Uuid,
     pub(super) wish: Option<Desired>,
-    /// What was asked for by hand.
+    /// Hold that an operator has placed.
     pub(super) hold: Option<Hold>,
-    /// What was told last of it.
+    /// State at the last event.
     pub(super) told: Told,
     /// It is being brought down in order to be built again.
     pub(super) cycle: bool,

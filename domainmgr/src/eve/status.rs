@@ -80,10 +80,10 @@ pub struct DomainStatus {
     pub shutdown_action: String,
     /// The domain was ended by somebody else, and may go on elsewhere: only a newer config builds it again. Addition.
     pub vanished: bool,
-    /// What somebody has asked for by hand, and what the config does not say: `stopped`, `started`; empty if nothing.
+    /// Hold that an operator has placed: `stopped`, `started`, or empty.
     /// Addition.
     pub held: String,
-    /// Who. Addition.
+    /// Name of the user that placed it. Addition.
     pub held_by: String,
     /// Since when. Addition.
     #[serde(with = "go_time")]

@@ -1,4 +1,4 @@
-//! What became of domains, in the order in which it was committed: a table with bounds.
+//! The history of all domains in the order of commits: a table with bounds.
 
 use rusqlite::{Connection, Transaction, params};
 use uuid::Uuid;

@@ -52,7 +52,7 @@ pub struct Entry {
     pub state: &'static str,
     /// Everything else.
     pub record: Vec<u8>,
-    /// What became of the domain since the record before.
+    /// Events since the previous record.
     pub events: Vec<Event>,
 }
 

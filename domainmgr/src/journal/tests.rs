@@ -150,6 +150,15 @@ fn event(what: &str) -> Event {
     }
 }
 
+fn with(key: Uuid, what: &str) -> Change {
+    Change::Put(Entry {
+        key,
+        state: "running",
+        record: Vec::new(),
+        events: vec![event(what)],
+    })
+}
+
 fn told(store: &Store, after: i64, key: Option<Uuid>) -> (Vec<String>, bool) {
     let page = store.events(after, key).unwrap();
     let words = page.events.into_iter().map(|(_, _, event)| event.what);
@@ -160,14 +169,6 @@ fn told(store: &Store, after: i64, key: Option<Uuid>) -> (Vec<String>, bool) {
 fn events_are_kept_in_their_order_and_found_by_their_number() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let with = |key, what: &str| {
-        Change::Put(Entry {
-            key,
-            state: "running",
-            record: Vec::new(),
-            events: vec![event(what)],
-        })
-    };
     store
         .commit([with(A, "one"), with(B, "two"), with(A, "three")].iter())
         .unwrap();
@@ -194,14 +195,6 @@ fn events_are_kept_in_their_order_and_found_by_their_number() {
 fn one_that_has_many_events_does_not_drive_out_those_of_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let with = |key, what: &str| {
-        Change::Put(Entry {
-            key,
-            state: "running",
-            record: Vec::new(),
-            events: vec![event(what)],
-        })
-    };
     store.commit([with(B, "b")].iter()).unwrap();
     let many: Vec<Change> = (0..1000).map(|n| with(A, &n.to_string())).collect();
     store.commit(many.iter()).unwrap();

@@ -94,12 +94,7 @@ impl Claims {
             let place = |what: &str| format!("DiskConfigList[{i}].{what}");
             let mut claim = |field: String, path: &str, access| {
                 if !path.is_empty() {
-                    bytes.push(Bytes {
-                        field,
-                        path: path.to_owned(),
-                        things: things::of(Path::new(path)),
-                        access,
-                    });
+                    bytes.push(Bytes::at(field, path, access));
                 }
             };
             let copy = disk.image.as_ref().filter(|image| image.copy.is_some());
@@ -122,12 +117,8 @@ impl Claims {
             }
         }
         for (field, path) in [("Kernel", &spec.kernel), ("Ramdisk", &spec.ramdisk)] {
-            bytes.extend(path.iter().map(|path| Bytes {
-                field: field.to_owned(),
-                path: path.clone(),
-                things: things::of(Path::new(path)),
-                access: Access::READ,
-            }));
+            let path = path.iter();
+            bytes.extend(path.map(|path| Bytes::at(field.to_owned(), path, Access::READ)));
         }
         let interfaces = spec.nics.iter().enumerate().map(|(i, nic)| {
             let emulated = spec.mode == Mode::Hvm && nic.kind != Some(NicKind::Vif);
@@ -179,12 +170,9 @@ impl Claims {
         disks: impl IntoIterator<Item = (String, bool)>,
         nics: impl IntoIterator<Item = (String, Option<String>, Option<String>)>,
     ) -> Self {
-        let bytes = disks.into_iter().map(|(path, write)| Bytes {
-            field: String::new(),
-            things: things::of(Path::new(&path)),
-            access: Access::alone(write),
-            path,
-        });
+        let bytes = disks
+            .into_iter()
+            .map(|(path, write)| Bytes::at(String::new(), &path, Access::alone(write)));
         let interfaces = nics.into_iter().map(|(mac, bridge, name)| Interface {
             field: String::new(),
             names: name.into_iter().collect(),
@@ -331,6 +319,15 @@ impl Claims {
 }
 
 impl Bytes {
+    fn at(field: String, path: &str, access: Access) -> Self {
+        Self {
+            field,
+            path: path.to_owned(),
+            things: things::of(Path::new(path)),
+            access,
+        }
+    }
+
     fn clashes(&self, other: &Self) -> bool {
         let meet = self
             .things

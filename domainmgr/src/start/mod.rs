@@ -15,13 +15,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 pub use self::error::StartError;
 use crate::adapters::Adapters;
 use crate::clock::Clock;
-use crate::control::{self, Board, Socket};
+use crate::control::{self, Socket, Sources};
 use crate::dirs::Dirs;
 use crate::disks::keeper;
 use crate::disks::register::Register;
 use crate::env::{Env, Report};
 use crate::eve::inputs::Inputs;
-use crate::journal::{self, Journal};
+use crate::journal;
 use crate::logging;
 use crate::metrics;
 use crate::options::Options;
@@ -76,7 +76,10 @@ pub fn run(
         reports,
         deaths,
     };
-    let shown = (Arc::clone(&env.board), env.records.journal());
+    let shown = Sources {
+        board: Arc::clone(&env.board),
+        journal: env.records.journal(),
+    };
     let mut supervisor = Supervisor::new(options, watching, lister, env);
     supervisor.begin();
     // Not before: whoever asks is to hear of all domains.
@@ -92,17 +95,11 @@ pub fn run(
 /// Domains are looked after without a socket rather than not at all, unless it was asked for.
 fn listen(
     options: &Options,
-    (board, journal): (Arc<Board>, Option<Journal>),
+    shown: Sources,
     services: &Services,
 ) -> Result<Option<Socket>, StartError> {
     let wanted = &options.control;
-    match control::start(
-        &wanted.path,
-        wanted.group.as_deref(),
-        board,
-        journal,
-        services,
-    ) {
+    match control::start(&wanted.path, wanted.group.as_deref(), shown, services) {
         Ok(socket) => Ok(Some(socket)),
         Err(e) if wanted.required => Err(StartError::Control(e)),
         Err(e) => {

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::services::Services;
 use crate::toolstack::{Result, Seen, Session, Toolstack};
-use crate::worker::Believer;
+use crate::worker::Handle;
 
 /// Workers, by their keys.
-type Believers = HashMap<Uuid, Believer>;
+type Believers = HashMap<Uuid, Handle>;
 
 /// Compares when it is asked to.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Run, WRITE_AGAIN};
 use crate::core::{self, Facts, Level};
-use crate::journal::Event;
+use crate::journal::{Entry, Event};
 use crate::mailbox::Mail;
 
 /// An event as the journal has it.
@@ -32,28 +32,32 @@ impl Run<'_> {
                 return;
             }
         };
-        let last = self.ticket.as_ref().map(|(_, bytes, ..)| bytes);
+        let last = self.ticket.as_ref().map(|(entry, _)| &entry.record);
         if last.or(self.memory.as_ref()) == Some(&bytes) {
             return;
         }
-        let state = record.word();
         let events = std::mem::take(&mut self.events);
-        let ticket = self
-            .env
-            .records
-            .put(self.key, state, bytes.clone(), events.clone());
-        if let Some(ticket) = ticket {
-            self.ticket = Some((state, bytes, events, ticket));
-        }
+        self.hand_over(Entry {
+            key: self.key,
+            state: record.word(),
+            record: bytes,
+            events,
+        });
+    }
+
+    /// Hands an entry to the journal, where there is one.
+    fn hand_over(&mut self, entry: Entry) {
+        let ticket = self.env.records.put(entry.clone());
+        self.ticket = ticket.map(|ticket| (entry, ticket));
     }
 
     /// Waits until the journal has what was handed to it, however often that takes. `false`: the worker is to end first.
     pub(super) fn wait_for_journal(&mut self) -> bool {
         let mut failed = false;
-        while let Some((state, bytes, events, ticket)) = self.ticket.take() {
+        while let Some((entry, ticket)) = self.ticket.take() {
             match ticket.wait() {
                 Ok(()) => {
-                    *self.memory = Some(bytes);
+                    *self.memory = Some(entry.record);
                     if failed {
                         log::info!(key:% = self.key; "the journal can be written again");
                     }
@@ -69,11 +73,7 @@ impl Run<'_> {
                     if !self.pause(WRITE_AGAIN) {
                         return false;
                     }
-                    let again =
-                        self.env
-                            .records
-                            .put(self.key, state, bytes.clone(), events.clone());
-                    self.ticket = again.map(|ticket| (state, bytes, events, ticket));
+                    self.hand_over(entry);
                 }
             }
         }

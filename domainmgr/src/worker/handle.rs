@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use uuid::Uuid;
 
 use super::live;
-use super::orders::{Asked, Desk};
+use super::orders::Asked;
 use crate::core::{Belief, Op, abort};
 use crate::env::{Env, Report};
 use crate::eve::inputs::Reading;
@@ -45,7 +45,7 @@ impl Shared {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an order that has not been taken yet makes `op` pointless.
+    /// Returns whether an order that is still waiting makes `op` pointless.
     pub(super) fn orders_end(&self, op: &Op) -> bool {
         self.orders().iter().any(|asked| asked.ends(op))
     }
@@ -63,20 +63,20 @@ impl Shared {
     }
 }
 
-/// What others need of a worker to compare it with what Xen has.
+/// A reference to a worker for other threads. Nothing that is done through it blocks.
 #[derive(Clone)]
-pub struct Believer {
-    mailbox: Mailbox,
-    shared: Arc<Shared>,
+pub struct Handle {
+    pub(super) mailbox: Mailbox,
+    pub(super) shared: Arc<Shared>,
 }
 
-impl std::fmt::Debug for Believer {
+impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Believer").finish_non_exhaustive()
+        f.debug_struct("Handle").finish_non_exhaustive()
     }
 }
 
-impl Believer {
+impl Handle {
     /// What the worker believes to be there; `None` while it is changing that.
     #[must_use]
     pub fn belief(&self) -> Option<Belief> {
@@ -95,8 +95,7 @@ impl Believer {
 
 /// A running worker, as the supervisor sees it.
 pub struct Worker {
-    mailbox: Mailbox,
-    shared: Arc<Shared>,
+    handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -135,24 +134,23 @@ impl Worker {
                 let _ = reports.send(Report::Finished(key));
             })?;
         Ok(Self {
-            mailbox,
-            shared,
+            handle: Handle { mailbox, shared },
             thread: Some(thread),
         })
     }
 
     /// Tells it to look at something again. Never blocks.
     pub fn post(&self, mail: Mail) {
-        self.mailbox.post(mail);
+        self.handle.mailbox.post(mail);
     }
 
     /// Tells it that its DomainConfig changed, and ends what it is doing if the new wish makes that pointless.
     pub fn config_changed(&self, env: &Env, key: Uuid) {
         self.post(Mail::CONFIG);
-        let busy = self.shared.running().is_some();
+        let busy = self.handle.shared.running().is_some();
         if busy {
             if let Reading::Wish(wish) = env.inputs.read(key, env.clock.now().mono) {
-                self.shared.abort_if(|op| abort::on_wish(op, &wish));
+                self.handle.shared.abort_if(|op| abort::on_wish(op, &wish));
             }
         }
     }
@@ -160,25 +158,13 @@ impl Worker {
     /// Tells it to end, leaving the domain as it is.
     pub fn stop(&self) {
         self.post(Mail::STOP);
-        self.shared.abort_if(abort::on_stop);
+        self.handle.shared.abort_if(abort::on_stop);
     }
 
-    /// What is to be compared with what Xen has.
+    /// A reference to it for other threads.
     #[must_use]
-    pub fn believer(&self) -> Believer {
-        Believer {
-            mailbox: self.mailbox.clone(),
-            shared: Arc::clone(&self.shared),
-        }
-    }
-
-    /// Where orders for it are left.
-    #[must_use]
-    pub fn desk(&self) -> Desk {
-        Desk {
-            mailbox: self.mailbox.clone(),
-            shared: Arc::clone(&self.shared),
-        }
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Waits for its end, after it has said that it comes.

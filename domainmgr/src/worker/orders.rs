@@ -1,13 +1,12 @@
 //! Orders by hand on their way to a worker, and its answers on their way back.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::handle::Shared;
+use super::handle::{Handle, Shared};
 use crate::core::{Answer, Given, Op, Order, abort};
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::Mail;
 
 /// An order, and where its answers go.
 #[derive(Debug)]
@@ -23,20 +22,7 @@ impl Asked {
     }
 }
 
-/// Where orders for one worker are left.
-#[derive(Clone)]
-pub struct Desk {
-    pub(super) mailbox: Mailbox,
-    pub(super) shared: Arc<Shared>,
-}
-
-impl std::fmt::Debug for Desk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
-    }
-}
-
-impl Desk {
+impl Handle {
     /// Asks for something in the name of `by`, and ends what the worker is doing if that becomes pointless. Never blocks.
     ///
     /// The answers end with one that is not [`Answer::Accepted`], or without one if the worker ends.
@@ -81,7 +67,7 @@ impl Open {
     pub(super) fn answer(&mut self, id: u64, answer: Answer) {
         let open = answer == Answer::Accepted;
         if let Some(answers) = self.answers.get(&id) {
-            // Who has gone need not be told.
+            // A client that has gone hears no answer.
             let _ = answers.send(answer);
         }
         if !open {

@@ -1,8 +1,9 @@
 //! Orders by hand, and the holds they leave behind.
 
-use super::harness::{Harness, KEY};
-use crate::core::{Answer, Op, Order};
+use super::harness::Harness;
+use crate::core::{Answer, Desired, Op, Order};
 use crate::disks::Copies;
+use crate::eve::DiskConfig;
 use crate::spec::Mode;
 use crate::toolstack::ShutdownReason;
 
@@ -16,6 +17,25 @@ fn running(words: &str) -> Harness {
     h.advance(5_000);
     assert_eq!(h.state(), "RUNNING");
     h
+}
+
+/// A DomainConfig with a disk that is copied from an image, and not preserved.
+fn with_copy(words: &str) -> Desired {
+    Harness::desired_with(true, Mode::Pv, words, |c| {
+        c.disk_config_list = vec![DiskConfig {
+            image_sha256: "aa".into(),
+            ..DiskConfig::default()
+        }];
+    })
+}
+
+/// How the disks were made ready each time.
+fn copies(h: &Harness) -> Vec<Copies> {
+    let made = h.ops.iter().filter_map(|op| match op {
+        Op::Disks(_, copies, _) => Some(*copies),
+        _ => None,
+    });
+    made.collect()
 }
 
 /// Gives an order and lets time pass. What is said to it.
@@ -141,13 +161,7 @@ fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
 #[test]
 fn a_restart_is_a_stop_and_a_start_in_which_nothing_written_is_lost() {
     let mut h = Harness::new();
-    let wish = Harness::desired_with(true, Mode::Pv, "", |c| {
-        c.disk_config_list = vec![crate::eve::DiskConfig {
-            image_sha256: "aa".into(),
-            ..crate::eve::DiskConfig::default()
-        }];
-    });
-    h.wish(Some(wish));
+    h.wish(Some(with_copy("")));
     h.advance(60_000);
     let first = h.domain().unwrap();
     let id = h.order(Order::Restart);
@@ -159,15 +173,7 @@ fn a_restart_is_a_stop_and_a_start_in_which_nothing_written_is_lost() {
     order(&mut h, STOP, 10_000);
     order(&mut h, START, 60_000);
     assert_eq!(h.state(), "RUNNING");
-    let how: Vec<Copies> = h
-        .ops
-        .iter()
-        .filter_map(|op| match op {
-            Op::Disks(_, copies, _) => Some(*copies),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(how, [Copies::Fresh, Copies::Keep, Copies::Keep]);
+    assert_eq!(copies(&h), [Copies::Fresh, Copies::Keep, Copies::Keep]);
     assert!(
         !h.ops.iter().any(|op| matches!(op, Op::Discard(_))),
         "{:?}",
@@ -252,13 +258,7 @@ fn an_order_is_not_answered_with_what_became_of_the_one_before() {
 #[test]
 fn a_start_in_the_middle_of_a_stop_keeps_the_copies() {
     let mut h = Harness::new();
-    let wish = Harness::desired_with(true, Mode::Pv, "sim.stop=20", |c| {
-        c.disk_config_list = vec![crate::eve::DiskConfig {
-            image_sha256: "aa".into(),
-            ..crate::eve::DiskConfig::default()
-        }];
-    });
-    h.wish(Some(wish));
+    h.wish(Some(with_copy("sim.stop=20")));
     h.advance(60_000);
     let first = h.domain().unwrap();
     order(&mut h, STOP, 1_000);
@@ -266,11 +266,7 @@ fn a_start_in_the_middle_of_a_stop_keeps_the_copies() {
     h.half_minutes(3);
     assert!(h.answers.contains(&(id, Answer::Done)), "{:?}", h.answers);
     assert_ne!(h.domain().unwrap(), first);
-    let last = h.ops.iter().rev().find_map(|op| match op {
-        Op::Disks(_, copies, _) => Some(*copies),
-        _ => None,
-    });
-    assert_eq!(last, Some(Copies::Keep));
+    assert_eq!(copies(&h).last(), Some(&Copies::Keep));
 }
 
 #[test]
@@ -339,7 +335,6 @@ fn a_domain_whose_file_was_removed_takes_no_orders() {
     h.wish(None);
     h.advance(5_000);
     refused(&order(&mut h, START, 1_000), "was removed");
-    let _ = KEY;
 }
 
 /// A migration that begins while the guest is asked to go down.
