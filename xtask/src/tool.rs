@@ -62,18 +62,22 @@ pub(crate) fn dies_with_us(signal: &str, program: &str) -> Command {
 /// Killing the program alone would leave those that it has started, so it is the first process of a space of its own.
 pub(crate) fn builder(program: &str) -> Command {
     let mut command = dies_with_us("KILL", "unshare");
-    command
-        .args([
-            "--mount",
-            "--mount-proc",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--",
-        ])
-        .arg(program);
+    command.args(["--mount", "--mount-proc", "--pid", "--fork", "--kill-child"]);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if is_plain_chroot(&mounts) {
+        // The propagation of a mount can only be changed from where it begins, which is outside.
+        command.args(["--propagation", "unchanged"]);
+    }
+    command.arg("--").arg(program);
     with_system_path(&mut command);
     command
+}
+
+/// Whether the root directory is a directory of somebody's file system, and not where a mount begins: what `mountinfo` of /proc
+/// tells about a program in a chroot.
+fn is_plain_chroot(mountinfo: &str) -> bool {
+    let mut points = mountinfo.lines().filter_map(|l| l.split(' ').nth(4));
+    !mountinfo.is_empty() && points.all(|point| point != "/")
 }
 
 /// Lets a program find what only root needs: `su` keeps the path of a user, where these directories are missing.
@@ -118,5 +122,16 @@ mod tests {
             remote_line(&["echo".into(), "it's".into()]),
             r"'echo' 'it'\''s'"
         );
+    }
+
+    #[test]
+    fn a_chroot_is_told_from_a_root_of_its_own() {
+        let host =
+            "22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n23 22 0:21 / /proc rw - proc proc rw\n";
+        let chroot =
+            "90 22 0:21 / /proc rw - proc proc rw\n91 22 0:5 / /dev rw - devtmpfs dev rw\n";
+        assert!(!is_plain_chroot(host));
+        assert!(is_plain_chroot(chroot));
+        assert!(!is_plain_chroot(""), "nobody can tell");
     }
 }
