@@ -89,7 +89,7 @@ impl Cargo {
                 .arg(format!("-I{}", sysroot.include.display()))
                 .arg(format!("-L{}", sysroot.lib.display()))
                 .arg("-Wl,--allow-shlib-undefined")
-                .args(self.sysroot_option());
+                .args(self.older_libc_options());
         }
         command
     }

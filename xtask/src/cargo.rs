@@ -92,11 +92,17 @@ impl Cargo {
                     paths::root().join(format!("target/xen-{version}")),
                 );
         }
-        if let Some(option) = self.sysroot_option() {
+        let options: Vec<String> = self
+            .older_libc_options()
+            .iter()
+            .map(|option| tool::quote(option))
+            .collect();
+        if !options.is_empty() {
+            let options = options.join(" ");
             command
-                .env("CFLAGS", tool::quote(&option))
+                .env("CFLAGS", &options)
                 .env("CC_SHELL_ESCAPED_FLAGS", "1")
-                .env("BINDGEN_EXTRA_CLANG_ARGS", tool::quote(&option));
+                .env("BINDGEN_EXTRA_CLANG_ARGS", options);
         }
         command
     }
@@ -108,17 +114,22 @@ impl Cargo {
             // That release's libraries want a newer glibc than the one here; they will find it where they run.
             flags.push("-Clink-arg=-Wl,--allow-shlib-undefined".to_owned());
         }
-        flags.extend(
-            self.sysroot_option()
-                .map(|option| format!("-Clink-arg={option}")),
-        );
+        let options = self.older_libc_options();
+        flags.extend(options.iter().map(|option| format!("-Clink-arg={option}")));
         flags
     }
 
     /// For C compilers and the linker: where another C library is, if it is needed.
-    pub(crate) fn sysroot_option(&self) -> Option<String> {
-        let libc = self.older_libc.as_ref()?;
-        Some(format!("--sysroot={}", libc.display()))
+    pub(crate) fn older_libc_options(&self) -> Vec<String> {
+        let Some(libc) = &self.older_libc else {
+            return Vec::new();
+        };
+        let libc = libc.display();
+        vec![
+            format!("--sysroot={libc}"),
+            // GCC looks beside itself first, and that is where the newer one is.
+            format!("-B{libc}/usr/lib/x86_64-linux-gnu/"),
+        ]
     }
 
     /// `cargo test` with `arguments`, not yet started, for tests that do without Xen. Their programs speak JSON.
