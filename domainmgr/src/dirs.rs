@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub struct Dirs {
     /// DomainConfig files.
     pub config: PathBuf,
+    /// Files of xl's.
+    pub xl: Option<PathBuf>,
     /// DomainStatus files.
     pub status: PathBuf,
     /// Everything else the agent writes.

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::control::Board;
 use crate::dirs::Dirs;
 use crate::disks::register::Register;
-use crate::eve::inputs::Inputs;
+use crate::inputs::Inputs;
 use crate::metrics;
 use crate::owners::Owners;
 use crate::records::Records;

@@ -8,12 +8,16 @@ use uuid::Uuid;
 use crate::core::Record;
 use crate::journal::{Change, Entry, Event, Journal, OpenError, Store, Ticket};
 use crate::spec::Spec;
+use crate::wish::Origin;
 
 /// A record as the journal has it.
 pub type Bytes = Vec<u8>;
 
 /// The name under which the journal has the config directory that was believed last.
 pub const CONFIG_DIR: &str = "config-dir";
+
+/// The name under which the journal has the directory of xl's files that was believed last.
+pub const XL_DIR: &str = "xl-dir";
 
 /// The name under which the journal has the last settings that could be read.
 pub const SETTINGS: &str = "settings";
@@ -29,6 +33,8 @@ pub struct Records {
     damaged: Option<String>,
     /// The config directory that was believed last, in the journal's words.
     pub config_dir: Option<String>,
+    /// The directory of xl's files that was believed last, likewise.
+    pub xl_dir: Option<String>,
     /// The last settings that could be read, in the words of their file.
     pub settings: Mutex<Option<String>>,
     /// What an earlier run of the agent has left for workers that have not started yet.
@@ -59,6 +65,7 @@ impl Records {
             journal: Some(journal),
             damaged: None,
             config_dir: None,
+            xl_dir: None,
             settings: Mutex::default(),
             left: Mutex::new(left),
         }
@@ -72,6 +79,7 @@ impl Records {
             journal: None,
             damaged: Some(why),
             config_dir: None,
+            xl_dir: None,
             settings: Mutex::default(),
             left: Mutex::default(),
         }
@@ -100,6 +108,13 @@ impl Records {
     pub fn built(&self, key: Uuid) -> Option<Arc<Spec>> {
         let left = self.left();
         Record::from_bytes(left.get(&key)?).ok()?.built()
+    }
+
+    /// Where the wish for such a key comes from.
+    #[must_use]
+    pub fn origin(&self, key: Uuid) -> Option<Origin> {
+        let left = self.left();
+        Record::from_bytes(left.get(&key)?).ok()?.origin()
     }
 
     /// The record of a key, for its worker.

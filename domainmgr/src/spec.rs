@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use libxl::config::DomainConfig;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -63,6 +64,11 @@ pub struct Spec {
     pub assigned: Assigned,
     /// What to do when the guest ends by itself.
     pub actions: Actions,
+    /// The whole configuration, where somebody has written one: Xen gets it as it is. The fields above say what of it
+    /// concerns the agent.
+    pub given: Option<Box<DomainConfig>>,
+    /// Each domain that is built gets a VM generation ID of its own.
+    pub fresh_genid: bool,
 }
 
 impl Spec {
@@ -196,6 +202,9 @@ pub struct Disk {
     pub vdev: String,
     /// Whether the guest may write.
     pub read_only: bool,
+    /// Its writer answers for what is in it: only whether it is there is looked at. Without a path there is nothing to
+    /// look at.
+    pub as_it_is: bool,
 }
 
 /// An image, which no guest ever writes to.

@@ -3,6 +3,7 @@
 mod configs;
 mod lister;
 mod settings;
+mod xl;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -23,6 +24,7 @@ use crate::store::{self, Stamp};
 use crate::supervision::Supervision;
 use crate::watching::{FileEvent, POLL, Watching};
 use crate::worker::Worker;
+use crate::xl::{Change, Table};
 
 /// How often everything is looked at without a reason.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -72,6 +74,12 @@ pub(crate) struct Supervisor<'a> {
     marker: bool,
     /// The `restarted` marker has been passed on.
     announced: bool,
+    /// The files of xl's, if there is a directory of them.
+    xl: Option<Table>,
+    /// It could not be read when last looked at.
+    xl_lost: bool,
+    /// When it is looked at next.
+    xl_look: Option<Instant>,
     lister: Lister,
     supervision: Supervision,
 }
@@ -98,6 +106,9 @@ impl<'a> Supervisor<'a> {
             tidied: false,
             marker: false,
             announced: false,
+            xl: options.dirs.xl.as_deref().map(Table::new),
+            xl_lost: false,
+            xl_look: None,
             lister,
             supervision: Supervision::new(options.dirs.run.join("domainmgr.touch")),
         }
@@ -106,6 +117,8 @@ impl<'a> Supervisor<'a> {
     /// Looks at everything that is there, and starts a worker for each domain.
     pub(crate) fn begin(&mut self) {
         self.trust_from_the_start();
+        self.expect_xl();
+        self.trust_xl_from_the_start();
         let marker = self.options.dirs.status.join(MARKER);
         if let Err(e) = store::remove(&marker) {
             log::warn!("{}: {e}", marker.display());
@@ -132,7 +145,7 @@ impl<'a> Supervisor<'a> {
                         log::info!("reading everything again");
                         self.reload_settings();
                         self.env.adapters.kick();
-                        self.scan();
+                        self.scan_all();
                         self.post_all(Mail::CONFIG.and(Mail::RESYNC));
                     }
                     Ok(SIGUSR1) => self.dump(),
@@ -145,7 +158,8 @@ impl<'a> Supervisor<'a> {
                     Ok(FileEvent::Created(name)) => self.file_created(&name),
                     Ok(FileEvent::Settings) => self.reload_settings(),
                     Ok(FileEvent::Adapters) => self.env.adapters.kick(),
-                    Ok(FileEvent::Rescan) => self.scan(),
+                    Ok(FileEvent::Rescan) => self.scan_all(),
+                    Ok(FileEvent::Xl { half }) => self.xl_changed(half),
                     Err(_) => files = never(),
                 },
                 recv(reports) -> report => match report {
@@ -159,6 +173,7 @@ impl<'a> Supervisor<'a> {
                     Err(_) => break None,
                 },
                 recv(self.next_look()) -> _ => self.look_again(),
+                recv(self.xl_look.map_or_else(never, at)) -> _ => self.scan_xl(),
                 recv(beat) -> _ => beat = at(self.supervision.beat(self.workers.len())),
                 recv(self.next_poll()) -> _ => self.look_at_files(),
                 recv(resync) -> _ => {
@@ -209,6 +224,11 @@ impl<'a> Supervisor<'a> {
         self.env.board.close(key);
         // It may have come back while its worker was on its way out.
         self.look_at(&format!("{key}.json"), false);
+        let xl = self.xl.as_ref().and_then(|table| table.file_of(key));
+        if let (Some(path), None) = (xl, self.workers.get(&key)) {
+            let there = true;
+            self.xl_file(Change { key, path, there });
+        }
     }
 
     /// When files are looked at of which nobody tells; never, if all of them are watched.
@@ -218,7 +238,7 @@ impl<'a> Supervisor<'a> {
 
     /// Looks at all files.
     fn look_at_files(&mut self) {
-        self.scan();
+        self.scan_all();
         if store::stamp(&self.options.global_config) != self.settings_stamp {
             self.reload_settings();
         }
@@ -227,6 +247,12 @@ impl<'a> Supervisor<'a> {
         if blind {
             self.env.adapters.kick();
         }
+    }
+
+    fn scan_all(&mut self) {
+        // Before it is asked which keys have no file.
+        self.scan_xl();
+        self.scan();
     }
 
     /// Looks for everything that nobody told us about.

@@ -1,6 +1,6 @@
 //! Being told of changes in the directories that others write to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 
-use crate::eve::inputs::Identity;
+use crate::inputs::Identity;
 use crate::services::Services;
 
 /// News of a file.
@@ -20,6 +20,11 @@ pub enum FileEvent {
     Config(String),
     /// One has appeared, and may still be written to.
     Created(String),
+    /// A file of xl's has changed; `half`: it was only just created.
+    Xl {
+        /// See there.
+        half: bool,
+    },
     /// The settings.
     Settings,
     /// The model, or the ports of the host.
@@ -39,6 +44,8 @@ pub enum Reason {
     Settings(String),
     /// What is known of adapters is in it.
     Adapters,
+    /// Files of xl's are in this directory.
+    Xl(PathBuf),
 }
 
 /// How often files are looked at that cannot be watched.
@@ -133,6 +140,21 @@ impl Watching {
         Ok(watches)
     }
 
+    /// Watches these directories as well, in which files of xl's are that links lead to.
+    pub fn xl_elsewhere(&mut self, dirs: BTreeSet<PathBuf>) {
+        let known = self.wanted.len();
+        for dir in dirs {
+            let reason = Reason::Xl(dir.clone());
+            if !self.wanted.iter().any(|(_, r)| *r == reason) {
+                self.wanted.push((dir, reason));
+                self.watched.push(None);
+            }
+        }
+        if self.wanted.len() > known {
+            self.refresh();
+        }
+    }
+
     /// Watches what is at the paths now. What is not there, or cannot be watched, is tried again the next time.
     pub fn refresh(&mut self) {
         let mask = WatchMask::CREATE
@@ -221,6 +243,11 @@ fn meaning(reasons: &Reasons, configs: &Path, event: &Event<&std::ffi::OsStr>) -
         Reason::Configs => Some(FileEvent::Config(name.clone())),
         Reason::Parent(dir) => (*dir == name).then_some(FileEvent::Rescan),
         Reason::Settings(file) => (*file == name && !created).then_some(FileEvent::Settings),
+        Reason::Xl(dir) => {
+            let found = fs::symlink_metadata(dir.join(&name)).ok();
+            let half = created && found.is_some_and(|m| m.is_file());
+            Some(FileEvent::Xl { half })
+        }
         Reason::Adapters => (!created).then_some(FileEvent::Adapters),
     })
     .collect()

@@ -25,8 +25,7 @@ use crate::core::{self, Effect, Facts, Input, Level, Outcome, Record, Time, abor
 use crate::crash;
 use crate::disks;
 use crate::env::Env;
-use crate::eve;
-use crate::eve::inputs::Reading;
+use crate::inputs::Reading;
 use crate::journal::{Entry, Event, Ticket};
 use crate::mailbox::{Inbox, Mail, Mailbox};
 use crate::records::Bytes;
@@ -96,7 +95,7 @@ fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
     let record = memory.map(|bytes| Record::from_bytes(bytes));
     let facts = match record {
         Some(Ok(record)) => {
-            let record = record.reread(|config| eve::spec(key, config).ok());
+            let record = record.reread(|origin| origin.reread(key, || env.inputs.host()));
             Facts::recover(now, key, settings, record, env.records.boot())
         }
         Some(Err(e)) => {

@@ -92,8 +92,8 @@ fn one_of_a_newer_agent_is_refused() {
     assert_eq!(out.status.code(), Some(1));
     let said = common::text(&out.stderr);
     let words = format!(
-        "{}: written by a newer domainmgr (schema 7, this one knows 2): start that one, or restore the copy it has made \
-         before (journal.db.schema-2)",
+        "{}: written by a newer domainmgr (schema 7, this one knows 3): start that one, or restore the copy it has made \
+         before (journal.db.schema-3)",
         host.path(JOURNAL).display()
     );
     assert!(said.contains(&words), "{said}");

@@ -10,11 +10,13 @@ use uuid::Uuid;
 use crate::eve;
 use crate::owners::{self, Owners};
 use crate::render;
+use crate::spec::Spec;
 use crate::store::{self, Named};
+use crate::xl;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// DomainConfig files, or directories of them.
+    /// DomainConfig files, files of xl's, or directories of them.
     #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     /// Leave out whether the kernel and the disks are there: the files are for another host.
@@ -55,56 +57,84 @@ impl Check {
             return Err(place(e.to_string()));
         }
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let key = match store::key_of(&name) {
-            Named::Key(key) => key,
-            Named::Bad(why) => return Err(place(why)),
-            Named::Other => {
-                return Err(place(
-                    "the name of the file is not a uuid with .json".to_owned(),
-                ));
+        match store::key_of(&name) {
+            Named::Key(key) => {
+                let text = store::read(file).map_err(|e| place(e.to_string()))?;
+                let found = eve::understand(key, &text).map_err(|e| place(e.to_string()))?;
+                let domain = Described {
+                    key,
+                    spec: found.spec.map_err(|e| place(e.to_string()))?,
+                    activate: found.config.activate,
+                };
+                let warnings = found.warnings.iter();
+                let warnings = warnings.map(|w| place(format!("warning: {w}"))).collect();
+                self.domain(file, &domain, warnings, owners)
             }
-        };
-        let text = store::read(file).map_err(|e| place(e.to_string()))?;
-        self.content(file, key, &text, owners)
-            .map_err(|e| place(e.to_string()))
+            Named::Bad(why) => Err(place(why)),
+            Named::Other => {
+                let text = store::read_through(file).map_err(|e| place(e.to_string()))?;
+                let found = xl::understand(file, &text, &super::config::host()?)?;
+                let domain = Described {
+                    key: found.key,
+                    spec: found.spec?,
+                    activate: true,
+                };
+                let warnings = found.warnings.iter();
+                let warnings = warnings.map(|w| format!("warning: {w}")).collect();
+                self.domain(file, &domain, warnings, owners)
+            }
+        }
     }
 
-    fn content(
+    fn domain(
         &self,
         file: &Path,
-        key: Uuid,
-        text: &[u8],
+        domain: &Described,
+        mut warnings: Vec<String>,
         owners: &Owners,
-    ) -> Result<String, eve::FieldError> {
-        let found = eve::understand(key, text)?;
-        let spec = found.spec?;
+    ) -> Result<String, String> {
+        let Described {
+            key,
+            spec,
+            activate,
+        } = domain;
+        let place = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
         let mut host = Vec::new();
         if !self.no_files {
-            render::check_files(&spec)?;
+            render::check_files(spec).map_err(|e| place(&e))?;
             host = owners::taken_by_host();
         }
-        let mut said: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
-        if let Err(refusal) = owners.take(key, &spec, &host) {
+        if let Err(refusal) = owners.take(*key, spec, &host) {
             let refused = eve::FieldError::new(refusal.field, refusal.reason);
             // What does not run takes nothing from anybody.
-            if found.config.activate {
-                return Err(refused);
+            if *activate {
+                return Err(place(&refused));
             }
-            said.push(format!("{refused}; it can be activated once that is free"));
+            warnings.push(place(&format!(
+                "warning: {refused}; it can be activated once that is free"
+            )));
         }
-        said.extend(owners.warnings(key));
-        if !found.config.activate {
-            let _ = owners.release(key);
+        let doubts = owners.warnings(*key);
+        warnings.extend(
+            doubts
+                .iter()
+                .map(|doubt| place(&format!("warning: {doubt}"))),
+        );
+        if !activate {
+            let _ = owners.release(*key);
         }
-        for warning in said {
-            drop(writeln!(
-                std::io::stderr(),
-                "{}: warning: {warning}",
-                file.display()
-            ));
+        for warning in warnings {
+            drop(writeln!(std::io::stderr(), "{warning}"));
         }
         Ok(format!("ok: {} ({})", spec.name, spec.mode.word()))
     }
+}
+
+/// The domain that a file describes.
+struct Described {
+    key: Uuid,
+    spec: Spec,
+    activate: bool,
 }
 
 /// The files in a directory that the agent would look at; a file is itself.
@@ -116,8 +146,16 @@ fn expand(path: &Path) -> Vec<Result<PathBuf, String>> {
         Err(e) => vec![Err(format!("{}: {e}", path.display()))],
         Ok(names) => names
             .iter()
-            .filter(|name| store::key_of(name) != Named::Other)
+            .filter(|name| match store::key_of(name) {
+                Named::Key(_) | Named::Bad(_) => true,
+                Named::Other => xl::is_meant(name) && is_text(&path.join(name)),
+            })
             .map(|name| Ok(path.join(name)))
             .collect(),
     }
+}
+
+/// Whether a file may be one of xl's: the markers among DomainConfigs say nothing at all, or only when they were written.
+fn is_text(path: &Path) -> bool {
+    store::read_through(path).is_ok_and(|text| text.contains(&b'='))
 }

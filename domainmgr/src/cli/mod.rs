@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod config;
 mod console;
 mod looks;
 mod named;
@@ -72,8 +73,10 @@ enum Command {
     History(looks::History),
     /// Show each change of all domains, or of one, as it happens.
     Watch(looks::Watch),
-    /// Check DomainConfig files, or whole directories of them, without doing anything.
+    /// Check DomainConfig files and files of xl's, or whole directories of them, without doing anything.
     Check(check::Check),
+    /// Show what a file of xl's, or a DomainConfig, stands for: the configuration that libxl is given.
+    Config(config::Config),
     /// Connect this terminal to a domain's console. Ctrl-] leaves.
     Console(console::Console),
     /// Let a suspended domain go on where it was.
@@ -184,6 +187,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Run(args) => run(*args),
         Command::Status(args) => args.run(),
         Command::Check(args) => return args.run(),
+        Command::Config(args) => args.run(),
         Command::Start(args) => return args.run(),
         Command::Stop(args) => return args.run(),
         Command::Restart(args) => return args.run("Restart", named),

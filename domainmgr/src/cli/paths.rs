@@ -27,6 +27,9 @@ pub(super) struct Paths {
     /// DomainConfig files: what is to run [default: /run/zedmanager/DomainConfig]
     #[arg(long, value_name = "DIR")]
     config_dir: Option<PathBuf>,
+    /// Files of xl's, as xendomains reads them: what is to run as well, e.g. /etc/xen/auto [default: none]
+    #[arg(long, value_name = "DIR")]
+    xl_dir: Option<PathBuf>,
     /// DomainStatus files: what became of it [default: DomainStatus in the run directory]
     #[arg(long, value_name = "DIR")]
     status_dir: Option<PathBuf>,
@@ -70,6 +73,7 @@ pub(super) struct Paths {
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) config_dir: PathBuf,
+    pub(super) xl_dir: Option<PathBuf>,
     pub(super) status_dir: PathBuf,
     pub(super) run_dir: PathBuf,
     pub(super) state_dir: PathBuf,
@@ -139,6 +143,7 @@ impl Paths {
                 .or_else(|| simulated("state"))
                 .unwrap_or_else(|| STATE.into()),
             config_dir,
+            xl_dir: self.xl_dir.clone(),
             run_dir,
             dump_dir: self.dump_dir.clone().unwrap_or(dump_dir),
             image_dir: self.image_dir.clone().unwrap_or(image_dir),
@@ -152,6 +157,7 @@ impl Resolved {
     pub(super) fn dirs(&self) -> Dirs {
         Dirs {
             config: self.config_dir.clone(),
+            xl: self.xl_dir.clone(),
             status: self.status_dir.clone(),
             run: self.run_dir.clone(),
             state: self.state_dir.clone(),

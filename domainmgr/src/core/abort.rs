@@ -11,7 +11,7 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
     let stop = match wish {
         Wish::Absent => true,
         Wish::Unusable(_) | Wish::Doubtful(_) => false,
-        Wish::Wanted(desired) => !desired.config.activate,
+        Wish::Wanted(desired) => !desired.origin.activate(),
     };
     if let (Op::Disks(spec, ..), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {
         // A copy of what is no longer wanted helps nobody. What cloud-init is told changes with every version.

@@ -18,12 +18,12 @@ use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
 use crate::disks::{Copies, Progress};
-use crate::eve::DomainConfig;
 use crate::settings::Settings;
 use crate::spec::{Disk, Mode, Spec};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
+use crate::wish::Origin;
 
-/// What the DomainConfig file says now.
+/// What the file of a domain says now.
 #[derive(Clone, Debug)]
 pub enum Wish {
     /// There is no file.
@@ -36,11 +36,12 @@ pub enum Wish {
     Wanted(Desired),
 }
 
-/// A DomainConfig that could be read.
+/// A file that could be read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Desired {
     /// As it came.
-    pub config: Arc<DomainConfig>,
+    #[serde(flatten)]
+    pub origin: Origin,
     /// What to build, or why that cannot be built.
     pub spec: Result<Arc<Spec>, String>,
     /// What the config says and the guest gets nothing of. Shown to people.
@@ -55,8 +56,8 @@ impl Desired {
     /// does not matter, nor does what a version of this agent adds to it.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        self.config.activate == other.config.activate
-            && self.config.uuid_and_version.version == other.config.uuid_and_version.version
+        self.origin.activate() == other.origin.activate()
+            && self.origin.version() == other.origin.version()
             && match (&self.spec, &other.spec) {
                 (Ok(ours), Ok(theirs)) => ours.says_the_same(theirs),
                 (ours, theirs) => ours == theirs,
@@ -430,7 +431,7 @@ impl Facts {
                 None => Want::Unknown,
                 Some(desired) => {
                     let held = self.hold.as_ref().map(|hold| hold.run);
-                    if held.unwrap_or(desired.config.activate) {
+                    if held.unwrap_or(desired.origin.activate()) {
                         Want::Run
                     } else {
                         Want::Stop

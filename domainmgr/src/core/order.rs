@@ -112,7 +112,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
         by: by.clone(),
         since: now,
     };
-    let activated = f.desired.as_ref().is_some_and(|d| d.config.activate);
+    let activated = f.desired.as_ref().is_some_and(|d| d.origin.activate());
     match order {
         Order::Start { .. } => {
             f.hold = (!activated).then(|| hold(true));

@@ -22,10 +22,10 @@ use super::sibling::Sibling;
 use super::time::Time;
 use super::{Now, gone, order, wishes};
 use crate::disks::Copies;
-use crate::eve::DomainConfig;
 use crate::settings::Settings;
 use crate::spec::{Disk, Spec};
 use crate::toolstack::{DomainId, Life};
+use crate::wish::Origin;
 
 /// Everything about a key that outlives the agent. A missing field has its default: an older record stays readable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -106,19 +106,25 @@ impl Record {
     /// The record, with its wish read as this version of the agent reads it: that another version read it otherwise is no
     /// newer wish.
     #[must_use]
-    pub fn reread(mut self, read: impl FnOnce(&DomainConfig) -> Option<Spec>) -> Self {
+    pub fn reread(mut self, read: impl FnOnce(&Origin) -> Option<Spec>) -> Self {
         if let Some(Desired {
-            config,
+            origin,
             spec: Ok(spec),
             ..
         }) = &mut self.wish
         {
-            if let Some(mut today) = read(config) {
+            if let Some(mut today) = read(origin) {
                 today.keep_instance(spec, false);
                 *spec = Arc::new(today);
             }
         }
         self
+    }
+
+    /// Where its wish comes from.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.wish.as_ref().map(|wish| wish.origin.clone())
     }
 
     /// What its domain was built from, or is to be built from again.

@@ -7,6 +7,8 @@ use crate::eve::{
 };
 use crate::spec::NicKind;
 use crate::toolstack::{Life, ShutdownReason};
+use crate::wish::Origin;
+use crate::xl::File;
 
 /// The DomainStatus that says what `f` knows.
 #[must_use]
@@ -57,24 +59,48 @@ pub fn view(f: &Facts) -> DomainStatus {
     };
     complain(f, &mut status);
     if let Some(desired) = &f.desired {
-        let config = &desired.config;
-        status
-            .uuid_and_version
-            .version
-            .clone_from(&config.uuid_and_version.version);
-        status.display_name.clone_from(&config.display_name);
-        status.app_num = config.app_num;
-        status.vif_list = interfaces(f, config);
+        desired
+            .origin
+            .version()
+            .clone_into(&mut status.uuid_and_version.version);
         status.warnings.clone_from(&desired.warnings);
-        status.io_adapter_list.clone_from(&config.io_adapter_list);
-        status.enable_vnc = config.enable_vnc;
-        status.vnc_display = f.display().unwrap_or(config.vnc_display);
-        status.disk_status_list = disks(f, config, &desired.digest);
+        status.vif_list = interfaces(f).unwrap_or_default();
+        match &desired.origin {
+            Origin::Eve(config) => of_eve(f, config, &desired.digest, &mut status),
+            Origin::Xl(file) => of_xl(f, file, &mut status),
+        }
         status.config_digest.clone_from(&desired.digest);
         // It waits for its adapters.
         status.adapters_failed = f.adapters_failed;
     }
     status
+}
+
+/// What is said in the words of the DomainConfig.
+fn of_eve(f: &Facts, config: &DomainConfig, digest: &str, status: &mut DomainStatus) {
+    status.display_name.clone_from(&config.display_name);
+    status.app_num = config.app_num;
+    if f.spec().is_none() {
+        status.vif_list.clone_from(&config.vif_list);
+    }
+    status.io_adapter_list.clone_from(&config.io_adapter_list);
+    status.enable_vnc = config.enable_vnc;
+    status.vnc_display = f.display().unwrap_or(config.vnc_display);
+    status.disk_status_list = disks(f, digest).unwrap_or_else(|| {
+        let list = config.disk_config_list.iter().enumerate();
+        list.map(|(i, disk)| DiskStatus::new(disk, i)).collect()
+    });
+    show_progress(f, status);
+}
+
+/// A file of xl's: there are no images that would be copied, and no adapters that would be known by a name.
+fn of_xl(f: &Facts, file: &File, status: &mut DomainStatus) {
+    status.display_name.clone_from(&file.name);
+    let Some(spec) = f.spec() else { return };
+    status.enable_vnc = spec.vnc.is_some();
+    let asked = spec.vnc.as_ref().and_then(|vnc| vnc.display);
+    status.vnc_display = f.display().or(asked).unwrap_or_default();
+    status.disk_status_list = spec.disks.iter().map(DiskStatus::ready).collect();
 }
 
 /// What is wrong. If there is no config to go by, that comes first.
@@ -102,33 +128,27 @@ fn complain(f: &Facts, status: &mut DomainStatus) {
     }
 }
 
-/// The disks of the domain that is there; without one, those that are wished for.
-fn disks(f: &Facts, config: &DomainConfig, digest: &str) -> Vec<DiskStatus> {
+/// The disks of the domain that is there, or that were made ready for what is wished for.
+fn disks(f: &Facts, digest: &str) -> Option<Vec<DiskStatus>> {
     let known = f.disks.as_ref();
-    let mut disks: Vec<DiskStatus> =
-        match known.filter(|(of, _)| of == digest || f.domain.is_some()) {
-            Some((_, disks)) => disks.iter().map(DiskStatus::ready).collect(),
-            None => {
-                let list = config.disk_config_list.iter().enumerate();
-                list.map(|(i, disk)| DiskStatus::new(disk, i)).collect()
-            }
-        };
+    let (_, disks) = known.filter(|(of, _)| of == digest || f.domain.is_some())?;
+    Some(disks.iter().map(DiskStatus::ready).collect())
+}
+
+fn show_progress(f: &Facts, status: &mut DomainStatus) {
     if let Some(progress) = &f.progress {
-        if let Some(disk) = disks.get_mut(progress.disk) {
+        if let Some(disk) = status.disk_status_list.get_mut(progress.disk) {
             disk.progress = progress.percent();
         }
     }
-    disks
 }
 
-/// The network interfaces as the guest has them, or would have them; if nobody can tell, as the config says.
-fn interfaces(f: &Facts, config: &DomainConfig) -> Vec<VifConfig> {
-    let Some(spec) = f.spec() else {
-        return config.vif_list.clone();
-    };
+/// The network interfaces as the guest has them, or would have them; `None` if nobody can tell.
+fn interfaces(f: &Facts) -> Option<Vec<VifConfig>> {
+    let spec = f.spec()?;
     let domid = f.domain().map(|id| id.domid);
     let nics = spec.nics.iter().enumerate();
-    nics.map(|(i, nic)| VifConfig {
+    let all = nics.map(|(i, nic)| VifConfig {
         bridge: nic.bridge.clone().unwrap_or_default(),
         // Xen's own name for one that was given none.
         vif: match (&nic.vif, domid) {
@@ -139,8 +159,8 @@ fn interfaces(f: &Facts, config: &DomainConfig) -> Vec<VifConfig> {
         mac: nic.address(),
         r#type: nic.kind.map(NicKind::word).unwrap_or_default().to_owned(),
         mtu: nic.mtu.unwrap_or_default(),
-    })
-    .collect()
+    });
+    Some(all.collect())
 }
 
 /// The domains with our uuid that lie there for somebody to look into.

@@ -21,7 +21,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
     match wish {
         Wish::Absent => {
             if f.present && !first {
-                cx.info("the DomainConfig is gone");
+                cx.info("its file is gone");
             }
             if f.present {
                 // Nothing told us of a domain that an outsider has built while there was none.

@@ -122,7 +122,8 @@ pub fn prepare(
             one(i, disk, places, copies, whole, bounds)?;
         }
         // In a directory that the operator has chosen.
-        if let Some(why) = limits::bad_disk_path(spec.mode, disk, &disk.path) {
+        let bad = limits::bad_disk_path(spec.mode, disk, &disk.path);
+        if let Some(why) = bad.filter(|_| !disk.as_it_is) {
             return Err(FieldError::new(format!("DiskConfigList[{i}]"), why).into());
         }
     }
@@ -137,6 +138,9 @@ fn one(
     whole: &BTreeSet<String>,
     bounds: &mut Bounds<'_>,
 ) -> Result<(), Failure> {
+    if disk.as_it_is {
+        return Ok(as_it_is(i, disk)?);
+    }
     let Some(image) = &mut disk.image else {
         there(i, disk, &disk.path)?;
         inspect(i, disk, &disk.path, true)?;
@@ -244,6 +248,10 @@ pub fn discard_all(dir: &Path, uuid: uuid::Uuid) -> Result<(), String> {
 /// The first that is not.
 pub fn check(spec: &Spec) -> Result<(), FieldError> {
     for (i, disk) in spec.disks.iter().enumerate() {
+        if disk.as_it_is {
+            as_it_is(i, disk)?;
+            continue;
+        }
         let path = match &disk.image {
             None => &disk.path,
             Some(image) => &image.location,
@@ -281,6 +289,22 @@ fn text(path: &Path) -> Result<String, Failure> {
     path.to_str()
         .map(ToOwned::to_owned)
         .ok_or_else(|| Failure::Other(format!("{}: the path is not UTF-8", path.display())))
+}
+
+/// A disk of a file of xl's.
+fn as_it_is(i: usize, disk: &Disk) -> Result<(), FieldError> {
+    if disk.path.is_empty() {
+        return Ok(());
+    }
+    let wrong =
+        |why: String| FieldError::new(format!("disk[{i}]"), format!("{}: {why}", disk.path));
+    let found = fs::metadata(&disk.path).map_err(|e| wrong(e.to_string()))?;
+    let kind = found.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        Ok(())
+    } else {
+        Err(wrong("neither a plain file nor a block device".to_owned()))
+    }
 }
 
 /// A plain file that has something in it, or will be made larger, or a block device.

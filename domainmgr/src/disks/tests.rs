@@ -98,6 +98,7 @@ fn copied(preserve: bool) -> Disk {
         seed: None,
         format: Format::Raw,
         cdrom: false,
+        as_it_is: false,
         least_size: 0,
         vdev: "xvda".into(),
         read_only: false,

@@ -62,6 +62,8 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
         adapters: each(&c.io_adapter_list, adapter)?,
         assigned: Assigned::default(),
         actions: actions(c)?,
+        given: None,
+        fresh_genid: false,
     };
     command_line(c, &spec)?;
     renaming(&spec)?;

@@ -99,6 +99,7 @@ pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
         least_size: 0,
         vdev: vdev(limits::DISKS - 1),
         read_only: true,
+        as_it_is: false,
     }))
 }
 
@@ -222,6 +223,7 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
         least_size: d.maxsizebytes,
         vdev: vdev(i),
         read_only,
+        as_it_is: false,
     };
     // Of an image it is that of the copy which counts.
     if disk.image.is_none() || disk.read_only {

@@ -74,5 +74,6 @@ fn disk(status: &DiskStatus) -> Disk {
         least_size: status.maxsizebytes,
         vdev: status.vdev.clone(),
         read_only: status.read_only,
+        as_it_is: false,
     }
 }

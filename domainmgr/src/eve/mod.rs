@@ -11,7 +11,6 @@ mod fold;
 mod global;
 mod image;
 mod import;
-pub mod inputs;
 mod later;
 mod metric;
 mod nics;
@@ -32,6 +31,7 @@ pub use self::global::apply as apply_global;
 pub use self::image::ImageStatus;
 pub use self::import::import;
 pub use self::metric::{DomainMetric, HostMemory};
+pub use self::nics::mac_of;
 pub use self::status::{DiskStatus, DomainStatus, PreservedDomain, State};
 use crate::spec::Spec;
 

@@ -13,7 +13,8 @@ type Result<T> = std::result::Result<T, FieldError>;
 
 /// An address of Xen's own, the same whenever the domain is built: its guest has given a name to the interface that has
 /// it, and its network may have given an IP address to it.
-fn mac_of(key: Uuid, i: usize) -> [u8; 6] {
+#[must_use]
+pub fn mac_of(key: Uuid, i: usize) -> [u8; 6] {
     let [a, b, c, ..] = Uuid::new_v5(&key, format!("vif{i}").as_bytes()).into_bytes();
     [0x00, 0x16, 0x3e, a, b, c]
 }

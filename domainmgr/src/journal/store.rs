@@ -41,6 +41,9 @@ const STEPS: &[&str] = &[
     );
     CREATE INDEX events_of_key ON events (key, seq);
 ",
+    "
+    -- Nothing but the number: a record may hold the wish of a file of xl's, which earlier agents do not understand.
+",
 ];
 
 /// What is remembered of one key.

@@ -4,8 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
+use libxl::config::Pci;
+
 use super::things::{self, Thing};
 use crate::spec::{Mode, NicKind, Spec};
+use crate::words::{self, Words};
 
 /// Why something cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +81,10 @@ pub struct Claims {
     bytes: Vec<Bytes>,
     interfaces: Vec<Interface>,
     screen: Option<(IpAddr, u32)>,
-    /// Interrupts and pages of the host.
+    /// Interrupts, pages and PCI devices of the host.
     hardware: Vec<(&'static str, String)>,
+    /// What its writer calls these things.
+    words: Words,
 }
 
 /// libxl's own, where none is said.
@@ -89,9 +94,10 @@ impl Claims {
     /// What `spec` needs, as far as it says where that is.
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
+        let words = words::of(spec);
         let mut bytes = Vec::new();
         for (i, disk) in spec.disks.iter().enumerate() {
-            let place = |what: &str| format!("DiskConfigList[{i}].{what}");
+            let place = |what: &str| words.of_disk(i, what);
             let mut claim = |field: String, path: &str, access| {
                 if !path.is_empty() {
                     bytes.push(Bytes::at(field, path, access));
@@ -116,7 +122,7 @@ impl Claims {
                 claim(field, &disk.path, access);
             }
         }
-        for (field, path) in [("Kernel", &spec.kernel), ("Ramdisk", &spec.ramdisk)] {
+        for (field, path) in [(words.kernel, &spec.kernel), (words.ramdisk, &spec.ramdisk)] {
             let path = path.iter();
             bytes.extend(path.map(|path| Bytes::at(field.to_owned(), path, Access::READ)));
         }
@@ -128,19 +134,22 @@ impl Claims {
                 .filter(|_| emulated)
                 .map(|n| format!("{n}-emu"));
             Interface {
-                field: format!("VifList[{i}]"),
+                field: words.of_nic(i),
                 names: nic.vif.iter().cloned().chain(tap).collect(),
                 mac: nic.address(),
                 bridge: nic.bridge.clone().unwrap_or_else(|| BRIDGE.to_owned()),
             }
         });
-        let irqs = spec.irqs.iter().map(|irq| ("IRQs", irq.to_string()));
+        let irqs = spec.irqs.iter().map(|irq| (words.irqs, irq.to_string()));
         let pages = spec.io_mem.iter();
-        let pages = pages.map(|m| ("IOMem", format!("{:#x},{:x}", m.start, m.count)));
+        let pages = pages.map(|m| (words.io_mem, format!("{:#x},{:x}", m.start, m.count)));
+        let devices = spec.given.iter().flat_map(|given| &given.pcidevs);
+        let devices = devices.map(|device| ("pci", address(device)));
         Self {
-            hardware: irqs.chain(pages).collect(),
+            words,
+            hardware: irqs.chain(pages).chain(devices).collect(),
             name: Some(spec.name.clone()),
-            app_num: Some(spec.app_num),
+            app_num: spec.given.is_none().then_some(spec.app_num),
             bytes,
             interfaces: interfaces.collect(),
             screen: spec
@@ -214,19 +223,19 @@ impl Claims {
             for first in &self.interfaces[..i] {
                 if let Some(name) = ours.names.iter().find(|n| first.names.contains(n)) {
                     let why = format!("{name:?} is also the name of {}", first.field);
-                    return refuse(&format!("{}.Vif", ours.field), why);
+                    return refuse(&format!("{}.{}", ours.field, self.words.vif), why);
                 }
                 if ours.names.contains(&first.bridge) {
                     let why = format!("{:?} is the bridge of {}", first.bridge, first.field);
-                    return refuse(&format!("{}.Vif", ours.field), why);
+                    return refuse(&format!("{}.{}", ours.field, self.words.vif), why);
                 }
                 if first.names.contains(&ours.bridge) {
                     let why = format!("{:?} is the name of {}", ours.bridge, first.field);
-                    return refuse(&format!("{}.Bridge", ours.field), why);
+                    return refuse(&format!("{}.{}", ours.field, self.words.bridge), why);
                 }
                 if ours.mac == first.mac && ours.bridge == first.bridge {
                     let why = format!("{} is also the address of {}", ours.mac, first.field);
-                    return refuse(&format!("{}.Mac", ours.field), why);
+                    return refuse(&format!("{}.{}", ours.field, self.words.mac), why);
                 }
             }
         }
@@ -245,7 +254,7 @@ impl Claims {
         };
         if self.name.is_some() && self.name == theirs.name {
             let name = self.name.clone().unwrap_or_default();
-            return refuse("DisplayName".to_owned(), format!("the name {name:?}"));
+            return refuse(self.words.name.to_owned(), format!("the name {name:?}"));
         }
         for ours in &self.bytes {
             if theirs.bytes.iter().any(|other| ours.clashes(other)) {
@@ -255,26 +264,29 @@ impl Claims {
         for ours in &self.interfaces {
             for other in &theirs.interfaces {
                 if let Some(name) = ours.names.iter().find(|n| other.names.contains(n)) {
-                    return refuse(format!("{}.Vif", ours.field), format!("{name:?}"));
+                    return refuse(
+                        format!("{}.{}", ours.field, self.words.vif),
+                        format!("{name:?}"),
+                    );
                 }
                 if ours.names.contains(&other.bridge) {
                     let bridge = format!("{:?}, as a bridge,", other.bridge);
-                    return refuse(format!("{}.Vif", ours.field), bridge);
+                    return refuse(format!("{}.{}", ours.field, self.words.vif), bridge);
                 }
                 if other.names.contains(&ours.bridge) {
                     let name = format!("{:?}, as the name of an interface,", ours.bridge);
-                    return refuse(format!("{}.Bridge", ours.field), name);
+                    return refuse(format!("{}.{}", ours.field, self.words.bridge), name);
                 }
                 if ours.mac == other.mac && ours.bridge == other.bridge {
                     let what = format!("{}, on the bridge {},", ours.mac, ours.bridge);
-                    return refuse(format!("{}.Mac", ours.field), what);
+                    return refuse(format!("{}.{}", ours.field, self.words.mac), what);
                 }
             }
         }
         match (self.screen, theirs.screen) {
             (Some((ours, display)), Some((other, theirs))) if display == theirs => {
                 let meet = ours == other || ours.is_unspecified() || other.is_unspecified();
-                meet.then(|| refuse("VncDisplay".to_owned(), display.to_string()))?
+                meet.then(|| refuse(self.words.display.to_owned(), display.to_string()))?
             }
             _ => None,
         }
@@ -288,8 +300,8 @@ impl Claims {
                 .iter()
                 .find(|first| first.mac == ours.mac)?;
             Some(format!(
-                "{}.Mac: {} is also the address of {}, on the bridge {}",
-                ours.field, ours.mac, first.field, first.bridge
+                "{}.{}: {} is also the address of {}, on the bridge {}",
+                ours.field, self.words.mac, ours.mac, first.field, first.bridge
             ))
         });
         twice.collect()
@@ -309,13 +321,25 @@ impl Claims {
             let mut others = theirs.interfaces.iter();
             if let Some(other) = others.find(|o| o.mac == ours.mac && o.bridge != ours.bridge) {
                 said.push(format!(
-                    "{}.Mac: {} is also the address of {owner}, on the bridge {}",
-                    ours.field, ours.mac, other.bridge
+                    "{}.{}: {} is also the address of {owner}, on the bridge {}",
+                    ours.field, self.words.mac, ours.mac, other.bridge
                 ));
             }
         }
         said
     }
+}
+
+/// Where a device is, as people write it.
+fn address(pci: &Pci) -> String {
+    let Pci {
+        domain,
+        bus,
+        dev,
+        func,
+        ..
+    } = pci;
+    format!("{domain:04x}:{bus:02x}:{dev:02x}.{func:x}")
 }
 
 impl Bytes {

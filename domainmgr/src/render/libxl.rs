@@ -2,8 +2,11 @@
 
 use libxl::config::{
     ActionOnShutdown, Bitmap, Disk, DiskFormat, DomainConfig, Dtdev, Guest, HvmInfo, IomemRange,
-    IoportRange, Mac, Nic, NicType, Pci, PvInfo, PvhInfo, RdmReservePolicy, Secret, VncInfo,
+    IoportRange, Mac, MsVmGenid, Nic, NicType, Pci, PvInfo, PvhInfo, RdmReservePolicy, Secret,
+    VncInfo,
 };
+
+use uuid::Uuid;
 
 use super::{RdmPolicy, rdm_policy};
 use crate::spec::{self, Action, Format, Mode, NicKind, PciAddress, PciDevice, Spec, Vnc};
@@ -14,6 +17,9 @@ const PTY: &str = "pty";
 /// The same as [`xl_cfg`](super::xl_cfg), as data.
 #[must_use]
 pub fn domain_config(spec: &Spec) -> DomainConfig {
+    if let Some(given) = &spec.given {
+        return as_given(spec, given);
+    }
     let guest: Guest = match spec.mode {
         // As xl does it: a guest with devices has the memory map of the host.
         Mode::Pv => Guest::Pv(PvInfo {
@@ -99,6 +105,14 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
             ..Nic::default()
         })
         .collect();
+    config
+}
+
+fn as_given(spec: &Spec, given: &DomainConfig) -> DomainConfig {
+    let mut config = given.clone();
+    if let (Guest::Hvm(hvm), true) = (&mut config.b_info.guest, spec.fresh_genid) {
+        hvm.ms_vm_genid = Some(MsVmGenid(Uuid::new_v4().into_bytes()));
+    }
     config
 }
 

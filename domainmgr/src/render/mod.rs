@@ -14,6 +14,7 @@ use crate::disks;
 use crate::eve::FieldError;
 use crate::limits;
 use crate::spec::{Mode, PciDevice, Spec, Vnc};
+use crate::words;
 
 /// What is said of the memory that the firmware reserves for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +51,32 @@ fn vnc_place(wanted: &Vnc) -> (String, Option<u32>) {
     }
 }
 
+/// What a domain is built from, as text for people: for xl to read, or, where xl has a file of its own, as `xl create -n`
+/// prints that.
+#[must_use]
+pub fn written(spec: &Spec) -> String {
+    match &spec.given {
+        None => xl_cfg(spec),
+        Some(_) => {
+            let text = serde_json::to_string_pretty(&domain_config(spec));
+            // It was made from text, and becomes text again.
+            text.unwrap_or_default() + "\n"
+        }
+    }
+}
+
 /// Checks that the files a domain is built from are there and can be read.
 ///
 /// # Errors
 /// The first that is not, by the name of its field.
 pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
+    let words = words::of(spec);
     let bootloader = spec.bootloader.as_ref().filter(|b| b.starts_with('/'));
     for (field, path) in [
-        ("Kernel", spec.kernel.as_ref()),
-        ("Ramdisk", spec.ramdisk.as_ref()),
-        ("BootLoader", bootloader),
-        ("DeviceTree", spec.device_tree.as_ref()),
+        (words.kernel, spec.kernel.as_ref()),
+        (words.ramdisk, spec.ramdisk.as_ref()),
+        (words.bootloader, bootloader),
+        (words.device_tree, spec.device_tree.as_ref()),
     ] {
         let Some(path) = path else { continue };
         let wrong = |why: String| FieldError::new(field, format!("{path}: {why}"));

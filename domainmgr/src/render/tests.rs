@@ -99,6 +99,7 @@ fn missing_files_are_named() {
         least_size: 0,
         vdev: "xvda".into(),
         read_only: true,
+        as_it_is: false,
     }];
     assert_eq!(
         check_files(&spec).unwrap_err().to_string(),

@@ -14,7 +14,7 @@ use crate::core::Record;
 use crate::dirs::Dirs;
 use crate::disks::name;
 use crate::eve;
-use crate::eve::inputs::Inputs;
+use crate::inputs::Inputs;
 use crate::journal::{self, Change, Entry, Journal, OpenError, Store};
 use crate::records::{self, Bytes, Records};
 use crate::services::Services;
@@ -110,6 +110,7 @@ fn begin(
     let config_dir = store
         .value(records::CONFIG_DIR)
         .map_err(StartError::Journal)?;
+    let xl_dir = store.value(records::XL_DIR).map_err(StartError::Journal)?;
     let settings = store
         .value(records::SETTINGS)
         .map_err(StartError::Journal)?;
@@ -119,6 +120,7 @@ fn begin(
     })?;
     let mut records = Records::new(journal, boot, left);
     records.config_dir = config_dir;
+    records.xl_dir = xl_dir;
     records.settings = Mutex::new(settings);
     Ok(records)
 }
@@ -127,7 +129,6 @@ fn begin(
 fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
     let mut records = HashMap::new();
     let copies = store::list(&dirs.copies).unwrap_or_default();
-    let inputs = Inputs::new(&dirs.config);
     for file in store::list(&dirs.status).unwrap_or_default() {
         let Named::Key(key) = store::key_of(&file) else {
             continue;
@@ -145,7 +146,7 @@ fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
             .filter(|file| name::owner(file) == Some(key) && !name::is_temporary(file))
             .cloned()
             .collect();
-        let wish = inputs.wanted(key);
+        let wish = Inputs::wanted(&dirs.config, key);
         let status = read_status(&path).unwrap_or_else(|e| {
             log::warn!("{}: {e}; ignored", path.display());
             None

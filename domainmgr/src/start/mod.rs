@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use libxl::xlcfg::XlConf;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 pub use self::error::StartError;
@@ -20,7 +21,7 @@ use crate::dirs::Dirs;
 use crate::disks::keeper;
 use crate::disks::register::Register;
 use crate::env::{Env, Report};
-use crate::eve::inputs::Inputs;
+use crate::inputs::{Home, Inputs};
 use crate::journal;
 use crate::logging;
 use crate::metrics;
@@ -33,6 +34,8 @@ use crate::store::{self, Claim, Lock};
 use crate::supervisor::{Ears, Lister, Supervisor, load_settings};
 use crate::toolstack::Toolstack;
 use crate::watching::{FileEvent, Reason, Watching};
+use crate::wish::Origin;
+use crate::xl::{self, Hosts};
 
 /// Takes the locks and runs until told to end. Guests stay as they are.
 ///
@@ -135,6 +138,7 @@ fn env(
         services,
     )
     .map_err(system("adapters"))?;
+    let inputs = Inputs::new(&dirs.config, dirs.xl.as_deref(), hosts(&toolstack));
     let env = Env {
         toolstack,
         clock,
@@ -144,7 +148,7 @@ fn env(
         copy_rate: options.copy_rate,
         register: Register::default(),
         owners: Owners::default(),
-        inputs: Inputs::new(&dirs.config),
+        inputs,
         records,
         board: Arc::default(),
         metrics: metrics::Table::default(),
@@ -152,6 +156,9 @@ fn env(
     };
     for key in env.records.keys() {
         env.register.expect(key);
+        if let Some(Origin::Xl(file)) = env.records.origin(key) {
+            env.inputs.settle(key, Home::Xl(file.path.clone().into()));
+        }
         if let Some(spec) = env.records.built(key) {
             env.owners.expect(key, &spec);
         }
@@ -160,6 +167,17 @@ fn env(
         keeper::tidy(dirs);
     }
     Ok(Arc::new(env))
+}
+
+/// What the meaning of xl's files depends on.
+fn hosts(toolstack: &Arc<dyn Toolstack>) -> Hosts {
+    let toolstack = Arc::clone(toolstack);
+    Hosts::new(move || {
+        Ok(xl::Host {
+            facts: toolstack.host().map_err(|e| e.to_string())?,
+            conf: XlConf::read().map_err(|e| e.to_string())?,
+        })
+    })
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
@@ -209,7 +227,9 @@ fn config_is_there(dirs: &Dirs, records: &Records) -> Result<(), StartError> {
     if fs::symlink_metadata(&dirs.config).is_ok() || !known {
         return Ok(());
     }
-    match records.keys().len() {
+    let mut known = records.keys();
+    known.retain(|key| !matches!(records.origin(*key), Some(Origin::Xl(_))));
+    match known.len() {
         0 => Ok(()),
         count => Err(StartError::NoConfig {
             config: dirs.config.clone(),
@@ -257,6 +277,12 @@ fn watch_files(options: &Options, services: &Services) -> (Watching, Receiver<Fi
     let mut wanted = vec![(configs.clone(), Reason::Configs)];
     if let Some(parent) = configs.parent() {
         wanted.push((parent.to_owned(), Reason::Parent(name(configs))));
+    }
+    if let Some(dir) = &options.dirs.xl {
+        wanted.push((dir.clone(), Reason::Xl(dir.clone())));
+        if let Some(parent) = dir.parent() {
+            wanted.push((parent.to_owned(), Reason::Parent(name(dir))));
+        }
     }
     if let Some(dir) = options.global_config.parent() {
         wanted.push((

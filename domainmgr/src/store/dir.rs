@@ -38,15 +38,37 @@ impl std::error::Error for ReadError {}
 /// # Errors
 /// It is gone, or something else than that.
 pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+    read_with(path, false)
+}
+
+/// The same, for a directory in which people put symbolic links: they are followed.
+///
+/// # Errors
+/// It is gone, or something else than that.
+pub fn read_through(path: &Path) -> Result<Vec<u8>, ReadError> {
+    match read_with(path, true) {
+        Err(ReadError::Gone) if fs::symlink_metadata(path).is_ok() => Err(ReadError::Bad(
+            "a symbolic link to a file that is not there".to_owned(),
+        )),
+        other => other,
+    }
+}
+
+fn read_with(path: &Path, follow: bool) -> Result<Vec<u8>, ReadError> {
     let classify = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => ReadError::Gone,
         _ if is_ours(&e) => ReadError::Later(format!("cannot be read now: {e}")),
         _ => ReadError::Bad(format!("cannot be read: {e}")),
     };
-    let found = fs::symlink_metadata(path).map_err(classify)?;
-    plain(&found)?;
+    let found = if follow {
+        fs::metadata(path)
+    } else {
+        fs::symlink_metadata(path)
+    };
+    plain(&found.map_err(classify)?)?;
     // Between the look and the open it may have become anything.
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut flags = rustix::fs::OFlags::NONBLOCK;
+    flags.set(rustix::fs::OFlags::NOFOLLOW, !follow);
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = OpenOptions::new()
         .read(true)
@@ -101,12 +123,25 @@ pub struct Stamp {
 /// The stamp of a file; `None` if it is not there.
 #[must_use]
 pub fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::symlink_metadata(path).ok()?;
-    Some(Stamp {
-        inode: found.ino(),
-        size: found.len(),
-        changed: (found.ctime(), found.ctime_nsec()),
-    })
+    fs::symlink_metadata(path)
+        .ok()
+        .map(|found| Stamp::of(&found))
+}
+
+/// The stamp of what a symbolic link leads to; `None` if that is not there.
+#[must_use]
+pub fn stamp_through(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).ok().map(|found| Stamp::of(&found))
+}
+
+impl Stamp {
+    fn of(found: &Metadata) -> Self {
+        Self {
+            inode: found.ino(),
+            size: found.len(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
 }
 
 /// What the name of a file says.

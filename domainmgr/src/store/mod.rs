@@ -5,5 +5,7 @@ mod dir;
 mod lock;
 
 pub use self::atomic::{remove, tidy, write};
-pub use self::dir::{LIMIT, Named, ReadError, Stamp, key_of, list, read, stamp};
+pub use self::dir::{
+    LIMIT, Named, ReadError, Stamp, key_of, list, read, read_through, stamp, stamp_through,
+};
 pub use self::lock::{Claim, Lock, LockError, is_locked};

@@ -1,5 +1,6 @@
 //! The config directory: which files are there, and which are known to be absent.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, at, never};
@@ -7,15 +8,20 @@ use uuid::Uuid;
 
 use super::{MARKER, Supervisor};
 use crate::dirs::Dirs;
-use crate::eve::inputs::{self, Identity};
+use crate::inputs::{self, Home, Identity};
 use crate::mailbox::Mail;
 use crate::records::{self, Records};
-use crate::store::{self, Named};
+use crate::store::{self, Named, Stamp};
 
 /// The directory in which an absent file is a wish from the start: the one in which the files of all known domains were,
 /// or the one that is `there`, if there is nothing to lose.
-fn believed(dirs: &Dirs, records: &Records, there: Identity) -> Option<Identity> {
-    if records.keys().is_empty() {
+fn believed(
+    dirs: &Dirs,
+    records: &Records,
+    there: Identity,
+    nothing_to_lose: bool,
+) -> Option<Identity> {
+    if nothing_to_lose {
         return Some(there);
     }
     match &records.config_dir {
@@ -35,15 +41,30 @@ impl Supervisor<'_> {
     pub(super) fn trust_from_the_start(&self) {
         let dirs = &self.options.dirs;
         if let Some(there) = Identity::of(&dirs.config) {
-            if let Some(dir) = believed(dirs, &self.env.records, there) {
+            let nothing = self.keys_left().is_empty();
+            if let Some(dir) = believed(dirs, &self.env.records, there, nothing) {
                 self.trust(dir);
             }
         }
     }
 
+    /// Known keys of DomainConfigs that have no worker yet.
+    fn keys_left(&self) -> Vec<Uuid> {
+        let mut keys = self.env.records.keys();
+        keys.retain(|key| self.env.inputs.home(*key) == Home::Eve);
+        keys
+    }
+
+    /// Keys of DomainConfigs that have a worker.
+    fn keys_at_work(&self) -> Vec<Uuid> {
+        let keys = self.workers.keys().copied();
+        keys.filter(|key| self.env.inputs.home(*key) == Home::Eve)
+            .collect()
+    }
+
     /// Believes from now on that a file that is absent in the config directory is not wanted.
     pub(super) fn trust(&self, dir: Identity) -> bool {
-        let news = self.env.inputs.trust(dir);
+        let news = self.env.inputs.eve.trust(dir);
         if news {
             let text = inputs::to_text(self.env.records.boot(), dir);
             // Should that fail, the next agent knows less, and is the more careful.
@@ -76,11 +97,14 @@ impl Supervisor<'_> {
             .collect();
         for key in due {
             self.look_again.remove(&key);
-            let path = self.options.dirs.config_of(key);
-            let absent = store::stamp(&path).is_none();
+            let absent = store::stamp(&self.env.inputs.path_of(key)).is_none();
             match self.workers.get(&key) {
                 // It is believed now, or it is said why it is not.
                 Some(entry) if absent => entry.worker.config_changed(&self.env, key),
+                // It may describe another domain now.
+                Some(entry) if self.env.inputs.home(key) != Home::Eve => {
+                    entry.worker.config_changed(&self.env, key);
+                }
                 _ => self.look_at(&format!("{key}.json"), false),
             }
         }
@@ -92,8 +116,9 @@ impl Supervisor<'_> {
             return;
         };
         let file = |key: &Uuid| names.contains(&format!("{key}.json"));
-        let left = self.env.records.keys();
-        let all = self.workers.keys().all(file) && left.iter().all(file);
+        let left = self.keys_left();
+        let keys: Vec<Uuid> = self.keys_at_work();
+        let all = keys.iter().all(file) && left.iter().all(file);
         let said = names.iter().any(|name| name == MARKER);
         if !(all || said) || !self.trust(there) {
             return;
@@ -102,7 +127,6 @@ impl Supervisor<'_> {
             "{}: all files are there",
             self.options.dirs.config.display()
         );
-        let keys: Vec<Uuid> = self.workers.keys().copied().collect();
         for key in keys.iter().filter(|key| !file(key)) {
             self.schedule_look(*key);
         }
@@ -152,9 +176,14 @@ impl Supervisor<'_> {
     /// thread for one of them.
     fn start_orphans(&mut self) {
         for key in self.env.records.keys() {
-            let file = self.options.dirs.config_of(key);
-            if !self.workers.contains_key(&key) && store::stamp(&file).is_none() {
-                log::info!(key:% = key; "is known but has no DomainConfig");
+            let there = match self.env.inputs.home(key) {
+                Home::Eve => store::stamp(&self.options.dirs.config_of(key)).is_some(),
+                // One that is there may describe another domain by now.
+                Home::Xl(_) => self.xl.as_ref().is_some_and(|t| t.file_of(key).is_some()),
+            };
+            if !self.workers.contains_key(&key) && !there {
+                let file = self.env.inputs.path_of(key);
+                log::info!(key:% = key; "{}: gone, and its domain is known", file.display());
                 self.start(key, None);
             }
         }
@@ -212,8 +241,11 @@ impl Supervisor<'_> {
             }
             Named::Key(key) => {
                 let stamp = store::stamp(&path);
+                if !self.is_eves(key, &path, stamp) {
+                    return;
+                }
                 let now = self.env.clock.now().mono;
-                self.env.inputs.note(key, stamp.is_some(), now);
+                self.env.inputs.eve.note(key, stamp.is_some(), now);
                 if stamp.is_none() && self.workers.contains_key(&key) {
                     self.schedule_look(key);
                 }
@@ -228,5 +260,24 @@ impl Supervisor<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a DomainConfig is the one that counts for its key. Of two files, the one that came first is.
+    fn is_eves(&self, key: Uuid, path: &Path, stamp: Option<Stamp>) -> bool {
+        let Home::Xl(other) = self.env.inputs.home(key) else {
+            return true;
+        };
+        if stamp.is_none() {
+            return false;
+        }
+        if store::stamp(&other).is_some() {
+            log::error!(
+                key:% = key; "{}: its domain has that uuid as well; {} is ignored",
+                other.display(), path.display()
+            );
+            return false;
+        }
+        self.env.inputs.settle(key, Home::Eve);
+        true
     }
 }

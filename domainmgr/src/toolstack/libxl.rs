@@ -1,5 +1,6 @@
 //! The real Xen, through libxl.
 
+use ::libxl::xlcfg::Host;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +98,10 @@ impl Toolstack for Libxl {
         text.trim()
             .parse()
             .map_err(|e: uuid::Error| bad(e.to_string()))
+    }
+
+    fn host(&self) -> Result<Host> {
+        Host::of(self.watcher.context()).map_err(error)
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::libxl::xlcfg::Host;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -188,6 +189,12 @@ pub trait Toolstack: Send + Sync {
     /// # Errors
     /// The host does not say.
     fn boot_id(&self) -> Result<Uuid>;
+
+    /// The facts about the host on which the meaning of a file of xl's depends.
+    ///
+    /// # Errors
+    /// The hypervisor did not answer.
+    fn host(&self) -> Result<Host>;
 }
 
 /// One thread's connection. Its calls block. Those that name a [`DomainId`] fail with [`ErrorKind::NotFound`], and do

@@ -11,7 +11,7 @@ use super::live;
 use super::orders::Asked;
 use crate::core::{Belief, Op, abort};
 use crate::env::{Env, Report};
-use crate::eve::inputs::Reading;
+use crate::inputs::Reading;
 use crate::mailbox::{Mail, Mailbox, mailbox};
 use crate::toolstack::AbortToken;
 

@@ -8,7 +8,7 @@ use super::Run;
 use crate::core::{self, Input, Op, Outcome, Scope, abort};
 use crate::crash;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
-use crate::eve::inputs::Reading;
+use crate::inputs::Reading;
 use crate::mailbox::Mail;
 use crate::owners;
 use crate::spec::{Assigned, Mode, Spec};
@@ -160,7 +160,7 @@ impl Run<'_> {
             } else {
                 ErrorKind::Other
             };
-            let config = env.dirs.config_of(key);
+            let config = env.inputs.path_of(key);
             let (field, reason) = (refusal.field, refusal.reason);
             Error::new(kind, format!("{}: {field}: {reason}", config.display()))
         })
@@ -195,7 +195,7 @@ impl Run<'_> {
         let ready = disks::prepare(spec, places, copies, whole, &mut bounds);
         ready.map(Arc::new).map_err(|failure| match failure {
             Failure::Config(e) => {
-                let config = env.dirs.config_of(self.key);
+                let config = env.inputs.path_of(self.key);
                 let text = format!("{}: {e}", config.display());
                 Error::new(ErrorKind::InvalidConfig, text)
             }

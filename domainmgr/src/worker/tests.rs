@@ -11,7 +11,7 @@ use crate::core::Op;
 use crate::dirs::Dirs;
 use crate::disks::register::Register;
 use crate::eve;
-use crate::eve::inputs::Inputs;
+use crate::inputs::Inputs;
 use crate::journal::{Journal, Store};
 use crate::mailbox::mailbox;
 use crate::metrics;
@@ -48,6 +48,7 @@ fn env(dir: &Path) -> Arc<Env> {
         toolstack,
         clock,
         dirs: Dirs {
+            xl: None,
             config: at("config"),
             status: at("status"),
             run: at("run"),
@@ -63,7 +64,11 @@ fn env(dir: &Path) -> Arc<Env> {
         board: Arc::default(),
         metrics: metrics::Table::default(),
         adapters: adapters.unwrap(),
-        inputs: Inputs::new(&at("config")),
+        inputs: Inputs::new(
+            &at("config"),
+            None,
+            crate::xl::Hosts::new(|| Err("none".to_owned())),
+        ),
         records: {
             std::fs::create_dir_all(at("state")).unwrap();
             let journal = Journal::start(Store::open(&at("state")).unwrap(), &services).unwrap();

@@ -15,25 +15,31 @@ use crate::toolstack::{Error, ErrorKind};
 fn owner(path: &Path) -> Option<Uuid> {
     let text = store::read(path).ok()?;
     let text = String::from_utf8_lossy(&text);
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("uuid = \""))?;
-    line.strip_suffix('"')?.parse().ok()
+    let uuid = text.lines().find_map(|line| {
+        let line = line.trim_start();
+        line.strip_prefix("uuid = \"")
+            .or_else(|| line.strip_prefix("\"uuid\": \""))
+    })?;
+    uuid.split('"').next()?.parse().ok()
 }
 
 impl Run<'_> {
     /// Checks the files a domain is built from and writes down what it will be.
     pub(super) fn prepare(&self, spec: &Spec) -> Result<(), Error> {
-        let config = self.env.dirs.config_of(self.key);
+        let config = self.env.inputs.path_of(self.key);
         render::check_files(spec).map_err(|e| {
             Error::new(
                 ErrorKind::InvalidConfig,
                 format!("{}: {e}", config.display()),
             )
         })?;
-        let path = self.cfg_path(spec.app_num);
+        let path = if spec.given.is_some() {
+            self.env.dirs.cfgs().join(format!("{}.json", self.key))
+        } else {
+            self.cfg_path(spec.app_num)
+        };
         crash::point("before the cfg is written");
-        if let Err(e) = store::write(&path, render::xl_cfg(spec).as_bytes()) {
+        if let Err(e) = store::write(&path, render::written(spec).as_bytes()) {
             // It is for people, and no reason not to build the domain.
             log::warn!(key:% = self.key; "{}: {e}", path.display());
         }

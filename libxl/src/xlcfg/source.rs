@@ -130,7 +130,10 @@ impl XlConfig {
     /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] with the place of what
     /// is wrong, or for an override without `=`.
     pub fn read_with(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = fs::read(path).map_err(|e| Error::io("xlu_cfg_readdata", e))?;
+        let text = fs::read(path).map_err(|e| {
+            let message = format!("{}: {e}", path.display());
+            Error::io("xlu_cfg_readdata", e).with_message(message)
+        })?;
         Self::joined(&text, &path.display().to_string(), overrides)
     }
 

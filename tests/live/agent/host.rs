@@ -100,7 +100,9 @@ impl Host {
             keys: RefCell::default(),
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
         };
-        fs::create_dir_all(host.path("config")).unwrap();
+        for dir in ["config", "auto"] {
+            fs::create_dir_all(host.path(dir)).unwrap();
+        }
         host.run(args);
         host
     }
@@ -124,6 +126,7 @@ impl Host {
         }
         for (flag, dir) in [
             ("--config-dir", "config"),
+            ("--xl-dir", "auto"),
             ("--run-dir", "run"),
             ("--state-dir", "state"),
             ("--dump-dir", "dump"),

@@ -9,6 +9,7 @@ mod limits;
 mod nics;
 mod orders;
 mod soft_reset;
+mod xl;
 
 use std::{thread, time::Duration};
 

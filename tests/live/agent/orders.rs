@@ -25,9 +25,14 @@ fn verb(host: &Host, words: &[&str], app: &App) -> (i32, String) {
 }
 
 #[track_caller]
-fn does(host: &Host, words: &[&str], app: &App) {
+pub(super) fn does(host: &Host, words: &[&str], app: &App) {
     let (code, text) = verb(host, words, app);
     assert_eq!(code, 0, "{words:?}: {text}");
+}
+
+/// Whether the agent knows the domain by now.
+pub(super) fn answers(host: &Host, app: &App) -> bool {
+    verb(host, &["show"], app).0 == 0
 }
 
 fn obeys(mode: &str) {
@@ -43,7 +48,7 @@ fn obeys(mode: &str) {
     // It looks at everything, and leaves this one down.
     let down = host.wait(&app, "its status", |s| s["Held"] == "stopped");
     assert_eq!(down["StateName"], "HALTED");
-    wait_for("the socket", || verb(&host, &["show"], &app).0 == 0);
+    wait_for("the socket", || answers(&host, &app));
     assert_eq!(host.domains(&app), []);
     does(&host, &["start"], &app);
     let second = host.wait_state(&app, "RUNNING");

@@ -7,6 +7,7 @@ use crate::eve::DiskConfig;
 use crate::settings::Settings;
 use crate::spec::Mode;
 use crate::toolstack::ShutdownReason;
+use crate::wish::Origin;
 
 /// Two images, one of them preserved.
 fn config(activate: bool, hash: &str, more: &str) -> Desired {
@@ -64,7 +65,10 @@ fn a_guest_that_restarts_goes_on_with_what_it_has_written() {
     for action in ["restart", "rename-restart", "coredump-restart"] {
         let mut h = Harness::new();
         let mut wish = config(true, "aa", "");
-        let mut changed = (*wish.config).clone();
+        let Origin::Eve(config) = &wish.origin else {
+            panic!("a DomainConfig")
+        };
+        let mut changed = (**config).clone();
         changed.on_reboot = action.into();
         wish.spec = crate::eve::spec(super::harness::KEY, &changed)
             .map(std::sync::Arc::new)

@@ -16,6 +16,7 @@ use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
 use crate::toolstack::sim::model::{ACK, Answer as Heard, Millis, Model};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
+use crate::wish::Origin;
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
 pub(super) const OTHER: Uuid = Uuid::from_u128(0xb);
@@ -177,7 +178,7 @@ impl Harness {
                 .map_err(|e| e.to_string()),
             warnings: Vec::new(),
             digest: config.digest(),
-            config: Arc::new(config),
+            origin: Origin::Eve(Arc::new(config)),
         }
     }
 
@@ -263,7 +264,7 @@ impl Harness {
     }
 
     pub(super) fn is_wanted(&self) -> bool {
-        let activated = self.config.as_ref().is_some_and(|c| c.config.activate);
+        let activated = self.config.as_ref().is_some_and(|c| c.origin.activate());
         match self.published.as_ref().map(|status| status.held.as_str()) {
             Some("started") => self.config.is_some(),
             Some("stopped") => false,

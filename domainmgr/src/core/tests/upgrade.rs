@@ -27,7 +27,7 @@ fn recorded() -> Desired {
     let bytes = bytes.to_bytes().unwrap();
     let record = Record::from_bytes(&bytes).unwrap();
     record
-        .reread(|config| eve::spec(KEY, config).ok())
+        .reread(|origin| origin.reread(KEY, || None))
         .wish
         .unwrap()
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use libxl::xlcfg::Host;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use super::super::{
     Session, Toolstack, Usage, Wake, Watch,
 };
 use super::control;
-use super::model::{ACK, Answer, Millis, Model};
+use super::model::{ACK, Answer, CPUS, Millis, Model};
 use super::watcher::Watcher;
 use crate::crash;
 use crate::owners::{Claims, Taken};
@@ -254,6 +255,10 @@ impl Shared {
 impl Toolstack for Simulation {
     fn boot_id(&self) -> Result<Uuid> {
         Ok(self.shared.lock().model.boot_id())
+    }
+
+    fn host(&self) -> Result<Host> {
+        Ok(Host::new(CPUS))
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

@@ -19,7 +19,7 @@ use crate::spec::{Mode, Spec};
 pub type Millis = u64;
 
 /// Processors of the host.
-const CPUS: u32 = 2;
+pub(super) const CPUS: u32 = 2;
 /// Memory of dom0, which is not the host's to give.
 const DOM0_MIB: u64 = 512;
 

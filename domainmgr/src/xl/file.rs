@@ -1,0 +1,174 @@
+//! One file of xl's: from its bytes to the domain that it describes.
+
+use std::fmt;
+use std::path::Path;
+
+use libxl::xlcfg::XlConfig;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Host, spec};
+use crate::spec::Spec;
+
+/// The keys of domains that are known by their name are made in this space.
+const NAMES: Uuid = Uuid::from_u128(0x5d3f_0b52_7a0e_4c53_9b86_0f5e_6c1a_94d7);
+
+/// A file, as it came.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Where it is.
+    pub path: String,
+    /// The name of its domain.
+    pub name: String,
+    /// Everything in it.
+    text: String,
+}
+
+/// The text may hold passwords.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File")
+            .field("path", &self.path)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a file comes to.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its domain.
+    pub key: Uuid,
+    /// As it came.
+    pub file: File,
+    /// What to build, or why that cannot be.
+    pub spec: Result<Spec, String>,
+    /// What xl would warn of.
+    pub warnings: Vec<String>,
+}
+
+/// The key of a domain that is known by its name.
+#[must_use]
+pub fn key_of_name(name: &str) -> Uuid {
+    Uuid::new_v5(&NAMES, name.as_bytes())
+}
+
+/// The key under which a file is shown that does not say whose it is, or says what another one says.
+#[must_use]
+pub fn key_of_file(path: &Path) -> Uuid {
+    let name = format!(
+        "file {}",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    );
+    key_of_name(&name)
+}
+
+/// A file of which is known whose it is.
+pub(super) struct Identified {
+    pub(super) key: Uuid,
+    file: File,
+    config: XlConfig,
+}
+
+/// Reads the file at `path`, which has this content.
+///
+/// # Errors
+/// It does not even say which domain it describes: the place and the reason.
+pub fn understand(path: &Path, content: &[u8], host: &Host) -> Result<Found, String> {
+    let Identified { key, file, config } = identify(path, content)?;
+    let (spec, warnings) = match meaning(&file, key, &config, host) {
+        Ok((spec, warnings)) => (Ok(spec), warnings),
+        Err(e) => (Err(e), Vec::new()),
+    };
+    Ok(Found {
+        key,
+        file,
+        spec,
+        warnings,
+    })
+}
+
+/// Whose file it is.
+///
+/// # Errors
+/// It does not say that.
+pub(super) fn identify(path: &Path, content: &[u8]) -> Result<Identified, String> {
+    let place = path.display().to_string();
+    let text = match std::str::from_utf8(content) {
+        Ok(text) => text,
+        Err(e) => {
+            let before = content.iter().take(e.valid_up_to());
+            let line = before.filter(|byte| **byte == b'\n').count() + 1;
+            return Err(format!("{place}:{line}: not UTF-8"));
+        }
+    };
+    let config = XlConfig::parse(text, &place).map_err(|e| words(&e))?;
+    let of = |key| {
+        let text = config.string(key).ok().flatten();
+        text.filter(|text| !text.is_empty())
+    };
+    let name = of("name").ok_or_else(|| format!("{place}: name: a domain needs a name"))?;
+    let key = match of("uuid") {
+        None => key_of_name(&name),
+        Some(text) => match Uuid::try_parse(&text) {
+            Ok(uuid) if uuid.is_nil() => {
+                return Err(format!("{place}: uuid: the nil uuid is dom0's"));
+            }
+            Ok(uuid) => uuid,
+            Err(_) => {
+                return Err(format!(
+                    "{place}: uuid: {text:?} is no UUID; write 8-4-4-4-12 hexadecimal digits with hyphens"
+                ));
+            }
+        },
+    };
+    let file = File {
+        path: place,
+        name,
+        text: text.to_owned(),
+    };
+    Ok(Identified { key, file, config })
+}
+
+/// What to build for the key, and what xl would warn of.
+fn meaning(
+    file: &File,
+    key: Uuid,
+    config: &XlConfig,
+    host: &Host,
+) -> Result<(Spec, Vec<String>), String> {
+    let found = config
+        .domain_config(&host.facts, &host.conf)
+        .map_err(|e| e.to_string())?;
+    let warnings = found.warnings.iter().map(ToString::to_string).collect();
+    let fresh_genid = config.string("ms_vm_genid").ok().flatten();
+    let fresh_genid = fresh_genid.is_some_and(|text| text == "generate");
+    let spec = spec::of(key, found.config, fresh_genid);
+    let spec = spec.map_err(|e| format!("{}: {e}", file.path))?;
+    Ok((spec, warnings))
+}
+
+/// What is wrong, without the name of libxl's function, which means nothing to people who wrote the file.
+fn words(e: &libxl::Error) -> String {
+    let text = e.to_string();
+    let function = format!("{}: ", e.function());
+    text.strip_prefix(&function).unwrap_or(&text).to_owned()
+}
+
+impl File {
+    /// What to build, as this version of the agent understands it.
+    ///
+    /// # Errors
+    /// The place and the reason why nothing can be built.
+    pub fn spec(&self, key: Uuid, host: &Host) -> Result<Spec, String> {
+        let config = XlConfig::parse(&self.text, &self.path).map_err(|e| words(&e))?;
+        meaning(self, key, &config, host).map(|(spec, _)| spec)
+    }
+
+    /// Two files with the same digest say the same. Not for secrets, and not against malice.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let text = Uuid::new_v5(&NAMES, self.text.as_bytes());
+        text.simple().to_string()
+    }
+}

@@ -1,0 +1,67 @@
+//! The files of xl, as xendomains finds them in a directory: what they say, and which are there.
+//!
+//! A file is known by the uuid that it gives to its domain; one that gives none, by the domain's name. The meaning of
+//! each key is that of `xl create`, from [`libxl::xlcfg`].
+
+mod file;
+mod spec;
+mod table;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libxl::xlcfg::XlConf;
+
+pub use self::file::{File, Found, key_of_file, key_of_name, understand};
+pub use self::table::{Change, Table, is_meant};
+
+/// The facts about this host on which the meaning of a file depends.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Processors, NUMA nodes, paths.
+    pub facts: libxl::xlcfg::Host,
+    /// The settings of xl itself.
+    pub conf: XlConf,
+}
+
+type Ask = Box<dyn Fn() -> Result<Host, String> + Send + Sync>;
+
+/// This host, asked about when a file has to be read for the first time: there may be none.
+pub struct Hosts {
+    ask: Ask,
+    known: Mutex<Option<Arc<Host>>>,
+}
+
+impl std::fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hosts")
+            .field("known", &self.known)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hosts {
+    /// One that asks `ask`.
+    #[must_use]
+    pub fn new(ask: impl Fn() -> Result<Host, String> + Send + Sync + 'static) -> Self {
+        Self {
+            ask: Box::new(ask),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The host.
+    ///
+    /// # Errors
+    /// Xen does not answer, or xl's own settings cannot be read. The next call asks again.
+    pub fn get(&self) -> Result<Arc<Host>, String> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known().clone();
+        if let Some(host) = before {
+            return Ok(host);
+        }
+        // Xen may take its time. Two that ask at once get the same answer.
+        let host = Arc::new((self.ask)()?);
+        *known() = Some(Arc::clone(&host));
+        Ok(host)
+    }
+}

@@ -1,0 +1,179 @@
+//! From the configuration that a file of xl's stands for to a [`Spec`].
+//!
+//! Xen gets the configuration as it is; the other fields of the spec are what the agent itself has to know of it: what
+//! it must not give to two domains, what it does when the guest ends, what it shows.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use libxl::config::{
+    self, ActionOnShutdown, DiskFormat, DomainConfig, Guest, Mac, NicType, VncInfo,
+};
+use uuid::Uuid;
+
+use crate::eve::mac_of;
+use crate::spec::{Action, Actions, Disk, Format, IoMem, Mode, Nic, NicKind, Secret, Spec, Vnc};
+
+/// What libxl gives to a domain that is not told how much memory it has, in MiB.
+const LIBXL_MEMORY: u64 = 32;
+
+/// What to build for `key`. `fresh_genid`: each domain that is built gets a VM generation ID of its own.
+pub(super) fn of(key: Uuid, mut config: DomainConfig, fresh_genid: bool) -> Result<Spec, String> {
+    let mode = match &mut config.b_info.guest {
+        Guest::Pv(_) => Mode::Pv,
+        Guest::Pvh(_) => Mode::Pvh,
+        Guest::Hvm(hvm) => {
+            if fresh_genid {
+                // Random each time that the file is read, which is no change of it.
+                hvm.ms_vm_genid = None;
+            }
+            Mode::Hvm
+        }
+    };
+    config.c_info.uuid = Some(key);
+    for (i, nic) in config.nics.iter_mut().enumerate() {
+        // libxl would choose another one for each domain that is built, and its guest would see another interface.
+        nic.mac.get_or_insert_with(|| Mac(mac_of(key, i)));
+    }
+    let build = &config.b_info;
+    for (name, path) in [
+        ("kernel", &build.kernel),
+        ("ramdisk", &build.ramdisk),
+        ("device_tree", &build.device_tree),
+    ] {
+        absolute(name, path.as_deref())?;
+    }
+    let memory = build.target_memkb.or(build.max_memkb);
+    let vcpus = u32::try_from(build.avail_vcpus.len())
+        .unwrap_or(u32::MAX)
+        .max(1);
+    Ok(Spec {
+        uuid: key,
+        name: config.c_info.name.clone(),
+        mode,
+        kernel: build.kernel.clone(),
+        ramdisk: build.ramdisk.clone(),
+        bootloader: build.bootloader.clone(),
+        extra: build.cmdline.clone().unwrap_or_default(),
+        memory_mib: memory.map_or(LIBXL_MEMORY, |kib| kib.div_ceil(1024)),
+        max_memory_mib: build.max_memkb.map(|kib| kib.div_ceil(1024)),
+        vcpus,
+        max_vcpus: build.max_vcpus.unwrap_or(vcpus),
+        device_tree: build.device_tree.clone(),
+        irqs: build.irqs.clone(),
+        io_mem: build
+            .iomem
+            .iter()
+            .map(|range| IoMem {
+                start: range.start,
+                count: range.number,
+            })
+            .collect(),
+        disks: config.disks.iter().map(disk).collect(),
+        nics: config.nics.iter().map(nic).collect(),
+        vnc: vnc(&config),
+        actions: Actions {
+            on_poweroff: action(&config.on_poweroff),
+            on_reboot: action(&config.on_reboot),
+            on_crash: action(&config.on_crash),
+            on_watchdog: action(&config.on_watchdog),
+            on_soft_reset: action(&config.on_soft_reset),
+            ..Actions::default()
+        },
+        fresh_genid,
+        given: Some(Box::new(config)),
+        ..Spec::default()
+    })
+}
+
+/// xl would look for it in the directory in which it was started.
+fn absolute(key: &str, path: Option<&str>) -> Result<(), String> {
+    match path {
+        Some(path) if !path.starts_with('/') => {
+            Err(format!("{key}: expected an absolute path, found {path:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn disk(disk: &config::Disk) -> Disk {
+    // What a script takes, or another domain serves, is no path of this host.
+    let elsewhere = disk.script.is_some()
+        || disk.backend_domname.is_some()
+        || disk.backend_domid.is_some_and(|domid| domid != 0);
+    let path = disk.pdev_path.as_deref().filter(|_| !elsewhere);
+    Disk {
+        path: path.map(in_dev).unwrap_or_default(),
+        as_it_is: true,
+        format: match disk.format {
+            Some(DiskFormat::Qcow) => Format::Qcow,
+            Some(DiskFormat::Qcow2) => Format::Qcow2,
+            Some(DiskFormat::Vhd) => Format::Vhd,
+            _ => Format::Raw,
+        },
+        cdrom: disk.is_cdrom,
+        vdev: disk.vdev.clone().unwrap_or_default(),
+        read_only: !disk.readwrite,
+        ..Disk::default()
+    }
+}
+
+/// Xen's script looks for block devices in /dev.
+fn in_dev(path: &str) -> String {
+    if path.starts_with('/') || path.is_empty() {
+        path.to_owned()
+    } else {
+        format!("/dev/{path}")
+    }
+}
+
+fn nic(nic: &config::Nic) -> Nic {
+    Nic {
+        bridge: nic.bridge.clone(),
+        vif: nic.ifname.clone(),
+        mac: nic.mac.unwrap_or_default().0,
+        kind: nic.nictype.as_ref().map(|kind| match kind {
+            NicType::Vif => NicKind::Vif,
+            _ => NicKind::Ioemu,
+        }),
+        mtu: nic.mtu,
+    }
+}
+
+/// The graphical console. A fixed display is one that nobody else can have.
+fn vnc(config: &DomainConfig) -> Option<Vnc> {
+    let (wanted, default): (&VncInfo, bool) = match &config.b_info.guest {
+        Guest::Hvm(hvm) => (&hvm.vnc, true),
+        _ => (&config.vfbs.first()?.vnc, true),
+    };
+    if !wanted.enable.unwrap_or(default) {
+        return None;
+    }
+    let listen = wanted.listen.as_deref().unwrap_or_default();
+    let (address, display) = match listen.rsplit_once(':') {
+        Some((address, display)) if !display.is_empty() => (address, display.parse().ok()),
+        _ => (listen, None),
+    };
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    Some(Vnc {
+        listen: address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        display: display
+            .or(wanted.display)
+            .filter(|_| wanted.findunused == Some(false)),
+        passwd: wanted
+            .passwd
+            .as_ref()
+            .map(|passwd| Secret::new(passwd.expose())),
+    })
+}
+
+fn action(action: &ActionOnShutdown) -> Action {
+    match action {
+        ActionOnShutdown::Restart => Action::Restart,
+        ActionOnShutdown::RenameRestart => Action::RenameRestart,
+        ActionOnShutdown::Preserve => Action::Preserve,
+        ActionOnShutdown::CoredumpDestroy => Action::CoredumpDestroy,
+        ActionOnShutdown::CoredumpRestart => Action::CoredumpRestart,
+        ActionOnShutdown::SoftReset => Action::SoftReset,
+        _ => Action::Destroy,
+    }
+}

@@ -1,0 +1,295 @@
+//! The directory of xl's files: which are there, and whose they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::file::{self, key_of_file};
+use crate::store::{self, ReadError, Stamp};
+
+/// A key of which something has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Uuid,
+    /// The file that describes it, or did until now.
+    pub path: PathBuf,
+    /// Whether it is there.
+    pub there: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    key: Uuid,
+    /// `None`: it was not looked at yet, or it has to be looked at again.
+    stamp: Option<Stamp>,
+    /// Another file describes the same domain, so that it goes by a key of its own.
+    refused: bool,
+}
+
+/// The files, by their names.
+#[derive(Debug)]
+pub struct Table {
+    dir: PathBuf,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// Whether a file is one that people mean to be there, not what editors and packages leave beside it.
+#[must_use]
+pub fn is_meant(name: &str) -> bool {
+    let ending = |ending: &str| name.ends_with(ending);
+    let left = [".bak", ".orig", ".rej", ".swp", ".tmp", ".new", ".old"];
+    !name.starts_with(['.', '#'])
+        && !ending("~")
+        && !left.into_iter().any(ending)
+        && ![".dpkg-", ".ucf-", ".rpm"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
+impl Table {
+    /// The files in `dir`, none of which was looked at yet.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            entries: BTreeMap::new(),
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// An earlier run of the agent has found the key in the file at `path`.
+    pub fn expect(&mut self, path: &Path, key: Uuid) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let (Some(name), true) = (name, path.parent() == Some(&self.dir)) {
+            let refused = key == key_of_file(path);
+            let entry = Entry {
+                key,
+                stamp: None,
+                refused,
+            };
+            self.entries.insert(name.to_owned(), entry);
+        }
+    }
+
+    /// The file that describes `key`.
+    #[must_use]
+    pub fn file_of(&self, key: Uuid) -> Option<PathBuf> {
+        let mut all = self.entries.iter();
+        let (name, _) = all.find(|(_, entry)| entry.key == key)?;
+        Some(self.dir.join(name))
+    }
+
+    /// The directories in which the files are that links lead to.
+    #[must_use]
+    pub fn elsewhere(&self) -> BTreeSet<PathBuf> {
+        let targets = self.entries.keys().filter_map(|name| {
+            let path = self.dir.join(name);
+            let link = fs::symlink_metadata(&path).ok()?.is_symlink();
+            let target = fs::canonicalize(path).ok().filter(|_| link)?;
+            target.parent().map(Path::to_owned)
+        });
+        targets.filter(|dir| *dir != self.dir).collect()
+    }
+
+    /// Looks at the directory, and reads what has changed.
+    ///
+    /// # Errors
+    /// It cannot be read: then nothing is known.
+    pub fn look(&mut self) -> io::Result<Vec<Change>> {
+        let names: BTreeSet<String> = store::list(&self.dir)?
+            .into_iter()
+            .filter(|name| is_meant(name) && !self.dir.join(name).is_dir())
+            .collect();
+        let mut gone: BTreeMap<Uuid, PathBuf> = BTreeMap::new();
+        let dir = self.dir.clone();
+        self.entries.retain(|name, entry| {
+            let stays = names.contains(name);
+            if !stays {
+                gone.insert(entry.key, dir.join(name));
+            }
+            stays
+        });
+        let mut changes = Vec::new();
+        for name in names {
+            let before = self.entries.get(&name).copied();
+            let path = self.dir.join(&name);
+            let stamp = store::stamp_through(&path);
+            // What was refused depends on another file, too.
+            let same = before.is_some_and(|b| b.stamp.is_some() && b.stamp == stamp && !b.refused);
+            if same {
+                continue;
+            }
+            let Some((key, refused)) = self.owner(&name, &path, before) else {
+                continue;
+            };
+            let entry = Entry {
+                key,
+                stamp,
+                refused,
+            };
+            self.entries.insert(name, entry);
+            if before == Some(entry) {
+                continue;
+            }
+            if let Some(before) = before.filter(|b| b.key != key) {
+                gone.insert(before.key, path.clone());
+            }
+            changes.push(Change {
+                key,
+                path,
+                there: true,
+            });
+        }
+        for (key, path) in gone {
+            // Another file may describe it now.
+            if self.file_of(key).is_none() {
+                changes.push(Change {
+                    key,
+                    path,
+                    there: false,
+                });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Whose file it is, and whether that was refused to it; `None`: it cannot be read now.
+    fn owner(&self, name: &str, path: &Path, before: Option<Entry>) -> Option<(Uuid, bool)> {
+        let own = key_of_file(path);
+        let found = match store::read_through(path) {
+            Ok(content) => file::identify(path, &content).ok(),
+            Err(ReadError::Later(why)) => {
+                log::warn!("{}: {why}; reading it again", path.display());
+                return None;
+            }
+            // A link that leads nowhere, a directory that became a file: who has it sees what is wrong.
+            Err(ReadError::Gone | ReadError::Bad(_)) => None,
+        };
+        let Some(key) = found.map(|found| found.key) else {
+            // It has been one domain's, and still is, only that nobody can read what it says.
+            let known = before.filter(|b| !b.refused).map(|b| (b.key, false));
+            return Some(known.unwrap_or((own, true)));
+        };
+        let taken = self
+            .entries
+            .iter()
+            .any(|(other, entry)| other != name && entry.key == key);
+        Some(if taken { (own, true) } else { (key, false) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::xl::key_of_name;
+
+    fn write(dir: &Path, name: &str, text: &str) {
+        fs::write(dir.join(name), text).unwrap();
+    }
+
+    fn changes(table: &mut Table) -> Vec<(Uuid, bool)> {
+        let mut all: Vec<_> = table
+            .look()
+            .unwrap()
+            .into_iter()
+            .map(|change| (change.key, change.there))
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_file_is_found_by_what_it_says() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("auto");
+        fs::create_dir(&dir).unwrap();
+        let mut table = Table::new(&dir);
+        assert_eq!(changes(&mut table), []);
+        let uuid = Uuid::from_u128(7);
+        write(&dir, "a.cfg", "name = 'web'");
+        write(&dir, "b.cfg", &format!("name = 'db'\nuuid = '{uuid}'"));
+        for left in ["a.cfg~", "a.cfg.bak", ".b.cfg.swp", "#b.cfg#", "c.dpkg-old"] {
+            write(&dir, left, "name = 'left'");
+        }
+        let web = key_of_name("web");
+        let mut both = vec![(web, true), (uuid, true)];
+        both.sort();
+        assert_eq!(changes(&mut table), both);
+        assert_eq!(changes(&mut table), [], "nothing has changed");
+        // Another name of the file is the same domain.
+        fs::rename(dir.join("b.cfg"), dir.join("z.cfg")).unwrap();
+        assert_eq!(changes(&mut table), [(uuid, true)]);
+        assert_eq!(table.file_of(uuid), Some(dir.join("z.cfg")));
+        // A link to a file elsewhere, and what becomes of that.
+        let target = temp.path().join("mail.cfg");
+        fs::write(&target, "name = 'mail'").unwrap();
+        symlink("../mail.cfg", dir.join("mail")).unwrap();
+        let mail = key_of_name("mail");
+        assert_eq!(changes(&mut table), [(mail, true)]);
+        let parent = fs::canonicalize(temp.path()).unwrap();
+        assert_eq!(table.elsewhere(), BTreeSet::from([parent]));
+        fs::write(&target, "name = 'mail'\nmemory = 64").unwrap();
+        assert_eq!(changes(&mut table), [(mail, true)]);
+        fs::remove_file(&target).unwrap();
+        // The link is there: nobody has said that the domain should go.
+        assert_eq!(changes(&mut table), [(mail, true)]);
+        fs::remove_file(dir.join("mail")).unwrap();
+        assert_eq!(changes(&mut table), [(mail, false)]);
+    }
+
+    #[test]
+    fn two_files_of_one_domain_are_one_too_many() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path();
+        let mut table = Table::new(dir);
+        write(dir, "a.cfg", "name = 'web'");
+        write(dir, "b.cfg", "name = 'web'");
+        let (web, second) = (key_of_name("web"), key_of_file(&dir.join("b.cfg")));
+        let mut both = vec![(web, true), (second, true)];
+        both.sort();
+        assert_eq!(changes(&mut table), both);
+        assert_eq!(table.file_of(web), Some(dir.join("a.cfg")));
+        assert_eq!(changes(&mut table), [], "it is still too many");
+        fs::remove_file(dir.join("a.cfg")).unwrap();
+        // The second is the first now.
+        let mut now = vec![(web, true), (second, false)];
+        now.sort();
+        assert_eq!(changes(&mut table), now);
+        assert_eq!(table.file_of(web), Some(dir.join("b.cfg")));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_stays_with_its_domain() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path();
+        let file = dir.join("a.cfg");
+        let web = key_of_name("web");
+        let mut table = Table::new(dir);
+        write(dir, "a.cfg", "name = 'web'");
+        assert_eq!(changes(&mut table), [(web, true)]);
+        write(dir, "a.cfg", "name = 'web");
+        assert_eq!(changes(&mut table), [(web, true)]);
+        // Also if the agent has been started since.
+        let mut table = Table::new(dir);
+        table.expect(&file, web);
+        assert_eq!(changes(&mut table), [(web, true)]);
+        // One that nobody has ever understood goes by its own name.
+        let mut table = Table::new(dir);
+        assert_eq!(changes(&mut table), [(key_of_file(&file), true)]);
+        write(dir, "a.cfg", "name = 'web'");
+        let mut now = vec![(web, true), (key_of_file(&file), false)];
+        now.sort();
+        assert_eq!(changes(&mut table), now);
+    }
+}

@@ -1,0 +1,138 @@
+//! Files of xl's in the agent's hands, on a real Xen, beside xl itself.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use serde_json::Value;
+
+use super::disks::{MOUNT, image};
+use super::host::{App, Host, domid};
+use super::orders::does;
+use crate::support::{outsider_is_there, wait_for, xl};
+
+/// The address of the guest, and what it pings.
+const NETWORK: &str = "lab.ip=192.168.99.73/24 lab.ping=192.168.99.1";
+
+fn file(host: &Host, app: &App) -> PathBuf {
+    host.path("auto").join(format!("{}.cfg", app.display_name))
+}
+
+fn put(host: &Host, app: &App, mode: &str, memory: u32, more: &str) {
+    let kernel = if mode == "hvm" { "vmlinuz" } else { "vmlinux" };
+    let text = format!(
+        "name = '{}'\nuuid = '{}'\ntype = '{mode}'\nkernel = '/lab/guest/{kernel}'\nramdisk = '/lab/guest/initrd'\n\
+         memory = {memory}\nextra = 'console=hvc0 quiet {NETWORK}'\n{more}",
+        app.name(),
+        app.key,
+    );
+    let path = file(host, app);
+    let part = path.with_extension("part.tmp");
+    fs::write(&part, text).unwrap();
+    fs::rename(part, path).unwrap();
+}
+
+/// What a program prints, from where its JSON begins.
+fn json(program: &str, args: &[&str], path: &std::path::Path) -> Value {
+    let out = Command::new(program).args(args).arg(path).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program}: {complaint}");
+    let json = text.find('{').map(|start| &text[start..]);
+    serde_json::from_str(json.expect("JSON")).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn lives(mode: &str, more: impl FnOnce(&Host) -> String) {
+    let mut host = Host::start();
+    let more = &more(&host);
+    let app = host.app("file");
+    put(&host, &app, mode, 128, more);
+    let first = host.wait_up(&app);
+    assert_eq!(first["DomainName"], app.name().as_str());
+    // To xl the file says the same.
+    if outsider_is_there() {
+        let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
+        let path = file(&host, &app);
+        let theirs = json("xl", &["create", "-n"], &path);
+        let ours = json(program.to_str().unwrap(), &["config", "--json"], &path);
+        assert_eq!(ours["config"], theirs["config"]);
+    }
+    host.shell(&app).run("true");
+    // An agent that comes later finds it.
+    host.kill();
+    host.start_again();
+    host.wait_log(" started: ");
+    host.shell(&app).run("true");
+    assert_eq!(domid(&host.wait_state(&app, "RUNNING")), domid(&first));
+    // A new file is used when it is started next.
+    put(&host, &app, mode, 144, more);
+    host.wait(&app, "the new file", |s| {
+        s["ConfigDigest"] != first["ConfigDigest"]
+    });
+    assert_eq!(domid(&host.status(&app).unwrap()), domid(&first));
+    wait_for("the socket", || super::orders::answers(&host, &app));
+    does(&host, &["restart"], &app);
+    let second = host.wait(&app, "another domain", |s| {
+        s["StateName"] == "RUNNING" && domid(s) != domid(&first)
+    });
+    let memory = second["Memory"].as_u64().unwrap();
+    assert!(memory > 136 << 10 && memory <= 144 << 10, "{memory} kB");
+    host.shell(&app).run("true");
+    fs::remove_file(file(&host, &app)).unwrap();
+    host.wait_gone(&app);
+}
+
+#[test]
+fn a_pv_domain_with_a_disk_and_a_bridge_lives_by_its_file() {
+    lives("pv", |host| {
+        format!(
+            "disk = [ '{},raw,xvda,rw' ]\nvif = [ 'bridge=xenbr0,mac=00:16:3e:00:00:73' ]\non_crash = 'restart'\n",
+            image(host).display()
+        )
+    });
+}
+
+#[test]
+fn a_pvh_domain_lives_by_its_file() {
+    lives("pvh", |_| "vcpus = 2\nmaxvcpus = 4\n".to_owned());
+}
+
+#[test]
+fn an_hvm_domain_lives_by_its_file() {
+    lives("hvm", |_| "serial = 'pty'\nvnc = 0\n".to_owned());
+}
+
+/// The card and the disk are what the guest finds, not only what libxl was told.
+#[test]
+fn a_guest_finds_the_devices_of_its_file() {
+    let host = Host::start();
+    let disk = image(&host);
+    let app = host.app("finds");
+    let more = format!(
+        "disk = [ '{},raw,xvda,r' ]\nvif = [ 'bridge=xenbr0' ]\n",
+        disk.display()
+    );
+    put(&host, &app, "pv", 128, &more);
+    host.wait_up(&app);
+    let said = host
+        .shell(&app)
+        .run(&format!("{MOUNT} && cat /mnt/greeting"));
+    assert!(said.contains("from the image"), "{said}");
+    let built = fs::read(host.path("run/xen").join(format!("{}.json", app.key))).unwrap();
+    let built: Value = serde_json::from_slice(&built).unwrap();
+    let mac = built["nics"][0]["mac"].as_str().unwrap();
+    let said = host.shell(&app).run("cat /sys/class/net/eth0/address");
+    assert!(said.contains(mac), "{said}: {mac}");
+    // xl has nothing against what the agent has built, and the agent nothing against what xl does.
+    if outsider_is_there() {
+        let first = host.status(&app).unwrap();
+        let out = xl(&["reboot", &app.name()]);
+        println!("{out:?}");
+        let second = host.wait(&app, "another domain", |s| {
+            s["StateName"] == "RUNNING" && domid(s) != domid(&first)
+        });
+        assert_eq!(second["Restarts"], 1);
+        let said = host.shell(&app).run("cat /sys/class/net/eth0/address");
+        assert!(said.contains(mac), "the same card: {said}: {mac}");
+    }
+    fs::remove_file(file(&host, &app)).unwrap();
+    host.wait_gone(&app);
+}
