@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::disks::{HASH, copy, disks, image, with};
 use common::{A, B, Host, domainmgr, text};
 use serde_json::{Value, json};
 
@@ -62,6 +63,68 @@ fn the_second_waits_for_the_first_also_over_a_restart_of_the_agent() {
     host.wait(A, "a refusal", |s| waits_for(s, &format!("b.2 ({B})")));
     host.remove(B);
     host.wait_state(A, "RUNNING");
+}
+
+/// A copy belongs to the domain that it was made for, whether that runs or not: it is removed with its DomainConfig.
+#[test]
+fn what_the_agent_has_made_is_nobody_elses_disk() {
+    let host = Host::start(&[]);
+    image(&host, HASH, &[7; 4096]);
+    let preserved = disks(&json!({"Preserve": true}));
+    host.put(A, &preserved);
+    host.wait_state(A, "RUNNING");
+    host.put(A, &with(preserved, "Activate", json!(false)));
+    host.wait_state(A, "HALTED");
+    for (disk, reason) in [
+        (
+            copy(&host, A),
+            format!("a copy of an image that was made for {A}"),
+        ),
+        (
+            host.path("run/state/journal.db"),
+            "a file of domainmgr itself".to_owned(),
+        ),
+    ] {
+        host.put(B, &on(&disk));
+        let status = host.wait(B, "a refusal", |s| s["BootFailed"] == true);
+        let error = status["LastErr"].as_str().unwrap();
+        assert!(
+            error.contains("DiskConfigList[0].FileLocation: ") && error.contains(&reason),
+            "{error}"
+        );
+        host.remove(B);
+        host.wait_gone(B);
+    }
+    assert_eq!(host.domains(), 0);
+}
+
+#[test]
+fn what_two_writers_would_destroy_cannot_be_shared() {
+    let host = Host::new();
+    let file = host.path("config").join(format!("{A}.json"));
+    for (more, reason) in [
+        (
+            json!({"Format": "qcow2"}),
+            "DiskConfigList[0].Shared: two that write to one qcow2 file",
+        ),
+        (
+            json!({"Format": "vhd"}),
+            "DiskConfigList[0].Shared: two that write to one vhd file",
+        ),
+        (
+            json!({"Format": "raw", "Maxsizebytes": 1 << 20}),
+            "DiskConfigList[0].Maxsizebytes: a disk that is shared",
+        ),
+    ] {
+        let mut disk = json!({"FileLocation": "/disk", "Shared": true});
+        for (name, value) in more.as_object().unwrap() {
+            disk[name] = value.clone();
+        }
+        host.put(A, &json!({"DiskConfigList": [disk]}));
+        let out = domainmgr(&["check", "--no-files"], &[&file]);
+        let said = text(&out.stderr);
+        assert!(said.contains(reason), "{said}");
+    }
 }
 
 #[test]

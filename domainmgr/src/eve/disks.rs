@@ -213,6 +213,21 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
             "an image is everybody's already, and its copies are each one domain's".to_owned(),
         );
     }
+    if d.shared && format != Format::Raw && !read_only {
+        return bad(
+            "Shared",
+            format!(
+                "two that write to one {} file destroy it, whatever its guests do: only a raw disk can be shared",
+                format.word()
+            ),
+        );
+    }
+    if d.shared && d.maxsizebytes != 0 {
+        return bad(
+            "Maxsizebytes",
+            "a disk that is shared stays as large as it is: others may be using it".to_owned(),
+        );
+    }
     let disk = Disk {
         path: d.file_location.clone(),
         image,

@@ -73,6 +73,37 @@ struct Interface {
     bridge: String,
 }
 
+/// A part of the host that a guest is given as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hardware {
+    Irq(u32),
+    /// The first, and how many.
+    Pages(u64, u64),
+    /// By its address.
+    Pci(String),
+}
+
+impl Hardware {
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pages(ours, count), Self::Pages(theirs, more)) => {
+                *ours < theirs.saturating_add(*more) && *theirs < ours.saturating_add(*count)
+            }
+            (ours, theirs) => ours == theirs,
+        }
+    }
+}
+
+impl fmt::Display for Hardware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Irq(number) => write!(f, "{number}"),
+            Self::Pages(start, count) => write!(f, "{start:#x},{count:x}"),
+            Self::Pci(address) => f.write_str(address),
+        }
+    }
+}
+
 /// What one domain needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
@@ -82,7 +113,7 @@ pub struct Claims {
     interfaces: Vec<Interface>,
     screen: Option<(IpAddr, u32)>,
     /// Interrupts, pages and PCI devices of the host.
-    hardware: Vec<(&'static str, String)>,
+    hardware: Vec<(&'static str, Hardware)>,
     /// What its writer calls these things.
     words: Words,
 }
@@ -122,8 +153,15 @@ impl Claims {
                 claim(field, &disk.path, access);
             }
         }
-        for (field, path) in [(words.kernel, &spec.kernel), (words.ramdisk, &spec.ramdisk)] {
-            let path = path.iter();
+        // A program of dom0, which nobody's guest may write to.
+        let bootloader = spec.bootloader.as_ref().filter(|b| b.starts_with('/'));
+        for (field, path) in [
+            (words.kernel, spec.kernel.as_ref()),
+            (words.ramdisk, spec.ramdisk.as_ref()),
+            (words.bootloader, bootloader),
+            (words.device_tree, spec.device_tree.as_ref()),
+        ] {
+            let path = path.into_iter();
             bytes.extend(path.map(|path| Bytes::at(field.to_owned(), path, Access::READ)));
         }
         let interfaces = spec.nics.iter().enumerate().map(|(i, nic)| {
@@ -140,11 +178,11 @@ impl Claims {
                 bridge: nic.bridge.clone().unwrap_or_else(|| BRIDGE.to_owned()),
             }
         });
-        let irqs = spec.irqs.iter().map(|irq| (words.irqs, irq.to_string()));
+        let irqs = spec.all_irqs().map(|irq| (words.irqs, Hardware::Irq(irq)));
         let pages = spec.io_mem.iter();
-        let pages = pages.map(|m| (words.io_mem, format!("{:#x},{:x}", m.start, m.count)));
+        let pages = pages.map(|m| (words.io_mem, Hardware::Pages(m.start, m.count)));
         let devices = spec.given.iter().flat_map(|given| &given.pcidevs);
-        let devices = devices.map(|device| ("pci", address(device)));
+        let devices = devices.map(|device| ("pci", Hardware::Pci(address(device))));
         Self {
             words,
             hardware: irqs.chain(pages).chain(devices).collect(),
@@ -304,7 +342,15 @@ impl Claims {
                 ours.field, self.words.mac, ours.mac, first.field, first.bridge
             ))
         });
-        twice.collect()
+        let again = self
+            .hardware
+            .iter()
+            .enumerate()
+            .filter_map(|(i, (field, ours))| {
+                let (_, first) = self.hardware[..i].iter().find(|(_, h)| h.overlaps(ours))?;
+                Some(format!("{field}: {ours} is given twice, also as {first}"))
+            });
+        twice.chain(again).collect()
     }
 
     /// What both can have, and should not.
@@ -314,8 +360,14 @@ impl Claims {
         if let Some(number) = self.app_num.filter(|n| Some(*n) == theirs.app_num) {
             said.push(format!("AppNum: {number} is also that of {owner}"));
         }
-        for (field, what) in self.hardware.iter().filter(|h| theirs.hardware.contains(h)) {
-            said.push(format!("{field}: {what} is also given to {owner}"));
+        for (field, what) in &self.hardware {
+            if theirs
+                .hardware
+                .iter()
+                .any(|(_, other)| other.overlaps(what))
+            {
+                said.push(format!("{field}: {what} is also given to {owner}"));
+            }
         }
         for ours in &self.interfaces {
             let mut others = theirs.interfaces.iter();

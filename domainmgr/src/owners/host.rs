@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use super::claims::{Claims, Taken};
 use super::things;
@@ -18,13 +18,13 @@ pub fn taken() -> Vec<Taken> {
 fn of(mounts: &str, swaps: &str) -> Vec<Taken> {
     let mut taken = Vec::new();
     for (number, (place, write)) in mounted(mounts) {
-        let all = things::of_device(number)
-            .into_iter()
-            .chain(things::beneath(number));
         taken.push(Taken {
             owner: format!("the host, mounted on {place}"),
-            claims: Claims::of_things(all, write),
+            claims: Claims::of_things(things::of_device(number), write),
         });
+    }
+    if mounts.contains(" - btrfs ") {
+        taken.extend(pools());
     }
     // The first line is the heading.
     for path in swaps
@@ -32,16 +32,31 @@ fn of(mounts: &str, swaps: &str) -> Vec<Taken> {
         .skip(1)
         .filter_map(|l| l.split_whitespace().next())
     {
-        let Ok(found) = fs::metadata(path) else {
+        if fs::metadata(path).is_err() {
             continue;
-        };
-        let beneath = things::beneath(found.rdev());
+        }
         taken.push(Taken {
             owner: "the host, which swaps to it".to_owned(),
-            claims: Claims::of_things(things::of(path.as_ref()).into_iter().chain(beneath), true),
+            claims: Claims::of_things(things::of(path.as_ref()), true),
         });
     }
     taken
+}
+
+/// The devices of Btrfs file systems that are mounted. Each may have many, and a mount names one of them.
+fn pools() -> Vec<Taken> {
+    let all = fs::read_dir("/sys/fs/btrfs").into_iter().flatten();
+    let devices = all.filter_map(|pool| fs::read_dir(pool.ok()?.path().join("devices")).ok());
+    let numbers = devices.flatten().filter_map(|device| {
+        let number = fs::read_to_string(device.ok()?.path().join("dev")).ok()?;
+        things::number(number.trim())
+    });
+    numbers
+        .map(|number| Taken {
+            owner: "the host, as a part of a Btrfs file system that is mounted".to_owned(),
+            claims: Claims::of_things(things::of_device(number), true),
+        })
+        .collect()
 }
 
 /// The numbers of the devices that are mounted, where first, and whether they are written to anywhere: see proc(5).
@@ -52,8 +67,9 @@ fn mounted(mounts: &str) -> BTreeMap<u64, (String, bool)> {
         let (Some(number), Some(place)) = (words.get(2), words.get(4)) else {
             continue;
         };
-        // 0 is no block device, but a file system that has none.
-        let Some(number) = things::number(number).filter(|n| rustix::fs::major(*n) != 0) else {
+        // 0 is no block device, but a number that a file system has made up: the device is the source then, if any is.
+        let known = things::number(number).filter(|n| rustix::fs::major(*n) != 0);
+        let Some(number) = known.or_else(|| source(&words)) else {
             continue;
         };
         let options = words.last().into_iter().flat_map(|o| o.split(','));
@@ -64,6 +80,14 @@ fn mounted(mounts: &str) -> BTreeMap<u64, (String, bool)> {
         entry.1 |= write;
     }
     found
+}
+
+/// The number of the block device that a line of mountinfo names as the source.
+fn source(words: &[&str]) -> Option<u64> {
+    let end = words.iter().position(|word| *word == "-")?;
+    let source = words.get(end + 2).filter(|text| text.starts_with('/'))?;
+    let found = fs::metadata(source).ok()?;
+    found.file_type().is_block_device().then(|| found.rdev())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod claims;
 mod host;
+mod own_files;
 mod things;
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 pub use self::claims::{Claims, Refusal, Taken};
 pub use self::host::taken as taken_by_host;
+pub use self::own_files::check as check_own_files;
 use crate::spec::Spec;
 
 /// An owner, as people know it.

@@ -344,22 +344,36 @@ fn what_other_toolstacks_domains_have_is_theirs() {
 }
 
 #[test]
-fn a_partition_and_its_disk_are_not_two() {
-    use super::things::Thing;
-    let [disk, one, two] = [8, 9, 10];
-    let (whole, first, second) = (
-        Thing::Device(disk),
-        Thing::Part(disk, one),
-        Thing::Part(disk, two),
+fn hardware_of_the_host_is_compared_by_what_it_is() {
+    let owners = Owners::default();
+    let first = r#","IRQs":[4],"IOMem":["f7020,2"]"#;
+    assert_eq!(refusal(&owners, A, first), None);
+    let second = r#","IRQs":[5],"IOMem":["f7021,1","f7022,1"]"#;
+    assert_eq!(refusal(&owners, B, second), None);
+    let said = owners.warnings(B);
+    let words = format!("IOMem: 0xf7021,1 is also given to da.10 ({A})");
+    assert_eq!(said, [words]);
+    let twice = r#","IRQs":[6,7,6],"IOMem":["f8000,10","f800f,1"]"#;
+    assert_eq!(refusal(&owners, B, twice), None);
+    let said = owners.warnings(B);
+    assert_eq!(
+        said,
+        ["IOMem: 0xf800f,1 is given twice, also as 0xf8000,10"]
     );
-    for (a, b, wanted) in [
-        (&whole, &first, true),
-        (&first, &second, false),
-        (&first, &Thing::Device(one), true),
-        (&first, &Thing::File(disk, one), false),
-    ] {
-        assert_eq!((a.overlaps(b), b.overlaps(a)), (wanted, wanted));
-    }
+}
+
+#[test]
+fn a_boot_loader_is_no_guests_disk() {
+    let owners = Owners::default();
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("loader");
+    std::fs::write(&path, "x").unwrap();
+    let path = path.display();
+    let loads = format!(r#","BootLoader":"{path}","DiskConfigList":[{{"FileLocation":"/other"}}]"#);
+    assert_eq!(refusal(&owners, A, &loads), None);
+    let writes = format!(r#","DiskConfigList":[{{"FileLocation":"{path}"}}]"#);
+    let refused = refusal(&owners, B, &writes).unwrap();
+    assert!(refused.contains("is used by"), "{refused}");
 }
 
 #[test]

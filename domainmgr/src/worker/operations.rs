@@ -154,7 +154,9 @@ impl Run<'_> {
         let others = |uuid| uuid != key && !env.owners.knows(uuid);
         let mut others = self.session()?.taken(&others)?;
         others.extend(owners::taken_by_host());
-        env.owners.take(key, spec, &others).map_err(|refusal| {
+        let own = owners::check_own_files(spec, &env.dirs);
+        let taken = own.and_then(|()| env.owners.take(key, spec, &others));
+        taken.map_err(|refusal| {
             let kind = if refusal.ours {
                 ErrorKind::InUse
             } else {
