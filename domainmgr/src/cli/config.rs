@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use libxl::Context;
 use libxl::xlcfg::{self, XlConf, XlConfig};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::eve;
 use crate::render;
@@ -65,8 +65,7 @@ impl Config {
         };
         let config = serde_json::to_value(config).map_err(|e| e.to_string())?;
         if self.json {
-            let all = json!({"domid": null, "config": config});
-            let text = serde_json::to_string_pretty(&all).map_err(|e| e.to_string())?;
+            let text = serde_json::to_string_pretty(&config).map_err(|e| e.to_string())?;
             return super::say(&format!("{text}\n"));
         }
         let mut lines = String::new();
@@ -102,6 +101,8 @@ fn flatten(place: &str, value: &Value, lines: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -53,7 +53,7 @@ fn lives(mode: &str, more: impl FnOnce(&Host) -> String) {
         let path = file(&host, &app);
         let theirs = json("xl", &["create", "-n"], &path);
         let ours = json(program.to_str().unwrap(), &["config", "--json"], &path);
-        assert_eq!(ours["config"], theirs["config"]);
+        assert_eq!(ours, theirs);
     }
     host.shell(&app).run("true");
     // An agent that comes later finds it.
