@@ -44,6 +44,18 @@ impl Dirs {
         self.run.join("cloudinit")
     }
 
+    /// Memories of domains that were saved.
+    #[must_use]
+    pub fn saved(&self) -> PathBuf {
+        self.state.join("saved")
+    }
+
+    /// The memory of the domain of `key`, if that was saved.
+    #[must_use]
+    pub fn saved_of(&self, key: Uuid) -> PathBuf {
+        self.saved().join(format!("{key}.save"))
+    }
+
     /// ImageStatus files.
     #[must_use]
     pub fn image_statuses(&self) -> PathBuf {

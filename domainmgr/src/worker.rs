@@ -392,6 +392,11 @@ impl<'a> Run<'a> {
         }
         crash::point("before the cfg is removed");
         self.remove_cfgs_but(None);
+        crash::point("before what was saved is removed");
+        let saved = self.env.dirs.saved_of(self.key);
+        if let Err(e) = store::remove(&saved) {
+            log::error!(key:% = self.key; "{}: {e}", saved.display());
+        }
         crash::point("before the cloud-init disk is removed");
         let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
         if let Err(e) = store::remove(&seed) {

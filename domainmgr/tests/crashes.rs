@@ -507,6 +507,84 @@ fn the_host_goes_down_while_a_domain_is_suspended() {
     );
 }
 
+/// An operator's verb, which fails if the agent is killed meanwhile, or before.
+fn verb(run: &Run, word: &str) -> bool {
+    let out = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
+        .args([word, "a.1", "--control"])
+        .arg(run.host.path("run/control.sock"))
+        .output()
+        .unwrap();
+    out.status.success()
+}
+
+/// A guest whose memory is written to a file, and which goes on from there, never notices; nor does it if that came to
+/// nothing.
+#[test]
+fn a_guest_that_is_saved_and_restored() {
+    let without = json!({"IoAdapterList": null});
+    explore(
+        "save and restore",
+        &EACH,
+        || running(&without),
+        |run| {
+            let settled = |host: &Host| {
+                let state = host.status(A).unwrap_or_default()["StateName"].clone();
+                state == "RUNNING" || state == "SAVED"
+            };
+            run.until("the agent has looked", |host| {
+                host.log().contains("domain 1 found")
+            });
+            let _ = verb(run, "save");
+            run.until("the save has ended", settled);
+            let begin = Instant::now();
+            while !verb(run, "start") {
+                run.revive();
+                assert!(begin.elapsed() < PATIENCE, "{}", run.host.log());
+            }
+            run.wait_state("RUNNING");
+            run.check(1);
+            let found = ["aa", "bb", "cc"].map(|hash| content(&run.host, hash));
+            assert_eq!(found, ["written"; 3], "{:?}", run.killed_at);
+            let log = run.host.log();
+            let booted = log.matches(" created").count();
+            assert_eq!(booted, 1, "killed {:?}: {log}", run.killed_at);
+            run.until("nothing is left of the file", |host| {
+                fs::read_dir(host.path("run/state/saved")).map_or(0, Iterator::count) == 0
+            });
+        },
+    );
+}
+
+/// A host that goes down takes the memory with it, unless that is in a file for good.
+#[test]
+fn the_host_goes_down_while_a_domain_is_saved() {
+    let without = json!({"IoAdapterList": null});
+    explore(
+        "host reboot during a save",
+        &[Then::RebootHost],
+        || running(&without),
+        |run| {
+            run.until_or_kill("the agent has looked", |host| {
+                host.log().contains("domain 1 found")
+            });
+            let _ = verb(run, "save");
+            run.until("an end", |host| {
+                let state = host.status(A).unwrap_or_default()["StateName"].clone();
+                state == "RUNNING" || state == "SAVED"
+            });
+            let begin = Instant::now();
+            while !verb(run, "start") {
+                run.revive();
+                assert!(begin.elapsed() < PATIENCE, "{}", run.host.log());
+            }
+            run.wait_state("RUNNING");
+            run.check(1);
+            // The preserved one, in any case.
+            assert_eq!(content(&run.host, "cc"), "written", "{:?}", run.killed_at);
+        },
+    );
+}
+
 #[test]
 fn an_agent_without_a_journal_is_replaced() {
     let prepare = || {

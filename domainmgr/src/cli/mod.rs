@@ -60,6 +60,11 @@ enum Command {
     Stop(verbs::Stop),
     /// Stop domains and start them again.
     Restart(verbs::Verb),
+    /// Write the memory of domains to files, and keep them down: they go on from there when they are started. One that
+    /// cannot be saved goes on running.
+    Save(verbs::Verb),
+    /// Have domains go on that were saved.
+    Restore(verbs::Verb),
     /// Take their processors from domains.
     Pause(verbs::Verb),
     /// Let paused domains run.
@@ -191,6 +196,8 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Start(args) => return args.run(),
         Command::Stop(args) => return args.run(),
         Command::Restart(args) => return args.run("Restart", named),
+        Command::Save(args) => return args.run("Save", named),
+        Command::Restore(args) => return args.run("Restore", named),
         Command::Pause(args) => return args.run("Pause", named),
         Command::Unpause(args) => return args.run("Unpause", named),
         Command::Show(args) => return args.run(),

@@ -32,6 +32,9 @@ pub(super) struct Start {
     /// Also a domain that somebody else took away, so that it may live on elsewhere. Make sure that it does not.
     #[arg(long)]
     anyway: bool,
+    /// Have a domain that is saved boot, and remove what was saved: its guest finds its disks as after a power cut.
+    #[arg(long)]
+    fresh: bool,
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +51,7 @@ impl Start {
         self.verb.run("Start", |name| wire::Start {
             name: name.to_owned(),
             anyway: self.anyway.then_some(true),
+            fresh: self.fresh.then_some(true),
         })
     }
 }

@@ -102,8 +102,11 @@ impl Service {
                 self.events(call, &since)
             }),
             "Start" => with(call, parameters, |call, start: Start| {
-                let anyway = start.anyway.unwrap_or_default();
-                self.order(call, &start.name, Order::Start { anyway })
+                let order = Order::Start {
+                    anyway: start.anyway.unwrap_or_default(),
+                    fresh: start.fresh.unwrap_or_default(),
+                };
+                self.order(call, &start.name, order)
             }),
             "Stop" => with(call, parameters, |call, stop: Stop| {
                 let destroy = stop.destroy.unwrap_or_default();
@@ -111,6 +114,12 @@ impl Service {
             }),
             "Restart" => with(call, parameters, |call, named: Named| {
                 self.order(call, &named.name, Order::Restart)
+            }),
+            "Save" => with(call, parameters, |call, named: Named| {
+                self.order(call, &named.name, Order::Save)
+            }),
+            "Restore" => with(call, parameters, |call, named: Named| {
+                self.order(call, &named.name, Order::Restore)
             }),
             "Pause" => with(call, parameters, |call, named: Named| {
                 self.order(call, &named.name, Order::Pause)

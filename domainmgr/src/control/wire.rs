@@ -90,6 +90,9 @@ pub struct Start {
     /// Start it even if it may live on elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anyway: Option<bool>,
+    /// If it is saved: forget that, and have it boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<bool>,
 }
 
 /// Parameters of `Stop`.

@@ -25,7 +25,12 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
 fn is_pointless_when_stopping(op: &Op) -> bool {
     matches!(
         op,
-        Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::CoreDump(_) | Op::SoftReset(..)
+        Op::Reserve(_)
+            | Op::Disks(..)
+            | Op::Create(_)
+            | Op::Restore(_)
+            | Op::CoreDump(_)
+            | Op::SoftReset(..)
     )
 }
 
@@ -39,10 +44,11 @@ pub fn on_order(op: &Op, order: Order) -> bool {
     let building = is_pointless_when_stopping(op);
     match order {
         Order::Stop { destroy: true } => {
-            building || matches!(op, Op::Shutdown(_) | Op::PowerButton(_))
+            building || matches!(op, Op::Save(_) | Op::Shutdown(_) | Op::PowerButton(_))
         }
-        Order::Stop { .. } | Order::Restart => building,
-        Order::Start { .. } | Order::Pause | Order::Unpause => false,
+        Order::Stop { .. } | Order::Restart => building || matches!(op, Op::Save(_)),
+        Order::Start { .. } => matches!(op, Op::Save(_)),
+        Order::Save | Order::Restore | Order::Pause | Order::Unpause => false,
     }
 }
 
@@ -57,6 +63,12 @@ pub fn on_hint(op: &Op) -> bool {
 pub fn on_stop(op: &Op) -> bool {
     matches!(
         op,
-        Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::Shutdown(_) | Op::CoreDump(_)
+        Op::Reserve(_)
+            | Op::Disks(..)
+            | Op::Create(_)
+            | Op::Restore(_)
+            | Op::Save(_)
+            | Op::Shutdown(_)
+            | Op::CoreDump(_)
     )
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::devices::Connected;
 use super::facts::{Backoff, Domain, Facts, Rest};
-use super::screen::Screen;
 use super::{Ctx, Effect, sibling};
 use crate::spec::Spec;
 use crate::toolstack::{Life, Seen};
@@ -29,24 +27,10 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
         found.id
     ));
     f.domain = Some(Domain {
-        id: found.id,
-        life: found.life,
         memory_kib: found.memory_kib,
         name: found.name.clone(),
-        paused_by: None,
-        suspended: None,
-        started: false,
-        reset: false,
-        orphaned: None,
-        broken: false,
-        connected: Connected::default(),
-        screen: Screen::default(),
         leftover: true,
-        since: cx.now.mono,
-        maybe_started: false,
-        half_reset: false,
-        renaming: None,
-        spec: None,
+        ..Domain::new(found.id, found.life, cx.now.mono)
     });
 }
 
@@ -93,24 +77,12 @@ fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
     f.clear = false;
     f.destroying = Backoff::default();
     f.domain = Some(Domain {
-        id: found.id,
-        life: found.life,
         memory_kib: found.memory_kib,
         name: found.name.clone(),
-        paused_by: None,
         suspended: sibling::is_suspended(found.life).then_some(cx.now.wall),
         started: true,
-        reset: false,
-        orphaned: None,
-        broken: false,
-        connected: Connected::default(),
-        screen: Screen::default(),
-        leftover: false,
-        since: cx.now.mono,
-        maybe_started: false,
-        half_reset: false,
-        renaming: None,
         spec,
+        ..Domain::new(found.id, found.life, cx.now.mono)
     });
     cx.effects.push(Effect::Watch(found.id));
     // Watched from now on: what happened in between is seen by looking once more.

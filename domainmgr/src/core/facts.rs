@@ -14,6 +14,7 @@ use super::history::Told;
 use super::op::Op;
 use super::order::{Given, Hold, UnderWay};
 use super::reserved::Holding;
+use super::saving::Saved;
 use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
@@ -120,6 +121,49 @@ pub(super) struct Domain {
     pub(super) renaming: Option<String>,
     /// What it was built from. Unknown for an adopted one.
     pub(super) spec: Option<Arc<Spec>>,
+    /// Its memory is in a file, so that it must not run again.
+    #[serde(default)]
+    pub(super) saved: bool,
+    /// It was made from a file.
+    #[serde(default)]
+    pub(super) restored: bool,
+    /// If it is found suspended until then, that is for a save of ours which came to nothing.
+    #[serde(skip)]
+    pub(super) saving_until: Option<Time>,
+}
+
+impl Domain {
+    /// A domain that has been built, and of which nothing else is known.
+    pub(super) fn new(id: DomainId, life: Life, now: Time) -> Self {
+        Self {
+            id,
+            life,
+            memory_kib: 0,
+            name: None,
+            paused_by: None,
+            suspended: None,
+            started: false,
+            reset: false,
+            orphaned: None,
+            broken: false,
+            screen: Screen::default(),
+            connected: Connected::default(),
+            leftover: false,
+            since: now,
+            maybe_started: false,
+            half_reset: false,
+            renaming: None,
+            spec: None,
+            saved: false,
+            restored: false,
+            saving_until: None,
+        }
+    }
+
+    /// It runs, or could.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(self.life, Life::Running | Life::Paused)
+    }
 }
 
 /// How far dealing with a guest that ended by itself has come.
@@ -263,6 +307,10 @@ pub struct Facts {
     pub(super) whole: BTreeSet<String>,
     /// Every copy that was ever made for the key: nothing else is removed.
     pub(super) made: BTreeSet<String>,
+    /// Its memory is in a file.
+    pub(super) saved: Option<Saved>,
+    /// There may be a file that is worth nothing any more.
+    pub(super) forget_saved: bool,
     /// How far the copy under way has come.
     pub(super) progress: Option<Progress>,
     /// There may be copies that the domain does not need while it is down.
@@ -357,6 +405,8 @@ impl Facts {
             disks: None,
             whole: BTreeSet::new(),
             made: BTreeSet::new(),
+            saved: None,
+            forget_saved: false,
             progress: None,
             untidy: true,
             tries: 0,
@@ -416,7 +466,10 @@ impl Facts {
     /// Whether what its spec names is its own: disks, addresses, names. As long as nobody has looked, it may be.
     #[must_use]
     pub fn owns(&self) -> bool {
-        let building = matches!(self.outstanding, Some(Op::Disks(..) | Op::Create(_)));
+        let building = matches!(
+            self.outstanding,
+            Some(Op::Disks(..) | Op::Create(_) | Op::Restore(_))
+        );
         let trying = self.want() == Want::Run && self.tries > 0 && !self.boot_failed && !self.ended;
         !self.looked || self.domain.is_some() || self.restarting || building || trying
     }
@@ -445,7 +498,7 @@ impl Facts {
     pub(super) fn spec(&self) -> Option<&Spec> {
         let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
         let building = match &self.outstanding {
-            Some(Op::Create(spec)) => Some(spec),
+            Some(Op::Create(spec) | Op::Restore(spec)) => Some(spec),
             _ => None,
         };
         let wished = self.desired.as_ref().and_then(|d| d.spec.as_ref().ok());

@@ -7,7 +7,8 @@
 //!
 //! * Events are [`Input::Hint`]s: they only make the core look.
 //! * Nothing is created before a look at all domains, newer than any hint or operation, found none with our uuid.
-//! * A suspended domain is not an end: no timer runs, and only a wish to stop ends it. Nothing here resumes one.
+//! * A suspended domain is not an end: no timer runs, and only a wish to stop ends it. None is resumed but one that was
+//!   suspended here, for a save that came to nothing.
 //! * What an outsider ended may live on elsewhere: only a newer wish builds it again.
 //! * At most one operation is outstanding.
 
@@ -28,6 +29,7 @@ mod pace;
 mod reasons;
 mod record;
 mod reserved;
+mod saving;
 mod screen;
 mod sibling;
 mod starved;
@@ -41,7 +43,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::belief::Belief;
-use self::devices::Connected;
 use self::facts::{Backoff, Domain, Rest, Want};
 pub use self::facts::{Desired, Facts, Wish};
 pub use self::history::Event;
@@ -49,10 +50,9 @@ pub use self::op::{Op, Scope};
 pub use self::order::{Answer, Given, Hold, Order};
 pub use self::record::{Inherited, Record};
 use self::reserved::Holding;
-use self::screen::Screen;
 pub use self::time::{Now, Time};
 pub use self::view::view;
-use crate::disks::Progress;
+use crate::disks::{Copies, Progress};
 use crate::settings::Settings;
 use crate::spec::{Assigned, Spec};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
@@ -96,7 +96,7 @@ pub enum Outcome {
     Disks(Result<Arc<Spec>, Error>),
     /// [`Op::Reserve`].
     Reserved(Result<Assigned, Error>),
-    /// [`Op::Create`]: the domain, and the memory that it was given, in KiB, or 0 if nobody knows.
+    /// [`Op::Create`], [`Op::Restore`]: the domain, and the memory that it was given, in KiB, or 0 if nobody knows.
     Created(Result<(DomainId, u64), Error>),
     /// [`Op::Screen`]: the number of the display.
     Screen(Result<Option<u32>, Error>),
@@ -270,41 +270,24 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         (Op::Devices(_), Outcome::Devices(result)) => devices::looked(f, cx.now.mono, result),
         (Op::Screen(_), Outcome::Screen(result)) => screen::looked(f, result),
         (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
-        (Op::Create(spec), Outcome::Created(Ok((id, memory_kib)))) => {
-            f.has_run = true;
-            f.stale = false;
-            f.domain = Some(Domain {
-                id,
-                life: Life::Paused,
-                memory_kib,
-                name: Some(spec.name.clone()),
-                paused_by: None,
-                suspended: None,
-                started: false,
-                reset: false,
-                orphaned: None,
-                broken: false,
-                connected: Connected::default(),
-                screen: Screen::default(),
-                leftover: false,
-                since: cx.now.mono,
-                maybe_started: false,
-                half_reset: false,
-                renaming: None,
-                spec: Some(spec),
-            });
-            cx.info(format!("domain {id} created"));
-            cx.effects.push(Effect::Watch(id));
-        }
+        (Op::Create(spec), Outcome::Created(Ok(found))) => created(cx, f, spec, found, false),
+        (Op::Restore(spec), Outcome::Created(Ok(found))) => created(cx, f, spec, found, true),
         (Op::Reserve(spec), Outcome::Reserved(result)) => reserved::reserved(cx, f, &spec, result),
         (Op::Release, Outcome::Ended(_)) => reserved::released(f),
-        (Op::Create(spec), Outcome::Created(Err(e))) => {
+        (Op::Create(spec) | Op::Restore(spec), Outcome::Created(Err(e))) => {
             f.look_wide = true;
             f.create_failed = Some(spec.name.clone());
             boot_failed(cx, f, &e);
         }
         (Op::Unpause(_), Outcome::Ended(result)) => unpaused(cx, f, result),
         (Op::Pause(_), Outcome::Ended(result)) => order::paused(cx, f, result),
+        (Op::Save(_), Outcome::Ended(result)) => order::saved(cx, f, result),
+        (Op::Resume(_), Outcome::Ended(result)) => saving::resumed(cx, f, result),
+        (Op::DiscardSaved, Outcome::Ended(result)) => {
+            if let Err(e) = result {
+                cx.warn(format!("a file of a saved domain cannot be removed: {e}"));
+            }
+        }
         (Op::Shutdown(_), Outcome::Ended(result)) => halting::asked(cx, f, result),
         (Op::PowerButton(_), Outcome::Ended(result)) => halting::pressed(cx, f, result),
         (Op::Destroy(_), Outcome::Ended(result)) => halting::destroyed(cx, f, result),
@@ -314,6 +297,28 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
             op.word()
         )),
     }
+}
+
+/// A domain has been built, and is paused.
+fn created(
+    cx: &mut Ctx,
+    f: &mut Facts,
+    spec: Arc<Spec>,
+    (id, memory_kib): (DomainId, u64),
+    restored: bool,
+) {
+    f.has_run = true;
+    f.stale = false;
+    f.domain = Some(Domain {
+        memory_kib,
+        name: Some(spec.name.clone()),
+        spec: Some(spec),
+        restored,
+        ..Domain::new(id, Life::Paused, cx.now.mono)
+    });
+    let how = if restored { "restored" } else { "created" };
+    cx.info(format!("domain {id} {how}"));
+    cx.effects.push(Effect::Watch(id));
 }
 
 fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
@@ -424,6 +429,12 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     if let Some(reserve) = reserved::for_adopted(f) {
         return reserve;
     }
+    if let Some(next) = saving::next(cx, f) {
+        return next;
+    }
+    let Some(domain) = &f.domain else {
+        return Next::Wait(None);
+    };
     let (id, life, started) = (domain.id, domain.life, domain.started);
     match f.want() {
         Want::Unknown => Next::Wait(None),
@@ -451,8 +462,12 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             match life {
                 _ if !started => match f.rest {
                     Rest::Until(at) if at > cx.now.mono => Next::Wait(Some(at)),
-                    _ => Next::Run(Op::Unpause(id)),
+                    _ => {
+                        saving::about_to_run(f);
+                        Next::Run(Op::Unpause(id))
+                    }
                 },
+                _ if f.forget_saved => saving::tidy(f).map_or(Next::Wait(None), Next::Run),
                 Life::Paused | Life::Running if ends::wants_its_model(f) => {
                     ends::begin_without_model(cx, f);
                     ends::go_on(cx, f)
@@ -476,6 +491,9 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
 
 fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     let now = cx.now.mono;
+    if let Some(op) = saving::tidy(f) {
+        return Next::Run(op);
+    }
     if f.doubtful && !f.restarting {
         // Whatever the last wish was: nobody can see whether it still holds. A guest that reboots is none of its business.
         return Next::Wait(None);
@@ -505,7 +523,10 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
         Want::Run => {}
         Want::Stop => {}
     }
+    let saved = f.saved.as_ref().and_then(|saved| saved.spec.clone());
     let spec = match (&f.rebuild, &f.desired) {
+        // It goes on as what it was.
+        _ if saved.is_some() => saved,
         (Some(spec), _) if f.restarting => Some(Arc::clone(spec)),
         (_, Some(desired)) => desired.spec.clone().ok(),
         _ => None,
@@ -544,14 +565,21 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             if let Some(next) = reserved::before_build(cx, f, &spec) {
                 return next;
             }
+            let build = if f.saved.is_some() {
+                // Its memory knows what it has written.
+                f.copies = Copies::Keep;
+                Op::Restore
+            } else {
+                Op::Create
+            };
             if let Some(ready) = disks::ready(f, &spec) {
-                return Next::Run(Op::Create(reserved::equip(f, ready)));
+                return Next::Run(build(reserved::equip(f, ready)));
             }
             f.tries = f.tries.saturating_add(1);
             f.next_retry = None;
             cx.info(format!("starting {}", spec.name));
             Next::Run(if spec.disks.is_empty() {
-                Op::Create(reserved::equip(f, spec))
+                build(reserved::equip(f, spec))
             } else {
                 disks::make_ready(f, spec)
             })

@@ -35,6 +35,14 @@ pub enum Op {
     Release,
     /// Check the files, write the xl.cfg text, create the domain paused.
     Create(Arc<Spec>),
+    /// As [`Op::Create`], from the file in which its memory is.
+    Restore(Arc<Spec>),
+    /// Write its memory to a file, after which it stays suspended. If that fails it goes on.
+    Save(DomainId),
+    /// Remove that file.
+    DiscardSaved,
+    /// Let a suspended domain go on where it was.
+    Resume(DomainId),
     /// Let it run.
     Unpause(DomainId),
     /// Take its processors from it.
@@ -68,6 +76,10 @@ impl Op {
             Self::Reserve(_) => "reserve",
             Self::Release => "release",
             Self::Create(_) => "create",
+            Self::Restore(_) => "restore",
+            Self::Save(_) => "save",
+            Self::DiscardSaved => "discard saved",
+            Self::Resume(_) => "resume",
             Self::Unpause(_) => "unpause",
             Self::Pause(_) => "pause",
             Self::Shutdown(_) => "shutdown",
@@ -86,6 +98,8 @@ impl Op {
         match *self {
             Self::Look(Scope::One(id))
             | Self::Unpause(id)
+            | Self::Save(id)
+            | Self::Resume(id)
             | Self::Pause(id)
             | Self::Shutdown(id)
             | Self::PowerButton(id)
@@ -101,6 +115,8 @@ impl Op {
             | Self::Release
             | Self::Disks(..)
             | Self::Discard(_)
+            | Self::DiscardSaved
+            | Self::Restore(_)
             | Self::Create(_) => None,
         }
     }

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::facts::{Domain, Facts, Pending, Rest};
 use super::halting::{Halt, Stage};
+use super::saving;
 use super::{Ctx, Effect, Next, Op};
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, Life, ShutdownReason};
@@ -19,6 +20,8 @@ pub enum Order {
     Start {
         /// Also if somebody else has taken it away, and it may live on elsewhere.
         anyway: bool,
+        /// If it is saved: forget that, and have it boot.
+        fresh: bool,
     },
     /// Bring it down, and keep it down.
     Stop {
@@ -27,6 +30,10 @@ pub enum Order {
     },
     /// Bring it down, and have it run again.
     Restart,
+    /// Write its memory to a file, and keep it down until it is started, which goes on from there.
+    Save,
+    /// Have it go on from that file.
+    Restore,
     /// Take its processors from it.
     Pause,
     /// Give them back.
@@ -41,6 +48,8 @@ impl Order {
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
             Self::Restart => "restart",
+            Self::Save => "save",
+            Self::Restore => "restore",
             Self::Pause => "pause",
             Self::Unpause => "unpause",
         }
@@ -114,7 +123,10 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     };
     let activated = f.desired.as_ref().is_some_and(|d| d.origin.activate());
     match order {
-        Order::Start { .. } => {
+        Order::Start { .. } | Order::Restore => {
+            if (matches!(order, Order::Start { fresh: true, .. })) && f.saved.take().is_some() {
+                f.forget_saved = true;
+            }
             f.hold = (!activated).then(|| hold(true));
             // If it is on its way down, it goes down first.
             f.cycle = f.domain.is_some() && f.halt.is_some();
@@ -145,7 +157,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
                 halt.ask_again = true;
             }
         }
-        Order::Pause | Order::Unpause => {}
+        Order::Pause | Order::Unpause | Order::Save => {}
     }
     cx.effects.push(Effect::Answer(given.id, Answer::Accepted));
     f.order = Some(UnderWay {
@@ -208,7 +220,16 @@ fn refusal(f: &Facts, order: Order) -> Option<String> {
         return Some(problem.unwrap_or_else(|| "it has no DomainConfig".to_owned()));
     }
     match order {
-        Order::Start { anyway } => starting(f, anyway),
+        Order::Start { anyway, .. } => starting(f, anyway),
+        Order::Restore if f.saved.is_none() => Some("it is not saved".to_owned()),
+        Order::Restore => starting(f, false),
+        Order::Save => match running(f) {
+            Ok(domain) if domain.life == Life::Paused => {
+                Some("it is paused, and cannot suspend itself: unpause it first".to_owned())
+            }
+            Ok(_) => saving::refusal(f),
+            Err(why) => Some(why),
+        },
         Order::Stop { .. } => None,
         Order::Restart => match &f.domain {
             Some(domain) if domain.is_suspended() => Some(suspended(domain.id)),
@@ -284,6 +305,7 @@ pub(super) fn next(f: &mut Facts) -> Option<Next> {
     let op = match under_way.given.order {
         Order::Pause => Op::Pause(id),
         Order::Unpause => Op::Unpause(id),
+        Order::Save => Op::Save(id),
         _ => return None,
     };
     under_way.begun = true;
@@ -308,6 +330,18 @@ pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         domain.life = Life::Paused;
     }
     over(cx, f, result);
+}
+
+/// The domain has been saved, or not.
+pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    let by = f.order.as_ref().and_then(|o| o.is_begun(Order::Save));
+    // Whoever has asked for something else meanwhile has made it pointless.
+    let asked = by.is_some();
+    let by = by.map_or_else(|| "an operator".to_owned(), ToOwned::to_owned);
+    saving::saved(cx, f, &by, &result);
+    if let (Err(e), true) = (result, asked) {
+        answer_with(cx, f, Answer::Failed(format!("it goes on running: {e}")));
+    }
 }
 
 /// A domain that had run before has been unpaused, or not. Whether that was an order.
@@ -343,17 +377,24 @@ pub(super) fn settle(cx: &mut Ctx, f: &mut Facts) {
     let Some(under_way) = &f.order else { return };
     let runs = f.domain.as_ref().is_some_and(|d| d.started && !d.leftover) && f.halt.is_none();
     let answer = match under_way.given.order {
-        Order::Start { .. } | Order::Restart if f.boot_failed => {
+        Order::Start { .. } | Order::Restart | Order::Restore if f.boot_failed => {
             let why = f.error.as_ref().map(|(why, _)| why.clone());
             Answer::Failed(why.unwrap_or_else(|| "it did not boot".to_owned()))
         }
-        Order::Start { .. } | Order::Restart if f.ended => {
+        Order::Start { .. } | Order::Restart | Order::Restore if f.ended => {
             let why = f.last_exit.as_deref().unwrap_or_default();
             Answer::Failed(format!("the domain ended: {why}"))
         }
-        Order::Start { .. } | Order::Restart if runs && !f.cycle && !f.stale => Answer::Done,
+        Order::Start { .. } | Order::Restart | Order::Restore if runs && !f.cycle && !f.stale => {
+            Answer::Done
+        }
         Order::Stop { .. } if f.domain.is_none() && f.clear => Answer::Done,
-        Order::Pause | Order::Unpause => match running(f) {
+        Order::Save if f.domain.is_none() && f.clear => match &f.saved {
+            Some(_) => Answer::Done,
+            None => Answer::Failed("the domain ended before it was saved".to_owned()),
+        },
+        Order::Save if f.domain.as_ref().is_some_and(|d| d.saved) => return,
+        Order::Pause | Order::Unpause | Order::Save => match running(f) {
             Ok(_) => return,
             Err(why) => Answer::Failed(why),
         },

@@ -1,5 +1,6 @@
 //! Why the state is what it is, where somebody else has a hand in it: words for an operator.
 
+use super::Op;
 use super::facts::{Domain, Facts, Want};
 use super::order::Hold;
 use super::sibling::{Sibling, is_dead, is_migrated_away, is_suspended};
@@ -17,9 +18,11 @@ pub(super) fn of(f: &Facts) -> String {
             p.total.div_ceil(1 << 20)
         )
     });
+    let saving = matches!(f.outstanding, Some(Op::Save(_))).then(|| "being saved".to_owned());
     let held = f.hold.as_ref().map(Hold::words);
     copying
         .into_iter()
+        .chain(saving)
         .chain(held)
         .chain(own)
         .chain(others)
@@ -31,6 +34,9 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
     let id = domain.id;
     if is_suspended(domain.life) {
         let name = domain.name.as_deref();
+        if domain.saved {
+            return Some("saved; its memory is being given back".to_owned());
+        }
         return Some(if is_migrated_away(name) {
             format!(
                 "suspended for a migration whose outcome is not known (it is called {}): if the guest runs nowhere \

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::devices::Connected;
 use super::facts::{After, Desired, Domain, Exit, Facts, Rest};
 use super::halting::{Halt, Stage};
 use super::history::Told;
 use super::op::Op;
 use super::order::Hold;
 use super::reserved::Holding;
+use super::saving::{self, Saved};
 use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
@@ -67,6 +67,8 @@ pub struct Record {
     pub(super) vanished: bool,
     pub(super) boot_time: Option<OffsetDateTime>,
     pub(super) error: Option<(String, OffsetDateTime)>,
+    /// Its memory is in a file.
+    pub(super) saved: Option<Saved>,
 }
 
 /// A step that leaves something in Xen which only its outcome tells about.
@@ -82,6 +84,8 @@ pub(super) enum Begun {
     SoftReset,
     /// The domain is being renamed, with this added.
     Preserve(String),
+    /// The domain is being saved.
+    Save,
 }
 
 impl Record {
@@ -121,6 +125,12 @@ impl Record {
         self
     }
 
+    /// Whether the memory of its domain is in a file.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.saved.is_some()
+    }
+
     /// Where its wish comes from.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
@@ -150,6 +160,7 @@ impl Record {
             Some(_) if self.halt.is_some() => "halting",
             Some(d) if d.started => "running",
             Some(_) => "built",
+            None if self.saved.is_some() => "saved",
             None if self.restarting => "restarting",
             None if self.vanished => "vanished",
             None if self.ended => "ended",
@@ -189,6 +200,7 @@ impl Facts {
             vanished: self.vanished,
             boot_time: self.boot_time,
             error: self.error.clone(),
+            saved: self.saved.clone(),
         }
     }
 
@@ -205,9 +217,13 @@ impl Facts {
             if domain.maybe_started {
                 return Begun::Start;
             }
+            if domain.saving_until.is_some() {
+                return Begun::Save;
+            }
         }
         match &self.outstanding {
-            Some(Op::Create(spec)) => Begun::Create(spec.name.clone()),
+            Some(Op::Create(spec) | Op::Restore(spec)) => Begun::Create(spec.name.clone()),
+            Some(Op::Save(_)) => Begun::Save,
             // Until a look has found that nothing was left, it may have.
             _ if self.create_failed.is_some() => {
                 Begun::Create(self.create_failed.clone().unwrap_or_default())
@@ -255,13 +271,14 @@ impl Facts {
         f.vanished = record.vanished;
         f.boot_time = record.boot_time;
         f.error = record.error;
+        f.saved = record.saved;
         if f.ended && !wishes::retries(&f) {
             f.rest = Rest::Ended;
         }
         if same_run {
             resume(now, &mut f, record.begun);
         } else {
-            after_host_reboot(now, &mut f);
+            after_host_reboot(now, &mut f, &record.begun);
         }
         f
     }
@@ -278,6 +295,8 @@ fn resume(now: Now, f: &mut Facts, begun: Begun) {
             // How far the reset has come cannot be told: what it has left is replaced, like a domain that is half-built.
             Begun::SoftReset => domain.half_reset = true,
             Begun::Preserve(suffix) => domain.renaming = Some(suffix),
+            // Nobody has seen its end.
+            Begun::Save => saving::interrupted(domain, now.mono),
             Begun::Create(_) | Begun::Nothing => {}
         }
     } else if let Begun::Create(name) = begun {
@@ -291,7 +310,7 @@ fn resume(now: Now, f: &mut Facts, begun: Begun) {
 }
 
 /// The host has been restarted: no domain of before is left, and none of them was ended by anybody.
-fn after_host_reboot(now: Now, f: &mut Facts) {
+fn after_host_reboot(now: Now, f: &mut Facts, begun: &Begun) {
     f.siblings.clear();
     f.boot_time = None;
     let halt = f.halt.take();
@@ -303,7 +322,9 @@ fn after_host_reboot(now: Now, f: &mut Facts) {
         return;
     }
     f.has_run = true;
-    if domain.suspended.is_some() && halt.is_none() {
+    // One that we were saving has not been moved by anybody, and the file is not whole.
+    let ours = *begun == Begun::Save;
+    if domain.suspended.is_some() && halt.is_none() && !ours {
         // A domain is suspended in order to be saved or moved: what was begun may have been completed.
         gone::note_end(now, f, gone::LOST_SUSPENDED.to_owned(), false);
         f.vanished = true;
@@ -404,24 +425,10 @@ impl Record {
             .domain
             .filter(|_| i.started || i.halting)
             .map(|id| Domain {
-                id,
-                life: Life::Running,
-                memory_kib: 0,
                 name: i.name.clone(),
-                paused_by: None,
                 suspended: i.suspended,
                 started: i.started || i.halting,
-                reset: false,
-                orphaned: None,
-                broken: false,
-                connected: Connected::default(),
-                screen: Screen::default(),
-                leftover: false,
-                since: Time::default(),
-                maybe_started: false,
-                half_reset: false,
-                renaming: None,
-                spec: None,
+                ..Domain::new(id, Life::Running, Time::default())
             });
         let halt = Halt::begin(Time::default());
         Self {
@@ -459,6 +466,7 @@ impl Record {
             vanished: i.vanished,
             boot_time: i.boot_time,
             error: i.error.filter(|_| i.ended),
+            saved: None,
         }
     }
 }

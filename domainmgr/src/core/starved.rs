@@ -42,7 +42,7 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
         super::order::not_begun(f);
     }
     match op {
-        Op::Create(spec) => {
+        Op::Create(spec) | Op::Restore(spec) => {
             f.look_wide = true;
             f.create_failed = Some(spec.name.clone());
             f.tries = f.tries.saturating_sub(1);

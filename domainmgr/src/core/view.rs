@@ -51,6 +51,7 @@ pub fn view(f: &Facts) -> DomainStatus {
         },
         held_by: f.hold.as_ref().map(|h| h.by.clone()).unwrap_or_default(),
         held_since: f.hold.as_ref().map(|h| h.since),
+        saved_since: f.saved.as_ref().map(|saved| saved.at),
         preserved: preserved(f),
         restarts: f.restarts,
         next_retry: f.next_retry,
@@ -201,6 +202,7 @@ pub(super) fn state(f: &Facts) -> (State, &'static str) {
         return match () {
             () if f.restarting || trying => (State::Booting, "BOOTING"),
             () if !f.present => (State::Halted, "HALTED"),
+            () if f.saved.is_some() => (State::Halted, "SAVED"),
             () if f.has_run => (State::Halted, "HALTED"),
             () => (State::Installed, "INSTALLED"),
         };

@@ -88,6 +88,10 @@ pub struct DomainStatus {
     /// Since when. Addition.
     #[serde(with = "go_time")]
     pub held_since: Option<OffsetDateTime>,
+    /// Since when the memory of the domain is in a file, from which it goes on when it is started; zero if it is not.
+    /// Addition.
+    #[serde(with = "go_time")]
+    pub saved_since: Option<OffsetDateTime>,
     /// Domains of this application that do not run and are left for somebody to look into. Addition.
     pub preserved: Vec<PreservedDomain>,
     /// How often the guest was restarted because it ended. Addition.

@@ -165,8 +165,23 @@ fn env(
     }
     if env.records.damage().is_none() {
         keeper::tidy(dirs);
+        tidy_saved(dirs, &env.records);
     }
     Ok(Arc::new(env))
+}
+
+/// Removes memories of domains that have gone on since, or were never whole.
+fn tidy_saved(dirs: &Dirs, records: &Records) {
+    for name in store::list(&dirs.saved()).unwrap_or_default() {
+        let key = name.strip_suffix(".save").and_then(|key| key.parse().ok());
+        if key.is_some_and(|key| records.is_saved(key)) {
+            continue;
+        }
+        let path = dirs.saved().join(name);
+        if let Err(e) = store::remove(&path) {
+            log::warn!("{}: {e}", path.display());
+        }
+    }
 }
 
 /// What the meaning of xl's files depends on.

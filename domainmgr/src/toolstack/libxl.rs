@@ -1,6 +1,6 @@
 //! The real Xen, through libxl.
 
-use ::libxl::xlcfg::Host;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use std::time::Duration;
 use libxl::config::NicType;
 use libxl::device::XenbusState;
 use libxl::xenstore::Xenstore;
-use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Trigger, Watcher};
+use libxl::xlcfg::Host;
+use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState, Saving, Trigger, Watcher};
 use uuid::Uuid;
 
 use super::build_slots::BuildSlots;
@@ -317,6 +318,53 @@ impl Session for LibxlSession {
             domid: created.domid.0,
             uuid: created.uuid,
         })
+    }
+
+    fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        let saving = Saving::new().limits(&translate(limits));
+        // What was suspended is destroyed once that is known for good, not by whoever has saved it.
+        let saved = self.domain(id)?.save_file(path, saving).map(drop);
+        saved.map_err(|e| {
+            let words = e.to_string();
+            Error {
+                message: words,
+                ..error(libxl::Error::from(e))
+            }
+        })
+    }
+
+    fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId> {
+        let place = |e: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Other, format!("{}: {e}", path.display()))
+        };
+        let file = File::open(path).map_err(|e| place(&e))?;
+        let _slot = self.slots.begin(limits)?;
+        let domain = self.own()?.restore(&file, &translate(limits));
+        let domain = domain.map_err(|e| {
+            let e = error(e);
+            Error::new(e.kind, format!("{}: {e}", path.display()))
+        })?;
+        let found = domain.id();
+        let id = DomainId {
+            domid: found.domid.0,
+            uuid: found.uuid,
+        };
+        if id.uuid != spec.uuid {
+            let stranger = domain.destroy().limits(&translate(limits)).wait();
+            let left = stranger
+                .err()
+                .map(|e| format!(", and could not be destroyed: {e}"));
+            return Err(place(&format!(
+                "it is of another domain, {}{}",
+                id.uuid,
+                left.unwrap_or_default()
+            )));
+        }
+        Ok(id)
+    }
+
+    fn resume(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
+        self.domain(id)?.resume(true).map_err(error)
     }
 
     fn no_offload(&mut self, id: DomainId, interfaces: usize) -> Result<()> {

@@ -248,6 +248,25 @@ pub trait Session: Send {
     /// Of any kind. A half-built domain may be left behind: look.
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId>;
 
+    /// Suspends the guest and writes its memory to a file that `xl restore` reads, too, whole or not at all. It stays
+    /// suspended then; if anything fails, it goes on.
+    ///
+    /// # Errors
+    /// Of any kind. It may be suspended still, if it could not be resumed: look.
+    fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()>;
+
+    /// Creates the domain of `spec` from such a file, paused.
+    ///
+    /// # Errors
+    /// Of any kind. A half-built domain may be left behind: look.
+    fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId>;
+
+    /// Lets a suspended domain go on where it was.
+    ///
+    /// # Errors
+    /// Of any kind; it is not suspended.
+    fn resume(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
+
     /// Has the guest compute checksums and cut large packets itself, on so many interfaces: a domain behind it, to which it
     /// hands packets on, cannot know that this is still to be done. Before the domain runs.
     ///

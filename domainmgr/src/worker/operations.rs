@@ -1,6 +1,9 @@
 //! How a worker does what the core decided: one operation at a time, which can be aborted meanwhile.
 
 use std::collections::BTreeSet;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +15,7 @@ use crate::inputs::Reading;
 use crate::mailbox::Mail;
 use crate::owners;
 use crate::spec::{Assigned, Mode, Spec};
+use crate::store;
 use crate::toolstack::{AbortToken, Error, ErrorKind, Limits, Session};
 
 impl Run<'_> {
@@ -75,10 +79,17 @@ impl Run<'_> {
                 self.env.adapters.release(key);
                 return Outcome::Ended(Ok(()));
             }
-            Op::Create(spec) => {
+            Op::Create(spec) | Op::Restore(spec) => {
                 if let Err(e) = self.own(spec).and_then(|()| self.prepare(spec)) {
                     return Outcome::Created(Err(e));
                 }
+            }
+            Op::DiscardSaved => {
+                let path = self.env.dirs.saved_of(key);
+                let gone = store::remove(&path);
+                return Outcome::Ended(gone.map_err(|e| {
+                    Error::new(ErrorKind::Other, format!("{}: {e}", path.display()))
+                }));
             }
             _ => {}
         }
@@ -88,7 +99,7 @@ impl Run<'_> {
             Err(e) => {
                 return match op {
                     Op::Look(_) => Outcome::Looked(Err(e)),
-                    Op::Create(_) => Outcome::Created(Err(e)),
+                    Op::Create(_) | Op::Restore(_) => Outcome::Created(Err(e)),
                     Op::Devices(_) => Outcome::Devices(Err(e)),
                     Op::Screen(_) => Outcome::Screen(Err(e)),
                     _ => Outcome::Ended(Err(e)),
@@ -104,13 +115,16 @@ impl Run<'_> {
             Op::Devices(id) => Outcome::Devices(session.unconnected(*id)),
             // Done above.
             Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
-            Op::Create(spec) => {
+            Op::Create(spec) | Op::Restore(spec) => {
                 let settings = env.settings.read().unwrap_or_else(PoisonError::into_inner);
                 let (policy, offload) = (settings.autoballoon, settings.vif_offload);
                 drop(settings);
                 // Kept until the domain has its memory.
                 let grant = session.grant_memory(spec, policy, limits);
-                let created = grant.and_then(|_grant| session.create(spec, limits));
+                let created = grant.and_then(|_grant| match op {
+                    Op::Restore(_) => session.restore(spec, &env.dirs.saved_of(key), limits),
+                    _ => session.create(spec, limits),
+                });
                 if let (Ok(id), false, false) = (&created, offload, spec.nics.is_empty()) {
                     // It runs with it, only not as well behind another guest.
                     if let Err(e) = session.no_offload(*id, spec.nics.len()) {
@@ -122,7 +136,16 @@ impl Run<'_> {
                     (id, found.map_or(0, |domain| domain.memory_kib))
                 }))
             }
-            Op::Disks(..) | Op::Discard(_) => {
+            Op::Save(id) => {
+                let path = env.dirs.saved_of(key);
+                let saved = session.info(*id).and_then(|found| {
+                    room_for(&path, found.map_or(0, |domain| domain.memory_kib))?;
+                    session.save(*id, &path, limits)
+                });
+                Outcome::Ended(saved)
+            }
+            Op::Resume(id) => Outcome::Ended(session.resume(*id, limits)),
+            Op::Disks(..) | Op::Discard(_) | Op::DiscardSaved => {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
             }
             Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
@@ -238,4 +261,27 @@ impl Run<'_> {
         }
         Ok(assigned)
     }
+}
+
+/// Makes sure that the memory of a domain fits where it is to be saved, before its guest is asked to suspend.
+fn room_for(path: &Path, memory_kib: u64) -> Result<(), Error> {
+    let fail = |why: String| Error::new(ErrorKind::Other, format!("{}: {why}", path.display()));
+    let dir = path.parent().unwrap_or(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| fail(e.to_string()))?;
+    let found = rustix::fs::statvfs(dir).map_err(|e| fail(e.to_string()))?;
+    let free_kib = found.f_bavail.saturating_mul(found.f_frsize) / 1024;
+    // Beside the memory there is what libxl knows of devices, and QEMU of its own.
+    let needed_kib = memory_kib + memory_kib / 50 + (16 << 10);
+    if free_kib < needed_kib {
+        return Err(fail(format!(
+            "{} MiB are free, and up to {} MiB are needed",
+            free_kib / 1024,
+            needed_kib / 1024
+        )));
+    }
+    Ok(())
 }

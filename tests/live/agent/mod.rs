@@ -8,6 +8,7 @@ pub(crate) mod host;
 mod limits;
 mod nics;
 mod orders;
+mod saving;
 mod soft_reset;
 mod xl;
 

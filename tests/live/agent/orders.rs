@@ -10,7 +10,7 @@ use super::host::{App, Host, domid};
 use crate::support::wait_for;
 
 /// `domainmgr VERB NAME`: the exit code, and what is said.
-fn verb(host: &Host, words: &[&str], app: &App) -> (i32, String) {
+pub(super) fn verb(host: &Host, words: &[&str], app: &App) -> (i32, String) {
     let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
     let output = Command::new(program)
         .args(words)

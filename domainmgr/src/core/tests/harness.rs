@@ -93,6 +93,8 @@ pub(super) struct Harness {
     pub(super) published: Option<DomainStatus>,
     /// The record that is durable.
     pub(super) memory: Option<Vec<u8>>,
+    /// The memory of the domain is in a file; `true`: it has run since.
+    pub(super) file: Option<bool>,
     /// The agent is killed before it hears of the end of its next operation.
     pub(super) dies: bool,
     dead: bool,
@@ -139,6 +141,7 @@ impl Harness {
             trail: Vec::new(),
             published: None,
             memory: None,
+            file: None,
             dies: false,
             dead: false,
         };
@@ -399,6 +402,7 @@ impl Harness {
                 }
                 Effect::Finish => {
                     assert!(self.config.is_none(), "ended although there is a config");
+                    self.file = None;
                     self.finished = true;
                     self.published = None;
                     self.memory = None;
@@ -422,6 +426,9 @@ impl Harness {
             .filter(|s| s.id.uuid == KEY && s.life == Life::Running)
             .count();
         assert!(running <= 1 || self.outsiders, "two copies run");
+        if let (Some(stale), true) = (&mut self.file, running > 0) {
+            *stale = true;
+        }
         if let Some(status) = &self.published {
             let suspended = status.state_name == "SUSPENDED";
             assert!(
@@ -464,7 +471,10 @@ impl Harness {
             return;
         }
         match &op {
-            Op::Create(spec) => {
+            Op::Create(spec) | Op::Restore(spec) => {
+                if matches!(op, Op::Restore(_)) {
+                    assert_eq!(self.file, Some(false), "restored from what is out of date");
+                }
                 assert_eq!(
                     self.reserved,
                     !spec.adapters.is_empty(),
@@ -496,6 +506,14 @@ impl Harness {
                     Err(e) => failed = Some(e),
                 }
             }
+            Op::Save(id) => match self.xen.request_suspend(*id, 50) {
+                Ok(Heard::In(span)) => takes = span + 350,
+                Ok(Heard::Never) => {
+                    takes = ACK;
+                    failed = Some(Error::new(ErrorKind::TimedOut, "did not suspend"));
+                }
+                Err(e) => failed = Some(e),
+            },
             Op::Shutdown(id) => match self.xen.request_shutdown(*id) {
                 Ok(Heard::In(span)) => takes = span + 5,
                 Ok(Heard::Never) => {
@@ -532,6 +550,8 @@ impl Harness {
             | Op::Devices(_)
             | Op::Screen(_)
             | Op::Unpause(_)
+            | Op::Resume(_)
+            | Op::DiscardSaved
             | Op::PowerButton(_)
             | Op::Preserve(..) => {}
         }
@@ -590,7 +610,7 @@ impl Harness {
             Op::Look(Scope::One(id)) => {
                 Outcome::Looked(Ok(self.xen.info(*id).into_iter().collect()))
             }
-            Op::Create(_) => Outcome::Created(match (error, running.created) {
+            Op::Create(_) | Op::Restore(_) => Outcome::Created(match (error, running.created) {
                 (Some(e), _) => Err(e),
                 (None, Some(id)) => self.xen.end_create(id).map(|()| {
                     let made = self.xen.info(id);
@@ -627,9 +647,15 @@ impl Harness {
                 Some(e) => Err(e),
                 None => self.xen.unconnected(*id),
             }),
+            Op::Save(id) => Outcome::Ended(self.saved(*id, error)),
             op => Outcome::Ended(match error {
                 Some(e) => Err(e),
                 None => match op {
+                    Op::Resume(id) => self.xen.resume(*id),
+                    Op::DiscardSaved => {
+                        self.file = None;
+                        Ok(())
+                    }
                     Op::Unpause(id) => self.xen.unpause(*id),
                     Op::Pause(id) => self.xen.pause(*id),
                     Op::PowerButton(id) => self.xen.power_button(*id),
@@ -648,6 +674,23 @@ impl Harness {
             return;
         }
         self.feed(Input::Done(outcome));
+    }
+
+    /// The end of a save: the file is whole, or the domain goes on.
+    fn saved(&mut self, id: DomainId, error: Option<Error>) -> Result<(), Error> {
+        let life = self.xen.info(id).map(|seen| seen.life);
+        let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
+        match error {
+            None if suspended => {
+                self.file = Some(false);
+                Ok(())
+            }
+            error => {
+                // As libxl does, unless somebody else was faster.
+                let _ = self.xen.resume(id);
+                Err(error.unwrap_or_else(|| Error::new(ErrorKind::Other, "it did not suspend")))
+            }
+        }
     }
 
     /// Domains with our uuid that run, or could without the agent's doing.

@@ -12,5 +12,6 @@ mod orders;
 mod outsiders;
 mod pace;
 mod random;
+mod saving;
 mod starved;
 mod upgrade;

@@ -7,7 +7,10 @@ use crate::eve::DiskConfig;
 use crate::spec::Mode;
 use crate::toolstack::ShutdownReason;
 
-const START: Order = Order::Start { anyway: false };
+const START: Order = Order::Start {
+    anyway: false,
+    fresh: false,
+};
 const STOP: Order = Order::Stop { destroy: false };
 const DESTROY: Order = Order::Stop { destroy: true };
 
@@ -152,7 +155,14 @@ fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
     refused(&order(&mut h, START, 5_000), "it may live on elsewhere");
     assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
     assert_eq!(
-        order(&mut h, Order::Start { anyway: true }, 5_000),
+        order(
+            &mut h,
+            Order::Start {
+                anyway: true,
+                fresh: false
+            },
+            5_000
+        ),
         obeyed()
     );
     assert_eq!(h.state(), "RUNNING");

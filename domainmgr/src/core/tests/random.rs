@@ -120,11 +120,15 @@ fn act() -> impl Strategy<Value = Act> {
         }),
         1 => Just(Act::Remove),
         3 => prop_oneof![
-            Just(Order::Start { anyway: false }),
+            Just(Order::Start { anyway: false, fresh: false }),
             any::<bool>().prop_map(|destroy| Order::Stop { destroy }),
             Just(Order::Restart),
             Just(Order::Pause),
             Just(Order::Unpause),
+            Just(Order::Save),
+            Just(Order::Save),
+            Just(Order::Restore),
+            Just(Order::Start { anyway: false, fresh: true }),
         ].prop_map(Act::Order),
         2 => Just(Act::Suspend),
         1 => (0_u64..90_000).prop_map(Act::SuspendLate),
@@ -335,8 +339,13 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
     } else {
         assert_eq!(h.xen.live(KEY), 0, "still there: {}", trace());
         assert!(
-            state.is_empty() || state == "HALTED" || state == "INSTALLED",
+            state.is_empty() || ["HALTED", "INSTALLED", "SAVED"].contains(&state.as_str()),
             "{}",
+            trace()
+        );
+        assert!(
+            state != "SAVED" || h.file == Some(false),
+            "its memory is not in the file: {}",
             trace()
         );
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, MemoryGrant, Result, Seen,
-    Session, Toolstack, Usage, Wake, Watch,
+    Session, ShutdownReason, Toolstack, Usage, Wake, Watch,
 };
 use super::control;
 use super::model::{ACK, Answer, CPUS, Millis, Model};
@@ -297,6 +297,11 @@ impl Drop for SimWatch {
     }
 }
 
+/// How long a guest takes to suspend once it has acknowledged that it will.
+const SUSPENDS: Millis = 50;
+/// How long writing the memory of a domain takes.
+const WRITES: Millis = 300;
+
 struct SimSession(Arc<Shared>);
 
 impl Session for SimSession {
@@ -358,6 +363,32 @@ impl Session for SimSession {
         self.0.wait(takes, limits)?;
         self.0.act(|m| m.end_create(id))?;
         Ok(id)
+    }
+
+    fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        let done = self.suspend_and_write(id, path, limits);
+        if done.is_err() {
+            // As libxl does, unless somebody else was faster.
+            let _ = self.0.act(|m| m.resume(id));
+        }
+        done
+    }
+
+    fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId> {
+        let fail = |why: String| Error::new(ErrorKind::Other, format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        if text != memory_of(spec.uuid) {
+            return Err(fail("not what was saved of this domain".to_owned()));
+        }
+        let (id, takes) = self.0.act(|m| m.begin_create(spec))?;
+        crash::point("in the middle of restore");
+        self.0.wait(takes, limits)?;
+        self.0.act(|m| m.end_create(id))?;
+        Ok(id)
+    }
+
+    fn resume(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| m.resume(id))
     }
 
     fn no_offload(&mut self, id: DomainId, _interfaces: usize) -> Result<()> {
@@ -459,5 +490,33 @@ impl Session for SimSession {
 
     fn usage(&mut self) -> Result<Vec<Usage>> {
         self.0.act(|m| Ok(m.usage()))
+    }
+}
+
+/// What the file of a saved domain contains.
+fn memory_of(uuid: Uuid) -> String {
+    format!("simulated memory of {uuid}\n")
+}
+
+impl SimSession {
+    fn suspend_and_write(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        match self.0.act(|m| m.request_suspend(id, SUSPENDS))? {
+            // What it has acknowledged it does after a little while.
+            Answer::In(span) => self.0.wait(span + SUSPENDS, limits)?,
+            Answer::Never => {
+                self.0.wait(ACK, limits)?;
+                return Err(Error::new(ErrorKind::TimedOut, "the guest did not suspend"));
+            }
+        }
+        let suspended = self
+            .info(id)?
+            .is_some_and(|seen| seen.life == Life::Shutdown(ShutdownReason::SUSPEND));
+        if !suspended {
+            return Err(Error::new(ErrorKind::TimedOut, "the guest did not suspend"));
+        }
+        crash::point("in the middle of save");
+        self.0.wait(WRITES, limits)?;
+        let written = crate::store::write(path, memory_of(id.uuid).as_bytes());
+        written.map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))
     }
 }

@@ -1,0 +1,283 @@
+//! Saving a domain, and what becomes of it when something ends in between.
+
+use super::harness::Harness;
+use crate::core::{Answer, Op, Order};
+use crate::spec::Mode;
+use crate::toolstack::ShutdownReason;
+
+const START: Order = Order::Start {
+    anyway: false,
+    fresh: false,
+};
+const FRESH: Order = Order::Start {
+    anyway: false,
+    fresh: true,
+};
+
+fn running(words: &str) -> Harness {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(5_000);
+    assert_eq!(h.state(), "RUNNING");
+    h
+}
+
+/// Gives an order and lets time pass. What is said to it.
+fn order(h: &mut Harness, order: Order, millis: u64) -> Vec<Answer> {
+    let id = h.order(order);
+    h.advance(millis);
+    let said = h.answers.iter().filter(|(of, _)| *of == id);
+    said.map(|(_, answer)| answer.clone()).collect()
+}
+
+fn obeyed() -> Vec<Answer> {
+    vec![Answer::Accepted, Answer::Done]
+}
+
+fn saved() -> Harness {
+    let mut h = running("");
+    assert_eq!(order(&mut h, Order::Save, 5_000), obeyed());
+    assert_eq!((h.state().as_str(), h.theirs()), ("SAVED", None));
+    h
+}
+
+fn count(h: &Harness, word: &str) -> usize {
+    h.ops.iter().filter(|op| op.word() == word).count()
+}
+
+#[test]
+fn a_saved_domain_stays_saved_until_it_is_started_and_goes_on_from_there() {
+    let mut h = saved();
+    let status = h.published.clone().unwrap();
+    assert!(status.saved_since.is_some());
+    assert_eq!(
+        (status.held.as_str(), status.last_err.as_str()),
+        ("stopped", "")
+    );
+    h.half_minutes(2);
+    h.restart();
+    h.half_minutes(2);
+    h.reboot_host();
+    h.half_minutes(2);
+    assert_eq!((h.state().as_str(), h.file), ("SAVED", Some(false)));
+    for how in [Order::Restore, START] {
+        assert_eq!(order(&mut h, how, 5_000), obeyed());
+        assert_eq!((h.state().as_str(), h.file), ("RUNNING", None), "{how:?}");
+        assert!(h.published.clone().unwrap().saved_since.is_none());
+        assert_eq!(order(&mut h, Order::Save, 5_000), obeyed());
+    }
+    assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
+    // Nobody asks it to boot anew without saying so.
+    assert_eq!(order(&mut h, FRESH, 5_000), obeyed());
+    assert_eq!((h.state().as_str(), h.file), ("RUNNING", None));
+    assert_eq!((count(&h, "create"), count(&h, "restore")), (2, 2));
+}
+
+#[test]
+fn a_domain_that_cannot_be_saved_goes_on() {
+    let mut h = running("");
+    let id = h.domain();
+    h.fails = |op| matches!(op, Op::Save(_));
+    match order(&mut h, Order::Save, 5_000).as_slice() {
+        [Answer::Accepted, Answer::Failed(why)] if why.contains("it goes on running") => {}
+        said => panic!("{said:?}"),
+    }
+    let status = h.published.clone().unwrap();
+    assert_eq!((h.state().as_str(), h.domain()), ("RUNNING", id));
+    assert_eq!((status.held.as_str(), h.file), ("", None));
+    // A guest that never suspends.
+    let mut h = running("sim.deaf");
+    let said = order(&mut h, Order::Save, 120_000);
+    assert!(
+        matches!(said.as_slice(), [_, Answer::Failed(_)]),
+        "{said:?}"
+    );
+    assert_eq!(h.state(), "RUNNING");
+}
+
+#[test]
+fn what_cannot_be_saved_is_refused() {
+    let refuses = |h: &mut Harness, how: Order, words: &str| match order(h, how, 1_000).as_slice() {
+        [Answer::Refused(why)] if why.contains(words) => {}
+        said => panic!("{how:?}: {said:?}"),
+    };
+    let mut h = running("");
+    refuses(&mut h, Order::Restore, "it is not saved");
+    order(&mut h, Order::Pause, 1_000);
+    refuses(&mut h, Order::Save, "paused");
+    order(&mut h, Order::Stop { destroy: true }, 5_000);
+    refuses(&mut h, Order::Save, "there is no domain");
+    let mut h = saved();
+    refuses(&mut h, Order::Save, "there is no domain");
+    assert_eq!(h.file, Some(false));
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+        c.io_adapter_list = vec![crate::eve::IoAdapter {
+            name: "eth1".into(),
+            ..crate::eve::IoAdapter::default()
+        }];
+    })));
+    h.advance(5_000);
+    assert_eq!(h.state(), "RUNNING");
+    refuses(&mut h, Order::Save, "devices of the host");
+}
+
+/// Nobody has seen the end of the save: it has not happened, and the guest goes on where it was.
+#[test]
+fn a_save_whose_end_nobody_has_seen_is_taken_back() {
+    for whole in [false, true] {
+        let mut h = running("");
+        let id = h.domain();
+        if whole {
+            // The file is there, and the agent has not heard of it.
+            h.dies = true;
+            h.order(Order::Save);
+            h.advance(5_000);
+            assert!(!h.dies);
+        } else {
+            h.order(Order::Save);
+            h.advance(200);
+            assert!(h.is_busy());
+        }
+        h.restart();
+        h.half_minutes(2);
+        assert_eq!((h.state().as_str(), h.domain()), ("RUNNING", id), "{whole}");
+        assert_eq!(count(&h, "resume"), 1);
+        assert_eq!(h.published.clone().unwrap().held, "");
+        // Nor is it mistaken for a domain that was moved when the host goes down.
+        h.reboot_host();
+        h.half_minutes(2);
+        assert_eq!((h.state().as_str(), count(&h, "create")), ("RUNNING", 2));
+    }
+}
+
+#[test]
+fn a_host_that_goes_down_during_a_save_takes_nothing_with_it() {
+    let mut h = running("");
+    h.order(Order::Save);
+    h.advance(200);
+    h.reboot_host();
+    h.half_minutes(2);
+    assert_eq!((h.state().as_str(), count(&h, "create")), ("RUNNING", 2));
+    assert!(!h.published.unwrap().vanished);
+}
+
+/// A guest that has been asked may obey after its agent has ended.
+#[test]
+fn a_guest_that_suspends_after_the_agent_has_ended_goes_on() {
+    let mut h = running("sim.slow");
+    let id = h.domain();
+    h.order(Order::Save);
+    h.advance(10);
+    h.restart();
+    h.half_minutes(3);
+    assert_eq!((h.state().as_str(), h.domain()), ("RUNNING", id));
+}
+
+#[test]
+fn an_agent_that_ends_before_the_saved_domain_is_gone_leaves_it_saved() {
+    for millis in [400, 420, 450, 500, 600, 700] {
+        let mut h = running("");
+        h.order(Order::Save);
+        h.advance(millis);
+        let known = h.published.clone().unwrap().saved_since.is_some();
+        h.restart();
+        h.half_minutes(2);
+        let wanted = if known { "SAVED" } else { "RUNNING" };
+        assert_eq!(h.state(), wanted, "after {millis} ms");
+    }
+}
+
+#[test]
+fn a_domain_that_somebody_has_resumed_is_not_saved() {
+    let mut h = running("");
+    let id = h.domain();
+    // It cannot be destroyed for a while.
+    h.starves = |op| matches!(op, Op::Destroy(_));
+    h.order(Order::Save);
+    h.advance(1_000);
+    h.outside(|xen, id| xen.resume(id).unwrap());
+    h.starves = |_| false;
+    h.half_minutes(2);
+    assert_eq!(
+        (h.state().as_str(), h.domain(), h.file),
+        ("RUNNING", id, None)
+    );
+    let status = h.published.clone().unwrap();
+    assert_eq!((status.held.as_str(), status.saved_since), ("", None));
+}
+
+#[test]
+fn one_that_was_restored_and_never_ran_is_restored_again() {
+    // The agent is killed: what it has built is not known to be whole.
+    let mut h = saved();
+    h.dies = true;
+    h.order(Order::Restore);
+    h.half_minutes(2);
+    assert_eq!((h.state().as_str(), h.file), ("RUNNING", None));
+    assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
+    // The host goes down.
+    let mut h = saved();
+    h.order(Order::Restore);
+    h.advance(30);
+    assert!(h.is_busy());
+    h.reboot_host();
+    h.half_minutes(2);
+    assert_eq!((h.state().as_str(), h.file), ("RUNNING", None));
+    assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
+}
+
+/// Somebody else has taken it from the file.
+#[test]
+fn one_that_is_found_running_is_not_saved() {
+    let mut h = saved();
+    h.outsiders = true;
+    h.meanwhile(|xen| xen.outsider(super::harness::KEY, "app.1", None));
+    h.half_minutes(2);
+    h.order(Order::Stop { destroy: true });
+    h.half_minutes(2);
+    assert_eq!((h.state().as_str(), h.file), ("HALTED", None));
+}
+
+#[test]
+fn an_order_that_comes_meanwhile_ends_a_save() {
+    let mut h = running("");
+    let id = h.order(Order::Save);
+    h.advance(100);
+    assert!(h.is_busy());
+    assert_eq!(
+        order(&mut h, Order::Stop { destroy: false }, 60_000),
+        obeyed()
+    );
+    let said = h.answers.iter().filter(|(of, _)| *of == id);
+    let said: Vec<_> = said.map(|(_, answer)| answer.clone()).collect();
+    assert!(
+        matches!(said.as_slice(), [Answer::Accepted, Answer::Failed(why)] if why.contains("given up")),
+        "{said:?}"
+    );
+    assert_eq!(
+        (h.state().as_str(), h.theirs(), h.file),
+        ("HALTED", None, None)
+    );
+}
+
+#[test]
+fn a_saved_domain_whose_file_is_removed_leaves_nothing() {
+    let mut h = saved();
+    h.wish(None);
+    h.half_minutes(2);
+    assert!(h.finished);
+    assert_eq!(h.file, None);
+}
+
+#[test]
+fn a_guest_that_ends_while_it_is_saved_has_ended() {
+    let mut h = running("");
+    let id = h.order(Order::Save);
+    h.advance(10);
+    h.outside(|xen, id| drop(xen.shut_down(id, ShutdownReason::POWEROFF)));
+    h.half_minutes(2);
+    assert_eq!((h.state().as_str(), h.file), ("HALTED", None));
+    let failed = |(of, answer): &(u64, Answer)| *of == id && matches!(answer, Answer::Failed(_));
+    assert!(h.answers.iter().any(failed), "{:?}", h.answers);
+}
