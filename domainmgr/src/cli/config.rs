@@ -20,7 +20,7 @@ pub(super) struct Config {
     /// Replaces or adds a key of a file of xl's, as with xl create.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// JSON, as `xl create -n` prints it. Without it, a line for each value.
+    /// The JSON of libxl, as `xl create -n` prints it. Without it, a line for each value.
     #[arg(long)]
     json: bool,
 }

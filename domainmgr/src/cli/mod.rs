@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod config;
 mod console;
+mod host;
 mod looks;
 mod named;
 mod paths;
@@ -69,6 +70,11 @@ enum Command {
     Pause(verbs::Verb),
     /// Let paused domains run.
     Unpause(verbs::Verb),
+    /// Save or shut down all domains because the host goes down. They come back when it is started again, or with
+    /// host-start.
+    HostStop(host::HostStop),
+    /// Start the domains again that host-stop has brought down, if the host was not restarted after all.
+    HostStart(host::HostStart),
     /// Show everything about one domain.
     Show(looks::Show),
     /// Wait until a domain is in a state.
@@ -200,6 +206,8 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Restore(args) => return args.run("Restore", named),
         Command::Pause(args) => return args.run("Pause", named),
         Command::Unpause(args) => return args.run("Unpause", named),
+        Command::HostStop(args) => return args.run(),
+        Command::HostStart(args) => return args.run(),
         Command::Show(args) => return args.run(),
         Command::Wait(args) => return args.run(),
         Command::Watch(args) => return args.run(),

@@ -61,6 +61,7 @@ impl Stop {
         self.verb.run("Stop", |name| wire::Stop {
             name: name.to_owned(),
             destroy: self.destroy.then_some(true),
+            boot: None,
         })
     }
 }

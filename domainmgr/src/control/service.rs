@@ -15,11 +15,11 @@ use super::board::{Board, Change};
 use super::names::{self, Lost};
 use super::server::Connection;
 use super::wire::{
-    Changed, Complaint, Domain, Event, Events, Listed, Named, Ordered, Shown, Since, Start, Stop,
-    Watch,
+    Changed, Complaint, Domain, Event, Events, Listed, Named, Ordered, Save, Shown, Since, Start,
+    Stop, Watch,
 };
 use super::{INTERFACE, NAME};
-use crate::core::{Answer, Order};
+use crate::core::{Answer, Order, Until};
 use crate::eve::DomainStatus;
 use crate::journal::{Journal, PAGE, Page};
 
@@ -109,14 +109,18 @@ impl Service {
                 self.order(call, &start.name, order)
             }),
             "Stop" => with(call, parameters, |call, stop: Stop| {
-                let destroy = stop.destroy.unwrap_or_default();
-                self.order(call, &stop.name, Order::Stop { destroy })
+                let order = Order::Stop {
+                    destroy: stop.destroy.unwrap_or_default(),
+                    until: until(stop.boot),
+                };
+                self.order(call, &stop.name, order)
             }),
             "Restart" => with(call, parameters, |call, named: Named| {
                 self.order(call, &named.name, Order::Restart)
             }),
-            "Save" => with(call, parameters, |call, named: Named| {
-                self.order(call, &named.name, Order::Save)
+            "Save" => with(call, parameters, |call, save: Save| {
+                let until = until(save.boot);
+                self.order(call, &save.name, Order::Save { until })
             }),
             "Restore" => with(call, parameters, |call, named: Named| {
                 self.order(call, &named.name, Order::Restore)
@@ -129,6 +133,15 @@ impl Service {
             }),
             _ => call.reply_method_not_found(method),
         }
+    }
+}
+
+/// How long a domain is kept down.
+fn until(boot: Option<bool>) -> Until {
+    if boot == Some(true) {
+        Until::Boot
+    } else {
+        Until::Started
     }
 }
 

@@ -14,6 +14,9 @@ pub struct Hold {
     pub by: String,
     /// Since when, as RFC 3339 writes it.
     pub since: String,
+    /// Only until the host is started again.
+    #[serde(default)]
+    pub boot: bool,
 }
 
 /// See the interface.
@@ -68,6 +71,7 @@ impl From<&DomainStatus> for Domain {
                 run: status.held == "started",
                 by: status.held_by.clone(),
                 since: date(status.held_since).unwrap_or_default(),
+                boot: status.held_until_boot,
             }),
         }
     }
@@ -104,6 +108,20 @@ pub struct Stop {
     /// Do not ask the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroy: Option<bool>,
+    /// Only until the host is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<bool>,
+}
+
+/// Parameters of `Save`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Save {
+    /// NAME of the domain.
+    pub name: String,
+    /// Only until the host is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<bool>,
 }
 
 /// Parameters of `Watch`.

@@ -43,12 +43,12 @@ fn copied(spec: &Spec) -> impl Iterator<Item = &Disk> {
 pub fn on_order(op: &Op, order: Order) -> bool {
     let building = is_pointless_when_stopping(op);
     match order {
-        Order::Stop { destroy: true } => {
+        Order::Stop { destroy: true, .. } => {
             building || matches!(op, Op::Save(_) | Op::Shutdown(_) | Op::PowerButton(_))
         }
         Order::Stop { .. } | Order::Restart => building || matches!(op, Op::Save(_)),
         Order::Start { .. } => matches!(op, Op::Save(_)),
-        Order::Save | Order::Restore | Order::Pause | Order::Unpause => false,
+        Order::Save { .. } | Order::Restore | Order::Pause | Order::Unpause => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::facts::{Backoff, Domain, Facts, Rest};
-use super::{Ctx, Effect, sibling};
+use super::{Ctx, Effect, saving, sibling};
 use crate::spec::Spec;
 use crate::toolstack::{Life, Seen};
 
@@ -64,6 +64,7 @@ pub(super) fn follow(cx: &mut Ctx, f: &mut Facts, new: &Seen) {
 }
 
 fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
+    saving::found_alive(cx, f);
     f.boot_time = f.boot_time.or(Some(cx.now.wall));
     f.rejoin = false;
     f.has_run = true;

@@ -47,7 +47,7 @@ use self::facts::{Backoff, Domain, Rest, Want};
 pub use self::facts::{Desired, Facts, Wish};
 pub use self::history::Event;
 pub use self::op::{Op, Scope};
-pub use self::order::{Answer, Given, Hold, Order};
+pub use self::order::{Answer, Given, Hold, Order, Until};
 pub use self::record::{Inherited, Record};
 use self::reserved::Holding;
 pub use self::time::{Now, Time};

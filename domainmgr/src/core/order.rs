@@ -13,6 +13,16 @@ use super::{Ctx, Effect, Next, Op};
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, Life, ShutdownReason};
 
+/// How long a domain is kept down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Until {
+    /// Until it is started, or until a newer wish comes.
+    #[default]
+    Started,
+    /// The same, or until the host is started again.
+    Boot,
+}
+
 /// A verb of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -27,11 +37,16 @@ pub enum Order {
     Stop {
         /// Without asking the guest.
         destroy: bool,
+        /// How long.
+        until: Until,
     },
     /// Bring it down, and have it run again.
     Restart,
     /// Write its memory to a file, and keep it down until it is started, which goes on from there.
-    Save,
+    Save {
+        /// How long.
+        until: Until,
+    },
     /// Have it go on from that file.
     Restore,
     /// Take its processors from it.
@@ -48,7 +63,7 @@ impl Order {
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
             Self::Restart => "restart",
-            Self::Save => "save",
+            Self::Save { .. } => "save",
             Self::Restore => "restore",
             Self::Pause => "pause",
             Self::Unpause => "unpause",
@@ -85,6 +100,9 @@ pub enum Answer {
 pub struct Hold {
     /// It is to run; otherwise it is not.
     pub run: bool,
+    /// How long, if nobody takes it back.
+    #[serde(default)]
+    pub until: Until,
     /// Name of the user that placed it.
     pub by: String,
     /// Since when.
@@ -116,8 +134,9 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     give_up(cx, f, instead);
     cx.info(format!("{}: asked for by {by}", order.word()));
     let now = cx.now.wall;
-    let hold = |run| Hold {
+    let hold = |run, until| Hold {
         run,
+        until,
         by: by.clone(),
         since: now,
     };
@@ -127,15 +146,15 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
             if (matches!(order, Order::Start { fresh: true, .. })) && f.saved.take().is_some() {
                 f.forget_saved = true;
             }
-            f.hold = (!activated).then(|| hold(true));
+            f.hold = (!activated).then(|| hold(true, Until::Started));
             // If it is on its way down, it goes down first.
             f.cycle = f.domain.is_some() && f.halt.is_some();
             anew(f);
             afresh(f);
         }
-        Order::Stop { destroy } => {
+        Order::Stop { destroy, until } => {
             let needed = activated || f.domain.is_some() || f.hold.is_some();
-            f.hold = needed.then(|| hold(false));
+            f.hold = needed.then(|| hold(false, until));
             f.cycle = false;
             f.has_run |= f.boot_failed;
             afresh(f);
@@ -144,7 +163,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
             }
         }
         Order::Restart => {
-            f.hold = (!activated).then(|| hold(true));
+            f.hold = (!activated).then(|| hold(true, Until::Started));
             f.cycle = f.domain.is_some();
             anew(f);
             afresh(f);
@@ -157,7 +176,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
                 halt.ask_again = true;
             }
         }
-        Order::Pause | Order::Unpause | Order::Save => {}
+        Order::Pause | Order::Unpause | Order::Save { .. } => {}
     }
     cx.effects.push(Effect::Answer(given.id, Answer::Accepted));
     f.order = Some(UnderWay {
@@ -223,7 +242,7 @@ fn refusal(f: &Facts, order: Order) -> Option<String> {
         Order::Start { anyway, .. } => starting(f, anyway),
         Order::Restore if f.saved.is_none() => Some("it is not saved".to_owned()),
         Order::Restore => starting(f, false),
-        Order::Save => match running(f) {
+        Order::Save { .. } => match running(f) {
             Ok(domain) if domain.life == Life::Paused => {
                 Some("it is paused, and cannot suspend itself: unpause it first".to_owned())
             }
@@ -305,7 +324,7 @@ pub(super) fn next(f: &mut Facts) -> Option<Next> {
     let op = match under_way.given.order {
         Order::Pause => Op::Pause(id),
         Order::Unpause => Op::Unpause(id),
-        Order::Save => Op::Save(id),
+        Order::Save { .. } => Op::Save(id),
         _ => return None,
     };
     under_way.begun = true;
@@ -334,12 +353,15 @@ pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
 
 /// The domain has been saved, or not.
 pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
-    let by = f.order.as_ref().and_then(|o| o.is_begun(Order::Save));
-    // Whoever has asked for something else meanwhile has made it pointless.
-    let asked = by.is_some();
-    let by = by.map_or_else(|| "an operator".to_owned(), ToOwned::to_owned);
-    saving::saved(cx, f, &by, &result);
-    if let (Err(e), true) = (result, asked) {
+    let begun = f.order.as_ref().filter(|o| o.begun);
+    let asked = begun.and_then(|o| match o.given.order {
+        Order::Save { until } => Some((o.given.by.clone(), until)),
+        // Somebody has asked for something else meanwhile.
+        _ => None,
+    });
+    let (by, until) = asked.clone().unwrap_or_default();
+    saving::saved(cx, f, &by, until, &result);
+    if let (Err(e), Some(_)) = (result, asked) {
         answer_with(cx, f, Answer::Failed(format!("it goes on running: {e}")));
     }
 }
@@ -389,12 +411,12 @@ pub(super) fn settle(cx: &mut Ctx, f: &mut Facts) {
             Answer::Done
         }
         Order::Stop { .. } if f.domain.is_none() && f.clear => Answer::Done,
-        Order::Save if f.domain.is_none() && f.clear => match &f.saved {
+        Order::Save { .. } if f.domain.is_none() && f.clear => match &f.saved {
             Some(_) => Answer::Done,
             None => Answer::Failed("the domain ended before it was saved".to_owned()),
         },
-        Order::Save if f.domain.as_ref().is_some_and(|d| d.saved) => return,
-        Order::Pause | Order::Unpause | Order::Save => match running(f) {
+        Order::Save { .. } if f.domain.as_ref().is_some_and(|d| d.saved) => return,
+        Order::Pause | Order::Unpause | Order::Save { .. } => match running(f) {
             Ok(_) => return,
             Err(why) => Answer::Failed(why),
         },
@@ -433,8 +455,12 @@ impl Hold {
         } else {
             ("stopped", "start")
         };
+        let boot = match self.until {
+            Until::Started => "",
+            Until::Boot => "the host is started again, ",
+        };
         format!(
-            "{what} by {}, until a `domainmgr {undo}` or a newer DomainConfig",
+            "{what} by {}, until {boot}a `domainmgr {undo}` or a newer DomainConfig",
             self.by
         )
     }

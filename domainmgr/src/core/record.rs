@@ -14,7 +14,7 @@ use super::facts::{After, Desired, Domain, Exit, Facts, Rest};
 use super::halting::{Halt, Stage};
 use super::history::Told;
 use super::op::Op;
-use super::order::Hold;
+use super::order::{Hold, Until};
 use super::reserved::Holding;
 use super::saving::{self, Saved};
 use super::screen::Screen;
@@ -278,6 +278,7 @@ impl Facts {
         if same_run {
             resume(now, &mut f, record.begun);
         } else {
+            f.hold = f.hold.filter(|hold| hold.until != Until::Boot);
             after_host_reboot(now, &mut f, &record.begun);
         }
         f

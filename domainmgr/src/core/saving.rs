@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::facts::{Domain, Facts};
 use super::halting::{Halt, Stage};
-use super::order::Hold;
+use super::order::{Hold, Until};
 use super::sibling::is_suspended;
 use super::time::Time;
 use super::{Ctx, Next, Op};
@@ -49,7 +49,13 @@ pub(super) fn refusal(f: &Facts) -> Option<String> {
 }
 
 /// The domain has been saved, or goes on.
-pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, by: &str, result: &Result<(), Error>) {
+pub(super) fn saved(
+    cx: &mut Ctx,
+    f: &mut Facts,
+    by: &str,
+    until: Until,
+    result: &Result<(), Error>,
+) {
     let Some(domain) = &mut f.domain else { return };
     match result {
         Ok(()) => {
@@ -62,6 +68,7 @@ pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, by: &str, result: &Result<(), E
             });
             f.hold = Some(Hold {
                 run: false,
+                until,
                 by: by.to_owned(),
                 since: cx.now.wall,
             });
@@ -80,15 +87,21 @@ pub(super) fn interrupted(domain: &mut Domain, now: Time) {
     domain.saving_until = Some(now + LATE);
 }
 
+/// A domain that was saved is there, and not by us: somebody has made it from the file. What is in that is not what will be,
+/// and nobody wants it to be kept down.
+pub(super) fn found_alive(cx: &mut Ctx, f: &mut Facts) {
+    if f.saved.take().is_none() {
+        return;
+    }
+    f.forget_saved = true;
+    f.hold = f.hold.take().filter(|hold| hold.run);
+    cx.warn("somebody has restored it: what was saved is out of date and is removed");
+}
+
 /// The next step for a domain that is saved, or that somebody began to save.
 pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
     let now = cx.now.mono;
     let domain = f.domain.as_mut()?;
-    if f.saved.is_some() && domain.started && !domain.saved {
-        // Made from the file by us or by somebody else: what is in it is not what will be.
-        f.saved = None;
-        f.forget_saved = true;
-    }
     let suspended = is_suspended(domain.life);
     if domain.saved && !suspended && domain.is_alive() {
         let id = domain.id;

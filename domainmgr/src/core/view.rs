@@ -1,6 +1,7 @@
 //! What the facts look like from outside: the DomainStatus.
 
 use super::facts::{After, Facts, Pending, Want};
+use super::order::Until;
 use super::reasons;
 use crate::eve::{
     DiskStatus, DomainConfig, DomainStatus, PreservedDomain, State, UuidAndVersion, VifConfig,
@@ -50,6 +51,7 @@ pub fn view(f: &Facts) -> DomainStatus {
             Some(_) => "stopped".to_owned(),
         },
         held_by: f.hold.as_ref().map(|h| h.by.clone()).unwrap_or_default(),
+        held_until_boot: f.hold.as_ref().is_some_and(|h| h.until == Until::Boot),
         held_since: f.hold.as_ref().map(|h| h.since),
         saved_since: f.saved.as_ref().map(|saved| saved.at),
         preserved: preserved(f),

@@ -85,6 +85,8 @@ pub struct DomainStatus {
     pub held: String,
     /// Name of the user that placed it. Addition.
     pub held_by: String,
+    /// Only until the host is started again. Addition.
+    pub held_until_boot: bool,
     /// Since when. Addition.
     #[serde(with = "go_time")]
     pub held_since: Option<OffsetDateTime>,

@@ -51,9 +51,21 @@ fn a_pvh_guest_goes_on() {
     goes_on("PVH");
 }
 
+/// A Linux would take minutes to boot in the emulated lab: what its memory is like is tried with `libxl` itself.
 #[test]
 fn an_hvm_guest_goes_on() {
-    goes_on("HVM");
+    let host = Host::start();
+    let app = host.app("saved");
+    host.put_tiny(&app, "HVM", "", &json!({}));
+    let first = host.wait_up(&app);
+    does(&host, &["save"], &app);
+    assert_eq!(host.domains(&app), []);
+    does(&host, &["restore"], &app);
+    let second = host.wait_state(&app, "RUNNING");
+    assert_ne!(domid(&second), domid(&first));
+    let time = || host.outsider(&app).info().unwrap().cpu_time_ns;
+    let before = time();
+    wait_for("the guest to run", || time() > before);
 }
 
 /// The file is one that xl reads. Once xl has, it is worth nothing, and the agent looks after what came of it.

@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
+use libxl::config::lost_fields;
 use serde_json::Value;
 
 use super::disks::{MOUNT, image};
@@ -53,7 +54,9 @@ fn lives(mode: &str, more: impl FnOnce(&Host) -> String) {
         let path = file(&host, &app);
         let theirs = json("xl", &["create", "-n"], &path);
         let ours = json(program.to_str().unwrap(), &["config", "--json"], &path);
-        assert_eq!(ours, theirs);
+        // xl prints empty objects as well, which say nothing.
+        assert_eq!(lost_fields(&theirs, &ours), Vec::<String>::new());
+        assert_eq!(lost_fields(&ours, &theirs), Vec::<String>::new());
     }
     host.shell(&app).run("true");
     // An agent that comes later finds it.

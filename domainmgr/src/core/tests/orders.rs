@@ -1,7 +1,7 @@
 //! Orders by hand, and the holds they leave behind.
 
 use super::harness::Harness;
-use crate::core::{Answer, Desired, Op, Order};
+use crate::core::{Answer, Desired, Op, Order, Until};
 use crate::disks::Copies;
 use crate::eve::DiskConfig;
 use crate::spec::Mode;
@@ -11,8 +11,14 @@ const START: Order = Order::Start {
     anyway: false,
     fresh: false,
 };
-const STOP: Order = Order::Stop { destroy: false };
-const DESTROY: Order = Order::Stop { destroy: true };
+const STOP: Order = Order::Stop {
+    destroy: false,
+    until: Until::Started,
+};
+const DESTROY: Order = Order::Stop {
+    destroy: true,
+    until: Until::Started,
+};
 
 fn running(words: &str) -> Harness {
     let mut h = Harness::new();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use super::migration::Migration;
-use crate::core::{Op, Order};
+use crate::core::{Op, Order, Until};
 use crate::settings::Settings;
 use crate::spec::Mode;
 use crate::toolstack::{DomainId, Life, ShutdownReason};
@@ -95,6 +95,10 @@ const ACTIONS: [&str; 8] = [
     "soft-reset",
 ];
 
+fn until() -> impl Strategy<Value = Until> {
+    prop_oneof![Just(Until::Started), Just(Until::Boot)]
+}
+
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => prop_oneof![0_u64..500, 0_u64..20_000, 0_u64..200_000].prop_map(Act::Wait),
@@ -121,12 +125,12 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Remove),
         3 => prop_oneof![
             Just(Order::Start { anyway: false, fresh: false }),
-            any::<bool>().prop_map(|destroy| Order::Stop { destroy }),
+            (any::<bool>(), until()).prop_map(|(destroy, until)| Order::Stop { destroy, until }),
             Just(Order::Restart),
             Just(Order::Pause),
             Just(Order::Unpause),
-            Just(Order::Save),
-            Just(Order::Save),
+            until().prop_map(|until| Order::Save { until }),
+            until().prop_map(|until| Order::Save { until }),
             Just(Order::Restore),
             Just(Order::Start { anyway: false, fresh: true }),
         ].prop_map(Act::Order),

@@ -1,10 +1,13 @@
 //! Saving a domain, and what becomes of it when something ends in between.
 
 use super::harness::Harness;
-use crate::core::{Answer, Op, Order};
+use crate::core::{Answer, Op, Order, Until};
 use crate::spec::Mode;
 use crate::toolstack::ShutdownReason;
 
+const SAVE: Order = Order::Save {
+    until: Until::Started,
+};
 const START: Order = Order::Start {
     anyway: false,
     fresh: false,
@@ -36,7 +39,7 @@ fn obeyed() -> Vec<Answer> {
 
 fn saved() -> Harness {
     let mut h = running("");
-    assert_eq!(order(&mut h, Order::Save, 5_000), obeyed());
+    assert_eq!(order(&mut h, SAVE, 5_000), obeyed());
     assert_eq!((h.state().as_str(), h.theirs()), ("SAVED", None));
     h
 }
@@ -64,7 +67,7 @@ fn a_saved_domain_stays_saved_until_it_is_started_and_goes_on_from_there() {
         assert_eq!(order(&mut h, how, 5_000), obeyed());
         assert_eq!((h.state().as_str(), h.file), ("RUNNING", None), "{how:?}");
         assert!(h.published.clone().unwrap().saved_since.is_none());
-        assert_eq!(order(&mut h, Order::Save, 5_000), obeyed());
+        assert_eq!(order(&mut h, SAVE, 5_000), obeyed());
     }
     assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
     // Nobody asks it to boot anew without saying so.
@@ -78,7 +81,7 @@ fn a_domain_that_cannot_be_saved_goes_on() {
     let mut h = running("");
     let id = h.domain();
     h.fails = |op| matches!(op, Op::Save(_));
-    match order(&mut h, Order::Save, 5_000).as_slice() {
+    match order(&mut h, SAVE, 5_000).as_slice() {
         [Answer::Accepted, Answer::Failed(why)] if why.contains("it goes on running") => {}
         said => panic!("{said:?}"),
     }
@@ -87,7 +90,7 @@ fn a_domain_that_cannot_be_saved_goes_on() {
     assert_eq!((status.held.as_str(), h.file), ("", None));
     // A guest that never suspends.
     let mut h = running("sim.deaf");
-    let said = order(&mut h, Order::Save, 120_000);
+    let said = order(&mut h, SAVE, 120_000);
     assert!(
         matches!(said.as_slice(), [_, Answer::Failed(_)]),
         "{said:?}"
@@ -104,11 +107,18 @@ fn what_cannot_be_saved_is_refused() {
     let mut h = running("");
     refuses(&mut h, Order::Restore, "it is not saved");
     order(&mut h, Order::Pause, 1_000);
-    refuses(&mut h, Order::Save, "paused");
-    order(&mut h, Order::Stop { destroy: true }, 5_000);
-    refuses(&mut h, Order::Save, "there is no domain");
+    refuses(&mut h, SAVE, "paused");
+    order(
+        &mut h,
+        Order::Stop {
+            destroy: true,
+            until: Until::Started,
+        },
+        5_000,
+    );
+    refuses(&mut h, SAVE, "there is no domain");
     let mut h = saved();
-    refuses(&mut h, Order::Save, "there is no domain");
+    refuses(&mut h, SAVE, "there is no domain");
     assert_eq!(h.file, Some(false));
     let mut h = Harness::new();
     h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
@@ -119,7 +129,7 @@ fn what_cannot_be_saved_is_refused() {
     })));
     h.advance(5_000);
     assert_eq!(h.state(), "RUNNING");
-    refuses(&mut h, Order::Save, "devices of the host");
+    refuses(&mut h, SAVE, "devices of the host");
 }
 
 /// Nobody has seen the end of the save: it has not happened, and the guest goes on where it was.
@@ -131,11 +141,11 @@ fn a_save_whose_end_nobody_has_seen_is_taken_back() {
         if whole {
             // The file is there, and the agent has not heard of it.
             h.dies = true;
-            h.order(Order::Save);
+            h.order(SAVE);
             h.advance(5_000);
             assert!(!h.dies);
         } else {
-            h.order(Order::Save);
+            h.order(SAVE);
             h.advance(200);
             assert!(h.is_busy());
         }
@@ -154,7 +164,7 @@ fn a_save_whose_end_nobody_has_seen_is_taken_back() {
 #[test]
 fn a_host_that_goes_down_during_a_save_takes_nothing_with_it() {
     let mut h = running("");
-    h.order(Order::Save);
+    h.order(SAVE);
     h.advance(200);
     h.reboot_host();
     h.half_minutes(2);
@@ -167,7 +177,7 @@ fn a_host_that_goes_down_during_a_save_takes_nothing_with_it() {
 fn a_guest_that_suspends_after_the_agent_has_ended_goes_on() {
     let mut h = running("sim.slow");
     let id = h.domain();
-    h.order(Order::Save);
+    h.order(SAVE);
     h.advance(10);
     h.restart();
     h.half_minutes(3);
@@ -178,7 +188,7 @@ fn a_guest_that_suspends_after_the_agent_has_ended_goes_on() {
 fn an_agent_that_ends_before_the_saved_domain_is_gone_leaves_it_saved() {
     for millis in [400, 420, 450, 500, 600, 700] {
         let mut h = running("");
-        h.order(Order::Save);
+        h.order(SAVE);
         h.advance(millis);
         let known = h.published.clone().unwrap().saved_since.is_some();
         h.restart();
@@ -194,7 +204,7 @@ fn a_domain_that_somebody_has_resumed_is_not_saved() {
     let id = h.domain();
     // It cannot be destroyed for a while.
     h.starves = |op| matches!(op, Op::Destroy(_));
-    h.order(Order::Save);
+    h.order(SAVE);
     h.advance(1_000);
     h.outside(|xen, id| xen.resume(id).unwrap());
     h.starves = |_| false;
@@ -234,7 +244,13 @@ fn one_that_is_found_running_is_not_saved() {
     h.outsiders = true;
     h.meanwhile(|xen| xen.outsider(super::harness::KEY, "app.1", None));
     h.half_minutes(2);
-    h.order(Order::Stop { destroy: true });
+    let status = h.published.clone().unwrap();
+    assert_eq!((h.state().as_str(), status.held.as_str()), ("RUNNING", ""));
+    assert_eq!((status.saved_since, h.file), (None, None));
+    h.order(Order::Stop {
+        destroy: true,
+        until: Until::Started,
+    });
     h.half_minutes(2);
     assert_eq!((h.state().as_str(), h.file), ("HALTED", None));
 }
@@ -242,11 +258,18 @@ fn one_that_is_found_running_is_not_saved() {
 #[test]
 fn an_order_that_comes_meanwhile_ends_a_save() {
     let mut h = running("");
-    let id = h.order(Order::Save);
+    let id = h.order(SAVE);
     h.advance(100);
     assert!(h.is_busy());
     assert_eq!(
-        order(&mut h, Order::Stop { destroy: false }, 60_000),
+        order(
+            &mut h,
+            Order::Stop {
+                destroy: false,
+                until: Until::Started
+            },
+            60_000
+        ),
         obeyed()
     );
     let said = h.answers.iter().filter(|(of, _)| *of == id);
@@ -273,11 +296,38 @@ fn a_saved_domain_whose_file_is_removed_leaves_nothing() {
 #[test]
 fn a_guest_that_ends_while_it_is_saved_has_ended() {
     let mut h = running("");
-    let id = h.order(Order::Save);
+    let id = h.order(SAVE);
     h.advance(10);
     h.outside(|xen, id| drop(xen.shut_down(id, ShutdownReason::POWEROFF)));
     h.half_minutes(2);
     assert_eq!((h.state().as_str(), h.file), ("HALTED", None));
     let failed = |(of, answer): &(u64, Answer)| *of == id && matches!(answer, Answer::Failed(_));
     assert!(h.answers.iter().any(failed), "{:?}", h.answers);
+}
+
+/// The host goes down, and comes back: so do they.
+#[test]
+fn what_is_kept_down_for_the_hosts_sake_comes_back_with_it() {
+    let until = Until::Boot;
+    for how in [
+        Order::Save { until },
+        Order::Stop {
+            destroy: false,
+            until,
+        },
+    ] {
+        let mut h = running("");
+        assert_eq!(order(&mut h, how, 60_000), obeyed());
+        h.restart();
+        h.half_minutes(2);
+        assert_eq!(h.theirs(), None, "not before the host has been down");
+        assert!(h.published.clone().unwrap().held_until_boot);
+        h.reboot_host();
+        h.half_minutes(2);
+        let status = h.published.clone().unwrap();
+        assert_eq!((h.state().as_str(), status.held.as_str()), ("RUNNING", ""));
+        let restored = matches!(how, Order::Save { .. });
+        assert_eq!(count(&h, "restore"), usize::from(restored));
+        assert_eq!(h.file, None);
+    }
 }

@@ -1,0 +1,137 @@
+//! The host goes down and comes back, with the real program and a simulated Xen.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+
+use common::{A, B, Host, domainmgr, domid, text};
+use serde_json::json;
+
+fn verb(host: &Host, words: &[&str]) -> (i32, String) {
+    let control = host.path("run/control.sock");
+    let defaults = host.path("xendomains");
+    let mut all = words.to_vec();
+    if words[0] == "host-stop" {
+        all.extend(["--defaults", defaults.to_str().unwrap()]);
+    }
+    all.push("--control");
+    let out = domainmgr(&all, &[&control]);
+    let said = [out.stdout, out.stderr].concat();
+    (out.status.code().unwrap(), text(&said))
+}
+
+#[track_caller]
+fn does(host: &Host, words: &[&str]) -> String {
+    let (code, said) = verb(host, words);
+    assert_eq!(code, 0, "{words:?}: {said}");
+    said
+}
+
+fn start(settings: &str, words: &str) -> Host {
+    let host = Host::start(&[]);
+    fs::write(host.path("xendomains"), settings).unwrap();
+    host.put(A, &json!({}));
+    host.put(B, &json!({"ExtraArgs": words}));
+    for key in [A, B] {
+        host.wait_state(key, "RUNNING");
+    }
+    host
+}
+
+#[test]
+fn everything_is_saved_and_comes_back_with_the_host() {
+    let mut host = start("XENDOMAINS_SAVE=/var/lib/xen/save\n", "");
+    let said = does(&host, &["host-stop"]);
+    assert!(
+        said.contains("a.1: SAVED") && said.contains("b.2: SAVED"),
+        "{said}"
+    );
+    assert_eq!(host.domains(), 0);
+    // Whoever asks twice gets the same.
+    does(&host, &["host-stop"]);
+    let status = host.status(A).unwrap();
+    assert_eq!(
+        (&status["StateName"], &status["HeldUntilBoot"]),
+        (&json!("SAVED"), &json!(true))
+    );
+    host.stop();
+    host.run(&[]);
+    host.until("the socket", || verb(&host, &["show", "a.1"]).0 == 0);
+    assert_eq!(host.domains(), 0, "the host has not been down");
+    host.xen(&["reboot-host"]);
+    host.stop();
+    host.run(&[]);
+    for key in [A, B] {
+        let status = host.wait_state(key, "RUNNING");
+        assert_eq!(
+            (&status["Held"], &status["Restarts"]),
+            (&json!(""), &json!(0))
+        );
+    }
+    assert_eq!(host.log().matches(" restored").count(), 2);
+}
+
+#[test]
+fn what_stays_down_for_another_reason_stays_down() {
+    let host = start("", "");
+    does(&host, &["stop", "b.2"]);
+    let said = does(&host, &["host-stop"]);
+    assert!(
+        said.contains("a.1: HALTED") && !said.contains("b.2"),
+        "{said}"
+    );
+    // The host stays up after all.
+    does(&host, &["host-start"]);
+    host.wait_state(A, "RUNNING");
+    let status = host.status(B).unwrap();
+    assert_eq!(
+        (&status["StateName"], &status["Held"]),
+        (&json!("HALTED"), &json!("stopped"))
+    );
+}
+
+#[test]
+fn one_that_cannot_be_saved_is_shut_down_and_one_that_does_not_obey_is_destroyed() {
+    let host = start("XENDOMAINS_STOP_MAXWAIT=2\n", "sim.deaf");
+    fs::write(host.path("run/state/saved"), "in the way").unwrap();
+    let first = host.status(A).unwrap();
+    assert_ne!(domid(&first), 0);
+    let said = does(&host, &["host-stop", "--save"]);
+    assert!(
+        said.contains("a.1: cannot be saved, shutting it down: "),
+        "{said}"
+    );
+    assert!(
+        said.contains("b.2: not down in time; destroying it"),
+        "{said}"
+    );
+    assert_eq!(host.domains(), 0);
+}
+
+#[test]
+fn what_is_left_can_be_left_and_order_is_kept() {
+    let host = start("", "sim.deaf");
+    let (code, said) = verb(
+        &host,
+        &[
+            "host-stop",
+            "--timeout",
+            "2",
+            "--then",
+            "leave",
+            "--last",
+            "a.1",
+        ],
+    );
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("b.2: not down in time; leaving it"), "{said}");
+    // Its turn has come, only too late.
+    assert!(said.contains("a.1"), "{said}");
+    fs::write(host.path("xendomains"), "XENDOMAINS_STOP_MAXWAIT=soon\n").unwrap();
+    let (code, said) = verb(&host, &["host-stop"]);
+    assert!(
+        code == 1 && said.contains("xendomains: line 1: XENDOMAINS_STOP_MAXWAIT"),
+        "{said}"
+    );
+}
