@@ -1,0 +1,282 @@
+use super::*;
+use crate::eve::parse;
+
+const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+fn build(more: &str) -> std::result::Result<Spec, String> {
+    let text = format!(
+        r#"{{"UUIDandVersion":{{"UUID":"{KEY}","Version":"1"}},"DisplayName":"app","AppNum":3,"Kernel":"/k","Memory":1025{more}}}"#
+    );
+    let config: DomainConfig = parse(text.as_bytes()).map_err(|e| e.to_string())?;
+    spec(KEY.parse().unwrap(), &config).map_err(|e| e.to_string())
+}
+
+#[test]
+fn defaults_are_eves() {
+    let s = build("").unwrap();
+    assert_eq!(s.name, "app.3");
+    assert_eq!(s.memory_mib, 2);
+    assert_eq!((s.vcpus, s.max_vcpus, s.max_memory_mib), (1, 1, None));
+    assert_eq!(
+        s.cmdline(),
+        format!("root=/dev/xvda1 console=hvc0 appuuid={KEY}")
+    );
+    let s = build(r#","VirtualizationMode":"PVH","ExtraArgs":"a b","VCpus":2,"CPUs":"3,1-2,2""#)
+        .unwrap();
+    assert_eq!(s.mode, Mode::Pvh);
+    assert_eq!(s.cmdline(), "a b");
+    assert_eq!(s.cpus, [1, 2, 3]);
+    assert_eq!(s.max_vcpus, 2);
+}
+
+#[test]
+fn errors_name_the_field() {
+    for (more, error) in [
+        (
+            r#","Memory":"lots""#,
+            r#"Memory: expected an integer of kB, found string "lots""#,
+        ),
+        (
+            r#","Memory":-1"#,
+            "Memory: expected an integer of kB, found integer `-1`",
+        ),
+        (
+            r#","Memory":0"#,
+            "Memory: expected an integer of kB above 0, found 0",
+        ),
+        (
+            r#","MaxMem":1"#,
+            "MaxMem: 1 kB is less than Memory, 1025 kB",
+        ),
+        (
+            r#","VirtualizationMode":7"#,
+            r#"VirtualizationMode: expected 0 or "PV", 1 or "HVM", or "PVH", found 7"#,
+        ),
+        (
+            r#","VirtualizationMode":"LXC""#,
+            r#"VirtualizationMode: expected 0 or "PV", 1 or "HVM", or "PVH", found "LXC""#,
+        ),
+        (
+            r#","Kernel":"k""#,
+            r#"Kernel: expected an absolute path, found "k""#,
+        ),
+        (
+            r#","Kernel":"""#,
+            "Kernel: a PV domain needs a Kernel or a BootLoader",
+        ),
+        (
+            r#","DisplayName":"x\"\nkernel=\"/etc/passwd""#,
+            r#"DisplayName: '"' cannot be in the name of a domain"#,
+        ),
+        (
+            r#","DisplayName":"x\ny""#,
+            r"DisplayName: '\n' cannot be in the name of a domain",
+        ),
+        (
+            r#","OnCrash":"explode""#,
+            r#"OnCrash: expected one of destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset, found "explode""#,
+        ),
+        (
+            r#","IoAdapterList":[{"Type":1,"Name":"eth1"},{"Type":2}]"#,
+            "IoAdapterList[1].Name: missing",
+        ),
+        (
+            r#","CloudInitUserData":"aGk""#,
+            "CloudInitUserData: not base64: Invalid padding",
+        ),
+        (
+            r#","VncPasswd":12345678"#,
+            "VncPasswd: expected text, found a number",
+        ),
+        (
+            r#","VncPasswd":["secret"]"#,
+            "VncPasswd: expected text, found a list",
+        ),
+        (
+            r#","CloudInitUserData":{"password":"secret"}"#,
+            "CloudInitUserData: expected base64 text, found an object",
+        ),
+        (
+            r#","CloudInitUserData":12345678"#,
+            "CloudInitUserData: expected base64 text, found a number",
+        ),
+        (
+            r#","CloudInitUserData":"*""#,
+            "CloudInitUserData: expected base64 text, found another character at 0",
+        ),
+        (
+            r#","DiskConfigList":[{"Format":"raw"}]"#,
+            "DiskConfigList[0].ImageSha256: missing, and FileLocation as well",
+        ),
+        (
+            r#","DiskConfigList":[{"ImageSha256":"../ab"}]"#,
+            r#"DiskConfigList[0].ImageSha256: expected hexadecimal digits, found "../ab""#,
+        ),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d","Format":"vmdk"}]"#,
+            r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, iso, found "vmdk""#,
+        ),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d","Devtype":"floppy"}]"#,
+            r#"DiskConfigList[0].Devtype: expected "hdd", "cdrom" or "", found "floppy""#,
+        ),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d\nformat=qcow2"}]"#,
+            r"DiskConfigList[0].FileLocation: '\n' cannot be part of it",
+        ),
+        (
+            r#","VifList":[{"Bridge":"a,script=/x"}]"#,
+            r#"VifList[0].Bridge: expected the name of an interface, letters, digits and "._-", found "a,script=/x""#,
+        ),
+        (
+            r#","VifList":[{"Mac":"00:11"}]"#,
+            r#"VifList[0].Mac: expected six hexadecimal octets, found "00:11""#,
+        ),
+        (
+            r#","VifList":[{"Type":"e1000"}]"#,
+            r#"VifList[0].Type: expected "vif" or "ioemu", found "e1000""#,
+        ),
+        (
+            r#","VifList":[{},{"Type":"ioemu"}]"#,
+            "VifList[1].Type: only an HVM domain has emulated cards",
+        ),
+        (
+            r#","VifList":[{"MTU":67}]"#,
+            "VifList[0].MTU: expected 0, or 68 to 65517 bytes, found 67",
+        ),
+        (
+            r#","IOMem":["x"]"#,
+            r#"IOMem[0]: expected START,COUNT in hexadecimal pages, found "x""#,
+        ),
+        (
+            r#","CPUs":"2-1""#,
+            r#"CPUs: expected numbers below 4096 like "1,2" or "0-3", found "2-1""#,
+        ),
+        (
+            r#","UUIDandVersion":{"UUID":"00000000-0000-0000-0000-000000000001"}"#,
+            "UUIDandVersion.UUID: 00000000-0000-0000-0000-000000000001 is not the name of the file, 6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        ),
+    ] {
+        // The last of two members with one name counts, so each of these replaces the default.
+        assert_eq!(build(more).unwrap_err(), error);
+    }
+}
+
+#[test]
+fn what_xen_would_refuse_or_cut_off_is_refused() {
+    let disks = |n: usize, last: &str| {
+        let mut all = vec![r#"{"FileLocation":"/d"}"#.to_owned(); n];
+        all.push(last.to_owned());
+        format!(r#","DiskConfigList":[{}]"#, all.join(","))
+    };
+    let hvm = r#","VirtualizationMode":"HVM""#;
+    for (more, error) in [
+        (
+            format!(r#"{hvm},"VifList":[{{"Vif":"abcdefghijkl"}}]"#),
+            "VifList[0].Vif: at most 11 bytes, found 12",
+        ),
+        (
+            r#","VifList":[{"Vif":"abcdefghijklmnop"}]"#.into(),
+            "VifList[0].Vif: at most 15 bytes, found 16",
+        ),
+        (
+            r#","VifList":[{"Vif":"vif3.0"}]"#.into(),
+            "VifList[0].Vif: Xen gives names like",
+        ),
+        (
+            r#","VifList":[{"Vif":"eth0:1"}]"#.into(),
+            "VifList[0].Vif: expected the name",
+        ),
+        (
+            r#","VifList":[{"MTU":65518}]"#.into(),
+            "VifList[0].MTU: expected 0, or 68 to 65517",
+        ),
+        (
+            hvm.to_owned() + &disks(4, r#"{"FileLocation":"/d","Devtype":"cdrom"}"#),
+            "DiskConfigList[4].Devtype: the CD-ROM drives",
+        ),
+        (
+            hvm.to_owned() + &disks(1, r#"{"FileLocation":"/d","ReadOnly":true}"#),
+            "DiskConfigList[1].ReadOnly: QEMU emulates no",
+        ),
+        (
+            hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a,b"}"#),
+            "DiskConfigList[1].FileLocation: QEMU, which emulates",
+        ),
+        (
+            hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a b","Format":"qcow2"}"#),
+            "DiskConfigList[1].FileLocation: QEMU, which serves",
+        ),
+        (
+            format!(r#"{hvm},"VCpus":129"#),
+            "VCpus: 129 is more than the 128 of a HVM domain",
+        ),
+        (
+            r#","VCpus":1,"MaxCpus":513"#.into(),
+            "MaxCpus: 513 is more than the 512 of a PV domain",
+        ),
+        (
+            format!(r#","ExtraArgs":"{}""#, "x".repeat(1000)),
+            "ExtraArgs: the command line has 1074 bytes, at most 1023 for a PV domain",
+        ),
+        (
+            r#","RootDev":"/dev/xvda1 init=/bin/sh""#.into(),
+            "RootDev: white space",
+        ),
+        (
+            r#","EnableVnc":true,"VncDisplay":59636"#.into(),
+            "VncDisplay: 59636 is more than 59635",
+        ),
+        (
+            r#","DiskConfigList":[{"ImageSha256":"ab","Shared":true}]"#.into(),
+            "DiskConfigList[0].Shared: an image",
+        ),
+    ] {
+        let found = build(&more).unwrap_err();
+        assert!(found.starts_with(error), "{more}: {found}");
+    }
+    for more in [
+        format!(
+            r#"{hvm},"VifList":[{{"Vif":"abcdefghijk"}},{{"Vif":"abcdefghijklmno","Type":"vif"}}]"#
+        ),
+        hvm.to_owned() + &disks(3, r#"{"FileLocation":"/d e","Devtype":"cdrom"}"#),
+        hvm.to_owned() + &disks(4, r#"{"FileLocation":"/a,b","ReadOnly":true}"#),
+        disks(1, r#"{"FileLocation":"/a,b c","ReadOnly":true}"#),
+        format!(r#"{hvm},"VCpus":128"#),
+        r#","VifList":[{"MTU":65517}]"#.into(),
+        r#","EnableVnc":true,"VncDisplay":59635,"VncListen":"::1""#.into(),
+    ] {
+        assert!(build(&more).is_ok(), "{more}: {:?}", build(&more));
+    }
+}
+
+#[test]
+fn an_interface_has_an_address_of_its_own_that_stays() {
+    let macs = |text: &str| -> Vec<[u8; 6]> {
+        let spec = build(&format!(r#","VifList":{text}"#)).unwrap();
+        spec.nics.iter().map(|nic| nic.mac).collect()
+    };
+    let two = macs("[{},{}]");
+    assert_ne!(two[0], two[1]);
+    assert!(two.iter().all(|mac| mac.starts_with(&[0x00, 0x16, 0x3e])));
+    assert_eq!(macs(r#"[{"Bridge":"b","MTU":1400},{}]"#), two);
+    let given = macs(r#"[{"Mac":"02:00:00:00:00:0a"},{}]"#);
+    assert_eq!(given, [[2, 0, 0, 0, 0, 10], two[1]]);
+}
+
+#[test]
+fn many_ranges_of_processors_take_no_memory() {
+    let all = |times| build(&format!(r#","CPUs":"{}""#, vec!["0-4095"; times].join(",")));
+    assert_eq!(all(4096).unwrap().cpus.len(), 4096);
+    assert_eq!(
+        all(4097).unwrap_err(),
+        "CPUs: 4097 numbers and ranges, at most 4096"
+    );
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let s = build(r#","EnableVnc":true,"VncPasswd":"hunter2""#).unwrap();
+    assert!(!format!("{s:?}").contains("hunter2"));
+    assert_eq!(s.vnc.unwrap().passwd.unwrap().reveal(), "hunter2");
+}
