@@ -74,7 +74,7 @@ impl Place {
 
 fn blank() -> Spec {
     let text = format!(
-        r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":1024}}"#
+        r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":16384}}"#
     );
     let config = crate::eve::parse(text.as_bytes()).unwrap();
     let spec = crate::eve::spec(KEY.parse().unwrap(), &config).unwrap();

@@ -44,15 +44,11 @@ pub(super) fn actions(c: &DomainConfig) -> Result<Actions> {
     Ok(actions)
 }
 
-/// A kept HVM domain keeps its device model, and with it what that has opened: its successor would write to the same disks.
+/// Refuses `rename-restart` for a domain that keeps what its successor needs.
 pub(super) fn renaming(spec: &Spec) -> Result<()> {
-    let writes = spec.disks.iter().any(|d| !d.read_only);
-    let named = spec.nics.iter().any(|nic| nic.vif.is_some());
-    let kept = spec.mode == Mode::Hvm && (writes || named);
-    let display = spec.vnc.as_ref().is_some_and(|vnc| vnc.display.is_some());
-    if !kept && !display {
+    let Some(why) = kept(spec) else {
         return Ok(());
-    }
+    };
     let actions = spec.actions;
     let fields = [
         ("OnPoweroff", actions.on_poweroff),
@@ -61,15 +57,32 @@ pub(super) fn renaming(spec: &Spec) -> Result<()> {
         ("OnWatchdog", actions.on_watchdog),
         ("OnSoftReset", actions.on_soft_reset),
     ];
-    match fields
-        .iter()
-        .find(|(_, action)| *action == Action::RenameRestart)
-    {
+    let renames = |(_, action): &&(_, Action)| *action == Action::RenameRestart;
+    match fields.iter().find(renames) {
         None => Ok(()),
-        Some((field, _)) => Err(FieldError::new(
-            *field,
+        Some((field, _)) => Err(FieldError::new(*field, why)),
+    }
+}
+
+/// The reason why the successor of a domain that is kept could not start.
+fn kept(spec: &Spec) -> Option<&'static str> {
+    // Xen gives a device to one domain, and an interrupt to the first that binds it, until that domain is destroyed.
+    let interrupts = spec.mode == Mode::Pv && !spec.irqs.is_empty();
+    if !spec.adapters.is_empty() || !spec.dt_dev.is_empty() || interrupts {
+        return Some(
+            "rename-restart keeps the domain, and with it the devices and interrupts of the host that the next domain needs: \
+             it can be had only without IoAdapterList and DtDev, and, for a PV domain, without IRQs",
+        );
+    }
+    // A kept HVM domain keeps its device model, and with it what that has opened: its successor would write to the same disks.
+    let writes = spec.disks.iter().any(|d| !d.read_only);
+    let named = spec.nics.iter().any(|nic| nic.vif.is_some());
+    let display = spec.vnc.as_ref().is_some_and(|vnc| vnc.display.is_some());
+    if (spec.mode == Mode::Hvm && (writes || named)) || display {
+        return Some(
             "rename-restart keeps QEMU, which keeps what the next domain needs: it can be had only without a VncDisplay, and, \
              for an HVM domain, without a disk that it writes to and without a Vif",
-        )),
+        );
     }
+    None
 }

@@ -23,7 +23,7 @@ use self::screen::screen;
 pub(super) use self::texts::path;
 use self::texts::{command_line, extra, name, texts};
 use super::disks::{disks, seed};
-use super::nics::nic;
+use super::nics::nics;
 use super::{DomainConfig, FieldError, ModeField};
 use crate::spec::{Assigned, Mode, Spec};
 
@@ -40,7 +40,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     texts(c)?;
     let vnc = screen(c, mode)?;
     what_boots(c, mode)?;
-    let (memory_mib, max_memory_mib) = memories(c)?;
+    let (memory_mib, max_memory_mib) = memories(c, mode)?;
     let (vcpus, max_vcpus) = processors(c, mode)?;
     let mut disks = disks(key, &c.disk_config_list, mode)?;
     disks.extend(seed(key, c)?);
@@ -64,7 +64,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
         irqs: each(&c.irqs, |i, irq| interrupt(i, *irq))?,
         io_mem: each(&c.io_mem, |i, text| io_mem(&format!("IOMem[{i}]"), text))?,
         disks,
-        nics: each(&c.vif_list, |i, vif| nic(key, i, vif, mode))?,
+        nics: nics(key, &c.vif_list, mode)?,
         vnc,
         adapters: each(&c.io_adapter_list, adapter)?,
         assigned: Assigned::default(),

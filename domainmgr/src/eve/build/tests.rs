@@ -5,7 +5,7 @@ const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 
 fn build(more: &str) -> std::result::Result<Spec, String> {
     let text = format!(
-        r#"{{"UUIDandVersion":{{"UUID":"{KEY}","Version":"1"}},"DisplayName":"app","AppNum":3,"Kernel":"/k","Memory":1025{more}}}"#
+        r#"{{"UUIDandVersion":{{"UUID":"{KEY}","Version":"1"}},"DisplayName":"app","AppNum":3,"Kernel":"/k","Memory":16385{more}}}"#
     );
     let config: DomainConfig = parse(text.as_bytes()).map_err(|e| e.to_string())?;
     spec(KEY.parse().unwrap(), &config).map_err(|e| e.to_string())
@@ -15,7 +15,7 @@ fn build(more: &str) -> std::result::Result<Spec, String> {
 fn defaults_are_eves() {
     let s = build("").unwrap();
     assert_eq!(s.name, "app.3");
-    assert_eq!(s.memory_mib, 2);
+    assert_eq!(s.memory_mib, 17);
     assert_eq!((s.vcpus, s.max_vcpus, s.max_memory_mib), (1, 1, None));
     assert_eq!(
         s.cmdline(),
@@ -46,7 +46,7 @@ fn errors_name_the_field() {
         ),
         (
             r#","MaxMem":1"#,
-            "MaxMem: 1 kB is less than Memory, 1025 kB",
+            "MaxMem: 1 kB is less than Memory, 16385 kB",
         ),
         (
             r#","VirtualizationMode":7"#,
@@ -228,6 +228,38 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
             "VncDisplay: 59636 is more than 59635",
         ),
         (
+            r#","Memory":3072"#.into(),
+            "Memory: 3072 kB, but PV domains need at least 4096 kB: Xen maps",
+        ),
+        (
+            r#","VirtualizationMode":"PVH","Memory":1"#.into(),
+            "Memory: 1 kB, but PVH domains need at least 2048 kB: ",
+        ),
+        (
+            format!(r#"{hvm},"Memory":8192"#),
+            "Memory: 8192 kB, but HVM domains need at least 12288 kB: 8 MiB",
+        ),
+        (
+            format!(r#"{hvm},"MaxMem":32768,"IoAdapterList":[{{"Name":"eth1"}}]"#),
+            "MaxMem: an HVM domain with IoAdapterList has all of its memory",
+        ),
+        (
+            format!(r#"{hvm},"VifList":[{}]"#, vec!["{}"; 29].join(",")),
+            "VifList: 29 interfaces with an emulated card, for which the PCI bus of an HVM domain has 28 slots",
+        ),
+        (
+            format!(r#","VifList":[{}]"#, vec!["{}"; 33].join(",")),
+            "VifList: 33 interfaces, at most 32",
+        ),
+        (
+            r#","VifList":[{"Vif":"all"}]"#.into(),
+            "VifList[0].Vif: Linux has settings for all interfaces under the name \"all\"",
+        ),
+        (
+            r#","VifList":[{"Bridge":"default"}]"#.into(),
+            "VifList[0].Bridge: Linux has settings",
+        ),
+        (
             r#","DiskConfigList":[{"ImageSha256":"ab","Shared":true}]"#.into(),
             "DiskConfigList[0].Shared: an image",
         ),
@@ -245,6 +277,17 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         format!(r#"{hvm},"VCpus":128"#),
         r#","VifList":[{"MTU":65517}]"#.into(),
         r#","EnableVnc":true,"VncDisplay":59635,"VncListen":"::1""#.into(),
+        r#","Memory":4096"#.into(),
+        r#","VirtualizationMode":"PVH","Memory":2048"#.into(),
+        format!(r#"{hvm},"Memory":12288"#),
+        // Rounded up, it is as much.
+        format!(r#"{hvm},"MaxMem":16386,"IoAdapterList":[{{"Name":"eth1"}}]"#),
+        r#","MaxMem":32768,"IoAdapterList":[{"Name":"eth1"}]"#.into(),
+        format!(
+            r#"{hvm},"VifList":[{},{}]"#,
+            vec!["{}"; 28].join(","),
+            vec![r#"{"Type":"vif"}"#; 4].join(",")
+        ),
     ] {
         assert!(build(&more).is_ok(), "{more}: {:?}", build(&more));
     }
@@ -279,4 +322,33 @@ fn secrets_do_not_show() {
     let s = build(r#","EnableVnc":true,"VncPasswd":"hunter2""#).unwrap();
     assert!(!format!("{s:?}").contains("hunter2"));
     assert_eq!(s.vnc.unwrap().passwd.unwrap().reveal(), "hunter2");
+}
+
+#[test]
+fn rename_restart_keeps_no_device_that_the_next_domain_needs() {
+    let devices = "rename-restart keeps the domain, and with it the devices";
+    let qemu = "rename-restart keeps QEMU";
+    let adapter = r#""IoAdapterList":[{"Name":"eth1"}]"#;
+    for (action, more, refused) in [
+        ("OnCrash", adapter, Some(devices)),
+        ("OnReboot", adapter, Some(devices)),
+        ("OnSoftReset", r#""DtDev":["/a"]"#, Some(devices)),
+        ("OnCrash", r#""IRQs":[5]"#, Some(devices)),
+        ("OnCrash", r#""EnableVnc":true,"VncDisplay":5"#, Some(qemu)),
+        ("OnCrash", r#""IOMem":["f7020,1"]"#, None),
+    ] {
+        for mode in ["PV", "PVH", "HVM"] {
+            let found = build(&format!(
+                r#","VirtualizationMode":"{mode}","{action}":"rename_restart",{more}"#
+            ));
+            // Interrupts reach PV guests only.
+            let refused = refused.filter(|_| mode == "PV" || !more.contains("IRQs"));
+            match (found, refused) {
+                (Ok(_), None) => {}
+                (Err(e), Some(why)) => assert!(e.starts_with(&format!("{action}: {why}")), "{e}"),
+                (found, _) => panic!("{mode} {more}: {found:?}"),
+            }
+        }
+        assert!(build(&format!(r#","OnCrash":"preserve",{more}"#)).is_ok());
+    }
 }
