@@ -23,9 +23,25 @@ pub(super) fn what_boots(c: &DomainConfig, mode: Mode) -> Result<()> {
     }
 }
 
-pub(super) fn bootloader(c: &DomainConfig, mode: Mode) -> Option<String> {
-    let path = some(&c.boot_loader).filter(|_| mode == Mode::Pv)?;
-    // Wherever EVE's image had it, libxl finds its own.
-    let pygrub = path.ends_with("pygrub");
-    Some(if pygrub { "pygrub".to_owned() } else { path })
+/// Name of the boot loader that comes with Xen.
+pub(super) const PYGRUB: &str = "pygrub";
+
+/// The boot loader that libxl runs.
+pub(super) fn bootloader(c: &DomainConfig, mode: Mode) -> Result<Option<String>> {
+    let Some(path) = some(&c.boot_loader).filter(|_| mode == Mode::Pv) else {
+        return Ok(None);
+    };
+    // EVE's images have pygrub in other places than Xen's own.
+    if path == PYGRUB || (path.starts_with('/') && path.rsplit('/').next() == Some(PYGRUB)) {
+        return Ok(Some(PYGRUB.to_owned()));
+    }
+    // libxl looks for another one in its own directory, whose other programs are no boot loaders. It passes the text as the
+    // name of the program, and has arguments of its own for it.
+    if !path.starts_with('/') {
+        return Err(FieldError::new(
+            "BootLoader",
+            format!("expected \"pygrub\" or an absolute path, without arguments, found {path:?}"),
+        ));
+    }
+    Ok(Some(path))
 }

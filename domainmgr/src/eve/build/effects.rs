@@ -75,6 +75,13 @@ pub(in crate::eve) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<Field
         let why = "only an HVM domain can be soft-reset: it is restarted";
         note(soft, field, why.to_owned());
     }
+    // Xen maps them for every domain, but no guest of these modes asks for them: QEMU serves the lines of HVM guests, and
+    // a PVH guest has its devices from Xen alone.
+    note(
+        !is_pv && !c.irqs.is_empty(),
+        "IRQs",
+        format!("Xen delivers interrupts of the host to PV domains only, and this is {mode}"),
+    );
     let boots_itself = spec.kernel.is_none() && spec.bootloader.is_none();
     let no_kernel = || "there is no Kernel that it would be for".to_owned();
     note(

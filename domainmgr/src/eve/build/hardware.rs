@@ -8,14 +8,14 @@ use crate::spec::{Adapter, IoMem};
 /// Pages are 4 KiB; an address above this does not fit 64 bits.
 const MAX_PAGE: u64 = u64::MAX >> 12;
 
-/// The number of an interrupt. No host has more than these.
+/// The number of an interrupt. No host has more than these, and Xen keeps the first, its timer's.
 pub(super) fn interrupt(i: usize, irq: u32) -> Result<u32> {
-    if irq < 1024 {
+    if (1..1024).contains(&irq) {
         return Ok(irq);
     }
     Err(FieldError::new(
         format!("IRQs[{i}]"),
-        format!("expected a number below 1024, found {irq}"),
+        format!("expected a number above 0 and below 1024, found {irq}"),
     ))
 }
 
@@ -33,7 +33,8 @@ pub(super) fn io_mem(field: &str, text: &str) -> Result<IoMem> {
     };
     text.split_once(',')
         .and_then(|(start, count)| Some((hex(start)?, hex(count)?)))
-        .filter(|&(_, count)| count > 0)
+        // The last page has a number as well.
+        .filter(|&(start, count)| count > 0 && count - 1 <= MAX_PAGE - start)
         .map(|(start, count)| IoMem { start, count })
         .ok_or_else(|| {
             FieldError::new(

@@ -2,6 +2,7 @@
 
 mod actions;
 mod boot;
+mod doubts;
 mod effects;
 mod hardware;
 mod memory;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use self::actions::{actions, renaming};
 use self::boot::{bootloader, what_boots};
+pub(super) use self::doubts::doubts;
 pub(super) use self::effects::without_effect;
 use self::hardware::{adapter, interrupt, io_mem};
 use self::memory::memories;
@@ -51,7 +53,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
         mode,
         kernel: some(&c.kernel),
         ramdisk: some(&c.ramdisk),
-        bootloader: bootloader(c, mode),
+        bootloader: bootloader(c, mode)?,
         root: (mode == Mode::Pv).then(|| some(&c.root_dev).unwrap_or_else(|| "/dev/xvda1".into())),
         extra: extra(key, c, mode),
         memory_mib,

@@ -58,5 +58,8 @@ pub(super) fn cpus(text: &str) -> Result<Vec<u32>> {
             _ => return Err(bad(part)),
         }
     }
+    if cpus.is_empty() && !text.trim().is_empty() {
+        return Err(bad(text));
+    }
     Ok(cpus.into_iter().collect())
 }

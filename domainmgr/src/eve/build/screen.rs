@@ -27,6 +27,12 @@ pub(super) fn screen(c: &DomainConfig, mode: Mode) -> Result<Option<Vnc>> {
     };
     // One address, one way to write it.
     let listen = listen.to_canonical();
+    if listen.is_multicast() || listen == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err(FieldError::new(
+            "VncListen",
+            format!("nothing can listen on {listen}, which is the address of many"),
+        ));
+    }
     if c.vnc_display > limits::VNC_DISPLAY {
         return Err(FieldError::new(
             "VncDisplay",

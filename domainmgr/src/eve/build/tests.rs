@@ -260,6 +260,51 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
             "VifList[0].Bridge: Linux has settings",
         ),
         (
+            r#","BootLoader":"pygrub --debug","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
+            r#"BootLoader: expected "pygrub" or an absolute path, without arguments, found "pygrub --debug""#,
+        ),
+        (
+            r#","BootLoader":"bin/pygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
+            "BootLoader: expected",
+        ),
+        (
+            r#","VncListen":"224.0.0.1""#.into(),
+            "VncListen: nothing can listen on 224.0.0.1",
+        ),
+        (
+            r#","VncListen":"ff02::1""#.into(),
+            "VncListen: nothing can listen on ff02::1",
+        ),
+        (
+            r#","VncListen":"::ffff:255.255.255.255""#.into(),
+            "VncListen: nothing can listen on 255.255.255.255",
+        ),
+        (r#","CPUs":",""#.into(), "CPUs: expected numbers below 4096"),
+        (
+            r#","IOMem":["fffffffffffff,2"]"#.into(),
+            "IOMem[0]: expected START,COUNT",
+        ),
+        (
+            r#","IRQs":[0]"#.into(),
+            "IRQs[0]: expected a number above 0 and below 1024, found 0",
+        ),
+        (
+            r#","RootDev":"LABEL=\"x\"""#.into(),
+            "RootDev: white space and \" cannot be part of it",
+        ),
+        (
+            r#","DisplayName":"a\u061cb""#.into(),
+            r"DisplayName: '\u{61c}' cannot be in",
+        ),
+        (
+            r#","DisplayName":"a\u200db""#.into(),
+            r"DisplayName: '\u{200d}' cannot be in",
+        ),
+        (
+            r#","DisplayName":" \u3000""#.into(),
+            r#"DisplayName: " \u{3000}" is blank"#,
+        ),
+        (
             r#","DiskConfigList":[{"ImageSha256":"ab","Shared":true}]"#.into(),
             "DiskConfigList[0].Shared: an image",
         ),
@@ -278,6 +323,11 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         r#","VifList":[{"MTU":65517}]"#.into(),
         r#","EnableVnc":true,"VncDisplay":59635,"VncListen":"::1""#.into(),
         r#","Memory":4096"#.into(),
+        r#","IOMem":["fffffffffffff,1"]"#.into(),
+        r#","BootLoader":"/opt/mypygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
+        // It has no effect there.
+        format!(r#"{hvm},"BootLoader":"x""#),
+        r#","DisplayName":"\u00e4 \u65e5\u672c \u00a0x""#.into(),
         r#","VirtualizationMode":"PVH","Memory":2048"#.into(),
         format!(r#"{hvm},"Memory":12288"#),
         // Rounded up, it is as much.
@@ -350,5 +400,101 @@ fn rename_restart_keeps_no_device_that_the_next_domain_needs() {
             }
         }
         assert!(build(&format!(r#","OnCrash":"preserve",{more}"#)).is_ok());
+    }
+}
+
+#[test]
+fn only_pygrub_itself_is_xens_own() {
+    for (path, runs) in [
+        ("pygrub", "pygrub"),
+        ("/usr/bin/pygrub", "pygrub"),
+        ("/opt/mypygrub", "/opt/mypygrub"),
+        ("/opt/pygrub.old", "/opt/pygrub.old"),
+    ] {
+        let disk = r#""DiskConfigList":[{"FileLocation":"/d"}]"#;
+        let spec = build(&format!(r#","BootLoader":"{path}",{disk}"#)).unwrap();
+        assert_eq!(spec.bootloader.as_deref(), Some(runs));
+    }
+}
+
+#[test]
+fn the_case_of_an_images_hash_means_nothing() {
+    let of = |hashes: [&str; 2]| {
+        let disks = hashes.map(|hash| format!(r#"{{"ImageSha256":"{hash}"}}"#));
+        build(&format!(r#","DiskConfigList":[{}]"#, disks.join(","))).unwrap()
+    };
+    let small = of(["ab", "ab"]);
+    assert_eq!(of(["AB", "aB"]), small);
+    let names = small.disks.iter();
+    let names: Vec<&String> = names
+        .map(|d| &d.image.as_ref().unwrap().copy.as_ref().unwrap().name)
+        .collect();
+    assert_eq!(
+        names,
+        [&format!("ab-{KEY}.raw"), &format!("ab-{KEY}-2.raw")]
+    );
+}
+
+#[test]
+fn what_may_surprise_is_said() {
+    let warnings = |more: &str| -> Vec<String> {
+        let kernel = if more.contains("Kernel") {
+            ""
+        } else {
+            r#","Kernel":"/k""#
+        };
+        let text = format!(
+            r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"app","Memory":16384{kernel}{more}}}"#
+        );
+        let found = crate::eve::understand(KEY.parse().unwrap(), text.as_bytes()).unwrap();
+        found.spec.unwrap();
+        found.warnings.iter().map(ToString::to_string).collect()
+    };
+    let image = r#"{"ImageSha256":"ab"}"#;
+    for (more, wanted) in [
+        (
+            r#","Kernel":"","BootLoader":"/usr/bin/pygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.to_owned(),
+            Some("BootLoader: libxl's own pygrub runs instead of /usr/bin/pygrub"),
+        ),
+        (
+            r#","Kernel":"","BootLoader":"pygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.to_owned(),
+            None,
+        ),
+        (
+            r#","ExtraArgs":"a=\"b c""#.to_owned(),
+            Some("ExtraArgs: one of the \" has no other"),
+        ),
+        (r#","ExtraArgs":"a=\"b c\"""#.to_owned(), None),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d","Format":9,"Devtype":"hdd"}]"#.to_owned(),
+            Some("DiskConfigList[0].Devtype: hdd, although the Format is iso"),
+        ),
+        (
+            format!(r#","DiskConfigList":[{{"FileLocation":"/d"}},{image},{{"ImageSha256":"AB"}}]"#),
+            Some("DiskConfigList[2].ImageSha256: DiskConfigList[1] has the same image"),
+        ),
+        (
+            format!(r#","DiskConfigList":[{image},{{"ImageSha256":"ab","ReadOnly":true}}]"#),
+            None,
+        ),
+        (
+            r#","VirtualizationMode":"HVM","IRQs":[5]"#.to_owned(),
+            Some("IRQs: without effect: Xen delivers"),
+        ),
+        (r#","IRQs":[5]"#.to_owned(), None),
+        // Xen maps pages into every guest.
+        (
+            r#","VirtualizationMode":"PVH","IOMem":["f7020,1"]"#.to_owned(),
+            None,
+        ),
+    ] {
+        let found = warnings(&more);
+        match wanted {
+            None => assert_eq!(found, [""; 0], "{more}"),
+            Some(wanted) => assert!(
+                found.len() == 1 && found[0].starts_with(wanted),
+                "{more}: {found:?}"
+            ),
+        }
     }
 }

@@ -12,17 +12,18 @@ pub(super) fn name(c: &DomainConfig) -> Result<String> {
     if c.display_name.is_empty() {
         return bad("missing".to_owned());
     }
+    if c.display_name
+        .chars()
+        .all(|c| c.is_whitespace() || c == '\u{2800}')
+    {
+        return bad(format!("{:?} is blank", c.display_name));
+    }
     // It becomes part of paths in xenstore, of the names of log files, and of one of QEMU's options, in which a comma ends
     // a value, and what stands before a `=` is the name of one.
-    if let Some(c) = c
-        .display_name
-        .chars()
-        .find(|c| {
-            // What turns the direction of writing makes one name look like another.
-            let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-            turns || c.is_control() || matches!(c, '/' | '"' | '\'' | '\\' | ',' | '=')
-        })
-    {
+    let odd = |c: &char| {
+        c.is_control() || is_invisible(*c) || matches!(c, '/' | '"' | '\'' | '\\' | ',' | '=')
+    };
+    if let Some(c) = c.display_name.chars().find(odd) {
         return bad(format!("{c:?} cannot be in the name of a domain"));
     }
     let name = format!("{}.{}", c.display_name, c.app_num);
@@ -53,17 +54,30 @@ pub(super) fn texts(c: &DomainConfig) -> Result<()> {
     ] {
         plain(field, text)?;
     }
-    // What follows a blank is another parameter of the kernel.
-    if c.root_dev.contains(char::is_whitespace) {
+    // A blank begins another parameter of the kernel, and Linux takes `"` for the begin of a quotation.
+    if c.root_dev.contains(|c: char| c.is_whitespace() || c == '"') {
         return Err(FieldError::new(
             "RootDev",
-            format!("white space cannot be part of it, found {:?}", c.root_dev),
+            format!(
+                "white space and \" cannot be part of it, found {:?}",
+                c.root_dev
+            ),
         ));
     }
     for (i, node) in c.dt_dev.iter().enumerate() {
         path(&format!("DtDev[{i}]"), node)?;
     }
     Ok(())
+}
+
+/// Whether `c` makes one name look like another: Unicode's `Default_Ignorable_Code_Point`, which turn the direction of
+/// writing, join letters or take no room, and the separators of lines.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A NUL ends a string in C, and a line break ends it in xl.cfg's world.
