@@ -2,7 +2,7 @@
 //!
 //! `docs/limits.md` has a row for each, and a live test shows for each that Xen really refuses more.
 
-use crate::spec::{Disk, Format, Mode, NicKind};
+use crate::spec::{Disk, Format, Mode, Nic, NicKind};
 
 /// Bytes in the name of a network interface: Linux's `IFNAMSIZ` without the NUL.
 pub const INTERFACE: usize = 15;
@@ -13,6 +13,14 @@ pub const EMULATED_INTERFACE: usize = INTERFACE - 4;
 
 /// Bytes in a packet: the smallest and the largest MTU of Linux's `xen-netback`.
 pub const MTU: std::ops::RangeInclusive<u32> = 68..=65_517;
+
+/// Network interfaces of a domain. xenstored lets a guest have 1000 entries (`quota-nodes`); the frontend of an interface
+/// takes about 20, and 5 more for each of its queues.
+pub const INTERFACES: usize = 32;
+
+/// Slots of an HVM guest's PCI bus for emulated network cards and devices of the host. Of the 32 of QEMU's machine
+/// `xenfv`, the host bridge, the PIIX3 (with IDE and USB), the Xen platform device and the graphics adapter take one each.
+pub const PCI_SLOTS: usize = 32 - 4;
 
 /// Hard disks and CD-ROM drives that an HVM guest finds on the emulated IDE controller, as `xvda` to `xvdd`
 /// (`libxl_dm.c`).
@@ -53,6 +61,28 @@ pub fn vcpus(mode: Mode) -> u32 {
     }
 }
 
+/// Memory below which a domain cannot be built, in MiB, and the reason.
+#[must_use]
+pub fn least_memory(mode: Mode) -> (u64, &'static str) {
+    match mode {
+        // `count_pgtables` in libxenguest: "not enough memory for initial mapping".
+        Mode::Pv => (4, "Xen maps the first 4 MiB before its kernel runs"),
+        Mode::Pvh => (2, "an x86 kernel is loaded at 1 MiB"),
+        // libxl sets `video_memkb` aside for the emulated graphics adapter; hvmloader is loaded at 1 MiB of the rest.
+        Mode::Hvm => (
+            12,
+            "8 MiB of it are the memory of the emulated screen, and the firmware runs in the rest",
+        ),
+    }
+}
+
+/// Number of emulated network cards that a guest with these interfaces has.
+#[must_use]
+pub fn emulated_cards(mode: Mode, nics: &[Nic]) -> usize {
+    let emulated = nics.iter().filter(|nic| nic.kind != Some(NicKind::Vif));
+    emulated.filter(|_| mode == Mode::Hvm).count()
+}
+
 /// Bytes in the name that an interface may be given.
 #[must_use]
 pub fn interface(mode: Mode, kind: Option<NicKind>) -> usize {
@@ -70,6 +100,12 @@ pub fn bad_interface(name: &str, most: usize) -> Option<String> {
     let odd = |c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c));
     if name.len() > most {
         return Some(format!("at most {most} bytes, found {}", name.len()));
+    }
+    // Linux has directories of these names where it would put the settings of the interface.
+    if matches!(name, "all" | "default") {
+        return Some(format!(
+            "Linux has settings for all interfaces under the name {name:?}, and no interface can have it"
+        ));
     }
     let bad = name.chars().any(odd) || name.starts_with('-') || matches!(name, "." | "..");
     bad.then(|| {
@@ -130,7 +166,7 @@ mod tests {
             assert_eq!(bad_interface(good, INTERFACE), None);
         }
         for bad in [
-            "", "..", ".", "-x", "a:b", "a@b", "eth+", "a b", "a/b", "é", "a\n",
+            "", "..", ".", "-x", "all", "default", "a:b", "a@b", "eth+", "a b", "a/b", "é", "a\n",
         ] {
             assert_eq!(
                 bad_interface(bad, INTERFACE).is_some(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::facts::{Facts, Rest};
 use super::{Ctx, Op, boot_failed};
 use crate::disks::Copies;
+use crate::disks::name;
 use crate::disks::register::Use;
 use crate::spec::{Copied, Disk, Spec};
 use crate::toolstack::{Error, ErrorKind};
@@ -23,10 +24,13 @@ fn copies_of(spec: &Spec) -> impl Iterator<Item = &Copied> {
 /// How the disks of `spec` are made ready. Copies that were whole before and are to be kept have to be there: an image
 /// directory that is not mounted must not look like a domain that has no disks yet.
 pub(super) fn make_ready(f: &mut Facts, spec: Arc<Spec>) -> Op {
-    let kept = copies_of(&spec).filter(|c| c.preserve || f.copies == Copies::Keep);
-    let expected = kept
-        .map(|c| &c.name)
-        .filter(|name| f.whole.contains(*name))
+    let kept: Vec<&Copied> = copies_of(&spec)
+        .filter(|c| c.preserve || f.copies == Copies::Keep)
+        .collect();
+    // By the names that they have on the disk.
+    let expected = f.whole.iter();
+    let expected = expected
+        .filter(|whole| kept.iter().any(|c| name::same(whole, &c.name)))
         .cloned()
         .collect();
     // What is begun here is ours, whatever comes of it.

@@ -149,7 +149,7 @@ fn one(
         }
         return Ok(());
     };
-    let Some(copy) = &image.copy else {
+    let Some(copy) = &mut image.copy else {
         image.location = locate(i, image, places.images)?;
         let location = image.location.clone();
         disk.path.clone_from(&location);
@@ -157,12 +157,16 @@ fn one(
         inspect(i, disk, &location, true)?;
         return Ok(());
     };
-    let target = places.copies.join(&copy.name);
-    let path = text(&target)?;
     if copies == Copies::Fresh && !copy.preserve {
         crash::point("before an old copy is removed");
-        remove(&target).map_err(|e| other(&path, &e))?;
+        for name in spellings(places.copies, &copy.name)? {
+            let path = places.copies.join(name);
+            remove(&path).map_err(|e| other(&path.display().to_string(), &e))?;
+        }
     }
+    copy.name = on_disk(places.copies, &copy.name, whole)?;
+    let target = places.copies.join(&copy.name);
+    let path = text(&target)?;
     let found = match fs::symlink_metadata(&target) {
         Ok(found) if found.is_file() => true,
         Ok(_) => {
@@ -213,16 +217,50 @@ fn one(
 /// The first that cannot be removed. The others are.
 pub fn discard(dir: &Path, names: &[String]) -> Result<(), String> {
     let mut result = Ok(());
-    for name in names {
-        let path = dir.join(name);
-        let temp = dir.join(name::temporary(name));
-        for path in [path, temp] {
-            if let Err(e) = remove(&path) {
-                result = result.and(Err(format!("{}: {e}", path.display())));
+    for wanted in names {
+        let mut found = spellings(dir, wanted).unwrap_or_default();
+        // It may be half made.
+        found.push(wanted.clone());
+        for name in found {
+            let path = dir.join(&name);
+            let temp = dir.join(name::temporary(&name));
+            for path in [path, temp] {
+                if let Err(e) = remove(&path) {
+                    result = result.and(Err(format!("{}: {e}", path.display())));
+                }
             }
         }
     }
     result
+}
+
+/// The files in `dir` that are the copy `wanted`: agents of before did not fold the case of the hash.
+fn spellings(dir: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
+    let mut names = match store::list(dir) {
+        Ok(names) => names,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(other(&dir.display().to_string(), &e)),
+    };
+    names.retain(|name| name::same(name, wanted));
+    Ok(names)
+}
+
+/// The name that the copy `wanted` has in `dir`, or will have. One in `whole` counts: a guest has written to it.
+fn on_disk(dir: &Path, wanted: &str, whole: &BTreeSet<String>) -> Result<String, Failure> {
+    let known = whole.iter().filter(|name| name::same(name, wanted));
+    let mut found: Vec<String> = known.cloned().collect();
+    if found.is_empty() {
+        found = spellings(dir, wanted)?;
+    }
+    match found.as_slice() {
+        [] => Ok(wanted.to_owned()),
+        [name] => Ok(name.clone()),
+        [first, second, ..] => Err(Failure::Other(format!(
+            "{}: {first} and {second} are copies of one image, whose hash was written in capitals and in small letters: nobody \
+             knows which of them the disk is; leave the right one there, under the name {wanted}",
+            dir.display()
+        ))),
+    }
 }
 
 /// Removes every copy that was made for this domain, also half-made ones.
@@ -328,7 +366,7 @@ fn locate(i: usize, image: &Image, images: &Path) -> Result<String, FieldError> 
     if !image.location.is_empty() {
         return Ok(image.location.clone());
     }
-    let dir = images.join(&image.sha256);
+    let dir = images.join(directory(images, &image.sha256));
     let wrong =
         |why: String| FieldError::new(field(i, "ImageSha256"), format!("{}: {why}", dir.display()));
     let mut files: Vec<PathBuf> = Vec::new();
@@ -346,6 +384,19 @@ fn locate(i: usize, image: &Image, images: &Path) -> Result<String, FieldError> 
             more.len()
         ))),
     }
+}
+
+/// The name of the directory of an image, whichever case its hash is written in.
+fn directory(images: &Path, sha256: &str) -> String {
+    let own = sha256.to_owned();
+    if images.join(&own).exists() {
+        return own;
+    }
+    let names = store::list(images).unwrap_or_default();
+    let mut names = names.into_iter();
+    names
+        .find(|name| name.eq_ignore_ascii_case(sha256))
+        .unwrap_or(own)
 }
 
 /// Whether the file is of the format that the config says. `pristine`: no guest has written to it yet.

@@ -15,6 +15,17 @@ pub fn of(sha256: &str, uuid: Uuid, nth: usize, format: Format) -> String {
     }
 }
 
+/// Whether both name one copy. Agents of before wrote the hash as the DomainConfig did, in capitals or not.
+#[must_use]
+pub fn same(a: &str, b: &str) -> bool {
+    match (a.split_once('-'), b.split_once('-')) {
+        (Some((hash, rest)), Some((other, others))) => {
+            hash.eq_ignore_ascii_case(other) && rest == others
+        }
+        _ => a == b,
+    }
+}
+
 /// What a copy is called until it is whole. One name for each, so that nothing accumulates.
 #[must_use]
 pub fn temporary(name: &str) -> String {
@@ -94,6 +105,20 @@ mod tests {
             "ab-é.raw".to_owned(),
         ] {
             assert_eq!(owner(&name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_case_of_a_hash_makes_no_other_copy() {
+        assert!(same("AB12-x.raw", "ab12-x.raw"));
+        for other in [
+            "ab12-X.raw",
+            "ab12-x.RAW",
+            "ab12-x-2.raw",
+            "ab1-x.raw",
+            "ab12",
+        ] {
+            assert!(!same("AB12-x.raw", other), "{other}");
         }
     }
 

@@ -88,7 +88,7 @@ impl Register {
 pub(super) fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
     let owner = name::owner(file);
     let needing = uses.iter().filter(|(key, claim)| match &claim.needs {
-        Use::Only(files) => files.contains(file),
+        Use::Only(files) => files.iter().any(|needed| name::same(needed, file)),
         Use::All => owner == Some(**key),
     });
     u32::try_from(needing.count()).unwrap_or(u32::MAX)
@@ -97,7 +97,7 @@ pub(super) fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
 /// True if `file` is a copy that the agent has made for a domain that it knows.
 pub(super) fn is_ours(uses: &HashMap<Uuid, Claim>, file: &str) -> bool {
     let claim = name::owner(file).and_then(|owner| uses.get(&owner));
-    claim.is_some_and(|claim| claim.made.contains(file))
+    claim.is_some_and(|claim| claim.made.iter().any(|made| name::same(made, file)))
 }
 
 #[cfg(test)]
@@ -124,6 +124,8 @@ mod tests {
         };
         let all = || claim(Use::All, &[]);
         assert_eq!(count(&[(A, only(&[file(A)]))], &file(A)), (1, true));
+        let before = file(A).replace("aa-", "AA-");
+        assert_eq!(count(&[(A, only(&[file(A)]))], &before), (1, true));
         assert_eq!(count(&[(A, only(&[]))], &file(A)), (0, true));
         assert_eq!(count(&[(A, all())], &file(A)), (1, false));
         assert_eq!(count(&[(A, all())], &file(B)), (0, false));

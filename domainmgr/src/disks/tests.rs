@@ -74,7 +74,7 @@ impl Place {
 
 fn blank() -> Spec {
     let text = format!(
-        r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":1024}}"#
+        r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":16384}}"#
     );
     let config = crate::eve::parse(text.as_bytes()).unwrap();
     let spec = crate::eve::spec(KEY.parse().unwrap(), &config).unwrap();
@@ -470,4 +470,61 @@ fn a_large_image_with_little_in_it_takes_little_room() {
     image.set_len(1 << 40).unwrap();
     let found = place.prepare(&copied(false), Copies::Fresh);
     assert!(found.is_ok(), "{found:?}");
+}
+
+#[test]
+fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
+    let old = |place: &Place| place.at(&format!("img/AA-{KEY}.raw"));
+    let ours = name::of("aa", uuid(), 0, Format::Raw);
+    for known in [false, true] {
+        let mut place = Place::new();
+        place.image(b"image");
+        fs::write(old(&place), "written").unwrap();
+        if known {
+            place.whole.insert(format!("AA-{KEY}.raw"));
+        }
+        let ready = place.prepare(&copied(true), Copies::Fresh).unwrap();
+        assert_eq!(ready.path, old(&place));
+        let copy = ready.image.unwrap().copy.unwrap();
+        assert_eq!(copy.name, format!("AA-{KEY}.raw"), "as it is remembered");
+        assert_eq!(place.copies().len(), 1);
+
+        // What a guest has written to must not be replaced in silence.
+        fs::remove_file(old(&place)).unwrap();
+        let again = place.prepare(&copied(true), Copies::Keep);
+        assert_eq!(again.is_err(), known, "{again:?}");
+    }
+    // Two of them: which one is it?
+    let mut place = Place::new();
+    place.image(b"image");
+    for path in [old(&place), place.at(&format!("img/{ours}"))] {
+        fs::write(path, "written").unwrap();
+    }
+    let refused = place.prepare(&copied(true), Copies::Keep).unwrap_err();
+    assert!(refused.contains("nobody knows which"), "{refused}");
+    place.whole.insert(format!("AA-{KEY}.raw"));
+    let ready = place.prepare(&copied(true), Copies::Keep).unwrap();
+    assert_eq!(ready.path, old(&place), "the one that the guest has had");
+    place.whole.insert(ours.clone());
+    assert!(place.prepare(&copied(true), Copies::Keep).is_err());
+    // Neither is left of a copy that nobody needs, and the file of somebody else is.
+    let other = place.at(&format!("img/AA-{}.raw", KEY.to_uppercase()));
+    fs::write(&other, "notes").unwrap();
+    discard(&place.dir.path().join("img"), &[ours.clone()]).unwrap();
+    assert_eq!(place.copies().len(), 1);
+    fs::write(old(&place), "written").unwrap();
+    place.whole.clear();
+    let ready = place.prepare(&copied(false), Copies::Fresh).unwrap();
+    assert_eq!(ready.path, place.at(&format!("img/{ours}")));
+    assert_eq!(place.copies().len(), 2);
+}
+
+#[test]
+fn the_directory_of_an_image_may_be_written_in_capitals() {
+    let mut place = Place::new();
+    fs::rename(place.at("verified/aa"), place.at("verified/aA")).unwrap();
+    fs::write(place.at("verified/aA/image"), "content").unwrap();
+    let ready = place.prepare(&copied(false), Copies::Fresh).unwrap();
+    assert_eq!(fs::read(ready.path).unwrap(), b"content");
+    assert_eq!(ready.image.unwrap().location, place.at("verified/aA/image"));
 }

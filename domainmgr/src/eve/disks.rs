@@ -103,14 +103,23 @@ pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
     }))
 }
 
-/// Whether it is a MIME message of several parts.
+/// Whether it is a MIME message of several parts. The header is read as generously as Go and Python read it.
 fn is_multipart(user_data: &[u8]) -> bool {
-    let head = &user_data[..user_data.len().min(4096)];
+    let head = &user_data[..user_data.len().min(16 << 10)];
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let lines = head.lines().take_while(|line| !line.is_empty());
-    lines
-        .filter_map(|line| line.strip_prefix("content-type:"))
-        .any(|value| value.trim_start().starts_with("multipart/"))
+    let head = head.trim_start_matches('\u{feff}').trim_start();
+    let mut fields: Vec<String> = Vec::new();
+    for line in head.lines().take_while(|line| !line.is_empty()) {
+        match fields.last_mut() {
+            // A field goes on in a line that begins with a blank.
+            Some(field) if line.starts_with([' ', '\t']) => field.push_str(line),
+            _ => fields.push(line.to_owned()),
+        }
+    }
+    let mut fields = fields.iter().filter_map(|field| field.split_once(':'));
+    fields.any(|(name, value)| {
+        name.trim_end() == "content-type" && value.trim_start().starts_with("multipart/")
+    })
 }
 
 fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
@@ -197,7 +206,8 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
         None
     } else if name::is_hash(&d.image_sha256) {
         Some(Image {
-            sha256: d.image_sha256.clone(),
+            // One image, one way to write it.
+            sha256: d.image_sha256.to_ascii_lowercase(),
             location: d.file_location.clone(),
             copy: None,
         })
@@ -247,4 +257,35 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
         }
     }
     Ok(disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_several_parts_is_known_by_its_header() {
+        for (text, several) in [
+            ("Content-Type: multipart/mixed; boundary=x\n\n--x", true),
+            (
+                "Content-Type:\r\n multipart/mixed;\r\n boundary=x\r\n",
+                true,
+            ),
+            ("content-type :\tMultipart/mixed\n", true),
+            (
+                "\n\r\nMIME-Version: 1.0\nContent-Type: multipart/mixed\n",
+                true,
+            ),
+            ("\u{feff}Content-Type: multipart/mixed\n", true),
+            ("Subject: x\n Content-Type: multipart/mixed\n", false),
+            (
+                "Content-Type: text/plain\n\nContent-Type: multipart/mixed\n",
+                false,
+            ),
+            ("#cloud-config\nx: 1\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_multipart(text.as_bytes()), several, "{text:?}");
+        }
+    }
 }

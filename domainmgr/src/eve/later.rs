@@ -307,7 +307,7 @@ mod tests {
 
     fn read(more: &str) -> Result<Understood, String> {
         let text = format!(
-            r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":1024}}"#
+            r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"a","Kernel":"/k","Memory":16384}}"#
         );
         let mut config: Value = serde_json::from_str(&text).unwrap();
         let more = format!("{{{}}}", more.trim_start_matches(','));

@@ -57,7 +57,7 @@ pub struct Understood {
     pub config: DomainConfig,
     /// What to build, or the first field for which that cannot be.
     pub spec: Result<Spec, FieldError>,
-    /// What it says and the guest gets nothing of.
+    /// Fields without effect, and those whose effect may surprise.
     pub warnings: Vec<FieldError>,
 }
 
@@ -85,6 +85,7 @@ pub fn understand(key: Uuid, text: &[u8]) -> Result<Understood, FieldError> {
     let mut warnings = notices.warnings;
     if let Ok(spec) = &spec {
         warnings.extend(build::without_effect(spec, &config));
+        warnings.extend(build::doubts(spec, &config));
     }
     let more = warnings.len().saturating_sub(MOST_WARNINGS);
     if more > 0 {

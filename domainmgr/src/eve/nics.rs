@@ -32,7 +32,28 @@ fn address(text: &str) -> Option<[u8; 6]> {
     octets?.try_into().ok()
 }
 
-pub(super) fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
+pub(super) fn nics(key: Uuid, list: &[VifConfig], mode: Mode) -> Result<Vec<Nic>> {
+    let bad = |reason: String| Err(FieldError::new("VifList", reason));
+    if list.len() > limits::INTERFACES {
+        let (found, most) = (list.len(), limits::INTERFACES);
+        return bad(format!("{found} interfaces, at most {most}"));
+    }
+    let nics = list.iter().enumerate();
+    let nics: Vec<Nic> = nics
+        .map(|(i, vif)| nic(key, i, vif, mode))
+        .collect::<Result<_>>()?;
+    let cards = limits::emulated_cards(mode, &nics);
+    if cards > limits::PCI_SLOTS {
+        return bad(format!(
+            "{cards} interfaces with an emulated card, for which the PCI bus of an HVM domain has {} slots: make the others \
+             Type \"vif\"",
+            limits::PCI_SLOTS
+        ));
+    }
+    Ok(nics)
+}
+
+fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
     let bad =
         |field: &str, reason: String| FieldError::new(format!("VifList[{i}].{field}"), reason);
     let mac = if v.mac.is_empty() {

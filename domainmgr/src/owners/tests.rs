@@ -16,7 +16,7 @@ fn spec(key: Uuid, more: &str) -> Spec {
         format!(r#","AppNum":{number}"#)
     };
     let text = format!(
-        r#"{{"UUIDandVersion":{{"UUID":"{key}"}},"DisplayName":"d{number:x}","Kernel":"/k","Memory":1024{app_num}{more}}}"#
+        r#"{{"UUIDandVersion":{{"UUID":"{key}"}},"DisplayName":"d{number:x}","Kernel":"/k","Memory":16384{app_num}{more}}}"#
     );
     let found = eve::understand(key, text.as_bytes()).unwrap();
     found.spec.unwrap()

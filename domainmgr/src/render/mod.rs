@@ -7,6 +7,7 @@ mod xl_cfg;
 
 use std::fs::{self, File};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 
 pub use self::libxl::domain_config;
 pub use self::xl_cfg::xl_cfg;
@@ -88,10 +89,36 @@ pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
             return Err(wrong("the file is empty".to_owned()));
         }
         File::open(path).map_err(|e| wrong(e.to_string()))?;
+        if bootloader == Some(path) && found.permissions().mode() & 0o111 == 0 {
+            return Err(wrong("not executable".to_owned()));
+        }
     }
+    ramdisk_fits(spec)?;
     if let (true, Some(node)) = (limits::WITHOUT_DEVICE_TREE, spec.dt_dev.first()) {
         let why = format!("{node}: this host has no device tree to give devices from");
         return Err(FieldError::new("DtDev[0]", why));
     }
     disks::check(spec)
+}
+
+/// Checks that the memory has room for the initial RAM disk. Of a kernel no more is known: most are compressed, and some
+/// carry what is not loaded.
+fn ramdisk_fits(spec: &Spec) -> Result<(), FieldError> {
+    let Some(path) = &spec.ramdisk else {
+        return Ok(());
+    };
+    let field = words::of(spec).ramdisk;
+    let found = fs::metadata(path);
+    let found = found.map_err(|e| FieldError::new(field, format!("{path}: {e}")))?;
+    let memory = spec.memory_mib << 20;
+    if found.len() < memory {
+        return Ok(());
+    }
+    Err(FieldError::new(
+        field,
+        format!(
+            "{path}: its {} bytes do not fit into the {memory} bytes of memory",
+            found.len()
+        ),
+    ))
 }

@@ -88,7 +88,29 @@ fn missing_files_are_named() {
         "Kernel: /dev: not a plain file"
     );
     spec.kernel = None;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(spec.memory_mib << 20).unwrap();
+    let text = path.to_str().unwrap();
+    spec.ramdisk = Some(text.to_owned());
+    let bytes = spec.memory_mib << 20;
+    assert_eq!(
+        check_files(&spec).unwrap_err().to_string(),
+        format!("Ramdisk: {text}: its {bytes} bytes do not fit into the {bytes} bytes of memory")
+    );
+    file.set_len((spec.memory_mib << 20) - 1).unwrap();
+    spec.disks = Vec::new();
+    check_files(&spec).unwrap();
     spec.ramdisk = None;
+    spec.bootloader = Some(text.to_owned());
+    assert_eq!(
+        check_files(&spec).unwrap_err().to_string(),
+        format!("BootLoader: {text}: not executable")
+    );
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    check_files(&spec).unwrap();
+    spec.bootloader = None;
     spec.disks = vec![crate::spec::Disk {
         path: "/dev/null".into(),
         image: None,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Host;
 
-pub const HASH: &str = "0123456789abcdefABCDEF";
+pub const HASH: &str = "0123456789abcdefabcdef";
 /// So slow that there is time to do something meanwhile.
 pub const SLOWLY: [&str; 2] = ["--simulate-copy-rate", "4000000"];
 /// What takes ten seconds then.
@@ -36,7 +36,7 @@ pub fn with(mut config: Value, name: &str, value: Value) -> Value {
 }
 
 pub fn copy(host: &Host, key: &str) -> PathBuf {
-    host.path(&format!("run/img/{HASH}-{key}.raw"))
+    host.path(&format!("run/img/{}-{key}.raw", HASH))
 }
 
 pub fn copies(host: &Host) -> Vec<String> {

@@ -34,6 +34,7 @@ mod guest;
 pub mod model;
 mod outsider;
 mod pci;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod watcher;

@@ -12,6 +12,7 @@ use super::events::Events;
 pub use super::guest::{ACK, Answer, Guest};
 use super::outsider::taken;
 use super::pci::SimPci;
+use super::refusals;
 use crate::settings::Autoballoon;
 use crate::spec::{Mode, Spec};
 
@@ -270,9 +271,12 @@ impl Model {
     /// Starts building a domain: from now on it is there, paused, and has its name. Says how long building takes.
     ///
     /// # Errors
-    /// The name is taken, or there is not enough memory.
+    /// The name is taken, there is not enough memory, or no host builds it.
     pub fn begin_create(&mut self, spec: &Spec) -> Result<(DomainId, Millis)> {
         if let Some(e) = qemu::missing(spec, || !self.no_dom0_qemu) {
+            return Err(e);
+        }
+        if let Some(e) = refusals::refused(spec) {
             return Err(e);
         }
         let guest = Guest::from_cmdline(&spec.cmdline());

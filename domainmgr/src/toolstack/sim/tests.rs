@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::super::{DomainId, Error, ErrorKind, Life, ShutdownReason};
 use super::model::{Answer, Model};
 use crate::eve::{self, DomainConfig};
-use crate::spec::{Mode, Spec};
+use crate::limits;
+use crate::spec::{Mode, Nic, PciDevice, Spec};
 
 const OURS: Uuid = Uuid::from_u128(1);
 const MIB: u64 = 64;
@@ -158,4 +159,44 @@ fn a_guest_boots_again_after_a_soft_reset_and_goes_on_booting_where_it_moves() {
         panic!("it is deaf")
     };
     assert_eq!(rest / 100, 149, "{rest}");
+}
+
+#[test]
+fn what_libxl_refuses_on_any_host_is_refused() {
+    let build = |spec: &Spec| Model::default().begin_create(spec).map(drop);
+    let device = PciDevice {
+        address: "00:14.0".parse().unwrap(),
+        relaxed: false,
+    };
+    for (mode, least) in [(Mode::Pv, 4), (Mode::Pvh, 2), (Mode::Hvm, 10)] {
+        let mut spec = spec(OURS, mode, "");
+        spec.memory_mib = least;
+        build(&spec).unwrap();
+        spec.memory_mib = least - 1;
+        let words = text(build(&spec));
+        assert!(words.contains("not enough memory") || words.contains("too large"));
+        assert!(least <= limits::least_memory(mode).0);
+
+        spec.memory_mib = MIB;
+        spec.max_memory_mib = Some(MIB + 1);
+        build(&spec).unwrap();
+        spec.assigned.pci = vec![device];
+        // The host has no such device, which is looked at later.
+        let grows = "IOMMU required for device passthrough but not supported together with PoD";
+        assert_eq!(text(build(&spec)) == grows, mode != Mode::Pv);
+    }
+    let card = Nic {
+        bridge: None,
+        vif: None,
+        mac: [2; 6],
+        kind: None,
+        mtu: None,
+    };
+    for (cards, fits) in [(limits::PCI_SLOTS, true), (limits::PCI_SLOTS + 1, false)] {
+        let mut spec = spec(OURS, Mode::Hvm, "");
+        spec.nics = vec![card.clone(); cards];
+        assert_eq!(build(&spec).is_ok(), fits);
+        spec.mode = Mode::Pv;
+        build(&spec).unwrap();
+    }
 }

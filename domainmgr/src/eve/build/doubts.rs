@@ -1,0 +1,50 @@
+//! Wishes that come true, but perhaps otherwise than they were meant.
+
+use super::boot::PYGRUB;
+use crate::eve::{DomainConfig, FieldError};
+use crate::spec::{Disk, Spec};
+
+/// Warnings about fields whose effect may surprise.
+#[must_use]
+pub(in crate::eve) fn doubts(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
+    let mut found = Vec::new();
+    if spec.bootloader.as_deref() == Some(PYGRUB) && c.boot_loader != PYGRUB {
+        let why = format!("libxl's own pygrub runs instead of {}", c.boot_loader);
+        found.push(FieldError::new("BootLoader", why));
+    }
+    // Linux' `next_arg` takes each for the begin or the end of a quotation, wherever it stands.
+    if c.extra_args.matches('"').count() % 2 == 1 {
+        found.push(FieldError::new(
+            "ExtraArgs",
+            "one of the \" has no other: a Linux takes all that follows it for one parameter",
+        ));
+    }
+    for (i, (disk, config)) in spec.disks.iter().zip(&c.disk_config_list).enumerate() {
+        let field = |name: &str| format!("DiskConfigList[{i}].{name}");
+        if config.format.eq_ignore_ascii_case("iso") && config.devtype.eq_ignore_ascii_case("hdd") {
+            found.push(FieldError::new(
+                field("Devtype"),
+                "hdd, although the Format is iso: the guest gets a hard disk",
+            ));
+        }
+        if let Some(first) = spec.disks[..i].iter().position(|d| same_image(d, disk)) {
+            found.push(FieldError::new(
+                field("ImageSha256"),
+                format!(
+                    "DiskConfigList[{first}] has the same image, and their order tells the copies apart: if it changes, the \
+                     guest's data change places"
+                ),
+            ));
+        }
+    }
+    found
+}
+
+/// Whether each of the two is a copy of the same image.
+fn same_image(a: &Disk, b: &Disk) -> bool {
+    let copied = |disk: &Disk| {
+        let image = disk.image.as_ref().filter(|image| image.copy.is_some())?;
+        Some((image.sha256.clone(), disk.format))
+    };
+    copied(a).is_some() && copied(a) == copied(b)
+}

@@ -1,0 +1,500 @@
+use super::*;
+use crate::eve::parse;
+
+const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+fn build(more: &str) -> std::result::Result<Spec, String> {
+    let text = format!(
+        r#"{{"UUIDandVersion":{{"UUID":"{KEY}","Version":"1"}},"DisplayName":"app","AppNum":3,"Kernel":"/k","Memory":16385{more}}}"#
+    );
+    let config: DomainConfig = parse(text.as_bytes()).map_err(|e| e.to_string())?;
+    spec(KEY.parse().unwrap(), &config).map_err(|e| e.to_string())
+}
+
+#[test]
+fn defaults_are_eves() {
+    let s = build("").unwrap();
+    assert_eq!(s.name, "app.3");
+    assert_eq!(s.memory_mib, 17);
+    assert_eq!((s.vcpus, s.max_vcpus, s.max_memory_mib), (1, 1, None));
+    assert_eq!(
+        s.cmdline(),
+        format!("root=/dev/xvda1 console=hvc0 appuuid={KEY}")
+    );
+    let s = build(r#","VirtualizationMode":"PVH","ExtraArgs":"a b","VCpus":2,"CPUs":"3,1-2,2""#)
+        .unwrap();
+    assert_eq!(s.mode, Mode::Pvh);
+    assert_eq!(s.cmdline(), "a b");
+    assert_eq!(s.cpus, [1, 2, 3]);
+    assert_eq!(s.max_vcpus, 2);
+}
+
+#[test]
+fn errors_name_the_field() {
+    for (more, error) in [
+        (
+            r#","Memory":"lots""#,
+            r#"Memory: expected an integer of kB, found string "lots""#,
+        ),
+        (
+            r#","Memory":-1"#,
+            "Memory: expected an integer of kB, found integer `-1`",
+        ),
+        (
+            r#","Memory":0"#,
+            "Memory: expected an integer of kB above 0, found 0",
+        ),
+        (
+            r#","MaxMem":1"#,
+            "MaxMem: 1 kB is less than Memory, 16385 kB",
+        ),
+        (
+            r#","VirtualizationMode":7"#,
+            r#"VirtualizationMode: expected 0 or "PV", 1 or "HVM", or "PVH", found 7"#,
+        ),
+        (
+            r#","VirtualizationMode":"LXC""#,
+            r#"VirtualizationMode: expected 0 or "PV", 1 or "HVM", or "PVH", found "LXC""#,
+        ),
+        (
+            r#","Kernel":"k""#,
+            r#"Kernel: expected an absolute path, found "k""#,
+        ),
+        (
+            r#","Kernel":"""#,
+            "Kernel: a PV domain needs a Kernel or a BootLoader",
+        ),
+        (
+            r#","DisplayName":"x\"\nkernel=\"/etc/passwd""#,
+            r#"DisplayName: '"' cannot be in the name of a domain"#,
+        ),
+        (
+            r#","DisplayName":"x\ny""#,
+            r"DisplayName: '\n' cannot be in the name of a domain",
+        ),
+        (
+            r#","OnCrash":"explode""#,
+            r#"OnCrash: expected one of destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset, found "explode""#,
+        ),
+        (
+            r#","IoAdapterList":[{"Type":1,"Name":"eth1"},{"Type":2}]"#,
+            "IoAdapterList[1].Name: missing",
+        ),
+        (
+            r#","CloudInitUserData":"aGk""#,
+            "CloudInitUserData: not base64: Invalid padding",
+        ),
+        (
+            r#","VncPasswd":12345678"#,
+            "VncPasswd: expected text, found a number",
+        ),
+        (
+            r#","VncPasswd":["secret"]"#,
+            "VncPasswd: expected text, found a list",
+        ),
+        (
+            r#","CloudInitUserData":{"password":"secret"}"#,
+            "CloudInitUserData: expected base64 text, found an object",
+        ),
+        (
+            r#","CloudInitUserData":12345678"#,
+            "CloudInitUserData: expected base64 text, found a number",
+        ),
+        (
+            r#","CloudInitUserData":"*""#,
+            "CloudInitUserData: expected base64 text, found another character at 0",
+        ),
+        (
+            r#","DiskConfigList":[{"Format":"raw"}]"#,
+            "DiskConfigList[0].ImageSha256: missing, and FileLocation as well",
+        ),
+        (
+            r#","DiskConfigList":[{"ImageSha256":"../ab"}]"#,
+            r#"DiskConfigList[0].ImageSha256: expected hexadecimal digits, found "../ab""#,
+        ),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d","Format":"vmdk"}]"#,
+            r#"DiskConfigList[0].Format: expected one of raw, qcow, qcow2, vhd, iso, found "vmdk""#,
+        ),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d","Devtype":"floppy"}]"#,
+            r#"DiskConfigList[0].Devtype: expected "hdd", "cdrom" or "", found "floppy""#,
+        ),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d\nformat=qcow2"}]"#,
+            r"DiskConfigList[0].FileLocation: '\n' cannot be part of it",
+        ),
+        (
+            r#","VifList":[{"Bridge":"a,script=/x"}]"#,
+            r#"VifList[0].Bridge: expected the name of an interface, letters, digits and "._-", found "a,script=/x""#,
+        ),
+        (
+            r#","VifList":[{"Mac":"00:11"}]"#,
+            r#"VifList[0].Mac: expected six hexadecimal octets, found "00:11""#,
+        ),
+        (
+            r#","VifList":[{"Type":"e1000"}]"#,
+            r#"VifList[0].Type: expected "vif" or "ioemu", found "e1000""#,
+        ),
+        (
+            r#","VifList":[{},{"Type":"ioemu"}]"#,
+            "VifList[1].Type: only an HVM domain has emulated cards",
+        ),
+        (
+            r#","VifList":[{"MTU":67}]"#,
+            "VifList[0].MTU: expected 0, or 68 to 65517 bytes, found 67",
+        ),
+        (
+            r#","IOMem":["x"]"#,
+            r#"IOMem[0]: expected START,COUNT in hexadecimal pages, found "x""#,
+        ),
+        (
+            r#","CPUs":"2-1""#,
+            r#"CPUs: expected numbers below 4096 like "1,2" or "0-3", found "2-1""#,
+        ),
+        (
+            r#","UUIDandVersion":{"UUID":"00000000-0000-0000-0000-000000000001"}"#,
+            "UUIDandVersion.UUID: 00000000-0000-0000-0000-000000000001 is not the name of the file, 6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        ),
+    ] {
+        // The last of two members with one name counts, so each of these replaces the default.
+        assert_eq!(build(more).unwrap_err(), error);
+    }
+}
+
+#[test]
+fn what_xen_would_refuse_or_cut_off_is_refused() {
+    let disks = |n: usize, last: &str| {
+        let mut all = vec![r#"{"FileLocation":"/d"}"#.to_owned(); n];
+        all.push(last.to_owned());
+        format!(r#","DiskConfigList":[{}]"#, all.join(","))
+    };
+    let hvm = r#","VirtualizationMode":"HVM""#;
+    for (more, error) in [
+        (
+            format!(r#"{hvm},"VifList":[{{"Vif":"abcdefghijkl"}}]"#),
+            "VifList[0].Vif: at most 11 bytes, found 12",
+        ),
+        (
+            r#","VifList":[{"Vif":"abcdefghijklmnop"}]"#.into(),
+            "VifList[0].Vif: at most 15 bytes, found 16",
+        ),
+        (
+            r#","VifList":[{"Vif":"vif3.0"}]"#.into(),
+            "VifList[0].Vif: Xen gives names like",
+        ),
+        (
+            r#","VifList":[{"Vif":"eth0:1"}]"#.into(),
+            "VifList[0].Vif: expected the name",
+        ),
+        (
+            r#","VifList":[{"MTU":65518}]"#.into(),
+            "VifList[0].MTU: expected 0, or 68 to 65517",
+        ),
+        (
+            hvm.to_owned() + &disks(4, r#"{"FileLocation":"/d","Devtype":"cdrom"}"#),
+            "DiskConfigList[4].Devtype: the CD-ROM drives",
+        ),
+        (
+            hvm.to_owned() + &disks(1, r#"{"FileLocation":"/d","ReadOnly":true}"#),
+            "DiskConfigList[1].ReadOnly: QEMU emulates no",
+        ),
+        (
+            hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a,b"}"#),
+            "DiskConfigList[1].FileLocation: QEMU, which emulates",
+        ),
+        (
+            hvm.to_owned() + &disks(1, r#"{"FileLocation":"/a b","Format":"qcow2"}"#),
+            "DiskConfigList[1].FileLocation: QEMU, which serves",
+        ),
+        (
+            format!(r#"{hvm},"VCpus":129"#),
+            "VCpus: 129 is more than the 128 of a HVM domain",
+        ),
+        (
+            r#","VCpus":1,"MaxCpus":513"#.into(),
+            "MaxCpus: 513 is more than the 512 of a PV domain",
+        ),
+        (
+            format!(r#","ExtraArgs":"{}""#, "x".repeat(1000)),
+            "ExtraArgs: the command line has 1074 bytes, at most 1023 for a PV domain",
+        ),
+        (
+            r#","RootDev":"/dev/xvda1 init=/bin/sh""#.into(),
+            "RootDev: white space",
+        ),
+        (
+            r#","EnableVnc":true,"VncDisplay":59636"#.into(),
+            "VncDisplay: 59636 is more than 59635",
+        ),
+        (
+            r#","Memory":3072"#.into(),
+            "Memory: 3072 kB, but PV domains need at least 4096 kB: Xen maps",
+        ),
+        (
+            r#","VirtualizationMode":"PVH","Memory":1"#.into(),
+            "Memory: 1 kB, but PVH domains need at least 2048 kB: ",
+        ),
+        (
+            format!(r#"{hvm},"Memory":8192"#),
+            "Memory: 8192 kB, but HVM domains need at least 12288 kB: 8 MiB",
+        ),
+        (
+            format!(r#"{hvm},"MaxMem":32768,"IoAdapterList":[{{"Name":"eth1"}}]"#),
+            "MaxMem: an HVM domain with IoAdapterList has all of its memory",
+        ),
+        (
+            format!(r#"{hvm},"VifList":[{}]"#, vec!["{}"; 29].join(",")),
+            "VifList: 29 interfaces with an emulated card, for which the PCI bus of an HVM domain has 28 slots",
+        ),
+        (
+            format!(r#","VifList":[{}]"#, vec!["{}"; 33].join(",")),
+            "VifList: 33 interfaces, at most 32",
+        ),
+        (
+            r#","VifList":[{"Vif":"all"}]"#.into(),
+            "VifList[0].Vif: Linux has settings for all interfaces under the name \"all\"",
+        ),
+        (
+            r#","VifList":[{"Bridge":"default"}]"#.into(),
+            "VifList[0].Bridge: Linux has settings",
+        ),
+        (
+            r#","BootLoader":"pygrub --debug","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
+            r#"BootLoader: expected "pygrub" or an absolute path, without arguments, found "pygrub --debug""#,
+        ),
+        (
+            r#","BootLoader":"bin/pygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
+            "BootLoader: expected",
+        ),
+        (
+            r#","VncListen":"224.0.0.1""#.into(),
+            "VncListen: nothing can listen on 224.0.0.1",
+        ),
+        (
+            r#","VncListen":"ff02::1""#.into(),
+            "VncListen: nothing can listen on ff02::1",
+        ),
+        (
+            r#","VncListen":"::ffff:255.255.255.255""#.into(),
+            "VncListen: nothing can listen on 255.255.255.255",
+        ),
+        (r#","CPUs":",""#.into(), "CPUs: expected numbers below 4096"),
+        (
+            r#","IOMem":["fffffffffffff,2"]"#.into(),
+            "IOMem[0]: expected START,COUNT",
+        ),
+        (
+            r#","IRQs":[0]"#.into(),
+            "IRQs[0]: expected a number above 0 and below 1024, found 0",
+        ),
+        (
+            r#","RootDev":"LABEL=\"x\"""#.into(),
+            "RootDev: white space and \" cannot be part of it",
+        ),
+        (
+            r#","DisplayName":"a\u061cb""#.into(),
+            r"DisplayName: '\u{61c}' cannot be in",
+        ),
+        (
+            r#","DisplayName":"a\u200db""#.into(),
+            r"DisplayName: '\u{200d}' cannot be in",
+        ),
+        (
+            r#","DisplayName":" \u3000""#.into(),
+            r#"DisplayName: " \u{3000}" is blank"#,
+        ),
+        (
+            r#","DiskConfigList":[{"ImageSha256":"ab","Shared":true}]"#.into(),
+            "DiskConfigList[0].Shared: an image",
+        ),
+    ] {
+        let found = build(&more).unwrap_err();
+        assert!(found.starts_with(error), "{more}: {found}");
+    }
+    for more in [
+        format!(
+            r#"{hvm},"VifList":[{{"Vif":"abcdefghijk"}},{{"Vif":"abcdefghijklmno","Type":"vif"}}]"#
+        ),
+        hvm.to_owned() + &disks(3, r#"{"FileLocation":"/d e","Devtype":"cdrom"}"#),
+        hvm.to_owned() + &disks(4, r#"{"FileLocation":"/a,b","ReadOnly":true}"#),
+        disks(1, r#"{"FileLocation":"/a,b c","ReadOnly":true}"#),
+        format!(r#"{hvm},"VCpus":128"#),
+        r#","VifList":[{"MTU":65517}]"#.into(),
+        r#","EnableVnc":true,"VncDisplay":59635,"VncListen":"::1""#.into(),
+        r#","Memory":4096"#.into(),
+        r#","IOMem":["fffffffffffff,1"]"#.into(),
+        r#","BootLoader":"/opt/mypygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
+        // It has no effect there.
+        format!(r#"{hvm},"BootLoader":"x""#),
+        r#","DisplayName":"\u00e4 \u65e5\u672c \u00a0x""#.into(),
+        r#","VirtualizationMode":"PVH","Memory":2048"#.into(),
+        format!(r#"{hvm},"Memory":12288"#),
+        // Rounded up, it is as much.
+        format!(r#"{hvm},"MaxMem":16386,"IoAdapterList":[{{"Name":"eth1"}}]"#),
+        r#","MaxMem":32768,"IoAdapterList":[{"Name":"eth1"}]"#.into(),
+        format!(
+            r#"{hvm},"VifList":[{},{}]"#,
+            vec!["{}"; 28].join(","),
+            vec![r#"{"Type":"vif"}"#; 4].join(",")
+        ),
+    ] {
+        assert!(build(&more).is_ok(), "{more}: {:?}", build(&more));
+    }
+}
+
+#[test]
+fn an_interface_has_an_address_of_its_own_that_stays() {
+    let macs = |text: &str| -> Vec<[u8; 6]> {
+        let spec = build(&format!(r#","VifList":{text}"#)).unwrap();
+        spec.nics.iter().map(|nic| nic.mac).collect()
+    };
+    let two = macs("[{},{}]");
+    assert_ne!(two[0], two[1]);
+    assert!(two.iter().all(|mac| mac.starts_with(&[0x00, 0x16, 0x3e])));
+    assert_eq!(macs(r#"[{"Bridge":"b","MTU":1400},{}]"#), two);
+    let given = macs(r#"[{"Mac":"02:00:00:00:00:0a"},{}]"#);
+    assert_eq!(given, [[2, 0, 0, 0, 0, 10], two[1]]);
+}
+
+#[test]
+fn many_ranges_of_processors_take_no_memory() {
+    let all = |times| build(&format!(r#","CPUs":"{}""#, vec!["0-4095"; times].join(",")));
+    assert_eq!(all(4096).unwrap().cpus.len(), 4096);
+    assert_eq!(
+        all(4097).unwrap_err(),
+        "CPUs: 4097 numbers and ranges, at most 4096"
+    );
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let s = build(r#","EnableVnc":true,"VncPasswd":"hunter2""#).unwrap();
+    assert!(!format!("{s:?}").contains("hunter2"));
+    assert_eq!(s.vnc.unwrap().passwd.unwrap().reveal(), "hunter2");
+}
+
+#[test]
+fn rename_restart_keeps_no_device_that_the_next_domain_needs() {
+    let devices = "rename-restart keeps the domain, and with it the devices";
+    let qemu = "rename-restart keeps QEMU";
+    let adapter = r#""IoAdapterList":[{"Name":"eth1"}]"#;
+    for (action, more, refused) in [
+        ("OnCrash", adapter, Some(devices)),
+        ("OnReboot", adapter, Some(devices)),
+        ("OnSoftReset", r#""DtDev":["/a"]"#, Some(devices)),
+        ("OnCrash", r#""IRQs":[5]"#, Some(devices)),
+        ("OnCrash", r#""EnableVnc":true,"VncDisplay":5"#, Some(qemu)),
+        ("OnCrash", r#""IOMem":["f7020,1"]"#, None),
+    ] {
+        for mode in ["PV", "PVH", "HVM"] {
+            let found = build(&format!(
+                r#","VirtualizationMode":"{mode}","{action}":"rename_restart",{more}"#
+            ));
+            // Interrupts reach PV guests only.
+            let refused = refused.filter(|_| mode == "PV" || !more.contains("IRQs"));
+            match (found, refused) {
+                (Ok(_), None) => {}
+                (Err(e), Some(why)) => assert!(e.starts_with(&format!("{action}: {why}")), "{e}"),
+                (found, _) => panic!("{mode} {more}: {found:?}"),
+            }
+        }
+        assert!(build(&format!(r#","OnCrash":"preserve",{more}"#)).is_ok());
+    }
+}
+
+#[test]
+fn only_pygrub_itself_is_xens_own() {
+    for (path, runs) in [
+        ("pygrub", "pygrub"),
+        ("/usr/bin/pygrub", "pygrub"),
+        ("/opt/mypygrub", "/opt/mypygrub"),
+        ("/opt/pygrub.old", "/opt/pygrub.old"),
+    ] {
+        let disk = r#""DiskConfigList":[{"FileLocation":"/d"}]"#;
+        let spec = build(&format!(r#","BootLoader":"{path}",{disk}"#)).unwrap();
+        assert_eq!(spec.bootloader.as_deref(), Some(runs));
+    }
+}
+
+#[test]
+fn the_case_of_an_images_hash_means_nothing() {
+    let of = |hashes: [&str; 2]| {
+        let disks = hashes.map(|hash| format!(r#"{{"ImageSha256":"{hash}"}}"#));
+        build(&format!(r#","DiskConfigList":[{}]"#, disks.join(","))).unwrap()
+    };
+    let small = of(["ab", "ab"]);
+    assert_eq!(of(["AB", "aB"]), small);
+    let names = small.disks.iter();
+    let names: Vec<&String> = names
+        .map(|d| &d.image.as_ref().unwrap().copy.as_ref().unwrap().name)
+        .collect();
+    assert_eq!(
+        names,
+        [&format!("ab-{KEY}.raw"), &format!("ab-{KEY}-2.raw")]
+    );
+}
+
+#[test]
+fn what_may_surprise_is_said() {
+    let warnings = |more: &str| -> Vec<String> {
+        let kernel = if more.contains("Kernel") {
+            ""
+        } else {
+            r#","Kernel":"/k""#
+        };
+        let text = format!(
+            r#"{{"UUIDandVersion":{{"UUID":"{KEY}"}},"DisplayName":"app","Memory":16384{kernel}{more}}}"#
+        );
+        let found = crate::eve::understand(KEY.parse().unwrap(), text.as_bytes()).unwrap();
+        found.spec.unwrap();
+        found.warnings.iter().map(ToString::to_string).collect()
+    };
+    let image = r#"{"ImageSha256":"ab"}"#;
+    for (more, wanted) in [
+        (
+            r#","Kernel":"","BootLoader":"/usr/bin/pygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.to_owned(),
+            Some("BootLoader: libxl's own pygrub runs instead of /usr/bin/pygrub"),
+        ),
+        (
+            r#","Kernel":"","BootLoader":"pygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.to_owned(),
+            None,
+        ),
+        (
+            r#","ExtraArgs":"a=\"b c""#.to_owned(),
+            Some("ExtraArgs: one of the \" has no other"),
+        ),
+        (r#","ExtraArgs":"a=\"b c\"""#.to_owned(), None),
+        (
+            r#","DiskConfigList":[{"FileLocation":"/d","Format":9,"Devtype":"hdd"}]"#.to_owned(),
+            Some("DiskConfigList[0].Devtype: hdd, although the Format is iso"),
+        ),
+        (
+            format!(r#","DiskConfigList":[{{"FileLocation":"/d"}},{image},{{"ImageSha256":"AB"}}]"#),
+            Some("DiskConfigList[2].ImageSha256: DiskConfigList[1] has the same image"),
+        ),
+        (
+            format!(r#","DiskConfigList":[{image},{{"ImageSha256":"ab","ReadOnly":true}}]"#),
+            None,
+        ),
+        (
+            r#","VirtualizationMode":"HVM","IRQs":[5]"#.to_owned(),
+            Some("IRQs: without effect: Xen delivers"),
+        ),
+        (r#","IRQs":[5]"#.to_owned(), None),
+        // Xen maps pages into every guest.
+        (
+            r#","VirtualizationMode":"PVH","IOMem":["f7020,1"]"#.to_owned(),
+            None,
+        ),
+    ] {
+        let found = warnings(&more);
+        match wanted {
+            None => assert_eq!(found, [""; 0], "{more}"),
+            Some(wanted) => assert!(
+                found.len() == 1 && found[0].starts_with(wanted),
+                "{more}: {found:?}"
+            ),
+        }
+    }
+}
