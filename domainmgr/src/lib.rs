@@ -18,6 +18,7 @@ pub mod dirs;
 pub mod disks;
 pub mod env;
 pub mod eve;
+pub mod host;
 pub mod inputs;
 pub mod journal;
 pub mod limits;

@@ -22,6 +22,13 @@ pub const INTERFACES: usize = 32;
 /// `xenfv`, the host bridge, the PIIX3 (with IDE and USB), the Xen platform device and the graphics adapter take one each.
 pub const PCI_SLOTS: usize = 32 - 4;
 
+/// Serial lines of the host that an HVM domain can have: QEMU has 4 (`MAX_ISA_SERIAL_PORTS`), and the first is the console.
+/// It skips the others without a word.
+pub const SERIAL_LINES: usize = 4 - 1;
+
+/// Bytes in a sector, in which Linux counts the size of a disk.
+pub const SECTOR: u64 = 512;
+
 /// Hard disks and CD-ROM drives that an HVM guest finds on the emulated IDE controller, as `xvda` to `xvdd`
 /// (`libxl_dm.c`).
 pub const IDE_DRIVES: usize = 4;

@@ -23,6 +23,10 @@ pub struct Words {
     pub mac: &'static str,
     /// VNC display.
     pub display: &'static str,
+    /// Address on which the screen listens.
+    pub listen: &'static str,
+    /// Processors of the host.
+    pub cpus: &'static str,
     /// Interrupts.
     pub irqs: &'static str,
     /// Pages of the host.
@@ -44,6 +48,8 @@ const EVE: Words = Words {
     bridge: "Bridge",
     mac: "Mac",
     display: "VncDisplay",
+    listen: "VncListen",
+    cpus: "CPUs",
     irqs: "IRQs",
     io_mem: "IOMem",
     disks: "DiskConfigList",
@@ -62,6 +68,8 @@ const XL: Words = Words {
     bridge: "bridge",
     mac: "mac",
     display: "vncdisplay",
+    listen: "vnclisten",
+    cpus: "cpus",
     irqs: "irqs",
     io_mem: "iomem",
     disks: "disk",

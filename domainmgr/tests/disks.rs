@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::time::Duration;
 
-use common::disks::{HASH, LARGE, SLOWLY, copies, copy, disks, image, wait_copying, with};
+use common::disks::{HASH, LARGE, SLOWLY, copies, copy, disks, image, sector, wait_copying, with};
 use common::{A, B, Host, domid};
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn a_copy_that_is_not_preserved_is_fresh_at_each_start() {
     host.until("the copy to go", || copies(&host).is_empty());
     host.put(A, &disks(&json!({})));
     host.wait_state(A, "RUNNING");
-    assert_eq!(fs::read(copy(&host, A)).unwrap(), b"image");
+    assert_eq!(fs::read(copy(&host, A)).unwrap(), sector(b"image"));
     host.remove(A);
     host.wait_gone(A);
     assert_eq!(copies(&host), [""; 0]);
@@ -221,7 +221,7 @@ fn what_copies_there_are_is_said() {
     let status = image_status(&host, &name).unwrap();
     assert_eq!(status["Filename"], name.as_str());
     assert_eq!(status["FileLocation"], copy(&host, A).to_str().unwrap());
-    assert_eq!(status["Size"], 5);
+    assert_eq!(status["Size"], 512);
     // What somebody else has put there is said as well, and what has gone is not.
     host.stop();
     fs::write(host.path("run/img/other"), "123").unwrap();

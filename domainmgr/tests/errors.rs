@@ -401,7 +401,7 @@ fn in_files_that_a_domain_is_built_from() {
             ),
             (
                 disk(json!({"ImageSha256": HASH, "ReadOnly": true})),
-                "boot failed: {config}: DiskConfigList[0].Format: {dir}/run/verified/0123456789abcdefABCDEF/disk.img: expected the format \"raw\", found by its header: \"qcow2\"",
+                "boot failed: {config}: DiskConfigList[0].Format: {dir}/run/verified/0123456789abcdefabcdef/disk.img: expected the format \"raw\", found by its header: \"qcow2\"",
             ),
             (
                 of(plain.to_str().unwrap()),

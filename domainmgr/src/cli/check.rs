@@ -1,5 +1,6 @@
 //! `domainmgr check`
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,11 +8,14 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::eve;
+use crate::disks;
+use crate::eve::{self, FieldError};
+use crate::host::{self, Refusal};
 use crate::owners::{self, Owners};
 use crate::render;
 use crate::spec::Spec;
 use crate::store::{self, Named};
+use crate::toolstack;
 use crate::xl;
 
 #[derive(Debug, Args)]
@@ -22,6 +26,9 @@ pub(super) struct Check {
     /// Leave out whether the kernel and the disks are there: the files are for another host.
     #[arg(long)]
     no_files: bool,
+    /// The number of processors of this host, once it is known.
+    #[arg(skip)]
+    processors: OnceCell<Option<u32>>,
 }
 
 impl Check {
@@ -102,6 +109,12 @@ impl Check {
         let mut host = Vec::new();
         if !self.no_files {
             render::check_files(spec).map_err(|e| place(&e))?;
+            let doubts = self.on_this_host(spec).map_err(|e| place(&e))?;
+            warnings.extend(
+                doubts
+                    .iter()
+                    .map(|doubt| place(&format!("warning: {doubt}"))),
+            );
             host = owners::taken_by_host();
         }
         if let Err(refusal) = owners.take(*key, spec, &host) {
@@ -127,6 +140,29 @@ impl Check {
             drop(writeln!(std::io::stderr(), "{warning}"));
         }
         Ok(format!("ok: {} ({})", spec.name, spec.mode.word()))
+    }
+}
+
+impl Check {
+    /// Checks that this host has what the domain needs, and says what is doubtful.
+    fn on_this_host(&self, spec: &Spec) -> Result<Vec<FieldError>, FieldError> {
+        // Xen is asked for the sake of those only that name processors.
+        let processors = if spec.cpus.is_empty() {
+            0
+        } else {
+            let asked = self
+                .processors
+                .get_or_init(|| Some(super::config::host().ok()?.facts.max_cpus));
+            asked.unwrap_or(u32::MAX)
+        };
+        let facts = toolstack::facts_of_this_host(spec, processors);
+        let facts = facts.map_err(|e| FieldError::new("", format!("the host's network: {e}")))?;
+        match host::check(spec, &facts) {
+            Ok(()) | Err(Refusal::Domains(_)) => {}
+            Err(refusal) => return Err(refusal.error()),
+        }
+        let doubts = host::doubts(spec, &facts).into_iter();
+        Ok(doubts.chain(disks::doubts(spec)).collect())
     }
 }
 

@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -355,10 +355,47 @@ fn there(i: usize, disk: &Disk, path: &str) -> Result<(), FieldError> {
     }
     let grows = !disk.read_only && disk.least_size > 0;
     // The other formats have a header.
-    if kind.is_file() && disk.format == Format::Raw && found.len() == 0 && !grows {
-        return Err(wrong("the file is empty".to_owned()));
+    if kind.is_file() && disk.format == Format::Raw && !grows {
+        match found.len() {
+            0 => return Err(wrong("the file is empty".to_owned())),
+            size if size < limits::SECTOR => {
+                return Err(wrong(format!(
+                    "its {size} bytes are less than a sector of {}, so that the guest would see an empty disk",
+                    limits::SECTOR
+                )));
+            }
+            _ => {}
+        }
+    }
+    if kind.is_block_device() && size_of(path).map_err(|e| wrong(e.to_string()))? == 0 {
+        return Err(wrong(
+            "the device is empty: a loop device without a file, or a drive without a medium"
+                .to_owned(),
+        ));
     }
     Ok(())
+}
+
+/// The size of a file or a device, in bytes.
+fn size_of(path: &str) -> io::Result<u64> {
+    File::open(path)?.seek(SeekFrom::End(0))
+}
+
+/// Warnings about disks that are used as they are, and that their guest does not see whole.
+#[must_use]
+pub fn doubts(spec: &Spec) -> Vec<FieldError> {
+    let raw = spec.disks.iter().enumerate();
+    let raw = raw.filter(|(_, d)| d.format == Format::Raw && !d.as_it_is && !d.path.is_empty());
+    raw.filter_map(|(i, disk)| {
+        let rest = size_of(&disk.path).ok()? % limits::SECTOR;
+        let why = format!(
+            "{}: its size is no multiple of {}, and the guest does not see the last {rest} bytes",
+            disk.path,
+            limits::SECTOR
+        );
+        (rest > 0).then(|| FieldError::new(field(i, "FileLocation"), why))
+    })
+    .collect()
 }
 
 /// The file of an image: the only one in the directory of its hash.

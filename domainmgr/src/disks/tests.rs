@@ -9,6 +9,9 @@ use crate::spec::{Copied, Mode};
 
 const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 
+/// The content of an image.
+const CONTENT: &[u8] = &[7; 512];
+
 struct Place {
     dir: tempfile::TempDir,
     heard: Vec<Progress>,
@@ -121,14 +124,14 @@ fn uuid() -> Uuid {
 #[test]
 fn a_guest_writes_to_a_copy_that_is_private() {
     let mut place = Place::new();
-    place.image(b"content");
+    place.image(CONTENT);
     let ready = place.prepare(&copied(false), Copies::Fresh).unwrap();
     assert_eq!(ready.path, place.at(&format!("img/aa-{KEY}.raw")));
     assert_eq!(ready.image.unwrap().location, place.at("verified/aa/image"));
-    assert_eq!(fs::read(&ready.path).unwrap(), b"content");
+    assert_eq!(fs::read(&ready.path).unwrap(), CONTENT);
     assert_eq!(fs::metadata(&ready.path).unwrap().mode() & 0o777, 0o600);
     fs::write(&ready.path, "written").unwrap();
-    assert_eq!(fs::read(place.at("verified/aa/image")).unwrap(), b"content");
+    assert_eq!(fs::read(place.at("verified/aa/image")).unwrap(), CONTENT);
     assert_eq!(place.copies().len(), 1);
 }
 
@@ -141,7 +144,7 @@ fn what_a_guest_wrote_is_kept_as_long_as_it_should_be() {
         (true, Copies::Keep, true),
     ] {
         let mut place = Place::new();
-        place.image(b"content");
+        place.image(CONTENT);
         let ready = place.prepare(&copied(preserve), Copies::Fresh).unwrap();
         fs::write(&ready.path, "written").unwrap();
         place.prepare(&copied(preserve), copies).unwrap();
@@ -153,7 +156,7 @@ fn what_a_guest_wrote_is_kept_as_long_as_it_should_be() {
 #[test]
 fn a_preserved_copy_needs_no_image_any_more() {
     let mut place = Place::new();
-    place.image(b"content");
+    place.image(CONTENT);
     place.prepare(&copied(true), Copies::Fresh).unwrap();
     fs::remove_dir_all(place.at("verified/aa")).unwrap();
     place.prepare(&copied(true), Copies::Fresh).unwrap();
@@ -170,12 +173,12 @@ fn a_preserved_copy_needs_no_image_any_more() {
 #[test]
 fn half_a_copy_is_never_taken_for_a_whole_one() {
     let mut place = Place::new();
-    place.image(b"content");
+    place.image(CONTENT);
     // What an agent that was killed leaves.
     let half = place.at(&format!("img/.aa-{KEY}.raw.tmp"));
     fs::write(&half, "con, and much that is not of the image").unwrap();
     let ready = place.prepare(&copied(true), Copies::Fresh).unwrap();
-    assert_eq!(fs::read(&ready.path).unwrap(), b"content");
+    assert_eq!(fs::read(&ready.path).unwrap(), CONTENT);
     assert_eq!(place.copies().len(), 1, "{:?}", place.copies());
 }
 
@@ -218,7 +221,7 @@ fn which_file_is_the_image_is_beyond_doubt() {
     let mut place = Place::new();
     let error = place.prepare(&copied(false), Copies::Fresh).unwrap_err();
     assert!(error.ends_with("verified/aa: no image in it"), "{error}");
-    place.image(b"1");
+    place.image(CONTENT);
     fs::write(place.at("verified/aa/other"), "2").unwrap();
     let error = place.prepare(&copied(false), Copies::Fresh).unwrap_err();
     assert!(
@@ -254,11 +257,13 @@ fn names_with_syntax_in_them_are_only_names() {
     let mut place = Place::new();
     for odd in ["a,b=c,'rw'", "x\"y'z", " lead", "trail,", "-rf", "$(id)"] {
         let path = place.at(odd);
-        fs::write(&path, odd).unwrap();
+        let mut content = odd.as_bytes().to_vec();
+        content.resize(512, 0);
+        fs::write(&path, &content).unwrap();
         let mut disk = copied(false);
         disk.image.as_mut().unwrap().location.clone_from(&path);
         let ready = place.prepare(&disk, Copies::Fresh).unwrap();
-        assert_eq!(fs::read(ready.path).unwrap(), odd.as_bytes());
+        assert_eq!(fs::read(ready.path).unwrap(), content);
         place
             .prepare(&in_place(path, Format::Raw), Copies::Fresh)
             .unwrap();
@@ -268,7 +273,7 @@ fn names_with_syntax_in_them_are_only_names() {
 #[test]
 fn discarding_removes_what_is_ours_and_nothing_else() {
     let mut place = Place::new();
-    place.image(b"content");
+    place.image(CONTENT);
     place.prepare(&copied(false), Copies::Fresh).unwrap();
     for other in ["notes", "aa-00000000-0000-0000-0000-000000000001.raw"] {
         fs::write(place.at(&format!("img/{other}")), "").unwrap();
@@ -387,6 +392,10 @@ fn the_format_is_what_the_header_says() {
             "the image is cut off: 196620 bytes, its tables end at 196624: copy it again".into(),
         ),
     ] {
+        let mut content = content;
+        if format == Format::Raw {
+            content.resize(content.len().max(512), 0);
+        }
         place.image(&content);
         let mut disk = copied(false);
         disk.format = format;
@@ -409,7 +418,7 @@ fn the_format_is_what_the_header_says() {
 #[test]
 fn a_raw_disk_may_look_like_anything_once_a_guest_has_it() {
     let mut place = Place::new();
-    place.image(b"content");
+    place.image(CONTENT);
     let ready = place.prepare(&copied(true), Copies::Fresh).unwrap();
     fs::write(&ready.path, qcow2(1 << 30)).unwrap();
     place.prepare(&copied(true), Copies::Fresh).unwrap();
@@ -478,7 +487,7 @@ fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
     let ours = name::of("aa", uuid(), 0, Format::Raw);
     for known in [false, true] {
         let mut place = Place::new();
-        place.image(b"image");
+        place.image(CONTENT);
         fs::write(old(&place), "written").unwrap();
         if known {
             place.whole.insert(format!("AA-{KEY}.raw"));
@@ -496,7 +505,7 @@ fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
     }
     // Two of them: which one is it?
     let mut place = Place::new();
-    place.image(b"image");
+    place.image(CONTENT);
     for path in [old(&place), place.at(&format!("img/{ours}"))] {
         fs::write(path, "written").unwrap();
     }
@@ -523,8 +532,58 @@ fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
 fn the_directory_of_an_image_may_be_written_in_capitals() {
     let mut place = Place::new();
     fs::rename(place.at("verified/aa"), place.at("verified/aA")).unwrap();
-    fs::write(place.at("verified/aA/image"), "content").unwrap();
+    fs::write(place.at("verified/aA/image"), CONTENT).unwrap();
     let ready = place.prepare(&copied(false), Copies::Fresh).unwrap();
-    assert_eq!(fs::read(ready.path).unwrap(), b"content");
+    assert_eq!(fs::read(ready.path).unwrap(), CONTENT);
     assert_eq!(ready.image.unwrap().location, place.at("verified/aA/image"));
+}
+
+#[test]
+fn a_disk_has_whole_sectors() {
+    let mut place = Place::new();
+    for (size, error, doubt) in [
+        (0, Some("the file is empty"), false),
+        (511, Some("its 511 bytes are less than a sector"), true),
+        (512, None, false),
+        (1000, None, true),
+        (1024, None, false),
+    ] {
+        let path = place.at("disk");
+        fs::write(&path, vec![0; size]).unwrap();
+        let disk = in_place(path, Format::Raw);
+        let found = place.prepare(&disk, Copies::Fresh);
+        assert_eq!(found.is_err(), error.is_some(), "{size}: {found:?}");
+        if let (Err(e), Some(why)) = (found, error) {
+            assert!(e.contains(why), "{e}");
+        }
+        let spec = Spec {
+            disks: vec![disk],
+            ..blank()
+        };
+        let doubts = doubts(&spec);
+        assert_eq!(doubts.len(), usize::from(doubt), "{size}: {doubts:?}");
+    }
+    // Where it grows, it ends with a sector.
+    fs::write(place.at("disk"), "x").unwrap();
+    let grows = Disk {
+        least_size: 1000,
+        ..in_place(place.at("disk"), Format::Raw)
+    };
+    let ready = place.prepare(&grows, Copies::Fresh).unwrap();
+    assert_eq!(fs::metadata(ready.path).unwrap().len(), 1024);
+}
+
+#[test]
+fn a_loop_device_without_a_file_is_no_disk() {
+    let unbound = |n: &u32| {
+        let size = fs::read_to_string(format!("/sys/block/loop{n}/size")).unwrap_or_default();
+        size.trim() == "0" && fs::File::open(format!("/dev/loop{n}")).is_ok()
+    };
+    // Nobody but root can look, and a container may have none.
+    let Some(n) = (0..8).find(unbound) else {
+        return;
+    };
+    let disk = in_place(format!("/dev/loop{n}"), Format::Raw);
+    let refused = Place::new().prepare(&disk, Copies::Fresh).unwrap_err();
+    assert!(refused.contains("the device is empty"), "{refused}");
 }

@@ -24,6 +24,8 @@ use crate::spec::Spec;
 struct Owner {
     name: String,
     claims: Claims,
+    /// Warnings about what it has in common with the host.
+    doubts: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ impl Owners {
         let owner = Owner {
             name: spec.name.clone(),
             claims: Claims::of(spec),
+            doubts: Vec::new(),
         };
         self.state().owners.insert(key, owner);
     }
@@ -80,10 +83,21 @@ impl Owners {
         {
             return Err(refusal);
         }
-        let name = spec.name.clone();
-        state.owners.insert(key, Owner { name, claims });
+        let owner = Owner {
+            name: spec.name.clone(),
+            claims,
+            doubts: Vec::new(),
+        };
+        state.owners.insert(key, owner);
         state.refused.remove(&key);
         Ok(())
+    }
+
+    /// Warnings about what `key` has, and about the host.
+    pub fn doubt(&self, key: Uuid, doubts: Vec<String>) {
+        if let Some(owner) = self.state().owners.get_mut(&key) {
+            owner.doubts = doubts;
+        }
     }
 
     /// The VNC display that `key` has got, where any was to do.
@@ -105,9 +119,10 @@ impl Owners {
     #[must_use]
     pub fn warnings(&self, key: Uuid) -> Vec<String> {
         let state = self.state();
-        let Some(mine) = state.owners.get(&key).map(|owner| &owner.claims) else {
+        let Some(me) = state.owners.get(&key) else {
             return Vec::new();
         };
+        let mine = &me.claims;
         let others = state.owners.iter().filter(|(other, _)| **other != key);
         let mut said: Vec<String> = others
             .flat_map(|(other, owner)| {
@@ -116,7 +131,9 @@ impl Owners {
             .collect();
         // Always in the same order: a status that says the same is not written again.
         said.sort();
-        mine.doubtful_within().into_iter().chain(said).collect()
+        let host = me.doubts.iter().cloned();
+        let within = mine.doubtful_within().into_iter();
+        within.chain(host).chain(said).collect()
     }
 
     /// Whether `key` is known to have anything.

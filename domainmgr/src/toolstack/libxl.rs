@@ -20,6 +20,7 @@ use super::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Life, Limits, Result, Seen, Session,
     ShutdownReason, Toolstack, Usage, Wake, Watch, no_descriptors,
 };
+use crate::host;
 use crate::limits;
 use crate::owners::{Claims, Taken};
 use crate::render;
@@ -235,6 +236,12 @@ impl Session for LibxlSession {
             });
         }
         Ok(taken)
+    }
+
+    fn facts_for(&mut self, spec: &Spec) -> Result<host::Facts> {
+        let processors = self.reader()?.max_cpus().map_err(error)?;
+        super::facts_of_this_host(spec, processors)
+            .map_err(|e| Error::new(ErrorKind::Other, format!("the host's network: {e}")))
     }
 
     fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {

@@ -8,6 +8,7 @@ mod error;
 pub mod libxl;
 mod link;
 mod memory_grant;
+mod network;
 mod pci;
 mod qemu;
 pub mod sim;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 pub use self::abort::AbortToken;
 use self::error::no_descriptors;
 pub use self::error::{Error, ErrorKind, Result};
+use crate::host;
 use crate::owners::Taken;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
@@ -169,6 +171,18 @@ pub trait Watch: Send {}
 /// Memory that is free for one domain, until this is dropped.
 pub trait MemoryGrant: Send {}
 
+/// The facts about this host, which has so many processors, on which it depends whether `spec` can be built.
+///
+/// # Errors
+/// From the file system.
+pub fn facts_of_this_host(spec: &Spec, processors: u32) -> std::io::Result<host::Facts> {
+    Ok(host::Facts {
+        interfaces: network::interfaces(Path::new("/sys/class/net"))?,
+        processors: 0..processors,
+        deaf: host::listens(spec).and_then(network::deaf),
+    })
+}
+
 /// The way to a hypervisor. Shared by all threads.
 pub trait Toolstack: Send + Sync {
     /// A session of the caller's own.
@@ -217,6 +231,12 @@ pub trait Session: Send {
     /// # Errors
     /// The hypervisor did not answer.
     fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>>;
+
+    /// The facts about the host on which it depends whether `spec` can be built.
+    ///
+    /// # Errors
+    /// The host does not say.
+    fn facts_for(&mut self, spec: &Spec) -> Result<host::Facts>;
 
     /// The number of the VNC display that a domain has; `None`: it has none, or nobody says.
     ///

@@ -5,18 +5,24 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::Run;
 use crate::core::{self, Input, Op, Outcome, Scope, abort};
 use crate::crash;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
+use crate::host::{self, Refusal};
 use crate::inputs::Reading;
+use crate::limits;
 use crate::mailbox::Mail;
 use crate::owners;
 use crate::spec::{Assigned, Mode, Spec};
 use crate::store;
 use crate::toolstack::{AbortToken, Error, ErrorKind, Limits, Session};
+
+/// The time for which the interface of a domain that has just been destroyed may still be there.
+const LEFTOVERS: Duration = Duration::from_secs(3);
 
 impl Run<'_> {
     pub(super) fn execute(&mut self, op: &Op, deadline: Option<Duration>) -> Outcome {
@@ -80,7 +86,11 @@ impl Run<'_> {
                 return Outcome::Ended(Ok(()));
             }
             Op::Create(spec) | Op::Restore(spec) => {
-                if let Err(e) = self.own(spec).and_then(|()| self.prepare(spec)) {
+                let ready = self
+                    .own(spec)
+                    .and_then(|()| self.prepare(spec))
+                    .and_then(|()| self.fits_host(spec, limits));
+                if let Err(e) = ready {
                     return Outcome::Created(Err(e));
                 }
             }
@@ -191,6 +201,33 @@ impl Run<'_> {
         })
     }
 
+    /// Makes sure that the host has what `spec` needs, and nothing in its way. What libxl or a script says of it names no
+    /// field.
+    fn fits_host(&mut self, spec: &Spec, limits: &Limits) -> Result<(), Error> {
+        let key = self.key;
+        let end = Instant::now() + LEFTOVERS;
+        loop {
+            let facts = self.session()?.facts_for(spec)?;
+            match host::check(spec, &facts) {
+                Ok(()) => {
+                    let doubts = host::doubts(spec, &facts);
+                    let doubts = doubts.into_iter().chain(disks::doubts(spec));
+                    let doubts = doubts.map(|doubt| doubt.to_string()).collect();
+                    self.env.owners.doubt(key, doubts);
+                    return Ok(());
+                }
+                Err(Refusal::Domains(_)) if Instant::now() < end && !limits.abort.is_aborted() => {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                Err(refusal) => {
+                    let config = self.env.inputs.path_of(key);
+                    let text = format!("{}: {}", config.display(), refusal.error());
+                    return Err(Error::new(ErrorKind::Other, text));
+                }
+            }
+        }
+    }
+
     /// Makes the disks ready, and tells meanwhile how far that is.
     fn disks(
         &mut self,
@@ -259,6 +296,12 @@ impl Run<'_> {
                 ),
             ));
         }
+        let hvm = spec.mode == Mode::Hvm;
+        if let Some(why) = too_much(spec, &assigned).filter(|_| hvm) {
+            adapters.release(self.key);
+            let text = format!("IoAdapterList: {why}");
+            return Err(Error::new(ErrorKind::InvalidConfig, text));
+        }
         Ok(assigned)
     }
 }
@@ -284,4 +327,20 @@ fn room_for(path: &Path, memory_kib: u64) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+/// Why an HVM domain cannot have all of its adapters.
+fn too_much(spec: &Spec, assigned: &Assigned) -> Option<String> {
+    let cards = limits::emulated_cards(spec.mode, &spec.nics);
+    let (devices, slots) = (assigned.pci.len(), limits::PCI_SLOTS);
+    let (lines, most) = (assigned.serials.len(), limits::SERIAL_LINES);
+    if cards + devices > slots {
+        return Some(format!(
+            "its {devices} PCI devices and {cards} emulated network cards do not fit into the {slots} slots that an HVM domain \
+             has for them"
+        ));
+    }
+    (lines > most).then(|| {
+        format!("{lines} serial lines, and QEMU has {most} for an HVM domain beside its console")
+    })
 }

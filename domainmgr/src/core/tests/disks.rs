@@ -1,7 +1,8 @@
 //! Disks: made ready before the domain is built, and copies that live as long as the guest does.
 
 use super::harness::{COPYING, Harness};
-use crate::core::{Desired, Op};
+use crate::core::disks::make_ready;
+use crate::core::{Desired, Facts, Op};
 use crate::disks::{Copies, Progress};
 use crate::eve::DiskConfig;
 use crate::settings::Settings;
@@ -257,4 +258,17 @@ fn newer_user_data_does_not_end_the_copying() {
         _ => None,
     });
     assert_eq!(built.unwrap().user_data, b"ho", "the newer one");
+}
+
+#[test]
+fn a_copy_of_an_older_agent_is_expected_under_its_name() {
+    let mut f = Facts::new(uuid::Uuid::nil(), Settings::default());
+    f.copies = Copies::Keep;
+    let spec = config(true, "aa", "").spec.unwrap();
+    let old = COPY.replace("aa-", "AA-");
+    f.whole = [old.clone(), "aa-of-another.raw".to_owned()].into();
+    let Op::Disks(_, _, expected) = make_ready(&mut f, spec) else {
+        panic!("not its disks");
+    };
+    assert_eq!(expected, [old].into());
 }

@@ -18,6 +18,7 @@ use super::control;
 use super::model::{ACK, Answer, CPUS, Millis, Model};
 use super::watcher::Watcher;
 use crate::crash;
+use crate::host;
 use crate::owners::{Claims, Taken};
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
@@ -334,6 +335,10 @@ impl Session for SimSession {
             claims: Claims::default(),
         });
         Ok(taken.collect())
+    }
+
+    fn facts_for(&mut self, spec: &Spec) -> Result<host::Facts> {
+        self.0.act(|m| Ok(m.facts_for(spec)))
     }
 
     fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {

@@ -291,6 +291,9 @@ impl Model {
                 format!("unable to add devices; {thing} is in use by another domain (simulated)"),
             ));
         }
+        if let Some(e) = self.refused_here(spec) {
+            return Err(e);
+        }
         let asked = spec.vnc.as_ref().and_then(|vnc| vnc.display);
         let mut screens = self.domains.values().filter(|d| d.dying_until.is_none());
         if asked.is_some() && screens.any(|d| d.screen == asked) {

@@ -1,8 +1,10 @@
 //! What libxl, Xen and QEMU refuse whatever else the host does, in their words.
 
 use super::super::{Error, ErrorKind};
+use super::model::{CPUS, Model};
+use crate::host::{self, Facts, Interface};
 use crate::limits;
-use crate::spec::{Mode, Spec};
+use crate::spec::{IoMem, Mode, Nic, Spec};
 
 /// Pages of 4 KiB in a MiB.
 const PAGES: u64 = 256;
@@ -61,4 +63,69 @@ fn no_slot(spec: &Spec) -> Option<Error> {
             "device model did not start; PCI: no slot/function available for rtl8139, all in use or reserved",
         )
     })
+}
+
+/// Network interfaces of the host itself, and their addresses.
+const INTERFACES: [(&str, &str); 3] = [
+    ("lo", "00:00:00:00:00:00"),
+    ("eth0", "52:54:00:12:34:56"),
+    ("xenbr0", "52:54:00:12:34:56"),
+];
+
+impl Model {
+    /// The facts about the simulated host on which it depends whether `spec` can be built.
+    #[must_use]
+    pub fn facts_for(&self, spec: &Spec) -> Facts {
+        let own = INTERFACES.iter().map(|(name, mac)| Interface {
+            name: (*name).to_owned(),
+            mac: (*mac).to_owned(),
+            domain: None,
+        });
+        let living = self.domains.iter().filter(|(_, d)| d.dying_until.is_none());
+        let theirs = living.flat_map(|(domid, d)| {
+            let names = d.holds.iter().filter(|thing| !thing.starts_with('/'));
+            names.map(|name| Interface {
+                name: name.clone(),
+                mac: "fe:ff:ff:ff:ff:ff".to_owned(),
+                domain: Some(domid.to_string()),
+            })
+        });
+        let here = |address: std::net::IpAddr| address.is_loopback() || address.is_unspecified();
+        let elsewhere = host::listens(spec).filter(|address| !here(*address));
+        Facts {
+            interfaces: own.chain(theirs).collect(),
+            processors: 0..CPUS,
+            deaf: elsewhere.map(|_| "Cannot assign requested address (os error 99)".to_owned()),
+        }
+    }
+
+    /// The error that building `spec` ends with on this host, in the words of a hotplug script, QEMU and libxl.
+    pub(super) fn refused_here(&self, spec: &Spec) -> Option<Error> {
+        let facts = self.facts_for(spec);
+        let has = |name: &str| facts.interfaces.iter().any(|i| i.name == name);
+        let emulated = |nic: &Nic| limits::emulated_cards(spec.mode, std::slice::from_ref(nic)) > 0;
+        let taken = spec.nics.iter().any(|nic| {
+            let tap = nic.vif.as_ref().filter(|_| emulated(nic));
+            nic.vif.as_ref().is_some_and(|name| has(name))
+                || tap.is_some_and(|name| has(&format!("{name}-emu")))
+        });
+        if taken {
+            return Some(other(
+                "unable to add vif devices; RTNETLINK answers: File exists (simulated)",
+            ));
+        }
+        if let Some(why) = facts.deaf {
+            return Some(other(format!("device model did not start; {why}")));
+        }
+        if !spec.cpus.is_empty() && spec.cpus.iter().all(|n| *n >= CPUS) {
+            return Some(other("setting affinity failed on vcpu `0'"));
+        }
+        // Xen adds the two.
+        let wraps = |m: &IoMem| m.start.checked_add(m.count).is_none_or(|end| end > 1 << 52);
+        let range = spec.io_mem.iter().find(|m| wraps(m))?;
+        let (first, last) = (range.start, range.start.wrapping_add(range.count - 1));
+        Some(other(format!(
+            "failed give domain access to iomem range {first:x}-{last:x}"
+        )))
+    }
 }
