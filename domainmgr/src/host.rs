@@ -37,6 +37,8 @@ pub enum Refusal {
     /// A domain has an interface that the spec names, or has had it a moment ago: the kernel removes it after libxl has
     /// destroyed the domain.
     Domains(FieldError),
+    /// A tap that no interface of a domain belongs to: QEMU is on its way out, or somebody else has made it.
+    Leftover(FieldError),
 }
 
 impl Refusal {
@@ -44,7 +46,7 @@ impl Refusal {
     #[must_use]
     pub fn error(self) -> FieldError {
         match self {
-            Self::Lasting(e) | Self::Domains(e) => e,
+            Self::Lasting(e) | Self::Domains(e) | Self::Leftover(e) => e,
         }
     }
 }
@@ -62,7 +64,7 @@ pub fn listens(spec: &Spec) -> Option<IpAddr> {
 pub fn check(spec: &Spec, host: &Facts) -> Result<(), Refusal> {
     let words = words::of(spec);
     let named = |name: &str| host.interfaces.iter().find(|i| i.name == name);
-    let (mut own, mut of_domains) = (None, None);
+    let (mut own, mut of_domains, mut left) = (None, None, None);
     for (i, nic) in spec.nics.iter().enumerate() {
         let Some(name) = &nic.vif else { continue };
         let field = format!("{}.{}", words.of_nic(i), words.vif);
@@ -78,14 +80,13 @@ pub fn check(spec: &Spec, host: &Facts) -> Result<(), Refusal> {
                 let why = format!("the host has an interface {name:?} itself");
                 own.get_or_insert(FieldError::new(field, why));
             }
-            // QEMU's tap ends with QEMU, which may be on its way out.
             None if spec.mode == Mode::Hvm && nic.kind != Some(NicKind::Vif) => {
                 let tap = format!("{name}-emu");
                 if named(&tap).is_some() {
                     let why = format!(
                         "the host has an interface {tap:?}, as the emulated card's would be called"
                     );
-                    of_domains.get_or_insert(FieldError::new(field, why));
+                    left.get_or_insert(FieldError::new(field, why));
                 }
             }
             None => {}
@@ -102,7 +103,11 @@ pub fn check(spec: &Spec, host: &Facts) -> Result<(), Refusal> {
         let why = format!("the host has none of them: {}", these(host));
         return Err(Refusal::Lasting(FieldError::new(words.cpus, why)));
     }
-    of_domains.map_or(Ok(()), |e| Err(Refusal::Domains(e)))
+    match (left, of_domains) {
+        (Some(e), _) => Err(Refusal::Leftover(e)),
+        (None, Some(e)) => Err(Refusal::Domains(e)),
+        (None, None) => Ok(()),
+    }
 }
 
 /// Words for the processors of a host.
@@ -185,19 +190,19 @@ mod tests {
             (
                 Mode::Pv,
                 Some("eth0"),
-                Some((true, "the host has an interface \"eth0\" itself")),
+                Some(("lasting", "the host has an interface \"eth0\" itself")),
             ),
             (
                 Mode::Pv,
                 Some("web"),
-                Some((false, "\"web\" is an interface of domain 3")),
+                Some(("domains", "\"web\" is an interface of domain 3")),
             ),
             (Mode::Pv, Some("tap"), None),
             (
                 Mode::Hvm,
                 Some("tap"),
                 Some((
-                    false,
+                    "leftover",
                     "the host has an interface \"tap-emu\", as the emulated card's would be called",
                 )),
             ),
@@ -208,10 +213,14 @@ mod tests {
                 ..Spec::default()
             };
             let found = check(&spec, &host()).err().map(|refusal| {
-                let lasting = matches!(refusal, Refusal::Lasting(_));
-                (lasting, refusal.error().to_string())
+                let kind = match refusal {
+                    Refusal::Lasting(_) => "lasting",
+                    Refusal::Domains(_) => "domains",
+                    Refusal::Leftover(_) => "leftover",
+                };
+                (kind, refusal.error().to_string())
             });
-            let wanted = wanted.map(|(lasting, why)| (lasting, format!("VifList[1].Vif: {why}")));
+            let wanted = wanted.map(|(kind, why)| (kind, format!("VifList[1].Vif: {why}")));
             assert_eq!(found, wanted, "{name:?}");
         }
         // What stays so is said before what may pass.

@@ -320,3 +320,23 @@ fn cloud_init_gets_a_disk_and_nobody_else_sees_what_is_on_it() {
     host.wait_gone(A);
     assert!(!disk.exists());
 }
+
+#[test]
+fn the_case_of_a_hash_is_no_other_image() {
+    let host = Host::start(&[]);
+    // Whoever put it there wrote it in capitals.
+    image(&host, &HASH.to_uppercase(), b"image");
+    let config = |hash: &str| disks(&json!({"ImageSha256": hash, "Preserve": true}));
+    host.put(A, &config(HASH));
+    let up = host.wait_state(A, "RUNNING");
+    fs::write(copy(&host, A), "written").unwrap();
+    let capitals = config(&HASH.to_uppercase());
+    host.put(A, &with(capitals.clone(), "Activate", json!(false)));
+    host.wait_state(A, "HALTED");
+    host.put(A, &capitals);
+    let again = host.wait_state(A, "RUNNING");
+    assert!(domid(&again) > domid(&up));
+    assert_eq!(fs::read(copy(&host, A)).unwrap(), b"written");
+    assert_eq!(copies(&host).len(), 1);
+    assert_eq!(again["DiskStatusList"][0]["ImageSha256"], HASH);
+}

@@ -9,6 +9,7 @@ mod generate;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use domainmgr::eve::{self, DomainConfig};
+use domainmgr::host;
 use domainmgr::render;
 use domainmgr::spec::{Mode, Spec};
 use domainmgr::toolstack::sim::model::Model;
@@ -48,6 +49,16 @@ fn is_as_asked(config: &DomainConfig, spec: &Spec) {
         assert_eq!(nic.bridge.clone().unwrap_or_default(), asked.bridge);
         assert!(!asked.mac.contains(':') || nic.address() == asked.mac.to_lowercase());
         assert_eq!(nic.mtu.unwrap_or(0), asked.mtu);
+    }
+}
+
+/// What the host has not, or has itself, a start refuses before Xen does, which would have refused it too.
+fn fits_host(spec: &Spec) -> bool {
+    let mut xen = Model::new(1 << 40);
+    let fits = host::check(spec, &xen.facts_for(spec)).is_ok();
+    fits || {
+        xen.begin_create(spec).unwrap_err();
+        false
     }
 }
 
@@ -93,8 +104,13 @@ fn tried(config: &Value) {
         }
         Ok(spec) => {
             is_as_asked(&found.config, &spec);
-            is_built(&spec);
-            ACCEPTED.fetch_add(1, Ordering::Relaxed);
+            let count = if fits_host(&spec) {
+                is_built(&spec);
+                &ACCEPTED
+            } else {
+                &REFUSED
+            };
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

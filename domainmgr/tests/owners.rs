@@ -229,3 +229,89 @@ fn what_does_not_run_takes_nothing() {
         "{said}"
     );
 }
+
+#[test]
+fn what_the_host_has_or_has_not_is_named_before_xen_is_asked() {
+    let host = Host::start(&[]);
+    for (config, error) in [
+        (
+            json!({"VifList": [{"Vif": "eth0"}]}),
+            "VifList[0].Vif: the host has an interface \"eth0\" itself",
+        ),
+        (
+            json!({"EnableVnc": true, "VncListen": "192.0.2.7"}),
+            "VncListen: nothing can listen on 192.0.2.7: Cannot assign requested address",
+        ),
+        (
+            json!({"CPUs": "2-3"}),
+            "CPUs: the host has none of them: its processors are 0 to 1",
+        ),
+    ] {
+        host.put(A, &config);
+        let wanted = format!("{A}.json: {error}");
+        host.wait(A, error, |s| {
+            s["LastErr"].as_str().unwrap().contains(&wanted)
+        });
+        assert_eq!(host.domains(), 0);
+    }
+    host.put(
+        A,
+        &json!({"CPUs": "1-3", "VifList": [{"Vif": "web0", "Mac": "52:54:00:12:34:56"}]}),
+    );
+    let up = host.wait_state(A, "RUNNING");
+    let warnings = up["Warnings"].as_array().unwrap();
+    for wanted in [
+        "CPUs: the host has no processor 2, 3: its processors are 0 to 1",
+        "VifList[0].Mac: 52:54:00:12:34:56 is also the address of the host's eth0",
+    ] {
+        assert!(warnings.contains(&json!(wanted)), "{up}");
+    }
+    // The interface of the domain before goes with it.
+    let before = up["DomainId"].clone();
+    host.xen(&["end", "a.1", "1"]);
+    host.wait(A, "the next life", |s| {
+        s["DomainId"] != before && s["StateName"] == "RUNNING"
+    });
+}
+
+#[test]
+fn check_looks_at_this_host() {
+    let host = Host::new();
+    let own = fs::read_dir("/sys/class/net").unwrap();
+    let own = own.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let own = own.filter(|name| name != "lo" && name.len() < 12).min();
+    let mut cases = vec![
+        (
+            json!({"EnableVnc": true, "VncListen": "192.0.2.7"}),
+            "VncListen: nothing can listen on 192.0.2.7".to_owned(),
+        ),
+        (
+            json!({"CPUs": "4095"}),
+            "CPUs: the host has none of them".to_owned(),
+        ),
+    ];
+    // A container may have no other.
+    cases.extend(own.map(|name| {
+        let why = format!("VifList[0].Vif: the host has an interface {name:?} itself");
+        (json!({"VifList": [{"Vif": name}]}), why)
+    }));
+    for (config, error) in cases {
+        host.put(A, &config);
+        let found = domainmgr(&["check"], &[&host.path("config")]);
+        assert_eq!(found.status.code(), Some(1));
+        let said = text(&found.stderr);
+        assert!(said.contains(&error), "{said}");
+        let found = domainmgr(&["check", "--no-files"], &[&host.path("config")]);
+        assert!(found.status.success(), "{}", text(&found.stderr));
+    }
+    let odd = host.path("odd");
+    fs::write(&odd, [0; 1000]).unwrap();
+    host.put(A, &on(&odd));
+    let found = domainmgr(&["check"], &[&host.path("config")]);
+    assert!(found.status.success());
+    let said = text(&found.stderr);
+    assert!(
+        said.contains("the guest does not see the last 488 bytes"),
+        "{said}"
+    );
+}

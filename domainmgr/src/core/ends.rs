@@ -4,7 +4,7 @@ use super::facts::{After, Domain, Exit, ExitStep, Facts};
 use super::sibling::Sibling;
 use super::{Ctx, Effect, Next, Op, halting, pace};
 use crate::disks::Copies;
-use crate::spec::{Action, Actions, Mode, ModelExit};
+use crate::spec::{Action, Actions, Mode, ModelExit, Spec};
 use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
 /// The largest number of dead domains that are kept for one key. Each keeps its memory, and a guest that crashes again
@@ -41,10 +41,17 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
         .map_or_else(Actions::default, |s| s.actions);
     let mut action = actions.on(reason);
     let kept = f.siblings.iter().filter(|s| s.kept).count();
-    let enough = action == Action::RenameRestart && kept >= KEPT;
-    if enough {
+    let instead = match action {
+        Action::RenameRestart if kept >= KEPT => Some(format!("{kept} are kept already")),
+        // Files of xl's, and configs that an agent of before has accepted.
+        Action::RenameRestart if built.is_some_and(|spec| has_devices(spec)) => {
+            Some("it keeps the PCI devices that the next one needs".to_owned())
+        }
+        _ => None,
+    };
+    if let Some(why) = &instead {
         cx.warn(format!(
-            "{kept} dead domains of it are kept already: it is not restarted before one of them is destroyed"
+            "preserve instead of rename-restart: {why}; it is not restarted before a domain that is kept is destroyed"
         ));
         action = Action::Preserve;
     }
@@ -62,10 +69,9 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     };
     cx.info(format!("{reason}: {}", action.word()));
     f.last_exit = Some(reason.to_string());
-    f.last_action = Some(if enough {
-        format!("preserve instead of rename-restart: {kept} are kept already")
-    } else {
-        action.word().to_owned()
+    f.last_action = Some(match instead {
+        Some(why) => format!("preserve instead of rename-restart: {why}"),
+        None => action.word().to_owned(),
     });
     f.exit = Some(Exit {
         reason,
@@ -77,6 +83,12 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
             restart_instead(cx, f, why);
         }
     }
+}
+
+/// Whether a domain built from `spec` has devices of the host, which no other domain can have.
+fn has_devices(spec: &Spec) -> bool {
+    let given = spec.given.as_ref();
+    !spec.adapters.is_empty() || given.is_some_and(|given| !given.pcidevs.is_empty())
 }
 
 /// Why a guest that ended like this cannot be reset in place: only one that has asked for it has left something in its

@@ -519,7 +519,7 @@ fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
     // Neither is left of a copy that nobody needs, and the file of somebody else is.
     let other = place.at(&format!("img/AA-{}.raw", KEY.to_uppercase()));
     fs::write(&other, "notes").unwrap();
-    discard(&place.dir.path().join("img"), &[ours.clone()]).unwrap();
+    discard(&place.dir.path().join("img"), std::slice::from_ref(&ours)).unwrap();
     assert_eq!(place.copies().len(), 1);
     fs::write(old(&place), "written").unwrap();
     place.whole.clear();

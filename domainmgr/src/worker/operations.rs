@@ -216,7 +216,9 @@ impl Run<'_> {
                     self.env.owners.doubt(key, doubts);
                     return Ok(());
                 }
-                Err(Refusal::Domains(_)) if Instant::now() < end && !limits.abort.is_aborted() => {
+                Err(Refusal::Domains(_) | Refusal::Leftover(_))
+                    if Instant::now() < end && !limits.abort.is_aborted() =>
+                {
                     thread::sleep(Duration::from_millis(50));
                 }
                 Err(refusal) => {
@@ -343,4 +345,44 @@ fn too_much(spec: &Spec, assigned: &Assigned) -> Option<String> {
     (lines > most).then(|| {
         format!("{lines} serial lines, and QEMU has {most} for an HVM domain beside its console")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Nic, PciDevice};
+
+    #[test]
+    fn an_hvm_domain_has_so_many_slots_and_lines() {
+        let nic = Nic {
+            bridge: None,
+            vif: None,
+            mac: [2; 6],
+            kind: None,
+            mtu: None,
+        };
+        let device = PciDevice {
+            address: "00:14.0".parse().unwrap(),
+            relaxed: false,
+        };
+        for (cards, devices, lines, fits) in [
+            (27, 1, 3, true),
+            (28, 1, 0, false),
+            (0, 29, 0, false),
+            (0, 0, 4, false),
+        ] {
+            let spec = Spec {
+                mode: Mode::Hvm,
+                nics: vec![nic.clone(); cards],
+                ..Spec::default()
+            };
+            let assigned = Assigned {
+                pci: vec![device; devices],
+                serials: vec!["/dev/ttyS1".to_owned(); lines],
+                ..Assigned::default()
+            };
+            let why = too_much(&spec, &assigned);
+            assert_eq!(why.is_none(), fits, "{why:?}");
+        }
+    }
 }

@@ -43,7 +43,7 @@ pub fn with(mut config: Value, name: &str, value: Value) -> Value {
 }
 
 pub fn copy(host: &Host, key: &str) -> PathBuf {
-    host.path(&format!("run/img/{}-{key}.raw", HASH))
+    host.path(&format!("run/img/{HASH}-{key}.raw"))
 }
 
 pub fn copies(host: &Host) -> Vec<String> {

@@ -18,6 +18,7 @@ impl Odd {
             self.0 => "[,;:'\"\\\\ $`=\\[\\]{}#%+@*/-]{1,6}",
             self.0 => "[a-z]{11,16}",
             self.0 => "a{120,130}",
+            self.0 => "[a\u{200d}\u{61c}\u{2800} ]{1,3}",
         ]
         .boxed()
     }
@@ -91,7 +92,18 @@ impl Odd {
     fn vif(self) -> Json {
         object(vec![
             ("Bridge", 0.6, texts(self.text())),
-            ("Vif", 0.5, texts(self.text())),
+            (
+                "Vif",
+                0.5,
+                texts(
+                    prop_oneof![
+                        100 => self.text(),
+                        self.0 => proptest::sample::select(vec!["all", "default", "eth0", "lo", "xenbr0"])
+                            .prop_map(str::to_owned),
+                    ]
+                    .boxed(),
+                ),
+            ),
             (
                 "Mac",
                 0.5,
@@ -172,7 +184,7 @@ fn of(odd: Odd, key: &str) -> Json {
                 "soft-reset",
             ]
             .map(Value::from),
-            &["rename_restart", "explode"].map(Value::from),
+            &["rename_restart", "rename-restart", "explode"].map(Value::from),
         )
     };
     let mut fields = vec![
@@ -182,7 +194,14 @@ fn of(odd: Odd, key: &str) -> Json {
         ("Kernel", 1.0, texts(odd.path())),
         ("Ramdisk", 0.3, texts(odd.path())),
         ("DeviceTree", 0.1, texts(odd.path())),
-        ("Memory", 1.0, odd.number(1..1 << 22, &[0, -1, 1 << 41])),
+        (
+            "Memory",
+            1.0,
+            odd.number(
+                12 << 10..1 << 22,
+                &[0, -1, 1 << 41, 1, 1025, 3072, 4095, 8192, 9 << 10],
+            ),
+        ),
         ("MaxMem", 0.2, odd.number(1 << 22..1 << 23, &[0, 1])),
         (
             "VCpus",
@@ -195,7 +214,14 @@ fn of(odd: Odd, key: &str) -> Json {
             0.2,
             odd.of(
                 &[json!("0"), json!("0-3,5"), json!([1, 2]), json!("")],
-                &[json!("5-2"), json!("4096"), json!(3), json!([-1])],
+                &[
+                    json!("5-2"),
+                    json!("4096"),
+                    json!("4000-4095"),
+                    json!(","),
+                    json!(3),
+                    json!([-1]),
+                ],
             ),
         ),
         ("RootDev", 0.2, texts(odd.path())),
@@ -209,7 +235,14 @@ fn of(odd: Odd, key: &str) -> Json {
             0.2,
             odd.of(
                 &[json!("pygrub"), json!("/usr/lib/xen/bin/pygrub"), json!("")],
-                &[json!("\n")],
+                &[
+                    "\n",
+                    "pygrub --debug",
+                    "../pygrub",
+                    "nosuch",
+                    "/opt/mypygrub",
+                ]
+                .map(Value::from),
             ),
         ),
         (
@@ -235,22 +268,43 @@ fn of(odd: Odd, key: &str) -> Json {
             0.2,
             odd.of(
                 &[json!(""), json!("0.0.0.0"), json!("::1"), json!("::")],
-                &[json!("here")],
+                &[
+                    "here",
+                    "224.0.0.1",
+                    "255.255.255.255",
+                    "ff02::1",
+                    "192.0.2.7",
+                ]
+                .map(Value::from),
             ),
         ),
         ("DiskConfigList", 0.7, odd.list(odd.disk(), 28)),
-        ("VifList", 0.6, odd.list(odd.vif(), 9)),
+        ("VifList", 0.6, odd.list(odd.vif(), 36)),
         (
             "IRQs",
             0.1,
-            odd.of(&[json!([]), json!([5]), json!([5, 5, 7])], &[json!([-1])]),
+            odd.of(
+                &[json!([]), json!([5]), json!([5, 5, 7])],
+                &[json!([-1]), json!([0]), json!([1024])],
+            ),
         ),
         (
             "IOMem",
             0.1,
-            odd.of(&[json!(["0xf7020,1"]), json!([])], &[json!(["f7020,0"])]),
+            odd.of(
+                &[json!(["0xf7020,1"]), json!(["ffffffffff,1"]), json!([])],
+                &[json!(["f7020,0"]), json!(["ffffffffff,2"])],
+            ),
         ),
         ("DtDev", 0.05, odd.of(&[json!(["/a"])], &[json!(["a"])])),
+        (
+            "IoAdapterList",
+            0.05,
+            odd.of(
+                &[json!([]), json!([{"Type": 1, "Name": "eth1"}])],
+                &[json!([{"Type": 1}])],
+            ),
+        ),
         ("CloudInitUserData", 0.2, user_data()),
         ("pubsub-large-CloudInitUserData", 0.1, user_data()),
         ("CloudInitVersion", 0.1, odd.number(0..9, &[-1])),

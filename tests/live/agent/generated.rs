@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, env, fs, path::Path};
 
 use domainmgr::{
     disks::{self, Bounds, Copies, Places},
-    eve, render,
+    eve, host, render,
     spec::{Mode, Spec},
     toolstack::{self, AbortToken, ErrorKind, Limits, Session},
 };
@@ -60,6 +60,7 @@ fn for_this_host(dir: &Path, n: usize, config: &mut Value) {
         "VncPasswd",
         "CPUs",
         "MaxMem",
+        "IoAdapterList",
     ] {
         config.as_object_mut().unwrap().remove(field);
     }
@@ -207,6 +208,12 @@ fn what_is_accepted_starts_and_is_as_asked() {
                 continue;
             }
         };
+        let mut session: Box<dyn Session> = xen.session().unwrap();
+        let facts = session.facts_for(&spec).unwrap();
+        if host::check(&spec, &facts).is_err() {
+            refused += 1;
+            continue;
+        }
         let place = |name: &str| dir.path().join(name);
         let (copies, images, seeds) = (place("copies"), place("images"), place("seeds"));
         fs::create_dir_all(&seeds).unwrap();
@@ -229,7 +236,6 @@ fn what_is_accepted_starts_and_is_as_asked() {
             refused += 1;
             continue;
         }
-        let mut session: Box<dyn Session> = xen.session().unwrap();
         match session.create(&ready, &Limits::default()) {
             Ok(id) => {
                 let checked = std::panic::catch_unwind(|| is_as_asked(&ready, id.domid));

@@ -6,7 +6,7 @@ use std::fs;
 
 use domainmgr::{
     eve, limits,
-    spec::{Mode, Spec},
+    spec::{IoMem, Mode, Spec},
     toolstack::{self, Life, Limits, Session, ShutdownReason},
 };
 use serde_json::{Value, json};
@@ -108,6 +108,33 @@ fn what_is_too_much_for_interfaces() {
             spec.nics[0].vif = Some(name.into());
         });
     }
+    for name in ["all", "default"] {
+        xen.is_refused("a name that Linux keeps", "PV", &vif("limitk"), |spec| {
+            spec.nics[0].vif = Some(name.into());
+        });
+    }
+    // For the tap, QEMU's own script stops.
+    tool("ip", &["link", "add", "limith", "type", "dummy"]);
+    tool("ip", &["link", "add", "limitt-emu", "type", "dummy"]);
+    for (mode, name) in [("PV", "limith"), ("HVM", "limith"), ("HVM", "limitt")] {
+        xen.is_refused("an interface of the host's", mode, &vif("limitf"), |spec| {
+            spec.nics[0].vif = Some(name.into());
+        });
+    }
+    for name in ["limith", "limitt-emu"] {
+        tool("ip", &["link", "del", name]);
+    }
+    let cards = vec![json!({"Bridge": "xenbr0"}); limits::PCI_SLOTS];
+    xen.is_refused(
+        "emulated cards",
+        "HVM",
+        &json!({"VifList": cards}),
+        |spec| {
+            let mut one = spec.nics[0].clone();
+            one.mac[5] ^= 1;
+            spec.nics.push(one);
+        },
+    );
     let mtu = json!({"VifList": [{"Bridge": "xenbr0", "Vif": "limitm", "MTU": limits::MTU.end()}]});
     // Nothing is refused here: the script goes on, and the interface has another one.
     let mut spec = xen.spec("PV", &mtu);
@@ -199,6 +226,36 @@ fn what_is_too_much_for_the_rest() {
         let memory = json!({"MaxCpus": most, "Memory": 64 << 10});
         xen.is_refused("vCPUs", mode, &memory, |spec| spec.max_vcpus = most + 1);
     }
+    // What is below the limit of HVM and has more than the video memory may be built, and its firmware has no room.
+    for (mode, beyond) in [("PV", 3), ("PVH", 1), ("HVM", 8)] {
+        let least = limits::least_memory(match mode {
+            "PV" => Mode::Pv,
+            "PVH" => Mode::Pvh,
+            _ => Mode::Hvm,
+        });
+        let memory = json!({"Memory": least.0 << 10});
+        xen.is_refused("memory", mode, &memory, |spec| spec.memory_mib = beyond);
+    }
+    let processors = context().max_cpus().unwrap();
+    xen.is_refused("processors", "PVH", &json!({"CPUs": "0"}), |spec| {
+        spec.cpus = vec![processors + 8];
+    });
+    let elsewhere = "192.0.2.7".parse().unwrap();
+    let screen = json!({"EnableVnc": true});
+    for mode in ["PV", "HVM"] {
+        xen.is_refused("address of a screen", mode, &screen, |spec| {
+            spec.vnc.as_mut().unwrap().listen = elsewhere;
+        });
+    }
+    xen.is_refused("interrupt of Xen's timer", "PV", &json!({}), |spec| {
+        spec.irqs = vec![0];
+    });
+    xen.is_refused("pages beyond the last", "PV", &json!({}), |spec| {
+        spec.io_mem = vec![IoMem {
+            start: (1 << 40) - 1,
+            count: 2,
+        }];
+    });
     let empty = xen.path("empty-kernel");
     fs::write(&empty, "").unwrap();
     xen.is_refused("empty kernel", "PVH", &json!({}), |spec| {

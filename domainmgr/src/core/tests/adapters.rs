@@ -1,9 +1,11 @@
 //! Adapters are reserved before a domain is built, kept as long as there is one, and given up after.
 
+use std::sync::Arc;
+
 use super::harness::Harness;
 use crate::core::{Desired, Op};
 use crate::eve::IoAdapter;
-use crate::spec::Mode;
+use crate::spec::{Action, Mode};
 use crate::toolstack::ShutdownReason;
 
 fn desired(activate: bool, words: &str) -> Desired {
@@ -212,5 +214,25 @@ fn other_adapters_are_reserved_instead() {
         [
             "reserve", "create", "destroy", "release", "reserve", "create", "unpause"
         ]
+    );
+}
+
+#[test]
+fn one_that_keeps_them_has_no_successor() {
+    let mut h = Harness::new();
+    let mut desired = desired(true, "");
+    // As an agent of before has accepted it.
+    let spec = desired.spec.as_mut().unwrap();
+    Arc::make_mut(spec).actions.on_crash = Action::RenameRestart;
+    h.wish(Some(desired));
+    h.advance(60_000);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
+    h.half_minutes(1);
+    assert_eq!(words(&h), ["reserve", "create", "unpause"]);
+    assert!(h.reserved);
+    let status = h.published.as_ref().unwrap();
+    assert_eq!(
+        status.shutdown_action,
+        "preserve instead of rename-restart: it keeps the PCI devices that the next one needs"
     );
 }

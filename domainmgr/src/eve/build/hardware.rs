@@ -5,8 +5,8 @@ use super::texts::plain;
 use crate::eve::{FieldError, IoAdapter};
 use crate::spec::{Adapter, IoMem};
 
-/// Pages are 4 KiB; an address above this does not fit 64 bits.
-const MAX_PAGE: u64 = u64::MAX >> 12;
+/// The last page of 4 KiB: a physical address of x86 has at most 52 bits.
+const MAX_PAGE: u64 = (1 << 40) - 1;
 
 /// The number of an interrupt. No host has more than these, and Xen keeps the first, its timer's.
 pub(super) fn interrupt(i: usize, irq: u32) -> Result<u32> {

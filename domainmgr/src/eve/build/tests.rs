@@ -281,7 +281,7 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         ),
         (r#","CPUs":",""#.into(), "CPUs: expected numbers below 4096"),
         (
-            r#","IOMem":["fffffffffffff,2"]"#.into(),
+            r#","IOMem":["ffffffffff,2"]"#.into(),
             "IOMem[0]: expected START,COUNT",
         ),
         (
@@ -323,7 +323,7 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         r#","VifList":[{"MTU":65517}]"#.into(),
         r#","EnableVnc":true,"VncDisplay":59635,"VncListen":"::1""#.into(),
         r#","Memory":4096"#.into(),
-        r#","IOMem":["fffffffffffff,1"]"#.into(),
+        r#","IOMem":["ffffffffff,1"]"#.into(),
         r#","BootLoader":"/opt/mypygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
         // It has no effect there.
         format!(r#"{hvm},"BootLoader":"x""#),
@@ -336,7 +336,7 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         format!(
             r#"{hvm},"VifList":[{},{}]"#,
             vec!["{}"; 28].join(","),
-            vec![r#"{"Type":"vif"}"#; 4].join(",")
+            [r#"{"Type":"vif"}"#; 4].join(",")
         ),
     ] {
         assert!(build(&more).is_ok(), "{more}: {:?}", build(&more));

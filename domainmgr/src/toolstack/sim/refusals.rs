@@ -111,7 +111,7 @@ impl Model {
         });
         if taken {
             return Some(other(
-                "unable to add vif devices; RTNETLINK answers: File exists (simulated)",
+                "unable to add vif devices; Cannot rename interface. An interface with that name already exists. (simulated)",
             ));
         }
         if let Some(why) = facts.deaf {
@@ -120,8 +120,8 @@ impl Model {
         if !spec.cpus.is_empty() && spec.cpus.iter().all(|n| *n >= CPUS) {
             return Some(other("setting affinity failed on vcpu `0'"));
         }
-        // Xen adds the two.
-        let wraps = |m: &IoMem| m.start.checked_add(m.count).is_none_or(|end| end > 1 << 52);
+        // A physical address has at most 52 bits.
+        let wraps = |m: &IoMem| m.start.checked_add(m.count).is_none_or(|end| end > 1 << 40);
         let range = spec.io_mem.iter().find(|m| wraps(m))?;
         let (first, last) = (range.start, range.start.wrapping_add(range.count - 1));
         Some(other(format!(
