@@ -22,9 +22,9 @@ use super::{Ctx, Next, Op};
 use crate::spec::Spec;
 use crate::toolstack::{Error, ErrorKind};
 
-/// How long a guest that was asked to suspend by an agent that is no more may yet obey: as long as libxl waits for it, and
-/// as long again.
-const LATE: Duration = Duration::from_secs(120);
+/// How long a guest that is found suspended after a save has come to nothing is taken for one that was suspended for it. Guests
+/// obey within a second or two; later it may be another toolstack's, for a migration, and to resume that would be worse.
+const LATE: Duration = Duration::from_secs(10);
 
 /// A domain whose memory is in a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -141,11 +141,11 @@ fn nic(nic: &config::Nic) -> Nic {
 
 /// The graphical console. A fixed display is one that nobody else can have.
 fn vnc(config: &DomainConfig) -> Option<Vnc> {
-    let (wanted, default): (&VncInfo, bool) = match &config.b_info.guest {
-        Guest::Hvm(hvm) => (&hvm.vnc, true),
-        _ => (&config.vfbs.first()?.vnc, true),
+    let wanted: &VncInfo = match &config.b_info.guest {
+        Guest::Hvm(hvm) => &hvm.vnc,
+        _ => &config.vfbs.first()?.vnc,
     };
-    if !wanted.enable.unwrap_or(default) {
+    if wanted.enable == Some(false) {
         return None;
     }
     let listen = wanted.listen.as_deref().unwrap_or_default();
