@@ -165,7 +165,7 @@ mod tests {
                 interface("lo", "00:00:00:00:00:00", None),
                 interface("eth0", "02:00:00:00:00:01", None),
                 interface("web", "fe:ff:ff:ff:ff:ff", Some("3")),
-                interface("tap-emu", "fe:ff:ff:ff:ff:ff", None),
+                interface("tap-emu", "02:00:00:00:00:03", None),
             ],
             processors: 0..2,
             deaf: None,
@@ -293,10 +293,10 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
-        // The last one is every domain's end.
+        // The last one is the address of each domain's end.
         assert_eq!(
-            said[0],
-            "VifList[1].Mac: 02:00:00:00:00:01 is also the address of the host's eth0"
+            said,
+            ["VifList[1].Mac: 02:00:00:00:00:01 is also the address of the host's eth0"]
         );
     }
 }
