@@ -16,7 +16,7 @@ pub(in crate::eve) fn doubts(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
     if c.extra_args.matches('"').count() % 2 == 1 {
         found.push(FieldError::new(
             "ExtraArgs",
-            "one of the \" has no other: a Linux takes all that follows it for one parameter",
+            "it has an odd number of \": Linux takes everything after the last one for one parameter",
         ));
     }
     for (i, (disk, config)) in spec.disks.iter().zip(&c.disk_config_list).enumerate() {

@@ -36,7 +36,7 @@ pub(super) fn memories(c: &DomainConfig, mode: Mode) -> Result<(u64, Option<u64>
     if grows && mode == Mode::Hvm && !c.io_adapter_list.is_empty() {
         return Err(FieldError::new(
             "MaxMem",
-            "an HVM domain with IoAdapterList has all of its memory from the start, because a device reaches any of it: \
+            "libxl gives devices to an HVM domain only if it has all of its memory from the start: with IoAdapterList, \
              expected 0, or as much as Memory",
         ));
     }

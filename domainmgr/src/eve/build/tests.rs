@@ -241,7 +241,7 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         ),
         (
             format!(r#"{hvm},"MaxMem":32768,"IoAdapterList":[{{"Name":"eth1"}}]"#),
-            "MaxMem: an HVM domain with IoAdapterList has all of its memory",
+            "MaxMem: libxl gives devices to an HVM domain only if",
         ),
         (
             format!(r#"{hvm},"VifList":[{}]"#, vec!["{}"; 29].join(",")),
@@ -462,7 +462,7 @@ fn what_may_surprise_is_said() {
         ),
         (
             r#","ExtraArgs":"a=\"b c""#.to_owned(),
-            Some("ExtraArgs: one of the \" has no other"),
+            Some("ExtraArgs: it has an odd number of \""),
         ),
         (r#","ExtraArgs":"a=\"b c\"""#.to_owned(), None),
         (
