@@ -159,11 +159,6 @@ impl Domain {
             saving_until: None,
         }
     }
-
-    /// It runs, or could.
-    pub(super) fn is_alive(&self) -> bool {
-        matches!(self.life, Life::Running | Life::Paused)
-    }
 }
 
 /// How far dealing with a guest that ended by itself has come.

@@ -176,7 +176,9 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
                 halt.ask_again = true;
             }
         }
-        Order::Pause | Order::Unpause | Order::Save { .. } => {}
+        Order::Pause | Order::Unpause => {}
+        // What is suspended already is somebody else's: it is looked at before anything is asked of it.
+        Order::Save { .. } => f.stale = true,
     }
     cx.effects.push(Effect::Answer(given.id, Answer::Accepted));
     f.order = Some(UnderWay {

@@ -20,7 +20,7 @@ use super::sibling::is_suspended;
 use super::time::Time;
 use super::{Ctx, Next, Op};
 use crate::spec::Spec;
-use crate::toolstack::{Error, ErrorKind};
+use crate::toolstack::{Error, Life};
 
 /// How long a guest that is found suspended after a save has come to nothing is taken for one that was suspended for it. Guests
 /// obey within a second or two; later it may be another toolstack's, for a migration, and to resume that would be worse.
@@ -57,29 +57,26 @@ pub(super) fn saved(
     result: &Result<(), Error>,
 ) {
     let Some(domain) = &mut f.domain else { return };
-    match result {
-        Ok(()) => {
-            let id = domain.id;
-            domain.saved = true;
-            f.saved = Some(Saved {
-                spec: domain.spec.clone(),
-                by: by.to_owned(),
-                at: cx.now.wall,
-            });
-            f.hold = Some(Hold {
-                run: false,
-                until,
-                by: by.to_owned(),
-                since: cx.now.wall,
-            });
-            let halt = f.halt.get_or_insert_with(|| Halt::begin(cx.now.mono));
-            halt.stage = Stage::Destroy;
-            cx.info(format!("domain {id} is saved"));
-        }
-        // Should it be suspended still, nobody but us has suspended it.
-        Err(e) if e.kind != ErrorKind::NotFound => domain.saving_until = Some(cx.now.mono + LATE),
-        Err(_) => {}
+    if result.is_err() {
+        // Whoever has tried it has let the domain go on. If it is suspended all the same, somebody else may have done that.
+        return;
     }
+    let id = domain.id;
+    domain.saved = true;
+    f.saved = Some(Saved {
+        spec: domain.spec.clone(),
+        by: by.to_owned(),
+        at: cx.now.wall,
+    });
+    f.hold = Some(Hold {
+        run: false,
+        until,
+        by: by.to_owned(),
+        since: cx.now.wall,
+    });
+    let halt = f.halt.get_or_insert_with(|| Halt::begin(cx.now.mono));
+    halt.stage = Stage::Destroy;
+    cx.info(format!("domain {id} is saved"));
 }
 
 /// The agent has ended while the domain was being saved.
@@ -103,7 +100,8 @@ pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
     let now = cx.now.mono;
     let domain = f.domain.as_mut()?;
     let suspended = is_suspended(domain.life);
-    if domain.saved && !suspended && domain.is_alive() {
+    // It may have ended since, too: it has run.
+    if domain.saved && !suspended && domain.life != Life::Dying {
         let id = domain.id;
         domain.saved = false;
         (f.saved, f.hold, f.halt) = (None, None, None);

@@ -39,6 +39,8 @@ pub(super) struct Delivery {
 
 struct Running {
     op: Op,
+    /// The guest has been asked to suspend.
+    asked: bool,
     due: Millis,
     /// It will not get further than its deadline.
     times_out: bool,
@@ -426,7 +428,10 @@ impl Harness {
             .filter(|s| s.id.uuid == KEY && s.life == Life::Running)
             .count();
         assert!(running <= 1 || self.outsiders, "two copies run");
-        if let (Some(stale), true) = (&mut self.file, running > 0) {
+        // What comes and goes while nobody looks is nothing that the agent could know of.
+        let ours = self.domain().and_then(|id| self.xen.info(id));
+        let runs = ours.is_some_and(|seen| seen.life == Life::Running);
+        if let (Some(stale), true) = (&mut self.file, runs) {
             *stale = true;
         }
         if let Some(status) = &self.published {
@@ -448,6 +453,7 @@ impl Harness {
         let now = self.xen.now();
         let mut takes = 0;
         let mut created = None;
+        let mut asked = false;
         let mut failed = None;
         if let Some(seen) = op.target().and_then(|id| self.xen.info(id)) {
             let incoming = seen.name.is_some_and(|n| n.ends_with("--incoming"));
@@ -459,6 +465,7 @@ impl Harness {
         if (self.starves)(&op) {
             self.running = Some(Running {
                 op,
+                asked: false,
                 due: now,
                 times_out: false,
                 created: None,
@@ -506,10 +513,15 @@ impl Harness {
                     Err(e) => failed = Some(e),
                 }
             }
+            // Nothing is asked of the guest.
+            Op::Save(_) if (self.fails)(&op) => {}
+            Op::Save(id) if self.xen.info(*id).is_some_and(|s| s.life != Life::Running) => {
+                failed = Some(Error::new(ErrorKind::Other, "it does not run"));
+            }
             Op::Save(id) => match self.xen.request_suspend(*id, 50) {
-                Ok(Heard::In(span)) => takes = span + 350,
+                Ok(Heard::In(span)) => (asked, takes) = (true, span + 350),
                 Ok(Heard::Never) => {
-                    takes = ACK;
+                    (asked, takes) = (true, ACK);
                     failed = Some(Error::new(ErrorKind::TimedOut, "did not suspend"));
                 }
                 Err(e) => failed = Some(e),
@@ -566,6 +578,7 @@ impl Harness {
         let times_out = takes > allowed;
         self.running = Some(Running {
             op,
+            asked,
             due: now + takes.min(allowed),
             times_out,
             created,
@@ -647,7 +660,7 @@ impl Harness {
                 Some(e) => Err(e),
                 None => self.xen.unconnected(*id),
             }),
-            Op::Save(id) => Outcome::Ended(self.saved(*id, error)),
+            Op::Save(id) => Outcome::Ended(self.saved(*id, running.asked, error)),
             op => Outcome::Ended(match error {
                 Some(e) => Err(e),
                 None => match op {
@@ -677,7 +690,7 @@ impl Harness {
     }
 
     /// The end of a save: the file is whole, or the domain goes on.
-    fn saved(&mut self, id: DomainId, error: Option<Error>) -> Result<(), Error> {
+    fn saved(&mut self, id: DomainId, asked: bool, error: Option<Error>) -> Result<(), Error> {
         let life = self.xen.info(id).map(|seen| seen.life);
         let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
         match error {
@@ -687,7 +700,9 @@ impl Harness {
             }
             error => {
                 // As libxl does, unless somebody else was faster.
-                let _ = self.xen.resume(id);
+                if asked {
+                    let _ = self.xen.resume(id);
+                }
                 Err(error.unwrap_or_else(|| Error::new(ErrorKind::Other, "it did not suspend")))
             }
         }

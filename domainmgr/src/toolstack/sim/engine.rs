@@ -371,6 +371,9 @@ impl Session for SimSession {
     }
 
     fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        if self.info(id)?.is_none_or(|seen| seen.life != Life::Running) {
+            return Err(Error::new(ErrorKind::Other, "the domain does not run"));
+        }
         let done = self.suspend_and_write(id, path, limits);
         if done.is_err() {
             // As libxl does, unless somebody else was faster.
