@@ -73,7 +73,7 @@ struct State {
 pub struct Source {
     dir: PathBuf,
     state: Mutex<State>,
-    /// What to do for who wants a domain to go, and is not believed.
+    /// Advice for an operator who wants a domain to go, and is not believed.
     advice: &'static str,
 }
 
@@ -154,10 +154,10 @@ impl Source {
     }
 }
 
-/// Where the file of a key is to be found.
+/// The place of a key's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Home {
-    /// Where DomainConfigs are, under the name of the key.
+    /// In the directory of DomainConfigs, under the name of the key.
     #[default]
     Eve,
     /// At this path, which is one of xl's directory.
@@ -199,7 +199,7 @@ impl Inputs {
         self.homes().insert(key, home);
     }
 
-    /// Where the file of `key` is.
+    /// The place of the file of `key`.
     #[must_use]
     pub fn home(&self, key: Uuid) -> Home {
         self.homes().get(&key).cloned().unwrap_or_default()
@@ -229,7 +229,7 @@ impl Inputs {
         }
     }
 
-    /// What the file of `key` says now.
+    /// The present content of the file of `key`.
     #[must_use]
     pub fn read(&self, key: Uuid, now: Time) -> Reading {
         let home = self.home(key);
@@ -323,7 +323,7 @@ impl Inputs {
     }
 }
 
-/// What a DomainConfig says.
+/// The wish in a DomainConfig.
 fn wish(key: Uuid, file: &Path, content: Result<Vec<u8>, ReadError>) -> Wish {
     let place = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
     let text = match content {

@@ -18,6 +18,10 @@ pub const MTU: std::ops::RangeInclusive<u32> = 68..=65_517;
 /// takes about 20, and 5 more for each of its queues.
 pub const INTERFACES: usize = 32;
 
+/// Emulated network cards of an HVM guest. QEMU takes 256 KiB of the domain's memory for the firmware of each, and libxl gives
+/// a domain 1 MiB beside what it is to have (`LIBXL_MAXMEM_CONSTANT`): with one more, QEMU ends with "failed to populate ram".
+pub const EMULATED_CARDS: usize = 4;
+
 /// Slots of an HVM guest's PCI bus for emulated network cards and devices of the host. Of the 32 of QEMU's machine
 /// `xenfv`, the host bridge, the PIIX3 (with IDE and USB), the Xen platform device and the graphics adapter take one each.
 pub const PCI_SLOTS: usize = 32 - 4;

@@ -110,16 +110,16 @@ impl Records {
         Record::from_bytes(left.get(&key)?).ok()?.built()
     }
 
-    /// Whether the memory of its domain is in a file.
+    /// Returns whether the memory of its domain is in a file.
     #[must_use]
     pub fn is_saved(&self, key: Uuid) -> bool {
         let left = self.left();
         let record = left.get(&key).map(|bytes| Record::from_bytes(bytes));
-        // What nobody can read may say so.
+        // A record that nobody can read may say so.
         record.is_some_and(|record| record.map_or(true, |record| record.is_saved()))
     }
 
-    /// Where the wish for such a key comes from.
+    /// The origin of the wish for such a key.
     #[must_use]
     pub fn origin(&self, key: Uuid) -> Option<Origin> {
         let left = self.left();

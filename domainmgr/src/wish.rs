@@ -21,7 +21,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Whether the domain is to run. A file of xl's is there because it is.
+    /// Returns whether the domain is to run. A file of xl's is there because it is.
     #[must_use]
     pub fn activate(&self) -> bool {
         match self {

@@ -207,7 +207,7 @@ fn whoever_watches_hears_of_everything() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // Whoever hears of this one hears of what follows.
+    // A client that hears of this one hears of the next.
     host.put(B, &json!({}));
     let known = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("b.2: ")));
     assert!(known.is_some());

@@ -324,7 +324,7 @@ fn cloud_init_gets_a_disk_and_nobody_else_sees_what_is_on_it() {
 #[test]
 fn the_case_of_a_hash_is_no_other_image() {
     let host = Host::start(&[]);
-    // Whoever put it there wrote it in capitals.
+    // The one who put it there wrote it in capitals.
     image(&host, &HASH.to_uppercase(), b"image");
     let config = |hash: &str| disks(&json!({"ImageSha256": hash, "Preserve": true}));
     host.put(A, &config(HASH));

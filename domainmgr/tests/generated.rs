@@ -52,7 +52,7 @@ fn is_as_asked(config: &DomainConfig, spec: &Spec) {
     }
 }
 
-/// What the host has not, or has itself, a start refuses before Xen does, which would have refused it too.
+/// A start refuses what the host has not, or has itself, before Xen does, which would have refused it too.
 fn fits_host(spec: &Spec) -> bool {
     let mut xen = Model::new(1 << 40);
     let fits = host::check(spec, &xen.facts_for(spec)).is_ok();

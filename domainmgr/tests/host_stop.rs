@@ -48,7 +48,7 @@ fn everything_is_saved_and_comes_back_with_the_host() {
         "{said}"
     );
     assert_eq!(host.domains(), 0);
-    // Whoever asks twice gets the same.
+    // Asked twice, it answers the same.
     does(&host, &["host-stop"]);
     let status = host.status(A).unwrap();
     assert_eq!(

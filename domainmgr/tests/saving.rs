@@ -60,7 +60,7 @@ fn a_saved_domain_comes_back_when_it_is_asked_for() {
     assert_ne!(domid(&second), domid(&first));
     assert!(host.log().contains("restored"));
     host.until("no file", || !file(&host).exists());
-    // What is told of it.
+    // The history tells of it.
     let said = does(&host, &["history", "a.1"]);
     assert!(said.contains("SAVED"), "{said}");
 

@@ -62,7 +62,7 @@ fn restart(host: &Host, name: &str) {
     assert!(done.status.success(), "{done:?}");
 }
 
-/// What libxl was given.
+/// The configuration that libxl was given.
 fn built(host: &Host, key: &str) -> Value {
     let path = host.path("run/xen").join(format!("{key}.json"));
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -90,7 +90,7 @@ fn files_are_wishes_and_links_are_followed() {
     host.wait_state(A, "RUNNING");
     let before = host.wait_state(&mail, "RUNNING");
 
-    // What the link leads to has changed: the agent is told at once, not at its next look around. A domain that runs
+    // The target of the link has changed: the agent is told at once, not at its next look around. A domain that runs
     // goes on as it is.
     write(&elsewhere, &text(&host, "mail", "vcpus = 2\n"));
     host.wait(&mail, "the new file", |s| {

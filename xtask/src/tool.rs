@@ -73,7 +73,7 @@ pub(crate) fn builder(program: &str) -> Command {
     command
 }
 
-/// Whether the root directory is a directory of somebody's file system, and not where a mount begins: what `mountinfo` of /proc
+/// Returns whether the root directory is a directory of somebody's file system, and not where a mount begins: what `mountinfo` of /proc
 /// tells about a program in a chroot.
 fn is_plain_chroot(mountinfo: &str) -> bool {
     let mut points = mountinfo.lines().filter_map(|l| l.split(' ').nth(4));

@@ -191,7 +191,8 @@ fn expand(path: &Path) -> Vec<Result<PathBuf, String>> {
     }
 }
 
-/// Whether a file may be one of xl's: the markers among DomainConfigs say nothing at all, or only when they were written.
+/// Returns whether a file may be one of xl's. The markers among DomainConfigs say nothing at all, or only when they were
+/// written.
 fn is_text(path: &Path) -> bool {
     store::read_through(path).is_ok_and(|text| text.contains(&b'='))
 }

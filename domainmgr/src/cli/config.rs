@@ -25,7 +25,7 @@ pub(super) struct Config {
     json: bool,
 }
 
-/// What xl's files are read for: this host; without a Xen, one with as many processors.
+/// The host that xl's files are read for: this one; without a Xen, one with as many processors.
 pub(super) fn host() -> Result<Host, String> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let facts = match Context::open().and_then(|context| xlcfg::Host::of(&context)) {

@@ -21,12 +21,12 @@ use crate::control::wire::{self, Domain};
 
 /// As many domains are dealt with at once. The agent serves more clients than these.
 const AT_ONCE: usize = 16;
-/// What is left after the time is destroyed within this.
+/// Time for destroying the domains that are left.
 const LAST: Duration = Duration::from_secs(30);
 /// The settings of xendomains.
 const XENDOMAINS: &str = "/etc/default/xendomains";
 
-/// What is done with domains that are left when the time is over.
+/// Treatment of the domains that are left when the time is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Rest {
     /// Destroy them.
@@ -48,7 +48,7 @@ pub(super) struct HostStop {
     /// How long all of it may take [default: XENDOMAINS_STOP_MAXWAIT, or 300]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// What is done with those that are left then.
+    /// Treatment of those that are left then.
     #[arg(long, value_enum, default_value_t)]
     then: Rest,
     /// These come last, each when those before it are down: what others need, such as a router. Repeatable.
@@ -67,7 +67,7 @@ pub(super) struct HostStart {
     socket: Socket,
 }
 
-/// What the settings of xendomains say.
+/// The settings of xendomains, as far as they concern this.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Defaults {
     save: bool,
@@ -115,7 +115,7 @@ impl Defaults {
     }
 }
 
-/// What became of one domain.
+/// The end of one order.
 struct Told {
     name: String,
     result: Result<Domain, ClientError>,
@@ -160,7 +160,7 @@ impl HostStop {
     fn stop_all(&self, domains: Vec<Domain>, save: bool, end: Instant) -> bool {
         let mut open: BTreeMap<String, Domain> = BTreeMap::new();
         for domain in domains {
-            // What is down, and stays so until the host is back or for longer, needs no word.
+            // A domain that is down, and stays so until the host is back or for longer, needs no word.
             let down = ["HALTED", "SAVED", "INSTALLED"].contains(&domain.state.as_str());
             if !(down && domain.hold.as_ref().is_some_and(|hold| !hold.run)) {
                 open.insert(domain.uuid.clone(), domain);

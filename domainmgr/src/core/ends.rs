@@ -85,7 +85,7 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     }
 }
 
-/// Whether a domain built from `spec` has devices of the host, which no other domain can have.
+/// Returns whether a domain built from `spec` has devices of the host, which no other domain can have.
 fn has_devices(spec: &Spec) -> bool {
     let given = spec.given.as_ref();
     !spec.adapters.is_empty() || given.is_some_and(|given| !given.pcidevs.is_empty())

@@ -24,7 +24,7 @@ use crate::spec::{Disk, Mode, Spec};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
 use crate::wish::Origin;
 
-/// What the file of a domain says now.
+/// The present content of a domain's file.
 #[derive(Clone, Debug)]
 pub enum Wish {
     /// There is no file.

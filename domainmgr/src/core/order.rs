@@ -177,7 +177,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
             }
         }
         Order::Pause | Order::Unpause => {}
-        // What is suspended already is somebody else's: it is looked at before anything is asked of it.
+        // A domain that is suspended already is somebody else's: it is looked at before anything is asked of it.
         Order::Save { .. } => f.stale = true,
     }
     cx.effects.push(Effect::Answer(given.id, Answer::Accepted));

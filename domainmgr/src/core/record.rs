@@ -125,13 +125,13 @@ impl Record {
         self
     }
 
-    /// Whether the memory of its domain is in a file.
+    /// Returns whether the memory of its domain is in a file.
     #[must_use]
     pub fn is_saved(&self) -> bool {
         self.saved.is_some()
     }
 
-    /// Where its wish comes from.
+    /// The origin of its wish.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
         self.wish.as_ref().map(|wish| wish.origin.clone())

@@ -29,9 +29,9 @@ const LATE: Duration = Duration::from_secs(10);
 /// A domain whose memory is in a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Saved {
-    /// What it was built from; `None` if nobody knows.
+    /// Spec that it was built from; `None` if nobody knows.
     pub(super) spec: Option<Arc<Spec>>,
-    /// Who has asked for it.
+    /// Name of the user that asked for it.
     pub(super) by: String,
     /// Since when.
     pub(super) at: OffsetDateTime,
@@ -58,7 +58,7 @@ pub(super) fn saved(
 ) {
     let Some(domain) = &mut f.domain else { return };
     if result.is_err() {
-        // Whoever has tried it has let the domain go on. If it is suspended all the same, somebody else may have done that.
+        // libxl has let the domain go on. If it is suspended all the same, somebody else may have done that.
         return;
     }
     let id = domain.id;

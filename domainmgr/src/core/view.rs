@@ -79,7 +79,7 @@ pub fn view(f: &Facts) -> DomainStatus {
     status
 }
 
-/// What is said in the words of the DomainConfig.
+/// The part that repeats the DomainConfig.
 fn of_eve(f: &Facts, config: &DomainConfig, digest: &str, status: &mut DomainStatus) {
     status.display_name.clone_from(&config.display_name);
     status.app_num = config.app_num;

@@ -15,7 +15,7 @@ pub fn of(sha256: &str, uuid: Uuid, nth: usize, format: Format) -> String {
     }
 }
 
-/// Whether both name one copy. Agents of before wrote the hash as the DomainConfig did, in capitals or not.
+/// Returns whether both name one copy. Agents of before wrote the hash as the DomainConfig did, in capitals or not.
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {
     match (a.split_once('-'), b.split_once('-')) {

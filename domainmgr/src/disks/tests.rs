@@ -498,7 +498,7 @@ fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
         assert_eq!(copy.name, format!("AA-{KEY}.raw"), "as it is remembered");
         assert_eq!(place.copies().len(), 1);
 
-        // What a guest has written to must not be replaced in silence.
+        // A copy that a guest has written to must not be replaced in silence.
         fs::remove_file(old(&place)).unwrap();
         let again = place.prepare(&copied(true), Copies::Keep);
         assert_eq!(again.is_err(), known, "{again:?}");
@@ -563,7 +563,7 @@ fn a_disk_has_whole_sectors() {
         let doubts = doubts(&spec);
         assert_eq!(doubts.len(), usize::from(doubt), "{size}: {doubts:?}");
     }
-    // Where it grows, it ends with a sector.
+    // A file that grows ends with a sector.
     fs::write(place.at("disk"), "x").unwrap();
     let grows = Disk {
         least_size: 1000,

@@ -103,7 +103,7 @@ pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
     }))
 }
 
-/// Whether it is a MIME message of several parts. The header is read as generously as Go and Python read it.
+/// Returns whether it is a MIME message of several parts. The header is read as generously as Go and Python read it.
 fn is_multipart(user_data: &[u8]) -> bool {
     let head = &user_data[..user_data.len().min(16 << 10)];
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();

@@ -43,11 +43,10 @@ pub(super) fn nics(key: Uuid, list: &[VifConfig], mode: Mode) -> Result<Vec<Nic>
         .map(|(i, vif)| nic(key, i, vif, mode))
         .collect::<Result<_>>()?;
     let cards = limits::emulated_cards(mode, &nics);
-    if cards > limits::PCI_SLOTS {
+    if cards > limits::EMULATED_CARDS {
         return bad(format!(
-            "{cards} interfaces with an emulated card, for which the PCI bus of an HVM domain has {} slots: make the others \
-             Type \"vif\"",
-            limits::PCI_SLOTS
+            "{cards} interfaces with an emulated card, and an HVM domain can have {}: make the others Type \"vif\"",
+            limits::EMULATED_CARDS
         ));
     }
     Ok(nics)

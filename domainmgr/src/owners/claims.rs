@@ -114,7 +114,7 @@ pub struct Claims {
     screen: Option<(IpAddr, u32)>,
     /// Interrupts, pages and PCI devices of the host.
     hardware: Vec<(&'static str, Hardware)>,
-    /// What its writer calls these things.
+    /// Its writer's names for these things.
     words: Words,
 }
 
@@ -382,7 +382,7 @@ impl Claims {
     }
 }
 
-/// Where a device is, as people write it.
+/// The address of a device, as people write it.
 fn address(pci: &Pci) -> String {
     let Pci {
         domain,

@@ -31,7 +31,7 @@ impl Thing {
         }
     }
 
-    /// What `part` has of it.
+    /// The part of it that `part` has.
     fn part(self, part: u64) -> Self {
         match self {
             Self::Part(whole, _) => Self::Part(whole, part),
@@ -69,7 +69,7 @@ pub(super) fn of_device(number: u64) -> Vec<Thing> {
     Sys::default().of_device(number, DEPTH)
 }
 
-/// What the kernel says of block devices.
+/// The kernel's directory of block devices.
 struct Sys(PathBuf);
 
 impl Default for Sys {
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// What a kernel would say.
+    /// A kernel's answers about block devices.
     struct Kernel(tempfile::TempDir);
 
     impl Kernel {

@@ -52,7 +52,7 @@ fn vnc_place(wanted: &Vnc) -> (String, Option<u32>) {
     }
 }
 
-/// What a domain is built from, as text for people: for xl to read, or, where xl has a file of its own, as `xl create -n`
+/// The configuration of a domain, as text for people: for xl to read, or, where xl has a file of its own, as `xl create -n`
 /// prints that.
 #[must_use]
 pub fn written(spec: &Spec) -> String {

@@ -184,7 +184,7 @@ fn tidy_saved(dirs: &Dirs, records: &Records) {
     }
 }
 
-/// What the meaning of xl's files depends on.
+/// The facts that the meaning of xl's files depends on.
 fn hosts(toolstack: &Arc<dyn Toolstack>) -> Hosts {
     let toolstack = Arc::clone(toolstack);
     Hosts::new(move || {

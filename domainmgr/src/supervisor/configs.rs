@@ -262,7 +262,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Whether a DomainConfig is the one that counts for its key. Of two files, the one that came first is.
+    /// Returns whether a DomainConfig is the one that counts for its key. Of two files, the one that came first is.
     fn is_eves(&self, key: Uuid, path: &Path, stamp: Option<Stamp>) -> bool {
         let Home::Xl(other) = self.env.inputs.home(key) else {
             return true;

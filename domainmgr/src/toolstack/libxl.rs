@@ -329,7 +329,7 @@ impl Session for LibxlSession {
 
     fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
         let saving = Saving::new().limits(&translate(limits));
-        // What was suspended is destroyed once that is known for good, not by whoever has saved it.
+        // The suspended domain is destroyed once that is known for good, not by whoever has saved it.
         let saved = self.domain(id)?.save_file(path, saving).map(drop);
         saved.map_err(|e| {
             let words = e.to_string();

@@ -15,7 +15,7 @@ pub(super) fn interfaces(classes: &Path) -> io::Result<Vec<Interface>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(classes)? {
         let entry = entry?;
-        // What is not UTF-8 is in no config.
+        // A name that is not UTF-8 is in no config.
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };

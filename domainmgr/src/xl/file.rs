@@ -16,7 +16,7 @@ const NAMES: Uuid = Uuid::from_u128(0x5d3f_0b52_7a0e_4c53_9b86_0f5e_6c1a_94d7);
 /// A file, as it came.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// Where it is.
+    /// Its path.
     pub path: String,
     /// The name of its domain.
     pub name: String,
@@ -34,16 +34,16 @@ impl fmt::Debug for File {
     }
 }
 
-/// What a file comes to.
+/// A file that has been understood.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Its domain.
     pub key: Uuid,
     /// As it came.
     pub file: File,
-    /// What to build, or why that cannot be.
+    /// The spec, or why there is none.
     pub spec: Result<Spec, String>,
-    /// What xl would warn of.
+    /// The warnings that xl would give.
     pub warnings: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ pub(super) fn identify(path: &Path, content: &[u8]) -> Result<Identified, String
     Ok(Identified { key, file, config })
 }
 
-/// What to build for the key, and what xl would warn of.
+/// The spec for the key, and the warnings that xl would give.
 fn meaning(
     file: &File,
     key: Uuid,
@@ -148,7 +148,7 @@ fn meaning(
     Ok((spec, warnings))
 }
 
-/// What is wrong, without the name of libxl's function, which means nothing to people who wrote the file.
+/// The words of an error, without the name of libxl's function, which means nothing to people who wrote the file.
 fn words(e: &libxl::Error) -> String {
     let text = e.to_string();
     let function = format!("{}: ", e.function());
@@ -156,7 +156,7 @@ fn words(e: &libxl::Error) -> String {
 }
 
 impl File {
-    /// What to build, as this version of the agent understands it.
+    /// The spec, as this version of the agent understands the file.
     ///
     /// # Errors
     /// The place and the reason why nothing can be built.

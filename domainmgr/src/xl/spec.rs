@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::eve::mac_of;
 use crate::spec::{Action, Actions, Disk, Format, IoMem, Mode, Nic, NicKind, Secret, Spec, Vnc};
 
-/// What libxl gives to a domain that is not told how much memory it has, in MiB.
+/// Memory that libxl gives to a domain whose file has none, in MiB.
 const LIBXL_MEMORY: u64 = 32;
 
-/// What to build for `key`. `fresh_genid`: each domain that is built gets a VM generation ID of its own.
+/// The spec for `key`. `fresh_genid`: each domain that is built gets a VM generation ID of its own.
 pub(super) fn of(key: Uuid, mut config: DomainConfig, fresh_genid: bool) -> Result<Spec, String> {
     let mode = match &mut config.b_info.guest {
         Guest::Pv(_) => Mode::Pv,
@@ -96,7 +96,7 @@ fn absolute(key: &str, path: Option<&str>) -> Result<(), String> {
 }
 
 fn disk(disk: &config::Disk) -> Disk {
-    // What a script takes, or another domain serves, is no path of this host.
+    // The target of a script, or of a disk that another domain serves, is no path of this host.
     let elsewhere = disk.script.is_some()
         || disk.backend_domname.is_some()
         || disk.backend_domid.is_some_and(|domid| domid != 0);

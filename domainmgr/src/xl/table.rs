@@ -17,7 +17,7 @@ pub struct Change {
     pub key: Uuid,
     /// The file that describes it, or did until now.
     pub path: PathBuf,
-    /// Whether it is there.
+    /// It is there.
     pub there: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Table {
     entries: BTreeMap<String, Entry>,
 }
 
-/// Whether a file is one that people mean to be there, not what editors and packages leave beside it.
+/// Returns whether a file is one that people mean to be there, not what editors and packages leave beside it.
 #[must_use]
 pub fn is_meant(name: &str) -> bool {
     let ending = |ending: &str| name.ends_with(ending);
@@ -123,7 +123,7 @@ impl Table {
             let before = self.entries.get(&name).copied();
             let path = self.dir.join(&name);
             let stamp = store::stamp_through(&path);
-            // What was refused depends on another file, too.
+            // A file that was refused depends on another one, too.
             let same = before.is_some_and(|b| b.stamp.is_some() && b.stamp == stamp && !b.refused);
             if same {
                 continue;

@@ -13,7 +13,7 @@ pub const SLOWLY: [&str; 2] = ["--simulate-copy-rate", "4000000"];
 /// What takes ten seconds then.
 pub const LARGE: usize = 40_000_000;
 
-/// What begins with `text`, and is as large as a disk has to be.
+/// Content that begins with `text`, and is as large as a disk has to be.
 pub fn sector(text: &[u8]) -> Vec<u8> {
     let mut sector = text.to_vec();
     sector.resize(text.len().max(512), 0);

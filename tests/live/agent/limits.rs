@@ -124,7 +124,7 @@ fn what_is_too_much_for_interfaces() {
     for name in ["limith", "limitt-emu"] {
         tool("ip", &["link", "del", name]);
     }
-    let cards = vec![json!({"Bridge": "xenbr0"}); limits::PCI_SLOTS];
+    let cards = vec![json!({"Bridge": "xenbr0"}); limits::EMULATED_CARDS];
     xen.is_refused(
         "emulated cards",
         "HVM",
@@ -226,7 +226,7 @@ fn what_is_too_much_for_the_rest() {
         let memory = json!({"MaxCpus": most, "Memory": 64 << 10});
         xen.is_refused("vCPUs", mode, &memory, |spec| spec.max_vcpus = most + 1);
     }
-    // What is below the limit of HVM and has more than the video memory may be built, and its firmware has no room.
+    // A domain below the limit of HVM with more than the video memory may be built, and its firmware has no room.
     for (mode, beyond) in [("PV", 3), ("PVH", 1), ("HVM", 8)] {
         let least = limits::least_memory(match mode {
             "PV" => Mode::Pv,

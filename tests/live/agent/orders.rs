@@ -30,7 +30,7 @@ pub(super) fn does(host: &Host, words: &[&str], app: &App) {
     assert_eq!(code, 0, "{words:?}: {text}");
 }
 
-/// Whether the agent knows the domain by now.
+/// Returns whether the agent knows the domain by now.
 pub(super) fn answers(host: &Host, app: &App) -> bool {
     verb(host, &["show"], app).0 == 0
 }

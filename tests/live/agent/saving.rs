@@ -31,7 +31,7 @@ fn a_pv_guest_goes_on_where_it_was() {
     assert!(said.contains("yes"), "{said}");
     wait_for("no file", || !file(&host, &app).exists());
     assert_eq!(second["LastErr"], "");
-    // What was restored can be asked to go, as any other.
+    // A restored domain can be asked to go, as any other.
     does(&host, &["stop"], &app);
     assert!(!host.log().contains("does not shut down"), "it obeyed");
     host.remove(&app);

@@ -63,7 +63,7 @@ fn put(host: &Host, app: &App, kind: Kind, memory: u32, more: &str) {
     fs::rename(part, path).unwrap();
 }
 
-/// What a program prints, from where its JSON begins.
+/// The output of a program, from where its JSON begins.
 fn json(program: &str, args: &[&str], path: &std::path::Path) -> Value {
     let out = Command::new(program).args(args).arg(path).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();

@@ -428,7 +428,7 @@ impl Harness {
             .filter(|s| s.id.uuid == KEY && s.life == Life::Running)
             .count();
         assert!(running <= 1 || self.outsiders, "two copies run");
-        // What comes and goes while nobody looks is nothing that the agent could know of.
+        // The agent cannot know of a domain that comes and goes while nobody looks.
         let ours = self.domain().and_then(|id| self.xen.info(id));
         let runs = ours.is_some_and(|seen| seen.life == Life::Running);
         if let (Some(stale), true) = (&mut self.file, runs) {

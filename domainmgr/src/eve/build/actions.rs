@@ -1,4 +1,4 @@
-//! What happens after the guest has ended, and what a domain that is kept must not keep.
+//! The actions after the guest has ended, and the things that a domain that is kept must not keep.
 
 use super::Result;
 use crate::eve::{DomainConfig, FieldError};

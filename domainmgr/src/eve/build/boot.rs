@@ -1,4 +1,4 @@
-//! What a guest boots from.
+//! Kernels, RAM disks and boot loaders.
 
 use super::{Result, some};
 use crate::eve::{DomainConfig, FieldError};

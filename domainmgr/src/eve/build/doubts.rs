@@ -40,7 +40,7 @@ pub(in crate::eve) fn doubts(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
     found
 }
 
-/// Whether each of the two is a copy of the same image.
+/// Returns whether each of the two is a copy of the same image.
 fn same_image(a: &Disk, b: &Disk) -> bool {
     let copied = |disk: &Disk| {
         let image = disk.image.as_ref().filter(|image| image.copy.is_some())?;

@@ -4,7 +4,7 @@ use crate::eve::{DomainConfig, FieldError};
 use crate::limits;
 use crate::spec::{Action, Format, Mode, Spec};
 
-/// What the config says, and the guest gets nothing of.
+/// Fields that the config has, and the guest gets nothing of.
 #[must_use]
 pub(in crate::eve) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
     let mode = spec.mode.word();

@@ -70,7 +70,7 @@ pub(super) fn texts(c: &DomainConfig) -> Result<()> {
     Ok(())
 }
 
-/// Whether `c` makes one name look like another: Unicode's `Default_Ignorable_Code_Point`, which turn the direction of
+/// Returns whether `c` makes one name look like another: Unicode's `Default_Ignorable_Code_Point`, which turn the direction of
 /// writing, join letters or take no room, and the separators of lines.
 fn is_invisible(c: char) -> bool {
     matches!(c,

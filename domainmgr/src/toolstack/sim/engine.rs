@@ -501,7 +501,7 @@ impl Session for SimSession {
     }
 }
 
-/// What the file of a saved domain contains.
+/// The content of a saved domain's file.
 fn memory_of(uuid: Uuid) -> String {
     format!("simulated memory of {uuid}\n")
 }
@@ -509,7 +509,7 @@ fn memory_of(uuid: Uuid) -> String {
 impl SimSession {
     fn suspend_and_write(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
         match self.0.act(|m| m.request_suspend(id, SUSPENDS))? {
-            // What it has acknowledged it does after a little while.
+            // It suspends a little while after it has acknowledged that it will.
             Answer::In(span) => self.0.wait(span + SUSPENDS, limits)?,
             Answer::Never => {
                 self.0.wait(ACK, limits)?;

@@ -1,4 +1,4 @@
-//! What libxl, Xen and QEMU refuse whatever else the host does, in their words.
+//! Refusals of libxl, Xen and QEMU that depend on nothing else on the host, in their words.
 
 use super::super::{Error, ErrorKind};
 use super::model::{CPUS, Model};
@@ -51,9 +51,14 @@ fn too_small(spec: &Spec) -> Option<Error> {
     }
 }
 
-/// QEMU's PCI bus.
+/// QEMU's memory for the firmware of cards, and its PCI bus.
 fn no_slot(spec: &Spec) -> Option<Error> {
     let cards = limits::emulated_cards(spec.mode, &spec.nics);
+    if cards > limits::EMULATED_CARDS {
+        return Some(other(
+            "device model did not start; xen: failed to populate ram at 2140000",
+        ));
+    }
     let devices = match spec.mode {
         Mode::Hvm => spec.assigned.pci.len(),
         Mode::Pv | Mode::Pvh => 0,

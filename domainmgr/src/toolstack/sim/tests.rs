@@ -192,7 +192,10 @@ fn what_libxl_refuses_on_any_host_is_refused() {
         kind: None,
         mtu: None,
     };
-    for (cards, fits) in [(limits::PCI_SLOTS, true), (limits::PCI_SLOTS + 1, false)] {
+    for (cards, fits) in [
+        (limits::EMULATED_CARDS, true),
+        (limits::EMULATED_CARDS + 1, false),
+    ] {
         let mut spec = spec(OURS, Mode::Hvm, "");
         spec.nics = vec![card.clone(); cards];
         assert_eq!(build(&spec).is_ok(), fits);
