@@ -8,11 +8,10 @@ use super::host::{App, Host, domid};
 use super::orders::{answers, does};
 use crate::support::{outsider_is_there, wait_for, xl};
 
-#[test]
-fn a_pv_guest_goes_on_where_it_was() {
+fn goes_on_where_it_was(mode: &str) {
     let mut host = Host::start();
     let app = host.app("saved");
-    host.put(&app, "PV", "", &json!({}));
+    host.put(&app, mode, "", &json!({}));
     let first = host.wait_up(&app);
     // A variable of its shell is in the guest's memory, and nowhere else.
     host.shell(&app).run("remembered=yes");
@@ -43,20 +42,21 @@ fn file(host: &Host, app: &App) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_pvh_guest_goes_on() {
-    runs_on("PVH");
+fn a_pv_guest_goes_on() {
+    goes_on_where_it_was("PV");
 }
 
 #[test]
-fn an_hvm_guest_goes_on() {
-    runs_on("HVM");
+fn a_pvh_guest_goes_on() {
+    goes_on_where_it_was("PVH");
 }
 
 /// A Linux would take minutes to boot in the emulated lab: what its memory is like is tried with `libxl` itself.
-fn runs_on(mode: &str) {
+#[test]
+fn an_hvm_guest_goes_on() {
     let host = Host::start();
     let app = host.app("saved");
-    host.put_tiny(&app, mode, "", &json!({}));
+    host.put_tiny(&app, "HVM", "", &json!({}));
     let first = host.wait_up(&app);
     does(&host, &["save"], &app);
     assert_eq!(host.domains(&app), []);
