@@ -242,13 +242,16 @@ fn the_display_of_vnc_is_the_one_that_was_asked_for() {
     println!("display {last:?}");
     // With an address that has colons in it.
     host.put_tiny(&app, "PV", "", &screen(82, "::1"));
-    // Not before: the first would have been had at the next try, and the domain would run as it says.
-    drop(taken);
+    host.wait(&app, "the newer config", |s| {
+        s["ConfigDigest"] != failed["ConfigDigest"]
+    });
     host.wait_state(&app, "RUNNING");
     wait_for("a VNC server", || {
         std::net::TcpStream::connect(("::1", 5900 + 82)).is_ok()
     });
     assert!(std::net::TcpStream::connect(("127.0.0.1", 5900 + 82)).is_err());
+    // Not before: the first display would have been had at the next try, and the domain would run as it was asked for first.
+    drop(taken);
 }
 
 #[test]
