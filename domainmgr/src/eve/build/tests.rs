@@ -244,7 +244,7 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
             "MaxMem: libxl gives devices to an HVM domain only if",
         ),
         (
-            format!(r#"{hvm},"VifList":[{}]"#, vec!["{}"; 5].join(",")),
+            format!(r#"{hvm},"VifList":[{}]"#, ["{}"; 5].join(",")),
             "VifList: 5 interfaces with an emulated card, and an HVM domain can have 4",
         ),
         (
@@ -335,7 +335,7 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         r#","MaxMem":32768,"IoAdapterList":[{"Name":"eth1"}]"#.into(),
         format!(
             r#"{hvm},"VifList":[{},{}]"#,
-            vec!["{}"; 4].join(","),
+            ["{}"; 4].join(","),
             [r#"{"Type":"vif"}"#; 4].join(",")
         ),
     ] {
