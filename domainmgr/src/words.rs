@@ -89,6 +89,20 @@ pub fn of(spec: &Spec) -> Words {
     if spec.given.is_some() { XL } else { EVE }
 }
 
+/// The files that `spec` is built from, besides disks, by the names of their fields. A boot loader without a path is libxl's.
+pub fn files(spec: &Spec) -> impl Iterator<Item = (&'static str, &String)> {
+    let words = of(spec);
+    let bootloader = spec.bootloader.as_ref().filter(|b| b.starts_with('/'));
+    let all = [
+        (words.kernel, spec.kernel.as_ref()),
+        (words.ramdisk, spec.ramdisk.as_ref()),
+        (words.bootloader, bootloader),
+        (words.device_tree, spec.device_tree.as_ref()),
+    ];
+    all.into_iter()
+        .filter_map(|(field, path)| Some((field, path?)))
+}
+
 impl Words {
     /// A field of the disk at `i`.
     #[must_use]

@@ -509,14 +509,21 @@ fn the_host_goes_down_while_a_domain_is_suspended() {
     );
 }
 
-/// An operator's verb, which fails if the agent is killed meanwhile, or before.
-fn verb(run: &Run, word: &str) -> bool {
-    let out = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
-        .args([word, "a.1", "--control"])
-        .arg(run.host.path("run/control.sock"))
-        .output()
-        .unwrap();
-    out.status.success()
+/// Has the domain saved, if the agent lives that long, and run again.
+fn save_and_start(run: &mut Run) {
+    // It fails if the agent is killed meanwhile, or before.
+    let _ = run.host.verb(&["save", "a.1"]);
+    run.until("the save has ended", |host| {
+        let state = host.status(A).unwrap_or_default()["StateName"].clone();
+        state == "RUNNING" || state == "SAVED"
+    });
+    let begin = Instant::now();
+    while run.host.verb(&["start", "a.1"]).0 != 0 {
+        run.revive();
+        assert!(begin.elapsed() < PATIENCE, "{}", run.host.log());
+    }
+    run.wait_state("RUNNING");
+    run.check(1);
 }
 
 /// A guest whose memory is written to a file, and which goes on from there, never notices; nor does it if that came to
@@ -529,22 +536,10 @@ fn a_guest_that_is_saved_and_restored() {
         &EACH,
         || running(&without),
         |run| {
-            let settled = |host: &Host| {
-                let state = host.status(A).unwrap_or_default()["StateName"].clone();
-                state == "RUNNING" || state == "SAVED"
-            };
             run.until("the agent has looked", |host| {
                 host.log().contains("domain 1 found")
             });
-            let _ = verb(run, "save");
-            run.until("the save has ended", settled);
-            let begin = Instant::now();
-            while !verb(run, "start") {
-                run.revive();
-                assert!(begin.elapsed() < PATIENCE, "{}", run.host.log());
-            }
-            run.wait_state("RUNNING");
-            run.check(1);
+            save_and_start(run);
             let found = ["aa", "bb", "cc"].map(|hash| content(&run.host, hash));
             assert_eq!(found, ["written"; 3], "{:?}", run.killed_at);
             let log = run.host.log();
@@ -569,18 +564,7 @@ fn the_host_goes_down_while_a_domain_is_saved() {
             run.until_or_kill("the agent has looked", |host| {
                 host.log().contains("domain 1 found")
             });
-            let _ = verb(run, "save");
-            run.until("an end", |host| {
-                let state = host.status(A).unwrap_or_default()["StateName"].clone();
-                state == "RUNNING" || state == "SAVED"
-            });
-            let begin = Instant::now();
-            while !verb(run, "start") {
-                run.revive();
-                assert!(begin.elapsed() < PATIENCE, "{}", run.host.log());
-            }
-            run.wait_state("RUNNING");
-            run.check(1);
+            save_and_start(run);
             // The preserved one, in any case.
             assert_eq!(content(&run.host, "cc"), "written", "{:?}", run.killed_at);
         },

@@ -5,26 +5,20 @@ mod common;
 
 use std::fs;
 
-use common::{A, B, Host, domainmgr, domid, text};
+use common::{A, B, Host, domid};
 use serde_json::json;
 
-fn verb(host: &Host, words: &[&str]) -> (i32, String) {
-    let control = host.path("run/control.sock");
+/// `host-stop` with settings of xendomains that are the host's own.
+fn host_stop(host: &Host, more: &[&str]) -> (i32, String) {
     let defaults = host.path("xendomains");
-    let mut all = words.to_vec();
-    if words[0] == "host-stop" {
-        all.extend(["--defaults", defaults.to_str().unwrap()]);
-    }
-    all.push("--control");
-    let out = domainmgr(&all, &[&control]);
-    let said = [out.stdout, out.stderr].concat();
-    (out.status.code().unwrap(), text(&said))
+    let words = ["host-stop", "--defaults", defaults.to_str().unwrap()];
+    host.verb(&[&words[..], more].concat())
 }
 
 #[track_caller]
-fn does(host: &Host, words: &[&str]) -> String {
-    let (code, said) = verb(host, words);
-    assert_eq!(code, 0, "{words:?}: {said}");
+fn stops(host: &Host, more: &[&str]) -> String {
+    let (code, said) = host_stop(host, more);
+    assert_eq!(code, 0, "{more:?}: {said}");
     said
 }
 
@@ -42,14 +36,14 @@ fn start(settings: &str, words: &str) -> Host {
 #[test]
 fn everything_is_saved_and_comes_back_with_the_host() {
     let mut host = start("XENDOMAINS_SAVE=/var/lib/xen/save\n", "");
-    let said = does(&host, &["host-stop"]);
+    let said = stops(&host, &[]);
     assert!(
         said.contains("a.1: SAVED") && said.contains("b.2: SAVED"),
         "{said}"
     );
     assert_eq!(host.domains(), 0);
     // Asked twice, it answers the same.
-    does(&host, &["host-stop"]);
+    stops(&host, &[]);
     let status = host.status(A).unwrap();
     assert_eq!(
         (&status["StateName"], &status["HeldUntilBoot"]),
@@ -57,7 +51,7 @@ fn everything_is_saved_and_comes_back_with_the_host() {
     );
     host.stop();
     host.run(&[]);
-    host.until("the socket", || verb(&host, &["show", "a.1"]).0 == 0);
+    host.until("the socket", || host.verb(&["show", "a.1"]).0 == 0);
     assert_eq!(host.domains(), 0, "the host has not been down");
     host.xen(&["reboot-host"]);
     host.stop();
@@ -75,14 +69,14 @@ fn everything_is_saved_and_comes_back_with_the_host() {
 #[test]
 fn what_stays_down_for_another_reason_stays_down() {
     let host = start("", "");
-    does(&host, &["stop", "b.2"]);
-    let said = does(&host, &["host-stop"]);
+    host.does(&["stop", "b.2"]);
+    let said = stops(&host, &[]);
     assert!(
         said.contains("a.1: HALTED") && !said.contains("b.2"),
         "{said}"
     );
     // The host stays up after all.
-    does(&host, &["host-start"]);
+    host.does(&["host-start"]);
     host.wait_state(A, "RUNNING");
     let status = host.status(B).unwrap();
     assert_eq!(
@@ -97,7 +91,7 @@ fn one_that_cannot_be_saved_is_shut_down_and_one_that_does_not_obey_is_destroyed
     fs::write(host.path("run/state/saved"), "in the way").unwrap();
     let first = host.status(A).unwrap();
     assert_ne!(domid(&first), 0);
-    let said = does(&host, &["host-stop", "--save"]);
+    let said = stops(&host, &["--save"]);
     assert!(
         said.contains("a.1: cannot be saved, shutting it down: "),
         "{said}"
@@ -112,24 +106,16 @@ fn one_that_cannot_be_saved_is_shut_down_and_one_that_does_not_obey_is_destroyed
 #[test]
 fn what_is_left_can_be_left_and_order_is_kept() {
     let host = start("", "sim.deaf");
-    let (code, said) = verb(
+    let (code, said) = host_stop(
         &host,
-        &[
-            "host-stop",
-            "--timeout",
-            "2",
-            "--then",
-            "leave",
-            "--last",
-            "a.1",
-        ],
+        &["--timeout", "2", "--then", "leave", "--last", "a.1"],
     );
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("b.2: not down in time; leaving it"), "{said}");
     // Its turn has come, only too late.
     assert!(said.contains("a.1"), "{said}");
     fs::write(host.path("xendomains"), "XENDOMAINS_STOP_MAXWAIT=soon\n").unwrap();
-    let (code, said) = verb(&host, &["host-stop"]);
+    let (code, said) = host_stop(&host, &[]);
     assert!(
         code == 1 && said.contains("xendomains: line 1: XENDOMAINS_STOP_MAXWAIT"),
         "{said}"

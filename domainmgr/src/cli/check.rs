@@ -16,7 +16,7 @@ use crate::render;
 use crate::spec::Spec;
 use crate::store::{self, Named};
 use crate::toolstack;
-use crate::xl;
+use crate::xl::{self, Host};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -26,9 +26,9 @@ pub(super) struct Check {
     /// Leave out whether the kernel and the disks are there: the files are for another host.
     #[arg(long)]
     no_files: bool,
-    /// The number of processors of this host, once it is known.
+    /// This host, once somebody has asked: it takes a connection to Xen.
     #[arg(skip)]
-    processors: OnceCell<Option<u32>>,
+    host: OnceCell<Result<Host, String>>,
 }
 
 impl Check {
@@ -58,6 +58,11 @@ impl Check {
         }
     }
 
+    fn host(&self) -> Result<&Host, String> {
+        let host = self.host.get_or_init(super::config::host);
+        host.as_ref().map_err(Clone::clone)
+    }
+
     fn one(&self, file: &Path, owners: &Owners) -> Result<String, String> {
         let place = |e: String| format!("{}: {e}", file.display());
         if let Err(e) = std::fs::symlink_metadata(file) {
@@ -80,7 +85,7 @@ impl Check {
             Named::Bad(why) => Err(place(why)),
             Named::Other => {
                 let text = store::read_through(file).map_err(|e| place(e.to_string()))?;
-                let found = xl::understand(file, &text, &super::config::host()?)?;
+                let found = xl::understand(file, &text, self.host()?)?;
                 let domain = Described {
                     key: found.key,
                     spec: found.spec?,
@@ -150,10 +155,7 @@ impl Check {
         let processors = if spec.cpus.is_empty() {
             0
         } else {
-            let asked = self
-                .processors
-                .get_or_init(|| Some(super::config::host().ok()?.facts.max_cpus));
-            asked.unwrap_or(u32::MAX)
+            self.host().map_or(u32::MAX, |host| host.facts.max_cpus)
         };
         let facts = toolstack::facts_of_this_host(spec, processors);
         let facts = facts.map_err(|e| FieldError::new("", format!("the host's network: {e}")))?;

@@ -85,7 +85,7 @@ enum Command {
     /// Show each change of all domains, or of one, as it happens.
     Watch(looks::Watch),
     /// Check DomainConfig files and files of xl's, or whole directories of them, without doing anything.
-    Check(check::Check),
+    Check(Box<check::Check>),
     /// Show what a file of xl's, or a DomainConfig, stands for: the configuration that libxl is given.
     Config(config::Config),
     /// Connect this terminal to a domain's console. Ctrl-] leaves.

@@ -31,8 +31,6 @@ const LATE: Duration = Duration::from_secs(10);
 pub(super) struct Saved {
     /// Spec that it was built from; `None` if nobody knows.
     pub(super) spec: Option<Arc<Spec>>,
-    /// Name of the user that asked for it.
-    pub(super) by: String,
     /// Since when.
     pub(super) at: OffsetDateTime,
 }
@@ -65,7 +63,6 @@ pub(super) fn saved(
     domain.saved = true;
     f.saved = Some(Saved {
         spec: domain.spec.clone(),
-        by: by.to_owned(),
         at: cx.now.wall,
     });
     f.hold = Some(Hold {

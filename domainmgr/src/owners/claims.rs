@@ -153,17 +153,9 @@ impl Claims {
                 claim(field, &disk.path, access);
             }
         }
-        // A program of dom0, which nobody's guest may write to.
-        let bootloader = spec.bootloader.as_ref().filter(|b| b.starts_with('/'));
-        for (field, path) in [
-            (words.kernel, spec.kernel.as_ref()),
-            (words.ramdisk, spec.ramdisk.as_ref()),
-            (words.bootloader, bootloader),
-            (words.device_tree, spec.device_tree.as_ref()),
-        ] {
-            let path = path.into_iter();
-            bytes.extend(path.map(|path| Bytes::at(field.to_owned(), path, Access::READ)));
-        }
+        // Boot loaders, too: programs of dom0, which no guest may write to.
+        let files = words::files(spec);
+        bytes.extend(files.map(|(field, path)| Bytes::at(field.to_owned(), path, Access::READ)));
         let interfaces = spec.nics.iter().enumerate().map(|(i, nic)| {
             let emulated = spec.mode == Mode::Hvm && nic.kind != Some(NicKind::Vif);
             let tap = nic

@@ -71,15 +71,7 @@ pub fn written(spec: &Spec) -> String {
 /// # Errors
 /// The first that is not, by the name of its field.
 pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
-    let words = words::of(spec);
-    let bootloader = spec.bootloader.as_ref().filter(|b| b.starts_with('/'));
-    for (field, path) in [
-        (words.kernel, spec.kernel.as_ref()),
-        (words.ramdisk, spec.ramdisk.as_ref()),
-        (words.bootloader, bootloader),
-        (words.device_tree, spec.device_tree.as_ref()),
-    ] {
-        let Some(path) = path else { continue };
+    for (field, path) in words::files(spec) {
         let wrong = |why: String| FieldError::new(field, format!("{path}: {why}"));
         let found = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
         if !found.is_file() {
@@ -89,7 +81,8 @@ pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
             return Err(wrong("the file is empty".to_owned()));
         }
         File::open(path).map_err(|e| wrong(e.to_string()))?;
-        if bootloader == Some(path) && found.permissions().mode() & 0o111 == 0 {
+        let program = field == words::of(spec).bootloader;
+        if program && found.permissions().mode() & 0o111 == 0 {
             return Err(wrong("not executable".to_owned()));
         }
     }

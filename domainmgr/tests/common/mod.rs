@@ -282,6 +282,32 @@ impl Host {
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     }
 
+    /// An operator's verb: the exit code, and what is said.
+    pub fn verb(&self, words: &[&str]) -> (i32, String) {
+        let words: Vec<&str> = words.iter().copied().chain(["--control"]).collect();
+        let out = domainmgr(&words, &[&self.path("run/control.sock")]);
+        let said = [out.stdout, out.stderr].concat();
+        (out.status.code().unwrap(), text(&said))
+    }
+
+    /// One that must succeed.
+    #[track_caller]
+    pub fn does(&self, words: &[&str]) -> String {
+        let (code, said) = self.verb(words);
+        assert_eq!(code, 0, "{words:?}: {said}");
+        said
+    }
+
+    /// One that must fail with this exit code, and for this reason.
+    #[track_caller]
+    pub fn fails(&self, words: &[&str], code: i32, reason: &str) {
+        let (found, said) = self.verb(words);
+        assert!(
+            found == code && said.contains(reason),
+            "{words:?}: {found}: {said}"
+        );
+    }
+
     /// How many domains there are.
     pub fn domains(&self) -> usize {
         let list = self.xen(&["list"]);

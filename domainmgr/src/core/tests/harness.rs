@@ -305,6 +305,14 @@ impl Harness {
         id
     }
 
+    /// Gives an order and lets time pass. The answers to it.
+    pub(super) fn ordered(&mut self, order: Order, millis: Millis) -> Vec<Answer> {
+        let id = self.order(order);
+        self.advance(millis);
+        let said = self.answers.iter().filter(|(of, _)| *of == id);
+        said.map(|(_, answer)| answer.clone()).collect()
+    }
+
     pub(super) fn hint(&mut self) {
         self.feed(Input::Hint);
     }
@@ -839,4 +847,9 @@ impl Harness {
         self.delivery = Delivery::default();
         self.half_minutes(2 * minutes);
     }
+}
+
+/// The answers to an order that is obeyed.
+pub(super) fn obeyed() -> Vec<Answer> {
+    vec![Answer::Accepted, Answer::Done]
 }

@@ -1,6 +1,6 @@
 //! Orders by hand, and the holds they leave behind.
 
-use super::harness::Harness;
+use super::harness::{Harness, obeyed};
 use crate::core::{Answer, Desired, Op, Order, Until};
 use crate::disks::Copies;
 use crate::eve::DiskConfig;
@@ -47,18 +47,6 @@ fn copies(h: &Harness) -> Vec<Copies> {
     made.collect()
 }
 
-/// Gives an order and lets time pass. What is said to it.
-fn order(h: &mut Harness, order: Order, millis: u64) -> Vec<Answer> {
-    let id = h.order(order);
-    h.advance(millis);
-    let said = h.answers.iter().filter(|(of, _)| *of == id);
-    said.map(|(_, answer)| answer.clone()).collect()
-}
-
-fn obeyed() -> Vec<Answer> {
-    vec![Answer::Accepted, Answer::Done]
-}
-
 #[track_caller]
 fn refused(said: &[Answer], words: &str) {
     match said {
@@ -77,7 +65,7 @@ fn creates(h: &Harness) -> usize {
 #[test]
 fn what_was_stopped_stays_down_until_it_is_started() {
     let mut h = running("");
-    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
+    assert_eq!(h.ordered(STOP, 5_000), obeyed());
     h.half_minutes(4);
     let status = h.published.clone().unwrap();
     assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
@@ -96,7 +84,7 @@ fn what_was_stopped_stays_down_until_it_is_started() {
     h.reboot_host();
     h.half_minutes(2);
     assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
-    assert_eq!(order(&mut h, START, 5_000), obeyed());
+    assert_eq!(h.ordered(START, 5_000), obeyed());
     let status = h.published.clone().unwrap();
     assert_eq!((h.state().as_str(), status.held.as_str()), ("RUNNING", ""));
 }
@@ -105,7 +93,7 @@ fn what_was_stopped_stays_down_until_it_is_started() {
 fn a_newer_wish_goes_before_a_hold_and_the_same_one_does_not() {
     let config = Harness::desired(true, Mode::Pv, "");
     let mut h = running("");
-    order(&mut h, STOP, 5_000);
+    h.ordered(STOP, 5_000);
     h.wish(Some(config));
     h.half_minutes(2);
     assert_eq!(h.state(), "HALTED");
@@ -120,13 +108,13 @@ fn what_its_config_does_not_activate_runs_if_it_is_started() {
     let mut h = Harness::new();
     h.wish(Some(Harness::desired(false, Mode::Pv, "")));
     h.advance(5_000);
-    assert_eq!(order(&mut h, START, 5_000), obeyed());
+    assert_eq!(h.ordered(START, 5_000), obeyed());
     assert_eq!(h.state(), "RUNNING");
     assert_eq!(h.published.clone().unwrap().held, "started");
     h.reboot_host();
     h.half_minutes(2);
     assert_eq!(h.state(), "RUNNING");
-    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
+    assert_eq!(h.ordered(STOP, 5_000), obeyed());
     let status = h.published.clone().unwrap();
     // As if it was asked for: its copies are kept.
     assert_eq!(
@@ -141,7 +129,7 @@ fn a_guest_that_ended_is_started_by_hand() {
     h.outside(|xen, id| xen.shut_down(id, ShutdownReason::POWEROFF).unwrap());
     h.half_minutes(1);
     assert_eq!(h.state(), "HALTED");
-    assert_eq!(order(&mut h, START, 5_000), obeyed());
+    assert_eq!(h.ordered(START, 5_000), obeyed());
     assert_eq!(h.state(), "RUNNING");
 }
 
@@ -151,18 +139,17 @@ fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
     let mut h = running("");
     h.outside(|xen, id| xen.kill(id).unwrap());
     h.half_minutes(1);
-    refused(&order(&mut h, START, 5_000), "it may live on elsewhere");
+    refused(&h.ordered(START, 5_000), "it may live on elsewhere");
     refused(
-        &order(&mut h, Order::Restart, 5_000),
+        &h.ordered(Order::Restart, 5_000),
         "it may live on elsewhere",
     );
     // Nor is it forgotten over a stop.
-    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
-    refused(&order(&mut h, START, 5_000), "it may live on elsewhere");
+    assert_eq!(h.ordered(STOP, 5_000), obeyed());
+    refused(&h.ordered(START, 5_000), "it may live on elsewhere");
     assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
     assert_eq!(
-        order(
-            &mut h,
+        h.ordered(
             Order::Start {
                 anyway: true,
                 fresh: false
@@ -186,8 +173,8 @@ fn a_restart_is_a_stop_and_a_start_in_which_nothing_written_is_lost() {
     assert_ne!(h.domain().unwrap(), first);
     assert_eq!(h.published.clone().unwrap().held, "");
     // And over a stop.
-    order(&mut h, STOP, 10_000);
-    order(&mut h, START, 60_000);
+    h.ordered(STOP, 10_000);
+    h.ordered(START, 60_000);
     assert_eq!(h.state(), "RUNNING");
     assert_eq!(copies(&h), [Copies::Fresh, Copies::Keep, Copies::Keep]);
     assert!(
@@ -221,20 +208,20 @@ fn an_order_that_was_accepted_is_worked_off_by_the_next_agent() {
 #[test]
 fn processors_are_taken_and_given_back() {
     let mut h = running("");
-    refused(&order(&mut h, Order::Unpause, 1_000), "not paused");
-    assert_eq!(order(&mut h, Order::Pause, 1_000), obeyed());
+    refused(&h.ordered(Order::Unpause, 1_000), "not paused");
+    assert_eq!(h.ordered(Order::Pause, 1_000), obeyed());
     assert_eq!(h.state(), "PAUSED");
     assert_eq!(h.published.clone().unwrap().state_reason, "paused by root");
-    refused(&order(&mut h, Order::Pause, 1_000), "paused already");
-    refused(&order(&mut h, START, 1_000), "unpause it");
+    refused(&h.ordered(Order::Pause, 1_000), "paused already");
+    refused(&h.ordered(START, 1_000), "unpause it");
     h.restart();
     h.half_minutes(1);
     assert_eq!(h.published.clone().unwrap().state_reason, "paused by root");
-    assert_eq!(order(&mut h, Order::Unpause, 1_000), obeyed());
+    assert_eq!(h.ordered(Order::Unpause, 1_000), obeyed());
     assert_eq!(h.state(), "RUNNING");
     // What cannot be done is said, and changes nothing.
     h.fails = |op| matches!(op, Op::Pause(_));
-    let said = order(&mut h, Order::Pause, 1_000);
+    let said = h.ordered(Order::Pause, 1_000);
     assert_eq!(said[1], Answer::Failed("no (simulated)".to_owned()));
     assert_eq!(h.state(), "RUNNING");
 }
@@ -246,9 +233,9 @@ fn a_suspended_domain_is_its_toolstacks() {
     h.half_minutes(1);
     assert_eq!(h.state(), "SUSPENDED");
     for ordered in [START, Order::Restart, Order::Pause, Order::Unpause] {
-        refused(&order(&mut h, ordered, 1_000), "is suspended");
+        refused(&h.ordered(ordered, 1_000), "is suspended");
     }
-    assert_eq!(order(&mut h, DESTROY, 1_000), obeyed());
+    assert_eq!(h.ordered(DESTROY, 1_000), obeyed());
     assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
 }
 
@@ -277,7 +264,7 @@ fn a_start_in_the_middle_of_a_stop_keeps_the_copies() {
     h.wish(Some(with_copy("sim.stop=20")));
     h.advance(60_000);
     let first = h.domain().unwrap();
-    order(&mut h, STOP, 1_000);
+    h.ordered(STOP, 1_000);
     let id = h.order(START);
     h.half_minutes(3);
     assert!(h.answers.contains(&(id, Answer::Done)), "{:?}", h.answers);
@@ -295,9 +282,9 @@ fn what_is_kept_to_be_looked_into_is_not_restarted_by_mistake() {
     h.half_minutes(1);
     assert_eq!(h.state(), "PRESERVED");
     for ordered in [START, Order::Restart] {
-        refused(&order(&mut h, ordered, 1_000), "kept to be looked into");
+        refused(&h.ordered(ordered, 1_000), "kept to be looked into");
     }
-    assert_eq!(order(&mut h, STOP, 5_000), obeyed());
+    assert_eq!(h.ordered(STOP, 5_000), obeyed());
     assert_eq!(h.theirs(), None);
 }
 
@@ -307,12 +294,12 @@ fn what_is_being_built_is_given_up_for_a_stop() {
     h.wish(Some(Harness::desired(true, Mode::Pv, "sim.create=30")));
     h.advance(1_000);
     assert_eq!(h.state(), "BOOTING");
-    assert_eq!(order(&mut h, STOP, 10_000), obeyed());
+    assert_eq!(h.ordered(STOP, 10_000), obeyed());
     assert_eq!(h.theirs(), None);
     // The newest order counts.
     let start = h.order(START);
     h.advance(1_000);
-    assert_eq!(order(&mut h, STOP, 10_000), obeyed());
+    assert_eq!(h.ordered(STOP, 10_000), obeyed());
     let given_up = "given up: root asked for stop".to_owned();
     assert!(
         h.answers.contains(&(start, Answer::Failed(given_up))),
@@ -327,7 +314,7 @@ fn a_start_that_comes_to_nothing_says_why() {
     let mut h = Harness::new();
     h.wish(Some(Harness::desired(false, Mode::Pv, "sim.fail-create=9")));
     h.advance(1_000);
-    let said = order(&mut h, START, 60_000);
+    let said = h.ordered(START, 60_000);
     match said.as_slice() {
         [Answer::Accepted, Answer::Failed(why)] if why.starts_with("boot failed: ") => {}
         _ => panic!("{said:?}"),
@@ -341,7 +328,7 @@ fn a_guest_that_does_not_obey_is_destroyed_at_once_if_asked() {
     h.advance(10_000);
     assert_eq!(h.state(), "HALTING");
     assert!(!h.answers.contains(&(id, Answer::Done)));
-    assert_eq!(order(&mut h, DESTROY, 2_000), obeyed());
+    assert_eq!(h.ordered(DESTROY, 2_000), obeyed());
     assert_eq!(h.theirs(), None);
 }
 
@@ -350,7 +337,7 @@ fn a_domain_whose_file_was_removed_takes_no_orders() {
     let mut h = running("sim.deaf");
     h.wish(None);
     h.advance(5_000);
-    refused(&order(&mut h, START, 1_000), "was removed");
+    refused(&h.ordered(START, 1_000), "was removed");
 }
 
 /// A migration that begins while the guest is asked to go down.
@@ -399,7 +386,7 @@ fn what_becomes_of_a_domain_is_told_once() {
         "{said:?}"
     );
     assert_eq!(said.last().unwrap(), "RUNNING 3");
-    order(&mut h, STOP, 5_000);
+    h.ordered(STOP, 5_000);
     let said = told(&mut h);
     assert!(
         said.iter().any(|e| e.starts_with("held 3 stopped by root")),

@@ -1,6 +1,6 @@
 //! Saving a domain, and what becomes of it when something ends in between.
 
-use super::harness::Harness;
+use super::harness::{Harness, obeyed};
 use crate::core::{Answer, Op, Order, Until};
 use crate::spec::Mode;
 use crate::toolstack::ShutdownReason;
@@ -25,21 +25,9 @@ fn running(words: &str) -> Harness {
     h
 }
 
-/// Gives an order and lets time pass. What is said to it.
-fn order(h: &mut Harness, order: Order, millis: u64) -> Vec<Answer> {
-    let id = h.order(order);
-    h.advance(millis);
-    let said = h.answers.iter().filter(|(of, _)| *of == id);
-    said.map(|(_, answer)| answer.clone()).collect()
-}
-
-fn obeyed() -> Vec<Answer> {
-    vec![Answer::Accepted, Answer::Done]
-}
-
 fn saved() -> Harness {
     let mut h = running("");
-    assert_eq!(order(&mut h, SAVE, 5_000), obeyed());
+    assert_eq!(h.ordered(SAVE, 5_000), obeyed());
     assert_eq!((h.state().as_str(), h.theirs()), ("SAVED", None));
     h
 }
@@ -64,14 +52,14 @@ fn a_saved_domain_stays_saved_until_it_is_started_and_goes_on_from_there() {
     h.half_minutes(2);
     assert_eq!((h.state().as_str(), h.file), ("SAVED", Some(false)));
     for how in [Order::Restore, START] {
-        assert_eq!(order(&mut h, how, 5_000), obeyed());
+        assert_eq!(h.ordered(how, 5_000), obeyed());
         assert_eq!((h.state().as_str(), h.file), ("RUNNING", None), "{how:?}");
         assert!(h.published.clone().unwrap().saved_since.is_none());
-        assert_eq!(order(&mut h, SAVE, 5_000), obeyed());
+        assert_eq!(h.ordered(SAVE, 5_000), obeyed());
     }
     assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
     // Nobody asks it to boot anew without saying so.
-    assert_eq!(order(&mut h, FRESH, 5_000), obeyed());
+    assert_eq!(h.ordered(FRESH, 5_000), obeyed());
     assert_eq!((h.state().as_str(), h.file), ("RUNNING", None));
     assert_eq!((count(&h, "create"), count(&h, "restore")), (2, 2));
 }
@@ -81,7 +69,7 @@ fn a_domain_that_cannot_be_saved_goes_on() {
     let mut h = running("");
     let id = h.domain();
     h.fails = |op| matches!(op, Op::Save(_));
-    match order(&mut h, SAVE, 5_000).as_slice() {
+    match h.ordered(SAVE, 5_000).as_slice() {
         [Answer::Accepted, Answer::Failed(why)] if why.contains("it goes on running") => {}
         said => panic!("{said:?}"),
     }
@@ -90,7 +78,7 @@ fn a_domain_that_cannot_be_saved_goes_on() {
     assert_eq!((status.held.as_str(), h.file), ("", None));
     // A guest that never suspends.
     let mut h = running("sim.deaf");
-    let said = order(&mut h, SAVE, 120_000);
+    let said = h.ordered(SAVE, 120_000);
     assert!(
         matches!(said.as_slice(), [_, Answer::Failed(_)]),
         "{said:?}"
@@ -100,16 +88,16 @@ fn a_domain_that_cannot_be_saved_goes_on() {
 
 #[test]
 fn what_cannot_be_saved_is_refused() {
-    let refuses = |h: &mut Harness, how: Order, words: &str| match order(h, how, 1_000).as_slice() {
+    let refuses = |h: &mut Harness, how: Order, words: &str| match h.ordered(how, 1_000).as_slice()
+    {
         [Answer::Refused(why)] if why.contains(words) => {}
         said => panic!("{how:?}: {said:?}"),
     };
     let mut h = running("");
     refuses(&mut h, Order::Restore, "it is not saved");
-    order(&mut h, Order::Pause, 1_000);
+    h.ordered(Order::Pause, 1_000);
     refuses(&mut h, SAVE, "paused");
-    order(
-        &mut h,
+    h.ordered(
         Order::Stop {
             destroy: true,
             until: Until::Started,
@@ -262,8 +250,7 @@ fn an_order_that_comes_meanwhile_ends_a_save() {
     h.advance(100);
     assert!(h.is_busy());
     assert_eq!(
-        order(
-            &mut h,
+        h.ordered(
             Order::Stop {
                 destroy: false,
                 until: Until::Started
@@ -317,7 +304,7 @@ fn what_is_kept_down_for_the_hosts_sake_comes_back_with_it() {
         },
     ] {
         let mut h = running("");
-        assert_eq!(order(&mut h, how, 60_000), obeyed());
+        assert_eq!(h.ordered(how, 60_000), obeyed());
         h.restart();
         h.half_minutes(2);
         assert_eq!(h.theirs(), None, "not before the host has been down");
