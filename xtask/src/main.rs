@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod lab;
+mod package;
 mod paths;
 mod setup;
 mod sysroot;
@@ -37,6 +38,8 @@ enum Task {
     Demo(demo::Options),
     /// Every check and test; closes with the test runners' own counts
     Test(test::Options),
+    /// A Debian package of domainmgr, for the libxl of this machine; prints its path
+    Package(package::Options),
     /// How fast it is, beside C and xl: a table, and target/bench/*.json
     Bench(bench::Options),
     /// A shell, or a command, in the dom0 of a running Xen
@@ -87,6 +90,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             setup::ensure()?;
             test::run(&options)
         }
+        Task::Package(options) => package::run(&options),
         Task::Bench(options) => {
             setup::ensure()?;
             bench::run(&options)

@@ -101,7 +101,11 @@ enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the manual page.
-    Man,
+    Man {
+        /// Write each page into a file of its own in this directory instead
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
     /// Interfere with a simulated Xen, as an operator does with xl.
     #[command(hide = true)]
     Simulated {
@@ -219,7 +223,11 @@ fn dispatch(command: Command) -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "domainmgr", &mut script);
             say(&String::from_utf8_lossy(&script))
         }
-        Command::Man => man(),
+        Command::Man { directory: None } => man(),
+        Command::Man {
+            directory: Some(directory),
+        } => clap_mangen::generate_to(Cli::command(), &directory)
+            .map_err(|e| format!("{}: {e}", directory.display())),
         Command::Simulated {
             state,
             speed,

@@ -8,7 +8,7 @@ pub(super) fn mention() {
     if let Some(link) = xendomains(Path::new("/")) {
         log::warn!(
             "{} enables xendomains: when the host goes down it saves or shuts down every domain, those of domainmgr as \
-             well, and restores them beside it: disable it (systemctl disable --now xendomains)",
+             well, and restores them beside it: disable it (systemctl disable xendomains)",
             link.display()
         );
     }

@@ -21,6 +21,7 @@ use self::live::Setting;
 use self::steps::Steps;
 use crate::cargo::Cargo;
 use crate::lab::{self, Accel, Hardware};
+use crate::package;
 use crate::setup;
 use crate::xen::Xen;
 
@@ -191,6 +192,7 @@ fn checks(steps: &mut Steps) {
         ];
         steps::succeed(&mut cargo.command(&coverage))
     });
+    steps.run("Debian package", package::test);
     steps.run(&format!("build with Rust {}", oldest::RUST), || {
         oldest::check(&BOTH)
     });

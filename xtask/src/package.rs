@@ -1,0 +1,296 @@
+//! A Debian package of `domainmgr`, for the libxl of this machine.
+//!
+//! debhelper makes it from `packaging/debian`, beside which everything that has to be built is put first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::Cargo;
+use crate::test::Counts;
+use crate::{paths, setup, tool};
+
+/// What making it needs beside what building needs.
+const TOOLS: &[&str] = &["debhelper", "dpkg-dev", "lintian", "lowdown", "man-db"];
+
+/// The pages that are parts of the manual: name, section, one line about it, and the headings of the manual that it is made of.
+const PAGES: [(&str, &str, &str, &[&str]); 3] = [
+    ("domainmgr", "8", "manages the domains of a Xen host", &[]),
+    (
+        "DomainConfig",
+        "5",
+        "files that ask for domains, and say what became of them",
+        &["DomainConfig", "Files of xl's", "DomainStatus", "Disks"],
+    ),
+    (
+        "domainmgr.conf",
+        "5",
+        "settings of domainmgr",
+        &["Settings"],
+    ),
+];
+
+/// What to make.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Of the program as the tests build it: ready sooner, larger and slower
+    #[arg(long)]
+    debug: bool,
+}
+
+/// Makes the package and prints where it is.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    println!("{}", build(options.debug)?.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the package, which lintian has nothing against.
+pub(crate) fn build(debug: bool) -> Result<PathBuf> {
+    setup::ensure()?;
+    setup::packages(TOOLS)?;
+    let program = program(debug)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let out = paths::root().join("target/package");
+    let tree = out.join(format!("domainmgr-{version}"));
+    if out.exists() {
+        fs::remove_dir_all(&out)?;
+    }
+    fs::create_dir_all(&tree)?;
+    tool::output(
+        Command::new("cp")
+            .arg("--recursive")
+            .arg(paths::root().join("packaging/debian"))
+            .arg(&tree),
+    )?;
+    fill(&tree, version)?;
+    built(&tree.join("built"), &program)?;
+    eprintln!("package: running debhelper");
+    tool::logged(
+        Command::new("dpkg-buildpackage")
+            .args(["--build=binary", "--no-sign", "--no-check-builddeps"])
+            .current_dir(&tree),
+        &out.join("build.log"),
+    )?;
+    let package = only(&out, ".deb")?;
+    lint(&package)?;
+    Ok(package)
+}
+
+/// Exposure that systemd may see in the agent's unit, in tenths: 0 is none, 100 is everything. The unit says why it is not less.
+const EXPOSURE: u32 = 50;
+
+/// Makes the package, and has systemd judge its units.
+pub(crate) fn test() -> Result<Counts> {
+    let package = build(true)?;
+    let mut counts = Counts {
+        passed: 1,
+        ..Counts::default()
+    };
+    println!("{}", package.display());
+    let units = paths::root().join("packaging/debian");
+    for unit in ["domainmgr.service", "domainmgr-guests.service"] {
+        let judged = Command::new("systemd-analyze")
+            .args(["security", "--offline=yes", "--no-pager"])
+            .arg(format!("--threshold={EXPOSURE}"))
+            .arg(units.join(unit))
+            .output();
+        match judged {
+            Ok(judged) if judged.status.success() => counts.passed += 1,
+            Ok(judged) => bail!("{unit}:\n{}", String::from_utf8_lossy(&judged.stdout)),
+            Err(e) => {
+                println!("left out: systemd-analyze cannot judge {unit}: {e}");
+                counts.skipped += 1;
+            }
+        }
+    }
+    Ok(counts)
+}
+
+fn program(debug: bool) -> Result<PathBuf> {
+    let mut words = vec!["build", "--package=domainmgr", "--bin=domainmgr"];
+    if !debug {
+        words.push("--release");
+    }
+    let built = Cargo::native().programs(&words)?;
+    let program = built
+        .into_iter()
+        .find(|program| program.name == "domainmgr");
+    Ok(program.context("cargo has built no domainmgr")?.path)
+}
+
+/// Puts in what only this build knows.
+fn fill(tree: &Path, version: &str) -> Result<()> {
+    let maintainer = maintainer();
+    let debian = tree.join("debian");
+    let put = |file: &str, word: &str, text: &str| -> Result<()> {
+        let path = debian.join(file);
+        let old = fs::read_to_string(&path)?;
+        Ok(fs::write(&path, old.replace(word, text))?)
+    };
+    put("control", "@MAINTAINER@", &maintainer)?;
+    let license = fs::read_to_string(paths::root().join("LICENSE-MIT"))?;
+    let license: Vec<String> = license
+        .lines()
+        .map(|line| match line.trim_end() {
+            "" => " .".to_owned(),
+            line => format!(" {line}"),
+        })
+        .collect();
+    put("copyright", "@MIT@", &license.join("\n"))?;
+    let date = tool::output(Command::new("date").arg("--rfc-email").args(epoch()))?;
+    let changelog = format!(
+        "domainmgr ({version}) unstable; urgency=medium\n\n  * The changes are in CHANGELOG.md, which comes with the package.\n\n \
+         -- {maintainer}  {date}"
+    );
+    fs::write(debian.join("changelog"), changelog)?;
+    Ok(())
+}
+
+/// The time of the last commit, so that the same sources make the same package.
+fn epoch() -> Option<String> {
+    let mut git = Command::new("git");
+    let seconds = tool::output(
+        git.args(["log", "-1", "--format=%ct"])
+            .current_dir(paths::root()),
+    );
+    Some(format!("--date=@{}", seconds.ok()?.trim()))
+}
+
+/// Whoever makes the package, as other tools of Debian's find out.
+fn maintainer() -> String {
+    let of = |variable: &str, key: &str| {
+        let git = || tool::output(Command::new("git").args(["config", key])).ok();
+        let text = std::env::var(variable)
+            .ok()
+            .or_else(git)
+            .unwrap_or_default();
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let name = of("DEBFULLNAME", "user.name").unwrap_or_else(|| "Local build".to_owned());
+    let email = of("DEBEMAIL", "user.email").unwrap_or_else(|| "root@localhost".to_owned());
+    format!("{name} <{email}>")
+}
+
+/// Everything that the package consists of beside debhelper's own.
+fn built(dir: &Path, program: &Path) -> Result<()> {
+    let man = dir.join("man");
+    let completions = dir.join("completions");
+    fs::create_dir_all(&man)?;
+    fs::create_dir_all(&completions)?;
+    fs::copy(program, dir.join("domainmgr"))?;
+    let root = paths::root();
+    fs::copy(
+        root.join("domainmgr/xen.domainmgr.varlink"),
+        dir.join("xen.domainmgr.varlink"),
+    )?;
+    fs::copy(root.join("CHANGELOG.md"), dir.join("CHANGELOG.md"))?;
+    tool::output(Command::new(program).args(["man", "--directory"]).arg(&man))?;
+    for (shell, file) in [
+        ("bash", "domainmgr"),
+        ("zsh", "_domainmgr"),
+        ("fish", "domainmgr.fish"),
+    ] {
+        let text = tool::output(Command::new(program).args(["completions", shell]))?;
+        fs::write(completions.join(file), text)?;
+    }
+    let manual = fs::read_to_string(root.join("docs/domainmgr.md"))?;
+    for (name, section, about, headings) in PAGES {
+        let text = format!(
+            "# NAME\n\n{name} - {about}\n\n# DESCRIPTION\n\n{}",
+            part(&manual, headings)?
+        );
+        let source = dir.join("page.md");
+        fs::write(&source, text)?;
+        let page = tool::output(
+            Command::new("lowdown")
+                .args(["-s", "-tman", &format!("-Mtitle={name}")])
+                .arg(format!("-Msection={section}"))
+                .arg(&source),
+        )?;
+        fs::write(man.join(format!("{name}.{section}")), page)?;
+    }
+    Ok(())
+}
+
+/// The sections of the manual under these headings; all of it if none are given.
+fn part(manual: &str, headings: &[&str]) -> Result<String> {
+    if headings.is_empty() {
+        // Without its title.
+        let body = manual.split_once("\n\n").map(|(_, body)| body);
+        return Ok(body.unwrap_or_default().to_owned());
+    }
+    let mut text = String::new();
+    for heading in headings {
+        let line = format!("## {heading}\n");
+        let (_, rest) = manual
+            .split_once(&line)
+            .with_context(|| format!("docs/domainmgr.md has no section {heading:?}"))?;
+        let body = rest.split("\n## ").next().unwrap_or_default();
+        text.push_str(&format!("{line}{body}\n"));
+    }
+    Ok(text)
+}
+
+fn lint(package: &Path) -> Result<()> {
+    eprintln!("package: running lintian");
+    let said = Command::new("lintian")
+        // A lab, and a container, have no other user.
+        .args([
+            "--fail-on",
+            "error,warning",
+            "--allow-root",
+            "--tag-display-limit",
+            "0",
+        ])
+        .arg(package)
+        .output()
+        .context("cannot run lintian")?;
+    if said.status.success() {
+        return Ok(());
+    }
+    bail!(
+        "lintian objects to {}:\n{}{}",
+        package.display(),
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
+}
+
+/// The one file in `dir` whose name ends like this.
+fn only(dir: &Path, ending: &str) -> Result<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(path), true) => Ok(path),
+        (None, _) => bail!("no {ending} in {}", dir.display()),
+        (Some(_), false) => bail!("several {ending} in {}", dir.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_a_part_of_the_manual() {
+        let manual = "# m\n\nintro\n\n## A\n\na\n\n## B\n\nb\n### b1\n\n## C\n\nc\n";
+        assert_eq!(part(manual, &[]).unwrap(), &manual[5..]);
+        assert_eq!(
+            part(manual, &["B", "C"]).unwrap(),
+            "## B\n\nb\n### b1\n\n## C\n\nc\n\n"
+        );
+        assert!(part(manual, &["D"]).is_err());
+    }
+
+    #[test]
+    fn each_page_is_in_the_manual() {
+        let manual = fs::read_to_string(paths::root().join("docs/domainmgr.md")).unwrap();
+        for (name, _, _, headings) in PAGES {
+            assert!(part(&manual, headings).unwrap().len() > 500, "{name}");
+        }
+    }
+}
