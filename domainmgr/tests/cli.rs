@@ -60,6 +60,19 @@ fn completions_and_man() {
         let out = domainmgr(&["completions", shell], &[]);
         assert!(text(&out.stdout).contains("config-dir"), "{shell}");
     }
+    let dir = tempfile::tempdir().unwrap();
+    assert!(
+        domainmgr(&["man", "--directory"], &[dir.path()])
+            .status
+            .success()
+    );
+    for page in ["domainmgr.1", "domainmgr-run.1", "domainmgr-host-stop.1"] {
+        let page = std::fs::read_to_string(dir.path().join(page)).unwrap();
+        assert!(page.contains(".SH NAME"), "{page}");
+    }
+    let refused = domainmgr(&["man", "--directory", "/no/dir"], &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("/no/dir: No such file"));
     let out = text(&domainmgr(&["man"], &[]).stdout);
     assert!(
         out.contains(".TH domainmgr") && out.contains("simulate\\-speed"),

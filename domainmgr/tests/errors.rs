@@ -473,6 +473,7 @@ fn in_adapters() {
         {"Type": 1, "Name": "eth1", "Members": ["eth1"], "Lookup": true},
         {"Type": 1, "Name": "eth9", "Members": ["eth9"], "Lookup": true},
         {"Type": 255, "Name": "gone", "Members": ["gone"], "PciLong": "0000:00:1f.0"},
+        {"Type": 3, "Name": "COM1", "Members": ["COM1"], "XenCfg": "irqs=[4]\nioports=['3f8-3ff']"},
         {"Type": 2, "Name": "USB", "Members": ["USB0"], "PciLong": "0000:00:14.0"}]}),
     );
     each_refusal(
@@ -501,7 +502,7 @@ fn in_adapters() {
         ),
         (
             ["wlan0"],
-            "IoAdapterList[0]: unknown adapter \"wlan0\" of type 0; the model has eth0, eth1, eth9, gone, USB",
+            "IoAdapterList[0]: unknown adapter \"wlan0\" of type 0; the model has eth0, eth1, eth9, gone, COM1, USB",
         ),
         (
             ["eth9"],
@@ -521,14 +522,24 @@ fn in_adapters() {
         &wants(&["USB"]),
         "IoAdapterList[0]: \"USB\" is used by b.2 ({B})",
     );
-    let mut pvh = wants(&["eth1"]);
-    pvh["VirtualizationMode"] = json!("PVH");
-    host.put(A, &pvh);
-    let words = "IoAdapterList: a PVH domain cannot have PCI devices";
-    let failed = host.wait(A, words, |s| {
-        s["LastErr"].as_str().unwrap().ends_with(words)
-    });
-    assert_eq!(domid(&failed), 0);
+    let line = "IoAdapterList: interrupts and I/O ports are of no use to a";
+    for (mode, adapter, words) in [
+        (
+            "PVH",
+            "eth1",
+            "IoAdapterList: a PVH domain cannot have PCI devices".to_owned(),
+        ),
+        ("PVH", "COM1", format!("{line} PVH domain")),
+        ("HVM", "COM1", format!("{line} HVM domain")),
+    ] {
+        let mut config = wants(&[adapter]);
+        config["VirtualizationMode"] = json!(mode);
+        host.put(A, &config);
+        let failed = host.wait(A, &words, |s| {
+            s["LastErr"].as_str().unwrap().contains(&words)
+        });
+        assert_eq!(domid(&failed), 0);
+    }
     host.put(A, &wants(&["eth1"]));
     let up = host.wait_state(A, "RUNNING");
     assert_eq!(

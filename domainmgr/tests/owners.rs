@@ -65,6 +65,26 @@ fn the_second_waits_for_the_first_also_over_a_restart_of_the_agent() {
     host.wait_state(A, "RUNNING");
 }
 
+#[test]
+fn what_was_said_of_a_domain_when_it_was_built_is_said_by_the_next_agent() {
+    let mut host = Host::new();
+    let disk = host.path("disk");
+    fs::write(&disk, [0; 1000]).unwrap();
+    host.run(&[]);
+    host.put(A, &on(&disk));
+    host.wait_state(A, "RUNNING");
+    let said = |s: &Value| s["Warnings"].to_string().contains("the last 488 bytes");
+    host.wait(A, "the warning", said);
+    host.kill();
+    fs::remove_file(host.path(&format!("run/DomainStatus/{A}.json"))).unwrap();
+    host.run(&[]);
+    let adopted = host.wait_state(A, "RUNNING");
+    assert!(said(&adopted), "{adopted}");
+    // It goes with the domain.
+    host.put(A, &json!({"Activate": false}));
+    host.wait(A, "no warning", |s| !said(s));
+}
+
 /// A copy belongs to the domain that it was made for, whether that runs or not: it is removed with its DomainConfig.
 #[test]
 fn what_the_agent_has_made_is_nobody_elses_disk() {

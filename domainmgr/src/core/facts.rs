@@ -82,6 +82,9 @@ pub(super) struct Domain {
     /// Memory that it had when last looked at, in KiB.
     #[serde(default)]
     pub(super) memory_kib: u64,
+    /// Warnings about what it was given when it was built.
+    #[serde(default)]
+    pub(super) doubts: Vec<String>,
     /// Its name in Xen when last looked at.
     pub(super) name: Option<String>,
     /// User who paused it through this agent.
@@ -139,6 +142,7 @@ impl Domain {
             id,
             life,
             memory_kib: 0,
+            doubts: Vec::new(),
             name: None,
             paused_by: None,
             suspended: None,

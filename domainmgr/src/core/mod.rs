@@ -87,6 +87,17 @@ pub enum Input {
     Done(Outcome),
 }
 
+/// A domain that was created or restored.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The domain.
+    pub id: DomainId,
+    /// The memory that it was given, in KiB, or 0 if nobody knows.
+    pub memory_kib: u64,
+    /// Warnings about what it was given, as the host was then.
+    pub doubts: Vec<String>,
+}
+
 /// How an operation ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -96,8 +107,8 @@ pub enum Outcome {
     Disks(Result<Arc<Spec>, Error>),
     /// [`Op::Reserve`].
     Reserved(Result<Assigned, Error>),
-    /// [`Op::Create`], [`Op::Restore`]: the domain, and the memory that it was given, in KiB, or 0 if nobody knows.
-    Created(Result<(DomainId, u64), Error>),
+    /// [`Op::Create`], [`Op::Restore`].
+    Created(Result<Built, Error>),
     /// [`Op::Screen`]: the number of the display.
     Screen(Result<Option<u32>, Error>),
     /// [`Op::Devices`]: words for those that the guest has not connected to.
@@ -270,8 +281,8 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         (Op::Devices(_), Outcome::Devices(result)) => devices::looked(f, cx.now.mono, result),
         (Op::Screen(_), Outcome::Screen(result)) => screen::looked(f, result),
         (Op::Look(scope), Outcome::Looked(result)) => looks::looked(cx, f, scope, result),
-        (Op::Create(spec), Outcome::Created(Ok(found))) => created(cx, f, spec, found, false),
-        (Op::Restore(spec), Outcome::Created(Ok(found))) => created(cx, f, spec, found, true),
+        (Op::Create(spec), Outcome::Created(Ok(built))) => created(cx, f, spec, built, false),
+        (Op::Restore(spec), Outcome::Created(Ok(built))) => created(cx, f, spec, built, true),
         (Op::Reserve(spec), Outcome::Reserved(result)) => reserved::reserved(cx, f, &spec, result),
         (Op::Release, Outcome::Ended(_)) => reserved::released(f),
         (Op::Create(spec) | Op::Restore(spec), Outcome::Created(Err(e))) => {
@@ -300,17 +311,13 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
 }
 
 /// A domain has been built, and is paused.
-fn created(
-    cx: &mut Ctx,
-    f: &mut Facts,
-    spec: Arc<Spec>,
-    (id, memory_kib): (DomainId, u64),
-    restored: bool,
-) {
+fn created(cx: &mut Ctx, f: &mut Facts, spec: Arc<Spec>, built: Built, restored: bool) {
+    let id = built.id;
     f.has_run = true;
     f.stale = false;
     f.domain = Some(Domain {
-        memory_kib,
+        memory_kib: built.memory_kib,
+        doubts: built.doubts,
         name: Some(spec.name.clone()),
         spec: Some(spec),
         restored,

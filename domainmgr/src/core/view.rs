@@ -61,6 +61,7 @@ pub fn view(f: &Facts) -> DomainStatus {
         ..DomainStatus::default()
     };
     complain(f, &mut status);
+    let doubts = f.domain.as_ref().map(|domain| domain.doubts.clone());
     if let Some(desired) = &f.desired {
         desired
             .origin
@@ -76,6 +77,7 @@ pub fn view(f: &Facts) -> DomainStatus {
         // It waits for its adapters.
         status.adapters_failed = f.adapters_failed;
     }
+    status.warnings.extend(doubts.into_iter().flatten());
     status
 }
 

@@ -24,8 +24,6 @@ use crate::spec::Spec;
 struct Owner {
     name: String,
     claims: Claims,
-    /// Warnings about what it has in common with the host.
-    doubts: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +49,6 @@ impl Owners {
         let owner = Owner {
             name: spec.name.clone(),
             claims: Claims::of(spec),
-            doubts: Vec::new(),
         };
         self.state().owners.insert(key, owner);
     }
@@ -86,18 +83,10 @@ impl Owners {
         let owner = Owner {
             name: spec.name.clone(),
             claims,
-            doubts: Vec::new(),
         };
         state.owners.insert(key, owner);
         state.refused.remove(&key);
         Ok(())
-    }
-
-    /// Warnings about what `key` has, and about the host.
-    pub fn doubt(&self, key: Uuid, doubts: Vec<String>) {
-        if let Some(owner) = self.state().owners.get_mut(&key) {
-            owner.doubts = doubts;
-        }
     }
 
     /// The VNC display that `key` has got, where any was to do.
@@ -131,9 +120,7 @@ impl Owners {
             .collect();
         // Always in the same order: a status that says the same is not written again.
         said.sort();
-        let host = me.doubts.iter().cloned();
-        let within = mine.doubtful_within().into_iter();
-        within.chain(host).chain(said).collect()
+        mine.doubtful_within().into_iter().chain(said).collect()
     }
 
     /// Whether `key` is known to have anything.

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Run;
-use crate::core::{self, Input, Op, Outcome, Scope, abort};
+use crate::core::{self, Built, Input, Op, Outcome, Scope, abort};
 use crate::crash;
 use crate::disks::{self, Bounds, Copies, Failure, Places};
 use crate::host::{self, Refusal};
@@ -90,9 +90,8 @@ impl Run<'_> {
                     .own(spec)
                     .and_then(|()| self.prepare(spec))
                     .and_then(|()| self.fits_host(spec, limits));
-                if let Err(e) = ready {
-                    return Outcome::Created(Err(e));
-                }
+                let built = ready.and_then(|doubts| self.build(op, spec, doubts, limits));
+                return Outcome::Created(built);
             }
             Op::DiscardSaved => {
                 let path = self.env.dirs.saved_of(key);
@@ -109,7 +108,6 @@ impl Run<'_> {
             Err(e) => {
                 return match op {
                     Op::Look(_) => Outcome::Looked(Err(e)),
-                    Op::Create(_) | Op::Restore(_) => Outcome::Created(Err(e)),
                     Op::Devices(_) => Outcome::Devices(Err(e)),
                     Op::Screen(_) => Outcome::Screen(Err(e)),
                     _ => Outcome::Ended(Err(e)),
@@ -124,28 +122,7 @@ impl Run<'_> {
             Op::Screen(id) => Outcome::Screen(session.vnc_display(*id)),
             Op::Devices(id) => Outcome::Devices(session.unconnected(*id)),
             // Done above.
-            Op::Reserve(_) | Op::Release => Outcome::Ended(Ok(())),
-            Op::Create(spec) | Op::Restore(spec) => {
-                let settings = env.settings.read().unwrap_or_else(PoisonError::into_inner);
-                let (policy, offload) = (settings.autoballoon, settings.vif_offload);
-                drop(settings);
-                // Kept until the domain has its memory.
-                let grant = session.grant_memory(spec, policy, limits);
-                let created = grant.and_then(|_grant| match op {
-                    Op::Restore(_) => session.restore(spec, &env.dirs.saved_of(key), limits),
-                    _ => session.create(spec, limits),
-                });
-                if let (Ok(id), false, false) = (&created, offload, spec.nics.is_empty()) {
-                    // It runs with it, only not as well behind another guest.
-                    if let Err(e) = session.no_offload(*id, spec.nics.len()) {
-                        log::warn!(key:% = key, domid:% = id; "offloads of its interfaces are as they were: {e}");
-                    }
-                }
-                Outcome::Created(created.map(|id| {
-                    let found = session.info(id).ok().flatten();
-                    (id, found.map_or(0, |domain| domain.memory_kib))
-                }))
-            }
+            Op::Reserve(_) | Op::Release | Op::Create(_) | Op::Restore(_) => Outcome::Ended(Ok(())),
             Op::Save(id) => {
                 let path = env.dirs.saved_of(key);
                 let saved = session.info(*id).and_then(|found| {
@@ -201,9 +178,42 @@ impl Run<'_> {
         })
     }
 
+    /// Has Xen create the domain, or make it from the file in which its memory is.
+    fn build(
+        &mut self,
+        op: &Op,
+        spec: &Spec,
+        doubts: Vec<String>,
+        limits: &Limits,
+    ) -> Result<Built, Error> {
+        let (env, key) = (self.env, self.key);
+        let settings = env.settings.read().unwrap_or_else(PoisonError::into_inner);
+        let (policy, offload) = (settings.autoballoon, settings.vif_offload);
+        drop(settings);
+        let session = self.session()?;
+        // Kept until the domain has its memory.
+        let _grant = session.grant_memory(spec, policy, limits)?;
+        let id = match op {
+            Op::Restore(_) => session.restore(spec, &env.dirs.saved_of(key), limits)?,
+            _ => session.create(spec, limits)?,
+        };
+        if !offload && !spec.nics.is_empty() {
+            // It runs with it, only not as well behind another guest.
+            if let Err(e) = session.no_offload(id, spec.nics.len()) {
+                log::warn!(key:% = key, domid:% = id; "offloads of its interfaces are as they were: {e}");
+            }
+        }
+        let found = session.info(id).ok().flatten();
+        Ok(Built {
+            id,
+            memory_kib: found.map_or(0, |domain| domain.memory_kib),
+            doubts,
+        })
+    }
+
     /// Makes sure that the host has what `spec` needs, and nothing in its way. What libxl or a script says of it names no
-    /// field.
-    fn fits_host(&mut self, spec: &Spec, limits: &Limits) -> Result<(), Error> {
+    /// field. Returns the warnings.
+    fn fits_host(&mut self, spec: &Spec, limits: &Limits) -> Result<Vec<String>, Error> {
         let key = self.key;
         let end = Instant::now() + LEFTOVERS;
         loop {
@@ -212,9 +222,7 @@ impl Run<'_> {
                 Ok(()) => {
                     let doubts = host::doubts(spec, &facts);
                     let doubts = doubts.into_iter().chain(disks::doubts(spec));
-                    let doubts = doubts.map(|doubt| doubt.to_string()).collect();
-                    self.env.owners.doubt(key, doubts);
-                    return Ok(());
+                    return Ok(doubts.map(|doubt| doubt.to_string()).collect());
                 }
                 Err(Refusal::Domains(_) | Refusal::Leftover(_))
                     if Instant::now() < end && !limits.abort.is_aborted() =>

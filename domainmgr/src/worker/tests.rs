@@ -7,7 +7,7 @@ use std::sync::RwLock;
 use super::*;
 use crate::adapters::{Adapters, Files};
 use crate::clock::Clock;
-use crate::core::Op;
+use crate::core::{Built, Op};
 use crate::dirs::Dirs;
 use crate::disks::register::Register;
 use crate::eve;
@@ -100,7 +100,7 @@ fn an_operation_hears_what_came_before_it_could_be_aborted() {
     let mut run = Run::new(&env, KEY, &inbox, &mailbox, &shared, &mut memory, None);
     let create = Op::Create(spec);
     let outcome = run.execute(&create, None);
-    let Outcome::Created(Ok((id, _))) = outcome else {
+    let Outcome::Created(Ok(Built { id, .. })) = outcome else {
         panic!("{outcome:?}")
     };
     let aborted = |e: &Error| e.kind == ErrorKind::Aborted;

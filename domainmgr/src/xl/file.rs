@@ -7,7 +7,7 @@ use libxl::xlcfg::XlConfig;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Host, spec};
+use super::{Host, limits, spec};
 use crate::spec::Spec;
 
 /// The keys of domains that are known by their name are made in this space.
@@ -43,7 +43,7 @@ pub struct Found {
     pub file: File,
     /// The spec, or why there is none.
     pub spec: Result<Spec, String>,
-    /// The warnings that xl would give.
+    /// The warnings that xl would give, and about what Xen makes of it.
     pub warnings: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ pub(super) fn identify(path: &Path, content: &[u8]) -> Result<Identified, String
     Ok(Identified { key, file, config })
 }
 
-/// The spec for the key, and the warnings that xl would give.
+/// The spec for the key, and the warnings.
 fn meaning(
     file: &File,
     key: Uuid,
@@ -140,11 +140,16 @@ fn meaning(
     let found = config
         .domain_config(&host.facts, &host.conf)
         .map_err(|e| e.to_string())?;
-    let warnings = found.warnings.iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
     let fresh_genid = config.string("ms_vm_genid").ok().flatten();
     let fresh_genid = fresh_genid.is_some_and(|text| text == "generate");
     let spec = spec::of(key, found.config, fresh_genid);
-    let spec = spec.map_err(|e| format!("{}: {e}", file.path))?;
+    let place = |e| format!("{}: {e}", file.path);
+    let spec = spec.map_err(place)?;
+    if let Some(config) = &spec.given {
+        limits::check(&spec, config).map_err(place)?;
+    }
+    warnings.extend(limits::doubts(&spec).into_iter().map(place));
     Ok((spec, warnings))
 }
 

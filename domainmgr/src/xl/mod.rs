@@ -4,6 +4,7 @@
 //! each key is that of `xl create`, from [`libxl::xlcfg`].
 
 mod file;
+mod limits;
 mod spec;
 mod table;
 

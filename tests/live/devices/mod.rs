@@ -99,3 +99,24 @@ fn a_device_comes_and_goes_while_a_domain_runs() {
     ctx.pci_assignable_remove(&pci(USB), true).unwrap();
     assert!(!pciback(USB));
 }
+
+/// A row of `docs/limits.md`: an HVM domain with a device has all of its memory from the beginning.
+#[test]
+fn memory_on_demand_and_a_device_exclude_each_other() {
+    restore();
+    let ctx = context();
+    let watcher = watcher();
+    ctx.pci_assignable_add(&pci(NIC), true).unwrap();
+    let with = |hint: &str, max_mib: u64| {
+        let mut config = config(Kind::Hvm, hint, "");
+        config.b_info.max_memkb = Some(max_mib << 10);
+        config.pcidevs = vec![pci(NIC)];
+        config
+    };
+    Guest::create(&ctx, &watcher, &with("whole", 128)).destroy();
+    let refused = ctx.domain_create_new(&with("demand", 256)).unwrap().wait();
+    let error = refused.expect_err("libxl takes it: the row, and the check, can go");
+    let words = format!("{error:#}");
+    assert!(words.contains("PoD"), "{words}");
+    ctx.pci_assignable_remove(&pci(NIC), true).unwrap();
+}

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Answer, Desired, Effect, Event, Facts, Given, Input, Now, Op, Order, Outcome, Record, Scope,
-    Time, Wish, abort, step, view,
+    Answer, Built, Desired, Effect, Event, Facts, Given, Input, Now, Op, Order, Outcome, Record,
+    Scope, Time, Wish, abort, step, view,
 };
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
@@ -635,7 +635,11 @@ impl Harness {
                 (Some(e), _) => Err(e),
                 (None, Some(id)) => self.xen.end_create(id).map(|()| {
                     let made = self.xen.info(id);
-                    (id, made.map_or(0, |domain| domain.memory_kib))
+                    Built {
+                        id,
+                        memory_kib: made.map_or(0, |domain| domain.memory_kib),
+                        doubts: Vec::new(),
+                    }
                 }),
                 (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
             }),

@@ -184,6 +184,30 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
             "VifList[0].Vif: Xen gives names like",
         ),
         (
+            r#","VifList":[{"Vif":"lo"}]"#.into(),
+            "VifList[0].Vif: the host has an interface \"lo\" itself",
+        ),
+        (
+            r#","VifList":[{"Vif":"xenbr0"}]"#.into(),
+            "VifList[0].Vif: the host has an interface \"xenbr0\" itself",
+        ),
+        (
+            r#","VifList":[{"Bridge":"br1","Vif":"br1"}]"#.into(),
+            "VifList[0].Vif: the host has an interface \"br1\" itself",
+        ),
+        (
+            r#","VifList":[{"Mac":"01:00:5e:00:00:01"}]"#.into(),
+            "VifList[0].Mac: 01:00:5e:00:00:01 is a multicast address",
+        ),
+        (
+            r#","VifList":[{"Mac":"00:00:00:00:00:00"}]"#.into(),
+            "VifList[0].Mac: 00:00:00:00:00:00 is no address",
+        ),
+        (
+            r#","VifList":[{"Mac":"fe:ff:ff:ff:ff:ff"}]"#.into(),
+            "VifList[0].Mac: fe:ff:ff:ff:ff:ff is the host's own",
+        ),
+        (
             r#","VifList":[{"Vif":"eth0:1"}]"#.into(),
             "VifList[0].Vif: expected the name",
         ),
@@ -218,6 +242,14 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         (
             format!(r#","ExtraArgs":"{}""#, "x".repeat(1000)),
             "ExtraArgs: the command line has 1074 bytes, at most 1023 for a PV domain",
+        ),
+        (
+            format!(r#"{hvm},"ExtraArgs":"{}""#, "x".repeat(4097)),
+            "ExtraArgs: the command line has 4097 bytes, at most 4096 for a HVM domain",
+        ),
+        (
+            r#","BootLoader":"pygrub""#.into(),
+            "BootLoader: there is no disk that it could find a kernel on",
         ),
         (
             r#","RootDev":"/dev/xvda1 init=/bin/sh""#.into(),
@@ -379,6 +411,8 @@ fn rename_restart_keeps_no_device_that_the_next_domain_needs() {
     let devices = "rename-restart keeps the domain, and with it the devices";
     let qemu = "rename-restart keeps QEMU";
     let adapter = r#""IoAdapterList":[{"Name":"eth1"}]"#;
+    let writes = r#""DiskConfigList":[{"FileLocation":"/d"}]"#;
+    let reads = r#""DiskConfigList":[{"FileLocation":"/d","Devtype":"cdrom"}]"#;
     for (action, more, refused) in [
         ("OnCrash", adapter, Some(devices)),
         ("OnReboot", adapter, Some(devices)),
@@ -386,13 +420,22 @@ fn rename_restart_keeps_no_device_that_the_next_domain_needs() {
         ("OnCrash", r#""IRQs":[5]"#, Some(devices)),
         ("OnCrash", r#""EnableVnc":true,"VncDisplay":5"#, Some(qemu)),
         ("OnCrash", r#""IOMem":["f7020,1"]"#, None),
+        ("OnCrash", writes, Some(qemu)),
+        ("OnCrash", r#""VifList":[{"Vif":"nbu1x1"}]"#, Some(qemu)),
+        ("OnCrash", r#""VifList":[{}]"#, None),
+        ("OnCrash", reads, None),
     ] {
         for mode in ["PV", "PVH", "HVM"] {
             let found = build(&format!(
                 r#","VirtualizationMode":"{mode}","{action}":"rename_restart",{more}"#
             ));
-            // Interrupts reach PV guests only.
-            let refused = refused.filter(|_| mode == "PV" || !more.contains("IRQs"));
+            // Interrupts reach PV guests only, and only QEMU keeps what a domain has let go of.
+            let (pv_only, hvm_only) = (
+                more.contains("IRQs"),
+                more.contains("VifList") || more == writes,
+            );
+            let refused = refused.filter(|_| mode == "PV" || !pv_only);
+            let refused = refused.filter(|_| mode == "HVM" || !hvm_only);
             match (found, refused) {
                 (Ok(_), None) => {}
                 (Err(e), Some(why)) => assert!(e.starts_with(&format!("{action}: {why}")), "{e}"),
