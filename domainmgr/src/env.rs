@@ -33,6 +33,8 @@ pub struct Env {
     pub register: Register,
     /// The domains whose figures are wanted.
     pub metrics: metrics::Table,
+    /// What was measured last.
+    pub figures: Arc<metrics::Figures>,
     /// Adapters of the host.
     pub adapters: Adapters,
     /// Who has what the host has once.

@@ -1,6 +1,10 @@
-//! What domains and the host use, for whoever draws curves: DomainMetric and HostMemory.
+//! What domains and the host use, for whoever draws curves: DomainMetric and HostMemory, and figures for Prometheus.
 
+pub mod exposition;
+mod figures;
+pub mod http;
 mod table;
+mod traffic;
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,6 +16,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use self::figures::{Figures, Sample};
 pub use self::table::{Measured, Table};
 use crate::env::Env;
 use crate::eve::{DomainMetric, HostMemory, UuidAndVersion};
@@ -75,6 +80,11 @@ impl Meter {
         };
         let wanted = env.metrics.lock().clone();
         let now = env.clock.now().wall;
+        env.figures.set(Sample {
+            host: host.clone(),
+            usage: usage.clone(),
+            at: now,
+        });
         let dir = env.dirs.metrics();
         for (key, measured) in &wanted {
             let used = usage

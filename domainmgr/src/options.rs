@@ -1,5 +1,6 @@
 //! How to run the agent.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::adapters::Files;
@@ -31,6 +32,8 @@ pub struct Options {
     pub copy_rate: Option<u64>,
     /// The control socket.
     pub control: Control,
+    /// Where Prometheus can fetch the figures.
+    pub metrics_address: Option<SocketAddr>,
     /// A journal that is damaged is put aside, and everything in it forgotten.
     pub forget: bool,
 }

@@ -56,6 +56,9 @@ enum Task {
         /// With an IOMMU, and devices to give to guests; starts more slowly
         #[arg(long)]
         devices: bool,
+        /// With Debian's systemd as the first process; starts more slowly
+        #[arg(long, conflicts_with = "devices")]
+        systemd: bool,
         /// Instead of a shell: start a PVH Linux guest this many times, and count how often it comes up
         #[arg(long, value_name = "BOOTS", conflicts_with = "command")]
         soak: Option<usize>,
@@ -99,12 +102,15 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             xen,
             accel,
             devices,
+            systemd,
             soak,
             command,
         } => {
             setup::ensure()?;
             let hardware = if devices {
                 Hardware::Devices
+            } else if systemd {
+                Hardware::Systemd
             } else {
                 Hardware::Plain
             };

@@ -2,6 +2,8 @@
 //!
 //! debhelper makes it from `packaging/debian`, beside which everything that has to be built is put first.
 
+pub(crate) mod story;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

@@ -23,6 +23,12 @@ pub(super) struct Show {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Metrics {
+    #[command(flatten)]
+    socket: Socket,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Wait {
     /// A domain's name, its DisplayName, its uuid or its number.
     name: String,
@@ -69,6 +75,23 @@ impl Show {
             }
             Ok(shown) => {
                 drop(super::say(&table(&shown.status)));
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+impl Metrics {
+    pub(super) fn run(&self) -> ExitCode {
+        let text = self.socket.connect().and_then(|c| c.metrics());
+        match text {
+            Err(e) => exit(complain("metrics", &e, self.socket.json)),
+            Ok(text) if self.socket.json => {
+                drop(super::say(&format!("{}\n", json!({ "text": text }))));
+                ExitCode::SUCCESS
+            }
+            Ok(text) => {
+                drop(super::say(&text));
                 ExitCode::SUCCESS
             }
         }

@@ -77,6 +77,8 @@ enum Command {
     HostStart(host::HostStart),
     /// Show everything about one domain.
     Show(looks::Show),
+    /// Print what domains and the host use, as Prometheus reads it.
+    Metrics(looks::Metrics),
     /// Wait until a domain is in a state.
     Wait(looks::Wait),
     /// Show what became of domains: their states, and why they changed (in UTC).
@@ -132,6 +134,9 @@ struct Run {
     /// were taken away by others, and of wishes under way is forgotten.
     #[arg(long)]
     forget: bool,
+    /// Where Prometheus can fetch figures by HTTP, e.g. 127.0.0.1:9199: whoever can connect can read them [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_address: Option<std::net::SocketAddr>,
     /// Simulate Xen: nothing is run, everything else is as it would be.
     #[arg(long)]
     simulate: bool,
@@ -213,6 +218,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::HostStop(args) => return args.run(),
         Command::HostStart(args) => return args.run(),
         Command::Show(args) => return args.run(),
+        Command::Metrics(args) => return args.run(),
         Command::Wait(args) => return args.run(),
         Command::Watch(args) => return args.run(),
         Command::History(args) => return args.run(),
@@ -316,6 +322,7 @@ fn run(args: Run) -> Result<(), String> {
         control: paths.control,
         overrides: args.settings,
         copy_rate: args.simulate_copy_rate,
+        metrics_address: args.metrics_address,
         forget: args.forget,
     };
     start::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())

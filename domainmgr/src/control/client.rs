@@ -11,7 +11,7 @@ use varlink::{Connection, ErrorKind, MethodCall};
 
 use super::NAME;
 use super::wire::{
-    Changed, Complaint, Domain, Events, Listed, Named, Ordered, Shown, Since, Watch,
+    Changed, Complaint, Domain, Events, Figured, Listed, Named, Ordered, Shown, Since, Watch,
 };
 
 /// Why a call has come to nothing.
@@ -122,6 +122,16 @@ impl Client {
         let none = serde_json::json!({});
         let listed: Listed = self.call("List", none).call()?;
         Ok(listed.domains)
+    }
+
+    /// The figures, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub fn metrics(&self) -> Result<String> {
+        let none = serde_json::json!({});
+        let figured: Figured = self.call("Metrics", none).call()?;
+        Ok(figured.text)
     }
 
     /// One domain, and its DomainStatus.

@@ -1,6 +1,7 @@
 //! The methods of the interface.
 
 use std::io::BufRead;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +16,14 @@ use super::board::{Board, Change};
 use super::names::{self, Lost};
 use super::server::Connection;
 use super::wire::{
-    Changed, Complaint, Domain, Event, Events, Listed, Named, Ordered, Save, Shown, Since, Start,
-    Stop, Watch,
+    Changed, Complaint, Domain, Event, Events, Figured, Listed, Named, Ordered, Save, Shown, Since,
+    Start, Stop, Watch,
 };
 use super::{INTERFACE, NAME};
 use crate::core::{Answer, Order, Until};
 use crate::eve::DomainStatus;
 use crate::journal::{Journal, PAGE, Page};
+use crate::metrics::{Figures, exposition};
 
 /// How long a client may be gone before that is noticed, if there is nothing to tell it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +35,18 @@ pub struct Sources {
     pub board: Arc<Board>,
     /// The history; `None` if the journal is damaged.
     pub journal: Option<Journal>,
+    /// What was measured last.
+    pub figures: Arc<Figures>,
+}
+
+impl Sources {
+    /// The figures as Prometheus reads them.
+    ///
+    /// # Errors
+    /// A figure that cannot be represented, which is a mistake of this program.
+    pub fn figures(&self) -> Result<String, String> {
+        exposition::text(&self.board, &self.figures, Path::new("/sys"))
+    }
 }
 
 /// The service for one client.
@@ -95,6 +109,7 @@ impl Service {
             "Show" => with(call, parameters, |call, named: Named| {
                 self.show(call, &named.name)
             }),
+            "Metrics" => self.metrics(call),
             "Watch" => with(call, parameters, |call, watch: Watch| {
                 self.watch(call, watch.name.as_deref())
             }),
@@ -180,6 +195,22 @@ fn complain(call: &mut Call, bad: Bad) -> varlink::Result<()> {
 }
 
 impl Service {
+    fn metrics(&self, call: &mut Call) -> varlink::Result<()> {
+        match self.sources.figures() {
+            Ok(text) => reply(call, false, &Figured { text }),
+            Err(reason) => complain(
+                call,
+                Bad {
+                    error: "Failed",
+                    what: Complaint {
+                        reason: Some(reason),
+                        ..Complaint::default()
+                    },
+                },
+            ),
+        }
+    }
+
     /// The domain that `name` stands for. When the agent has just started, it may not have said yet which there are.
     fn find(&self, name: &str) -> Done<(Uuid, Arc<DomainStatus>)> {
         let end = Instant::now() + PATIENCE;

@@ -21,6 +21,13 @@ pub struct Hold {
 
 /// See the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figured {
+    /// In Prometheus' text format.
+    pub text: String,
+}
+
+/// See the interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Domain {
     /// Its key.

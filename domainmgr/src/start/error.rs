@@ -12,6 +12,14 @@ use crate::store::LockError;
 /// Why the agent could not start, or go on.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// Nothing can listen there.
+    #[error("--metrics-address {address}: {source}")]
+    Metrics {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What happened.
+        source: io::Error,
+    },
     /// Another one runs, or the lock cannot be used.
     #[error(transparent)]
     Lock(#[from] LockError),

@@ -82,7 +82,9 @@ pub fn run(
     let shown = Sources {
         board: Arc::clone(&env.board),
         journal: env.records.journal(),
+        figures: Arc::clone(&env.figures),
     };
+    serve_figures(options, shown.clone(), &services)?;
     let mut supervisor = Supervisor::new(options, watching, lister, env);
     supervisor.begin();
     // Not before: whoever asks is to hear of all domains.
@@ -93,6 +95,16 @@ pub fn run(
         Some(Death { name, why }) => Err(StartError::Service { name, why }),
         None => Ok(()),
     }
+}
+
+/// The figures over HTTP, if that was asked for.
+fn serve_figures(options: &Options, shown: Sources, services: &Services) -> Result<(), StartError> {
+    let Some(address) = options.metrics_address else {
+        return Ok(());
+    };
+    let text = move || shown.figures();
+    metrics::http::start(address, services, text)
+        .map_err(|source| StartError::Metrics { address, source })
 }
 
 /// Domains are looked after without a socket rather than not at all, unless it was asked for.
@@ -152,6 +164,7 @@ fn env(
         records,
         board: Arc::default(),
         metrics: metrics::Table::default(),
+        figures: Arc::default(),
         reports,
     };
     for key in env.records.keys() {

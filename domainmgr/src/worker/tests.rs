@@ -63,6 +63,7 @@ fn env(dir: &Path) -> Arc<Env> {
         owners: crate::owners::Owners::default(),
         board: Arc::default(),
         metrics: metrics::Table::default(),
+        figures: Arc::default(),
         adapters: adapters.unwrap(),
         inputs: Inputs::new(
             &at("config"),

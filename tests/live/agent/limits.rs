@@ -3,6 +3,8 @@
 //! The checks are gone round: a spec that passes them is changed, and given to libxl.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use domainmgr::{
     eve, limits,
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::disks::tool;
-use crate::support::{context, unique, wait_for};
+use crate::support::{LONG, context, unique, wait_for};
 
 struct Xen {
     session: Box<dyn Session>,
@@ -195,18 +197,21 @@ fn what_is_too_much_for_disks() {
     let served = json!({"DiskConfigList": [{"FileLocation": qcow2, "Format": "qcow2"}]});
     // Nothing is refused here: an older QEMU says in its log that it cannot open the file, and the guest waits for its disk.
     let mut spec = xen.spec("PV", &served);
+    let mut took = None;
     for (path, comes_true) in [(&qcow2, true), (&blank, false)] {
         spec.disks[0].path.clone_from(path);
         let id = xen.session.create(&spec, &Limits::default()).unwrap();
         let state = format!("/local/domain/0/backend/qdisk/{id}/51712/state");
         let waits_for_guest = || tool("xenstore-read", &[&state]).trim() == "2";
+        let begin = Instant::now();
+        // The second has several times what the first took.
+        let patience = took.map_or(LONG, |took: Duration| 4 * took + Duration::from_secs(5));
         let mut ready = waits_for_guest();
-        for _ in 0..50 {
-            if !ready {
-                std::thread::sleep(std::time::Duration::from_millis(100));
-                ready = waits_for_guest();
-            }
+        while !ready && begin.elapsed() < patience {
+            thread::sleep(Duration::from_millis(100));
+            ready = waits_for_guest();
         }
+        took = Some(begin.elapsed());
         xen.clean(&spec);
         // The one that comes with Xen 4.20, QEMU 10, can.
         let old = context().version_info().unwrap().minor < 20;

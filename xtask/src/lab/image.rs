@@ -19,23 +19,61 @@ pub(crate) struct Image {
     pub(crate) dir: PathBuf,
 }
 
+impl Image {
+    /// The key that opens dom0.
+    pub(super) fn key(&self) -> PathBuf {
+        self.dir.join("ssh_key")
+    }
+}
+
 /// How it is built is part of what it is made from.
 const THIS: &str = include_str!("image.rs");
 
 /// What dom0 needs beyond a minimal Debian. `xl` comes with `xen-utils`: the tests use it as an outsider to compare with.
-fn packages(xen: Xen) -> String {
+fn packages(xen: Xen, init: Init) -> String {
     let version = xen.as_str();
+    let init = match init {
+        Init::Small => "",
+        Init::Systemd => "systemd-sysv,udev,dbus,apt,",
+    };
     format!(
-        "xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,qemu-utils,linux-image-amd64,\
+        "{init}xen-utils-{version},xen-hypervisor-{version}-amd64,xenstore-utils,qemu-system-xen,qemu-utils,linux-image-amd64,\
          busybox-static,e2fsprogs,iproute2,kmod,openssh-server,procps,xz-utils,zstd"
     )
 }
 
+/// The first process of dom0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Init {
+    /// A script of the lab's, which starts no more than a toolstack needs.
+    Small,
+    /// Debian's own.
+    Systemd,
+}
+
+impl Init {
+    /// The name that a directory of this kind has.
+    fn kind(self, kind: &str) -> String {
+        match self {
+            Self::Small => kind.to_owned(),
+            Self::Systemd => format!("{kind}_systemd"),
+        }
+    }
+
+    /// The path of the program.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Small => "/lab/dom0/init",
+            Self::Systemd => "/sbin/init",
+        }
+    }
+}
+
 /// Disk space that [`ensure`] will take, in MiB.
-pub(super) fn disk_room(xen: Xen) -> u64 {
+pub(super) fn disk_room(xen: Xen, init: Init) -> u64 {
     let parent = paths::xen_dir(xen);
     let missing = |kind, mib| {
-        if cache::is_there(&parent, kind) {
+        if cache::is_there(&parent, &init.kind(kind)) {
             0
         } else {
             mib
@@ -46,27 +84,30 @@ pub(super) fn disk_room(xen: Xen) -> u64 {
 
 /// Builds what is missing. The root file system takes about a minute and depends on the package list alone; the image takes seconds and
 /// also depends on what is in `lab/`.
-pub(crate) fn ensure(xen: Xen) -> Result<Image> {
+pub(crate) fn ensure(xen: Xen, init: Init) -> Result<Image> {
     let parent = paths::xen_dir(xen);
-    let rootfs = rootfs(xen, &parent)?;
+    let rootfs = rootfs(xen, init, &parent)?;
     let sources = paths::root().join("lab");
-    let key = Key::default()
+    let mut key = Key::default()
         .add(THIS)
         .add(rootfs.as_os_str().as_encoded_bytes())
         .add_dir(&sources.join("dom0"))?
         .add_dir(&sources.join("guest"))?;
-    let dir = cache::get(&parent, "image", key, |part| {
+    if init == Init::Systemd {
+        key = key.add_dir(&sources.join("systemd"))?;
+    }
+    let dir = cache::get(&parent, &init.kind("image"), key, |part| {
         eprintln!("lab: making the disk image of dom0 (seconds)");
-        build(&rootfs, &sources, part)
+        build(&rootfs, init, &sources, part)
     })?;
     Ok(Image { dir })
 }
 
 /// The tree of files that Debian's packages make.
-fn rootfs(xen: Xen, parent: &Path) -> Result<PathBuf> {
-    let packages = packages(xen);
+fn rootfs(xen: Xen, init: Init, parent: &Path) -> Result<PathBuf> {
+    let packages = packages(xen, init);
     let key = Key::default().add(THIS).add(xen.suite()).add(&packages);
-    let dir = cache::get(parent, "rootfs", key, |part| {
+    let dir = cache::get(parent, &init.kind("rootfs"), key, |part| {
         eprintln!(
             "lab: installing Debian {} with Xen {xen} as dom0 (about a minute)",
             xen.suite()
@@ -92,7 +133,7 @@ fn rootfs(xen: Xen, parent: &Path) -> Result<PathBuf> {
 }
 
 /// Everything of ours is below `/lab`, so that the tree can serve for the next image too.
-fn build(rootfs: &Path, sources: &Path, out: &Path) -> Result<()> {
+fn build(rootfs: &Path, init: Init, sources: &Path, out: &Path) -> Result<()> {
     let log = out.join("build.log");
     let lab = rootfs.join("lab");
     if lab.exists() {
@@ -102,7 +143,7 @@ fn build(rootfs: &Path, sources: &Path, out: &Path) -> Result<()> {
     tool::logged(
         Command::new("cp")
             .args(["--recursive", "--dereference"])
-            .args([sources.join("dom0"), sources.join("guest")])
+            .args(["dom0", "guest", "systemd"].map(|part| sources.join(part)))
             .arg(&lab),
         &log,
     )?;
@@ -124,6 +165,15 @@ fn build(rootfs: &Path, sources: &Path, out: &Path) -> Result<()> {
         tool::builder("chroot").arg(rootfs).arg("/lab/guest/build"),
         &log,
     )?;
+
+    if init == Init::Systemd {
+        tool::logged(
+            tool::builder("chroot")
+                .arg(rootfs)
+                .arg("/lab/systemd/prepare"),
+            &log,
+        )?;
+    }
 
     let boot = rootfs.join("boot");
     fs::copy(find(&boot, "vmlinuz-", "")?, out.join("vmlinuz"))?;

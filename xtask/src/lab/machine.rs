@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::accel::Backend;
 use super::emulator::Emulator;
-use super::image::Image;
+use super::image::{Image, Init};
 use super::patience::Patience;
 use super::qmp::Qmp;
 use super::scratch::Scratch;
@@ -38,8 +38,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps what explains a failure.
 const XEN_LINE: &str = "console=com1 conring_size=1M dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info";
 
-const DOM0_LINE: &str =
-    "console=hvc0 root=/dev/vda rw rootfstype=ext4 init=/lab/dom0/init panic=5 net.ifnames=0";
+const DOM0_LINE: &str = "console=hvc0 root=/dev/vda rw rootfstype=ext4 panic=5 net.ifnames=0 init=";
 
 /// Drivers of the devices to give away, which are loaded later than those of dom0's own, so that eth0 is always the way to the host.
 const LATE_DRIVERS: &str = "e1000 xhci_pci";
@@ -73,6 +72,17 @@ pub(crate) enum Start {
     /// Power on a computer with an IOMMU, and with devices that can be given to guests; leave all files as they are. QEMU cannot save the
     /// state of an IOMMU of AMD's.
     Devices,
+    /// Power on, and write to the disk; the computer may start itself again. Debian's systemd is its first process.
+    Durable,
+}
+
+impl Start {
+    fn init(self) -> Init {
+        match self {
+            Self::Boot | Self::Resume | Self::Devices => Init::Small,
+            Self::Durable => Init::Systemd,
+        }
+    }
 }
 
 /// A running QEMU. Dropping it, or the end of this process, ends it.
@@ -81,6 +91,8 @@ pub(crate) struct Machine {
     child: Child,
     qmp: Option<Qmp>,
     serial: PathBuf,
+    /// How often its dom0 has said that all is up.
+    starts: usize,
     dir: Scratch,
 }
 
@@ -143,6 +155,7 @@ impl Machine {
             child,
             qmp: None,
             serial: serial.to_owned(),
+            starts: 0,
             dir,
         };
         let socket = machine.dir.path().join("qmp");
@@ -160,7 +173,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Waits for dom0's init to say that all is up.
+    /// Waits for dom0's init to say that all is up, once more than before.
     pub(crate) fn wait_ready(&mut self) -> Result<()> {
         let mut patience = self.patience();
         let mut said = 0;
@@ -171,7 +184,8 @@ impl Machine {
                 patience.renew();
             }
             let text = String::from_utf8_lossy(&text);
-            if text.contains("lab: READY") {
+            if text.matches("lab: READY").count() > self.starts {
+                self.starts += 1;
                 return Ok(());
             }
             for trouble in ["lab: FAILED", "Kernel panic", "Panic on CPU"] {
@@ -194,6 +208,32 @@ impl Machine {
             }
             thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Waits until the computer has switched itself off.
+    pub(crate) fn wait_off(&mut self) -> Result<()> {
+        let mut patience = self.patience();
+        let mut said = 0;
+        while self.child.try_wait()?.is_none() {
+            let length = fs::metadata(&self.serial).map_or(0, |found| found.len());
+            if length > said {
+                said = length;
+                patience.renew();
+            }
+            if patience.is_over() {
+                bail!(
+                    "the computer does not switch itself off; its console ends with:\n{}",
+                    tool::tail(&self.serial, 40)
+                );
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// What Xen and dom0 have written to the serial port.
+    pub(crate) fn console(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.serial).unwrap_or_default()).into_owned()
     }
 
     /// Stops the computer for good and writes to its state what a later one resumes from. Its memory file stays as it is.
@@ -288,14 +328,16 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     let image = |name: &str| format!("{IMAGE}/{name}");
     let resume = start == Start::Resume;
     let devices = start == Start::Devices;
+    let durable = start == Start::Durable;
+    let saved = !devices && !durable;
     let mut arguments = Vec::new();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add(
         "-machine",
-        if devices {
-            "q35"
-        } else {
-            "pc,memory-backend=ram"
+        match start {
+            Start::Devices => "q35",
+            Start::Durable => "pc",
+            Start::Boot | Start::Resume => "pc,memory-backend=ram",
         }
         .into(),
     );
@@ -306,7 +348,7 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     add("-m", format!("{MEMORY_MIB}M"));
     // Not shared means mapped privately: a resumed computer writes to pages of its own.
     let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
-    if !devices {
+    if saved {
         add(
             "-object",
             format!("memory-backend-file,id=ram,size={MEMORY_MIB}M,mem-path={ram},share={shared}"),
@@ -321,7 +363,12 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     };
     add(
         "-initrd",
-        format!("{} {DOM0_LINE}{late},{}", image("vmlinuz"), image("initrd")),
+        format!(
+            "{} {DOM0_LINE}{}{late},{}",
+            image("vmlinuz"),
+            start.init().program(),
+            image("initrd")
+        ),
     );
     let (disk, format) = if devices {
         (image("disk"), "raw")
@@ -356,15 +403,9 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
             add(option, value.into());
         }
     }
-    arguments.extend(
-        [
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-        ]
-        .map(String::from),
-    );
+    arguments.extend(["-nodefaults", "-no-user-config", "-display", "none"].map(String::from));
+    if !durable {
+        arguments.push("-no-reboot".to_owned());
+    }
     arguments
 }

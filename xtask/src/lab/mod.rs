@@ -31,7 +31,7 @@ pub(crate) use self::accel::Accel;
 use self::accel::Backend;
 use self::cache::Key;
 use self::emulator::Emulator;
-use self::image::Image;
+use self::image::{Image, Init};
 use self::lock::Lock;
 use self::machine::{Machine, Parts, Start};
 use self::ssh::Ssh;
@@ -46,6 +46,7 @@ pub(crate) struct Lab {
     ssh: Ssh,
     machine: Machine,
     dir: PathBuf,
+    key: PathBuf,
     _lock: Lock,
 }
 
@@ -63,6 +64,22 @@ pub(crate) enum Hardware {
     Plain,
     /// An IOMMU as well, and devices to give to guests. It boots anew each time, which takes half a minute.
     Devices,
+    /// What dom0 needs, which starts with Debian's systemd. The computer boots anew each time, and may start again: its disk stays as it is.
+    Systemd,
+}
+
+impl Hardware {
+    fn init(self) -> Init {
+        match self {
+            Self::Plain | Self::Devices => Init::Small,
+            Self::Systemd => Init::Systemd,
+        }
+    }
+
+    /// It starts from a saved state.
+    fn resumes(self) -> bool {
+        self == Self::Plain
+    }
 }
 
 /// The right to run a lab, and what it takes from the host: had before anything long begins.
@@ -92,7 +109,7 @@ const OVERHEAD: u64 = 1200;
 /// Fails, in words, if the host has too little memory or disk space for a lab. While another one runs this may be too strict.
 pub(crate) fn check_room(xen: Xen) -> Result<()> {
     room::check_memory(u64::from(machine::MEMORY_MIB) + OVERHEAD, "the lab")?;
-    let missing = emulator::disk_room()? + image::disk_room(xen);
+    let missing = emulator::disk_room()? + image::disk_room(xen, Init::Small);
     room::check_disk(&paths::xen_dir(xen), DISK_ROOM + missing, "the lab")
 }
 
@@ -113,7 +130,7 @@ impl Reservation {
     /// Makes what is missing.
     pub(crate) fn prepare(&self) -> Result<()> {
         emulator::ensure()?;
-        image::ensure(self.xen)?;
+        image::ensure(self.xen, Init::Small)?;
         Ok(())
     }
 
@@ -124,13 +141,14 @@ impl Reservation {
             xen,
             hardware,
             emulator: emulator::ensure()?,
-            image: image::ensure(xen)?,
+            image: image::ensure(xen, hardware.init())?,
             dir: paths::xen_dir(xen),
         };
         tiny::ensure(&plan.dir, &plan.dir.join("share"))?;
         let computer = match hardware {
             Hardware::Plain => "plain",
             Hardware::Devices => "devices",
+            Hardware::Systemd => "systemd",
         };
         let backend = accel::choose(accel, computer, &plan.emulator, || {
             trial::run(&plan.up(Backend::Kvm)?, hardware)
@@ -140,6 +158,7 @@ impl Reservation {
             ssh: up.ssh,
             machine: up.machine,
             dir: plan.dir,
+            key: plan.image.key(),
             _lock: self.lock,
         })
     }
@@ -194,6 +213,13 @@ impl Lab {
         Ok(())
     }
 
+    /// Copies a file into dom0, as `/share/<name>`.
+    pub(crate) fn bring(&self, file: &Path, name: &str) -> Result<()> {
+        let to = self.dir.join("share").join(name);
+        fs::copy(file, &to).with_context(|| format!("cannot write {}", to.display()))?;
+        Ok(())
+    }
+
     /// Takes `xl` away, and everything else of its package that a person would type.
     pub(crate) fn hide_xl(&self) -> Result<()> {
         self.output(
@@ -201,6 +227,23 @@ impl Lab {
              for file in $(dpkg -L xen-utils-common | grep -E '^(/usr)?/s?bin/'); do mv \"$file\" /root/hidden/ 2>/dev/null; done; ! command -v xl",
         )?;
         Ok(())
+    }
+
+    /// Waits until the computer, whose dom0 was told to start it again, takes commands.
+    pub(crate) fn wait_restarted(&mut self) -> Result<()> {
+        self.machine.wait_ready()?;
+        self.ssh = connect(&mut self.machine, &self.key)?;
+        settle(&self.ssh)
+    }
+
+    /// Waits until the computer has switched itself off.
+    pub(crate) fn wait_off(&mut self) -> Result<()> {
+        self.machine.wait_off()
+    }
+
+    /// What Xen and dom0 have written to the serial port.
+    pub(crate) fn console(&self) -> String {
+        self.machine.console()
     }
 
     /// An interactive shell in dom0.
@@ -233,23 +276,18 @@ impl Plan {
             Hardware::Plain => (self.ready_state(backend)?, Start::Resume),
             // It has no state to start from.
             Hardware::Devices => (self.image.dir.clone(), Start::Devices),
+            Hardware::Systemd => (self.new_disk("systemd")?, Start::Durable),
         };
         let share = self.dir.join("share");
         let serial = self.dir.join("serial.log");
         let begin = Instant::now();
         let mut machine = Machine::start(&self.parts(backend, &state, &share, &serial), start)?;
-        if self.hardware == Hardware::Devices {
+        if !self.hardware.resumes() {
             machine.wait_ready()?;
         }
-        let ssh = self.connect(&mut machine)?;
+        let ssh = connect(&mut machine, &self.image.key())?;
+        settle(&ssh)?;
         let up = Up { ssh, machine };
-        // The clock still shows when the state was saved.
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)?
-            .as_secs_f64();
-        up.output(&format!(
-            "date --set=@{now:.3} >/dev/null && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 share /share"
-        ))?;
         if self.hardware == Hardware::Devices {
             up.output(machine::LOAD_LATE)?;
         }
@@ -276,17 +314,7 @@ impl Plan {
         let kind = format!("ready_{}", backend.as_str());
         cache::get(&self.dir, &kind, key, |state| {
             eprintln!("lab: booting Xen and dom0 for the first time (less than a minute)");
-            self.emulator.image_tool(&[
-                "create".as_ref(),
-                "-q".as_ref(),
-                "-f".as_ref(),
-                "qcow2".as_ref(),
-                "-F".as_ref(),
-                "raw".as_ref(),
-                "-b".as_ref(),
-                self.image.dir.join("disk").as_ref(),
-                state.join("disk.qcow2").as_ref(),
-            ])?;
+            self.overlay(state)?;
             let begin = Instant::now();
             // Kept outside, so that it can be read when the boot failed.
             let serial = self.dir.join("boot.log");
@@ -298,7 +326,7 @@ impl Plan {
                 "lab: dom0 is ready ({:.1} s), saving its state",
                 begin.elapsed().as_secs_f32()
             );
-            let ssh = self.connect(&mut machine)?;
+            let ssh = connect(&mut machine, &self.image.key())?;
             // What is read once is in memory for every lab to come.
             tool::output(&mut ssh.command(
                 "cat /lab/guest/* /usr/lib/xen-*/bin/* /usr/lib/xen-*/boot/* /usr/libexec/xen-qemu-system-i386 \
@@ -310,28 +338,69 @@ impl Plan {
         })
     }
 
-    fn connect(&self, machine: &mut Machine) -> Result<Ssh> {
-        let port = machine.ssh_port()?;
-        let patience = machine.patience();
-        Ssh::connect(
-            machine.dir(),
-            port,
-            &self.image.dir.join("ssh_key"),
-            patience,
-        )
+    /// A directory with a disk that is as dom0 was installed.
+    fn new_disk(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.dir.join(name);
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::create_dir_all(&dir)?;
+        self.overlay(&dir)?;
+        Ok(dir)
     }
+
+    /// Makes the disk of a computer: what is written to it goes to a file in `dir`.
+    fn overlay(&self, dir: &Path) -> Result<()> {
+        self.emulator.image_tool(&[
+            "create".as_ref(),
+            "-q".as_ref(),
+            "-f".as_ref(),
+            "qcow2".as_ref(),
+            "-F".as_ref(),
+            "raw".as_ref(),
+            "-b".as_ref(),
+            self.image.dir.join("disk").as_ref(),
+            dir.join("disk.qcow2").as_ref(),
+        ])
+    }
+}
+
+/// A way into the dom0 of a computer that is up.
+fn connect(machine: &mut Machine, key: &Path) -> Result<Ssh> {
+    let port = machine.ssh_port()?;
+    let patience = machine.patience();
+    Ssh::connect(machine.dir(), port, key, patience)
+}
+
+/// Sets the clock, which may still show when a state was saved, and gives dom0 the shared directory.
+fn settle(ssh: &Ssh) -> Result<()> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)?
+        .as_secs_f64();
+    output(
+        ssh,
+        &format!(
+            "date --set=@{now:.3} >/dev/null && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 share /share"
+        ),
+    )?;
+    Ok(())
+}
+
+/// Runs a line of shell in dom0 and returns what it printed; failure is an error.
+fn output(ssh: &Ssh, line: &str) -> Result<String> {
+    // A computer on KVM may hang where an emulated one is slow.
+    let remote = ssh.command(line);
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=10", "180"])
+        .arg(remote.get_program())
+        .args(remote.get_args());
+    tool::output(&mut command).with_context(|| format!("in dom0: {line}"))
 }
 
 impl Up {
     /// Runs a line of shell in dom0 and returns what it printed; failure is an error.
     fn output(&self, line: &str) -> Result<String> {
-        // A computer on KVM may hang where an emulated one is slow.
-        let remote = self.ssh.command(line);
-        let mut command = Command::new("timeout");
-        command
-            .args(["--kill-after=10", "180"])
-            .arg(remote.get_program())
-            .args(remote.get_args());
-        tool::output(&mut command).with_context(|| format!("in dom0: {line}"))
+        output(&self.ssh, line)
     }
 }

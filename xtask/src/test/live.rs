@@ -87,6 +87,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     let suite = match hardware {
         Hardware::Plain => format!("live on Xen {xen}"),
         Hardware::Devices => format!("live with devices on Xen {xen}"),
+        Hardware::Systemd => format!("live with systemd on Xen {xen}"),
     };
     let mut counts = counts::of(&suite, &mut live(&lab, without_xl, under, &arguments))?;
     if counts.broken || counts.failed > 0 {
@@ -120,7 +121,7 @@ fn leave_out(counts: &mut Counts, not_run: &str) {
 fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
     let mut words = Vec::new();
     match hardware {
-        Hardware::Plain => {
+        Hardware::Plain | Hardware::Systemd => {
             words.extend(["--skip", DEVICES, "--skip", QUIET].map(str::to_owned));
             if !asked.iter().any(|word| word.starts_with(THREADS)) {
                 words.push(format!("{THREADS}={BESIDE}"));

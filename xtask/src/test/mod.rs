@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Run nothing but live tests, with the address and leak sanitizers: those that are named, or a choice of them
     #[arg(long, conflicts_with_all = ["quick", "devices"])]
     sanitize: bool,
+    /// Run nothing but the story of the Debian package, in a dom0 with systemd: installed, upgraded, the host restarted and switched off
+    #[arg(long, conflicts_with_all = ["quick", "live", "devices", "valgrind", "sanitize", "arguments"])]
+    package: bool,
     /// Xen version of the lab for the live tests
     #[arg(long, default_value = "4.17")]
     xen: Labs,
@@ -88,6 +91,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Labs::V4_20 => &[Xen::V4_20],
         Labs::All => &[Xen::V4_17, Xen::V4_20],
     };
+    if options.package {
+        let mut steps = Steps::default();
+        steps.run("Debian package on a host with systemd", || {
+            package::story::run(options.accel)
+        });
+        return Ok(steps.finish());
+    }
     let live = !options.quick && (!options.valgrind || options.sanitize);
     if live {
         // Before anything long.
