@@ -1,4 +1,4 @@
-//! Each row of `docs/limits.md` names a test that there is.
+//! Documents that name tests name tests that there are.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::{fs, path::Path};
@@ -15,13 +15,25 @@ fn code(dir: &Path, into: &mut String) {
     }
 }
 
-#[test]
-fn each_row_names_a_test_that_there_is() {
+/// The rows of all tables of a document whose head begins like this.
+fn rows(text: &str, head: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        inside = line.starts_with('|') && (inside || line.starts_with(head));
+        if inside && !line.starts_with(head) && !line.starts_with("|---") {
+            rows.push(line.to_owned());
+        }
+    }
+    rows
+}
+
+/// Each of these rows, of which there are so many at least, ends with the name of a test.
+fn each_names_a_test(document: &str, head: &str, least: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let table = fs::read_to_string(root.join("docs/limits.md")).unwrap();
-    let rows = table.lines().skip_while(|l| !l.starts_with("| field"));
-    let rows: Vec<&str> = rows.skip(2).take_while(|l| l.starts_with('|')).collect();
-    assert!(rows.len() > 50, "{}", rows.len());
+    let text = fs::read_to_string(root.join("docs").join(document)).unwrap();
+    let rows = rows(&text, head);
+    assert!(rows.len() >= least, "{}", rows.len());
     let mut tests = String::new();
     for dir in ["domainmgr/src", "domainmgr/tests", "tests/live"] {
         code(&root.join(dir), &mut tests);
@@ -33,4 +45,14 @@ fn each_row_names_a_test_that_there_is() {
         let there = there.iter().any(|lines| tests.contains(lines));
         assert!(!name.is_empty() && there, "no test {cell}: {row}");
     }
+}
+
+#[test]
+fn each_limit_has_its_test() {
+    each_names_a_test("limits.md", "| field |", 50);
+}
+
+#[test]
+fn each_attempt_has_its_test() {
+    each_names_a_test("threat-model.md", "| attempt |", 25);
 }
