@@ -137,7 +137,7 @@ impl Host {
         for (name, lines) in GUESTS {
             self.dom0(&format!(
                 "cat >/etc/xen/auto/{name}.cfg <<'END'\nname = \"{name}\"\nmemory = 128\nramdisk = \"/lab/guest/initrd\"\n\
-                 extra = \"console=hvc0 quiet lab.tick=1\"\n{lines}END"
+                 extra = \"console=hvc0 quiet lab.tick=5\"\n{lines}END"
             ))?;
         }
         self.dom0(
@@ -192,7 +192,7 @@ impl Host {
     fn uptime(&self, name: &str) -> Result<f64> {
         let line = self.dom0(&format!(
             "log=/var/log/xen/console/guest-{name}.log; for i in $(seq {PATIENCE}); do \
-             grep -a 'lab guest: uptime' $log 2>/dev/null | tail -n 1 | grep . && exit; sleep 1; done; tail $log; exit 1"
+             grep -a 'lab guest: uptime' $log 2>/dev/null | tail -n 1 | grep . && exit; sleep 5; done; tail $log; exit 1"
         ))?;
         let words = line.split("uptime ").last().unwrap_or_default();
         let number = words.split_whitespace().next().unwrap_or_default();
@@ -284,7 +284,7 @@ impl Host {
         for (name, _) in GUESTS {
             self.dom0(&format!(
                 "for i in $(seq {PATIENCE}); do [ $(grep -ac 'lab guest: up,' /var/log/xen/console/guest-{name}.log) = 2 ] && exit; \
-                 sleep 1; done; exit 1"
+                 sleep 5; done; exit 1"
             ))?;
             self.expect(
                 &format!("grep -a 'asked for' /var/log/xen/console/guest-{name}.log"),
