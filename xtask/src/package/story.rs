@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -183,6 +184,7 @@ impl Host {
                     begin.elapsed() < Duration::from_secs(PATIENCE.into()),
                     "{name} does not go on"
                 );
+                thread::sleep(Duration::from_secs(2));
             }
         }
         Ok(())
