@@ -16,13 +16,10 @@
 //! after-go       the receiver dies after GO: the source has to be told what to do
 //! ```
 
-use std::{
-    env, io::Read, os::unix::net::UnixStream, process::ExitCode, sync::mpsc::Receiver, thread,
-    time::Duration,
-};
+use std::{env, io::Read, os::unix::net::UnixStream, process::ExitCode, thread, time::Duration};
 
 use libxl::{
-    Context, Domain, DomainEvent, Limits, ShutdownReason, SuspendError, Watcher,
+    Context, Domain, DomainEvent, Events, Limits, ShutdownReason, SuspendError, Watcher,
     migrate::{Outcome, Sender},
 };
 
@@ -125,7 +122,7 @@ fn fail_at(phase: &str, begun: std::result::Result<Sender, SuspendError>) -> Res
     Ok(())
 }
 
-fn lives_and_dies(domain: &Domain, events: &Receiver<DomainEvent>) -> Result {
+fn lives_and_dies(domain: &Domain, events: &Events<DomainEvent>) -> Result {
     domain.request_shutdown(&limits())?;
     for event in events {
         println!("domain {} {event}", domain.id());

@@ -5,10 +5,10 @@
 //! tour NAME KERNEL RAMDISK IMAGE BRIDGE
 //! ```
 
-use std::{env, error::Error, process::ExitCode, sync::mpsc::Receiver, time::Duration};
+use std::{env, error::Error, process::ExitCode, time::Duration};
 
 use libxl::{
-    Context, Domain, DomainConfig, DomainEvent, ErrorKind, Limits, ShutdownReason, Watcher,
+    Context, Domain, DomainConfig, DomainEvent, ErrorKind, Events, Limits, ShutdownReason, Watcher,
     config::{Bitmap, Disk, Nic},
 };
 
@@ -58,11 +58,7 @@ fn run(config: &DomainConfig, bridge: &str) -> Result<(), Box<dyn Error>> {
     result
 }
 
-fn live(
-    domain: &Domain,
-    events: &Receiver<DomainEvent>,
-    bridge: &str,
-) -> Result<(), Box<dyn Error>> {
+fn live(domain: &Domain, events: &Events<DomainEvent>, bridge: &str) -> Result<(), Box<dyn Error>> {
     domain.unpause().wait()?;
     println!("domain {} is {}", domain.id(), domain.info()?.state());
     for disk in domain.disk_list()? {
@@ -95,7 +91,7 @@ fn live(
 }
 
 /// Takes the domain away when the guest has stopped. False if nothing has happened for a while.
-fn has_ended(domain: &Domain, events: &Receiver<DomainEvent>) -> libxl::Result<bool> {
+fn has_ended(domain: &Domain, events: &Events<DomainEvent>) -> libxl::Result<bool> {
     while let Ok(event) = events.recv_timeout(PATIENCE) {
         println!("domain {} {event}", domain.id());
         match event {

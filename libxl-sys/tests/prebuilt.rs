@@ -1,6 +1,7 @@
 //! The bindings that were made beforehand agree with the headers that are installed.
 //!
-//! `LIBXL_BLESS=1 cargo test -p libxl-sys --test prebuilt` makes those of the installed release anew.
+//! `cargo xtask bindings` makes those of all releases anew; it runs this test with `LIBXL_BLESS=1`, once against
+//! the headers of each.
 
 #![allow(clippy::unwrap_used)] // a test file outside #[test] functions too
 
@@ -35,7 +36,11 @@ fn they_are_what_bindgen_makes_of_the_installed_headers() {
     assert_eq!(read("features"), features, "{}", directory.display());
     let (before, now) = (read("bindings.rs"), made);
     let same = before == now;
-    assert!(same, "{} is out of date", directory.display());
+    assert!(
+        same,
+        "{} is out of date: cargo xtask bindings",
+        directory.display()
+    );
 }
 
 #[test]

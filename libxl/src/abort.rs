@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
-use crate::wake::Wake;
+use crate::{
+    sync::{AtomicBool, Mutex, MutexGuard, PoisonError},
+    wake::Wake,
+};
 
 /// Aborts the operations it was given to ([`Operation::abort_with`](crate::Operation::abort_with)).
 ///
@@ -77,3 +77,6 @@ impl fmt::Debug for AbortHandle {
             .finish()
     }
 }
+
+#[cfg(all(libxl_loom, test))]
+mod loom;

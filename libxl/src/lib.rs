@@ -82,7 +82,7 @@
 //! | a connection to Xen | [`Context`], [`ContextBuilder`] |
 //! | what a domain is made of | [`config`]; [`xlcfg`] reads the files of `xl` |
 //! | making, stopping, ending, naming it | [`domain`] |
-//! | hearing what becomes of it | [`watcher`] |
+//! | hearing what becomes of it, and of all others | [`watcher`], [`events`] |
 //! | deadlines, aborts and progress of what takes time | [`operation`] |
 //! | saving and restoring, checkpoints | [`Domain::save_file`], [`Context::restore`], [`Domain::checkpoint`] |
 //! | moving it to another host, or keeping a copy there | [`migrate`], [`Domain::remus_start`] |
@@ -141,6 +141,7 @@ pub mod console;
 pub mod cpupool;
 pub mod device;
 pub mod domain;
+pub mod events;
 pub mod flask;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
@@ -166,6 +167,9 @@ mod bitmaps;
 mod context;
 mod error;
 mod fork;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod have;
 mod id;
 mod json;
@@ -181,11 +185,13 @@ mod per_process;
 mod progress;
 mod pump;
 mod qualifier;
+mod queue;
 mod raw;
 mod rearm;
 mod shutdown_reason;
 mod sound_cards;
 mod stream;
+mod sync;
 mod wake;
 
 pub use abort::AbortHandle;
@@ -196,6 +202,8 @@ pub use domain::{
     Domain, DomainInfo, DomainState, Saving, ShutdownVia, Source, SuspendError, Suspended, Trigger,
 };
 pub use error::{Error, ErrorKind, Result};
+#[doc(inline)]
+pub use events::Events;
 pub use have::{BUILT_FOR, have};
 #[doc(inline)]
 pub use host::{PhysInfo, VersionInfo};
@@ -210,4 +218,4 @@ pub use progress::Progress;
 pub use shutdown_reason::ShutdownReason;
 pub use stream::SavedHeader;
 #[doc(inline)]
-pub use watcher::{DomainEvent, RESYNC, Watch, Watcher};
+pub use watcher::{DomainEvent, HostEvent, RESYNC, Watch, Watcher};

@@ -1,14 +1,15 @@
 //! The limits of an operation: a deadline, an abort handle, and the gate that holds both back.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use crate::{AbortHandle, Error, ErrorKind, Result, wake::Wake};
+use crate::{
+    AbortHandle, Error, ErrorKind, Result,
+    sync::{AtomicBool, Mutex, PoisonError},
+    wake::Wake,
+};
 
 /// How long an operation may take, and who may end it.
 #[derive(Clone, Debug, Default)]

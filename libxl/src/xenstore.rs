@@ -14,6 +14,8 @@
 //! # Ok::<(), libxl::Error>(())
 //! ```
 
+mod watch;
+
 use std::{ffi::c_uint, io, ptr::NonNull, slice};
 
 use libxl_sys as sys;

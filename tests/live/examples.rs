@@ -2,11 +2,12 @@
 
 use std::{
     env,
-    process::{Child, Command, Output},
+    io::Write,
+    process::{Child, Command, Output, Stdio},
 };
 
 use libxl::{
-    DomainEvent,
+    DomainEvent, ShutdownReason,
     config::{ActionOnShutdown, DiskFormat},
 };
 
@@ -73,8 +74,16 @@ fn watch_domains() {
             std::fs::read_to_string(log.path()).unwrap().contains(&line)
         });
     };
-    // Running, or still paused: it looks once a second.
+    // Running, or still paused, when it was announced.
     says("");
+    let renamed = unique("renamed");
+    guest.domain.rename(&renamed).unwrap();
+    wait_for("its new name", || {
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        log.contains(&format!("{renamed}: its name from now on"))
+    });
+    guest.domain.rename(&guest.name).unwrap();
+    says("its name from now on");
     guest.domain.shutdown().wait().unwrap();
     says("shut down (poweroff)");
     guest.domain.destroy().wait().unwrap();
@@ -158,6 +167,98 @@ fn shutdown_with_deadline() {
         assert!(said.contains(says), "{said}");
         guest.events_until(DomainEvent::Death);
     }
+}
+
+/// A paused guest acknowledges nothing; a line on standard input ends the wait.
+#[test]
+fn loop_poll() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    guest.wait_until_up();
+    let said = succeeds("loop_poll", &[&guest.name, "60"]);
+    assert!(said.contains("has acknowledged"), "{said}");
+    guest.expect_shutdown(ShutdownReason::POWEROFF);
+
+    let paused = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    let program = env::current_exe().unwrap().with_file_name("loop_poll");
+    let mut child = Command::new(program)
+        .args([&paused.name, "600"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"stop\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("calling it off"), "{said}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("was aborted"), "{said}");
+}
+
+#[test]
+fn loop_mio() {
+    let ctx = context();
+    let watcher = watcher();
+    let guests: Vec<Guest> = (0..3)
+        .map(|_| Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", "")))
+        .collect();
+    // This one runs nothing that could acknowledge.
+    let paused = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    let mut args = vec!["20"];
+    for guest in &guests {
+        guest.wait_until_up();
+        args.push(&guest.name);
+    }
+    args.push(&paused.name);
+    let said = succeeds("loop_mio", &args);
+    for guest in &guests {
+        let line = format!("{} has acknowledged", guest.name);
+        assert!(said.contains(&line), "{line}: {said}");
+        guest.expect_shutdown(ShutdownReason::POWEROFF);
+    }
+    let line = format!("{}: libxl_domain_shutdown", paused.name);
+    assert!(said.contains(&line), "{line}: {said}");
+    assert!(said.contains("took longer than 20s"), "{said}");
+}
+
+/// One is moved, and the migration of the other one is called off: it then shuts down when it is asked.
+#[test]
+fn loop_tokio() {
+    let ctx = context();
+    let watcher = watcher();
+    let moves = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    let stays = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    moves.wait_until_up();
+    stays.wait_until_up();
+    let said = succeeds("loop_tokio", &[&moves.name, &stays.name, "600"]);
+    for line in [
+        format!("{} {} is there: ", moves.id(), moves.name),
+        format!("{} died", moves.id()),
+        format!("domain {} stays: ", stays.id()),
+        format!("{} shut down (poweroff)", stays.id()),
+        format!("{} died", stays.id()),
+        format!(", formerly {}", moves.id().domid),
+    ] {
+        assert!(said.contains(&line), "{line:?}: {said}");
+    }
+    moves.events_until(DomainEvent::Death);
+    let moved = ctx.name_to_domid(&moves.name).unwrap();
+    let moved = Guest::of(ctx.domain_by_domid(moved).unwrap(), &watcher);
+    moved.still_lives_and_dies();
+}
+
+#[test]
+fn loop_many() {
+    let ctx = context();
+    let watcher = watcher();
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
+    guest.wait_until_up();
+    let said = succeeds("loop_many", &[&guest.name]);
+    assert!(said.starts_with("200 operations in "), "{said}");
+    guest.still_lives_and_dies();
 }
 
 /// A disk image of 1 MiB.
@@ -270,6 +371,10 @@ fn a_wrong_use_is_explained() {
         "cpupool",
         "create_and_wait",
         "hotplug",
+        "loop_many",
+        "loop_mio",
+        "loop_poll",
+        "loop_tokio",
         "migrate_localhost",
         "migration_resume",
         "shutdown_with_deadline",

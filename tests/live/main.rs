@@ -27,4 +27,5 @@ mod support;
 mod suspend;
 mod unsupported;
 mod vcpu;
+mod watch_all;
 mod xlcfg;

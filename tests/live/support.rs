@@ -6,17 +6,14 @@ use std::{
     io::Write as _,
     panic::Location,
     process::Command,
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc::Receiver,
-    },
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use libxl::{
-    AbortHandle, Context, Domain, DomainConfig, DomainEvent, DomainId, DomainState, ShutdownReason,
-    Watch, Watcher,
+    AbortHandle, Context, Domain, DomainConfig, DomainEvent, DomainId, DomainState, Events,
+    ShutdownReason, Watch, Watcher,
     config::{HvmInfo, VgaInterfaceInfo, VgaInterfaceType},
 };
 
@@ -100,7 +97,7 @@ pub(crate) fn tiny_config(kind: Kind, hint: &str, params: &str) -> DomainConfig 
 pub(crate) struct Guest {
     pub(crate) domain: Domain,
     pub(crate) name: String,
-    pub(crate) events: Receiver<DomainEvent>,
+    pub(crate) events: Events<DomainEvent>,
     _watch: Watch,
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Builds without libxl, so that it can be the first thing that runs on a fresh machine.
 
+mod api;
 mod bench;
+mod bindings;
 mod cargo;
 mod demo;
+mod fuzz;
 mod lab;
 mod package;
 mod paths;
@@ -12,6 +15,7 @@ mod setup;
 mod sysroot;
 mod test;
 mod tool;
+mod toolchain;
 mod xen;
 
 use std::process::ExitCode;
@@ -42,6 +46,12 @@ enum Task {
     Package(package::Options),
     /// How fast it is, beside C and xl: a table, and target/bench/*.json
     Bench(bench::Options),
+    /// List the public API of the published crates anew
+    Api,
+    /// Make the bindings anew that libxl-sys brings along, from the headers of each Xen
+    Bindings(bindings::Options),
+    /// Feed nonsense to all that reads files, streams and texts of others
+    Fuzz(fuzz::Options),
     /// A shell, or a command, in the dom0 of a running Xen
     ///
     /// One argument is given to dom0's shell as it is; several are one command and its arguments. The exit status is the command's.
@@ -97,6 +107,15 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Bench(options) => {
             setup::ensure()?;
             bench::run(&options)
+        }
+        Task::Api => api::run(),
+        Task::Bindings(options) => {
+            setup::ensure()?;
+            bindings::run(&options)
+        }
+        Task::Fuzz(options) => {
+            setup::ensure()?;
+            fuzz::run(&options)
         }
         Task::Lab {
             xen,

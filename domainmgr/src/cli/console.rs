@@ -107,6 +107,34 @@ fn relay(input: &mut (impl Read + AsFd), output: &mut impl Write, pty: &File) ->
     }
 }
 
+/// Both sides of a console are foreign bytes: what arrives is what was sent, up to the escape.
+#[cfg(fuzzing)]
+pub fn fuzz(from_user: &[u8], from_guest: &[u8]) {
+    use std::net::Shutdown;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    let socket = |bytes: &[u8]| {
+        let (ours, mut theirs) = UnixStream::pair().expect("sockets");
+        theirs.write_all(bytes).expect("room");
+        (ours, theirs)
+    };
+    let (mut input, user) = socket(from_user);
+    user.shutdown(Shutdown::Write).expect("a socket");
+    let (pty, mut guest) = socket(from_guest);
+    let pty = File::from(OwnedFd::from(pty));
+    let mut shown = Vec::new();
+    let end = relay(&mut input, &mut shown, &pty).expect("nothing fails");
+    drop(pty);
+    let mut heard = Vec::new();
+    // What it has not read itself makes the other end an error here.
+    let _ = guest.read_to_end(&mut heard);
+    let typed = from_user.split(|byte| *byte == ESCAPE).next();
+    assert_eq!(Some(heard.as_slice()), typed);
+    assert!(from_guest.starts_with(&shown));
+    assert_eq!(end == End::Escape, from_user.contains(&ESCAPE));
+}
+
 /// A terminal that hands everything through, until it is dropped.
 struct Raw<T: AsFd> {
     terminal: T,

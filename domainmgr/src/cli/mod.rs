@@ -3,7 +3,11 @@
 mod check;
 mod client;
 mod config;
+#[cfg(not(fuzzing))]
 mod console;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod console;
 mod host;
 mod looks;
 mod named;

@@ -13,8 +13,9 @@ use crate::{Error, Result, log, pump::Descriptor};
 ///
 /// The descriptor becomes readable when there is something to do: libxl has work, an operation has
 /// begun or ended, or a deadline has passed. [`dispatch`](Self::dispatch) then does it and never
-/// waits. Wait for it to be readable (`POLLIN`), level-triggered or edge-triggered. It is close-on-exec,
-/// and its status flags are not changed.
+/// waits. Wait for it to be readable (`POLLIN`), level-triggered or edge-triggered. It is the same
+/// descriptor, and stays open, for as long as this value exists. It is close-on-exec, and its status flags
+/// are not changed.
 ///
 /// ```no_run
 /// use std::os::fd::AsFd;

@@ -3,12 +3,19 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+#[cfg(not(all(libxl_loom, test)))]
+use crate::per_process::PerProcess;
+#[cfg(all(libxl_loom, test))]
+use crate::sync::PerProcess;
 use crate::{
-    DomainId, Error, ErrorKind, Result, limits::Clock, per_process::PerProcess, wake::Wake,
+    DomainId, Error, ErrorKind, Result,
+    limits::Clock,
+    sync::{Condvar, PoisonError},
+    wake::Wake,
 };
 
 struct Table {
@@ -18,10 +25,19 @@ struct Table {
     released: Condvar,
 }
 
+#[cfg(not(all(libxl_loom, test)))]
 static TABLE: Table = Table {
     claims: PerProcess::new(BTreeMap::new()),
     released: Condvar::new(),
 };
+
+#[cfg(all(libxl_loom, test))]
+::loom::lazy_static! {
+    static ref TABLE: Table = Table {
+        claims: PerProcess::default(),
+        released: Condvar::new(),
+    };
+}
 
 /// The right to suspend a domain, to resume it, or to give it away, until this is dropped. A thread
 /// that has it must not take it again.
@@ -91,7 +107,10 @@ impl Drop for Claim {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(libxl_loom, test))]
+mod loom;
+
+#[cfg(all(test, not(libxl_loom)))]
 mod tests {
     use std::{sync::mpsc, thread, time::Duration};
 

@@ -60,6 +60,14 @@ mod words;
 pub use receiver::{Arrived, ReceiveError, Received, Receiver};
 pub use sender::{Committed, Outcome, Sender, Sent, Undecided};
 
+/// Hears what a target says: before, and after GO.
+#[cfg(fuzzing)]
+pub(crate) fn hear(wire: &crate::stream::Wire, clock: &crate::limits::Clock) {
+    let _ = wire.expect(words::BANNER, "its banner", clock);
+    let _ = wire.expect(words::READY, "word that it has everything", clock);
+    let _ = sender::answer(wire, clock);
+}
+
 /// What a domain is called at the source once it may run at the target.
 const AWAY: &str = "--migratedaway";
 /// What a domain is called at the target while it may not run there yet.

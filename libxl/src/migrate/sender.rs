@@ -295,12 +295,12 @@ impl Committed {
 }
 
 /// What the target has said.
-enum Answer {
+pub(super) enum Answer {
     Started,
     GivenBack(u8),
 }
 
-fn answer(wire: &Wire, clock: &Clock) -> Result<Answer> {
+pub(super) fn answer(wire: &Wire, clock: &Clock) -> Result<Answer> {
     let mut code = [0];
     wire.expect(words::REPORT, "its report", clock)?;
     wire.read(&mut code, "its report", clock)?;

@@ -9,14 +9,18 @@
 //! the operation.
 
 mod descriptor;
+#[cfg(not(all(libxl_loom, test)))]
 mod event;
+#[cfg(all(libxl_loom, test))]
+mod loom;
+#[cfg(not(all(libxl_loom, test)))]
 mod poll;
 mod table;
 
 use std::{
     io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
+        Arc, OnceLock, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
@@ -25,9 +29,20 @@ use std::{
 
 use libxl_sys as sys;
 
-use crate::{config::Disk, log, sound_cards, wake::Bell};
+#[cfg(all(libxl_loom, test))]
+use crate::sync::Bell;
+#[cfg(not(all(libxl_loom, test)))]
+use crate::wake::Bell;
+use crate::{
+    config::Disk,
+    log, sound_cards,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
 
 pub(crate) use descriptor::Descriptor;
+#[cfg(all(libxl_loom, test))]
+pub(crate) use loom::how;
+#[cfg(not(all(libxl_loom, test)))]
 pub(crate) use poll::how;
 use table::Table;
 pub(crate) use table::{Cause, Ended, Orphan, Terms};
@@ -77,7 +92,10 @@ impl Pump {
         Ok(Self {
             state: Mutex::default(),
             changed: Condvar::new(),
+            #[cfg(not(all(libxl_loom, test)))]
             wake: Bell::new()?,
+            #[cfg(all(libxl_loom, test))]
+            wake: Bell::default(),
             failed: OnceLock::new(),
             told: AtomicBool::new(false),
             drivers: AtomicUsize::new(0),
@@ -393,5 +411,5 @@ impl Drop for Turn<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(libxl_loom)))]
 mod tests;

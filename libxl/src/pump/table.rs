@@ -211,6 +211,7 @@ impl Table {
         entries.filter(|entry| entry.result.is_none()).count()
     }
 
+    #[cfg_attr(all(libxl_loom, test), allow(dead_code))] // Models have no such events.
     pub(super) fn heard(&mut self, watch: Token) {
         self.watch_events.insert(watch);
         self.changes += 1;
@@ -228,6 +229,7 @@ impl Table {
         self.ejects.remove(&token);
     }
 
+    #[cfg_attr(all(libxl_loom, test), allow(dead_code))]
     pub(super) fn ejected(&mut self, token: Token, disk: Disk) {
         if let Some(place) = self.ejects.get_mut(&token) {
             *place = Some(disk);

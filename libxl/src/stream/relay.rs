@@ -151,6 +151,14 @@ impl Until {
     }
 }
 
+#[cfg(fuzzing)]
+pub(crate) fn opening() -> [u8; OPENING] {
+    let mut opening = [0; OPENING];
+    opening[..HEADER.len()].copy_from_slice(HEADER);
+    opening[HEADER.len()..].copy_from_slice(&RECORD);
+    opening
+}
+
 /// Reads what is in a pipe already; 0 if there is nothing.
 fn rest(function: &'static str, from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     let mut fds = [PollFd::from_borrowed_fd(from, PollFlags::IN)];

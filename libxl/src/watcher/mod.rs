@@ -32,22 +32,34 @@
 //!   looked at again and again, ever more seldom;
 //! * all states are read once in [`RESYNC`] even if nothing is heard.
 //!
-//! One context and one thread watch any number of domains.
+//! One context and one thread watch any number of domains. [`Watcher::watch_all`] reports on all domains
+//! of the host, with those that appear. A domain that others resume is seen within a second in the first
+//! minute of its suspend: Xen announces no resume, and the state is looked at.
 
+mod all;
 mod armed;
+mod census;
 mod life;
 mod run;
 mod schedule;
 
 use std::{
     fmt,
-    sync::{Arc, Weak, mpsc},
+    sync::{Arc, Weak},
     thread,
     time::Duration,
 };
 
-use crate::{Context, ContextBuilder, DomainId, Error, Result, log, rearm};
+use once_cell::sync::OnceCell;
 
+use crate::{
+    Context, ContextBuilder, DomainId, Error, Result,
+    events::{self, CAPACITY, Events},
+    log, rearm,
+};
+
+use all::All;
+pub use census::HostEvent;
 pub use life::DomainEvent;
 use run::Shared;
 
@@ -66,6 +78,8 @@ pub struct Watcher {
     /// The first one.
     ctx: Context,
     shared: Arc<Shared>,
+    /// For whoever watches all domains.
+    all: OnceCell<Arc<All>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -101,6 +115,7 @@ impl Watcher {
         Ok(Self {
             ctx,
             shared,
+            all: OnceCell::new(),
             thread: Some(thread),
         })
     }
@@ -120,26 +135,52 @@ impl Watcher {
     where
         F: Fn(DomainEvent) + Send + Sync + 'static,
     {
-        let number = self.shared.add(id, Arc::new(sink))?;
-        Ok(Watch {
-            shared: Arc::downgrade(&self.shared),
-            number,
-            id,
-        })
+        self.shared.watch(id, sink)
     }
 
-    /// As [`watch`](Self::watch), with a channel for the events.
+    /// As [`watch`](Self::watch), with a queue for the events. If nobody reads them, the last 1024 are
+    /// kept.
     ///
     /// # Errors
     ///
     /// As [`watch`](Self::watch).
-    pub fn watch_channel(&self, id: DomainId) -> Result<(Watch, mpsc::Receiver<DomainEvent>)> {
-        let (sender, receiver) = mpsc::channel();
-        let watch = self.watch(id, move |event| {
-            // Nobody listening is as good as no watch.
-            let _ = sender.send(event);
-        })?;
-        Ok((watch, receiver))
+    pub fn watch_channel(&self, id: DomainId) -> Result<(Watch, Events<DomainEvent>)> {
+        let (feed, events) = events::queue(CAPACITY);
+        let watch = self.watch(id, move |event| feed.queue().push(event))?;
+        Ok((watch, events))
+    }
+
+    /// Watches all domains of the host except dom0, with those that appear, until the [`Events`] are
+    /// dropped.
+    ///
+    /// The first events name the domains that there are: they can be read when this returns. A domain that
+    /// appears later is seen when xenstored announces it, a new name when it is written, and everything
+    /// else as by [`watch`](Self::watch). What nobody has announced is found at the next resync.
+    ///
+    /// A reader that has not read 1024 events loses them, and then begins anew: it gets
+    /// [`HostEvent::Missed`], and all domains that there are.
+    ///
+    /// It takes a connection to xenstored and a thread; all that watch by the same watcher share them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no connection to xenstored, or no thread can be
+    /// made; as [`Context::list_domains`].
+    #[doc(alias = "libxl_list_domain")]
+    #[doc(alias = "xs_watch")]
+    pub fn watch_all(&self) -> Result<Events<HostEvent>> {
+        self.watch_all_with(CAPACITY)
+    }
+
+    /// As [`watch_all`](Self::watch_all), with another number of events that may wait to be read, beside
+    /// those that name the domains that there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`watch_all`](Self::watch_all).
+    pub fn watch_all_with(&self, capacity: usize) -> Result<Events<HostEvent>> {
+        let all = self.all.get_or_try_init(|| All::new().map(Arc::new))?;
+        all.subscribe(&self.shared, capacity)
     }
 
     /// The context that the watcher began with: good for reading states, not for long operations.
@@ -160,6 +201,9 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        if let Some(all) = self.all.get() {
+            all.stop();
+        }
         self.shared.stop();
         if let Some(thread) = self.thread.take() {
             if thread.thread().id() == thread::current().id() {
@@ -169,6 +213,20 @@ impl Drop for Watcher {
                 log::error!("the thread of a libxl watcher has panicked");
             }
         }
+    }
+}
+
+impl Shared {
+    fn watch<F>(self: &Arc<Self>, id: DomainId, sink: F) -> Result<Watch>
+    where
+        F: Fn(DomainEvent) + Send + Sync + 'static,
+    {
+        let number = self.add(id, Arc::new(sink))?;
+        Ok(Watch {
+            shared: Arc::downgrade(self),
+            number,
+            id,
+        })
     }
 }
 

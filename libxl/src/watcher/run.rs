@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// When to look again at a domain whose state could not be read.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 
@@ -96,6 +96,10 @@ impl Shared {
     pub(super) fn context(&self) -> Context {
         let ctx = self.ctx.lock();
         ctx.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn resync(&self) -> Duration {
+        self.resync
     }
 
     pub(super) fn restarts(&self) -> u64 {
@@ -306,7 +310,7 @@ impl Shared {
     }
 
     /// Looks at all of them: one list, however many there are.
-    fn resync(&self) {
+    fn look_at_all(&self) {
         let ids: Vec<(u64, DomainId)> = self
             .table()
             .watched
@@ -400,7 +404,7 @@ fn rounds(shared: &Shared, mut resync: Instant) {
             }
             Err(error) => {
                 log::error!("libxl's events have failed, and there is no new context: {error:#}");
-                shared.resync();
+                shared.look_at_all();
                 std::thread::sleep(AGAIN);
             }
         }
@@ -423,7 +427,7 @@ fn rounds_of(shared: &Shared, ctx: &Context, mut resync: Instant) -> Instant {
         }
         let now = Instant::now();
         if now >= resync {
-            shared.resync();
+            shared.look_at_all();
             resync = next_resync(now, shared.resync);
         }
         let (due, next) = shared.due(now);

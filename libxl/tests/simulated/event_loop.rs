@@ -14,6 +14,7 @@ use std::{
 };
 
 use libxl::{Context, ErrorKind, EventLoop, Running};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::stand_in::{aborts, contexts, domain, eventually, operations_take, simulated};
 
@@ -220,5 +221,85 @@ fn a_task_is_woken_by_a_disaster() {
         thread::sleep(Duration::from_millis(30));
         crate::stand_in::disaster();
         assert_eq!(task.join().unwrap().kind(), ErrorKind::NotAvailable);
+    });
+}
+
+/// mio reports each edge once.
+#[test]
+fn mio_drives_a_context() {
+    simulated("event_loop::mio_drives_a_context", || {
+        use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+        let ctx = Context::open().unwrap();
+        let events = ctx.event_loop().unwrap();
+        let mut poll = Poll::new().unwrap();
+        let fd = events.as_raw_fd();
+        let mut source = SourceFd(&fd);
+        let registry = poll.registry();
+        registry
+            .register(&mut source, Token(7), Interest::READABLE)
+            .unwrap();
+        let mut running = Vec::new();
+        for n in 0..200 {
+            operations_take(n % 50);
+            let domain = domain(&ctx, u32::try_from(n).unwrap() % 60);
+            running.push(domain.shutdown().start().unwrap());
+        }
+        let mut found = Events::with_capacity(4);
+        let mut rounds = 0;
+        while !running.iter().all(Running::is_over) {
+            poll.poll(&mut found, Some(Duration::from_secs(20)))
+                .unwrap();
+            assert!(!found.is_empty(), "round {rounds}: an edge was missed");
+            events.dispatch().unwrap();
+            rounds += 1;
+        }
+        assert!(rounds < 1000, "{rounds} rounds: it spins");
+        for running in running {
+            running.wait().unwrap();
+        }
+    });
+}
+
+#[test]
+fn tokio_drives_a_context() {
+    simulated("event_loop::tokio_drives_a_context", || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let all = runtime.block_on(async {
+            let ctx = Context::open().unwrap();
+            let events = ctx.event_loop().unwrap();
+            // SAFETY: it has one descriptor for as long as it exists.
+            let events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) };
+            let events = events.unwrap();
+            let driver = tokio::spawn(async move {
+                loop {
+                    let mut ready = events.readable().await.unwrap();
+                    // Before the dispatch, so that what comes meanwhile is seen.
+                    ready.clear_ready();
+                    events.get_ref().dispatch().unwrap();
+                }
+            });
+            let mut tasks = tokio::task::JoinSet::new();
+            for n in 0..200 {
+                operations_take(n % 50);
+                let domain = domain(&ctx, u32::try_from(n).unwrap() % 60);
+                tasks.spawn(domain.shutdown().start().unwrap());
+            }
+            operations_take(-1);
+            let limited = domain(&ctx, 3).shutdown();
+            let limited = limited.deadline(Duration::from_millis(60)).start().unwrap();
+            let error = limited.await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:#}");
+            let all = tokio::time::timeout(Duration::from_secs(20), tasks.join_all());
+            let all = all.await.unwrap();
+            driver.abort();
+            all
+        });
+        assert_eq!(all.len(), 200);
+        for result in all {
+            result.unwrap();
+        }
     });
 }

@@ -10,4 +10,5 @@ mod operations;
 mod signals;
 mod soundness;
 mod stand_in;
+mod watch_all;
 mod watcher;

@@ -13,9 +13,10 @@ use libxl::{Context, DomId, Domain};
 
 /// Set in a process that has the stand-in.
 const PRESENT: &str = "LIBXL_STAND_IN";
-const SOURCES: [&str; 2] = [
+const SOURCES: [&str; 3] = [
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/libxl.c"),
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/faults.c"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulated/store.c"),
 ];
 
 /// Runs `body` with the stand-in in place of libxl. `name` is that of the test.
@@ -177,15 +178,43 @@ pub(crate) fn disaster() {
     function();
 }
 
-/// What a domain is from here on.
-pub(crate) fn becomes(domid: u32, state: c_int) {
+/// Tells the stand-in a number about a domain.
+fn tell_of(name: &CStr, domid: u32, number: c_int) {
     // SAFETY: a function of the stand-in with this signature.
-    let function: extern "C" fn(c_int, c_int) =
-        unsafe { std::mem::transmute(symbol(c"fake_domain")) };
-    function(c_int::try_from(domid).unwrap(), state);
+    let function: extern "C" fn(c_int, c_int) = unsafe { std::mem::transmute(symbol(name)) };
+    function(c_int::try_from(domid).unwrap(), number);
 }
 
-/// States of a domain: it runs, it has powered off, and it is suspended.
+/// What a domain is from here on.
+pub(crate) fn becomes(domid: u32, state: c_int) {
+    tell_of(c"fake_domain", domid, state);
+}
+
+/// A domain is called `d`, its id, `-` and this number from here on; it has no name if that is negative.
+/// Every domain has the number 0 at first.
+pub(crate) fn is_called(domid: u32, number: c_int) {
+    tell_of(c"fake_name", domid, number);
+}
+
+/// xenstored announces that a domain has appeared.
+pub(crate) fn introduce() {
+    // SAFETY: a function of the stand-in with this signature.
+    let function: extern "C" fn() = unsafe { std::mem::transmute(symbol(c"fake_introduce")) };
+    function();
+}
+
+/// Number of watches that xenstored has.
+pub(crate) fn store_watches() -> c_int {
+    ask(c"fake_store_watches")
+}
+
+/// Whether xenstored runs. The connections to one that goes stay silent.
+pub(crate) fn store_runs(runs: bool) {
+    tell(c"fake_store", c_int::from(runs));
+}
+
+/// States of a domain: it is not there, it runs, it has powered off, and it is suspended.
+pub(crate) const GONE: c_int = -1;
 pub(crate) const RUNNING: c_int = 0;
 pub(crate) const OFF: c_int = 2;
 pub(crate) const SUSPENDED: c_int = 4;

@@ -5,6 +5,7 @@ mod counts;
 pub(crate) mod libtest;
 mod live;
 mod local;
+mod loom;
 mod oldest;
 mod report;
 mod sanitizer;
@@ -13,12 +14,13 @@ mod valgrind;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 pub(crate) use self::counts::Counts;
 use self::live::Setting;
 use self::steps::Steps;
+use crate::api::{self, Verdict};
 use crate::cargo::Cargo;
 use crate::lab::{self, Accel, Hardware};
 use crate::package;
@@ -64,8 +66,11 @@ pub(crate) struct Options {
     /// Run nothing but the unit tests of the libxl crates, under valgrind
     #[arg(long, conflicts_with_all = ["quick", "live", "devices"])]
     valgrind: bool,
+    /// Run nothing but loom's models of what threads share in libxl
+    #[arg(long, conflicts_with_all = ["quick", "live", "devices", "valgrind"])]
+    loom: bool,
     /// Run nothing but live tests, with the address and leak sanitizers: those that are named, or a choice of them
-    #[arg(long, conflicts_with_all = ["quick", "devices"])]
+    #[arg(long, conflicts_with_all = ["quick", "devices", "loom"])]
     sanitize: bool,
     /// Run nothing but the story of the Debian package, in a dom0 with systemd: installed, upgraded, the host restarted and switched off
     #[arg(long, conflicts_with_all = ["quick", "live", "devices", "valgrind", "sanitize", "arguments"])]
@@ -98,7 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         });
         return Ok(steps.finish());
     }
-    let live = !options.quick && (!options.valgrind || options.sanitize);
+    let live = !options.quick && !options.loom && (!options.valgrind || options.sanitize);
     if live {
         // Before anything long.
         for &xen in labs {
@@ -106,8 +111,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     let mut steps = Steps::default();
-    if !options.live && !options.devices && !options.valgrind && !options.sanitize {
+    let part = options.live || options.devices || options.valgrind || options.sanitize;
+    if !part && !options.loom {
         checks(&mut steps);
+    }
+    if options.loom {
+        steps.run("models of what threads share", loom::run);
     }
     if options.valgrind {
         steps.run("unit tests under valgrind", valgrind::run);
@@ -185,6 +194,17 @@ fn checks(steps: &mut Steps) {
         let mut doc = cargo.command(&["doc", "--workspace", "--no-deps"]);
         steps::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
+    steps.run(
+        "public API of libxl-sys and libxl, as listed",
+        || match api::check()? {
+            Verdict::Same => Ok(Counts::default()),
+            Verdict::LeftOut => Ok(Counts {
+                skipped: 1,
+                ..Counts::default()
+            }),
+            Verdict::Differs(words) => bail!(words),
+        },
+    );
     steps.run("unit, doc and process tests", || {
         let mut counts = local::run(&cargo)?;
         // rustdoc has its own runner, which says how many there were.

@@ -1,0 +1,6 @@
+//! A peer that says anything is heard out or refused, at both ends of a migration.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| libxl::fuzzing::migration(bytes));

@@ -1,0 +1,67 @@
+//! What threads share, from the standard library, or from loom in its tests.
+//!
+//! `cargo xtask test --loom` tries all orders in which a few threads can go through the queue of events, the
+//! pump, a claim, and the handles that end a relay. No other test works with that cfg, which has a name of
+//! its own because `loom` changes other crates as well.
+
+pub(crate) use std::sync::PoisonError;
+#[cfg(not(all(libxl_loom, test)))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool};
+
+#[cfg(all(libxl_loom, test))]
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool};
+
+/// All orders of the threads in `body`, with so many switches between them that none of them asked for.
+#[cfg(all(libxl_loom, test))]
+pub(crate) fn model(switches: usize, body: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(switches);
+    builder.check(body);
+}
+
+/// What a [`Bell`](crate::wake::Bell) is to a thread that polls it.
+#[cfg(all(libxl_loom, test))]
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+#[cfg(all(libxl_loom, test))]
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn silence(&self) {
+        *self.rung.lock().unwrap() = false;
+    }
+
+    /// Waits until it is rung.
+    pub(crate) fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+    }
+}
+
+#[cfg(all(libxl_loom, test))]
+impl crate::wake::Wake for Bell {
+    fn wake(&self) {
+        self.ring();
+    }
+}
+
+/// A [`PerProcess`](crate::per_process::PerProcess) of one process.
+#[cfg(all(libxl_loom, test))]
+#[derive(Debug, Default)]
+pub(crate) struct PerProcess<T>(Mutex<T>);
+
+#[cfg(all(libxl_loom, test))]
+impl<T> PerProcess<T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap()
+    }
+}

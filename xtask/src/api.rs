@@ -1,0 +1,149 @@
+//! `cargo xtask api`: the listings of what the published crates offer, which are committed.
+//!
+//! They come from rustdoc's JSON. Its format changes from one release of Rust to the next, so that they are made by one release, whatever
+//! else is built with; the bindings are those that `libxl-sys` brings along, so that they do not depend on the machine either.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use public_api::Builder;
+
+use crate::{paths, toolchain};
+
+/// The release of Rust whose rustdoc writes the format that `public-api` reads.
+const RUST: &str = "1.95";
+/// The bindings that are listed: the newest.
+const XEN: &str = "4.20";
+const CRATES: [&str; 2] = ["libxl-sys", "libxl"];
+
+/// The difference between a committed listing and the code.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Same,
+    /// In words.
+    Differs(String),
+    /// There is no toolchain that could tell.
+    LeftOut,
+}
+
+/// Writes the listings.
+pub(crate) fn run() -> Result<ExitCode> {
+    for name in CRATES {
+        let Some(listing) = listing(name)? else {
+            return Ok(ExitCode::FAILURE);
+        };
+        let path = committed(name);
+        fs::write(&path, listing).with_context(|| path.display().to_string())?;
+        println!("{}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compares the listings with the code.
+pub(crate) fn check() -> Result<Verdict> {
+    let mut words = String::new();
+    for name in CRATES {
+        let Some(now) = listing(name)? else {
+            return Ok(Verdict::LeftOut);
+        };
+        let path = committed(name);
+        let before =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        words += &difference(name, &before, &now);
+    }
+    Ok(if words.is_empty() {
+        Verdict::Same
+    } else {
+        words += "If that is meant: cargo xtask api, and a line in CHANGELOG.md";
+        Verdict::Differs(words)
+    })
+}
+
+fn committed(name: &str) -> PathBuf {
+    paths::root().join(name).join("public-api.txt")
+}
+
+/// One public item a line. `None` without the toolchain for it.
+fn listing(name: &str) -> Result<Option<String>> {
+    // Apart from everything else: build scripts ask for the variable, and would build all anew.
+    let target = paths::root().join("target/api");
+    let Some(mut cargo) = toolchain::cargo(RUST)? else {
+        return Ok(None);
+    };
+    let status = cargo
+        .args([
+            "rustdoc",
+            "--quiet",
+            "--locked",
+            "--lib",
+            "--all-features",
+            "--package",
+            name,
+        ])
+        .args([
+            "--",
+            "-Zunstable-options",
+            "--output-format=json",
+            "--cap-lints=allow",
+        ])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("LIBXL_PREBUILT", XEN)
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTDOCFLAGS")
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("cargo rustdoc --package {name}: {status}");
+    }
+    let json = target.join(format!("doc/{}.json", name.replace('-', "_")));
+    items(&json).map(Some)
+}
+
+fn items(json: &Path) -> Result<String> {
+    let api = Builder::from_rustdoc_json(json)
+        // What every type has says nothing about this one, and what is derived is said in one line.
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .omit_auto_derived_impls(true)
+        .build()
+        .with_context(|| json.display().to_string())?;
+    // In its order, which has what belongs to a type together. A re-export may be named twice.
+    let mut lines: Vec<String> = api.items().map(ToString::to_string).collect();
+    lines.dedup();
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Lines of one listing and not of the other.
+fn difference(name: &str, before: &str, now: &str) -> String {
+    let (old, new): (BTreeSet<&str>, BTreeSet<&str>) =
+        (before.lines().collect(), now.lines().collect());
+    let mut words = String::new();
+    let changes = old.difference(&new).map(|line| ('-', line));
+    for (sign, line) in changes.chain(new.difference(&old).map(|line| ('+', line))) {
+        let _ = writeln!(words, "{sign} {line}");
+    }
+    if words.is_empty() {
+        words
+    } else {
+        format!("the public API of {name} has changed:\n{words}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn a_change_of_the_api_is_shown_line_by_line() {
+        assert_eq!(difference("libxl", "a\nb\n", "a\nb\n"), "");
+        assert_eq!(
+            difference("libxl", "a\nb\n", "b\nc\n"),
+            "the public API of libxl has changed:\n- a\n+ c\n"
+        );
+    }
+}
