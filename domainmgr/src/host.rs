@@ -179,6 +179,7 @@ mod tests {
             mac,
             kind: None,
             mtu: None,
+            ..Nic::default()
         }
     }
 

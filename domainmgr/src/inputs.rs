@@ -172,7 +172,7 @@ pub struct Inputs {
     /// Files of xl's, if there is a directory of them.
     pub xl: Option<Source>,
     homes: Mutex<HashMap<Uuid, Home>>,
-    hosts: Hosts,
+    hosts: Arc<Hosts>,
 }
 
 impl Inputs {
@@ -186,7 +186,7 @@ impl Inputs {
             ),
             xl: xl.map(|dir| Source::new(dir, "write the file and remove it")),
             homes: Mutex::default(),
-            hosts,
+            hosts: Arc::new(hosts),
         }
     }
 
@@ -218,6 +218,12 @@ impl Inputs {
     #[must_use]
     pub fn host(&self) -> Option<Arc<xl::Host>> {
         self.hosts.get().ok()
+    }
+
+    /// The same, for others to ask.
+    #[must_use]
+    pub fn hosts(&self) -> Arc<Hosts> {
+        Arc::clone(&self.hosts)
     }
 
     /// The key has no domain and no file any more.

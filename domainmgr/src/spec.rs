@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use libxl::config::DomainConfig;
+use libxl::config::{self, DomainConfig};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -44,6 +44,10 @@ pub struct Spec {
     pub max_vcpus: u32,
     /// Physical processors it may run on; empty for all.
     pub cpus: Vec<u32>,
+    /// Weight against others where processors are scarce; `None` for Xen's default.
+    pub weight: Option<u32>,
+    /// The most it gets of the processors, in percent of one; 0 for no limit, `None` for Xen's default.
+    pub cap: Option<u32>,
     /// Device tree, for ARM guests.
     pub device_tree: Option<String>,
     /// Device tree nodes passed through.
@@ -205,6 +209,17 @@ pub struct Disk {
     /// Its writer answers for what is in it: only whether it is there is looked at. Without a path there is nothing to
     /// look at.
     pub as_it_is: bool,
+    /// It was attached by hand: libxl gets it as it was written.
+    pub attached: Option<Box<Written<config::Disk>>>,
+}
+
+/// A device as somebody has written it, in xl's language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written<T> {
+    /// The text.
+    pub text: String,
+    /// What libxl is given for it.
+    pub config: T,
 }
 
 /// An image, which no guest ever writes to.
@@ -258,7 +273,7 @@ impl Format {
 }
 
 /// A network interface on a bridge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
     /// Bridge it is added to.
     pub bridge: Option<String>,
@@ -270,6 +285,13 @@ pub struct Nic {
     pub kind: Option<NicKind>,
     /// The largest packet, in bytes.
     pub mtu: Option<u32>,
+    /// Number among the interfaces of the domain that runs, where it is not the place in the list: others have come and
+    /// gone.
+    #[serde(default)]
+    pub devid: Option<u32>,
+    /// It was attached by hand: libxl gets it as it was written.
+    #[serde(default)]
+    pub attached: Option<Box<Written<config::Nic>>>,
 }
 
 impl Nic {

@@ -1,5 +1,6 @@
 //! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
 
+mod changes;
 mod durable;
 mod handle;
 mod operations;

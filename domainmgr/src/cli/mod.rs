@@ -1,5 +1,6 @@
 //! The command line.
 
+mod changes;
 mod check;
 mod client;
 mod config;
@@ -74,6 +75,16 @@ enum Command {
     Pause(verbs::Verb),
     /// Let paused domains run.
     Unpause(verbs::Verb),
+    /// Give a domain a device while it runs, and whenever it is built again.
+    Attach(changes::Attach),
+    /// Take a device from a domain.
+    Detach(changes::Detach),
+    /// Put another disc into a CD-ROM drive of a domain.
+    Insert(changes::Insert),
+    /// Take the disc out of a CD-ROM drive of a domain.
+    Eject(changes::Eject),
+    /// Give a domain other figures: memory, processors, or a share of those.
+    Set(changes::Set),
     /// Save or shut down all domains because the host goes down. They come back when it is started again, or with
     /// host-start.
     HostStop(host::HostStop),
@@ -219,6 +230,11 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Restore(args) => return args.run("Restore", named),
         Command::Pause(args) => return args.run("Pause", named),
         Command::Unpause(args) => return args.run("Unpause", named),
+        Command::Attach(args) => return args.run(),
+        Command::Detach(args) => return args.run(),
+        Command::Insert(args) => return args.run(),
+        Command::Eject(args) => return args.run(),
+        Command::Set(args) => return args.run(),
         Command::HostStop(args) => return args.run(),
         Command::HostStart(args) => return args.run(),
         Command::Show(args) => return args.run(),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::client::{Socket, complain, described, exit, in_words};
+use super::status::printable;
 use crate::control::wire::{self, Ordered};
 
 #[derive(Debug, Args)]
@@ -18,6 +19,13 @@ pub(super) struct Verb {
     /// A domain's name, its DisplayName, its uuid or its number.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How an order is given.
+#[derive(Debug, Args)]
+pub(super) struct How {
     /// Return as soon as the order is accepted.
     #[arg(long)]
     no_wait: bool,
@@ -73,6 +81,18 @@ impl Verb {
         method: &str,
         arguments: impl Fn(&str) -> A + Sync,
     ) -> ExitCode {
+        self.how.order(&self.names, method, arguments)
+    }
+}
+
+impl How {
+    /// Orders this for each domain.
+    pub(super) fn order<A: Serialize>(
+        &self,
+        names: &[String],
+        method: &str,
+        arguments: impl Fn(&str) -> A + Sync,
+    ) -> ExitCode {
         let screen = Screen::new(self.socket.json);
         let one = |name: &str| {
             let line = screen.line(name);
@@ -91,8 +111,7 @@ impl Verb {
         };
         let one = &one;
         let mut codes: Vec<u8> = thread::scope(|scope| {
-            let all: Vec<_> = self
-                .names
+            let all: Vec<_> = names
                 .iter()
                 .map(|name| scope.spawn(move || one(name)))
                 .collect();
@@ -111,7 +130,10 @@ impl Verb {
         let line = if self.socket.json {
             json!({"name": name, "domain": reply.domain, "done": reply.done}).to_string()
         } else if reply.done {
-            format!("{name}: {}", in_words(&reply.domain))
+            let words = std::iter::once(in_words(&reply.domain));
+            let waiting = reply.domain.waiting.iter().map(|words| printable(words));
+            let all: Vec<String> = words.chain(waiting).collect();
+            format!("{name}: {}", all.join("; "))
         } else {
             format!("{name}: accepted; {}", in_words(&reply.domain))
         };

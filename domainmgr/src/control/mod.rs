@@ -4,6 +4,7 @@
 //! nobody waits for it: what it does not read is dropped, and it is told how much that was.
 
 mod board;
+mod changes;
 pub mod client;
 pub(crate) mod names;
 mod server;

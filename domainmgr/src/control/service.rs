@@ -24,6 +24,7 @@ use crate::core::{Answer, Order, Until};
 use crate::eve::DomainStatus;
 use crate::journal::{Journal, PAGE, Page};
 use crate::metrics::{Figures, exposition};
+use crate::xl::Hosts;
 
 /// How long a client may be gone before that is noticed, if there is nothing to tell it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +38,8 @@ pub struct Sources {
     pub journal: Option<Journal>,
     /// What was measured last.
     pub figures: Arc<Figures>,
+    /// The facts on which the meaning of xl's language depends.
+    pub hosts: Arc<Hosts>,
 }
 
 impl Sources {
@@ -58,12 +61,12 @@ pub(super) struct Service {
 }
 
 /// An error of the interface.
-struct Bad {
+pub(super) struct Bad {
     error: &'static str,
     what: Complaint,
 }
 
-type Done<T> = Result<T, Bad>;
+pub(super) type Done<T> = Result<T, Bad>;
 
 impl varlink::Interface for Service {
     fn get_description(&self) -> &'static str {
@@ -146,6 +149,11 @@ impl Service {
             "Unpause" => with(call, parameters, |call, named: Named| {
                 self.order(call, &named.name, Order::Unpause)
             }),
+            "Attach" => with(call, parameters, |call, attach| self.attach(call, &attach)),
+            "Detach" => with(call, parameters, |call, detach| self.detach(call, &detach)),
+            "Insert" => with(call, parameters, |call, insert| self.insert(call, insert)),
+            "Eject" => with(call, parameters, |call, eject| self.eject(call, eject)),
+            "Set" => with(call, parameters, |call, set| self.set(call, &set)),
             _ => call.reply_method_not_found(method),
         }
     }
@@ -187,7 +195,7 @@ fn reply<T: Serialize>(call: &mut Call, continues: bool, what: &T) -> varlink::R
     call.reply_struct(Reply::parameters(Some(parameters)))
 }
 
-fn complain(call: &mut Call, bad: Bad) -> varlink::Result<()> {
+pub(super) fn complain(call: &mut Call, bad: Bad) -> varlink::Result<()> {
     let parameters = serde_json::to_value(bad.what).map_err(varlink::map_context!())?;
     call.set_continues(false);
     let name = format!("{NAME}.{}", bad.error);
@@ -212,7 +220,7 @@ impl Service {
     }
 
     /// The domain that `name` stands for. When the agent has just started, it may not have said yet which there are.
-    fn find(&self, name: &str) -> Done<(Uuid, Arc<DomainStatus>)> {
+    pub(super) fn find(&self, name: &str) -> Done<(Uuid, Arc<DomainStatus>)> {
         let end = Instant::now() + PATIENCE;
         loop {
             // Before the look, so that no news is missed.
@@ -336,7 +344,7 @@ impl Service {
         Ok(())
     }
 
-    fn order(&self, call: &mut Call, name: &str, order: Order) -> varlink::Result<()> {
+    pub(super) fn order(&self, call: &mut Call, name: &str, order: Order) -> varlink::Result<()> {
         let (key, status) = match self.find(name) {
             Err(bad) => return complain(call, bad),
             Ok(found) => found,
@@ -390,7 +398,7 @@ impl Service {
     }
 }
 
-fn bad(error: &'static str, status: &DomainStatus, why: &str) -> Bad {
+pub(super) fn bad(error: &'static str, status: &DomainStatus, why: &str) -> Bad {
     Bad {
         error,
         what: Complaint {

@@ -1,5 +1,6 @@
 //! Types of the messages on the socket, as in `xen.domainmgr.varlink`.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
 
@@ -57,6 +58,12 @@ pub struct Domain {
     /// Hold that an operator has placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Changes by hand that stand beside its file.
+    #[serde(default)]
+    pub changed: Vec<String>,
+    /// Those that it does not have before its next start, and why.
+    #[serde(default)]
+    pub waiting: Vec<String>,
 }
 
 impl From<&DomainStatus> for Domain {
@@ -80,6 +87,8 @@ impl From<&DomainStatus> for Domain {
                 since: date(status.held_since).unwrap_or_default(),
                 boot: status.held_until_boot,
             }),
+            changed: status.changed.clone(),
+            waiting: status.waiting.clone(),
         }
     }
 }
@@ -129,6 +138,89 @@ pub struct Save {
     /// Only until the host is started again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<bool>,
+}
+
+/// Kinds of devices that can be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A disk.
+    Disk,
+    /// A network interface.
+    Nic,
+    /// A PCI device of the host.
+    Pci,
+    /// A USB device of the host.
+    Usb,
+}
+
+/// Parameters of `Attach`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attach {
+    /// NAME of the domain.
+    pub name: String,
+    /// Kind of the device.
+    pub kind: Kind,
+    /// The device, in the language of xl.cfg.
+    pub spec: String,
+}
+
+/// Parameters of `Detach`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detach {
+    /// NAME of the domain.
+    pub name: String,
+    /// Kind of the device.
+    pub kind: Kind,
+    /// Name of a disk in the guest; address of an interface, or its name in the host.
+    pub which: String,
+}
+
+/// Parameters of `Insert`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Insert {
+    /// NAME of the domain.
+    pub name: String,
+    /// Name of the drive in the guest.
+    pub vdev: String,
+    /// Path of the disc.
+    pub file: String,
+}
+
+/// Parameters of `Eject`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Eject {
+    /// NAME of the domain.
+    pub name: String,
+    /// Name of the drive in the guest.
+    pub vdev: String,
+}
+
+/// Parameters of `Set`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    /// NAME of the domain.
+    pub name: String,
+    /// Memory, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Number of processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<u32>,
+    /// Physical processors that it may run on, in the language of xl.cfg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<String>,
+    /// Weight against others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// The most it gets, in percent of one processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<u32>,
 }
 
 /// Parameters of `Watch`.

@@ -29,6 +29,7 @@ fn is_pointless_when_stopping(op: &Op) -> bool {
             | Op::Disks(..)
             | Op::Create(_)
             | Op::Restore(_)
+            | Op::Change(..)
             | Op::CoreDump(_)
             | Op::SoftReset(..)
     )
@@ -40,7 +41,7 @@ fn copied(spec: &Spec) -> impl Iterator<Item = &Disk> {
 
 /// Returns whether an operator's order ends `op`.
 #[must_use]
-pub fn on_order(op: &Op, order: Order) -> bool {
+pub fn on_order(op: &Op, order: &Order) -> bool {
     let building = is_pointless_when_stopping(op);
     match order {
         Order::Stop { destroy: true, .. } => {
@@ -48,7 +49,9 @@ pub fn on_order(op: &Op, order: Order) -> bool {
         }
         Order::Stop { .. } | Order::Restart => building || matches!(op, Op::Save(_)),
         Order::Start { .. } => matches!(op, Op::Save(_)),
-        Order::Save { .. } | Order::Restore | Order::Pause | Order::Unpause => false,
+        Order::Save { .. } | Order::Restore | Order::Pause | Order::Unpause | Order::Change(_) => {
+            false
+        }
     }
 }
 
@@ -68,6 +71,7 @@ pub fn on_stop(op: &Op) -> bool {
             | Op::Create(_)
             | Op::Restore(_)
             | Op::Save(_)
+            | Op::Change(..)
             | Op::Shutdown(_)
             | Op::CoreDump(_)
     )

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::changing::Changing;
 use super::devices::Connected;
 use super::halting::Halt;
 use super::history::Told;
@@ -18,6 +19,7 @@ use super::saving::Saved;
 use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
+use crate::change::Changes;
 use crate::disks::{Copies, Progress};
 use crate::settings::Settings;
 use crate::spec::{Disk, Mode, Spec};
@@ -252,6 +254,10 @@ pub struct Facts {
     pub(super) hold: Option<Hold>,
     /// The domain that is being brought down is to be built again with what its guest has written.
     pub(super) cycle: bool,
+    /// What was changed by hand, and stands beside the wish.
+    pub(super) changes: Changes,
+    /// What is being changed.
+    pub(super) changing: Option<Changing>,
     /// State at the last event.
     pub(super) told: Told,
     /// Orders that came before anything was known.
@@ -373,6 +379,8 @@ impl Facts {
             doubtful: false,
             hold: None,
             cycle: false,
+            changes: Changes::default(),
+            changing: None,
             told: Told::default(),
             unheard: Vec::new(),
             order: None,

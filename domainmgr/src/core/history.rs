@@ -19,7 +19,7 @@ pub struct Event {
     pub name: String,
     /// Its number in Xen; 0 if there is none.
     pub domid: u32,
-    /// A state, as DomainStatus has it in `StateName`; or `error`, `held`, `removed`.
+    /// A state, as DomainStatus has it in `StateName`; or `error`, `held`, `changed`, `removed`.
     pub what: String,
     /// Words: why, by whom.
     pub detail: String,
@@ -34,6 +34,7 @@ pub(super) struct Told {
     exit: Option<(String, String)>,
     error: String,
     held: String,
+    changed: String,
 }
 
 impl Told {
@@ -49,6 +50,7 @@ impl Told {
                 .map(|(why, _)| why.clone())
                 .unwrap_or_default(),
             held: f.hold.as_ref().map(|hold| hold.words()).unwrap_or_default(),
+            changed: f.changes.words().join("; "),
         }
     }
 }
@@ -85,13 +87,15 @@ pub(super) fn tell(cx: &mut Ctx, f: &mut Facts) {
     if before.error != now.error && !now.error.is_empty() {
         cx.effects.push(event("error", now.error));
     }
-    if before.held != now.held {
-        let words = if now.held.is_empty() {
-            "taken back".to_owned()
-        } else {
-            now.held
-        };
-        cx.effects.push(event("held", words));
+    for (what, before, now) in [
+        ("held", before.held, now.held),
+        ("changed", before.changed, now.changed),
+    ] {
+        if before != now {
+            let back = "taken back".to_owned();
+            let words = if now.is_empty() { back } else { now };
+            cx.effects.push(event(what, words));
+        }
     }
 }
 

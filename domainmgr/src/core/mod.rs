@@ -15,6 +15,7 @@
 pub mod abort;
 mod adopt;
 mod belief;
+mod changing;
 mod devices;
 mod disks;
 mod ends;
@@ -225,6 +226,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
         }
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),
     }
+    changing::absorb(&mut facts);
     order::hear(&mut cx, &mut facts);
     if facts.outstanding.is_none() {
         match next(&mut cx, &mut facts) {
@@ -292,6 +294,9 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         }
         (Op::Unpause(_), Outcome::Ended(result)) => unpaused(cx, f, result),
         (Op::Pause(_), Outcome::Ended(result)) => order::paused(cx, f, result),
+        (Op::Change(_, _, _, after), Outcome::Ended(result)) => {
+            changing::made(cx, f, after, result)
+        }
         (Op::Save(_), Outcome::Ended(result)) => order::saved(cx, f, result),
         (Op::Resume(_), Outcome::Ended(result)) => saving::resumed(cx, f, result),
         (Op::DiscardSaved, Outcome::Ended(result)) => {
@@ -460,7 +465,7 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             if f.exit.is_some() {
                 return ends::go_on(cx, f);
             }
-            if let Some(ordered) = order::next(f) {
+            if let Some(ordered) = order::next(f).or_else(|| changing::next(f)) {
                 return ordered;
             }
             let Some(domain) = &f.domain else {
@@ -534,8 +539,8 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     let spec = match (&f.rebuild, &f.desired) {
         // It goes on as what it was.
         _ if saved.is_some() => saved,
-        (Some(spec), _) if f.restarting => Some(Arc::clone(spec)),
-        (_, Some(desired)) => desired.spec.clone().ok(),
+        (Some(spec), _) if f.restarting => Some(changing::to_build(f, spec)),
+        (_, Some(Desired { spec: Ok(spec), .. })) => Some(changing::to_build(f, spec)),
         _ => None,
     };
     if f.want() == Want::Run {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::change::Change;
 use crate::disks::Copies;
 use crate::spec::Spec;
 use crate::toolstack::DomainId;
@@ -47,6 +48,8 @@ pub enum Op {
     Unpause(DomainId),
     /// Take its processors from it.
     Pause(DomainId),
+    /// Have a running domain be as this says, which has the first of these specs, and then the second.
+    Change(DomainId, Arc<Change>, Arc<Spec>, Arc<Spec>),
     /// Ask the guest to power off.
     Shutdown(DomainId),
     /// Press its power button.
@@ -82,6 +85,7 @@ impl Op {
             Self::Resume(_) => "resume",
             Self::Unpause(_) => "unpause",
             Self::Pause(_) => "pause",
+            Self::Change(..) => "change",
             Self::Shutdown(_) => "shutdown",
             Self::PowerButton(_) => "power button",
             Self::Destroy(_) => "destroy",
@@ -109,6 +113,7 @@ impl Op {
             | Self::Strip(id)
             | Self::Devices(id)
             | Self::Screen(id)
+            | Self::Change(id, ..)
             | Self::SoftReset(id, _) => Some(id),
             Self::Look(Scope::All)
             | Self::Reserve(_)

@@ -3,13 +3,15 @@
 //! A hold stands beside the wish of the DomainConfig and goes before it, until it is taken back by another order, or until a
 //! newer wish comes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::facts::{Domain, Facts, Pending, Rest};
 use super::halting::{Halt, Stage};
-use super::saving;
-use super::{Ctx, Effect, Next, Op};
+use super::{Ctx, Effect, Next, Op, changing, saving};
+use crate::change::Change;
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, Life, ShutdownReason};
 
@@ -24,7 +26,7 @@ pub enum Until {
 }
 
 /// A verb of an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Have it run, even if it ended or its DomainConfig does not activate it.
     Start {
@@ -53,12 +55,14 @@ pub enum Order {
     Pause,
     /// Give them back.
     Unpause,
+    /// Have it be as this says, now and whenever it is built again.
+    Change(Arc<Change>),
 }
 
 impl Order {
     /// The verb, as the command line has it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
@@ -67,6 +71,7 @@ impl Order {
             Self::Restore => "restore",
             Self::Pause => "pause",
             Self::Unpause => "unpause",
+            Self::Change(change) => change.word(),
         }
     }
 }
@@ -124,14 +129,21 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
         f.unheard.push(given);
         return;
     }
-    let (order, by) = (given.order, given.by.clone());
-    if let Some(why) = refusal(f, order) {
+    let (order, by) = (given.order.clone(), given.by.clone());
+    let ends = matches!(order, Order::Stop { .. } | Order::Restart);
+    if f.changing.is_some() && !ends {
+        // One after the other.
+        f.unheard.push(given);
+        return;
+    }
+    if let Some(why) = refusal(f, &order) {
         cx.effects
             .push(Effect::Answer(given.id, Answer::Refused(why)));
         return;
     }
     let instead = format!("given up: {by} asked for {}", order.word());
     give_up(cx, f, instead);
+    changing::give_up(f);
     cx.info(format!("{}: asked for by {by}", order.word()));
     let now = cx.now.wall;
     let hold = |run, until| Hold {
@@ -143,7 +155,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     let activated = f.desired.as_ref().is_some_and(|d| d.origin.activate());
     match order {
         Order::Start { .. } | Order::Restore => {
-            if (matches!(order, Order::Start { fresh: true, .. })) && f.saved.take().is_some() {
+            if matches!(order, Order::Start { fresh: true, .. }) && f.saved.take().is_some() {
                 f.forget_saved = true;
             }
             f.hold = (!activated).then(|| hold(true, Until::Started));
@@ -177,6 +189,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
             }
         }
         Order::Pause | Order::Unpause => {}
+        Order::Change(change) => changing::asked(f, &change, &by),
         // A domain that is suspended already is somebody else's: it is looked at before anything is asked of it.
         Order::Save { .. } => f.stale = true,
     }
@@ -229,7 +242,7 @@ fn destroy_at_once(cx: &mut Ctx, f: &mut Facts) {
 }
 
 /// Why the order cannot be obeyed.
-fn refusal(f: &Facts, order: Order) -> Option<String> {
+fn refusal(f: &Facts, order: &Order) -> Option<String> {
     if let Some((why, _)) = &f.hands_off {
         return Some(why.clone());
     }
@@ -240,7 +253,8 @@ fn refusal(f: &Facts, order: Order) -> Option<String> {
         let problem = f.problem.as_ref().map(|(why, _)| why.clone());
         return Some(problem.unwrap_or_else(|| "it has no DomainConfig".to_owned()));
     }
-    match order {
+    match *order {
+        Order::Change(ref change) => changing::refusal(f, change),
         Order::Start { anyway, .. } => starting(f, anyway),
         Order::Restore if f.saved.is_none() => Some("it is not saved".to_owned()),
         Order::Restore => starting(f, false),
@@ -306,7 +320,7 @@ fn suspended(id: DomainId) -> String {
 }
 
 /// The domain, if it is one whose processors can be taken and given.
-fn running(f: &Facts) -> Result<&Domain, String> {
+pub(super) fn running(f: &Facts) -> Result<&Domain, String> {
     match &f.domain {
         None => Err("there is no domain".to_owned()),
         Some(_) if f.halt.is_some() => Err("it is being brought down".to_owned()),
@@ -343,7 +357,7 @@ pub(super) fn not_begun(f: &mut Facts) {
 /// The domain has been paused, or not.
 pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     // Another order may have come meanwhile.
-    let Some(by) = f.order.as_ref().and_then(|o| o.is_begun(Order::Pause)) else {
+    let Some(by) = f.order.as_ref().and_then(|o| o.is_begun(&Order::Pause)) else {
         return;
     };
     if let (Ok(()), Some(domain)) = (&result, &mut f.domain) {
@@ -371,7 +385,7 @@ pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
 /// A domain that had run before has been unpaused, or not. Whether that was an order.
 pub(super) fn unpaused(cx: &mut Ctx, f: &mut Facts, result: &Result<(), Error>) -> bool {
     let ordered = f.order.as_ref();
-    let ordered = ordered.is_some_and(|o| o.is_begun(Order::Unpause).is_some());
+    let ordered = ordered.is_some_and(|o| o.is_begun(&Order::Unpause).is_some());
     if let (true, Ok(()), Some(domain)) = (ordered, result, &mut f.domain) {
         domain.life = Life::Running;
     }
@@ -379,6 +393,15 @@ pub(super) fn unpaused(cx: &mut Ctx, f: &mut Facts, result: &Result<(), Error>) 
         over(cx, f, result.clone());
     }
     ordered
+}
+
+/// The domain has been changed, or not.
+pub(super) fn changed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    // Somebody may have asked for something else meanwhile.
+    let ordered = f.order.as_ref().map(|o| &o.given.order);
+    if matches!(ordered, Some(Order::Change(_))) {
+        over(cx, f, result);
+    }
 }
 
 fn over(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
@@ -412,6 +435,7 @@ pub(super) fn settle(cx: &mut Ctx, f: &mut Facts) {
         Order::Start { .. } | Order::Restart | Order::Restore if runs && !f.cycle && !f.stale => {
             Answer::Done
         }
+        Order::Change(_) if f.changing.is_none() => Answer::Done,
         Order::Stop { .. } if f.domain.is_none() && f.clear => Answer::Done,
         Order::Save { .. } if f.domain.is_none() && f.clear => match &f.saved {
             Some(_) => Answer::Done,
@@ -436,6 +460,7 @@ pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
             hold.by
         ));
     }
+    changing::wish_goes_before(cx, f);
     give_up(cx, f, "given up: the DomainConfig has changed".to_owned());
 }
 
@@ -470,8 +495,8 @@ impl Hold {
 
 impl UnderWay {
     /// Name of the user that gave the order, if it is `order` and has been handed to Xen.
-    fn is_begun(&self, order: Order) -> Option<&str> {
-        (self.begun && self.given.order == order).then_some(self.given.by.as_str())
+    fn is_begun(&self, order: &Order) -> Option<&str> {
+        (self.begun && self.given.order == *order).then_some(self.given.by.as_str())
     }
 }
 

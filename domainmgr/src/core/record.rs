@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::changing::Changing;
 use super::facts::{After, Desired, Domain, Exit, Facts, Rest};
 use super::halting::{Halt, Stage};
 use super::history::Told;
@@ -21,6 +22,7 @@ use super::screen::Screen;
 use super::sibling::Sibling;
 use super::time::Time;
 use super::{Now, gone, order, wishes};
+use crate::change::Changes;
 use crate::disks::Copies;
 use crate::settings::Settings;
 use crate::spec::{Disk, Spec};
@@ -36,6 +38,10 @@ pub struct Record {
     pub(super) wish: Option<Desired>,
     /// Hold that an operator has placed.
     pub(super) hold: Option<Hold>,
+    /// What was changed by hand.
+    pub(super) changes: Changes,
+    /// What is being changed.
+    pub(super) changing: Option<Changing>,
     /// State at the last event.
     pub(super) told: Told,
     /// It is being brought down in order to be built again.
@@ -150,6 +156,10 @@ impl Record {
             }
             Some(spec)
         });
+        let built = match &self.changing {
+            Some(changing) => built.map(|spec| changing.at_the_most(spec)),
+            None => built,
+        };
         built.or_else(|| self.rebuild.clone().filter(|_| self.restarting))
     }
 
@@ -178,6 +188,8 @@ impl Facts {
             boot,
             wish: self.desired.clone(),
             hold: self.hold.clone(),
+            changes: self.changes.clone(),
+            changing: self.changing.clone(),
             cycle: self.cycle,
             told: self.told.clone(),
             renewed: self.renewed && self.rejoin,
@@ -245,6 +257,8 @@ impl Facts {
         f.recovered = true;
         f.desired = record.wish;
         f.hold = record.hold;
+        f.changes = record.changes;
+        f.changing = record.changing;
         f.cycle = record.cycle;
         f.told = record.told;
         f.renewed = record.renewed;
@@ -436,6 +450,8 @@ impl Record {
             boot: i.boot,
             wish: i.wish,
             hold: None,
+            changes: Changes::default(),
+            changing: None,
             cycle: false,
             told: Told::default(),
             renewed: false,

@@ -1,12 +1,13 @@
 //! What the facts look like from outside: the DomainStatus.
 
+use super::changing;
 use super::facts::{After, Facts, Pending, Want};
 use super::order::Until;
 use super::reasons;
 use crate::eve::{
     DiskStatus, DomainConfig, DomainStatus, PreservedDomain, State, UuidAndVersion, VifConfig,
 };
-use crate::spec::NicKind;
+use crate::spec::{Nic, NicKind};
 use crate::toolstack::{Life, ShutdownReason};
 use crate::wish::Origin;
 use crate::xl::File;
@@ -54,6 +55,8 @@ pub fn view(f: &Facts) -> DomainStatus {
         held_until_boot: f.hold.as_ref().is_some_and(|h| h.until == Until::Boot),
         held_since: f.hold.as_ref().map(|h| h.since),
         saved_since: f.saved.as_ref().map(|saved| saved.at),
+        changed: f.changes.words(),
+        waiting: changing::waiting(f),
         preserved: preserved(f),
         restarts: f.restarts,
         next_retry: f.next_retry,
@@ -153,12 +156,13 @@ fn interfaces(f: &Facts) -> Option<Vec<VifConfig>> {
     let spec = f.spec()?;
     let domid = f.domain().map(|id| id.domid);
     let nics = spec.nics.iter().enumerate();
+    let number = |i: usize, nic: &Nic| nic.devid.map_or_else(|| i.to_string(), |n| n.to_string());
     let all = nics.map(|(i, nic)| VifConfig {
         bridge: nic.bridge.clone().unwrap_or_default(),
         // Xen's own name for one that was given none.
         vif: match (&nic.vif, domid) {
             (Some(name), _) => name.clone(),
-            (None, Some(domid)) => format!("vif{domid}.{i}"),
+            (None, Some(domid)) => format!("vif{domid}.{}", number(i, nic)),
             (None, None) => String::new(),
         },
         mac: nic.address(),

@@ -102,6 +102,7 @@ fn copied(preserve: bool) -> Disk {
         format: Format::Raw,
         cdrom: false,
         as_it_is: false,
+        attached: None,
         least_size: 0,
         vdev: "xvda".into(),
         read_only: false,

@@ -100,6 +100,7 @@ pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
         vdev: vdev(limits::DISKS - 1),
         read_only: true,
         as_it_is: false,
+        attached: None,
     }))
 }
 
@@ -249,6 +250,7 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
         vdev: vdev(i),
         read_only,
         as_it_is: false,
+        attached: None,
     };
     // Of an image it is that of the copy which counts.
     if disk.image.is_none() || disk.read_only {

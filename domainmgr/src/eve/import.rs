@@ -75,5 +75,6 @@ fn disk(status: &DiskStatus) -> Disk {
         vdev: status.vdev.clone(),
         read_only: status.read_only,
         as_it_is: false,
+        attached: None,
     }
 }

@@ -137,5 +137,6 @@ fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
         mac,
         kind,
         mtu: (v.mtu != 0).then_some(v.mtu),
+        ..Nic::default()
     })
 }

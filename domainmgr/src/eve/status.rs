@@ -94,6 +94,10 @@ pub struct DomainStatus {
     /// Addition.
     #[serde(with = "go_time")]
     pub saved_since: Option<OffsetDateTime>,
+    /// What was changed by hand, and stands beside the config. Addition.
+    pub changed: Vec<String>,
+    /// What of that the domain does not have before its next start, and why. Addition.
+    pub waiting: Vec<String>,
     /// Domains of this application that do not run and are left for somebody to look into. Addition.
     pub preserved: Vec<PreservedDomain>,
     /// How often the guest was restarted because it ended. Addition.

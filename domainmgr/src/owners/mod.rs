@@ -89,6 +89,17 @@ impl Owners {
         Ok(())
     }
 
+    /// What `key` has is what `spec` says, from now on: its domain has been changed. Returns whether somebody waits for anything.
+    #[must_use]
+    pub fn has(&self, key: Uuid, spec: &Spec) -> bool {
+        let claims = Claims::of(spec);
+        let mut state = self.state();
+        if let Some(owner) = state.owners.get_mut(&key) {
+            owner.claims = claims;
+        }
+        !std::mem::take(&mut state.refused).is_empty()
+    }
+
     /// The VNC display that `key` has got, where any was to do.
     pub fn shows(&self, key: Uuid, listen: IpAddr, display: u32) {
         if let Some(owner) = self.state().owners.get_mut(&key) {

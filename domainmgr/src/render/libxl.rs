@@ -86,26 +86,40 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
         let mask: Bitmap = spec.cpus.iter().copied().collect();
         build.vcpu_hard_affinity = (0..spec.max_vcpus).map(|_| mask.clone()).collect();
     }
+    config.b_info.sched_params.weight = spec.weight.and_then(|n| i32::try_from(n).ok());
+    config.b_info.sched_params.cap = spec.cap.and_then(|n| i32::try_from(n).ok());
     config.dtdevs = spec.dt_dev.iter().map(Dtdev::new).collect();
     config.disks = spec.disks.iter().map(disk).collect();
     config.nics = spec
         .nics
         .iter()
         .enumerate()
-        .map(|(i, n)| Nic {
-            devid: i32::try_from(i).ok(),
-            bridge: n.bridge.clone(),
-            ifname: n.vif.clone(),
-            mac: Some(Mac(n.mac)),
-            nictype: n.kind.map(|kind| match kind {
-                NicKind::Vif => NicType::Vif,
-                NicKind::Ioemu => NicType::VifIoemu,
-            }),
-            mtu: n.mtu,
-            ..Nic::default()
-        })
+        .map(|(i, nic)| self::nic(i, nic))
         .collect();
     config
+}
+
+/// The interface at this place in the list.
+fn nic(i: usize, nic: &spec::Nic) -> Nic {
+    let devid = i32::try_from(i).ok();
+    if let Some(written) = &nic.attached {
+        return Nic {
+            devid,
+            ..written.config.clone()
+        };
+    }
+    Nic {
+        devid,
+        bridge: nic.bridge.clone(),
+        ifname: nic.vif.clone(),
+        mac: Some(Mac(nic.mac)),
+        nictype: nic.kind.map(|kind| match kind {
+            NicKind::Vif => NicType::Vif,
+            NicKind::Ioemu => NicType::VifIoemu,
+        }),
+        mtu: nic.mtu,
+        ..Nic::default()
+    }
 }
 
 fn as_given(spec: &Spec, given: &DomainConfig) -> DomainConfig {
@@ -117,6 +131,12 @@ fn as_given(spec: &Spec, given: &DomainConfig) -> DomainConfig {
 }
 
 fn disk(disk: &spec::Disk) -> Disk {
+    if let Some(written) = &disk.attached {
+        return written.config.clone();
+    }
+    if disk.path.is_empty() && disk.cdrom {
+        return Disk::empty_cdrom(&disk.vdev);
+    }
     Disk {
         pdev_path: Some(disk.path.clone()),
         vdev: Some(disk.vdev.clone()),

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 
 pub use self::libxl::domain_config;
-pub use self::xl_cfg::xl_cfg;
+pub use self::xl_cfg::{quoted, xl_cfg};
 use crate::disks;
 use crate::eve::FieldError;
 use crate::limits;

@@ -122,6 +122,7 @@ fn missing_files_are_named() {
         vdev: "xvda".into(),
         read_only: true,
         as_it_is: false,
+        attached: None,
     }];
     assert_eq!(
         check_files(&spec).unwrap_err().to_string(),

@@ -34,6 +34,12 @@ pub fn xl_cfg(spec: &Spec) -> String {
         let cpus: Vec<String> = spec.cpus.iter().map(u32::to_string).collect();
         out.text("cpus", &cpus.join(","));
     }
+    if let Some(weight) = spec.weight {
+        out.number("cpu_weight", weight.into());
+    }
+    if let Some(cap) = spec.cap {
+        out.number("cap", cap.into());
+    }
     out.optional("device_tree", spec.device_tree.as_deref());
     out.texts("dtdev", spec.dt_dev.iter().cloned());
     let irqs: Vec<String> = spec.all_irqs().map(|irq| irq.to_string()).collect();
@@ -114,6 +120,12 @@ pub fn xl_cfg(spec: &Spec) -> String {
 }
 
 fn disk(disk: &Disk) -> String {
+    if let Some(written) = &disk.attached {
+        return written.text.clone();
+    }
+    if disk.path.is_empty() && disk.cdrom {
+        return format!("format=empty, vdev={}, access=ro, devtype=cdrom", disk.vdev);
+    }
     let access = if disk.read_only { "ro" } else { "rw" };
     let devtype = if disk.cdrom { ", devtype=cdrom" } else { "" };
     // xl takes one comma off the end.
@@ -142,6 +154,9 @@ fn vfb(vnc: &Vnc) -> String {
 }
 
 fn vif(nic: &Nic) -> String {
+    if let Some(written) = &nic.attached {
+        return written.text.clone();
+    }
     let mut parts = Vec::new();
     if let Some(bridge) = &nic.bridge {
         parts.push(format!("bridge={bridge}"));
@@ -190,7 +205,7 @@ impl Out {
 }
 
 /// A string that xl's parser reads as exactly `text`, so that text never becomes syntax.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -83,6 +83,7 @@ pub fn run(
         board: Arc::clone(&env.board),
         journal: env.records.journal(),
         figures: Arc::clone(&env.figures),
+        hosts: env.inputs.hosts(),
     };
     serve_figures(options, shown.clone(), &services)?;
     let mut supervisor = Supervisor::new(options, watching, lister, env);

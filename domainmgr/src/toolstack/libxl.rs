@@ -1,5 +1,7 @@
 //! The real Xen, through libxl.
 
+mod live;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod build_slots;
 mod error;
 pub mod libxl;
 mod link;
+pub mod live;
 mod memory_grant;
 mod network;
 mod pci;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 pub use self::abort::AbortToken;
 use self::error::no_descriptors;
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::live::Live;
 use crate::host;
 use crate::owners::Taken;
 use crate::settings::Autoballoon;
@@ -219,7 +221,7 @@ pub trait Toolstack: Send + Sync {
 
 /// One thread's connection. Its calls block. Those that name a [`DomainId`] fail with [`ErrorKind::NotFound`], and do
 /// nothing, if that domid is gone or now belongs to a domain with another uuid.
-pub trait Session: Send {
+pub trait Session: Live + Send {
     /// The state and the name of one domain; `None` if it is gone.
     ///
     /// # Errors

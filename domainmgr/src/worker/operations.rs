@@ -93,6 +93,9 @@ impl Run<'_> {
                 let built = ready.and_then(|doubts| self.build(op, spec, doubts, limits));
                 return Outcome::Created(built);
             }
+            Op::Change(id, change, before, after) => {
+                return Outcome::Ended(self.change(*id, change, before, after, limits));
+            }
             Op::DiscardSaved => {
                 let path = self.env.dirs.saved_of(key);
                 let gone = store::remove(&path);
@@ -132,7 +135,7 @@ impl Run<'_> {
                 Outcome::Ended(saved)
             }
             Op::Resume(id) => Outcome::Ended(session.resume(*id, limits)),
-            Op::Disks(..) | Op::Discard(_) | Op::DiscardSaved => {
+            Op::Disks(..) | Op::Discard(_) | Op::DiscardSaved | Op::Change(..) => {
                 Outcome::Ended(Err(Error::new(ErrorKind::Other, "not for Xen to do")))
             }
             Op::Unpause(id) => Outcome::Ended(session.unpause(*id, limits)),
@@ -151,7 +154,7 @@ impl Run<'_> {
     }
 
     /// The session, opened if there is none yet.
-    fn session(&mut self) -> Result<&mut Box<dyn Session>, Error> {
+    pub(super) fn session(&mut self) -> Result<&mut Box<dyn Session>, Error> {
         match &mut self.session {
             Some(session) => Ok(session),
             slot => Ok(slot.insert(self.env.toolstack.session()?)),
@@ -368,6 +371,7 @@ mod tests {
             mac: [2; 6],
             kind: None,
             mtu: None,
+            ..Nic::default()
         };
         let device = PciDevice {
             address: "00:14.0".parse().unwrap(),

@@ -18,7 +18,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn ends(&self, op: &Op) -> bool {
-        abort::on_order(op, self.order)
+        abort::on_order(op, &self.order)
     }
 }
 
@@ -30,9 +30,14 @@ impl Handle {
     pub fn order(&self, order: Order, by: String) -> Receiver<Answer> {
         // At most two come.
         let (answers, theirs) = unbounded();
-        self.shared.orders().push_back(Asked { order, by, answers });
+        let asked = Asked {
+            order: order.clone(),
+            by,
+            answers,
+        };
+        self.shared.orders().push_back(asked);
         self.mailbox.post(Mail::ORDER);
-        self.shared.abort_if(|op| abort::on_order(op, order));
+        self.shared.abort_if(|op| abort::on_order(op, &order));
         theirs
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libxl::xlcfg::XlConf;
 
 pub use self::file::{File, Found, key_of_file, key_of_name, understand};
+pub use self::spec::{disk, nic};
 pub use self::table::{Change, Table, is_meant};
 
 /// The facts about this host on which the meaning of a file depends.

@@ -59,6 +59,8 @@ pub(super) fn of(key: Uuid, mut config: DomainConfig, fresh_genid: bool) -> Resu
         vcpus,
         max_vcpus: build.max_vcpus.unwrap_or(vcpus),
         device_tree: build.device_tree.clone(),
+        weight: share(build.sched_params.weight),
+        cap: share(build.sched_params.cap),
         irqs: build.irqs.clone(),
         io_mem: build
             .iomem
@@ -85,6 +87,11 @@ pub(super) fn of(key: Uuid, mut config: DomainConfig, fresh_genid: bool) -> Resu
     })
 }
 
+/// A share of the processors; a number that is none is the scheduler's default.
+fn share(number: Option<i32>) -> Option<u32> {
+    number.and_then(|number| u32::try_from(number).ok())
+}
+
 /// xl would look for it in the directory in which it was started.
 fn absolute(key: &str, path: Option<&str>) -> Result<(), String> {
     match path {
@@ -95,7 +102,8 @@ fn absolute(key: &str, path: Option<&str>) -> Result<(), String> {
     }
 }
 
-fn disk(disk: &config::Disk) -> Disk {
+/// A disk, as far as it concerns the agent.
+pub fn disk(disk: &config::Disk) -> Disk {
     // The target of a script, or of a disk that another domain serves, is no path of this host.
     let elsewhere = disk.script.is_some()
         || disk.backend_domname.is_some()
@@ -126,7 +134,8 @@ fn in_dev(path: &str) -> String {
     }
 }
 
-fn nic(nic: &config::Nic) -> Nic {
+/// An interface, as far as it concerns the agent.
+pub fn nic(nic: &config::Nic) -> Nic {
     Nic {
         bridge: nic.bridge.clone(),
         vif: nic.ifname.clone(),
@@ -136,6 +145,7 @@ fn nic(nic: &config::Nic) -> Nic {
             _ => NicKind::Ioemu,
         }),
         mtu: nic.mtu,
+        ..Nic::default()
     }
 }
 

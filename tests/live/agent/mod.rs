@@ -1,6 +1,7 @@
 //! The agent on a real Xen: files in, files out.
 
 mod cases;
+mod changes;
 mod disks;
 mod field;
 mod generated;

@@ -14,8 +14,9 @@ use crate::core::{
 use crate::eve::{self, DomainConfig, DomainStatus};
 use crate::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
+use crate::toolstack::live::{self, Live};
 use crate::toolstack::sim::model::{ACK, Answer as Heard, Millis, Model};
-use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
+use crate::toolstack::{DomainId, Error, ErrorKind, Life, Limits, Seen, ShutdownReason};
 use crate::wish::Origin;
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
@@ -23,6 +24,8 @@ pub(super) const OTHER: Uuid = Uuid::from_u128(0xb);
 
 /// What it takes to copy the images of a domain.
 pub(super) const COPYING: Millis = 20_000;
+/// Memory of a domain that an outsider makes, in KiB.
+const OUTSIDERS_KIB: u64 = 1 << 10;
 /// More steps than this in one instant are a busy loop.
 const MANY: u32 = 60;
 
@@ -292,7 +295,7 @@ impl Harness {
         self.orders += 1;
         let id = self.orders;
         if let Some(running) = &mut self.running {
-            if abort::on_order(&running.op, order) {
+            if abort::on_order(&running.op, &order) {
                 running.aborted = true;
                 running.due = self.xen.now();
             }
@@ -565,7 +568,7 @@ impl Harness {
                 );
             }
             // So that something can happen meanwhile.
-            Op::Pause(_) => takes = 5,
+            Op::Pause(_) | Op::Change(..) => takes = 5,
             Op::Look(_)
             | Op::Devices(_)
             | Op::Screen(_)
@@ -647,7 +650,7 @@ impl Harness {
                 Some(e) => Err(e),
                 None => {
                     let mut ready = Spec::clone(spec);
-                    for disk in &mut ready.disks {
+                    for disk in ready.disks.iter_mut().filter(|d| !d.as_it_is) {
                         disk.path = format!("/ready/{}", disk.vdev);
                     }
                     Ok(Arc::new(ready))
@@ -683,6 +686,9 @@ impl Harness {
                     }
                     Op::Unpause(id) => self.xen.unpause(*id),
                     Op::Pause(id) => self.xen.pause(*id),
+                    Op::Change(id, change, ..) => {
+                        live::make(&mut self.xen, *id, change, &Limits::default())
+                    }
                     Op::PowerButton(id) => self.xen.power_button(*id),
                     Op::Destroy(id) => self.xen.end_destroy(*id),
                     Op::Preserve(id, suffix) => self.xen.preserve(*id, suffix),
@@ -718,6 +724,38 @@ impl Harness {
                 Err(error.unwrap_or_else(|| Error::new(ErrorKind::Other, "it did not suspend")))
             }
         }
+    }
+
+    /// Whether the domain has what the status says that it has by hand.
+    pub(super) fn has_what_was_changed(&mut self) -> Result<(), String> {
+        let (Some(status), Some(seen)) = (self.published.clone(), self.theirs()) else {
+            return Ok(());
+        };
+        let id = seen.id;
+        // One that an outsider has made has what he gave it.
+        if status.domain_id != id.domid || seen.memory_kib == OUTSIDERS_KIB {
+            return Ok(());
+        }
+        let disks = self.xen.disks(id).map_err(|e| e.to_string())?;
+        let nics = self.xen.nics(id).map_err(|e| e.to_string())?;
+        for change in &status.changed {
+            if status.waiting.iter().any(|w| w.starts_with(change)) {
+                continue;
+            }
+            let is = match change.split(' ').collect::<Vec<_>>().as_slice() {
+                ["attach", "disk", vdev] => disks.iter().any(|d| d.vdev.as_deref() == Some(vdev)),
+                ["attach", "nic", mac] => {
+                    let macs = nics.iter().filter_map(|nic| nic.mac);
+                    macs.filter(|found| found.to_string() == *mac).count() == 1
+                }
+                ["set", figure] => *figure == format!("memory={}", seen.memory_kib >> 10),
+                _ => return Err(format!("not known here: {change}")),
+            };
+            if !is {
+                return Err(format!("it does not have what was said: {change}"));
+            }
+        }
+        Ok(())
     }
 
     /// Domains with our uuid that run, or could without the agent's doing.

@@ -3,6 +3,7 @@
 mod actions;
 mod adapters;
 mod cases;
+mod changing;
 mod devices;
 mod disks;
 mod harness;

@@ -190,7 +190,7 @@ fn an_order_that_was_accepted_is_worked_off_by_the_next_agent() {
     for ordered in [STOP, Order::Restart, DESTROY] {
         let mut h = running("sim.ignore");
         let first = h.domain().unwrap();
-        let id = h.order(ordered);
+        let id = h.order(ordered.clone());
         assert!(h.answers.contains(&(id, Answer::Accepted)));
         h.advance(20);
         h.restart();

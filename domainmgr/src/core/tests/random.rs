@@ -1,9 +1,13 @@
 //! Random schedules against what must always hold. `PROPTEST_CASES` sets how many.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
+use super::changing::{MAC, disk, nic};
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use super::migration::Migration;
+use crate::change::{Change, Figures};
 use crate::core::{Op, Order, Until};
 use crate::settings::Settings;
 use crate::spec::Mode;
@@ -99,6 +103,23 @@ fn until() -> impl Strategy<Value = Until> {
     prop_oneof![Just(Until::Started), Just(Until::Boot)]
 }
 
+fn change() -> impl Strategy<Value = Change> {
+    let memory = |mib: u64| {
+        Change::Set(Figures {
+            memory_mib: Some(mib),
+            ..Figures::default()
+        })
+    };
+    prop_oneof![
+        // Some of it is more than a domain was built with.
+        prop::sample::select(&[32_u64, 64, 96, 150][..]).prop_map(memory),
+        Just(disk("xvdx")),
+        Just(Change::DetachDisk("xvdx".to_owned())),
+        Just(nic()),
+        Just(Change::DetachNic(MAC)),
+    ]
+}
+
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => prop_oneof![0_u64..500, 0_u64..20_000, 0_u64..200_000].prop_map(Act::Wait),
@@ -134,6 +155,7 @@ fn act() -> impl Strategy<Value = Act> {
             Just(Order::Restore),
             Just(Order::Start { anyway: false, fresh: true }),
         ].prop_map(Act::Order),
+        3 => change().prop_map(|change| Act::Order(Order::Change(Arc::new(change)))),
         2 => Just(Act::Suspend),
         1 => (0_u64..90_000).prop_map(Act::SuspendLate),
         3 => Just(Act::Resume),
@@ -202,9 +224,9 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             h.wish(Some(desired));
         }
         Act::Remove => h.wish(None),
-        Act::Order(order) => {
+        Act::Order(ref order) => {
             if !h.finished {
-                h.order(order);
+                h.order(order.clone());
             }
         }
         // An outsider may do the impossible: then Xen says no.
@@ -309,6 +331,7 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
     });
     h.fair(30);
     let state = h.state();
+    let changed = h.has_what_was_changed();
     let trace = || {
         format!(
             "{state}\n{:#?}\n{:#?}\n{:?}",
@@ -333,6 +356,7 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
                 let left = left.find(|&domid| state == "SUSPENDED" && domid == status.domain_id);
                 let there = h.theirs().map(|s| s.id.domid).or(left);
                 assert_eq!(Some(status.domain_id), there, "{}", trace());
+                assert_eq!(changed, Ok(()), "{}", trace());
             }
             _ => assert!(
                 status.ended || status.boot_failed || !status.last_err.is_empty(),

@@ -52,7 +52,7 @@ fn a_saved_domain_stays_saved_until_it_is_started_and_goes_on_from_there() {
     h.half_minutes(2);
     assert_eq!((h.state().as_str(), h.file), ("SAVED", Some(false)));
     for how in [Order::Restore, START] {
-        assert_eq!(h.ordered(how, 5_000), obeyed());
+        assert_eq!(h.ordered(how.clone(), 5_000), obeyed());
         assert_eq!((h.state().as_str(), h.file), ("RUNNING", None), "{how:?}");
         assert!(h.published.clone().unwrap().saved_since.is_none());
         assert_eq!(h.ordered(SAVE, 5_000), obeyed());
@@ -88,11 +88,11 @@ fn a_domain_that_cannot_be_saved_goes_on() {
 
 #[test]
 fn what_cannot_be_saved_is_refused() {
-    let refuses = |h: &mut Harness, how: Order, words: &str| match h.ordered(how, 1_000).as_slice()
-    {
-        [Answer::Refused(why)] if why.contains(words) => {}
-        said => panic!("{how:?}: {said:?}"),
-    };
+    let refuses =
+        |h: &mut Harness, how: Order, words: &str| match h.ordered(how.clone(), 1_000).as_slice() {
+            [Answer::Refused(why)] if why.contains(words) => {}
+            said => panic!("{how:?}: {said:?}"),
+        };
     let mut h = running("");
     refuses(&mut h, Order::Restore, "it is not saved");
     h.ordered(Order::Pause, 1_000);
@@ -304,7 +304,7 @@ fn what_is_kept_down_for_the_hosts_sake_comes_back_with_it() {
         },
     ] {
         let mut h = running("");
-        assert_eq!(h.ordered(how, 60_000), obeyed());
+        assert_eq!(h.ordered(how.clone(), 60_000), obeyed());
         h.restart();
         h.half_minutes(2);
         assert_eq!(h.theirs(), None, "not before the host has been down");

@@ -61,6 +61,8 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
         vcpus,
         max_vcpus,
         cpus: cpus(&c.cpus)?,
+        weight: None,
+        cap: None,
         device_tree: some(&c.device_tree),
         dt_dev: c.dt_dev.clone(),
         irqs: each(&c.irqs, |i, irq| interrupt(i, *irq))?,

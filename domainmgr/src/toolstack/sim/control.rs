@@ -148,6 +148,7 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
             let receiver = find(m, rest.first().copied().unwrap_or_default())?;
             m.hand_over(id, receiver)?;
         }
+        "live" => return m.live_words(id),
         "destroy" => m.kill(id)?,
         "kill-qemu" => m.orphan(id)?,
         "pause" => m.pause(id)?,

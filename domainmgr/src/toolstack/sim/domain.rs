@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::super::{Life, ShutdownReason};
 use super::guest::{ACK, Answer, Guest};
+use super::live::SimLive;
 use super::model::Millis;
 
 /// One domain.
@@ -39,6 +40,9 @@ pub(super) struct SimDomain {
     /// Disks that it may write to, and names of its interfaces: no other domain can have them.
     #[serde(default)]
     pub(super) holds: BTreeSet<String>,
+    /// What can be changed while it runs.
+    #[serde(default)]
+    pub(super) live: SimLive,
     /// What the guest will do, counted in time it runs.
     pub(super) plans: Vec<(Millis, u8)>,
 }

@@ -1,5 +1,7 @@
 //! The model in motion: a thread lets time pass, sessions wait as long as real operations take.
 
+mod live;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;

@@ -31,6 +31,20 @@ pub struct Guest {
     #[serde(default)]
     pub(super) fail_watch: u32,
     pub(super) fail_destroy: u32,
+    #[serde(default)]
+    pub(super) fail_attach: u32,
+    /// It does not let go of its devices.
+    #[serde(default)]
+    pub(super) clings: bool,
+    /// It has no balloon driver.
+    #[serde(default)]
+    pub(super) rigid: bool,
+    /// It cannot do with less memory, in MiB.
+    #[serde(default)]
+    pub(super) least_mib: u64,
+    /// It does without none of its processors.
+    #[serde(default)]
+    pub(super) keeps_cpus: bool,
     pub(super) litter: bool,
     pub(super) fail_soft_reset: bool,
     /// It suspends through an event channel, which nobody but the one who asked hears.
@@ -95,6 +109,14 @@ impl Guest {
             fail_unpause: count("sim.fail-unpause"),
             fail_watch: count("sim.fail-watch"),
             fail_destroy: count("sim.fail-destroy"),
+            fail_attach: count("sim.fail-attach"),
+            clings: flag("sim.clings"),
+            rigid: flag("sim.noballoon"),
+            least_mib: words
+                .get("sim.least")
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(16),
+            keeps_cpus: flag("sim.cpus"),
             litter: flag("sim.litter"),
             fail_soft_reset: flag("sim.fail-soft-reset"),
             event_channel: flag("sim.evtchn"),

@@ -21,6 +21,11 @@
 //! | `sim.create=SECONDS`, `sim.destroy=SECONDS` | how long that takes (default 0.2) |
 //! | `sim.dying=SECONDS` | how long it is listed, and has its memory, after it was destroyed (default 0.05) |
 //! | `sim.fail-create=N`, `sim.fail-unpause=N`, `sim.fail-destroy=N`, `sim.fail-watch=N` | the first N attempts fail |
+//! | `sim.clings` | it does not let go of disks, and of interfaces only by force |
+//! | `sim.noballoon` | it neither gives memory back nor takes more |
+//! | `sim.least=MIB` | it cannot do with less memory (default 16) |
+//! | `sim.cpus` | it goes on using all processors that it has |
+//! | `sim.fail-attach=N` | the first N devices that are attached while it runs fail, and are left half made |
 //! | `sim.evtchn` | it suspends through an event channel, which is announced to nobody |
 //! | `sim.fail-soft-reset` | a soft reset fails, and the domain is gone with it |
 //! | `sim.litter` | a create that fails leaves a half-built domain behind |
@@ -31,6 +36,7 @@ mod domain;
 pub mod engine;
 mod events;
 mod guest;
+mod live;
 pub mod model;
 mod outsider;
 mod pci;

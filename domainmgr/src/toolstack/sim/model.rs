@@ -10,6 +10,7 @@ use super::super::{memory_grant, qemu};
 use super::domain::SimDomain;
 use super::events::Events;
 pub use super::guest::{ACK, Answer, Guest};
+use super::live::SimLive;
 use super::outsider::taken;
 use super::pci::SimPci;
 use super::refusals;
@@ -340,6 +341,7 @@ impl Model {
             preserved: false,
             screen: spec.vnc.as_ref().map(|vnc| self.screen(vnc.display)),
             holds,
+            live: SimLive::of(spec),
             plans: Vec::new(),
         });
         if let Err(e) = self.pci_assign(domid, spec) {
@@ -520,7 +522,9 @@ impl Model {
     /// # Errors
     /// It is gone.
     pub fn strip(&mut self, id: DomainId) -> Result<()> {
-        self.get(id)?.holds.clear();
+        let d = self.get(id)?;
+        d.holds.clear();
+        d.live.strip();
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::super::{DomainId, Error, ErrorKind, Life, Result, ShutdownReason};
 use super::domain::SimDomain;
 use super::guest::{Answer, Guest};
+use super::live::SimLive;
 use super::model::{Millis, Model};
 
 impl Model {
@@ -120,6 +121,7 @@ impl Model {
             preserved: false,
             screen: None,
             holds: BTreeSet::new(),
+            live: SimLive::default(),
             plans: Vec::new(),
         };
         match domid {

@@ -191,6 +191,7 @@ fn what_libxl_refuses_on_any_host_is_refused() {
         mac: [2; 6],
         kind: None,
         mtu: None,
+        ..Nic::default()
     };
     for (cards, fits) in [
         (limits::EMULATED_CARDS, true),

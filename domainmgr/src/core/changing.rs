@@ -1,0 +1,220 @@
+//! Changes of a domain that runs, by an operator's order, and what is remembered of them.
+//!
+//! A change is in the record before it is made, and what came of it after. Whoever does not know what came of it makes it once
+//! more: that is looking at what the domain has, and doing what is missing. What was changed stands beside the wish, and the next
+//! domain is built with it, until a newer wish comes.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+use super::order;
+use super::{Ctx, Next, Op};
+use crate::change::{Change, Changes, check};
+use crate::spec::{Disk, Spec};
+use crate::toolstack::{Error, Life};
+
+/// A change on its way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Changing {
+    change: Change,
+    by: String,
+    /// It has been handed to Xen, so that the domain may have it.
+    begun: bool,
+    /// Nobody wants the next domain to have it any more.
+    given_up: bool,
+}
+
+impl Changing {
+    /// A spec with everything that the domain may have.
+    pub(super) fn at_the_most(&self, spec: Arc<Spec>) -> Arc<Spec> {
+        if self.begun && self.change.takes() {
+            Arc::new(self.change.applied(&spec))
+        } else {
+            spec
+        }
+    }
+}
+
+/// Spec that the domain runs with or, without one, that of the next.
+fn present(f: &Facts) -> Option<Arc<Spec>> {
+    let built = f.domain.as_ref().and_then(|d| d.spec.clone());
+    let wished = || f.desired.as_ref()?.spec.clone().ok();
+    built.or_else(|| wished().map(|spec| f.changes.applied(&spec)))
+}
+
+/// Why the change cannot be made, or remembered.
+pub(super) fn refusal(f: &Facts, change: &Change) -> Option<String> {
+    if f.domain.is_none() && f.saved.is_some() {
+        return Some(
+            "it is saved, and goes on as it was: restore it first, or start it with --fresh"
+                .to_owned(),
+        );
+    }
+    let Some(spec) = present(f) else {
+        let wished = f.desired.as_ref().map(|d| &d.spec);
+        let why = wished.and_then(|spec| spec.as_ref().err().cloned());
+        return Some(why.unwrap_or_else(|| "nobody knows what it is built from".to_owned()));
+    };
+    // What waits for the next start counts as well.
+    if let Some(why) = check(change, &f.changes.applied(&spec)) {
+        return Some(why);
+    }
+    f.domain.as_ref()?;
+    match order::running(f) {
+        Ok(domain) if domain.life == Life::Paused && change.needs_guest() => Some(
+            "it is paused, and its guest has to do something for that: unpause it first".to_owned(),
+        ),
+        Ok(_) => None,
+        Err(why) => Some(why),
+    }
+}
+
+/// Takes note of what was asked for, and remembers what no running domain has to be changed for.
+pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
+    let has = present(f).filter(|_| f.domain.is_some());
+    let now = has.and_then(|spec| change.now(&spec));
+    if now.is_none() {
+        remember(f, change.clone());
+        return;
+    }
+    // It may have ended since it was last looked at.
+    f.stale = true;
+    f.changing = Some(Changing {
+        change: change.clone(),
+        by: by.to_owned(),
+        begun: false,
+        given_up: false,
+    });
+}
+
+fn remember(f: &mut Facts, change: Change) {
+    let file = f.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+    f.changes.push(change, file.map(AsRef::as_ref));
+}
+
+/// The next step for a domain that is to be changed.
+pub(super) fn next(f: &mut Facts) -> Option<Next> {
+    let id = order::running(f).ok()?.id;
+    let before = present(f)?;
+    let changing = f.changing.as_mut()?;
+    let Some(now) = changing.change.now(&before) else {
+        let change = changing.change.clone();
+        f.changing = None;
+        remember(f, change);
+        return None;
+    };
+    changing.begun = true;
+    let after = Arc::new(now.applied(&before));
+    Some(Next::Run(Op::Change(id, Arc::new(now), before, after)))
+}
+
+/// The domain has been changed, or not.
+pub(super) fn made(cx: &mut Ctx, f: &mut Facts, after: Arc<Spec>, result: Result<(), Error>) {
+    let Some(Changing {
+        change,
+        by,
+        given_up,
+        ..
+    }) = f.changing.take()
+    else {
+        return;
+    };
+    let Some(domain) = &mut f.domain else { return };
+    let id = domain.id;
+    match &result {
+        Ok(()) => {
+            cx.info(format!("domain {id}: {change}, as {by} has asked for"));
+            // Of one that nobody knows what it was built from, that is not known now either.
+            if domain.spec.is_some() {
+                show_disks(f, &after);
+                if let Some(domain) = &mut f.domain {
+                    domain.spec = Some(after);
+                }
+            }
+            if !given_up {
+                remember(f, change);
+            }
+        }
+        Err(e) => cx.warn(format!("domain {id}: {change}: {e}")),
+    }
+    order::changed(cx, f, result);
+}
+
+/// The disks of the domain are these from now on. What cloud-init is told may be secret, and is not shown.
+fn show_disks(f: &mut Facts, spec: &Spec) {
+    let shown = spec.disks.iter().map(|disk| Disk {
+        seed: None,
+        ..disk.clone()
+    });
+    if let Some((_, disks)) = &mut f.disks {
+        *disks = shown.collect();
+    } else if !spec.disks.is_empty() {
+        let digest = f.desired.as_ref().map(|d| d.digest.clone());
+        f.disks = Some((digest.unwrap_or_default(), shown.collect()));
+    }
+}
+
+/// What cannot be made any more because the domain is gone, or ends, is there with the next one.
+pub(super) fn absorb(f: &mut Facts) {
+    let known = f.heard && f.looked && !f.stale;
+    let under_way = matches!(f.outstanding, Some(Op::Change(..)));
+    if !known || under_way || order::running(f).is_ok() {
+        return;
+    }
+    let there = f.domain.is_some();
+    // As long as there is one that may have it, it is not known what that has.
+    let changing = f.changing.take_if(|changing| !(there && changing.begun));
+    if let Some(changing) = changing.filter(|changing| !changing.given_up) {
+        remember(f, changing.change);
+    }
+}
+
+/// Somebody has asked for something that goes before it.
+pub(super) fn give_up(f: &mut Facts) {
+    f.changing.take_if(|changing| !changing.begun);
+    if let Some(changing) = &mut f.changing {
+        changing.given_up = true;
+    }
+}
+
+/// A newer wish has come: what was changed by hand does not stand any more. The domain that runs keeps it.
+pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
+    give_up(f);
+    if !f.changes.is_empty() {
+        cx.info(format!(
+            "the DomainConfig is newer than what was changed by hand: {}",
+            f.changes.words().join("; ")
+        ));
+        f.changes = Changes::default();
+    }
+}
+
+/// The spec of the next domain, if that of the wish is `spec`.
+pub(super) fn to_build(f: &Facts, spec: &Arc<Spec>) -> Arc<Spec> {
+    let changed = f.changes.applied(spec);
+    if changed.nics.iter().all(|nic| nic.devid.is_none()) {
+        return changed;
+    }
+    Arc::new(Spec::clone(&changed).anew())
+}
+
+/// Words for what was changed and the domain does not have before its next start.
+pub(super) fn waiting(f: &Facts) -> Vec<String> {
+    let saved = f.saved.as_ref().and_then(|saved| saved.spec.as_ref());
+    let has = match &f.domain {
+        Some(domain) => domain.spec.as_ref(),
+        None => saved,
+    };
+    if let Some(spec) = has {
+        return f.changes.waiting(spec);
+    }
+    let why = match f.domain {
+        Some(_) => ": nobody knows what the domain that runs was built from",
+        None => "",
+    };
+    let all = f.changes.words().into_iter();
+    all.map(|change| format!("{change} waits for the next start{why}"))
+        .collect()
+}

@@ -1,0 +1,213 @@
+//! Changing a domain that runs, through libxl.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libxl::config::{self, Bitmap, DomainSchedParams};
+use libxl::{Domain, DomainState};
+
+use super::super::live::Live;
+use super::super::{DomainId, Error, ErrorKind, Limits, Result};
+use super::{LibxlSession, error, translate};
+use crate::change::vdev_of;
+
+/// How long a guest may take to give memory back, or to take it, without getting any further.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long a guest may take to do without processors that it has.
+const PROCESSORS: Duration = Duration::from_secs(30);
+/// How often the domain is looked at meanwhile.
+const PAUSE: Duration = Duration::from_millis(200);
+/// A guest that is that near to what it is to have has it, in KiB. The memory of an HVM guest's screen is counted in the one and
+/// not in the other, and a guest gives whole pages of its own size.
+const NEAR: u64 = 4 << 10;
+const NEAR_HVM: u64 = 24 << 10;
+
+impl Live for LibxlSession {
+    fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>> {
+        self.domain(id)?.disk_list().map_err(error)
+    }
+
+    fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>> {
+        self.domain(id)?.nic_list().map_err(error)
+    }
+
+    fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()> {
+        let add = self.domain(id)?.disk_add(disk);
+        let added = add.and_then(|op| op.limits(&translate(limits)).wait());
+        added.map(drop).map_err(error)
+    }
+
+    fn remove_disk(
+        &mut self,
+        id: DomainId,
+        disk: &config::Disk,
+        force: bool,
+        limits: &Limits,
+    ) -> Result<()> {
+        let domain = self.domain(id)?;
+        let remove = if force {
+            domain.disk_destroy(disk)
+        } else {
+            // Never by force: the guest may still write to it. libxl before 4.15 knows no other way.
+            domain.disk_safe_remove(disk)
+        };
+        let removed = remove.and_then(|op| op.limits(&translate(limits)).wait());
+        removed.map_err(|e| {
+            let e = error(e);
+            let words = if e.kind == ErrorKind::TimedOut {
+                format!(
+                    "disk {}: the guest does not let go of it, and may be using it: {e}",
+                    vdev_of(disk)
+                )
+            } else {
+                e.message
+            };
+            Error::new(e.kind, words)
+        })
+    }
+
+    fn change_disc(
+        &mut self,
+        id: DomainId,
+        vdev: &str,
+        path: Option<&str>,
+        limits: &Limits,
+    ) -> Result<()> {
+        let disc = match path {
+            Some(path) => config::Disk::cdrom(path, vdev),
+            None => config::Disk::empty_cdrom(vdev),
+        };
+        let insert = self.domain(id)?.cdrom_insert(&disc);
+        let done = insert.and_then(|op| op.limits(&translate(limits)).wait());
+        done.map(drop).map_err(error)
+    }
+
+    fn add_nic(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<()> {
+        let add = self.domain(id)?.nic_add(nic);
+        let added = add.and_then(|op| op.limits(&translate(limits)).wait());
+        added.map(drop).map_err(error)
+    }
+
+    fn remove_nic(
+        &mut self,
+        id: DomainId,
+        nic: &config::Nic,
+        force: bool,
+        limits: &Limits,
+    ) -> Result<()> {
+        let domain = self.domain(id)?;
+        // Asked, and after ten seconds by force: a guest loses nothing but its network with it.
+        let remove = if force {
+            domain.nic_destroy(nic)
+        } else {
+            domain.nic_remove(nic)
+        };
+        let removed = remove.and_then(|op| op.limits(&translate(limits)).wait());
+        removed.map_err(error)
+    }
+
+    fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id)?;
+        let before = domain.memory_target().map_err(error)?;
+        let target = mib << 10;
+        let hvm = domain.is_hvm().map_err(error)?;
+        domain.set_memory_target(target, true).map_err(error)?;
+        let followed = follow(&domain, target, if hvm { NEAR_HVM } else { NEAR }, limits);
+        if followed.is_err() {
+            // As it was: what a guest does not do now it must not do at some other time.
+            domain.set_memory_target(before, true).map_err(error)?;
+        }
+        followed
+    }
+
+    fn set_vcpus(&mut self, id: DomainId, count: u32, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id)?;
+        let before = domain.info().map_err(error)?.vcpu_online;
+        let tell = |count: u32| -> Result<()> {
+            let set = domain.set_vcpus_online(&Bitmap::first(count));
+            let set = set.and_then(|op| op.limits(&translate(limits)).wait());
+            set.map_err(error)
+        };
+        tell(count)?;
+        if count >= before {
+            // They are there. Linux leaves it to its udev to use them.
+            return Ok(());
+        }
+        let end = Instant::now() + PROCESSORS;
+        loop {
+            let now = domain.info().map_err(error)?.vcpu_online;
+            if now <= count {
+                return Ok(());
+            }
+            if limits.abort.is_aborted() || Instant::now() >= end {
+                tell(before)?;
+                let why = format!(
+                    "the guest uses {now} processors, and not {count}, {} s after it was told: it is told to use {before}, as before",
+                    PROCESSORS.as_secs()
+                );
+                return Err(ended(limits, why));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn set_cpus(&mut self, id: DomainId, cpus: &[u32]) -> Result<()> {
+        let domain = self.domain(id)?;
+        let most = domain.info().map_err(error)?.vcpu_max_id.saturating_add(1);
+        let mask: Bitmap = cpus.iter().copied().collect();
+        domain
+            .set_vcpu_affinity_all(most, Some(&mask), None)
+            .map_err(error)
+    }
+
+    fn set_share(&mut self, id: DomainId, weight: Option<u32>, cap: Option<u32>) -> Result<()> {
+        let number = |n: Option<u32>| n.and_then(|n| i32::try_from(n).ok());
+        // What is not said stays as it is.
+        let share = DomainSchedParams {
+            weight: number(weight),
+            cap: number(cap),
+            ..DomainSchedParams::default()
+        };
+        self.domain(id)?.set_sched_params(&share).map_err(error)
+    }
+}
+
+/// Waits until the guest has as much memory as it is to have, for as long as it gets any further.
+fn follow(domain: &Domain, target: u64, near: u64, limits: &Limits) -> Result<()> {
+    let first = domain.info().map_err(error)?.current_memkb;
+    let (mut best, mut since) = (first.abs_diff(target), Instant::now());
+    loop {
+        let info = domain.info().map_err(error)?;
+        if !matches!(info.state(), DomainState::Running | DomainState::Paused) {
+            return Err(Error::new(
+                ErrorKind::Other,
+                "the guest has ended meanwhile",
+            ));
+        }
+        let now = info.current_memkb;
+        let distance = now.abs_diff(target);
+        if distance <= near {
+            return Ok(());
+        }
+        if distance < best {
+            (best, since) = (distance, Instant::now());
+        }
+        if limits.abort.is_aborted() || since.elapsed() >= STUCK {
+            let why = format!(
+                "the guest has {} MiB, and gets no nearer to {} MiB: it may have no balloon driver, need the memory itself, or \
+                 the host has no more; it is told to use what it had before",
+                now >> 10,
+                target >> 10
+            );
+            return Err(ended(limits, why));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn ended(limits: &Limits, why: String) -> Error {
+    if limits.abort.is_aborted() {
+        return Error::new(ErrorKind::Aborted, "aborted");
+    }
+    Error::new(ErrorKind::Other, why)
+}

@@ -1,0 +1,92 @@
+//! Changing a simulated domain, which takes time.
+
+use libxl::config;
+
+use super::super::super::live::Live;
+use super::super::super::{DomainId, ErrorKind, Limits, Result};
+use super::SimSession;
+use super::{Millis, Model};
+use crate::crash;
+
+/// How long a change takes.
+const TAKES: Millis = 50;
+/// How long libxl waits for a guest that does nothing.
+const WAITS: Millis = 10_000;
+
+impl SimSession {
+    fn change(&self, limits: &Limits, act: impl FnOnce(&mut Model) -> Result<()>) -> Result<()> {
+        self.0.wait(TAKES, limits)?;
+        let done = self.0.act(act);
+        crash::point("in the middle of a change");
+        if let Err(e) = &done {
+            if e.kind == ErrorKind::TimedOut {
+                self.0.wait(WAITS, limits)?;
+            }
+        }
+        done
+    }
+}
+
+impl Live for SimSession {
+    fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>> {
+        self.0.act(|m| m.disks(id))
+    }
+
+    fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>> {
+        self.0.act(|m| m.nics(id))
+    }
+
+    fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()> {
+        self.change(limits, |m| m.add_disk(id, disk, limits))
+    }
+
+    fn remove_disk(
+        &mut self,
+        id: DomainId,
+        disk: &config::Disk,
+        force: bool,
+        limits: &Limits,
+    ) -> Result<()> {
+        self.change(limits, |m| m.remove_disk(id, disk, force, limits))
+    }
+
+    fn change_disc(
+        &mut self,
+        id: DomainId,
+        vdev: &str,
+        path: Option<&str>,
+        limits: &Limits,
+    ) -> Result<()> {
+        self.change(limits, |m| m.change_disc(id, vdev, path, limits))
+    }
+
+    fn add_nic(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<()> {
+        self.change(limits, |m| m.add_nic(id, nic, limits))
+    }
+
+    fn remove_nic(
+        &mut self,
+        id: DomainId,
+        nic: &config::Nic,
+        force: bool,
+        limits: &Limits,
+    ) -> Result<()> {
+        self.change(limits, |m| m.remove_nic(id, nic, force, limits))
+    }
+
+    fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()> {
+        self.change(limits, |m| m.set_memory(id, mib, limits))
+    }
+
+    fn set_vcpus(&mut self, id: DomainId, count: u32, limits: &Limits) -> Result<()> {
+        self.change(limits, |m| m.set_vcpus(id, count, limits))
+    }
+
+    fn set_cpus(&mut self, id: DomainId, cpus: &[u32]) -> Result<()> {
+        self.change(&Limits::default(), |m| m.set_cpus(id, cpus))
+    }
+
+    fn set_share(&mut self, id: DomainId, weight: Option<u32>, cap: Option<u32>) -> Result<()> {
+        self.change(&Limits::default(), |m| m.set_share(id, weight, cap))
+    }
+}

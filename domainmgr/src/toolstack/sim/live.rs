@@ -1,0 +1,290 @@
+//! What can be changed in a simulated domain that runs.
+
+use libxl::config;
+use serde::{Deserialize, Serialize};
+
+use super::super::live::Live;
+use super::super::{DomainId, Error, ErrorKind, Life, Limits, Result};
+use super::domain::SimDomain;
+use super::model::Model;
+use crate::change::{address, mac_of, vdev_of};
+use crate::render;
+use crate::spec::Spec;
+
+/// Figures and devices of a domain.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct SimLive {
+    max_memory_mib: u64,
+    vcpus: u32,
+    max_vcpus: u32,
+    cpus: Vec<u32>,
+    weight: Option<u32>,
+    cap: Option<u32>,
+    disks: Vec<config::Disk>,
+    nics: Vec<config::Nic>,
+    /// How often something was attached.
+    attached: u32,
+}
+
+impl SimLive {
+    /// Those of a domain that is built.
+    pub(super) fn of(spec: &Spec) -> Self {
+        let config = render::domain_config(spec);
+        Self {
+            max_memory_mib: spec.max_memory_mib.unwrap_or(spec.memory_mib),
+            vcpus: spec.vcpus,
+            max_vcpus: spec.max_vcpus,
+            cpus: spec.cpus.clone(),
+            weight: spec.weight,
+            cap: spec.cap,
+            disks: config.disks,
+            nics: config.nics,
+            attached: 0,
+        }
+    }
+
+    /// All devices are taken away.
+    pub(super) fn strip(&mut self) {
+        self.disks.clear();
+        self.nics.clear();
+    }
+}
+
+fn other(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Other, text)
+}
+
+fn stuck(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TimedOut, text)
+}
+
+impl SimDomain {
+    /// Its guest hears what it is told in xenstore.
+    fn hears(&self, now: u64) -> bool {
+        let up = self.guest.boot.is_some() && self.boots_for(now) == 0;
+        let drivers = !self.hvm || self.guest.pv;
+        self.life() == Life::Running && up && drivers
+    }
+}
+
+/// The number of an interface that has none yet: libxl takes the next one.
+fn number(nics: &[config::Nic], nic: &config::Nic) -> i32 {
+    let last = nics.iter().filter_map(|n| n.devid).max();
+    nic.devid.unwrap_or_else(|| last.map_or(0, |last| last + 1))
+}
+
+impl Model {
+    /// In words, for the outsider.
+    pub(super) fn live_words(&mut self, id: DomainId) -> Result<String> {
+        let d = self.get(id)?;
+        let live = &d.live;
+        let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let cpus: Vec<String> = live.cpus.iter().map(u32::to_string).collect();
+        let disks = live.disks.iter().map(|disk| {
+            let path = disk.pdev_path.as_deref().unwrap_or("-");
+            format!("{}={path}", vdev_of(disk))
+        });
+        let nics = live.nics.iter().map(|nic| address(mac_of(nic)));
+        Ok(format!(
+            "memory {}/{} vcpus {}/{} cpus [{}] weight {} cap {} disks [{}] nics [{}]",
+            d.memory_mib,
+            live.max_memory_mib,
+            live.vcpus,
+            live.max_vcpus,
+            cpus.join(","),
+            number(live.weight),
+            number(live.cap),
+            disks.collect::<Vec<_>>().join(" "),
+            nics.collect::<Vec<_>>().join(" "),
+        ))
+    }
+
+    /// Whether another domain has this alone.
+    fn in_use(&self, id: DomainId, thing: &str) -> bool {
+        let others = self.domains.iter().filter(|(domid, _)| **domid != id.domid);
+        let mut living = others.filter(|(_, d)| d.dying_until.is_none());
+        living.any(|(_, d)| d.holds.contains(thing))
+    }
+
+    /// One more device: whether it comes up.
+    fn attach(&mut self, id: DomainId) -> Result<()> {
+        let d = self.get(id)?;
+        d.live.attached += 1;
+        if d.live.attached <= d.guest.fail_attach {
+            return Err(other("unable to add device (simulated)"));
+        }
+        Ok(())
+    }
+}
+
+/// Without waiting: how long it takes is for the caller to know.
+impl Live for Model {
+    fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>> {
+        Ok(self.get(id)?.live.disks.clone())
+    }
+
+    fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>> {
+        Ok(self.get(id)?.live.nics.clone())
+    }
+
+    fn add_disk(&mut self, id: DomainId, disk: &config::Disk, _: &Limits) -> Result<()> {
+        let path = disk.pdev_path.clone().unwrap_or_default();
+        if disk.readwrite && self.in_use(id, &path) {
+            return Err(other(format!(
+                "unable to add device; {path} is in use by another domain (simulated)"
+            )));
+        }
+        let d = self.get(id)?;
+        if d.live.disks.iter().any(|there| there.vdev == disk.vdev) {
+            return Err(other("device already exists in xenstore (simulated)"));
+        }
+        d.live.disks.push(disk.clone());
+        if disk.readwrite {
+            d.holds.insert(path);
+        }
+        self.attach(id)
+    }
+
+    fn remove_disk(
+        &mut self,
+        id: DomainId,
+        disk: &config::Disk,
+        force: bool,
+        _: &Limits,
+    ) -> Result<()> {
+        let now = self.now;
+        let d = self.get(id)?;
+        if !force && (d.guest.clings || !d.hears(now)) {
+            return Err(stuck(format!(
+                "disk {}: the guest does not let go of it, and may be using it (simulated)",
+                vdev_of(disk)
+            )));
+        }
+        let path = disk.pdev_path.clone().unwrap_or_default();
+        d.live.disks.retain(|there| there.vdev != disk.vdev);
+        d.holds.remove(&path);
+        Ok(())
+    }
+
+    fn change_disc(
+        &mut self,
+        id: DomainId,
+        vdev: &str,
+        path: Option<&str>,
+        _: &Limits,
+    ) -> Result<()> {
+        let d = self.get(id)?;
+        if !d.hvm {
+            return Err(other("cdrom-insert requires an HVM domain (simulated)"));
+        }
+        if d.orphaned {
+            return Err(other("the device model does not answer (simulated)"));
+        }
+        let mut disks = d.live.disks.iter_mut();
+        match disks.find(|disk| vdev_of(disk) == vdev && disk.is_cdrom) {
+            Some(drive) => drive.pdev_path = path.map(str::to_owned),
+            None => return Err(other("Virtual device not found (simulated)")),
+        }
+        Ok(())
+    }
+
+    fn add_nic(&mut self, id: DomainId, nic: &config::Nic, _: &Limits) -> Result<()> {
+        if let Some(name) = nic.ifname.as_deref().filter(|name| self.in_use(id, name)) {
+            return Err(other(format!(
+                "Cannot rename interface. An interface with the name {name} already exists (simulated)"
+            )));
+        }
+        let d = self.get(id)?;
+        let devid = Some(number(&d.live.nics, nic));
+        if d.live.nics.iter().any(|there| there.devid == devid) {
+            return Err(other("device already exists in xenstore (simulated)"));
+        }
+        d.live.nics.push(config::Nic {
+            devid,
+            ..nic.clone()
+        });
+        d.holds.extend(nic.ifname.clone());
+        self.attach(id)
+    }
+
+    fn remove_nic(
+        &mut self,
+        id: DomainId,
+        nic: &config::Nic,
+        _force: bool,
+        _: &Limits,
+    ) -> Result<()> {
+        let d = self.get(id)?;
+        d.live.nics.retain(|there| there.devid != nic.devid);
+        if let Some(name) = &nic.ifname {
+            d.holds.remove(name);
+        }
+        Ok(())
+    }
+
+    fn set_memory(&mut self, id: DomainId, mib: u64, _: &Limits) -> Result<()> {
+        let (now, free) = (self.now, self.free_mib());
+        let d = self.get(id)?;
+        let most = d.live.max_memory_mib;
+        if mib > most {
+            return Err(other(format!(
+                "memory_dynamic_max must be less than or equal to memory_static_max; {mib} > {most} MiB (simulated)"
+            )));
+        }
+        let needed = mib.saturating_sub(d.memory_mib);
+        let rigid = d.guest.rigid || !d.hears(now) || mib < d.guest.least_mib || needed > free;
+        if rigid && mib != d.memory_mib {
+            return Err(stuck(format!(
+                "the guest has {} MiB, and gets no nearer to {mib} MiB (simulated)",
+                d.memory_mib
+            )));
+        }
+        d.memory_mib = mib;
+        Ok(())
+    }
+
+    fn set_vcpus(&mut self, id: DomainId, count: u32, _: &Limits) -> Result<()> {
+        let now = self.now;
+        let d = self.get(id)?;
+        let most = d.live.max_vcpus;
+        if count > most {
+            return Err(other(format!(
+                "requested {count} vcpus, but the domain has {most} (simulated)"
+            )));
+        }
+        // QEMU adds processors, and takes none away. What a guest does with more of them is not looked at.
+        let follows = !d.guest.keeps_cpus && d.hears(now) && !d.hvm;
+        if !follows && count < d.live.vcpus {
+            let uses = d.live.vcpus;
+            return Err(stuck(format!(
+                "the guest uses {uses} processors, and not {count} (simulated)"
+            )));
+        }
+        d.live.vcpus = count;
+        Ok(())
+    }
+
+    fn set_cpus(&mut self, id: DomainId, cpus: &[u32]) -> Result<()> {
+        let d = self.get(id)?;
+        if cpus.iter().all(|cpu| *cpu >= super::model::CPUS) {
+            return Err(other("setting affinity failed (simulated)"));
+        }
+        d.live.cpus = cpus.to_vec();
+        Ok(())
+    }
+
+    fn set_share(&mut self, id: DomainId, weight: Option<u32>, cap: Option<u32>) -> Result<()> {
+        let live = &mut self.get(id)?.live;
+        // `libxl__set_sched_params` of Credit and Credit2: a cap of all its processors at the most.
+        if cap.is_some_and(|cap| cap > live.max_vcpus * 100) {
+            return Err(other(format!(
+                "Cpu cap out of range, valid range is from 0 to {} for specified number of vcpus (simulated)",
+                live.max_vcpus * 100
+            )));
+        }
+        live.weight = weight.or(live.weight);
+        live.cap = cap.or(live.cap);
+        Ok(())
+    }
+}

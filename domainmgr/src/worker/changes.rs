@@ -1,0 +1,108 @@
+//! How a worker changes a domain that runs.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+
+use super::Run;
+use crate::change::{Change, mac_of};
+use crate::env::Report;
+use crate::host;
+use crate::owners::{self, Refusal};
+use crate::spec::Spec;
+use crate::toolstack::live::make;
+use crate::toolstack::{DomainId, Error, ErrorKind, Limits};
+use crate::xl;
+
+impl Run<'_> {
+    /// Has the domain `id`, which is as `before` says, be as `after` says. What it takes for that is its own beforehand, and what
+    /// it gives up is its own until it has.
+    pub(super) fn change(
+        &mut self,
+        id: DomainId,
+        change: &Change,
+        before: &Spec,
+        after: &Spec,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        if change.takes() {
+            self.take(id, change, after)?;
+        }
+        let done = self
+            .session()
+            .and_then(|session| make(session.as_mut(), id, change, limits));
+        let has = if done.is_ok() { after } else { before };
+        if self.env.owners.has(self.key, has) {
+            // Nobody listening: the agent is ending anyway.
+            let _ = self.env.reports.send(Report::Freed);
+        }
+        done
+    }
+
+    /// Makes sure that what the domain is to have is there, and nobody else's.
+    fn take(&mut self, id: DomainId, change: &Change, after: &Spec) -> Result<(), Error> {
+        let other = |text: String| Error::new(ErrorKind::Other, text);
+        is_there(change).map_err(other)?;
+        self.is_free(id, change, after)?;
+        let (env, key) = (self.env, self.key);
+        let strangers = |uuid| uuid != key && !env.owners.knows(uuid);
+        let mut others = self.session()?.taken(&strangers)?;
+        others.extend(owners::taken_by_host());
+        let taken = owners::check_own_files(after, &env.dirs)
+            .and_then(|()| env.owners.take(key, after, &others));
+        taken.map_err(|refusal| other(words(change, &refusal)))
+    }
+
+    /// Makes sure that the host has no interface of this name.
+    fn is_free(&mut self, id: DomainId, change: &Change, after: &Spec) -> Result<(), Error> {
+        let Change::AttachNic(nic) = change else {
+            return Ok(());
+        };
+        let session = self.session()?;
+        let mac = mac_of(&nic.config);
+        if session.nics(id)?.iter().any(|there| mac_of(there) == mac) {
+            // It is the one, made by an agent that has not lived to hear of it.
+            return Ok(());
+        }
+        let alone = Spec {
+            mode: after.mode,
+            nics: vec![xl::nic(&nic.config)],
+            ..Spec::default()
+        };
+        let facts = session.facts_for(&alone)?;
+        host::check(&alone, &facts).map_err(|refusal| {
+            let reason = refusal.error().reason;
+            Error::new(ErrorKind::Other, format!("nic.vifname: {reason}"))
+        })
+    }
+}
+
+/// Makes sure that there is what a disk is to be made from. What a script makes of its target is for that to know.
+fn is_there(change: &Change) -> Result<(), String> {
+    let path = match change {
+        Change::AttachDisk(disk) => xl::disk(&disk.config).path,
+        Change::Insert { path, .. } => path.clone(),
+        _ => return Ok(()),
+    };
+    if path.is_empty() {
+        return Ok(());
+    }
+    let found = fs::metadata(&path).map_err(|e| format!("disk: {path}: {e}"))?;
+    let kind = found.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        return Ok(());
+    }
+    Err(format!(
+        "disk: {path}: neither a plain file nor a block device"
+    ))
+}
+
+/// A refusal, with the word that the operator has for what is refused.
+fn words(change: &Change, refusal: &Refusal) -> String {
+    let part = refusal.field.rsplit_once('.').map(|(_, part)| part);
+    let field = match (change, part) {
+        (Change::AttachNic(_), Some(part)) => format!("nic.{}", part.to_ascii_lowercase()),
+        (Change::AttachNic(_), None) => "nic".to_owned(),
+        _ => "disk".to_owned(),
+    };
+    format!("{field}: {}", refusal.reason)
+}

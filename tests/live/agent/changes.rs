@@ -1,0 +1,367 @@
+//! Domains that are changed while they run, on a real Xen: what was asked for is what the guest has, or Xen itself.
+
+use std::fs;
+use std::path::PathBuf;
+
+use libxl::config::Bitmap;
+use serde_json::{Value, json};
+
+use super::disks::tool;
+use super::host::{App, Host, Shell, domid};
+use super::orders::{answers, does, verb};
+use crate::support::{wait_for, xl, xl_is_there};
+
+/// MiB of a guest that may have twice as many.
+const MIB: u64 = 128;
+
+/// Room to grow.
+fn roomy() -> Value {
+    json!({"MaxMem": 2 * MIB * 1024, "VCpus": 1, "MaxCpus": 2})
+}
+
+/// `domainmgr VERB NAME REST`: it has to be done.
+#[track_caller]
+fn change(host: &Host, app: &App, word: &str, rest: &[&str]) -> String {
+    let (code, said) = changes(host, app, word, rest);
+    assert_eq!(code, 0, "{word} {rest:?}: {said}");
+    said
+}
+
+fn changes(host: &Host, app: &App, word: &str, rest: &[&str]) -> (i32, String) {
+    // The name comes before the rest: `verb` puts it behind the words.
+    let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
+    let output = std::process::Command::new(program)
+        .args([word, &app.name()])
+        .args(rest)
+        .arg("--control")
+        .arg(host.path("run/control.sock"))
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.code().unwrap(), said)
+}
+
+/// A disk of so many MiB.
+fn disk(host: &Host, name: &str, mib: u64) -> PathBuf {
+    let path = host.path(name);
+    fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
+    path
+}
+
+/// The number that a command prints in the guest.
+#[track_caller]
+fn number(shell: &mut Shell, command: &str) -> u64 {
+    let said = shell.run(command);
+    // The console shows what was typed, too.
+    let found = said.lines().rev().find_map(|line| line.trim().parse().ok());
+    found.unwrap_or_else(|| panic!("{command}: {said}"))
+}
+
+/// MiB that the guest's kernel has, without what it keeps for itself.
+fn memory_in(shell: &mut Shell) -> u64 {
+    number(
+        shell,
+        "while read what kib rest; do case $what in MemTotal:) echo $((kib / 1024));; esac; done </proc/meminfo",
+    )
+}
+
+/// The agent is killed, and the next one takes over.
+fn again(host: &mut Host, app: &App) {
+    host.kill();
+    host.start_again();
+    wait_for("the socket", || answers(host, app));
+}
+
+fn memory_and_processors(mode: &str) {
+    let mut host = Host::start();
+    let app = host.app("figures");
+    host.put(&app, mode, "", &roomy());
+    let first = host.wait_up(&app);
+    let mut shell = host.shell(&app);
+    let before = memory_in(&mut shell);
+    change(&host, &app, "set", &["vcpus=2"]);
+    // Linux leaves it to its udev to use one that comes later, which the lab's guest has not.
+    shell.run("until echo 1 >/sys/devices/system/cpu/cpu1/online; do sleep 1; done 2>/dev/null");
+    assert_eq!(number(&mut shell, "grep -c ^processor /proc/cpuinfo"), 2);
+    assert_eq!(host.outsider(&app).info().unwrap().vcpu_online, 2);
+    // The balloon driver may come up a little later than the shell.
+    wait_for("the guest to shrink", || {
+        changes(&host, &app, "set", &["memory=112"]).0 == 0
+    });
+    let small = memory_in(&mut shell);
+    assert!(small + 8 < before, "{small} MiB, {before} before");
+    let target = host.outsider(&app).memory_target().unwrap();
+    assert_eq!(target, 112 << 10);
+    change(&host, &app, "set", &["memory=120"]);
+    assert!(memory_in(&mut shell) > small);
+    // Beyond what it can have.
+    let said = change(&host, &app, "set", &["memory=300"]);
+    let words = "set memory=300 waits for the next start: the domain that runs can have 256 MiB at the most";
+    assert!(said.contains(words), "{said}");
+    assert_eq!(host.outsider(&app).memory_target().unwrap(), 120 << 10);
+    change(&host, &app, "set", &["memory=120", "vcpus=1"]);
+    assert_eq!(number(&mut shell, "grep -c ^processor /proc/cpuinfo"), 1);
+    assert_eq!(host.outsider(&app).info().unwrap().vcpu_online, 1);
+    change(&host, &app, "set", &["vcpus=2"]);
+    // The next agent knows, and so does the next domain.
+    again(&mut host, &app);
+    let status = host.wait_state(&app, "RUNNING");
+    assert_eq!(domid(&status), domid(&first));
+    assert_eq!(status["Changed"], json!(["set memory=120 vcpus=2"]));
+    does(&host, &["restart"], &app);
+    host.wait_up(&app);
+    let domain = host.outsider(&app);
+    assert_eq!(domain.memory_target().unwrap(), 120 << 10);
+    let mut shell = host.shell(&app);
+    assert_eq!(number(&mut shell, "grep -c ^processor /proc/cpuinfo"), 2);
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+#[test]
+fn a_pv_guest_gets_other_memory_and_processors() {
+    memory_and_processors("PV");
+}
+
+#[test]
+fn a_pvh_guest_gets_other_memory_and_processors() {
+    memory_and_processors("PVH");
+}
+
+/// One without a balloon driver: nothing is remembered that is not so.
+#[test]
+fn a_guest_that_gives_nothing_back_is_as_it_was() {
+    let host = Host::start();
+    let app = host.app("rigid");
+    let config = json!({"Memory": 8192, "MaxMem": 8192});
+    host.put_tiny(&app, "PV", "", &config);
+    host.wait_up(&app);
+    let (code, said) = changes(&host, &app, "set", &["memory=4"]);
+    assert!(
+        code == 1 && said.contains("gets no nearer to 4 MiB"),
+        "{said}"
+    );
+    assert_eq!(host.outsider(&app).memory_target().unwrap(), 8192);
+    assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
+}
+
+fn devices(mode: &str) {
+    let mut host = Host::start();
+    let app = host.app("devices");
+    host.put(&app, mode, "", &json!({}));
+    let first = host.wait_up(&app);
+    let data = disk(&host, "data", 24);
+    let mut shell = host.shell(&app);
+    shell.run("! grep -q xvdb /proc/partitions");
+    let spec = format!("{},raw,xvdb,rw", data.display());
+    change(&host, &app, "attach", &["disk", &spec]);
+    let seen = "until grep -q xvdb /proc/partitions; do sleep 1; done";
+    shell.run(seen);
+    assert_eq!(number(&mut shell, "cat /sys/block/xvdb/size"), 24 << 11);
+    shell.run("echo written by the guest >/dev/xvdb && sync");
+    let mac = "00:16:3e:13:13:13";
+    let nic = format!("mac={mac},bridge=xenbr0");
+    change(&host, &app, "attach", &["nic", &nic]);
+    shell.run(&format!(
+        "until grep -q {mac} /sys/class/net/*/address; do sleep 1; done"
+    ));
+    let domain = host.outsider(&app);
+    assert_eq!(domain.disk_list().unwrap().len(), 1);
+    assert_eq!(domain.nic_list().unwrap().len(), 1);
+    if xl_is_there() {
+        let said = xl(&["network-list", &app.name()]);
+        assert!(said.contains(mac), "{said}");
+        let said = xl(&["block-list", &app.name()]);
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
+    // Another domain cannot have the disk, whichever agent is asked.
+    let other = host.app("other");
+    for _ in 0..2 {
+        let theirs = json!({"DiskConfigList": [{"FileLocation": data, "Format": "raw"}]});
+        host.put_tiny(&other, "PV", "", &theirs);
+        let refused = host.wait(&other, "a refusal", |s| {
+            s["LastErr"].as_str().unwrap().contains("is used by")
+        });
+        let name = app.name();
+        assert!(refused["LastErr"].as_str().unwrap().contains(&name));
+        again(&mut host, &app);
+    }
+    host.remove(&other);
+    host.wait_gone(&other);
+    assert_eq!(domid(&host.wait_state(&app, "RUNNING")), domid(&first));
+    does(&host, &["restart"], &app);
+    host.wait_up(&app);
+    let mut shell = host.shell(&app);
+    shell.run(seen);
+    let said = shell.run("head -c 7 /dev/xvdb");
+    assert!(said.contains("written"), "{said}");
+    shell.run(&format!("grep -q {mac} /sys/class/net/*/address"));
+    change(&host, &app, "detach", &["nic", mac]);
+    change(&host, &app, "detach", &["disk", "xvdb"]);
+    shell.run("! grep -q xvdb /proc/partitions");
+    shell.run(&format!("! grep -q {mac} /sys/class/net/*/address"));
+    assert_eq!(host.outsider(&app).disk_list().unwrap(), []);
+    assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+#[test]
+fn a_pv_guest_gets_and_loses_devices() {
+    devices("PV");
+}
+
+#[test]
+fn a_pvh_guest_gets_and_loses_devices() {
+    devices("PVH");
+}
+
+/// A disk in use is not taken away by force.
+#[test]
+fn a_guest_that_uses_a_disk_keeps_it() {
+    let host = Host::start();
+    let app = host.app("mounted");
+    host.put(&app, "PV", "", &json!({}));
+    host.wait_up(&app);
+    let data = disk(&host, "data", 24);
+    tool("mke2fs", &["-q", "-t", "ext4", data.to_str().unwrap()]);
+    let spec = format!("{},raw,xvdb,rw", data.display());
+    change(&host, &app, "attach", &["disk", &spec]);
+    let mut shell = host.shell(&app);
+    shell.run("until grep -q xvdb /proc/partitions; do sleep 1; done");
+    shell.run("mkdir -p /mnt && mount -t ext4 /dev/xvdb /mnt");
+    let (code, said) = changes(&host, &app, "detach", &["disk", "xvdb"]);
+    assert!(
+        code == 1 && said.contains("does not let go of it"),
+        "{said}"
+    );
+    shell.run("echo still there >/mnt/file && sync");
+    assert_eq!(
+        host.status(&app).unwrap()["Changed"],
+        json!(["attach disk xvdb"])
+    );
+    assert_eq!(host.outsider(&app).disk_list().unwrap().len(), 1);
+}
+
+/// What the hotplug script refuses leaves nothing behind.
+#[test]
+fn what_cannot_be_attached_leaves_nothing() {
+    let host = Host::start();
+    let app = host.app("refused");
+    host.put(&app, "PV", "", &json!({}));
+    host.wait_up(&app);
+    let (code, said) = changes(&host, &app, "attach", &["nic", "bridge=nosuchbr"]);
+    assert!(code == 1 && said.contains("nosuchbr"), "{said}");
+    assert_eq!(host.outsider(&app).nic_list().unwrap(), []);
+    assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
+    // It can have another one.
+    change(&host, &app, "attach", &["nic", "bridge=xenbr0"]);
+    assert_eq!(host.outsider(&app).nic_list().unwrap().len(), 1);
+}
+
+/// The discs of an HVM guest, as its device model has them, and xl as the one who interferes.
+#[test]
+fn the_disc_of_an_hvm_guest_is_changed() {
+    let host = Host::start();
+    let app = host.app("discs");
+    let (one, two) = (disk(&host, "one.iso", 1), disk(&host, "two.iso", 2));
+    let drive = json!({"FileLocation": one, "Format": "iso", "Devtype": "cdrom"});
+    host.put_tiny(&app, "HVM", "", &json!({"DiskConfigList": [drive]}));
+    host.wait_up(&app);
+    let disc = || {
+        let drive = host.outsider(&app).disk_by_vdev("xvda").unwrap();
+        drive.pdev_path.filter(|path| !path.is_empty())
+    };
+    let path = |path: &PathBuf| Some(path.display().to_string());
+    assert_eq!(disc(), path(&one));
+    change(&host, &app, "insert", &["xvda", two.to_str().unwrap()]);
+    assert_eq!(disc(), path(&two));
+    let model = || {
+        let ask = host.outsider(&app).qemu_monitor_command("info block");
+        ask.unwrap().wait().unwrap()
+    };
+    assert!(model().contains("two.iso"), "{}", model());
+    change(&host, &app, "eject", &["xvda"]);
+    assert_eq!(disc(), None);
+    assert!(!model().contains("two.iso"), "{}", model());
+    change(&host, &app, "insert", &["xvda", two.to_str().unwrap()]);
+    does(&host, &["restart"], &app);
+    host.wait_up(&app);
+    assert_eq!(disc(), path(&two), "as the next domain has it");
+    // It gets no second drive while it runs.
+    let spec = format!("{},raw,xvdb,cdrom", one.display());
+    let said = change(&host, &app, "attach", &["disk", &spec]);
+    let words = "attach disk xvdb waits for the next start: an HVM domain gets its CD-ROM drives when it starts";
+    assert!(said.contains(words), "{said}");
+    assert_eq!(host.outsider(&app).disk_list().unwrap().len(), 1);
+    does(&host, &["restart"], &app);
+    host.wait_up(&app);
+    assert_eq!(host.outsider(&app).disk_list().unwrap().len(), 2);
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+#[test]
+fn processors_are_pinned_and_shared_in_xen() {
+    let mut host = Host::start();
+    let app = host.app("shares");
+    host.put_tiny(&app, "PV", "", &json!({}));
+    host.wait_up(&app);
+    change(&host, &app, "set", &["cpus=1", "weight=512", "cap=50"]);
+    let check = |host: &Host| {
+        let domain = host.outsider(&app);
+        for vcpu in domain.list_vcpus().unwrap() {
+            assert_eq!(vcpu.hard_affinity, Bitmap::from([1]));
+        }
+        let share = domain.sched_params().unwrap();
+        assert_eq!((share.weight, share.cap), (Some(512), Some(50)));
+    };
+    check(&host);
+    if xl_is_there() {
+        let said = xl(&["sched-credit2", "-d", &app.name()]);
+        assert!(said.contains("512") && said.contains("50"), "{said}");
+    }
+    again(&mut host, &app);
+    does(&host, &["restart"], &app);
+    host.wait_up(&app);
+    check(&host);
+    change(&host, &app, "set", &["cap=0"]);
+    assert_eq!(host.outsider(&app).sched_params().unwrap().cap, Some(0));
+    let (code, said) = verb(&host, &["show"], &app);
+    assert!(
+        code == 0 && said.contains("set cpus=1 weight=512 cap=0"),
+        "{said}"
+    );
+    host.remove(&app);
+    host.wait_gone(&app);
+}
+
+/// The agent is killed in the middle of a change: the next one makes it to its end, once.
+#[test]
+fn a_change_that_was_cut_short_is_made_once() {
+    let mut host = Host::start();
+    let app = host.app("cut");
+    host.put(&app, "PV", "", &json!({}));
+    host.wait_up(&app);
+    let mut shell = host.shell(&app);
+    for (i, vdev) in ["xvdb", "xvdc", "xvdd"].into_iter().enumerate() {
+        let data = disk(&host, vdev, 8);
+        let spec = format!("{},raw,{vdev},rw", data.display());
+        change(&host, &app, "attach", &["disk", &spec, "--no-wait"]);
+        std::thread::sleep(std::time::Duration::from_millis(150 * i as u64));
+        again(&mut host, &app);
+        host.wait(&app, "the disk", |s| {
+            let all = s["Changed"].as_array().unwrap();
+            all.contains(&json!(format!("attach disk {vdev}")))
+        });
+        let disks = host.outsider(&app).disk_list().unwrap();
+        let there = disks.iter().filter(|d| d.vdev.as_deref() == Some(vdev));
+        assert_eq!(there.count(), 1, "{disks:?}");
+        shell.run(&format!(
+            "until grep -q {vdev} /proc/partitions; do sleep 1; done"
+        ));
+    }
+    host.remove(&app);
+    host.wait_gone(&app);
+}
