@@ -16,6 +16,9 @@ pub type Bytes = Vec<u8>;
 /// The name under which the journal has the config directory that was believed last.
 pub const CONFIG_DIR: &str = "config-dir";
 
+/// The name under which the journal says that it has begun: what an agent without one has left has been taken over.
+pub const BEGUN: &str = "begun";
+
 /// The name under which the journal has the directory of xl's files that was believed last.
 pub const XL_DIR: &str = "xl-dir";
 

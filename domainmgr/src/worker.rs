@@ -3,6 +3,7 @@
 mod changes;
 mod durable;
 mod handle;
+mod leaving;
 mod operations;
 mod orders;
 mod status;
@@ -21,10 +22,7 @@ use self::handle::Shared;
 pub use self::handle::{Handle, VARIABLE, Worker, lack_threads};
 pub use self::status::read_status;
 use self::status::{publish_fault, to_text};
-use crate::cloudinit;
 use crate::core::{self, Effect, Facts, Input, Level, Outcome, Record, Time, abort};
-use crate::crash;
-use crate::disks;
 use crate::env::Env;
 use crate::inputs::Reading;
 use crate::journal::{Entry, Event, Ticket};
@@ -382,51 +380,5 @@ impl<'a> Run<'a> {
                 self.unwatched = Some((id, self.env.clock.now().mono + WATCH_AGAIN));
             }
         }
-    }
-
-    /// Leaves nothing about the key behind. `false`: the worker is to end before it is forgotten.
-    fn clean_up(&mut self) -> bool {
-        self.watch = None;
-        crash::point("before the copies are removed");
-        if let Err(e) = disks::discard_all(&self.env.dirs.copies, self.key) {
-            log::error!(key:% = self.key; "a copy cannot be removed: {e}");
-        }
-        crash::point("before the cfg is removed");
-        self.remove_cfgs_but(None);
-        crash::point("before what was saved is removed");
-        let saved = self.env.dirs.saved_of(self.key);
-        if let Err(e) = store::remove(&saved) {
-            log::error!(key:% = self.key; "{}: {e}", saved.display());
-        }
-        crash::point("before the cloud-init disk is removed");
-        let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
-        if let Err(e) = store::remove(&seed) {
-            log::error!(key:% = self.key; "{}: {e}", seed.display());
-        }
-        // As long as the journal knows the key, the next agent knows that something is left to be done.
-        let now = self.env.clock.now().wall;
-        let last = self.facts.as_ref().map(|facts| facts.removed(now));
-        let last = last.as_ref().map(durable::row).unwrap_or_default();
-        while let Some(ticket) = self.env.records.remove(self.key, last.clone()) {
-            match ticket.wait() {
-                Ok(()) => break,
-                Err(e) => log::error!(key:% = self.key; "it cannot be forgotten: {e}"),
-            }
-            if !self.pause(WRITE_AGAIN) {
-                return false;
-            }
-        }
-        *self.memory = None;
-        crash::point("before the status is removed");
-        let status = self.env.dirs.status_of(self.key);
-        if let Err(e) = store::remove(&status) {
-            log::error!(key:% = self.key; "{}: {e}", status.display());
-        }
-        self.env.register.forget(self.key);
-        self.disown();
-        self.env.metrics.forget(self.key);
-        self.env.inputs.forget(self.key);
-        log::info!(key:% = self.key; "removed");
-        true
     }
 }

@@ -72,6 +72,10 @@ enum Task {
         /// Instead of a shell: start a PVH Linux guest this many times, and count how often it comes up
         #[arg(long, value_name = "BOOTS", conflicts_with = "command")]
         soak: Option<usize>,
+        /// Instead of a shell: cut the power this many times while domains are started and deleted, and check after each boot that
+        /// nothing is lost
+        #[arg(long, value_name = "CUTS", conflicts_with_all = ["command", "soak", "devices"])]
+        power_cuts: Option<u32>,
         /// Command to run instead of an interactive shell
         #[arg(last = true)]
         command: Vec<String>,
@@ -123,9 +127,13 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             devices,
             systemd,
             soak,
+            power_cuts,
             command,
         } => {
             setup::ensure()?;
+            if let Some(cuts) = power_cuts {
+                return lab::power_cuts::run(xen, accel, cuts);
+            }
             let hardware = if devices {
                 Hardware::Devices
             } else if systemd {

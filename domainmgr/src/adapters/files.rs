@@ -21,22 +21,37 @@ pub struct Files {
 pub(super) struct Reader {
     model: Option<(PathBuf, Option<Stamp>)>,
     network: Option<Option<Stamp>>,
+    /// What EVE calls this machine, once that is known.
+    machine: Option<String>,
+    /// Why the model could not be read for the moment.
+    model_waits: Option<String>,
+    /// The same of the DeviceNetworkStatus.
+    network_waits: Option<String>,
 }
 
 impl Reader {
     /// The model, if it is news.
     pub(super) fn model(&mut self, files: &Files) -> Option<Result<AssignableAdapters, String>> {
-        let path = model_file(&files.model);
+        let path = match self.model_file(&files.model) {
+            Ok(path) => path,
+            Err(why) => return later(&mut self.model_waits, why).map(Err),
+        };
         let now = (path.clone(), store::stamp(&path));
         if self.model.as_ref() == Some(&now) {
             return None;
         }
-        self.model = Some(now);
-        Some(read::<AssignableAdapters>(&path).and_then(|model| {
-            let place = |e: eve::FieldError| format!("{}: {e}", path.display());
-            model.check().map_err(place)?;
-            Ok(model)
-        }))
+        match read::<AssignableAdapters>(&path) {
+            Err(Unread::Later(why)) => later(&mut self.model_waits, why).map(Err),
+            read => {
+                self.model = Some(now);
+                self.model_waits = None;
+                let place = |e: eve::FieldError| format!("{}: {e}", path.display());
+                Some(read.map_err(Unread::words).and_then(|model| {
+                    model.check().map_err(place)?;
+                    Ok(model)
+                }))
+            }
+        }
     }
 
     /// The DeviceNetworkStatus, if it is news.
@@ -45,49 +60,90 @@ impl Reader {
         if self.network == Some(now) {
             return None;
         }
-        self.network = Some(now);
-        Some(read(&files.network))
+        match read(&files.network) {
+            Err(Unread::Later(why)) => later(&mut self.network_waits, why).map(Err),
+            read => {
+                self.network = Some(now);
+                self.network_waits = None;
+                Some(read.map_err(Unread::words))
+            }
+        }
+    }
+
+    /// `<model>.json`, or `default.json` where there is none, in a directory; a file is itself.
+    fn model_file(&mut self, path: &Path) -> Result<PathBuf, String> {
+        if !path.is_dir() {
+            return Ok(path.to_owned());
+        }
+        let machine = match &mut self.machine {
+            Some(machine) => machine,
+            slot => slot.insert(hardware_model()?),
+        };
+        let own = path.join(format!("{machine}.json"));
+        Ok(if own.exists() {
+            own
+        } else {
+            path.join("default.json")
+        })
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+/// The reason why a file cannot be read for the moment, if it is news. The next look tries again.
+fn later(waits: &mut Option<String>, why: String) -> Option<String> {
+    let news = waits.replace(why.clone()).as_ref() != Some(&why);
+    news.then_some(why)
+}
+
+/// Why a file says nothing.
+enum Unread {
+    /// It is not what it should be.
+    Bad(String),
+    /// The agent cannot read it now.
+    Later(String),
+}
+
+impl Unread {
+    fn words(self) -> String {
+        match self {
+            Self::Bad(why) | Self::Later(why) => why,
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Unread> {
     let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let text = store::read(path).map_err(|e: ReadError| place(&e))?;
-    eve::parse(&text).map_err(|e| place(&e))
-}
-
-/// `<model>.json`, or `default.json` where there is none, in a directory; a file is itself.
-fn model_file(path: &Path) -> PathBuf {
-    if !path.is_dir() {
-        return path.to_owned();
-    }
-    let own = path.join(format!("{}.json", hardware_model()));
-    if own.exists() {
-        own
-    } else {
-        path.join("default.json")
-    }
+    let text = store::read(path).map_err(|e| match e {
+        ReadError::Later(_) => Unread::Later(place(&e)),
+        ReadError::Gone | ReadError::Bad(_) => Unread::Bad(place(&e)),
+    })?;
+    eve::parse(&text).map_err(|e| Unread::Bad(place(&e)))
 }
 
 /// What EVE calls this machine.
-fn hardware_model() -> String {
-    let line = |path: &str| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.trim().to_owned()
+///
+/// # Errors
+/// The agent cannot read that now. It must not take another model for that.
+fn hardware_model() -> Result<String, String> {
+    let line = |path: &str| match store::read(Path::new(path)) {
+        Ok(text) => Ok(String::from_utf8_lossy(&text).trim().to_owned()),
+        Err(ReadError::Later(why)) => Err(format!("{path}: {why}")),
+        Err(ReadError::Gone | ReadError::Bad(_)) => Ok(String::new()),
     };
-    let configured = line("/config/hardwaremodel");
+    let configured = line("/config/hardwaremodel")?;
     let model = if configured.is_empty() {
-        let parts = ["sys_vendor", "product_name"].map(|n| line(&format!("/sys/class/dmi/id/{n}")));
+        let vendor = line("/sys/class/dmi/id/sys_vendor")?;
+        let product = line("/sys/class/dmi/id/product_name")?;
+        let parts = [vendor, product];
         let parts: Vec<String> = parts.into_iter().filter(|p| !p.is_empty()).collect();
         parts.join(".")
     } else {
         configured
     };
-    if model.is_empty() {
+    Ok(if model.is_empty() {
         "default".to_owned()
     } else {
         model.replace('/', "_")
-    }
+    })
 }
 
 #[cfg(test)]

@@ -105,10 +105,12 @@ impl Attach {
     pub(super) fn run(self) -> ExitCode {
         let Self { kind, spec, .. } = &self;
         self.how
-            .order(&[self.name.clone()], "Attach", |name| wire::Attach {
-                name: name.to_owned(),
-                kind: *kind,
-                spec: spec.clone(),
+            .order(std::slice::from_ref(&self.name), "Attach", |name| {
+                wire::Attach {
+                    name: name.to_owned(),
+                    kind: *kind,
+                    spec: spec.clone(),
+                }
             })
     }
 }
@@ -117,10 +119,12 @@ impl Detach {
     pub(super) fn run(self) -> ExitCode {
         let Self { kind, which, .. } = &self;
         self.how
-            .order(&[self.name.clone()], "Detach", |name| wire::Detach {
-                name: name.to_owned(),
-                kind: *kind,
-                which: which.clone(),
+            .order(std::slice::from_ref(&self.name), "Detach", |name| {
+                wire::Detach {
+                    name: name.to_owned(),
+                    kind: *kind,
+                    which: which.clone(),
+                }
             })
     }
 }
@@ -130,10 +134,12 @@ impl Insert {
         // The agent has another working directory. What cannot be made absolute is for it to refuse.
         let file = std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone());
         self.how
-            .order(&[self.name.clone()], "Insert", |name| wire::Insert {
-                name: name.to_owned(),
-                vdev: self.vdev.clone(),
-                file: file.to_string_lossy().into_owned(),
+            .order(std::slice::from_ref(&self.name), "Insert", |name| {
+                wire::Insert {
+                    name: name.to_owned(),
+                    vdev: self.vdev.clone(),
+                    file: file.to_string_lossy().into_owned(),
+                }
             })
     }
 }
@@ -161,7 +167,7 @@ impl Set {
             }
         }
         self.how
-            .order(&[self.name.clone()], "Set", |name| wire::Set {
+            .order(std::slice::from_ref(&self.name), "Set", |name| wire::Set {
                 name: name.to_owned(),
                 ..set.clone()
             })

@@ -34,7 +34,7 @@ impl Service {
             Err(bad) => return complain(call, bad),
         };
         match read(&status) {
-            Ok(change) => self.order(call, name, Order::Change(Arc::new(change))),
+            Ok(change) => self.order(call, name, &Order::Change(Arc::new(change))),
             Err(why) => complain(call, bad("Refused", &status, &why)),
         }
     }

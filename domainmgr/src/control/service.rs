@@ -124,30 +124,30 @@ impl Service {
                     anyway: start.anyway.unwrap_or_default(),
                     fresh: start.fresh.unwrap_or_default(),
                 };
-                self.order(call, &start.name, order)
+                self.order(call, &start.name, &order)
             }),
             "Stop" => with(call, parameters, |call, stop: Stop| {
                 let order = Order::Stop {
                     destroy: stop.destroy.unwrap_or_default(),
                     until: until(stop.boot),
                 };
-                self.order(call, &stop.name, order)
+                self.order(call, &stop.name, &order)
             }),
             "Restart" => with(call, parameters, |call, named: Named| {
-                self.order(call, &named.name, Order::Restart)
+                self.order(call, &named.name, &Order::Restart)
             }),
             "Save" => with(call, parameters, |call, save: Save| {
                 let until = until(save.boot);
-                self.order(call, &save.name, Order::Save { until })
+                self.order(call, &save.name, &Order::Save { until })
             }),
             "Restore" => with(call, parameters, |call, named: Named| {
-                self.order(call, &named.name, Order::Restore)
+                self.order(call, &named.name, &Order::Restore)
             }),
             "Pause" => with(call, parameters, |call, named: Named| {
-                self.order(call, &named.name, Order::Pause)
+                self.order(call, &named.name, &Order::Pause)
             }),
             "Unpause" => with(call, parameters, |call, named: Named| {
-                self.order(call, &named.name, Order::Unpause)
+                self.order(call, &named.name, &Order::Unpause)
             }),
             "Attach" => with(call, parameters, |call, attach| self.attach(call, &attach)),
             "Detach" => with(call, parameters, |call, detach| self.detach(call, &detach)),
@@ -344,7 +344,7 @@ impl Service {
         Ok(())
     }
 
-    pub(super) fn order(&self, call: &mut Call, name: &str, order: Order) -> varlink::Result<()> {
+    pub(super) fn order(&self, call: &mut Call, name: &str, order: &Order) -> varlink::Result<()> {
         let (key, status) = match self.find(name) {
             Err(bad) => return complain(call, bad),
             Ok(found) => found,

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::facts::{Facts, Rest};
-use super::{Ctx, Op, boot_failed};
+use super::facts::{Backoff, Facts, Rest};
+use super::{Ctx, Op, Time, boot_failed};
 use crate::disks::Copies;
 use crate::disks::name;
 use crate::disks::register::Use;
@@ -106,10 +106,10 @@ impl Facts {
 }
 
 /// What is to be removed of a domain that is not to run.
-pub(super) fn tidy(f: &mut Facts) -> Option<Op> {
+pub(super) fn tidy(f: &mut Facts, now: Time) -> Option<Op> {
     f.ready = None;
     f.copies = Copies::Fresh;
-    if !std::mem::take(&mut f.untidy) {
+    if f.discarding.waiting(now).is_some() || !std::mem::take(&mut f.untidy) {
         return None;
     }
     let spec = f.desired.as_ref()?.spec.as_ref().ok()?;
@@ -120,10 +120,19 @@ pub(super) fn tidy(f: &mut Facts) -> Option<Op> {
     (!names.is_empty()).then_some(Op::Discard(names))
 }
 
-/// Copies have been removed, or not: then they are replaced when they are needed next.
+/// Copies have been removed, or not. Then that is tried again, unless they are needed, and replaced, before.
 pub(super) fn discarded(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
-    f.untidy = false;
-    if let Err(e) = result {
-        cx.warn(format!("a copy that is not needed cannot be removed: {e}"));
+    match result {
+        Ok(()) => {
+            f.untidy = false;
+            f.discarding = Backoff::default();
+        }
+        Err(e) => {
+            f.untidy = true;
+            let pause = f.discarding.fail(cx.now.mono).as_secs();
+            cx.warn(format!(
+                "a copy that is not needed cannot be removed, next try in {pause} s: {e}"
+            ));
+        }
     }
 }

@@ -320,6 +320,8 @@ pub struct Facts {
     pub(super) progress: Option<Progress>,
     /// There may be copies that the domain does not need while it is down.
     pub(super) untidy: bool,
+    /// Failed attempts at that.
+    pub(super) discarding: Backoff,
     pub(super) tries: u32,
     pub(super) boot_failed: bool,
     /// … because another domain of ours has something that it needs.
@@ -416,6 +418,7 @@ impl Facts {
             forget_saved: false,
             progress: None,
             untidy: true,
+            discarding: Backoff::default(),
             tries: 0,
             boot_failed: false,
             in_use: false,

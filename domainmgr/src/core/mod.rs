@@ -295,7 +295,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         (Op::Unpause(_), Outcome::Ended(result)) => unpaused(cx, f, result),
         (Op::Pause(_), Outcome::Ended(result)) => order::paused(cx, f, result),
         (Op::Change(_, _, _, after), Outcome::Ended(result)) => {
-            changing::made(cx, f, after, result)
+            changing::made(cx, f, after, result);
         }
         (Op::Save(_), Outcome::Ended(result)) => order::saved(cx, f, result),
         (Op::Resume(_), Outcome::Ended(result)) => saving::resumed(cx, f, result),
@@ -522,12 +522,12 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             }
             // Copies survive a stop by an operator.
             if f.hold.is_none() {
-                if let Some(op) = disks::tidy(f) {
+                if let Some(op) = disks::tidy(f, now) {
                     return Next::Run(op);
                 }
             }
             return if f.present {
-                Next::Wait(None)
+                Next::Wait(f.discarding.waiting(now))
             } else {
                 Next::Finish
             };

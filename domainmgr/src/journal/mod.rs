@@ -175,6 +175,7 @@ fn write(
         .map_err(Arc::from);
     let removed = all.iter().any(|r| matches!(r.change, Change::Remove(..)));
     if removed && written.is_ok() {
+        crash::point("before the log is emptied");
         // A copy of what was removed may hold secrets. The removal itself is durable either way.
         if let Err(e) = store.forget_log() {
             log::warn!("{e}");

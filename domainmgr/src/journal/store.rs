@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Change;
 use super::events::{self, Event, Page};
+use crate::crash;
 
 /// The name of the database in the state directory.
 pub const FILE: &str = "journal.db";
@@ -110,12 +111,6 @@ impl Store {
         Self::open_with(dir, STEPS)
     }
 
-    /// Whether there is a journal in `dir`.
-    #[must_use]
-    pub fn exists(dir: &Path) -> bool {
-        fs::symlink_metadata(dir.join(FILE)).is_ok()
-    }
-
     pub(super) fn open_with(dir: &Path, steps: &[&str]) -> Result<Self, OpenError> {
         let path = dir.join(FILE);
         let failed = |e: rusqlite::Error| classify(&path, &e);
@@ -147,7 +142,12 @@ impl Store {
             return Err(OpenError::Damaged { path, why: sound });
         }
         migrate(&mut connection, &path, steps)?;
-        Ok(Self { connection, path })
+        let mut store = Self { connection, path };
+        // An agent that was killed may have removed a key and not have lived to empty the log, where its secrets are.
+        if let Err(e) = store.forget_log() {
+            log::warn!("{e}");
+        }
+        Ok(store)
     }
 
     /// The file.
@@ -287,6 +287,7 @@ fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(
     if !fresh {
         copy(connection, path, found)?;
     }
+    crash::point("before the schema is changed");
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Exclusive)
         .map_err(failed)?;
@@ -299,7 +300,9 @@ fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(
             steps.len()
         ))
         .map_err(failed)?;
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    crash::point("after the schema was changed");
+    Ok(())
 }
 
 /// Keeps the file as it was before its schema changes, for a way back to the older agent.

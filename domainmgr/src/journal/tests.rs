@@ -19,7 +19,6 @@ fn put(key: Uuid, record: &[u8]) -> Change {
 #[test]
 fn what_was_committed_is_there_the_next_time() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(!Store::exists(dir.path()));
     let journal = Journal::start(Store::open(dir.path()).unwrap(), &Services::new().0).unwrap();
     let tickets = [
         put(A, b"1"),

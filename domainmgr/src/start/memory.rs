@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::Record;
+use crate::crash;
 use crate::dirs::Dirs;
 use crate::disks::name;
 use crate::eve;
@@ -37,11 +38,11 @@ pub(super) fn open(
         what: "the run of the host",
         source: std::io::Error::other(e),
     })?;
-    let fresh = !Store::exists(&dirs.state);
     match read(dirs) {
         Ok((store, left)) => {
-            let import = fresh.then(|| import(dirs, boot));
-            begin(store, boot, left, import.unwrap_or_default(), services)
+            let begun = has_begun(&store, &left).map_err(StartError::Journal)?;
+            let import = (!begun).then(|| import(dirs, boot));
+            begin(store, boot, left, import, services)
         }
         Err(e @ OpenError::Damaged { .. }) if forget => {
             log::warn!("{e}; put aside, and everything in it forgotten");
@@ -53,7 +54,7 @@ pub(super) fn open(
                 }
             })?;
             let (store, left) = read(dirs).map_err(StartError::Journal)?;
-            begin(store, boot, left, HashMap::new(), services)
+            begin(store, boot, left, Some(HashMap::new()), services)
         }
         Err(e @ OpenError::Damaged { .. }) => {
             let why = format!(
@@ -73,16 +74,29 @@ fn read(dirs: &Dirs) -> Result<(Store, HashMap<Uuid, Bytes>), OpenError> {
     Ok((store, left))
 }
 
-/// Starts the journal, with what was imported already in it.
+/// Whether anything was ever committed to the journal. That its file is there does not tell: an agent may have ended between
+/// making it and taking over what was there before.
+fn has_begun(store: &Store, left: &HashMap<Uuid, Bytes>) -> Result<bool, OpenError> {
+    // Earlier agents did not say so.
+    Ok(!left.is_empty()
+        || store.value(records::BEGUN)?.is_some()
+        || store.value(records::CONFIG_DIR)?.is_some())
+}
+
+/// Starts the journal. One that begins now gets what was imported first.
 fn begin(
     mut store: Store,
     boot: Uuid,
     mut left: HashMap<Uuid, Bytes>,
-    imported: HashMap<Uuid, Record>,
+    imported: Option<HashMap<Uuid, Record>>,
     services: &Services,
 ) -> Result<Records, StartError> {
     let mut changes = Vec::new();
-    for (key, record) in imported {
+    let count = imported.as_ref().map_or(0, HashMap::len);
+    if imported.is_some() {
+        changes.push(Change::Set(records::BEGUN, boot.to_string()));
+    }
+    for (key, record) in imported.into_iter().flatten() {
         let bytes = record.to_bytes().map_err(|e| StartError::System {
             what: "what an earlier agent has left",
             source: std::io::Error::other(e),
@@ -96,13 +110,16 @@ fn begin(
         left.insert(key, bytes);
     }
     if !changes.is_empty() {
-        let count = changes.len();
+        crash::point("before the import");
         store
             .commit(changes.iter())
             .map_err(|e| StartError::System {
                 what: "the journal",
                 source: std::io::Error::other(e),
             })?;
+        crash::point("after the import");
+    }
+    if count > 0 {
         log::info!(
             "{count} domain(s) taken over from the DomainStatus of an agent without a journal"
         );

@@ -24,14 +24,17 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Removes `path`, which may be gone already.
+/// Removes `path`, which may be gone already, with its directory.
 ///
 /// # Errors
 /// From the file system.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => File::open(parent(path)?)?.sync_all(),
+        _ => match File::open(parent(path)?) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            dir => dir?.sync_all(),
+        },
     }
 }
 
@@ -77,6 +80,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         remove(&path).unwrap();
         remove(&path).unwrap();
+        remove(&dir.path().join("none/a.json")).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

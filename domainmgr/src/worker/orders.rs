@@ -27,7 +27,7 @@ impl Handle {
     ///
     /// The answers end with one that is not [`Answer::Accepted`], or without one if the worker ends.
     #[must_use]
-    pub fn order(&self, order: Order, by: String) -> Receiver<Answer> {
+    pub fn order(&self, order: &Order, by: String) -> Receiver<Answer> {
         // At most two come.
         let (answers, theirs) = unbounded();
         let asked = Asked {
@@ -37,7 +37,7 @@ impl Handle {
         };
         self.shared.orders().push_back(asked);
         self.mailbox.post(Mail::ORDER);
-        self.shared.abort_if(|op| abort::on_order(op, &order));
+        self.shared.abort_if(|op| abort::on_order(op, order));
         theirs
     }
 }

@@ -43,7 +43,9 @@ impl Run<'_> {
             // It is for people, and no reason not to build the domain.
             log::warn!(key:% = self.key; "{}: {e}", path.display());
         }
-        self.remove_cfgs_but(Some(&path));
+        if let Err(e) = self.remove_cfgs_but(Some(&path)) {
+            log::error!(key:% = self.key; "{e}");
+        }
         Ok(())
     }
 
@@ -61,16 +63,18 @@ impl Run<'_> {
     }
 
     /// Removes what domains of this key were built from, whatever number they had. It may hold a password.
-    pub(super) fn remove_cfgs_but(&self, current: Option<&Path>) {
+    pub(super) fn remove_cfgs_but(&self, current: Option<&Path>) -> Result<(), String> {
         let dir = self.env.dirs.cfgs();
-        for name in store::list(&dir).unwrap_or_default() {
+        let names = store::list(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        let mut result = Ok(());
+        for name in names {
             let path = dir.join(name);
             if Some(path.as_path()) == current || owner(&path) != Some(self.key) {
                 continue;
             }
-            if let Err(e) = store::remove(&path) {
-                log::error!(key:% = self.key; "{}: {e}", path.display());
-            }
+            let gone = store::remove(&path).map_err(|e| format!("{}: {e}", path.display()));
+            result = result.and(gone);
         }
+        result
     }
 }

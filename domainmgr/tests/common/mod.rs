@@ -133,6 +133,15 @@ impl Host {
         assert!(done.success());
     }
 
+    /// Lifts a limit of an agent that may have ended.
+    pub fn lift(&self, words: &str) {
+        let _ = Command::new("prlimit")
+            .args(["--pid", &self.pid().to_string(), words])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+    }
+
     /// Waits until the agent has ended by itself.
     pub fn wait_end(&mut self) -> std::process::ExitStatus {
         let begin = Instant::now();

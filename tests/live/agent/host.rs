@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::Duration,
 };
@@ -93,7 +93,14 @@ impl Host {
     }
 
     pub(crate) fn start_with(args: &[&str]) -> Self {
-        let mut host = Self {
+        let mut host = Self::without_agent(args);
+        host.run(args);
+        host
+    }
+
+    /// A host whose agent will be started with `args`.
+    pub(crate) fn without_agent(args: &[&str]) -> Self {
+        let host = Self {
             dir: tempfile::tempdir().unwrap(),
             agent: None,
             ctx: context(),
@@ -103,7 +110,6 @@ impl Host {
         for dir in ["config", "auto"] {
             fs::create_dir_all(host.path(dir)).unwrap();
         }
-        host.run(args);
         host
     }
 
@@ -112,8 +118,13 @@ impl Host {
     }
 
     pub(crate) fn run(&mut self, args: &[&str]) {
+        self.run_program("domainmgr", &[], args);
+    }
+
+    /// Starts this program as the agent, with these variables in its environment.
+    pub(crate) fn run_program(&mut self, name: &str, vars: &[(&str, &str)], args: &[&str]) {
         // xtask puts the agent beside this test.
-        let program = env::current_exe().unwrap().with_file_name("domainmgr");
+        let program = env::current_exe().unwrap().with_file_name(name);
         let log = File::options()
             .create(true)
             .append(true)
@@ -140,6 +151,7 @@ impl Host {
         }
         let agent = command
             .args(args)
+            .envs(vars.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -172,6 +184,11 @@ impl Host {
         let temp = path.with_extension("part");
         fs::write(&temp, text).unwrap();
         fs::rename(temp, path).unwrap();
+    }
+
+    /// How the agent has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.agent.as_mut()?.try_wait().unwrap()
     }
 
     /// `kill -9`.

@@ -2,6 +2,7 @@
 
 mod cases;
 mod changes;
+mod crash_points;
 mod disks;
 mod field;
 mod generated;

@@ -72,18 +72,29 @@ pub(crate) enum Start {
     /// Power on a computer with an IOMMU, and with devices that can be given to guests; leave all files as they are. QEMU cannot save the
     /// state of an IOMMU of AMD's.
     Devices,
-    /// Power on, and write to the disk; the computer may start itself again. Debian's systemd is its first process.
+    /// Power on a computer with a second disk, [`DATA_DISK`] in the state, which outlives it; leave all other files as they are. What dom0
+    /// has flushed to that disk is there after a power cut, and the rest may not be.
     Durable,
+    /// Power on, and write to the disk; the computer may start itself again. Debian's systemd is its first process.
+    Systemd,
 }
 
 impl Start {
     fn init(self) -> Init {
         match self {
-            Self::Boot | Self::Resume | Self::Devices => Init::Small,
-            Self::Durable => Init::Systemd,
+            Self::Boot | Self::Resume | Self::Devices | Self::Durable => Init::Small,
+            Self::Systemd => Init::Systemd,
         }
     }
+
+    /// Xen and dom0 boot, from a disk on which nothing stays.
+    fn boots_anew(self) -> bool {
+        matches!(self, Self::Devices | Self::Durable)
+    }
 }
+
+/// The file of the disk that outlives its computer. In dom0 it is /dev/vdb.
+pub(crate) const DATA_DISK: &str = "data.qcow2";
 
 /// A running QEMU. Dropping it, or the end of this process, ends it.
 #[derive(Debug)]
@@ -328,15 +339,15 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     let image = |name: &str| format!("{IMAGE}/{name}");
     let resume = start == Start::Resume;
     let devices = start == Start::Devices;
-    let durable = start == Start::Durable;
-    let saved = !devices && !durable;
+    let anew = start.boots_anew();
+    let systemd = start == Start::Systemd;
     let mut arguments = Vec::new();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add(
         "-machine",
         match start {
             Start::Devices => "q35",
-            Start::Durable => "pc",
+            Start::Durable | Start::Systemd => "pc",
             Start::Boot | Start::Resume => "pc,memory-backend=ram",
         }
         .into(),
@@ -348,7 +359,7 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     add("-m", format!("{MEMORY_MIB}M"));
     // Not shared means mapped privately: a resumed computer writes to pages of its own.
     let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
-    if saved {
+    if !anew && !systemd {
         add(
             "-object",
             format!("memory-backend-file,id=ram,size={MEMORY_MIB}M,mem-path={ram},share={shared}"),
@@ -370,20 +381,23 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
             image("initrd")
         ),
     );
-    let (disk, format) = if devices {
+    let (disk, format) = if anew {
         (image("disk"), "raw")
     } else {
         (format!("{STATE}/disk.qcow2"), "qcow2")
     };
-    let throw_away = if resume || devices {
-        ",snapshot=on"
-    } else {
-        ""
-    };
+    let throw_away = if resume || anew { ",snapshot=on" } else { "" };
     add(
         "-drive",
         format!("file={disk},if=virtio,format={format},cache=unsafe{throw_away}"),
     );
+    if start == Start::Durable {
+        // Flushes are obeyed. Until then, where new clusters are is known to QEMU alone, and goes with it: as with a drive's own cache.
+        add(
+            "-drive",
+            format!("file={STATE}/{DATA_DISK},if=virtio,format=qcow2,cache=writeback"),
+        );
+    }
     add(
         "-netdev",
         "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22".into(),
@@ -404,8 +418,36 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
         }
     }
     arguments.extend(["-nodefaults", "-no-user-config", "-display", "none"].map(String::from));
-    if !durable {
+    if !systemd {
         arguments.push("-no-reboot".to_owned());
     }
     arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The arguments that describe disks.
+    fn disks(start: Start) -> Vec<String> {
+        let words = arguments(start, Backend::Tcg);
+        let pairs = words.windows(2).filter(|pair| pair[0] == "-drive");
+        pairs.map(|pair| pair[1].clone()).collect()
+    }
+
+    #[test]
+    fn only_a_disk_that_has_to_survive_a_power_cut_is_flushed() {
+        let root = "file=image/disk,if=virtio,format=raw,cache=unsafe,snapshot=on";
+        let data = "file=state/data.qcow2,if=virtio,format=qcow2,cache=writeback";
+        assert_eq!(disks(Start::Durable), [root, data]);
+        assert_eq!(disks(Start::Devices), [root]);
+        assert_eq!(
+            disks(Start::Boot),
+            ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe"]
+        );
+        assert_eq!(
+            disks(Start::Resume),
+            ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,snapshot=on"]
+        );
+    }
 }

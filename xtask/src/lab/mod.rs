@@ -12,6 +12,7 @@ mod image;
 pub(crate) mod lock;
 mod machine;
 mod patience;
+pub(crate) mod power_cuts;
 mod qmp;
 mod room;
 mod scratch;
@@ -75,11 +76,6 @@ impl Hardware {
             Self::Systemd => Init::Systemd,
         }
     }
-
-    /// It starts from a saved state.
-    fn resumes(self) -> bool {
-        self == Self::Plain
-    }
 }
 
 /// The right to run a lab, and what it takes from the host: had before anything long begins.
@@ -136,6 +132,19 @@ impl Reservation {
 
     /// Makes what is missing and returns once commands can run.
     pub(crate) fn start(self, hardware: Hardware, accel: Accel) -> Result<Lab> {
+        let (plan, backend) = self.plan(hardware, accel)?;
+        let up = plan.up(backend)?;
+        Ok(Lab {
+            ssh: up.ssh,
+            machine: up.machine,
+            dir: plan.dir,
+            key: plan.image.key(),
+            _lock: self.lock,
+        })
+    }
+
+    /// Makes what is missing, and chooses what the computer runs on.
+    fn plan(&self, hardware: Hardware, accel: Accel) -> Result<(Plan, Backend)> {
         let xen = self.xen;
         let plan = Plan {
             xen,
@@ -153,14 +162,7 @@ impl Reservation {
         let backend = accel::choose(accel, computer, &plan.emulator, || {
             trial::run(&plan.up(Backend::Kvm)?, hardware)
         })?;
-        let up = plan.up(backend)?;
-        Ok(Lab {
-            ssh: up.ssh,
-            machine: up.machine,
-            dir: plan.dir,
-            key: plan.image.key(),
-            _lock: self.lock,
-        })
+        Ok((plan, backend))
     }
 }
 
@@ -201,16 +203,7 @@ impl Lab {
     ///
     /// Without debugging sections: dom0 reads it through the shared directory, which is slow.
     pub(crate) fn put(&self, program: &Path, name: &str) -> Result<()> {
-        let bin = self.dir.join("share/bin");
-        fs::create_dir_all(&bin)?;
-        tool::output(
-            Command::new("strip")
-                .arg("--strip-debug")
-                .arg("-o")
-                .arg(bin.join(name))
-                .arg(program),
-        )?;
-        Ok(())
+        put(&self.dir, program, name)
     }
 
     /// Copies a file into dom0, as `/share/<name>`.
@@ -252,6 +245,20 @@ impl Lab {
     }
 }
 
+/// Brings a program into the dom0s whose directory is `dir`.
+fn put(dir: &Path, program: &Path, name: &str) -> Result<()> {
+    let bin = dir.join("share/bin");
+    fs::create_dir_all(&bin)?;
+    tool::output(
+        Command::new("strip")
+            .arg("--strip-debug")
+            .arg("-o")
+            .arg(bin.join(name))
+            .arg(program),
+    )?;
+    Ok(())
+}
+
 impl Plan {
     fn parts<'a>(
         &'a self,
@@ -276,13 +283,18 @@ impl Plan {
             Hardware::Plain => (self.ready_state(backend)?, Start::Resume),
             // It has no state to start from.
             Hardware::Devices => (self.image.dir.clone(), Start::Devices),
-            Hardware::Systemd => (self.new_disk("systemd")?, Start::Durable),
+            Hardware::Systemd => (self.new_disk("systemd")?, Start::Systemd),
         };
+        self.power_on(backend, &state, start)
+    }
+
+    /// The same, from this state.
+    fn power_on(&self, backend: Backend, state: &Path, start: Start) -> Result<Up> {
         let share = self.dir.join("share");
         let serial = self.dir.join("serial.log");
         let begin = Instant::now();
-        let mut machine = Machine::start(&self.parts(backend, &state, &share, &serial), start)?;
-        if !self.hardware.resumes() {
+        let mut machine = Machine::start(&self.parts(backend, state, &share, &serial), start)?;
+        if start != Start::Resume {
             machine.wait_ready()?;
         }
         let ssh = connect(&mut machine, &self.image.key())?;

@@ -18,6 +18,10 @@ use crate::{paths, tool};
 /// and more, and a single test that hangs is ended much earlier, by itself.
 const LIMIT: u32 = 2700;
 
+/// Variable with the number of points at which the agent is killed, and the seconds that each of them adds to the limit.
+const CRASH_POINTS: &str = "LAB_CRASH_POINTS";
+const CRASH_POINT_TAKES: u32 = 20;
+
 /// The tests that need devices to give away, and are run on a computer that has some; there is one of each, which tests cannot share.
 const DEVICES: &str = "devices::";
 
@@ -60,6 +64,16 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     } = setting;
     let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
+    // Built apart from the agent, which has nothing of it.
+    programs.extend(cargo.programs(&[
+        "build",
+        "--package",
+        "domainmgr",
+        "--bin",
+        "domainmgr-crash-points",
+        "--features",
+        "crash-points",
+    ])?);
     programs.extend(cargo.programs(&["build", "--package", "libxl-toolstack", "--examples"])?);
     programs.extend(if sanitize {
         sanitizer::programs(&cargo, xen)?
@@ -93,7 +107,8 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     if counts.broken || counts.failed > 0 {
         explain(&mut lab, xen);
         if counts.failed == 0 {
-            bail!("the live tests' program ended badly, or was still running after {LIMIT} s");
+            let limit = limit(std::env::var(CRASH_POINTS).ok().as_deref());
+            bail!("the live tests' program ended badly, or was still running after {limit} s");
         }
     }
     if without_xl {
@@ -150,7 +165,18 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
 }
 
 /// Variables that say how much random tests try. The lab's tests hear them too.
-const COUNTS: [&str; 3] = ["LAB_CONFIGS", "XLCFG_RANDOM", "PROPTEST_CASES"];
+const COUNTS: [&str; 4] = [
+    "LAB_CONFIGS",
+    "XLCFG_RANDOM",
+    "PROPTEST_CASES",
+    CRASH_POINTS,
+];
+
+/// Seconds after which the tests' program is taken for hung, given the value of [`CRASH_POINTS`].
+fn limit(crash_points: Option<&str>) -> u32 {
+    let points: u32 = crash_points.and_then(|n| n.parse().ok()).unwrap_or(0);
+    LIMIT.saturating_add(points.saturating_mul(CRASH_POINT_TAKES))
+}
 
 /// The tests' program in dom0, behind the words `under`, which is ended after a time.
 fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Command {
@@ -176,13 +202,14 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
             ))
         })
         .collect();
+    let limit = limit(std::env::var(CRASH_POINTS).ok().as_deref());
     let line = format!(
-        "cd /tmp && {xl}{counts}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {LIMIT} {}",
+        "cd /tmp && {xl}{counts}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {limit} {}",
         libtest::SWITCH,
         words.join(" ")
     );
     // The same once more around ssh, for the case that all of dom0 hangs.
-    lab.command_within(LIMIT + 60, &line)
+    lab.command_within(limit + 60, &line)
 }
 
 /// Prints what may explain a failure, and keeps all of it under `target/lab/VERSION/results`.
@@ -263,6 +290,17 @@ mod tests {
                 "alone::ten",
                 "--exact"
             ]
+        );
+    }
+
+    #[test]
+    fn what_takes_long_when_it_is_asked_for_is_given_the_time() {
+        assert_eq!(limit(None), LIMIT);
+        assert_eq!(limit(Some("200")), LIMIT + 4000);
+        assert_eq!(
+            limit(Some("many")),
+            LIMIT,
+            "the test says what it thinks of that"
         );
     }
 

@@ -8,7 +8,8 @@ use libxl::{Domain, DomainState};
 
 use super::super::live::Live;
 use super::super::{DomainId, Error, ErrorKind, Limits, Result};
-use super::{LibxlSession, error, translate};
+use super::session::LibxlSession;
+use super::translate::{error, translate};
 use crate::change::vdev_of;
 
 /// How long a guest may take to give memory back, or to take it, without getting any further.

@@ -1,0 +1,432 @@
+//! Operations on domains, through contexts of libxl.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use libxl::config::NicType;
+use libxl::device::XenbusState;
+use libxl::xenstore::Xenstore;
+use libxl::{Context, DomainInfo, Saving, Trigger};
+use uuid::Uuid;
+
+use super::translate::{error, seen, theirs, translate};
+use crate::host;
+use crate::limits;
+use crate::owners::{Claims, Taken};
+use crate::render;
+use crate::settings::Autoballoon;
+use crate::spec::{PciAddress, Spec};
+use crate::toolstack::build_slots::BuildSlots;
+use crate::toolstack::memory_grant::{self, MemoryGrants};
+use crate::toolstack::qemu::{self, Models};
+use crate::toolstack::{
+    DomainId, Error, ErrorKind, HostInfo, HostPci, Limits, MemoryGrant, Result, Seen, Session,
+    Usage, facts_of_this_host, pci,
+};
+
+/// What one end of a network interface may leave to the other.
+const OFFLOADS: [&str; 5] = [
+    "sg",
+    "gso-tcpv4",
+    "gso-tcpv6",
+    "ipv4-csum-offload",
+    "ipv6-csum-offload",
+];
+
+/// How long a device model may think about a question.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What one worker does to its domain.
+pub(super) struct LibxlSession {
+    /// For everything that is over at once.
+    pub(super) reader: Context,
+    /// For what may take its time: nobody waits for anybody else's. Opened when first needed, for it costs files.
+    pub(super) own: Option<Context>,
+    pub(super) models: Arc<Models>,
+    pub(super) grants: Arc<MemoryGrants>,
+    pub(super) slots: Arc<BuildSlots>,
+}
+
+impl LibxlSession {
+    pub(super) fn reader(&mut self) -> Result<&Context> {
+        if self.reader.is_poisoned() {
+            return self.own();
+        }
+        Ok(&self.reader)
+    }
+
+    pub(super) fn own(&mut self) -> Result<&Context> {
+        if self.own.as_ref().is_some_and(Context::is_poisoned) {
+            self.own = None;
+        }
+        match &mut self.own {
+            Some(context) => Ok(context),
+            slot => Ok(slot.insert(Context::open().map_err(error)?)),
+        }
+    }
+
+    /// The domain, for an operation on it. Never dom0, whatever a file says.
+    pub(super) fn domain(&mut self, id: DomainId) -> Result<libxl::Domain> {
+        if id.domid == 0 {
+            return Err(Error::new(ErrorKind::NotFound, "domain 0 is not ours"));
+        }
+        Ok(self.own()?.domain(theirs(id)))
+    }
+}
+
+impl Session for LibxlSession {
+    fn info(&mut self, id: DomainId) -> Result<Option<Seen>> {
+        let models = Arc::clone(&self.models);
+        let reader = self.reader()?;
+        match reader.domain(theirs(id)).info() {
+            Ok(info) => Ok(Some(seen(reader, &models, &info))),
+            Err(e) if e.is_domain_gone() => Ok(None),
+            Err(e) => Err(error(e)),
+        }
+    }
+
+    fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>> {
+        let models = Arc::clone(&self.models);
+        let reader = self.reader()?;
+        let all = reader.list_domains().map_err(error)?;
+        // A name is a question to xenstored, so it is asked for those only that matter.
+        Ok(all
+            .iter()
+            .filter(|d| d.domid.0 != 0 && wanted(d.uuid))
+            .map(|d| seen(reader, &models, d))
+            .collect())
+    }
+
+    fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>> {
+        let reader = self.reader()?;
+        let mut taken = Vec::new();
+        for info in reader.list_domains().map_err(error)? {
+            if info.domid.0 == 0 || info.dying || !wanted(info.uuid) {
+                continue;
+            }
+            let domain = reader.domain(info.id());
+            let devices = domain
+                .disk_list()
+                .and_then(|disks| Ok((disks, domain.nic_list()?)));
+            let (disks, nics) = match devices {
+                Ok(devices) => devices,
+                Err(e) if e.is_domain_gone() => continue,
+                Err(e) => return Err(error(e)),
+            };
+            let disks = disks.into_iter();
+            let disks = disks.filter_map(|d| Some((d.pdev_path?, d.readwrite)));
+            let nics = nics.into_iter();
+            let nics = nics.filter_map(|n| Some((n.mac?.to_string(), n.bridge, n.ifname)));
+            let name = reader.domid_to_name(info.domid).unwrap_or_default();
+            taken.push(Taken {
+                owner: format!("domain {} ({name})", info.domid.0),
+                claims: Claims::of_other(disks, nics),
+            });
+        }
+        Ok(taken)
+    }
+
+    fn facts_for(&mut self, spec: &Spec) -> Result<host::Facts> {
+        let processors = self.reader()?.max_cpus().map_err(error)?;
+        facts_of_this_host(spec, processors)
+            .map_err(|e| Error::new(ErrorKind::Other, format!("the host's network: {e}")))
+    }
+
+    fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {
+        let ask = self.domain(id)?.qemu_monitor_command("info vnc");
+        let limits = libxl::Limits::none().deadline(PATIENCE);
+        let said = ask
+            .and_then(|op| op.limits(&limits).wait())
+            .map_err(error)?;
+        Ok(qemu::vnc_display(&said))
+    }
+
+    fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {
+        let domain = self.reader()?.domain(theirs(id));
+        let hvm = domain.is_hvm().map_err(error)?;
+        let mut missing = Vec::new();
+        for disk in domain.disk_list().map_err(error)? {
+            let vdev = disk.vdev.clone().unwrap_or_default();
+            // A guest without drivers has the emulated drive.
+            let emulated = hvm && limits::IDE.contains(&vdev.as_str());
+            let state = domain.disk_info(&disk).map_err(error)?.state;
+            if state != XenbusState::CONNECTED && !emulated {
+                missing.push(format!("the disk {vdev}"));
+            }
+        }
+        for nic in domain.nic_list().map_err(error)? {
+            let emulated = nic.nictype == Some(NicType::VifIoemu);
+            let state = domain.nic_info(&nic).map_err(error)?.state;
+            if state != XenbusState::CONNECTED && !emulated {
+                let mac = nic.mac.map(|mac| mac.to_string()).unwrap_or_default();
+                missing.push(format!("the interface {mac}"));
+            }
+        }
+        Ok(missing)
+    }
+
+    fn grant_memory(
+        &mut self,
+        spec: &Spec,
+        policy: Autoballoon,
+        limits: &Limits,
+    ) -> Result<Option<Box<dyn MemoryGrant>>> {
+        let xen = self.reader()?.version_info().map_err(error)?;
+        if !memory_grant::is_wanted(policy, &xen.commandline) {
+            return Ok(None);
+        }
+        let grants = Arc::clone(&self.grants);
+        let own = self.own()?;
+        let needed = own
+            .domain_need_memory(&render::domain_config(spec))
+            .map_err(error)?;
+        let grant = grants.make(own, needed, limits)?;
+        Ok(Some(Box::new(grant)))
+    }
+
+    fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
+        if let Some(e) = qemu::missing(spec, qemu::serves_dom0) {
+            return Err(e);
+        }
+        let config = render::domain_config(spec);
+        let _slot = self.slots.begin(limits)?;
+        let created = self
+            .own()?
+            .domain_create_new(&config)
+            .and_then(|op| op.limits(&translate(limits)).wait())
+            .map_err(|e| {
+                // What this crate's own checks refuse is refused for good. What libxl calls invalid may be a name that
+                // is taken for the moment.
+                let for_good = e.raw_code().is_none() && e.kind() == libxl::ErrorKind::Invalid;
+                let mut e = error(e);
+                if for_good {
+                    e.kind = ErrorKind::InvalidConfig;
+                }
+                if e.message.contains("device model did not start") {
+                    let words = qemu::last_words(Path::new("/var/log/xen"), &spec.name);
+                    e.message
+                        .extend(words.into_iter().flat_map(|words| ["; ".to_owned(), words]));
+                }
+                e
+            })?;
+        Ok(DomainId {
+            domid: created.domid.0,
+            uuid: created.uuid,
+        })
+    }
+
+    fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        let saving = Saving::new().limits(&translate(limits));
+        // The suspended domain is destroyed once that is known for good, not by whoever has saved it.
+        let saved = self.domain(id)?.save_file(path, saving).map(drop);
+        saved.map_err(|e| {
+            let words = e.to_string();
+            Error {
+                message: words,
+                ..error(libxl::Error::from(e))
+            }
+        })
+    }
+
+    fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId> {
+        let place = |e: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Other, format!("{}: {e}", path.display()))
+        };
+        let file = File::open(path).map_err(|e| place(&e))?;
+        let _slot = self.slots.begin(limits)?;
+        let domain = self.own()?.restore(&file, &translate(limits));
+        let domain = domain.map_err(|e| {
+            let e = error(e);
+            Error::new(e.kind, format!("{}: {e}", path.display()))
+        })?;
+        let found = domain.id();
+        let id = DomainId {
+            domid: found.domid.0,
+            uuid: found.uuid,
+        };
+        if id.uuid != spec.uuid {
+            let stranger = domain.destroy().limits(&translate(limits)).wait();
+            let left = stranger
+                .err()
+                .map(|e| format!(", and could not be destroyed: {e}"));
+            return Err(place(&format!(
+                "it is of another domain, {}{}",
+                id.uuid,
+                left.unwrap_or_default()
+            )));
+        }
+        Ok(id)
+    }
+
+    fn resume(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
+        self.domain(id)?.resume(true).map_err(error)
+    }
+
+    fn no_offload(&mut self, id: DomainId, interfaces: usize) -> Result<()> {
+        let store = Xenstore::open().map_err(error)?;
+        for devid in 0..interfaces {
+            for end in [
+                format!("/local/domain/0/backend/vif/{id}/{devid}"),
+                format!("/local/domain/{id}/device/vif/{devid}"),
+            ] {
+                for feature in OFFLOADS {
+                    store
+                        .write(&format!("{end}/feature-{feature}"), "0")
+                        .map_err(error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unpause(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let unpause = self.domain(id)?.unpause();
+        unpause.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn pause(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let pause = self.domain(id)?.pause();
+        pause.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let shutdown = self.domain(id)?.shutdown();
+        shutdown.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn power_button(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let press = self.domain(id)?.send_trigger(Trigger::Power, 0);
+        press.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let destroy = self.domain(id)?.destroy();
+        destroy.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
+        let dump = self.domain(id)?.core_dump(path).map_err(error)?;
+        dump.limits(&translate(limits)).wait().map_err(error)
+    }
+
+    fn preserve(&mut self, id: DomainId, suffix: &str, _limits: &Limits) -> Result<()> {
+        self.domain(id)?.preserve(suffix).map(drop).map_err(error)
+    }
+
+    fn strip(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id)?;
+        let mut result = Ok(());
+        for disk in domain.disk_list().map_err(error)? {
+            let gone = domain.disk_destroy(&disk);
+            let gone = gone.and_then(|op| op.limits(&translate(limits)).wait());
+            result = result.and(gone.map_err(error));
+        }
+        for nic in domain.nic_list().map_err(error)? {
+            let gone = domain.nic_destroy(&nic);
+            let gone = gone.and_then(|op| op.limits(&translate(limits)).wait());
+            result = result.and(gone.map_err(error));
+        }
+        result
+    }
+
+    fn soft_reset(&mut self, id: DomainId, spec: &Spec, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id)?;
+        let now = domain.retrieve_configuration();
+        // With the devices it has by now. What libxl does not remember is as it was built.
+        let config = match now.limits(&translate(limits)).wait() {
+            Ok(config) => config,
+            Err(e) if e.is_domain_gone() => return Err(error(e)),
+            Err(_) => render::domain_config(spec),
+        };
+        // Neither to be aborted nor timed: libxl's other way of doing it is not safe.
+        domain.soft_reset(&config).map_err(error)
+    }
+
+    fn pci_devices(&mut self) -> Result<Vec<HostPci>> {
+        let mut devices = pci::host()?;
+        let reader = self.reader()?;
+        for info in reader.list_domains().map_err(error)? {
+            if info.domid.0 == 0 || info.dying {
+                continue;
+            }
+            let theirs = match reader.domain(info.id()).pci_list() {
+                Ok(theirs) => theirs,
+                Err(e) if e.is_domain_gone() => continue,
+                Err(e) => return Err(error(e)),
+            };
+            let id = DomainId {
+                domid: info.domid.0,
+                uuid: info.uuid,
+            };
+            for device in &mut devices {
+                if theirs
+                    .iter()
+                    .any(|pci| pci.address() == device.address.to_string())
+                {
+                    device.owner = Some(id);
+                }
+            }
+        }
+        Ok(devices)
+    }
+
+    fn pci_take(&mut self, device: PciAddress) -> Result<()> {
+        if pci::is_taken(device) {
+            return Ok(());
+        }
+        let own = self.own()?;
+        own.pci_assignable_add(&pci::theirs(device), true)
+            .map_err(error)
+    }
+
+    fn pci_give_back(&mut self, device: PciAddress, interface: Option<&str>) -> Result<()> {
+        // libxl would take it away from a domain without a word.
+        let devices = self.pci_devices()?;
+        let found = devices.iter().find(|d| d.address == device);
+        if let Some(owner) = found.and_then(|d| d.owner) {
+            return Err(Error::new(
+                ErrorKind::Other,
+                format!("domain {owner} has {device}"),
+            ));
+        }
+        let own = self.own()?;
+        own.pci_assignable_remove(&pci::theirs(device), true)
+            .map_err(error)?;
+        pci::settle(device, interface)
+    }
+
+    fn console(&mut self, id: DomainId) -> Result<PathBuf> {
+        self.domain(id)?.primary_console_tty().map_err(error)
+    }
+
+    fn host(&mut self) -> Result<HostInfo> {
+        let reader = self.reader()?;
+        let version = reader.version_info().map_err(error)?;
+        let memory = reader.physinfo().map_err(error)?;
+        let free = memory.free_pages.saturating_sub(memory.outstanding_pages);
+        let mib = |pages: u64| (pages * u64::from(version.pagesize)) >> 20;
+        Ok(HostInfo {
+            xen_version: version.version(),
+            memory_mib: mib(memory.total_pages),
+            free_memory_mib: mib(free),
+            cpus: memory.nr_cpus,
+        })
+    }
+
+    fn usage(&mut self) -> Result<Vec<Usage>> {
+        let all = self.reader()?.list_domains().map_err(error)?;
+        let usage = |info: &DomainInfo| Usage {
+            id: DomainId {
+                domid: info.domid.0,
+                uuid: info.uuid,
+            },
+            cpu_time_ns: info.cpu_time_ns,
+            vcpus: info.vcpu_online,
+            memory_kib: info.current_memkb,
+            max_memory_kib: info.max_memkb,
+        };
+        Ok(all.iter().map(usage).collect())
+    }
+}

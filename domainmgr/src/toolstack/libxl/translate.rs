@@ -1,0 +1,73 @@
+//! The words of the agent in those of libxl, and back.
+
+use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState};
+
+use crate::toolstack::qemu::Models;
+use crate::toolstack::{
+    DomainId, Error, ErrorKind, Life, Limits, Seen, ShutdownReason, no_descriptors,
+};
+
+/// The id as libxl has it.
+pub(super) fn theirs(id: DomainId) -> libxl::DomainId {
+    libxl::DomainId {
+        domid: DomId(id.domid),
+        uuid: id.uuid,
+    }
+}
+
+/// The facts about a domain, with its name.
+pub(super) fn seen(reader: &Context, models: &Models, info: &DomainInfo) -> Seen {
+    let id = DomainId {
+        domid: info.domid.0,
+        uuid: info.uuid,
+    };
+    Seen {
+        id,
+        orphaned: models.is_orphaned(id),
+        name: reader.domid_to_name(info.domid).filter(|n| !n.is_empty()),
+        life: match info.state() {
+            DomainState::Running => Life::Running,
+            DomainState::Paused => Life::Paused,
+            DomainState::Shutdown(reason) => Life::Shutdown(ShutdownReason(reason.0)),
+            DomainState::Dying => Life::Dying,
+        },
+        cpu_time_ns: info.cpu_time_ns,
+        memory_kib: info.current_memkb,
+    }
+}
+
+/// The limits of an operation, as libxl's operations take them.
+pub(super) fn translate(limits: &Limits) -> libxl::Limits {
+    let abort = AbortHandle::new();
+    let mut theirs = libxl::Limits::none().abort_with(&abort);
+    limits.abort.on_abort(move || abort.abort());
+    if let Some(deadline) = limits.deadline {
+        theirs = theirs.deadline(deadline);
+    }
+    theirs
+}
+
+/// An error of libxl's, with the reason from its log.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(in crate::toolstack) fn error(e: libxl::Error) -> Error {
+    use libxl::ErrorKind as Theirs;
+    let kind = match e.kind() {
+        Theirs::DomainNotFound | Theirs::DomainDestroyed => ErrorKind::NotFound,
+        Theirs::NoParavirt => ErrorKind::NoParavirt,
+        Theirs::TimedOut | Theirs::GuestTimedOut => ErrorKind::TimedOut,
+        Theirs::Aborted => ErrorKind::Aborted,
+        Theirs::NoMemory => ErrorKind::NoMemory,
+        Theirs::Unsupported => ErrorKind::Unsupported,
+        // libxl does not say what it lacked.
+        _ if no_descriptors() => ErrorKind::Exhausted,
+        _ => ErrorKind::Other,
+    };
+    // The cause stands in what libxl logged. It becomes part of one line.
+    let text = format!("{e:#}");
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    Error::new(kind, lines.join("; "))
+}

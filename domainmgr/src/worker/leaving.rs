@@ -1,0 +1,82 @@
+//! The end of a key: nothing is left of it, and only then is it forgotten.
+
+use super::{Run, WRITE_AGAIN, durable};
+use crate::cloudinit;
+use crate::core::Facts;
+use crate::crash;
+use crate::disks;
+use crate::store;
+
+impl Run<'_> {
+    /// Leaves nothing about the key behind. `false`: the worker is to end before it is forgotten.
+    pub(super) fn clean_up(&mut self) -> bool {
+        self.watch = None;
+        // As long as the journal knows the key, the next agent knows that something is left to be done.
+        let mut said = String::new();
+        while let Err(why) = self.remove_files() {
+            if why != said {
+                log::error!(key:% = self.key; "{why}; it is forgotten once that is gone");
+                self.publish_left(&why);
+                said = why;
+            }
+            if !self.pause(WRITE_AGAIN) {
+                return false;
+            }
+        }
+        if !self.forget() {
+            return false;
+        }
+        *self.memory = None;
+        crash::point("before the status is removed");
+        let status = self.env.dirs.status_of(self.key);
+        if let Err(e) = store::remove(&status) {
+            log::error!(key:% = self.key; "{}: {e}", status.display());
+        }
+        self.env.register.forget(self.key);
+        self.disown();
+        self.env.metrics.forget(self.key);
+        self.env.inputs.forget(self.key);
+        log::info!(key:% = self.key; "removed");
+        true
+    }
+
+    /// Removes the files of the key: some hold secrets, and all are known to nobody else.
+    fn remove_files(&self) -> Result<(), String> {
+        crash::point("before the copies are removed");
+        disks::discard_all(&self.env.dirs.copies, self.key)
+            .map_err(|e| format!("a copy cannot be removed: {e}"))?;
+        crash::point("before the cfg is removed");
+        self.remove_cfgs_but(None)?;
+        crash::point("before what was saved is removed");
+        let saved = self.env.dirs.saved_of(self.key);
+        store::remove(&saved).map_err(|e| format!("{}: {e}", saved.display()))?;
+        crash::point("before the cloud-init disk is removed");
+        let seed = cloudinit::path(&self.env.dirs.seeds(), self.key);
+        store::remove(&seed).map_err(|e| format!("{}: {e}", seed.display()))
+    }
+
+    /// Has the journal forget the key, however often that takes. `false`: the worker is to end first.
+    fn forget(&self) -> bool {
+        let now = self.env.clock.now().wall;
+        let last = self.facts.as_ref().map(|facts| facts.removed(now));
+        let last = last.as_ref().map(durable::row).unwrap_or_default();
+        while let Some(ticket) = self.env.records.remove(self.key, last.clone()) {
+            match ticket.wait() {
+                Ok(()) => break,
+                Err(e) => log::error!(key:% = self.key; "it cannot be forgotten: {e}"),
+            }
+            if !self.pause(WRITE_AGAIN) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Shows why something of the key is still there.
+    fn publish_left(&mut self, why: &str) {
+        let now = self.env.clock.now().wall;
+        if let Some(facts) = self.facts.clone().filter(Facts::publishable) {
+            self.publish(&facts.faulted(why.to_owned(), now));
+        }
+    }
+}
