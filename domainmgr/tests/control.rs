@@ -258,7 +258,9 @@ fn the_service_describes_itself_and_refuses_what_it_does_not_know() {
         let reply = client.call(method, &json!({"name": "nobody"}));
         let error = reply["error"].as_str().unwrap_or_default();
         // Some need more to be asked.
-        let missing = reply["parameters"]["parameter"].as_str().unwrap_or_default();
+        let missing = reply["parameters"]["parameter"]
+            .as_str()
+            .unwrap_or_default();
         let known = ["List", "Metrics"].contains(&method)
             || error == "xen.domainmgr.NoSuchDomain"
             || missing.starts_with("missing field");

@@ -20,6 +20,8 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     f.boot_time = None;
     if domain.leftover {
         cx.info(format!("domain {id} is gone"));
+        // Whoever has asked for a restart meanwhile gets the one that is built now.
+        f.cycle = false;
         return;
     }
     f.copies = Copies::Fresh;

@@ -284,18 +284,24 @@ impl Run {
         self.xen(&["list"]).ok()
     }
 
-    /// Numbers of the domains that there are, dying ones left out.
-    fn ids(&mut self) -> BTreeSet<String> {
+    /// The domains that there are, as the next agent that lives long enough has them.
+    pub fn list_of_next(&mut self) -> String {
         let begin = Instant::now();
         loop {
             if let Some(list) = self.list() {
-                let there = list.split("; ").filter(|d| !d.ends_with("Dying"));
-                let ids = there.filter_map(|d| Some(d.split_once(' ')?.0.to_owned()));
-                return ids.collect();
+                return list;
             }
             self.revive();
             assert!(begin.elapsed() < PATIENCE, "{}", self.said());
         }
+    }
+
+    /// Numbers of the domains that there are, dying ones left out.
+    fn ids(&mut self) -> BTreeSet<String> {
+        let list = self.list_of_next();
+        let there = list.split("; ").filter(|d| !d.ends_with("Dying"));
+        let ids = there.filter_map(|d| Some(d.split_once(' ')?.0.to_owned()));
+        ids.collect()
     }
 
     /// The copies of images, half-made ones left out, and what is on them.

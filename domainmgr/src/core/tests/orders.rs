@@ -184,6 +184,22 @@ fn a_restart_is_a_stop_and_a_start_in_which_nothing_written_is_lost() {
     );
 }
 
+/// A domain that an agent has left half-built has to go before the next one is built.
+#[test]
+fn a_restart_of_what_is_only_half_built_ends_when_the_next_one_runs() {
+    for at in 0..40 {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired(true, Mode::Pv, "")));
+        h.advance(at * 20);
+        h.restart();
+        let id = h.order(Order::Restart);
+        h.advance(120_000);
+        let done = h.answers.contains(&(id, Answer::Done));
+        assert!(done, "after {at}: {:?} {:?}", h.answers, h.notes);
+        assert_eq!(h.state(), "RUNNING");
+    }
+}
+
 /// An agent that is killed after it has accepted an order.
 #[test]
 fn an_order_that_was_accepted_is_worked_off_by_the_next_agent() {
