@@ -134,15 +134,15 @@ fn a_pvh_guest_gets_other_memory_and_processors() {
 fn a_guest_that_gives_nothing_back_is_as_it_was() {
     let host = Host::start();
     let app = host.app("rigid");
-    let config = json!({"Memory": 8192, "MaxMem": 8192});
+    let config = json!({"Memory": 65536, "MaxMem": 65536});
     host.put_tiny(&app, "PV", "", &config);
     host.wait_up(&app);
-    let (code, said) = changes(&host, &app, "set", &["memory=4"]);
+    let (code, said) = changes(&host, &app, "set", &["memory=16"]);
     assert!(
-        code == 1 && said.contains("gets no nearer to 4 MiB"),
+        code == 1 && said.contains("gets no nearer to 16 MiB"),
         "{said}"
     );
-    assert_eq!(host.outsider(&app).memory_target().unwrap(), 8192);
+    assert_eq!(host.outsider(&app).memory_target().unwrap(), 65536);
     assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
 }
 
