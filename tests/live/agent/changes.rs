@@ -43,6 +43,9 @@ fn changes(host: &Host, app: &App, word: &str, rest: &[&str]) -> (i32, String) {
 }
 
 /// A disk of so many MiB.
+/// A guest loads the drivers of devices that are there when it starts, and these for others.
+const DRIVERS: &str = "lab.modules=xen-blkfront,xen-netfront";
+
 fn disk(host: &Host, name: &str, mib: u64) -> PathBuf {
     let path = host.path(name);
     fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
@@ -149,7 +152,7 @@ fn a_guest_that_gives_nothing_back_is_as_it_was() {
 fn devices(mode: &str) {
     let mut host = Host::start();
     let app = host.app("devices");
-    host.put(&app, mode, "", &json!({}));
+    host.put(&app, mode, DRIVERS, &json!({}));
     let first = host.wait_up(&app);
     let data = disk(&host, "data", 24);
     let mut shell = host.shell(&app);
@@ -222,7 +225,7 @@ fn a_pvh_guest_gets_and_loses_devices() {
 fn a_guest_that_uses_a_disk_keeps_it() {
     let host = Host::start();
     let app = host.app("mounted");
-    host.put(&app, "PV", "", &json!({}));
+    host.put(&app, "PV", DRIVERS, &json!({}));
     host.wait_up(&app);
     let data = disk(&host, "data", 24);
     tool("mke2fs", &["-q", "-t", "ext4", data.to_str().unwrap()]);
@@ -344,7 +347,7 @@ fn processors_are_pinned_and_shared_in_xen() {
 fn a_change_that_was_cut_short_is_made_once() {
     let mut host = Host::start();
     let app = host.app("cut");
-    host.put(&app, "PV", "", &json!({}));
+    host.put(&app, "PV", DRIVERS, &json!({}));
     host.wait_up(&app);
     let mut shell = host.shell(&app);
     for (i, vdev) in ["xvdb", "xvdc", "xvdd"].into_iter().enumerate() {
