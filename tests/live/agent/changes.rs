@@ -42,10 +42,10 @@ fn changes(host: &Host, app: &App, word: &str, rest: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), said)
 }
 
-/// A disk of so many MiB.
 /// A guest loads the drivers of devices that are there when it starts, and these for others.
 const DRIVERS: &str = "lab.modules=xen-blkfront,xen-netfront";
 
+/// A disk of so many MiB.
 fn disk(host: &Host, name: &str, mib: u64) -> PathBuf {
     let path = host.path(name);
     fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
