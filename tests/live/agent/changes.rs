@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use libxl::config::Bitmap;
 use serde_json::{Value, json};
 
-use super::disks::tool;
 use super::host::{App, Host, Shell, domid};
 use super::orders::{answers, does, verb};
 use crate::support::{wait_for, xl, xl_is_there};
@@ -218,33 +217,6 @@ fn a_pv_guest_gets_and_loses_devices() {
 #[test]
 fn a_pvh_guest_gets_and_loses_devices() {
     devices("PVH");
-}
-
-/// A disk in use is not taken away by force.
-#[test]
-fn a_guest_that_uses_a_disk_keeps_it() {
-    let host = Host::start();
-    let app = host.app("mounted");
-    host.put(&app, "PV", DRIVERS, &json!({}));
-    host.wait_up(&app);
-    let data = disk(&host, "data", 24);
-    tool("mke2fs", &["-q", "-t", "ext4", data.to_str().unwrap()]);
-    let spec = format!("{},raw,xvdb,rw", data.display());
-    change(&host, &app, "attach", &["disk", &spec]);
-    let mut shell = host.shell(&app);
-    shell.run("until grep -q xvdb /proc/partitions; do sleep 1; done");
-    shell.run("mkdir -p /mnt && mount -t ext4 /dev/xvdb /mnt");
-    let (code, said) = changes(&host, &app, "detach", &["disk", "xvdb"]);
-    assert!(
-        code == 1 && said.contains("does not let go of it"),
-        "{said}"
-    );
-    shell.run("echo still there >/mnt/file && sync");
-    assert_eq!(
-        host.status(&app).unwrap()["Changed"],
-        json!(["attach disk xvdb"])
-    );
-    assert_eq!(host.outsider(&app).disk_list().unwrap().len(), 1);
 }
 
 /// What the hotplug script refuses leaves nothing behind.
