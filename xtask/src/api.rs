@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use public_api::Builder;
 
-use crate::{paths, toolchain};
+use crate::{paths, tool, toolchain};
 
 /// The release of Rust whose rustdoc writes the format that `public-api` reads.
 const RUST: &str = "1.95";
@@ -104,8 +103,31 @@ fn listing(name: &str) -> Result<Option<String>> {
     items(&json).map(Some)
 }
 
+/// Has this program print the items, built with the crate that can read them.
 fn items(json: &Path) -> Result<String> {
-    let api = Builder::from_rustdoc_json(json)
+    let Some(mut cargo) = toolchain::cargo(RUST)? else {
+        bail!("Rust {RUST} is not here any more");
+    };
+    tool::output(
+        cargo
+            .args([
+                "run",
+                "--quiet",
+                "--locked",
+                "--package=xtask",
+                "--features=api",
+            ])
+            .arg("--target-dir")
+            .arg(paths::root().join("target/api/tool"))
+            .args(["--", "api-items"])
+            .arg(json),
+    )
+}
+
+/// Prints one public item a line.
+#[cfg(feature = "api")]
+pub(crate) fn print_items(json: &Path) -> Result<ExitCode> {
+    let api = public_api::Builder::from_rustdoc_json(json)
         // What every type has says nothing about this one, and what is derived is said in one line.
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)
@@ -115,7 +137,8 @@ fn items(json: &Path) -> Result<String> {
     // In its order, which has what belongs to a type together. A re-export may be named twice.
     let mut lines: Vec<String> = api.items().map(ToString::to_string).collect();
     lines.dedup();
-    Ok(lines.join("\n") + "\n")
+    println!("{}", lines.join("\n"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Lines of one listing and not of the other.

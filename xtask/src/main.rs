@@ -48,6 +48,13 @@ enum Task {
     Bench(bench::Options),
     /// List the public API of the published crates anew
     Api,
+    /// Print the public items of a crate that rustdoc has described
+    #[cfg(feature = "api")]
+    #[command(hide = true)]
+    ApiItems {
+        /// What rustdoc has written
+        json: std::path::PathBuf,
+    },
     /// Make the bindings anew that libxl-sys brings along, from the headers of each Xen
     Bindings(bindings::Options),
     /// Feed nonsense to all that reads files, streams and texts of others
@@ -113,6 +120,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             bench::run(&options)
         }
         Task::Api => api::run(),
+        #[cfg(feature = "api")]
+        Task::ApiItems { json } => api::print_items(&json),
         Task::Bindings(options) => {
             setup::ensure()?;
             bindings::run(&options)
