@@ -732,8 +732,13 @@ impl Harness {
             return Ok(());
         };
         let id = seen.id;
+        // One that has ended, and is kept, may have given its devices to the next.
+        let may_go_on = matches!(
+            seen.life,
+            Life::Running | Life::Paused | Life::Shutdown(ShutdownReason::SUSPEND)
+        );
         // One that an outsider has made has what he gave it.
-        if status.domain_id != id.domid || seen.memory_kib == OUTSIDERS_KIB {
+        if !may_go_on || status.domain_id != id.domid || seen.memory_kib == OUTSIDERS_KIB {
             return Ok(());
         }
         let disks = self.xen.disks(id).map_err(|e| e.to_string())?;
