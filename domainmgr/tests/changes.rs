@@ -323,6 +323,23 @@ fn a_guest_that_does_not_let_go_keeps_its_disk() {
     });
 }
 
+/// libxl and the agent wait for a guest for seconds, in which it may come up.
+#[test]
+fn a_guest_that_still_boots_does_it_when_it_is_up() {
+    let mut config = roomy();
+    config["ExtraArgs"] = json!("sim.deaf=6");
+    let host = started(&config);
+    host.does(&["set", "a.1", "memory=192"]);
+    assert!(live(&host).starts_with("memory 192/256 "));
+    config["ExtraArgs"] = json!("sim.deaf");
+    let host = started(&config);
+    host.fails(
+        &["set", "a.1", "memory=192"],
+        1,
+        "the guest has 128 MiB, and gets no nearer to 192 MiB",
+    );
+}
+
 #[test]
 fn the_disc_in_a_drive_is_changed() {
     let host = Host::start(&[]);

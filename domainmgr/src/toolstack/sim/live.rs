@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::live::Live;
 use super::super::{DomainId, Error, ErrorKind, Life, Limits, Result};
 use super::domain::SimDomain;
-use super::model::Model;
+use super::model::{Millis, Model};
 use crate::change::{address, mac_of, vdev_of};
 use crate::render;
 use crate::spec::Spec;
@@ -75,6 +75,12 @@ fn number(nics: &[config::Nic], nic: &config::Nic) -> i32 {
 }
 
 impl Model {
+    /// For how long its guest has to run before it hears what it is told in xenstore.
+    pub(super) fn boots_for(&mut self, id: DomainId) -> Result<Millis> {
+        let now = self.now;
+        Ok(self.get(id)?.boots_for(now))
+    }
+
     /// In words, for the outsider.
     pub(super) fn live_words(&mut self, id: DomainId) -> Result<String> {
         let d = self.get(id)?;

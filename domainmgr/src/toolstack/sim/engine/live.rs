@@ -14,14 +14,29 @@ const TAKES: Millis = 50;
 const WAITS: Millis = 10_000;
 
 impl SimSession {
-    fn change(&self, limits: &Limits, act: impl FnOnce(&mut Model) -> Result<()>) -> Result<()> {
+    fn change(
+        &self,
+        id: DomainId,
+        limits: &Limits,
+        act: impl Fn(&mut Model) -> Result<()>,
+    ) -> Result<()> {
         self.0.wait(TAKES, limits)?;
-        let done = self.0.act(act);
+        let done = self.0.act(&act);
         crash::point("in the middle of a change");
-        if let Err(e) = &done {
-            if e.kind == ErrorKind::TimedOut {
-                self.0.wait(WAITS, limits)?;
-            }
+        let Err(e) = &done else { return done };
+        if e.kind != ErrorKind::TimedOut {
+            return done;
+        }
+        // A guest that still boots finds in xenstore what it is asked, once its drivers are up.
+        let boots = self.0.act(|m| m.boots_for(id))?;
+        if boots >= WAITS {
+            self.0.wait(WAITS, limits)?;
+            return done;
+        }
+        self.0.wait(boots, limits)?;
+        let done = self.0.act(act);
+        if done.as_ref().is_err_and(|e| e.kind == ErrorKind::TimedOut) {
+            self.0.wait(WAITS - boots, limits)?;
         }
         done
     }
@@ -37,7 +52,7 @@ impl Live for SimSession {
     }
 
     fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()> {
-        self.change(limits, |m| m.add_disk(id, disk, limits))
+        self.change(id, limits, |m| m.add_disk(id, disk, limits))
     }
 
     fn remove_disk(
@@ -47,7 +62,7 @@ impl Live for SimSession {
         force: bool,
         limits: &Limits,
     ) -> Result<()> {
-        self.change(limits, |m| m.remove_disk(id, disk, force, limits))
+        self.change(id, limits, |m| m.remove_disk(id, disk, force, limits))
     }
 
     fn change_disc(
@@ -57,11 +72,11 @@ impl Live for SimSession {
         path: Option<&str>,
         limits: &Limits,
     ) -> Result<()> {
-        self.change(limits, |m| m.change_disc(id, vdev, path, limits))
+        self.change(id, limits, |m| m.change_disc(id, vdev, path, limits))
     }
 
     fn add_nic(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<()> {
-        self.change(limits, |m| m.add_nic(id, nic, limits))
+        self.change(id, limits, |m| m.add_nic(id, nic, limits))
     }
 
     fn remove_nic(
@@ -71,22 +86,22 @@ impl Live for SimSession {
         force: bool,
         limits: &Limits,
     ) -> Result<()> {
-        self.change(limits, |m| m.remove_nic(id, nic, force, limits))
+        self.change(id, limits, |m| m.remove_nic(id, nic, force, limits))
     }
 
     fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()> {
-        self.change(limits, |m| m.set_memory(id, mib, limits))
+        self.change(id, limits, |m| m.set_memory(id, mib, limits))
     }
 
     fn set_vcpus(&mut self, id: DomainId, count: u32, limits: &Limits) -> Result<()> {
-        self.change(limits, |m| m.set_vcpus(id, count, limits))
+        self.change(id, limits, |m| m.set_vcpus(id, count, limits))
     }
 
     fn set_cpus(&mut self, id: DomainId, cpus: &[u32]) -> Result<()> {
-        self.change(&Limits::default(), |m| m.set_cpus(id, cpus))
+        self.change(id, &Limits::default(), |m| m.set_cpus(id, cpus))
     }
 
     fn set_share(&mut self, id: DomainId, weight: Option<u32>, cap: Option<u32>) -> Result<()> {
-        self.change(&Limits::default(), |m| m.set_share(id, weight, cap))
+        self.change(id, &Limits::default(), |m| m.set_share(id, weight, cap))
     }
 }
