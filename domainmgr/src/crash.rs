@@ -1,9 +1,8 @@
 //! For tests: the agent ends at a chosen point, as if it had been killed there.
 //!
-//! Three things keep an agent that looks after real domains from doing so by accident. In the program `domainmgr` nothing
-//! but a simulation arms a point. On a real Xen only another program does, `domainmgr-crash-points`, and it is not built,
-//! and neither is the function that it calls, without the feature `crash-points`, which no default has. And as long as
-//! `DOMAINMGR_CRASH_POINT` is not set, that program does what `domainmgr` does.
+//! Two things keep an agent that looks after real domains from doing so by accident. In the program `domainmgr` nothing but
+//! a simulation arms a point. On a real Xen only another program does, the example `domainmgr-crash-points`, which is built
+//! for tests alone; and as long as `DOMAINMGR_CRASH_POINT` is not set, it does what `domainmgr` does.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
@@ -14,11 +13,6 @@ use rustix::process::{Signal, getpid, kill_process};
 /// The number of the point at which a simulated agent is killed, in the order in which it passes them.
 pub const VARIABLE: &str = "DOMAINMGR_SIMULATE_CRASH";
 
-/// The same for an agent on a real Xen, with the milliseconds after which it is killed: `NTH` or `NTH+MS`. With a number
-/// that is never reached it says which points it passes.
-#[cfg(feature = "crash-points")]
-pub const REAL_VARIABLE: &str = "DOMAINMGR_CRASH_POINT";
-
 static LEFT: AtomicU32 = AtomicU32::new(0);
 static LATER_MS: AtomicU64 = AtomicU64::new(0);
 static TELL: AtomicBool = AtomicBool::new(false);
@@ -28,21 +22,11 @@ pub fn arm(nth: u32) {
     LEFT.store(nth, Ordering::SeqCst);
 }
 
-/// Arms a point as [`REAL_VARIABLE`] says, whatever Xen the agent is to run on.
-///
-/// # Errors
-/// The variable is set, and is not understood.
-#[cfg(feature = "crash-points")]
-pub fn arm_on_a_real_xen() -> Result<(), String> {
-    let Ok(text) = std::env::var(REAL_VARIABLE) else {
-        return Ok(());
-    };
-    let (nth, later) = text.split_once('+').unwrap_or((&text, "0"));
-    let bad = |_| format!("{REAL_VARIABLE}: expected NTH or NTH+MS, found {text:?}");
-    LATER_MS.store(later.parse().map_err(bad)?, Ordering::SeqCst);
+/// The same, so many milliseconds later; and it says which points it passes.
+pub fn arm_and_tell(nth: u32, later_ms: u64) {
+    LATER_MS.store(later_ms, Ordering::SeqCst);
     TELL.store(true, Ordering::SeqCst);
-    arm(nth.parse().map_err(bad)?);
-    Ok(())
+    arm(nth);
 }
 
 /// A point at which it may end: before or after something that outlives it.

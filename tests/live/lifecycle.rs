@@ -13,6 +13,12 @@ use crate::support::{
 fn lives_and_dies(kind: Kind) {
     let ctx = context();
     let watcher = watcher();
+    // A Linux in an HVM domain takes minutes to boot in the emulated lab: the one that is saved does it all.
+    let config = if kind == Kind::Hvm {
+        tiny_config
+    } else {
+        config
+    };
     let guest = Guest::create(&ctx, &watcher, &config(kind, "life", ""));
     let info = guest.domain.info().unwrap();
     assert_eq!(info.state(), DomainState::Paused);
@@ -66,10 +72,15 @@ fn an_hvm_domain_lives_and_dies() {
 fn a_guest_ends_by_itself() {
     let ctx = context();
     let watcher = watcher();
-    for (action, reason) in [
-        ("poweroff", ShutdownReason::POWEROFF),
-        ("reboot", ShutdownReason::REBOOT),
-        ("crash", ShutdownReason::CRASH),
+    // Linux ends for the first two reasons in other tests, when it is asked to.
+    for (config, action, reason) in [
+        (
+            tiny_config as fn(_, &_, &_) -> _,
+            "poweroff",
+            ShutdownReason::POWEROFF,
+        ),
+        (tiny_config, "reboot", ShutdownReason::REBOOT),
+        (config, "crash", ShutdownReason::CRASH),
     ] {
         let action = format!("lab.action={action} lab.after=1");
         let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "ends", &action));
@@ -208,7 +219,7 @@ fn a_domain_is_renamed_by_two_at_a_time() {
 fn a_shut_down_domain_is_preserved_under_another_name() {
     let ctx = context();
     let watcher = watcher();
-    let config = config(Kind::Pv, "kept", "lab.action=poweroff lab.after=0");
+    let config = tiny_config(Kind::Pv, "kept", "lab.action=poweroff lab.after=0");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.expect_shutdown(ShutdownReason::POWEROFF);
     // A name that is taken is seen before anything is done.
@@ -237,20 +248,20 @@ fn a_shut_down_domain_is_preserved_under_another_name() {
 fn a_core_dump_is_written() {
     let ctx = context();
     let watcher = watcher();
-    let guest = Guest::start(&ctx, &watcher, &config(Kind::Pv, "core", ""));
+    let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "core", ""));
     // Xen's dumper wants the memory map that a PV guest sets up when it starts.
     guest.wait_until_up();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("core");
     guest.domain.core_dump(&path).unwrap().wait().unwrap();
-    assert!(std::fs::metadata(&path).unwrap().len() > 100 << 20);
+    assert!(std::fs::metadata(&path).unwrap().len() > 3 << 20);
 }
 
 #[test]
 fn all_types_at_once() {
     let ctx = context();
     let watcher = watcher();
-    let guests = KINDS.map(|kind| Guest::create(&ctx, &watcher, &config(kind, "each", "")));
+    let guests = KINDS.map(|kind| Guest::create(&ctx, &watcher, &tiny_config(kind, "each", "")));
     for guest in &guests {
         guest.destroy();
     }

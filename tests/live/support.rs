@@ -307,7 +307,7 @@ impl Hope {
     /// Why there is none left. To be asked every now and then.
     pub(crate) fn lost(&mut self) -> Option<String> {
         let now = Instant::now();
-        if now - self.asked < Duration::from_secs(1) {
+        if now - self.asked < Duration::from_secs(3) {
             return None;
         }
         self.asked = now;

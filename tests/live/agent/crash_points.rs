@@ -31,6 +31,9 @@ const POINT: &str = "DOMAINMGR_CRASH_POINT";
 /// A number that no agent reaches: it says which points it passes.
 const NEVER: u32 = u32::MAX;
 
+/// Between two looks. Each costs dom0 some milliseconds, and other tests wait for it as well.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// How long after a point the agent is killed, in milliseconds: at it, and in the middle of what follows.
 const LATER: [u64; 4] = [0, 150, 600, 1500];
 
@@ -93,7 +96,7 @@ impl Run {
             let begin = Instant::now();
             while host.ended().is_none() {
                 assert!(begin.elapsed() < LONG, "{}", host.log());
-                thread::sleep(Duration::from_millis(20));
+                thread::sleep(PAUSE);
             }
             for hash in HASHES {
                 fs::write(disk(&host, &app, hash), padded("written")).unwrap();
@@ -136,7 +139,7 @@ impl Run {
         while !holds(&self.host, &self.app) {
             self.revive();
             assert!(begin.elapsed() < LONG, "{what}: {}", self.said());
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(PAUSE);
         }
     }
 

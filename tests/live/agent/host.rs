@@ -311,7 +311,7 @@ impl Host {
                     app.name(),
                 ),
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(100));
         }
     }
 

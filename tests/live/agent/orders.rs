@@ -110,7 +110,7 @@ fn what_a_guest_has_written_stays_over_a_stop_by_hand() {
 fn a_suspended_domain_is_left_to_whoever_suspended_it() {
     let host = Host::start();
     let app = host.app("theirs");
-    host.put(&app, "PVH", "", &json!({}));
+    host.put_tiny(&app, "PVH", "", &json!({}));
     let up = host.wait_up(&app);
     let theirs = host.outsider(&app);
     let suspended = theirs.suspend_only(&Limits::none()).unwrap();

@@ -36,9 +36,10 @@ pub(crate) const MEMORY_MIB: u32 = 4096;
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps what explains a failure.
-const XEN_LINE: &str = "console=com1 conring_size=1M dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info";
+const XEN_LINE: &str = "console=com1 conring_size=1M dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info spec-ctrl=no";
 
-const DOM0_LINE: &str = "console=hvc0 root=/dev/vda rw rootfstype=ext4 panic=5 net.ifnames=0 init=";
+const DOM0_LINE: &str =
+    "console=hvc0 root=/dev/vda rw rootfstype=ext4 panic=5 mitigations=off net.ifnames=0 init=";
 
 /// Drivers of the devices to give away, which are loaded later than those of dom0's own, so that eth0 is always the way to the host.
 const LATE_DRIVERS: &str = "e1000 xhci_pci";

@@ -63,17 +63,14 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         sanitize,
     } = setting;
     let cargo = Cargo::for_lab(xen)?;
-    let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
-    // Built apart from the agent, which has nothing of it.
-    programs.extend(cargo.programs(&[
+    let mut programs = cargo.programs(&[
         "build",
         "--package",
         "domainmgr",
-        "--bin",
+        "--bins",
+        "--example",
         "domainmgr-crash-points",
-        "--features",
-        "crash-points",
-    ])?);
+    ])?;
     programs.extend(cargo.programs(&["build", "--package", "libxl-toolstack", "--examples"])?);
     programs.extend(if sanitize {
         sanitizer::programs(&cargo, xen)?

@@ -1,0 +1,31 @@
+//! The Domain Management Agent, which can be made to die at a chosen point on a real Xen. For tests; it is not installed.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use domainmgr::crash;
+
+/// The number of the point, in the order in which the agent passes them, and the milliseconds after which it is killed: `NTH` or
+/// `NTH+MS`. With a number that is never reached it says which points it passes.
+const VARIABLE: &str = "DOMAINMGR_CRASH_POINT";
+
+/// Arms a point as [`VARIABLE`] says, whatever Xen the agent is to run on.
+fn arm() -> Result<(), String> {
+    let Ok(text) = std::env::var(VARIABLE) else {
+        return Ok(());
+    };
+    let (nth, later) = text.split_once('+').unwrap_or((&text, "0"));
+    let bad = |_| format!("{VARIABLE}: expected NTH or NTH+MS, found {text:?}");
+    crash::arm_and_tell(nth.parse().map_err(bad)?, later.parse().map_err(bad)?);
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match arm() {
+        Ok(()) => domainmgr::cli::main(),
+        Err(e) => {
+            eprintln!("domainmgr: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
