@@ -11,6 +11,7 @@ use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::ready_soon;
 use crate::{paths, tool, toolchain};
 
 /// The release of Rust whose rustdoc writes the format that `public-api` reads.
@@ -73,7 +74,7 @@ fn listing(name: &str) -> Result<Option<String>> {
     let Some(mut cargo) = toolchain::cargo(RUST)? else {
         return Ok(None);
     };
-    let status = cargo
+    let status = ready_soon(&mut cargo)
         .args([
             "rustdoc",
             "--quiet",
@@ -109,7 +110,7 @@ fn items(json: &Path) -> Result<String> {
         bail!("Rust {RUST} is not here any more");
     };
     tool::output(
-        cargo
+        ready_soon(&mut cargo)
             .args([
                 "run",
                 "--quiet",

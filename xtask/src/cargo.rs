@@ -16,8 +16,8 @@ use crate::{paths, tool};
 /// Which libxl to build against.
 #[derive(Debug)]
 pub(crate) struct Cargo {
-    /// Not the system's own: its files, and the version that names the target directory.
-    other: Option<(Sysroot, String)>,
+    /// Not the system's own.
+    other: Option<Sysroot>,
     /// The root of an older C library to link with, because the one here is newer than the one that programs will meet.
     older_libc: Option<PathBuf>,
 }
@@ -38,6 +38,13 @@ pub(crate) struct Program {
 /// Variable with flags for the compiler, which may have spaces in them, and what is between them.
 pub(crate) const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 pub(crate) const SEPARATOR: &str = "\x1f";
+
+/// For what is only checked, or runs for seconds: the compiler's time counts, and not the program's.
+pub(crate) fn ready_soon(command: &mut Command) -> &mut Command {
+    command
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+}
 
 impl Cargo {
     /// Builds against the system's own libxl.
@@ -65,14 +72,14 @@ impl Cargo {
     /// Builds against the libxl of another Debian release.
     pub(crate) fn against(version: &str, suite: &str) -> Result<Self> {
         Ok(Self {
-            other: Some((sysroot::ensure(version, suite)?, version.to_owned())),
+            other: Some(sysroot::ensure(version, suite)?),
             older_libc: None,
         })
     }
 
     /// Where the libxl is that is built against, if it is not the system's own.
     pub(crate) fn sysroot(&self) -> Option<&Sysroot> {
-        self.other.as_ref().map(|(sysroot, _)| sysroot)
+        self.other.as_ref()
     }
 
     /// `cargo` with `arguments`, not yet started.
@@ -83,13 +90,14 @@ impl Cargo {
             .current_dir(paths::root())
             // Also if there are none: flags of the user's own may be for a processor that the lab does not have.
             .env(RUSTFLAGS, self.rustflags().join(SEPARATOR));
-        if let Some((sysroot, version)) = &self.other {
+        if let Some(sysroot) = &self.other {
             command
                 .env("LIBXL_INCLUDE_DIR", &sysroot.include)
                 .env("LIBXL_LIB_DIR", &sysroot.lib)
                 .env(
                     "CARGO_TARGET_DIR",
-                    paths::root().join(format!("target/xen-{version}")),
+                    // One for all: but for the crates here, and they are compiled anew, everything in it is the same for each libxl.
+                    paths::root().join("target/other-xen"),
                 );
         }
         let options: Vec<String> = self
@@ -136,7 +144,7 @@ impl Cargo {
     pub(crate) fn test(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&["test"]);
         let mut runner = vec!["env".to_owned(), libtest::SWITCH.to_owned()];
-        if let Some((sysroot, _)) = &self.other {
+        if let Some(sysroot) = &self.other {
             match sysroot.loader() {
                 // Its libraries want that release's glibc, which runs what was built for an older one.
                 Some(loader) => runner.extend([

@@ -38,15 +38,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let reservation = Reservation::of(xen)?;
     println!("demo: building domainmgr and the demo for Xen {xen}");
     let cargo = Cargo::for_lab(xen)?;
-    let mut programs = cargo.programs(&["build", "--package", "domainmgr", "--bins"])?;
-    programs.extend(cargo.programs(&[
-        "test",
-        "--no-run",
-        "--package",
-        "libxl-toolstack",
-        "--test",
-        "demo",
-    ])?);
+    let mut programs = cargo.programs(&["build", "--workspace", "--bin=domainmgr"])?;
+    programs.extend(cargo.programs(&["test", "--no-run", "--workspace", "--test=demo"])?);
     reservation.prepare()?;
     let begin = Instant::now();
     let mut lab = reservation.start(Hardware::Devices, options.accel)?;

@@ -111,11 +111,18 @@ pub(crate) fn test() -> Result<Counts> {
 }
 
 fn program(debug: bool) -> Result<PathBuf> {
-    let mut words = vec!["build", "--package=domainmgr", "--bin=domainmgr"];
-    if !debug {
-        words.push("--release");
-    }
-    let built = Cargo::native().programs(&words)?;
+    let words: &[&str] = if debug {
+        // As the tests have built it.
+        &["build", "--workspace", "--bin=domainmgr"]
+    } else {
+        &[
+            "build",
+            "--release",
+            "--package=domainmgr",
+            "--bin=domainmgr",
+        ]
+    };
+    let built = Cargo::native().programs(words)?;
     let program = built
         .into_iter()
         .find(|program| program.name == "domainmgr");

@@ -1,7 +1,7 @@
 //! Domains that are changed while they run, on a real Xen: what was asked for is what the guest has, or Xen itself.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libxl::config::Bitmap;
 use serde_json::{Value, json};
@@ -148,6 +148,23 @@ fn a_guest_that_gives_nothing_back_is_as_it_was() {
     assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
 }
 
+/// Another domain cannot have the disk, whichever agent is asked. It does not depend on the mode.
+fn another_cannot_have_it(host: &mut Host, app: &App, data: &Path) {
+    let other = host.app("other");
+    for _ in 0..2 {
+        let theirs = json!({"DiskConfigList": [{"FileLocation": data, "Format": "raw"}]});
+        host.put_tiny(&other, "PV", "", &theirs);
+        let refused = host.wait(&other, "a refusal", |s| {
+            s["LastErr"].as_str().unwrap().contains("is used by")
+        });
+        let name = app.name();
+        assert!(refused["LastErr"].as_str().unwrap().contains(&name));
+        again(host, app);
+    }
+    host.remove(&other);
+    host.wait_gone(&other);
+}
+
 fn devices(mode: &str) {
     let mut host = Host::start();
     let app = host.app("devices");
@@ -182,20 +199,9 @@ fn devices(mode: &str) {
         let said = xl(&["block-list", &app.name()]);
         assert_eq!(said.lines().count(), 2, "{said}");
     }
-    // Another domain cannot have the disk, whichever agent is asked.
-    let other = host.app("other");
-    for _ in 0..2 {
-        let theirs = json!({"DiskConfigList": [{"FileLocation": data, "Format": "raw"}]});
-        host.put_tiny(&other, "PV", "", &theirs);
-        let refused = host.wait(&other, "a refusal", |s| {
-            s["LastErr"].as_str().unwrap().contains("is used by")
-        });
-        let name = app.name();
-        assert!(refused["LastErr"].as_str().unwrap().contains(&name));
-        again(&mut host, &app);
+    if mode == "PV" {
+        another_cannot_have_it(&mut host, &app, &data);
     }
-    host.remove(&other);
-    host.wait_gone(&other);
     assert_eq!(domid(&host.wait_state(&app, "RUNNING")), domid(&first));
     does(&host, &["restart"], &app);
     host.wait_up(&app);

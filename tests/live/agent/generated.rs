@@ -24,7 +24,7 @@ use crate::{acceptance::machine::qemu, support::context};
 mod generate;
 
 /// In every run; more are for a day on which something was changed here.
-const USUAL: usize = 16;
+const USUAL: usize = 8;
 
 /// The same path in a directory of the test's.
 fn moved(dir: &Path, field: &mut Value) -> Option<String> {

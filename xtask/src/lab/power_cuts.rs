@@ -64,7 +64,7 @@ pub(crate) fn run(xen: Xen, accel: Accel, cuts: u32) -> Result<ExitCode> {
     let reservation = Reservation::of(xen)?;
     println!("power cuts: building domainmgr for Xen {xen}");
     let cargo = Cargo::for_lab(xen)?;
-    let programs = cargo.programs(&["build", "--package", "domainmgr", "--bin", "domainmgr"])?;
+    let programs = cargo.programs(&["build", "--workspace", "--bin=domainmgr"])?;
     let (plan, backend) = reservation.plan(Hardware::Plain, accel)?;
     for program in &programs {
         put(&plan.dir, &program.path, &program.name)?;

@@ -21,7 +21,7 @@ pub(crate) use self::counts::Counts;
 use self::live::Setting;
 use self::steps::Steps;
 use crate::api::{self, Verdict};
-use crate::cargo::Cargo;
+use crate::cargo::{self, Cargo};
 use crate::lab::{self, Accel, Hardware};
 use crate::package;
 use crate::setup;
@@ -40,15 +40,11 @@ pub(crate) enum Labs {
     All,
 }
 
-/// Everything that can be built. What is tested elsewhere is not among all targets, and cannot be named together with them.
+/// Everything that can be built. What is tested elsewhere is not among all targets, and cannot be named together with them. It is always the
+/// whole workspace that is built from: with one package alone, another has other features, and all is compiled once more.
 const BOTH: [&[&str]; 2] = [
     &["--workspace", "--all-targets"],
-    &[
-        "--package=libxl-toolstack",
-        "--test=live",
-        "--test=demo",
-        "--test=bench",
-    ],
+    &["--workspace", "--test=live", "--test=demo", "--test=bench"],
 ];
 
 /// What to run.
@@ -231,28 +227,26 @@ fn checks(steps: &mut Steps) {
         steps.run(&format!("build and tests against Xen {version}"), || {
             let cargo = Cargo::against(version, suite)?;
             // All that uses libxl. The tests of domainmgr do not care which one it is, and those of libxl, below, are linked with it.
-            steps::succeed(&mut cargo.command(&[
+            steps::succeed(cargo::ready_soon(&mut cargo.command(&[
                 "check",
-                "--package=domainmgr",
-                "--package=libxl-toolstack",
-                "--bins",
+                "--workspace",
+                "--bin=domainmgr",
                 "--examples",
                 "--test=live",
                 "--test=demo",
                 "--test=bench",
-            ]))?;
+            ])))?;
             // The coverage of the headers and the layout of their structures, among others.
+            let mut tests = cargo.test(&[
+                "--package=libxl-sys",
+                "--package=libxl",
+                "--lib",
+                "--tests",
+                "--no-fail-fast",
+            ]);
             counts::of(
                 &format!("against Xen {version}"),
-                cargo
-                    .test(&[
-                        "--package=libxl-sys",
-                        "--package=libxl",
-                        "--lib",
-                        "--tests",
-                        "--no-fail-fast",
-                    ])
-                    .arg("--show-output"),
+                cargo::ready_soon(tests.arg("--show-output")),
             )
         });
     }

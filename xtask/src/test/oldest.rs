@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::counts::Counts;
 use super::steps;
+use crate::cargo::ready_soon;
 use crate::{paths, toolchain};
 
 /// As `rust-version` in the workspace's Cargo.toml.
@@ -23,10 +24,11 @@ pub(crate) fn check(targets: &[&[&str]]) -> Result<Counts> {
                 ..Counts::default()
             });
         };
-        steps::succeed(cargo.args(["check", "--locked"]).args(*targets).env(
+        cargo.args(["check", "--locked"]).args(*targets).env(
             "CARGO_TARGET_DIR",
             paths::root().join(format!("target/rust-{RUST}")),
-        ))?;
+        );
+        steps::succeed(ready_soon(&mut cargo))?;
     }
     Ok(Counts::default())
 }

@@ -43,7 +43,7 @@ pub(crate) fn programs(cargo: &Cargo, xen: Xen) -> Result<Vec<Program>> {
         &[
             "test",
             "--no-run",
-            "--package=libxl-toolstack",
+            "--workspace",
             "--test=live",
             // Build scripts and macros run here, without it.
             "--target=x86_64-unknown-linux-gnu",
