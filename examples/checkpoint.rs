@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 fn run(name: &str, file: &str) -> Result<(), Box<dyn std::error::Error>> {
     let ctx = Context::open()?;
     let domain = ctx.domain_by_domid(ctx.name_to_domid(name)?)?;
-    // Whatever goes wrong, the domain runs on, and no half a file is left.
+    // Whatever goes wrong, the domain keeps running, and no incomplete file is left.
     domain.checkpoint(
         file,
         Saving::new()

@@ -1,5 +1,5 @@
-//! Says where a domain's console is, what the guest last wrote to it, and what Xen last wrote to its
-//! log.
+//! Prints the path of a domain's console, the guest's last output to it, and the last lines of
+//! Xen's log.
 //!
 //! ```text
 //! console_and_log NAME
@@ -30,7 +30,8 @@ fn run(name: &str) -> libxl::Result<()> {
     println!("Xen {}", host.version());
 
     let domain = ctx.domain_by_domid(ctx.name_to_domid(name)?)?;
-    // Open it to talk to the guest: it is a terminal. One reader at a time gets what the guest says.
+    // The console is a terminal: open it to talk to the guest. One reader at a time gets the
+    // guest's output.
     println!("console: {}", domain.primary_console_tty()?.display());
     // xenconsoled keeps a log, if it was started with --log=guest.
     let log = format!("/var/log/xen/console/guest-{name}.log");

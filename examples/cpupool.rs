@@ -55,7 +55,7 @@ fn in_a_pool(
 ) -> libxl::Result<()> {
     let pool = ctx.cpupool_create("example", &Scheduler::Credit2, &Bitmap::from([cpu]))?;
     let result = domain.move_to_cpupool(pool).and_then(|()| {
-        // Of the parameters each scheduler uses some.
+        // Each scheduler uses some of the parameters.
         domain.set_sched_params(&DomainSchedParams {
             weight: Some(512),
             ..DomainSchedParams::default()

@@ -1,4 +1,4 @@
-//! Creates a domain, waits until it shuts down, and takes it apart.
+//! Creates a domain, waits until it shuts down, and destroys it.
 //!
 //! ```text
 //! create_and_wait pv|pvh|hvm NAME KERNEL RAMDISK [KERNEL ARGUMENT]...
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The long form: with what libxl logged, which is where the cause is.
+            // The long form has libxl's log lines, which give the cause.
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
@@ -45,7 +45,7 @@ fn run(config: &DomainConfig) -> libxl::Result<()> {
     println!("created domain {}", domain.id());
     let result = run_on(&domain, &watcher);
     if result.is_err() {
-        // A handle that is dropped does not touch the domain: nobody else takes this one away.
+        // Dropping the handle does not touch the domain: destroy it here.
         destroy(&domain)?;
     }
     result
@@ -70,7 +70,7 @@ fn run_on(domain: &Domain, watcher: &Watcher) -> libxl::Result<()> {
 
 fn destroy(domain: &Domain) -> libxl::Result<()> {
     match domain.destroy().wait() {
-        // Somebody was faster.
+        // Another program was faster.
         Err(error) if error.is_domain_gone() => Ok(()),
         result => result,
     }

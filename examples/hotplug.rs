@@ -30,7 +30,7 @@ fn run(name: &str, bridge: &str, image: &str) -> libxl::Result<()> {
     let ctx = Context::open()?;
     let domain = ctx.domain_by_domid(ctx.name_to_domid(name)?)?;
 
-    // What comes back is the device with all that libxl has chosen for it.
+    // The result is the device with all values that libxl has chosen for it.
     let nic = domain.nic_add(&Nic::bridge(bridge))?.wait()?;
     if let Some(mac) = nic.mac {
         println!("{name} has a network interface: {mac} on {bridge}");
@@ -39,7 +39,7 @@ fn run(name: &str, bridge: &str, image: &str) -> libxl::Result<()> {
     println!("{name} has a disk: {image} as xvdz");
     show(&domain)?;
 
-    // The guest has ten seconds to let go of a device; then libxl takes it by force.
+    // The guest has ten seconds to release a device; then libxl takes it by force.
     let limit = Duration::from_secs(60);
     domain.disk_remove(&disk)?.deadline(limit).wait()?;
     domain.nic_remove(&nic)?.deadline(limit).wait()?;

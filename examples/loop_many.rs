@@ -1,11 +1,12 @@
-//! Has 200 operations under way at once, with one thread for all of them.
+//! Runs 200 operations at once, with one thread for all of them.
 //!
 //! ```text
 //! loop_many NAME
 //! ```
 //!
-//! The domain is paused and unpaused by turns. Each operation on its own could be given a deadline, be
-//! aborted, or be awaited; here one loop waits for the descriptor of the context and counts what is over.
+//! The domain is paused and unpaused by turns. Each operation on its own could be given a deadline,
+//! be aborted, or be awaited; here one loop waits for the descriptor of the context until all are
+//! over.
 
 use std::{env, process::ExitCode};
 
@@ -57,7 +58,7 @@ fn run(name: &str) -> Result<usize, Box<dyn std::error::Error>> {
         }
         rounds += 1;
     }
-    // All are over, so that none of these waits.
+    // All operations are over, so none of these calls waits.
     for running in running {
         running.wait()?;
     }

@@ -1,10 +1,10 @@
-//! Asks domains to shut down, all at the same time, from a loop of mio's, and says of each how it went.
+//! Asks domains to shut down, all at the same time, from a mio loop, and prints each result.
 //!
 //! ```text
 //! loop_mio SECONDS NAME...
 //! ```
 //!
-//! mio reports edges. That is enough: a dispatch leaves nothing undone that would not be reported anew.
+//! mio reports edges, which is enough: any work that a dispatch leaves undone is reported anew.
 
 use std::{env, os::fd::AsRawFd, process::ExitCode, time::Duration};
 

@@ -1,10 +1,11 @@
-//! Asks a domain to shut down within so many seconds, from a loop around poll(2).
+//! Asks a domain to shut down within a number of seconds, from a loop around poll(2).
 //!
 //! ```text
 //! loop_poll NAME SECONDS
 //! ```
 //!
-//! A line on standard input calls it off. The loop waits for that line and for Xen at the same time.
+//! A line on standard input aborts the operation. The loop waits for that line and for Xen at the
+//! same time.
 
 use std::{
     env,
@@ -70,14 +71,15 @@ fn finish(events: &EventLoop, mut operation: Running<()>) -> Result {
         let typed = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
         if typed {
             let length = stdin.lock().read(&mut [0; 256])?;
-            // Nothing means that it is closed, which says nothing about the operation.
+            // A length of 0 means that standard input is closed, which does not concern the
+            // operation.
             listening = length > 0;
             if listening {
                 println!("calling it off");
                 operation.abort();
             }
         }
-        // It costs little where there is nothing to do.
+        // A dispatch costs little when there is nothing to do.
         events.dispatch()?;
     }
 }

@@ -1,12 +1,12 @@
-//! Watches every domain of the host, migrates one to the host it runs on, calls off the migration of
-//! another one, and then ends that: all with tokio, on one thread of its own.
+//! Watches every domain of the host, migrates one to the host it runs on, aborts the migration of
+//! another one, and then destroys that domain: all with tokio, on one thread of its own.
 //!
 //! ```text
 //! loop_tokio MIGRATE CALL-OFF SECONDS
 //! ```
 //!
-//! The first domain has so many seconds for its migration. The target of the second one never answers,
-//! and its migration is called off after a second.
+//! SECONDS is the limit for the first migration. The target of the second one never answers, and
+//! that migration is aborted after a second.
 
 use std::{env, os::unix::net::UnixStream, process::ExitCode, time::Duration};
 
@@ -55,7 +55,7 @@ async fn run(moves: &str, stays: &str, time: Duration) -> Result {
     moved?;
     called_off?;
 
-    // These are awaited. The loop of this program, see `drive`, has them get on.
+    // These operations are awaited. The loop of this program, see `drive`, moves them on.
     stays.shutdown().deadline(time).start()?.await?;
     stays.destroy().start()?.await?;
     watching.await?;
@@ -72,7 +72,7 @@ fn drive(ctx: &Context) -> Result {
             let Ok(mut ready) = events.readable().await else {
                 return;
             };
-            // Before the dispatch, so that nothing is missed that comes during it.
+            // Before the dispatch, so that an event that comes during it is not missed.
             ready.clear_ready();
             if let Err(error) = events.get_ref().dispatch() {
                 eprintln!("{error:#}");
@@ -96,7 +96,7 @@ async fn report(mut events: Events<HostEvent>, last: DomainId) {
     }
 }
 
-/// A migration blocks its threads: these are tokio's, and each has a context of its own.
+/// A migration blocks its threads. They are tokio's blocking threads, each with its own context.
 async fn move_here(id: DomainId, time: Duration) -> Result {
     let limits = Limits::none().deadline(time);
     let (ours, theirs) = UnixStream::pair()?;
@@ -113,7 +113,7 @@ async fn move_here(id: DomainId, time: Duration) -> Result {
 async fn call_off(id: DomainId) -> Result {
     let abort = AbortHandle::new();
     let limits = Limits::none().abort_with(&abort);
-    // Nobody will read from the other end, nor close it.
+    // The other end is neither read nor closed.
     let (ours, _theirs) = UnixStream::pair()?;
     let sending = spawn_blocking(move || send(&Context::open()?.domain(id), ours, &limits));
     sleep(Duration::from_secs(1)).await;
@@ -128,7 +128,7 @@ async fn call_off(id: DomainId) -> Result {
 }
 
 fn send(domain: &Domain, socket: UnixStream, limits: &Limits) -> Result {
-    // After an error up to GO the domain runs on, and stays watched.
+    // After an error up to GO the domain keeps running, and stays watched.
     let sender = domain.migrate(socket.try_clone()?, socket, limits)?;
     let committed = sender.send(|_| {})?.commit()?;
     match committed.outcome(limits) {

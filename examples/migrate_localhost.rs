@@ -9,7 +9,7 @@
 //! `xl migrate -s '' NAME 'migrate_localhost --receive'`, or at the end of an ssh connection.
 //!
 //! Between two hosts it is the same, with a socket or an ssh child instead of the socket pair. The
-//! domain must have no disks that its two copies would quarrel about.
+//! domain must have no disks on which its two copies would conflict.
 
 use std::{
     env, io,
@@ -61,7 +61,7 @@ fn migrate(name: &str) -> Result {
 fn send(name: &str, socket: UnixStream) -> Result {
     let ctx = Context::open()?;
     let domain = ctx.domain_by_domid(ctx.name_to_domid(name)?)?;
-    // An error up to here means that the domain runs on, and stays watched.
+    // After an error up to here the domain keeps running, and stays watched.
     let committed = domain
         .migrate(socket.try_clone()?, socket, &limits())?
         .send(|progress| println!("source: {progress}"))?
@@ -74,7 +74,8 @@ fn send(name: &str, socket: UnixStream) -> Result {
             Ok(())
         }
         Outcome::Rejected(why) => Err(why.into()),
-        // Nobody but a person, or a cluster manager, can know. It stays suspended until then.
+        // Only a person or a cluster manager can find out where it runs. The domain stays suspended
+        // until then.
         Outcome::Undecided(undecided) => Err(undecided.to_string().into()),
     }
 }

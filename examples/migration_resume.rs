@@ -1,4 +1,4 @@
-//! A migration that fails, and a domain that is not lost by it.
+//! A migration that fails without losing the domain.
 //!
 //! ```text
 //! migration_resume NAME PHASE
@@ -54,7 +54,7 @@ fn run(name: &str, phase: &str) -> Result {
     let receiver: fn(UnixStream) -> Result = match phase {
         "no-receiver" => |_| Ok(()),
         "refused" => |socket| {
-            // Dropping what has been begun is a refusal.
+            // Dropping the receiver is a refusal.
             let ctx = Context::open()?;
             drop(ctx.receive_migration(socket.try_clone()?, socket, &limits())?);
             Ok(())
@@ -63,7 +63,7 @@ fn run(name: &str, phase: &str) -> Result {
             let ctx = Context::open()?;
             let also = socket.try_clone()?;
             let receiver = ctx.receive_migration(socket.try_clone()?, also, &limits())?;
-            // It knows what will come, and stops listening in the middle of it.
+            // The receiver has the configuration, and stops reading in the middle of the stream.
             socket.read_exact(&mut vec![0; 1 << 20])?;
             drop(receiver);
             Ok(())
@@ -73,7 +73,7 @@ fn run(name: &str, phase: &str) -> Result {
             let received = ctx
                 .receive_migration(socket.try_clone()?, socket, &limits())?
                 .receive(|_| {})?;
-            // Long enough for the source to do what this phase is about; then the copy goes.
+            // Long enough for the source to carry out this phase; then the copy goes.
             thread::sleep(Duration::from_secs(2));
             drop(received);
             Ok(())
@@ -91,7 +91,7 @@ fn run(name: &str, phase: &str) -> Result {
     lives_and_dies(&domain, &events)
 }
 
-/// What the source does. Whatever it is, the guest runs afterwards.
+/// The source of the migration. The guest runs afterwards, whatever the phase.
 fn fail_at(phase: &str, begun: std::result::Result<Sender, SuspendError>) -> Result {
     let failed = match begun.and_then(|sender| sender.send(|progress| println!("{progress}"))) {
         Err(failed) => failed,
@@ -101,7 +101,7 @@ fn fail_at(phase: &str, begun: std::result::Result<Sender, SuspendError>) -> Res
         }
         Ok(sent) => {
             if phase == "before-go" {
-                // Until the receiver is gone.
+                // Wait until the receiver is gone.
                 thread::sleep(Duration::from_secs(10));
             }
             match sent.commit() {

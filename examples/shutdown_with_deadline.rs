@@ -1,4 +1,5 @@
-//! Asks a domain to shut down, waits for so many seconds, and destroys it if it has not by then.
+//! Asks a domain to shut down, waits for a number of seconds, and destroys it if it has not shut
+//! down by then.
 //!
 //! ```text
 //! shutdown_with_deadline NAME SECONDS
@@ -35,12 +36,12 @@ fn run(name: &str, time: Duration) -> libxl::Result<()> {
     let ctx = Context::open()?;
     let watcher = Watcher::start(Context::builder())?;
     let domain = ctx.domain_by_domid(ctx.name_to_domid(name)?)?;
-    // Before the question, so that no answer can be missed.
+    // The watch comes before the request, so that no event can be missed.
     let (_watch, events) = watcher.watch_channel(domain.id())?;
 
     let deadline = Instant::now() + time;
-    // A guest that does not even acknowledge takes up to a minute of its own: the deadline is for
-    // that as well.
+    // A guest that does not even acknowledge takes up to a minute for that alone, so the deadline
+    // limits this as well.
     match domain.request_shutdown(&Limits::none().deadline(time)) {
         Ok(via) => println!("asked {name} to shut down: {via:?}"),
         Err(error) => println!("{name} cannot be asked: {error}"),
@@ -48,7 +49,7 @@ fn run(name: &str, time: Duration) -> libxl::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match events.recv_timeout(left) {
-            // It may be resumed, and then shut down.
+            // The domain may be resumed, and then shut down.
             Ok(DomainEvent::Shutdown(ShutdownReason::SUSPEND)) => println!("{name} is suspended"),
             Ok(DomainEvent::Shutdown(reason)) => {
                 println!("{name} shut down: {reason}");
@@ -69,7 +70,7 @@ fn run(name: &str, time: Duration) -> libxl::Result<()> {
 
 fn destroy(domain: &Domain) -> libxl::Result<()> {
     match domain.destroy().wait() {
-        // Somebody was faster.
+        // Another program was faster.
         Err(error) if error.is_domain_gone() => Ok(()),
         result => result,
     }

@@ -1,4 +1,4 @@
-//! Once around: creates a PVH domain with a disk, plugs a network interface into it, pins its
+//! An overview: creates a PVH domain with a disk, plugs a network interface into it, pins its
 //! virtual CPU, changes its memory, watches it and shuts it down.
 //!
 //! ```text
@@ -12,7 +12,7 @@ use libxl::{
     config::{Bitmap, Disk, Nic},
 };
 
-/// How long a guest is waited for before it is asked again.
+/// Time to wait for a guest before it is asked again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match run(&config, bridge) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The long form has libxl's log lines, which is where the cause is.
+            // The long form has libxl's log lines, which give the cause.
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
@@ -49,7 +49,7 @@ fn run(config: &DomainConfig, bridge: &str) -> Result<(), Box<dyn Error>> {
     let (_watch, events) = watcher.watch_channel(domain.id())?;
     let result = live(&domain, &events, bridge);
     if result.is_err() {
-        // A handle that is dropped does not touch the domain: nobody else takes this one away.
+        // Dropping the handle does not touch the domain: destroy it here.
         match domain.destroy().wait() {
             Err(error) if !error.is_domain_gone() => eprintln!("{error:#}"),
             _ => {}
@@ -90,12 +90,13 @@ fn live(domain: &Domain, events: &Events<DomainEvent>, bridge: &str) -> Result<(
     Err("the guest does not shut down".into())
 }
 
-/// Takes the domain away when the guest has stopped. False if nothing has happened for a while.
+/// Destroys the domain when the guest has stopped. Returns false if nothing has happened for a
+/// while.
 fn has_ended(domain: &Domain, events: &Events<DomainEvent>) -> libxl::Result<bool> {
     while let Ok(event) = events.recv_timeout(PATIENCE) {
         println!("domain {} {event}", domain.id());
         match event {
-            // Somebody saves or migrates it: not an end.
+            // A save or a migration: not an end.
             DomainEvent::Shutdown(ShutdownReason::SUSPEND) => {}
             DomainEvent::Shutdown(_) => domain.destroy().wait()?,
             DomainEvent::Death => return Ok(true),

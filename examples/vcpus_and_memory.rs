@@ -1,4 +1,4 @@
-//! Pins the first virtual CPU of a domain, changes the domain's memory, and says what came of it.
+//! Pins the first virtual CPU of a domain, changes the domain's memory, and prints the result.
 //!
 //! ```text
 //! vcpus_and_memory NAME CPU MIB
@@ -41,7 +41,7 @@ fn run(name: &str, cpu: u32, mib: u64) -> libxl::Result<()> {
         println!("vCPU {} may run on {}", vcpu.vcpuid, vcpu.hard_affinity);
     }
 
-    // Figures are in KiB. `true`: Xen gives it no more than that from now on.
+    // Figures are in KiB. `true`: Xen gives the domain no more than that from now on.
     println!("the target was {} KiB", domain.memory_target()?);
     domain.set_memory_target(mib << 10, true)?;
     match domain.wait_for_memory_target(Duration::from_secs(60)) {

@@ -1,5 +1,5 @@
-//! Prints what happens to every domain of the host, as it happens: those that appear, new names,
-//! shutdowns, resumes and deaths.
+//! Prints the events of every domain of the host as they happen: new domains, new names, shutdowns,
+//! resumes and deaths.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use libxl::{Context, DomainEvent, DomainId, HostEvent, Watcher};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let watcher = Watcher::start(Context::builder())?;
-    // The names as they were last reported: most events do without.
+    // Names as last reported: most events do not carry one.
     let mut names: HashMap<DomainId, String> = HashMap::new();
     for event in watcher.watch_all()? {
         match event {
             HostEvent::Appeared {
                 id, name, state, ..
             } => {
-                // One that is being built has no name yet.
+                // A domain that is being built has no name yet.
                 let name = name.unwrap_or_default();
                 println!("{id} {name}: {state}");
                 names.insert(id, name);

@@ -62,7 +62,7 @@ fn main() {
     tell(&out, &xen.version, &features, include.map(PathBuf::as_path));
 }
 
-/// Tells the crate itself, and those that depend on it, which libxl this is.
+/// Tells the crate itself, and its dependents, which libxl this is.
 fn tell(out: &Path, version: &str, features: &[String], include: Option<&Path>) {
     let quoted: Vec<String> = features.iter().map(|f| format!("{f:?}")).collect();
     let consts = format!(
@@ -86,7 +86,7 @@ fn tell(out: &Path, version: &str, features: &[String], include: Option<&Path>) 
     }
 }
 
-/// The name that Xen's makefiles give the library of this version: release and no more.
+/// The SONAME that Xen's makefiles give the library of this version: only the release.
 fn soname(version: &str) -> String {
     let release: Vec<&str> = version.split(['.', '-']).take(2).collect();
     format!("libxenlight.so.{}", release.join("."))

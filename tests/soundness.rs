@@ -1,11 +1,11 @@
-//! What `docs/soundness.md` refers to has to exist.
+//! Checks that everything `docs/soundness.md` refers to exists.
 
 use std::{fs, path::Path};
 
-/// The places that a line names: `* ` and a file, then what is in it.
+/// Splits a line of the form `* ` and a file into the file and the names that the line gives in backquotes.
 fn places(line: &str) -> Option<(&str, Vec<&str>)> {
     let quoted = line.strip_prefix("* ")?;
-    // Every second part is between two backquotes.
+    // The parts with odd numbers are between two backquotes.
     let mut quoted = quoted.split('`').skip(1).step_by(2);
     Some((quoted.next()?, quoted.collect()))
 }

@@ -1,12 +1,14 @@
-//! The Domain Management Agent, which can be made to die at a chosen point on a real Xen. For tests; it is not installed.
+//! The Domain Management Agent with crash points: it can be killed at a chosen point on a real Xen. For tests; not installed.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use domainmgr::crash;
 
-/// The number of the point, in the order in which the agent passes them, and the milliseconds after which it is killed: `NTH` or
-/// `NTH+MS`. With a number that is never reached it says which points it passes.
+/// Environment variable that chooses the point: `NTH` or `NTH+MS`.
+///
+/// `NTH` is the number of the point, in the order in which the agent passes them. `MS` is the time between the point and the
+/// kill, in milliseconds. With a number that is never reached, the agent only prints the points that it passes.
 const VARIABLE: &str = "DOMAINMGR_CRASH_POINT";
 
 /// Arms a point as [`VARIABLE`] says, whatever Xen the agent is to run on.

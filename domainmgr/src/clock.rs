@@ -1,4 +1,4 @@
-//! The agent's clock. In a simulation it may run faster than the world's.
+//! The agent's clock. In a simulation it may run faster than real time.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::core::{Now, Time};
 
-/// Reads the time.
+/// A source of monotonic and of wall-clock time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -15,7 +15,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that starts now and runs `speed` times as fast as the world's.
+    /// Returns a clock that starts now and runs `speed` times as fast as real time.
     #[must_use]
     pub fn new(speed: u32) -> Self {
         Self {
@@ -25,7 +25,7 @@ impl Clock {
         }
     }
 
-    /// The present moment.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Now {
         let elapsed = self.start.elapsed() * self.speed;
@@ -39,19 +39,19 @@ impl Clock {
         }
     }
 
-    /// When the world's clock shows what this one shows at `at`.
+    /// Returns the instant in real time at which this clock reaches `at`.
     #[must_use]
     pub fn instant(&self, at: Time) -> Instant {
         self.start + self.real(at.since_start())
     }
 
-    /// How long `span` of this clock takes in the world.
+    /// Returns the real time that `span` of this clock takes.
     #[must_use]
     pub fn real(&self, span: Duration) -> Duration {
         span / self.speed
     }
 
-    /// How many times faster than the world's it runs.
+    /// Returns the speed of this clock, as a multiple of real time.
     #[must_use]
     pub fn speed(&self) -> u32 {
         self.speed

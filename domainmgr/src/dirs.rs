@@ -1,4 +1,4 @@
-//! Where the agent's files are.
+//! Paths of the agent's files.
 
 use std::path::PathBuf;
 
@@ -15,13 +15,13 @@ pub struct Dirs {
     pub status: PathBuf,
     /// Everything else the agent writes.
     pub run: PathBuf,
-    /// What survives a reboot of the host.
+    /// Files that survive a reboot of the host.
     pub state: PathBuf,
     /// Core dumps of guests.
     pub dump: PathBuf,
     /// Copies of images.
     pub copies: PathBuf,
-    /// Images, each in a directory that is called after its hash.
+    /// Images, each in a directory named after its hash.
     pub images: PathBuf,
 }
 
@@ -38,43 +38,44 @@ impl Dirs {
         self.status.join(format!("{key}.json"))
     }
 
-    /// Disks for cloud-init. Not where others' images are: they may hold passwords, and are gone after a reboot.
+    /// Directory for the disks for cloud-init. It is apart from other images: the disks may hold passwords, and are gone after a
+    /// reboot.
     #[must_use]
     pub fn seeds(&self) -> PathBuf {
         self.run.join("cloudinit")
     }
 
-    /// Memories of domains that were saved.
+    /// Directory for the memory of saved domains.
     #[must_use]
     pub fn saved(&self) -> PathBuf {
         self.state.join("saved")
     }
 
-    /// The memory of the domain of `key`, if that was saved.
+    /// File for the memory of the domain of `key`, if the domain was saved.
     #[must_use]
     pub fn saved_of(&self, key: Uuid) -> PathBuf {
         self.saved().join(format!("{key}.save"))
     }
 
-    /// ImageStatus files.
+    /// Directory for ImageStatus files.
     #[must_use]
     pub fn image_statuses(&self) -> PathBuf {
         self.run.join("ImageStatus")
     }
 
-    /// DomainMetric files.
+    /// Directory for DomainMetric files.
     #[must_use]
     pub fn metrics(&self) -> PathBuf {
         self.run.join("DomainMetric")
     }
 
-    /// What domains were built from.
+    /// Directory for the configurations that domains were built from.
     #[must_use]
     pub fn cfgs(&self) -> PathBuf {
         self.run.join("xen")
     }
 
-    /// What the domain was built from, as text.
+    /// File for the configuration that the domain with this number was built from, as text.
     #[must_use]
     pub fn cfg_of(&self, app_num: u32) -> PathBuf {
         self.cfgs().join(format!("xen{app_num}.cfg"))

@@ -1,4 +1,4 @@
-//! The things that the threads of the agent share.
+//! State that the threads of the agent share.
 
 use std::sync::{Arc, RwLock};
 
@@ -17,35 +17,35 @@ use crate::records::Records;
 use crate::settings::Settings;
 use crate::toolstack::Toolstack;
 
-/// The things that all workers and services share.
+/// State that all workers and services share.
 pub struct Env {
-    /// Xen.
+    /// Access to Xen.
     pub toolstack: Arc<dyn Toolstack>,
-    /// Time.
+    /// The agent's clock.
     pub clock: Clock,
-    /// Files.
+    /// Directories of the agent.
     pub dirs: Dirs,
-    /// Settings.
+    /// The present settings.
     pub settings: RwLock<Settings>,
-    /// Bytes per second that a copy may make, in a simulation.
+    /// Rate at which images are copied in a simulation, in bytes per second.
     pub copy_rate: Option<u64>,
     /// The copies of images that each domain uses.
     pub register: Register,
     /// The domains whose figures are wanted.
     pub metrics: metrics::Table,
-    /// What was measured last.
+    /// The last measurement.
     pub figures: Arc<metrics::Figures>,
     /// Adapters of the host.
     pub adapters: Adapters,
-    /// Who has what the host has once.
+    /// Owners of the things that the host has only once.
     pub owners: Owners,
-    /// DomainConfig files.
+    /// Files in which people write what is to run.
     pub inputs: Inputs,
     /// The record of each key.
     pub records: Records,
     /// Published statuses, and references to the workers.
     pub board: Arc<Board>,
-    /// The supervisor's ear.
+    /// Channel to the supervisor.
     pub reports: Sender<Report>,
 }
 
@@ -60,10 +60,10 @@ impl std::fmt::Debug for Env {
 /// A worker's message to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// It has published for the first time.
+    /// The worker has published a status for the first time.
     Settled(Uuid),
-    /// It has ended: its key is gone, or it was told to stop.
+    /// The worker has ended: its key is gone, or it was told to stop.
     Finished(Uuid),
-    /// What was refused to a worker, because another had it, may be had now.
+    /// Something that a worker was refused, because another one had it, may be free now.
     Freed,
 }

@@ -224,7 +224,7 @@ mod tests {
             let wanted = wanted.map(|(kind, why)| (kind, format!("VifList[1].Vif: {why}")));
             assert_eq!(found, wanted, "{name:?}");
         }
-        // A lasting reason is said before one that may pass.
+        // A lasting reason is reported before one that may pass.
         let spec = Spec {
             nics: vec![nic(Some("web"), [2; 6]), nic(Some("lo"), [2; 6])],
             ..Spec::default()

@@ -1,9 +1,8 @@
-//! Reading the files in which people write what is to run, and telling a wish that is withdrawn from a file that cannot
-//! be seen.
+//! Reads the files in which people write what is to run, and tells a withdrawn wish from a file that cannot be seen.
 //!
-//! A file that is absent is a wish only if the directory is the one in which it was: not another one in its place, such
-//! as the bare mount point of a file system that is not mounted, nor the still empty one of a host that was just
-//! started. And only if it stays absent for a moment: editors replace a file by removing it first.
+//! An absent file withdraws a wish only if the directory is the one that held the file. Another directory may be in its
+//! place, such as the bare mount point of a file system that is not mounted, or the still empty directory of a host that
+//! was just started. The file must also stay absent for a moment: editors replace a file by removing it first.
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,12 +19,12 @@ use crate::store::{self, ReadError};
 use crate::wish::Origin;
 use crate::xl::{self, Hosts};
 
-/// How long a file must be absent before its domain is removed.
+/// Time for which a file must be absent before its domain is removed.
 pub const SETTLING: Duration = Duration::from_secs(2);
-/// When a file is read again that could not be for want of the agent's own resources.
+/// Pause before a file is read again, if the agent lacked the resources to read it or the facts to interpret it.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// A directory, whatever its path is at the moment.
+/// Identity of a directory, independent of its present path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
@@ -43,18 +42,19 @@ impl Identity {
         })
     }
 
-    /// Whether the numbers still mean the same after a reboot of the host: not those of a file system in memory.
+    /// Returns whether the numbers identify the same directory after a reboot of the host. Those of a file system in memory,
+    /// which have the major number 0, do not.
     fn is_lasting(self) -> bool {
         rustix::fs::major(self.device) != 0
     }
 }
 
-/// What a look at a file came to.
+/// Result of reading a file.
 #[derive(Clone, Debug)]
 pub enum Reading {
-    /// What it says.
+    /// The wish that the file, or its absence, expresses.
     Wish(Wish),
-    /// It does not say anything yet: look again after this time.
+    /// No result yet: the file is to be read again after this time.
     Later(Duration),
 }
 
@@ -62,18 +62,18 @@ pub enum Reading {
 struct State {
     /// The directory in which an absent file is a withdrawn wish.
     trusted: Option<Identity>,
-    /// Since when files are absent.
+    /// Time since which each absent file is absent.
     absent: HashMap<Uuid, Time>,
     /// The directory in which each file was seen last.
     seen: HashMap<Uuid, Identity>,
 }
 
-/// A directory that people write to, and what is known of its files.
+/// A directory that people write to, with the facts known about its files.
 #[derive(Debug)]
 pub struct Source {
     dir: PathBuf,
     state: Mutex<State>,
-    /// Advice for an operator who wants a domain to go, and is not believed.
+    /// Advice for an operator who has removed a file to remove its domain, where the absence is not believed.
     advice: &'static str,
 }
 
@@ -91,19 +91,19 @@ impl Source {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Believes from now on that what is absent in the directory is not wanted. Returns whether that is news.
+    /// From now on takes a file that is absent from `dir` as a withdrawn wish. Returns whether `dir` was not trusted before.
     pub fn trust(&self, dir: Identity) -> bool {
         self.state().trusted.replace(dir) != Some(dir)
     }
 
-    /// Whether the directory that is there now is the one that is believed.
+    /// Returns whether the directory at the path is now the trusted one.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         let there = Identity::of(&self.dir);
         there.is_some() && there == self.state().trusted
     }
 
-    /// Takes note of whether the file of `key` is there, for one who has looked at the directory.
+    /// Records whether the file of `key` is there, as found by a look at the directory.
     pub fn note(&self, key: Uuid, there: bool, now: Time) {
         let dir = Identity::of(&self.dir).filter(|_| there);
         let mut state = self.state();
@@ -132,7 +132,7 @@ impl Source {
         let advice = self.advice;
         match (there, state.trusted) {
             (None, _) => return doubtful("the directory is gone".to_owned()),
-            // It was there, and is not.
+            // The file was in this directory, and is not any more.
             (Some(there), _) if state.seen.get(&key) == Some(&there) => {}
             (Some(there), Some(trusted)) if there == trusted => {}
             (Some(_), Some(_)) => {
@@ -342,7 +342,7 @@ fn wish(key: Uuid, file: &Path, content: Result<Vec<u8>, ReadError>) -> Wish {
     };
     let spec = match found.spec {
         Ok(spec) => Ok(Arc::new(spec)),
-        // Whose config this is, is the one thing that must be beyond doubt.
+        // The one thing that must be certain is the domain to which this config belongs.
         Err(e) if e.field.starts_with("UUIDandVersion") => return Wish::Unusable(place(&e)),
         Err(e) => Err(place(&e)),
     };

@@ -1,10 +1,10 @@
 //! The Domain Management Agent.
 //!
-//! One thread per DomainConfig file brings a Xen domain to what the file asks for, keeps it there, and says in a
-//! DomainStatus file what became of it. `docs/domainmgr.md` is the manual.
+//! One thread per DomainConfig file brings a Xen domain to the state that the file asks for, keeps it there, and publishes
+//! the result in a DomainStatus file. `docs/domainmgr.md` is the manual.
 //!
-//! [`core`] decides, [`toolstack`] acts on Xen, [`store`] reads and writes files, [`worker`] and [`supervisor`] bring
-//! them together, after [`start`] has made ready what they need.
+//! [`core`] decides, [`toolstack`] acts on Xen, and [`store`] reads and writes files. [`worker`] and [`supervisor`] bring
+//! them together, after [`start`] has prepared everything that they need.
 #![forbid(unsafe_code)]
 
 pub mod adapters;

@@ -1,53 +1,61 @@
-//! What Xen, libxl, its scripts, QEMU and Linux can take of a domain's configuration.
+//! Limits of Xen, libxl, its scripts, QEMU and Linux for the configuration of a domain.
 //!
-//! `docs/limits.md` has a row for each, and a live test shows for each that Xen really refuses more.
+//! `docs/limits.md` has a row for each limit, and for each a live test shows that Xen really refuses more.
 
 use crate::spec::{Disk, Format, Mode, Nic, NicKind};
 
-/// Bytes in the name of a network interface: Linux's `IFNAMSIZ` without the NUL.
+/// Maximum length of the name of a network interface, in bytes: Linux's `IFNAMSIZ` without the NUL.
 pub const INTERFACE: usize = 15;
 
-/// Bytes in the name of an interface of which the guest also sees an emulated card: the name of QEMU's tap is made from
-/// it by adding `-emu` (`libxl_nic.c`, `vif-common.sh`).
+/// Maximum length, in bytes, of the name of an interface that the guest also sees as an emulated card.
+///
+/// The name of QEMU's tap is that name with `-emu` added (`libxl_nic.c`, `vif-common.sh`).
 pub const EMULATED_INTERFACE: usize = INTERFACE - 4;
 
-/// Bytes in a packet: the smallest and the largest MTU of Linux's `xen-netback`.
+/// The smallest and the largest MTU of Linux's `xen-netback`, in bytes.
 pub const MTU: std::ops::RangeInclusive<u32> = 68..=65_517;
 
-/// Network interfaces of a domain. xenstored lets a guest have 1000 entries (`quota-nodes`); the frontend of an interface
-/// takes about 20, and 5 more for each of its queues.
+/// Maximum number of network interfaces of a domain.
+///
+/// xenstored lets a guest have 1000 entries (`quota-nodes`). The frontend of an interface takes about 20, and 5 more for
+/// each of its queues.
 pub const INTERFACES: usize = 32;
 
-/// Emulated network cards of an HVM guest. QEMU takes 256 KiB of the domain's memory for the firmware of each, and libxl gives
-/// a domain 1 MiB beside what it is to have (`LIBXL_MAXMEM_CONSTANT`): with one more, QEMU ends with "failed to populate ram".
+/// Maximum number of emulated network cards of an HVM guest.
+///
+/// QEMU takes 256 KiB of the domain's memory for the firmware of each card, and libxl gives a domain 1 MiB in addition to
+/// the configured memory (`LIBXL_MAXMEM_CONSTANT`). With one more card, QEMU ends with "failed to populate ram".
 pub const EMULATED_CARDS: usize = 4;
 
-/// Slots of an HVM guest's PCI bus for emulated network cards and devices of the host. Of the 32 of QEMU's machine
-/// `xenfv`, the host bridge, the PIIX3 (with IDE and USB), the Xen platform device and the graphics adapter take one each.
+/// Number of slots of an HVM guest's PCI bus for emulated network cards and devices of the host.
+///
+/// QEMU's machine `xenfv` has 32 slots. The host bridge, the PIIX3 (with IDE and USB), the Xen platform device and the
+/// graphics adapter take one each.
 pub const PCI_SLOTS: usize = 32 - 4;
 
-/// Serial lines of the host that an HVM domain can have: QEMU has 4 (`MAX_ISA_SERIAL_PORTS`), and the first is the console.
-/// It skips the others without a word.
+/// Maximum number of serial lines of the host for an HVM domain.
+///
+/// QEMU has 4 (`MAX_ISA_SERIAL_PORTS`), and the first is the console. QEMU silently skips any more.
 pub const SERIAL_LINES: usize = 4 - 1;
 
-/// Bytes in a sector, in which Linux counts the size of a disk.
+/// Size of a sector, in bytes. Linux counts the size of a disk in sectors.
 pub const SECTOR: u64 = 512;
 
-/// Hard disks and CD-ROM drives that an HVM guest finds on the emulated IDE controller, as `xvda` to `xvdd`
-/// (`libxl_dm.c`).
+/// Number of hard disks and CD-ROM drives on the emulated IDE controller of an HVM guest, `xvda` to `xvdd` (`libxl_dm.c`).
 pub const IDE_DRIVES: usize = 4;
 
-/// Their names.
+/// Names of the drives on the emulated IDE controller.
 pub const IDE: [&str; IDE_DRIVES] = ["xvda", "xvdb", "xvdc", "xvdd"];
 
-/// Disks of a domain: one letter for each.
+/// Maximum number of disks of a domain: one letter for each.
 pub const DISKS: usize = 26;
 
-/// Bytes in the command line of a PV guest: `MAX_GUEST_CMDLINE` of Xen's `xen.h`, without the NUL. `libxenguest` cuts off
-/// the rest without a word.
+/// Maximum length of the command line of a PV guest, in bytes: `MAX_GUEST_CMDLINE` of Xen's `xen.h`, without the NUL.
+///
+/// `libxenguest` silently cuts off the rest.
 pub const PV_COMMAND_LINE: usize = 1023;
 
-/// Bytes in the command line of another guest: twice what a Linux kernel reads (`COMMAND_LINE_SIZE`).
+/// Maximum length of the command line of other guests, in bytes: twice what a Linux kernel reads (`COMMAND_LINE_SIZE`).
 pub const COMMAND_LINE: usize = 4096;
 
 /// True where the host has no device tree to assign nodes from, as on x86: `xc_assign_dt_device` fails there.
@@ -56,13 +64,13 @@ pub const WITHOUT_DEVICE_TREE: bool = cfg!(any(target_arch = "x86_64", target_ar
 /// The largest number of a VNC display: its port is 5900 higher.
 pub const VNC_DISPLAY: u32 = 65_535 - 5900;
 
-/// Bytes of a password that VNC looks at.
+/// Number of bytes of a password that VNC uses.
 pub const VNC_PASSWORD: usize = 8;
 
-/// Bytes in the path of a disk: it has to go through xenstore, with room for what surrounds it.
+/// Maximum length of the path of a disk, in bytes: the path goes through xenstore, together with other text.
 pub const DISK_PATH: usize = 1024;
 
-/// Virtual processors that a domain can have.
+/// Returns the maximum number of virtual processors of a domain.
 #[must_use]
 pub fn vcpus(mode: Mode) -> u32 {
     match mode {
@@ -72,7 +80,7 @@ pub fn vcpus(mode: Mode) -> u32 {
     }
 }
 
-/// Memory below which a domain cannot be built, in MiB, and the reason.
+/// Returns the memory below which a domain cannot be built, in MiB, and the reason.
 #[must_use]
 pub fn least_memory(mode: Mode) -> (u64, &'static str) {
     match mode {
@@ -87,14 +95,14 @@ pub fn least_memory(mode: Mode) -> (u64, &'static str) {
     }
 }
 
-/// Number of emulated network cards that a guest with these interfaces has.
+/// Returns the number of emulated network cards that a guest with these interfaces has.
 #[must_use]
 pub fn emulated_cards(mode: Mode, nics: &[Nic]) -> usize {
     let emulated = nics.iter().filter(|nic| nic.kind != Some(NicKind::Vif));
     emulated.filter(|_| mode == Mode::Hvm).count()
 }
 
-/// Bytes in the name that an interface may be given.
+/// Returns the maximum length of the name of an interface, in bytes.
 #[must_use]
 pub fn interface(mode: Mode, kind: Option<NicKind>) -> usize {
     match (mode, kind) {
@@ -103,7 +111,7 @@ pub fn interface(mode: Mode, kind: Option<NicKind>) -> usize {
     }
 }
 
-/// Why Linux, or one of Xen's scripts, cannot have an interface of this name; `None`: they can.
+/// Returns the reason why Linux, or one of Xen's scripts, cannot have an interface of this name; `None` if they can.
 #[must_use]
 pub fn bad_interface(name: &str, most: usize) -> Option<String> {
     // Linux takes more: but `:`, `@` and a `+` at the end mean something to `ip` and to `iptables`, as does a `-` at
@@ -124,7 +132,7 @@ pub fn bad_interface(name: &str, most: usize) -> Option<String> {
     })
 }
 
-/// Whether Xen itself gives this name to the interfaces of domains that have no other.
+/// Returns whether the name has the form that Xen gives to interfaces without a configured name, such as `vif1.0`.
 #[must_use]
 pub fn is_xens_interface(name: &str) -> bool {
     let numbers = name
@@ -137,7 +145,7 @@ pub fn is_xens_interface(name: &str) -> bool {
         .is_some_and(|(domid, devid)| number(domid) && number(devid))
 }
 
-/// Why `path` cannot be that of this disk; `None`: it can.
+/// Returns the reason why this disk cannot have the path `path`; `None` if it can.
 #[must_use]
 pub fn bad_disk_path(mode: Mode, disk: &Disk, path: &str) -> Option<String> {
     if path.len() > DISK_PATH {
@@ -145,7 +153,7 @@ pub fn bad_disk_path(mode: Mode, disk: &Disk, path: &str) -> Option<String> {
     }
     // An HVM guest has its CD-ROM drives from QEMU's emulation alone.
     let emulated_only = disk.cdrom && mode == Mode::Hvm;
-    // Of anything else, `xenstore-read`, by which Xen's script reads the path, writes another word for it.
+    // Xen's script reads the path with `xenstore-read`, which prints all other characters in another form.
     let odd = |c: char| !(c == ' ' || c.is_ascii_graphic()) || c == '\\';
     if disk.format == Format::Raw && !emulated_only && path.contains(odd) {
         return Some(format!(
@@ -158,7 +166,7 @@ pub fn bad_disk_path(mode: Mode, disk: &Disk, path: &str) -> Option<String> {
             "QEMU, which serves this disk, cannot open a path with white space: {path:?}"
         ));
     }
-    // libxl puts it into an option of QEMU as it is, and a comma ends it there.
+    // libxl puts the path into an option of QEMU unescaped, and a comma ends the path there.
     if mode == Mode::Hvm && IDE.contains(&disk.vdev.as_str()) && path.contains(',') {
         return Some(format!(
             "QEMU, which emulates this drive for an HVM domain, cannot open a path with a comma: {path:?}"

@@ -23,15 +23,15 @@ pub enum Format {
     Json,
 }
 
-/// Whoever started the agent has said how much is logged.
+/// True if the level was fixed when the agent was started, by `RUST_LOG` or an option.
 static FIXED: AtomicBool = AtomicBool::new(false);
 
-/// Sends everything logged to standard error. `RUST_LOG` wins over `level`, and that over [`set_level`].
+/// Sends all log records to standard error. `RUST_LOG` wins over `level`, and `level` over [`set_level`].
 pub fn init(level: Option<log::LevelFilter>, format: Format) {
     let mut builder = env_logger::Builder::new();
     let fixed = level.is_some() || std::env::var_os("RUST_LOG").is_some();
     FIXED.store(fixed, Ordering::Relaxed);
-    // What is not fixed is decided by the level that applies at the time.
+    // Without a fixed level, `set_level` decides at run time, so the logger itself lets everything through.
     let open = log::LevelFilter::Trace;
     builder.filter_level(level.unwrap_or(if fixed { log::LevelFilter::Info } else { open }));
     builder.parse_default_env();
@@ -48,7 +48,7 @@ pub fn init(level: Option<log::LevelFilter>, format: Format) {
     set_level(log::LevelFilter::Info);
 }
 
-/// Logs this much from now on, unless whoever started the agent has said how much.
+/// Sets the level from now on, unless it was fixed when the agent was started.
 pub fn set_level(level: log::LevelFilter) {
     if !FIXED.load(Ordering::Relaxed) {
         log::set_max_level(level);
@@ -71,7 +71,7 @@ fn pairs(record: &log::Record<'_>) -> Vec<(String, String)> {
     pairs.0
 }
 
-/// Nothing that a guest or a config says can break out of its line.
+/// Escapes control characters, so that text of a guest or a config stays on its line.
 fn one_line(text: &str) -> String {
     text.chars()
         .flat_map(|c| {

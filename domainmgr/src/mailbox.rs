@@ -1,11 +1,11 @@
-//! How a worker is told to look again: flags that pile up into one wake-up. Sending never blocks.
+//! Tells a worker what to look at again: flags that accumulate into one wake-up. Sending never blocks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// What to look at again.
+/// A set of flags: the things that a worker is to look at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mail(u8);
 
@@ -18,24 +18,24 @@ impl Mail {
     pub const HINT: Self = Self(2);
     /// The settings.
     pub const SETTINGS: Self = Self(4);
-    /// Nothing: end, and leave everything as it is.
+    /// Nothing: the worker ends, and leaves everything as it is.
     pub const STOP: Self = Self(8);
-    /// Nothing: tell the log what is known.
+    /// Nothing: the worker logs the state of its domain.
     pub const DUMP: Self = Self(16);
-    /// What was refused because others had it.
+    /// Things that were refused because other domains had them.
     pub const FREED: Self = Self(64);
-    /// What was asked for by hand.
+    /// Orders of operators.
     pub const ORDER: Self = Self(128);
     /// Every domain with the key's uuid.
     pub const RESYNC: Self = Self(32);
 
-    /// Whether all of `other` is in this.
+    /// Returns whether all flags of `other` are set.
     #[must_use]
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Both.
+    /// Returns the union of both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -69,10 +69,10 @@ pub fn mailbox() -> (Mailbox, Inbox) {
 }
 
 impl Mailbox {
-    /// Tells the worker. Mail it has not read yet becomes one with this.
+    /// Sends `mail` to the worker. Flags that the worker has not taken yet are merged with these.
     pub fn post(&self, mail: Mail) {
         self.flags.fetch_or(mail.0, Ordering::SeqCst);
-        // Full: it will be woken anyway. Disconnected: there is nobody to tell.
+        // Full: the worker will be woken anyway. Disconnected: the worker has ended.
         let _ = self.wake.try_send(());
     }
 }

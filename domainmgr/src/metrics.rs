@@ -1,4 +1,4 @@
-//! What domains and the host use, for whoever draws curves: DomainMetric and HostMemory, and figures for Prometheus.
+//! Usage of the domains and of the host, for monitoring: DomainMetric and HostMemory files, and figures for Prometheus.
 
 pub mod exposition;
 mod figures;
@@ -48,12 +48,12 @@ pub fn start(env: Arc<Env>, services: &Services) -> std::io::Result<()> {
 #[derive(Default)]
 struct Meter {
     session: Option<Box<dyn Session>>,
-    /// Files that are there, and the most memory their domains have had.
+    /// Maximum memory that each domain has had, in MiB, for the keys whose files exist.
     known: HashMap<Uuid, u32>,
 }
 
 impl Meter {
-    /// What an earlier run of the agent has left is removed unless it is still wanted.
+    /// Registers the files of an earlier run of the agent, so that the next measurement removes those that are not wanted any more.
     fn forget_old(&mut self, dir: &Path) {
         for name in store::list(dir).unwrap_or_default() {
             if let store::Named::Key(key) = store::key_of(&name) {

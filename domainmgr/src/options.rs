@@ -1,4 +1,4 @@
-//! How to run the agent.
+//! Options with which the agent runs.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,31 +9,31 @@ use crate::dirs::Dirs;
 /// The control socket.
 #[derive(Clone, Debug)]
 pub struct Control {
-    /// Where it is.
+    /// Path of the socket.
     pub path: PathBuf,
-    /// It was asked for by name: the agent does not start without it.
+    /// True if the path or the group was given: the agent does not start without the socket.
     pub required: bool,
     /// Group whose members may connect.
     pub group: Option<String>,
 }
 
-/// How to run.
+/// Options with which the agent runs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the files are.
+    /// Directories of the agent.
     pub dirs: Dirs,
-    /// Settings for all.
+    /// File with the settings (GlobalConfig).
     pub global_config: PathBuf,
-    /// What there is to give to domains, and what the host needs itself.
+    /// Files that name the adapters that domains can have, and those that the host needs itself.
     pub adapters: Files,
-    /// Settings that override those.
+    /// Settings that override those of `global_config`.
     pub overrides: Vec<(String, String)>,
-    /// Bytes per second that a copy of an image may make, in a simulation.
+    /// Rate at which images are copied in a simulation, in bytes per second.
     pub copy_rate: Option<u64>,
     /// The control socket.
     pub control: Control,
-    /// Where Prometheus can fetch the figures.
+    /// Address at which Prometheus can fetch the figures.
     pub metrics_address: Option<SocketAddr>,
-    /// A journal that is damaged is put aside, and everything in it forgotten.
+    /// True if a damaged journal is to be renamed, and everything in it forgotten.
     pub forget: bool,
 }

@@ -1,4 +1,4 @@
-//! What the agent remembers of its domains: the records that the journal has, handed out to workers and written back.
+//! Records of the domains: read from the journal, handed out to workers, and written back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,44 +10,44 @@ use crate::journal::{Change, Entry, Event, Journal, OpenError, Store, Ticket};
 use crate::spec::Spec;
 use crate::wish::Origin;
 
-/// A record as the journal has it.
+/// An encoded record, as the journal stores it.
 pub type Bytes = Vec<u8>;
 
-/// The name under which the journal has the config directory that was believed last.
+/// Name under which the journal stores the config directory that was trusted last.
 pub const CONFIG_DIR: &str = "config-dir";
 
-/// The name under which the journal says that it has begun: what an agent without one has left has been taken over.
+/// Name of the value that marks a journal as begun: the state left by an agent without a journal has been taken over.
 pub const BEGUN: &str = "begun";
 
-/// The name under which the journal has the directory of xl's files that was believed last.
+/// Name under which the journal stores the directory of xl's files that was trusted last.
 pub const XL_DIR: &str = "xl-dir";
 
-/// The name under which the journal has the last settings that could be read.
+/// Name under which the journal stores the last settings that could be read.
 pub const SETTINGS: &str = "settings";
 
-/// The memory of all workers.
+/// The records of all workers, and values about the host.
 #[derive(Debug)]
 pub struct Records {
     /// The present run of the host.
     boot: Uuid,
-    /// `None`: nothing is written, because what is there cannot be relied on.
+    /// The journal; `None` if it is damaged, so that nothing is written.
     journal: Option<Journal>,
-    /// Why that is so.
+    /// Description of the damage.
     damaged: Option<String>,
-    /// The config directory that was believed last, in the journal's words.
+    /// The config directory that was trusted last, as text from the journal.
     pub config_dir: Option<String>,
-    /// The directory of xl's files that was believed last, likewise.
+    /// The directory of xl's files that was trusted last, as text from the journal.
     pub xl_dir: Option<String>,
-    /// The last settings that could be read, in the words of their file.
+    /// The last settings that could be read, as the text of their file.
     pub settings: Mutex<Option<String>>,
-    /// What an earlier run of the agent has left for workers that have not started yet.
+    /// Records of an earlier run of the agent, for workers that have not started yet.
     left: Mutex<HashMap<Uuid, Bytes>>,
 }
 
-/// Reads every record, so that a damaged one is found before anything is done.
+/// Reads every record, so that a damaged one is found before the agent acts.
 ///
 /// # Errors
-/// One of them is not what a record looks like, or the file cannot be read.
+/// A record is malformed, or the file cannot be read.
 pub fn read(store: &Store) -> Result<HashMap<Uuid, Bytes>, OpenError> {
     let entries = store.entries()?;
     for (key, bytes) in &entries {
@@ -60,7 +60,7 @@ pub fn read(store: &Store) -> Result<HashMap<Uuid, Bytes>, OpenError> {
 }
 
 impl Records {
-    /// A memory that works.
+    /// Returns records that are kept in `journal`. `left` are those of an earlier run of the agent.
     #[must_use]
     pub fn new(journal: Journal, boot: Uuid, left: HashMap<Uuid, Bytes>) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Records {
         }
     }
 
-    /// A memory that is lost, and this is why.
+    /// Returns empty records, for a journal that is damaged. `why` describes the damage.
     #[must_use]
     pub fn damaged(why: String, boot: Uuid) -> Self {
         Self {
@@ -94,54 +94,54 @@ impl Records {
         self.boot
     }
 
-    /// Why nothing can be relied on.
+    /// Returns the description of the damage, if the journal is damaged.
     #[must_use]
     pub fn damage(&self) -> Option<&str> {
         self.damaged.as_deref()
     }
 
-    /// Keys with a record that no worker has asked for.
+    /// Returns the keys whose records no worker has taken.
     #[must_use]
     pub fn keys(&self) -> Vec<Uuid> {
         self.left().keys().copied().collect()
     }
 
-    /// What the domain of such a key was built from, or is to be built from again.
+    /// Returns the spec that the domain of `key` was built from, or is to be built from again. The record must not have been taken.
     #[must_use]
     pub fn built(&self, key: Uuid) -> Option<Arc<Spec>> {
         let left = self.left();
         Record::from_bytes(left.get(&key)?).ok()?.built()
     }
 
-    /// Returns whether the memory of its domain is in a file.
+    /// Returns whether the memory of the domain of `key` is saved in a file.
     #[must_use]
     pub fn is_saved(&self, key: Uuid) -> bool {
         let left = self.left();
         let record = left.get(&key).map(|bytes| Record::from_bytes(bytes));
-        // A record that nobody can read may say so.
+        // An unreadable record may be that of a saved domain.
         record.is_some_and(|record| record.map_or(true, |record| record.is_saved()))
     }
 
-    /// The origin of the wish for such a key.
+    /// Returns the origin of the wish for `key`. The record must not have been taken.
     #[must_use]
     pub fn origin(&self, key: Uuid) -> Option<Origin> {
         let left = self.left();
         Record::from_bytes(left.get(&key)?).ok()?.origin()
     }
 
-    /// The record of a key, for its worker.
+    /// Takes the record of a key, for its worker.
     #[must_use]
     pub fn take(&self, key: Uuid) -> Option<Bytes> {
         self.left().remove(&key)
     }
 
-    /// Hands a new record to the journal, where there is one, and what became of the domain since the one before.
+    /// Passes a new record, with the events since the previous one, to the journal, if there is one.
     #[must_use]
     pub fn put(&self, entry: Entry) -> Option<Ticket> {
         Some(self.journal.as_ref()?.submit(Change::Put(entry)))
     }
 
-    /// Has the journal forget a key, but for what became of its domain.
+    /// Removes the record of a key from the journal. The events of its domain stay, and `last` is added.
     #[must_use]
     pub fn remove(&self, key: Uuid, last: Event) -> Option<Ticket> {
         Some(
@@ -151,13 +151,13 @@ impl Records {
         )
     }
 
-    /// The journal, where there is one.
+    /// Returns the journal; `None` if it is damaged.
     #[must_use]
     pub fn journal(&self) -> Option<Journal> {
         self.journal.clone()
     }
 
-    /// Has the journal remember something about the host.
+    /// Stores a value about the host in the journal.
     #[must_use]
     pub fn set(&self, name: &'static str, value: String) -> Option<Ticket> {
         Some(self.journal.as_ref()?.submit(Change::Set(name, value)))
@@ -170,14 +170,14 @@ impl Records {
         settings.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Remembers settings that could be read.
+    /// Stores settings that could be read.
     pub fn keep_settings(&self, text: &str) {
         let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         if settings.as_deref() == Some(text) {
             return;
         }
         *settings = Some(text.to_owned());
-        // Should that fail, the next agent knows those of before.
+        // If this fails, the next run of the agent has the previous settings.
         drop(self.set(SETTINGS, text.to_owned()));
     }
 

@@ -1,4 +1,4 @@
-//! What an operator can tune: GlobalConfig, and `--config KEY:VALUE` which overrides it.
+//! Settings of an operator: GlobalConfig, and `--config KEY:VALUE`, which overrides GlobalConfig.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 /// Every setting, with its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `timer.boot.retry`: the pause after a boot that failed for good. At least 10 s.
+    /// `timer.boot.retry`: pause after a boot that failed for good. At least 10 s.
     pub boot_retry: Duration,
-    /// `timer.shutdown.graceful`: what a guest gets to obey a shutdown request.
+    /// `timer.shutdown.graceful`: time that a guest has to obey a shutdown request.
     pub graceful: Duration,
-    /// `timer.shutdown.forced`: what it gets to obey the second, more forceful one.
+    /// `timer.shutdown.forced`: time that the guest has to obey the second, more forceful request.
     pub forced: Duration,
-    /// `timer.shutdown.destroy`: what a destroy may take before it counts as failed and is tried again.
+    /// `timer.shutdown.destroy`: time that a destroy may take before it counts as failed and is tried again.
     pub destroy: Duration,
     /// `timer.reboot.short`: a guest that reboots sooner than this after its start is slowed down.
     pub short_life: Duration,
-    /// `timer.gc.vdisk`: how long a copy of an image that nobody needs is kept. At least 60 s.
+    /// `timer.gc.vdisk`: time for which a copy of an image is kept that nobody needs. At least 60 s.
     pub image_gc: Duration,
-    /// `timer.metric.interval`: how often what domains use is measured. At least 5 s.
+    /// `timer.metric.interval`: time between measurements of what domains use. At least 5 s.
     pub metric_interval: Duration,
     /// `debug.enable.usb`: whether the host may use USB controllers that no domain has.
     pub usb_access: bool,
-    /// `domain.poweroff.policy`: what happens to a guest that ended by itself although it should run.
+    /// `domain.poweroff.policy`: treatment of a guest that ended although it should run.
     pub poweroff_policy: PoweroffPolicy,
-    /// `domain.memory.autoballoon`: whether dom0 gives memory back for new domains.
+    /// `domain.memory.autoballoon`: condition under which dom0 gives memory back for new domains.
     pub autoballoon: Autoballoon,
-    /// `domain.vif.offload`: whether guests may leave checksums and the cutting of large packets to others.
+    /// `domain.vif.offload`: whether guests may leave checksums and the segmentation of large packets to others.
     pub vif_offload: bool,
-    /// `debug.default.loglevel`: how much is logged.
+    /// `debug.default.loglevel`: the log level.
     pub log_level: log::LevelFilter,
 }
 
@@ -51,29 +51,29 @@ impl Default for Settings {
     }
 }
 
-/// What happens to a guest that ended by itself although it should run.
+/// Treatment of a guest that ended although it should run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PoweroffPolicy {
-    /// It stays down until its DomainConfig changes.
+    /// The domain stays down until its DomainConfig changes.
     #[default]
     Halt,
-    /// It is started again after `timer.boot.retry`.
+    /// The domain is started again after `timer.boot.retry`.
     Retry,
 }
 
-/// Whether dom0 gives memory back for new domains.
+/// Condition under which dom0 gives memory back for new domains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Autoballoon {
-    /// Unless Xen's command line says how much dom0 has (`dom0_mem=`).
+    /// Dom0 gives memory back unless Xen's command line sets the memory of dom0 (`dom0_mem=`).
     #[default]
     Auto,
-    /// Yes.
+    /// Dom0 gives memory back.
     On,
-    /// No: what Xen does not have free cannot be had.
+    /// Dom0 gives no memory back: new domains can have only the memory that Xen has free.
     Off,
 }
 
-/// A setting that was not taken as it came.
+/// A message about a setting whose value was refused or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint(String);
 
@@ -84,16 +84,16 @@ impl fmt::Display for Complaint {
 }
 
 impl Settings {
-    /// The least `timer.boot.retry`.
+    /// Minimum of `timer.boot.retry`.
     pub const LEAST_BOOT_RETRY: Duration = Duration::from_secs(10);
 
-    /// The least `timer.gc.vdisk`.
+    /// Minimum of `timer.gc.vdisk`.
     pub const LEAST_IMAGE_GC: Duration = Duration::from_secs(60);
 
-    /// The least `timer.metric.interval`.
+    /// Minimum of `timer.metric.interval`.
     pub const LEAST_METRIC_INTERVAL: Duration = Duration::from_secs(5);
 
-    /// The keys [`Settings::set`] knows, with what they do.
+    /// The keys that [`Settings::set`] accepts, with descriptions.
     pub const KEYS: [(&'static str, &'static str); 12] = [
         (
             "timer.boot.retry",
@@ -238,7 +238,7 @@ impl Settings {
     }
 }
 
-/// The time, or the least there is, with a complaint.
+/// Returns the time, or `least` if the time is shorter, with a complaint.
 fn at_least(
     key: &str,
     value: &str,

@@ -1,4 +1,5 @@
-//! What a domain is built from: a DomainConfig after every check that needs no file system, in one set of units.
+//! The description from which a domain is built: a DomainConfig after every check that needs no file system, in one set of
+//! units.
 
 mod actions;
 mod adapters;
@@ -16,43 +17,43 @@ pub use self::adapters::{Adapter, Assigned, IoPorts, Irqs, PciAddress, PciDevice
 pub use self::disks::{Copied, Disk, Format, Image, Written};
 use crate::cloudinit::Seed;
 
-/// Everything needed to build a domain. Numbers are in the units of libxl, text is as it came.
+/// Everything needed to build a domain. Numbers are in the units of libxl, and text is unchanged.
 ///
-/// The journal keeps it: a field that is added later needs a default that means what was meant before.
+/// The journal stores it: a field that is added later needs a default with the meaning that its absence had before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
-    /// The application's, which is also the domain's.
+    /// Uuid of the application, and of the domain.
     pub uuid: Uuid,
     /// The domain's name: `<DisplayName>.<AppNum>`.
     pub name: String,
-    /// Names the file under `xen/`.
+    /// Number in the name of the file under `xen/`.
     pub app_num: u32,
-    /// How the guest is virtualised.
+    /// Virtualisation mode of the guest.
     pub mode: Mode,
     /// Kernel to boot.
     pub kernel: Option<String>,
-    /// Its initial RAM disk.
+    /// Initial RAM disk of the kernel.
     pub ramdisk: Option<String>,
-    /// Bootloader that finds the kernel in a PV guest's disk.
+    /// Boot loader that finds the kernel in a PV guest's disk.
     pub bootloader: Option<String>,
-    /// PV's `root=`; in front of everything else on the command line.
+    /// Value of a PV guest's `root=`, which comes first on the command line.
     pub root: Option<String>,
     /// The rest of the kernel's command line.
     pub extra: String,
-    /// Memory, in MiB.
+    /// Memory at the start, in MiB.
     pub memory_mib: u64,
-    /// Memory it may grow to, in MiB.
+    /// Memory that the guest may grow to, in MiB.
     pub max_memory_mib: Option<u64>,
-    /// Processors at start.
+    /// Number of virtual processors at the start.
     pub vcpus: u32,
-    /// Processors it may grow to.
+    /// Number of virtual processors that the guest may grow to.
     pub max_vcpus: u32,
-    /// Physical processors it may run on; empty for all.
+    /// Physical processors that the domain may run on; empty for all.
     pub cpus: Vec<u32>,
     /// Weight against others where processors are scarce; `None` for Xen's default.
     pub weight: Option<u32>,
-    /// The most it gets of the processors, in percent of one; 0 for no limit, `None` for Xen's default.
+    /// The most processor time for the domain, in percent of one processor; 0 for no limit, `None` for Xen's default.
     pub cap: Option<u32>,
     /// Device tree, for ARM guests.
     pub device_tree: Option<String>,
@@ -62,27 +63,27 @@ pub struct Spec {
     pub irqs: Vec<u32>,
     /// Physical memory passed through.
     pub io_mem: Vec<IoMem>,
-    /// In the order of their names in the guest.
+    /// Disks, in the order of their names in the guest.
     pub disks: Vec<Disk>,
-    /// In order.
+    /// Network interfaces, in order.
     pub nics: Vec<Nic>,
     /// The graphical console.
     pub vnc: Option<Vnc>,
-    /// Adapters of the host that it is to have.
+    /// Adapters of the host that the domain is to have.
     pub adapters: Vec<Adapter>,
-    /// What they are: known once they are reserved.
+    /// Devices of those adapters, known once they are reserved.
     pub assigned: Assigned,
-    /// What to do when the guest ends by itself.
+    /// Actions for a guest that ends of its own accord.
     pub actions: Actions,
-    /// The whole configuration, where somebody has written one: Xen gets it as it is. The fields above say what of it
-    /// concerns the agent.
+    /// The whole configuration, where the operator has written one. Xen gets it unchanged; the fields above repeat the parts
+    /// that concern the agent.
     pub given: Option<Box<DomainConfig>>,
-    /// Each domain that is built gets a VM generation ID of its own.
+    /// True if each domain that is built gets its own VM generation ID.
     pub fresh_genid: bool,
 }
 
 impl Spec {
-    /// The same, with what its adapters are.
+    /// Returns the spec with the devices of its adapters.
     #[must_use]
     pub fn with(&self, assigned: &Assigned) -> Self {
         Self {
@@ -91,13 +92,13 @@ impl Spec {
         }
     }
 
-    /// What cloud-init in the guest is told.
+    /// Returns the seed for cloud-init in the guest.
     #[must_use]
     pub fn seed(&self) -> Option<&Seed> {
         self.disks.iter().find_map(|disk| disk.seed.as_ref())
     }
 
-    /// Whether both describe the same domain. Which instance cloud-init takes its guest for is no part of that.
+    /// Returns whether both describe the same domain. The instance that cloud-init takes its guest for does not count.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         let same_seed = match (self.seed(), other.seed()) {
@@ -114,8 +115,10 @@ impl Spec {
         same_seed && without(self) == without(other)
     }
 
-    /// The same, for a guest that has read the seed of `before`: cloud-init in it must not take itself for a new instance
-    /// because the agent calls it otherwise now. `unversioned`: whoever made that seed may not have known the version.
+    /// Keeps the instance ID of `before` for a guest that has read its seed.
+    ///
+    /// Cloud-init in the guest must not take itself for a new instance because the agent now gives another ID. With
+    /// `unversioned`, the seed of `before` may have been made without knowledge of the version.
     pub fn keep_instance(&mut self, before: &Self, unversioned: bool) {
         let Some(known) = before.seed().filter(|s| s.instance_id.is_some()) else {
             return;
@@ -128,8 +131,9 @@ impl Spec {
         }
     }
 
-    /// Physical interrupts of its own and of its adapters, each once. To an HVM domain those of adapters are of no use: QEMU
-    /// serves their lines.
+    /// Returns the physical interrupts of the domain and of its adapters, each once.
+    ///
+    /// Those of adapters are left out for an HVM domain, which has no use for them: QEMU serves their lines.
     pub fn all_irqs(&self) -> impl Iterator<Item = u32> {
         let of_adapters = self.assigned.irqs.iter().filter(|_| self.mode != Mode::Hvm);
         let all: std::collections::BTreeSet<u32> =
@@ -137,7 +141,7 @@ impl Spec {
         all.into_iter()
     }
 
-    /// The whole kernel command line.
+    /// Returns the whole kernel command line.
     #[must_use]
     pub fn cmdline(&self) -> String {
         match (&self.root, self.extra.is_empty()) {
@@ -148,7 +152,7 @@ impl Spec {
     }
 }
 
-/// How a guest is virtualised.
+/// Virtualisation mode of a guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Paravirtualised.
@@ -161,7 +165,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// EVE's number. EVE has none for PVH, and ran its `PV` guests as PVH for a while: they share it.
+    /// Returns EVE's number. EVE has none for PVH, and ran its `PV` guests as PVH for a while: the two modes share one.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -170,7 +174,7 @@ impl Mode {
         }
     }
 
-    /// The word in a DomainConfig.
+    /// Returns the word in a DomainConfig.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -186,51 +190,51 @@ impl Mode {
 pub struct IoMem {
     /// First page.
     pub start: u64,
-    /// How many.
+    /// Number of pages.
     pub count: u64,
 }
 
 /// A network interface on a bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
-    /// Bridge it is added to.
+    /// Bridge that the interface is added to.
     pub bridge: Option<String>,
-    /// Name in the host.
+    /// Name of the interface in the host.
     pub vif: Option<String>,
-    /// Address.
+    /// MAC address.
     pub mac: [u8; 6],
-    /// What the guest sees of it; `None`: what libxl makes of it.
+    /// Kind of interface that the guest sees; `None` for libxl's default.
     pub kind: Option<NicKind>,
     /// The largest packet, in bytes.
     pub mtu: Option<u32>,
-    /// Number among the interfaces of the domain that runs, where it is not the place in the list: others have come and
-    /// gone.
+    /// Number among the interfaces of the running domain, where it differs from the place in the list because others have come
+    /// and gone.
     #[serde(default)]
     pub devid: Option<u32>,
-    /// It was attached by hand: libxl gets it as it was written.
+    /// The interface as the operator wrote it, if it was attached by hand. libxl gets it unchanged.
     #[serde(default)]
     pub attached: Option<Box<Written<config::Nic>>>,
 }
 
 impl Nic {
-    /// The address, as people write it.
+    /// Returns the MAC address, as people write it.
     #[must_use]
     pub fn address(&self) -> String {
         self.mac.map(|octet| format!("{octet:02x}")).join(":")
     }
 }
 
-/// What a guest sees of a network interface.
+/// Kind of network interface that a guest sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NicKind {
-    /// A paravirtual one.
+    /// A paravirtual interface.
     Vif,
-    /// An emulated card as well. HVM only.
+    /// An emulated card beside the paravirtual interface. HVM only.
     Ioemu,
 }
 
 impl NicKind {
-    /// xl.cfg's word.
+    /// Returns xl.cfg's word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -243,9 +247,9 @@ impl NicKind {
 /// The graphical console.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vnc {
-    /// The address of the host on which it listens.
+    /// Address of the host on which VNC listens.
     pub listen: IpAddr,
-    /// Display number; `None`: the next free one.
+    /// Display number; `None` for the next free one.
     pub display: Option<u32>,
     /// Password.
     pub passwd: Option<Secret>,
@@ -261,7 +265,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text. Only for where it is needed.
+    /// Returns the text. To be called only where the text is needed.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

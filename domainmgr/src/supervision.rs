@@ -1,4 +1,4 @@
-//! How whoever supervises the agent knows that it is well: a file that is touched, and systemd's notifications.
+//! Signs of life for the supervisor of the agent: a file that is touched, and systemd's notifications.
 
 use std::fs::{File, FileTimes, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,22 +7,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sd_notify::NotifyState;
 
-/// How often the file is touched.
+/// Interval at which the file is touched.
 const TOUCH: Duration = Duration::from_secs(25);
 
-/// Signs of life of the main thread. Whoever waits for a domain gives none.
+/// Signs of life of the main thread. A thread that waits for a domain gives none.
 #[derive(Debug)]
 pub struct Supervision {
     file: PathBuf,
     every: Duration,
     watched: bool,
-    /// Complained about once.
+    /// An error with the file has been logged.
     complained: bool,
 }
 
 impl Supervision {
-    /// Touches `file`; if the environment says that a watchdog waits for notifications, they are sent too, twice as often
-    /// as it wants them.
+    /// Creates the signs of life, with the file to touch.
+    ///
+    /// If the environment says that a watchdog waits for notifications, they are sent, too, at least twice as often as the
+    /// watchdog wants them.
     #[must_use]
     pub fn new(file: PathBuf) -> Self {
         let watchdog = sd_notify::watchdog_enabled();
@@ -35,17 +37,17 @@ impl Supervision {
         }
     }
 
-    /// The agent has looked at everything that was there.
+    /// Reports that the agent has looked at everything that was there.
     pub fn ready(&self) {
         Self::tell(&[NotifyState::Ready]);
     }
 
-    /// It is ending.
+    /// Reports that the agent is ending.
     pub fn stopping(&self) {
         Self::tell(&[NotifyState::Stopping]);
     }
 
-    /// Gives a sign of life, and says when the next one is due.
+    /// Gives a sign of life, and returns the time at which the next one is due.
     pub fn beat(&mut self, domains: usize) -> Instant {
         if let Err(e) = self.touch() {
             if !std::mem::replace(&mut self.complained, true) {
@@ -72,7 +74,7 @@ impl Supervision {
     }
 
     fn tell(state: &[NotifyState<'_>]) {
-        // Without a supervisor nobody is told, and that is no error.
+        // Without a supervisor there is nobody to notify, which is no error.
         if let Err(e) = sd_notify::notify(state) {
             log::debug!("the supervisor cannot be told: {e}");
         }

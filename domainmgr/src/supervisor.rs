@@ -26,11 +26,11 @@ use crate::watching::{FileEvent, POLL, Watching};
 use crate::worker::Worker;
 use crate::xl::{Change, Table};
 
-/// How often everything is looked at without a reason.
+/// Interval at which everything is checked without a notification.
 const RESYNC: Duration = Duration::from_secs(30);
-/// What workers get to end at the end of the agent.
+/// Time that workers get to end when the agent ends.
 const FAREWELL: Duration = Duration::from_secs(15);
-/// The file by which EVE's agents tell each other that everything from before a restart is there again.
+/// Name of the file by which EVE's agents tell each other that everything from before a restart is there again.
 const MARKER: &str = "restarted";
 
 /// The channels that the main thread listens to.
@@ -40,7 +40,7 @@ pub(crate) struct Ears {
     pub(crate) signals: Receiver<i32>,
     /// Changes of files.
     pub(crate) files: Receiver<FileEvent>,
-    /// Words of workers.
+    /// Reports of workers.
     pub(crate) reports: Receiver<Report>,
     /// The end of a thread that serves all domains.
     pub(crate) deaths: Receiver<Death>,
@@ -52,40 +52,39 @@ struct Entry {
     settled: bool,
 }
 
-/// The table of workers, and what is known of the files.
+/// The table of workers, and the known state of the files.
 pub(crate) struct Supervisor<'a> {
     options: &'a Options,
     env: Arc<Env>,
     watching: Watching,
-    /// When files are looked at of which nobody tells.
+    /// Time at which files that cannot be watched are checked next.
     poll_at: Option<Instant>,
-    /// When files are looked at again because they may still change, or be there again.
+    /// Times at which files are checked again because they may still change, or be there again.
     look_again: BTreeMap<Uuid, Instant>,
     workers: HashMap<Uuid, Entry>,
-    /// Files that are not called after a key, and have been complained about.
+    /// Files that are not named after a key, which has been logged.
     bad: HashMap<String, Option<Stamp>>,
     settings_stamp: Option<Stamp>,
     /// The config directory could not be read when last looked at.
     lost: bool,
-    /// The leftovers of domains that nobody knows have been removed.
+    /// The leftovers of unknown domains have been removed.
     tidied: bool,
-    /// The `restarted` marker has been met. It may lie there already while news of files that came before it is still
-    /// on its way.
+    /// The `restarted` marker has been seen. Notifications of files that came before the marker may still be on their way.
     marker: bool,
     /// The `restarted` marker has been passed on.
     announced: bool,
-    /// The files of xl's, if there is a directory of them.
+    /// The xl configs, if there is a directory of them.
     xl: Option<Table>,
-    /// It could not be read when last looked at.
+    /// The directory of xl configs could not be read when last looked at.
     xl_lost: bool,
-    /// When it is looked at next.
+    /// Time at which the directory of xl configs is looked at next.
     xl_look: Option<Instant>,
     lister: Lister,
     supervision: Supervision,
 }
 
 impl<'a> Supervisor<'a> {
-    /// One that has not looked at anything yet.
+    /// Creates a supervisor that has not looked at anything yet.
     #[must_use]
     pub(crate) fn new(
         options: &'a Options,
@@ -126,7 +125,7 @@ impl<'a> Supervisor<'a> {
         self.look_at_files();
     }
 
-    /// Runs until a signal, or the end of a thread that is needed, which is returned.
+    /// Runs until a signal, or until the end of a thread that is needed, which is then returned.
     pub(crate) fn run(mut self, ears: Ears) -> Option<Death> {
         let mut resync = at(self.next_resync());
         let mut beat = at(self.supervision.beat(self.workers.len()));
@@ -150,7 +149,7 @@ impl<'a> Supervisor<'a> {
                     }
                     Ok(SIGUSR1) => self.dump(),
                     Ok(_) => break None,
-                    // Its thread has ended, which is heard of next. No busy loop on its dead channel.
+                    // The thread for signals has ended, which `deaths` reports next. No busy loop on its dead channel.
                     Err(_) => signals = never(),
                 },
                 recv(files) -> event => match event {
@@ -189,7 +188,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn next_resync(&self) -> Instant {
-        // A tenth of jitter, so that many agents do not do it in step.
+        // A tenth of jitter, so that many agents do not resync in step.
         let random = RandomState::new().hash_one(0) % 3000;
         let pause = RESYNC - Duration::from_millis(random);
         Instant::now() + self.env.clock.real(pause)
@@ -222,7 +221,7 @@ impl<'a> Supervisor<'a> {
             entry.worker.join();
         }
         self.env.board.close(key);
-        // It may have come back while its worker was on its way out.
+        // The config may have come back while the worker was ending.
         self.look_at(&format!("{key}.json"), false);
         let xl = self.xl.as_ref().and_then(|table| table.file_of(key));
         if let (Some(path), None) = (xl, self.workers.get(&key)) {
@@ -231,7 +230,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// When files are looked at of which nobody tells; never, if all of them are watched.
+    /// Fires when files that cannot be watched are to be checked; never if all files are watched.
     fn next_poll(&self) -> Receiver<Instant> {
         self.poll_at.map_or_else(never, at)
     }
@@ -250,12 +249,12 @@ impl<'a> Supervisor<'a> {
     }
 
     fn scan_all(&mut self) {
-        // Before it is asked which keys have no file.
+        // Before `scan`, which looks for keys without a file.
         self.scan_xl();
         self.scan();
     }
 
-    /// Looks for everything that nobody told us about.
+    /// Looks for changes that were not reported.
     fn resync(&mut self) {
         self.look_at_files();
         let workers = self.workers.iter();
@@ -288,7 +287,7 @@ impl<'a> Supervisor<'a> {
         self.post_all(Mail::DUMP);
     }
 
-    /// Ends the workers. A second signal ends the waiting.
+    /// Ends the workers, and waits for them. A second signal ends the wait.
     fn farewell(&mut self, signals: &Receiver<i32>, reports: &Receiver<Report>) {
         for entry in self.workers.values() {
             entry.worker.stop();

@@ -1,4 +1,4 @@
-//! Being told of changes in the directories that others write to.
+//! Notification of changes in the directories that others write to.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -13,48 +13,50 @@ use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 use crate::inputs::Identity;
 use crate::services::Services;
 
-/// News of a file.
+/// A change of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileEvent {
     /// A file with this name in the config directory has changed.
     Config(String),
-    /// One has appeared, and may still be written to.
+    /// A file with this name has appeared in the config directory, and may still be written to.
     Created(String),
-    /// A file of xl's has changed; `half`: it was only just created.
+    /// An xl config has changed.
     Xl {
-        /// See there.
+        /// The file was only just created.
         half: bool,
     },
-    /// The settings.
+    /// The settings have changed.
     Settings,
-    /// The model, or the ports of the host.
+    /// The model or the ports of the host have changed.
     Adapters,
-    /// Anything.
+    /// Anything may have changed.
     Rescan,
 }
 
-/// Why a directory is watched.
+/// Reason for which a directory is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// DomainConfig files are in it.
+    /// The directory holds DomainConfig files.
     Configs,
-    /// The directory of DomainConfig files, which has this name, is in it.
+    /// The directory holds the directory of DomainConfig files, which has this name.
     Parent(String),
-    /// The settings are the file of this name in it.
+    /// The directory holds the settings, in the file of this name.
     Settings(String),
-    /// What is known of adapters is in it.
+    /// The directory holds the files that describe adapters.
     Adapters,
-    /// Files of xl's are in this directory.
+    /// This directory holds xl configs.
     Xl(PathBuf),
 }
 
-/// How often files are looked at that cannot be watched.
+/// Interval at which files that cannot be watched are checked.
 pub const POLL: Duration = Duration::from_secs(2);
 
 type Reasons = HashMap<WatchDescriptor, Vec<Reason>>;
 
-/// The directories that are watched. A watch belongs to a directory, not to its path: where another directory is at a
-/// path, [`Watching::refresh`] watches that.
+/// The watched directories.
+///
+/// A watch belongs to a directory, not to its path. If another directory is at a path, [`Watching::refresh`] watches that
+/// directory.
 pub struct Watching {
     /// `None`: the system has no inotify instance to give.
     watches: Option<Watches>,
@@ -65,7 +67,7 @@ pub struct Watching {
     configs: PathBuf,
     news: Sender<FileEvent>,
     services: Services,
-    /// Something is there that is not watched, and this has been said.
+    /// A directory exists that is not watched, and this has been logged.
     blind: bool,
 }
 
@@ -82,7 +84,7 @@ fn lock(reasons: &Mutex<Reasons>) -> MutexGuard<'_, Reasons> {
 }
 
 impl Watching {
-    /// Watches directories, those of them that are there. `configs` is the one of DomainConfig files.
+    /// Watches those `wanted` directories that exist. `configs` is the directory of DomainConfig files.
     #[must_use]
     pub fn start(
         configs: &Path,
@@ -104,13 +106,13 @@ impl Watching {
         (watching, heard)
     }
 
-    /// Whether something is there that cannot be watched: then it has to be looked at again and again.
+    /// Returns true if a directory exists that cannot be watched. Files then have to be checked every [`POLL`].
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.blind
     }
 
-    /// A thread that listens.
+    /// Starts the thread that listens.
     fn listen(&self) -> io::Result<Watches> {
         let mut inotify = Inotify::init()?;
         let watches = inotify.watches();
@@ -140,7 +142,7 @@ impl Watching {
         Ok(watches)
     }
 
-    /// Watches these directories as well, in which files of xl's are that links lead to.
+    /// Watches these directories as well: they hold xl configs that links lead to.
     pub fn xl_elsewhere(&mut self, dirs: BTreeSet<PathBuf>) {
         let known = self.wanted.len();
         for dir in dirs {
@@ -155,7 +157,8 @@ impl Watching {
         }
     }
 
-    /// Watches what is at the paths now. What is not there, or cannot be watched, is tried again the next time.
+    /// Watches the directories that are at the paths now. Those that are missing, or cannot be watched, are tried again the
+    /// next time.
     pub fn refresh(&mut self) {
         let mask = WatchMask::CREATE
             | WatchMask::CLOSE_WRITE
@@ -208,7 +211,7 @@ impl Watching {
     }
 }
 
-/// What is lacking, and the limit of the system that may be the reason.
+/// Describes an error of inotify, and the limit of the system that may be the reason.
 fn why(e: &io::Error, limit: &str) -> String {
     use rustix::io::Errno;
     match Errno::from_io_error(e) {
@@ -232,7 +235,7 @@ fn meaning(reasons: &Reasons, configs: &Path, event: &Event<&std::ffi::OsStr>) -
     let created = event.mask.contains(EventMask::CREATE);
     let all = reasons.get(&event.wd).into_iter().flatten();
     all.filter_map(|reason| match reason {
-        // A plain file that was just created has nothing in it yet, unless it is another name of an old one.
+        // A plain file that was just created is still empty, unless it is another name of an old file.
         Reason::Configs if created => {
             let found = fs::symlink_metadata(configs.join(&name)).ok();
             match found.is_some_and(|m| m.is_file()) {

@@ -1,4 +1,5 @@
-//! One thread per key: takes in what happened, asks the core what to do, does it, and publishes what became of it.
+//! Workers: one thread per key. Each turns events into inputs for the core, runs the effects it returns, and publishes the
+//! result.
 
 mod changes;
 mod durable;
@@ -32,10 +33,10 @@ use crate::services::panic_text;
 use crate::store;
 use crate::toolstack::{DomainId, Session, Wake, Watch};
 
-/// When a DomainStatus or a record is written again that could not be.
+/// Pause before a DomainStatus or a record that could not be written is written again.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
-/// When a domain that cannot be watched is tried again.
+/// Pause before another attempt to watch a domain that could not be watched.
 const WATCH_AGAIN: Duration = Duration::from_secs(5);
 
 enum End {
@@ -43,7 +44,7 @@ enum End {
     Stopped,
 }
 
-/// A worker's whole life, through every panic.
+/// Runs a worker until it ends, and restarts it after every panic.
 fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Arc<Shared>) {
     let mut fault = None;
     let mut panics = 0;
@@ -62,7 +63,7 @@ fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Ar
         log::error!(key:% = key; "{text}; starting over");
         publish_fault(env, key, memory.as_ref(), &text);
         fault = Some(text);
-        // Not at once, lest it does nothing else.
+        // Restarts are not immediate, so that a worker does not spend all its time on panics.
         let pause = Duration::from_secs(5 << panics.min(4));
         panics += 1;
         let over = at(env.clock.instant(env.clock.now().mono + pause));
@@ -83,7 +84,7 @@ fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Ar
     }
 }
 
-/// The facts that a worker starts from.
+/// Returns the facts that a worker starts from.
 fn remembered(env: &Env, key: Uuid, memory: Option<&Bytes>) -> Facts {
     let now = env.clock.now();
     let settings = env
@@ -120,22 +121,22 @@ struct Run<'a> {
     facts: Option<Facts>,
     session: Option<Box<dyn Session>>,
     watch: Option<Box<dyn Watch>>,
-    /// A domain that could not be watched, and when that is tried again.
+    /// A domain that could not be watched, and the time of the next attempt.
     unwatched: Option<(DomainId, Time)>,
     published: Option<Vec<u8>>,
     settled: bool,
     wake: Option<Time>,
-    /// When the DomainConfig is read again without a reason.
+    /// Time at which the DomainConfig is read again without a notification.
     reread: Option<Time>,
-    /// Orders that have not been answered to the end.
+    /// Orders that have not had their last answer.
     orders: orders::Open,
     /// Answers that wait for the journal.
     unsaid: Vec<(u64, core::Answer)>,
-    /// The record that the journal has for certain.
+    /// The record that is certain to be in the journal.
     memory: &'a mut Option<Bytes>,
-    /// One that is on its way there.
+    /// An entry that is on its way to the journal.
     ticket: Option<(Entry, Ticket)>,
-    /// Events since the record that was handed over last.
+    /// Events since the last record that was handed to the journal.
     events: Vec<Event>,
 }
 
@@ -163,7 +164,7 @@ impl<'a> Run<'a> {
             session: None,
             watch: None,
             unwatched: None,
-            // Not written again if it says the same.
+            // A status with the same text is not written again.
             published: store::read(&env.dirs.status_of(key)).ok(),
             settled: false,
             wake: None,
@@ -193,7 +194,7 @@ impl<'a> Run<'a> {
                 .filter(|(_, at)| *at <= self.env.clock.now().mono)
             {
                 self.watch(id);
-                // Events in the meantime were reported to nobody.
+                // Events in the meantime were not reported.
                 mail = mail.and(Mail::HINT);
             }
             let inputs = self.read(mail);
@@ -232,7 +233,7 @@ impl<'a> Run<'a> {
         self.shared.believe(belief);
     }
 
-    /// What the mail makes to be looked at, config first.
+    /// Returns the inputs that the mail leads to, settings and config first.
     fn read(&mut self, mail: Mail) -> Vec<Input> {
         let mut inputs = Vec::new();
         if mail.has(Mail::SETTINGS) {
@@ -273,7 +274,7 @@ impl<'a> Run<'a> {
         inputs
     }
 
-    /// Steps until there is nothing left to run. Whether the worker has come to its end.
+    /// Steps until there is nothing left to run. Returns true if the worker has come to its end.
     fn finish_steps(&mut self, input: Input) -> bool {
         let mut input = input;
         loop {
@@ -285,8 +286,8 @@ impl<'a> Run<'a> {
             self.note_events(&effects);
             let facts = self.facts.insert(facts).clone();
             if !finish {
-                // Nothing is shown or begun before what it follows from is known for good: the host may go down now,
-                // and what was seen of a domain is then all that tells whether it may be built again.
+                // Nothing is published or begun before the facts that it follows from are in the journal. The host may go
+                // down now, and the recorded facts are then all that tells whether a domain may be built again.
                 self.remember(&facts);
                 if !self.wait_for_journal() {
                     return false;
@@ -302,7 +303,7 @@ impl<'a> Run<'a> {
             for effect in effects {
                 match effect {
                     Effect::Note(level, text) => self.say(level, &text),
-                    // It is in the journal by now.
+                    // The event is in the journal by now.
                     Effect::Event(_) => {}
                     Effect::Answer(id, answer) => self.orders.answer(id, answer),
                     Effect::Watch(id) => self.watch(id),
@@ -318,10 +319,10 @@ impl<'a> Run<'a> {
             if matches!(outcome, Outcome::Disks(_) | Outcome::Ended(_)) {
                 self.env.register.wake();
             }
-            // What was said meanwhile counts already for what follows.
+            // Mail that arrived meanwhile counts already for the next step.
             let mail = self.inbox.take();
             if mail.has(Mail::STOP) {
-                // For the one who called: nothing is begun any more.
+                // Put back for the caller: nothing is begun any more.
                 self.mailbox.post(mail);
                 return false;
             }
@@ -332,10 +333,10 @@ impl<'a> Run<'a> {
                     self.facts = Some(facts);
                     self.note_events(&effects);
                     for effect in effects {
-                        // With an operation outstanding there are no others.
+                        // With an operation outstanding, there are no other effects.
                         match effect {
                             Effect::Note(level, text) => self.say(level, &text),
-                            // Nothing is said to be accepted before it is known for good.
+                            // An order is answered as accepted only once it is in the journal.
                             Effect::Answer(id, answer) => self.unsaid.push((id, answer)),
                             _ => {}
                         }
@@ -346,7 +347,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Keeps what became of the domain until the record is handed to the journal that goes with it.
+    /// Keeps the events until they are handed to the journal, with the record that they belong to.
     fn note_events(&mut self, effects: &[Effect]) {
         let events = effects.iter().filter_map(|effect| match effect {
             Effect::Event(event) => Some(durable::row(event)),
@@ -373,7 +374,7 @@ impl<'a> Run<'a> {
         self.unwatched = None;
         match self.env.toolstack.watch(id, wake) {
             Ok(watch) => self.watch = Some(watch),
-            // The resync of the supervisor still sees what happens, only later.
+            // The resync of the supervisor still notices changes, only later.
             Err(e) => {
                 let pause = WATCH_AGAIN.as_secs();
                 log::error!(key:% = self.key, domid:% = id; "cannot be watched, next try in {pause} s: {e}");

@@ -1,5 +1,5 @@
-//! What is expected of the agent as a whole, case by case, with the real program and a simulated Xen. The live tests
-//! have the same cases under the same numbers where they touch Xen.
+//! Acceptance tests of the agent as a whole, case by case, with the real program and a simulated Xen. The live tests have
+//! the same cases under the same numbers where they touch Xen.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
@@ -20,7 +20,7 @@ fn time(value: &Value) -> OffsetDateTime {
     OffsetDateTime::parse(value.as_str().unwrap(), &Rfc3339).unwrap()
 }
 
-/// How often the agent has logged something.
+/// Returns the number of times that the agent has logged `text`.
 fn said(host: &Host, text: &str) -> usize {
     host.log().matches(text).count()
 }
@@ -91,7 +91,7 @@ fn acceptance_03_a_wish_to_stop_ends_the_wait_for_a_retry() {
     assert_eq!(host.status(A).unwrap()["StateName"], "HALTED");
 }
 
-/// How long is measured in `head_of_line.rs`.
+/// The delays are measured in `head_of_line.rs`.
 #[test]
 fn acceptance_04_neither_a_stuck_shutdown_nor_a_copy_keeps_anybody_waiting() {
     const C: &str = "cccccccc-0000-4000-8000-000000000003";
@@ -424,7 +424,7 @@ fn acceptance_14_temporary_files_are_ignored_and_a_rename_is_one_change() {
         s["UUIDandVersion"]["Version"] == "2"
     });
     std::thread::sleep(Duration::from_millis(300));
-    // Taken note of, and settled: not once more for the temporary file or the rename.
+    // One status when the change is noticed and one when it is done, but none for the temporary file or the rename.
     let news = said(&host, "RUNNING 1") - steps;
     assert!((1..=2).contains(&news), "{news}\n{}", host.log());
     assert_eq!(said(&host, " created"), 1);
@@ -447,7 +447,7 @@ fn acceptance_15_text_never_becomes_syntax() {
     );
     assert_eq!((&refused["LastErr"], domid(&refused)), (&json!(words), 0));
     assert!(!host.path("run/xen/xen1.cfg").exists());
-    // What may be in it is quoted: `xl create -n` reads the golden texts to the same (the live tests).
+    // Allowed text is quoted. The live tests show that `xl create -n` reads the golden texts to the same configuration.
     let nasty = "\" kernel='/etc/passwd' \\ #";
     host.put(A, &json!({"ExtraArgs": nasty}));
     host.wait_state(A, "RUNNING");

@@ -65,7 +65,7 @@ fn one_of_another_domain_is_named_and_taken_when_released() {
     assert_eq!(bundle(&host, "lan")["UsedByUUID"], B);
 }
 
-/// Whoever comes first gets it; the other waits; nobody gets half of what he wants.
+/// The first domain gets its adapters, the others wait, and none gets only a part of its adapters.
 #[test]
 fn many_want_the_same_at_once() {
     let host = started();

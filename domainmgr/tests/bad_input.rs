@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use common::{A, B, Host, domainmgr, text};
 use serde_json::{Value, json};
 
-/// A file for A that cannot be used: what is said about it, that B does not care, and that A works once it is right.
+/// Puts an unusable file for A. Checks the reason in the status, that B is not affected, and that A works with a valid file.
 fn refused(put: impl FnOnce(&Host), reason: &str) {
     let host = Host::start(&[]);
     host.put(B, &json!({}));

@@ -1,4 +1,4 @@
-//! Changing domains while they run by the verbs, with the real program and a simulated Xen.
+//! Changes of running domains by the verbs, with the real program and a simulated Xen.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,7 +8,7 @@ use std::fs;
 use common::{A, B, Host, domid};
 use serde_json::{Value, json};
 
-/// What the simulated Xen has.
+/// Returns the memory, processors and devices that domain `a.1` has in the simulated Xen.
 fn live(host: &Host) -> String {
     host.xen(&["live", "a.1"])
 }
@@ -271,7 +271,7 @@ fn devices_come_and_go_and_are_remembered() {
     assert!(live(&host).ends_with("disks [] nics []"));
 }
 
-/// What another domain has is its own, whether by its file or by hand.
+/// A disk that another domain has, by its file or by an operator's change, is refused.
 #[test]
 fn a_disk_has_one_owner() {
     let mut host = started(&json!({}));
@@ -285,7 +285,7 @@ fn a_disk_has_one_owner() {
     assert!(live(&host).ends_with("disks [] nics []"));
     host.does(&["stop", "b.2"]);
     host.does(&["attach", "a.1", "disk", &spec]);
-    // The next agent knows as well.
+    // The next run of the agent refuses the disk as well.
     for _ in 0..2 {
         host.fails(
             &["start", "b.2"],
@@ -296,7 +296,7 @@ fn a_disk_has_one_owner() {
     }
     host.does(&["start", "b.2", "--no-wait"]);
     host.wait(B, "in use", |s| s["BootFailed"] == true);
-    // It starts as soon as it can.
+    // The domain starts as soon as the disk is free.
     host.does(&["detach", "a.1", "disk", "xvdb"]);
     host.wait_state(B, "RUNNING");
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{A, B, Host};
 use serde_json::{Value, json};
 
-/// What no test waits for.
+/// A timeout that no test reaches.
 const LONG: Duration = Duration::from_secs(60);
 
 fn verb(host: &Host, words: &[&str]) -> Output {
@@ -232,13 +232,13 @@ fn whoever_watches_hears_of_everything() {
             "{wanted}: {heard:#?}"
         );
     }
-    // Nobody reads any more, and nobody minds.
+    // The reader has gone, which disturbs nobody.
     drop(lines);
     started(&host, &json!({}));
     host.until("its end", || child.try_wait().unwrap().is_some());
 }
 
-/// What any varlink client finds.
+/// Any varlink client can ask for the description of the service.
 #[test]
 fn the_service_describes_itself_and_refuses_what_it_does_not_know() {
     let host = host();
@@ -252,12 +252,12 @@ fn the_service_describes_itself_and_refuses_what_it_does_not_know() {
     let asked = json!({"interface": "xen.domainmgr"});
     let described = client.call("org.varlink.service.GetInterfaceDescription", &asked);
     let text = described["parameters"]["description"].as_str().unwrap();
-    // Each method and each error that it names is there.
+    // Each method and each error that the description names exists.
     for line in text.lines().filter_map(|l| l.strip_prefix("method ")) {
         let method = line.split('(').next().unwrap();
         let reply = client.call(method, &json!({"name": "nobody"}));
         let error = reply["error"].as_str().unwrap_or_default();
-        // Some need more to be asked.
+        // Some methods need more parameters.
         let missing = reply["parameters"]["parameter"]
             .as_str()
             .unwrap_or_default();
@@ -357,7 +357,7 @@ fn no_secret_crosses_the_socket() {
     }
 }
 
-/// Two hundred clients that mean no good, and one that does.
+/// Two hundred hostile clients, and one that behaves.
 #[test]
 fn hostile_clients_delay_nobody() {
     let mut host = host();
@@ -367,7 +367,7 @@ fn hostile_clients_delay_nobody() {
         let Ok(mut stream) = UnixStream::connect(host.path("run/control.sock")) else {
             panic!("client {n} cannot connect");
         };
-        // What becomes of it is its own affair.
+        // An error of a hostile client does not matter.
         let _ = match n % 5 {
             0 => Ok(()),
             1 => stream.write_all(b"{\"method\":\"xen.domainmgr.Li"),
@@ -387,7 +387,7 @@ fn hostile_clients_delay_nobody() {
     );
     let threads = fs::read_dir(format!("/proc/{}/task", host.pid())).unwrap();
     assert!(threads.count() < 100);
-    // More watchers than are served: they are told.
+    // Watchers above the limit of clients get an error.
     let mut told = 0;
     for _ in 0..80 {
         let mut client = Client::connect(&host);
@@ -427,7 +427,7 @@ fn a_client_that_reads_nothing_is_dropped_and_keeps_nobody_waiting() {
 fn the_socket_is_its_owners_and_is_not_taken_from_another() {
     let mut host = Host::new();
     let socket = host.path("run/control.sock");
-    // What an agent that was killed has left is no obstacle.
+    // A socket left by an agent that was killed is replaced.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     host.run(&[]);
     host.wait_log("started: ");
@@ -493,7 +493,7 @@ fn an_order_outlives_the_client_that_gave_it() {
     let mut buffer = String::new();
     let mut gone = UnixStream::connect(host.path("run/control.sock")).unwrap();
     gone.shutdown(std::net::Shutdown::Write).unwrap();
-    // Whoever says nothing is let go.
+    // The connection of a client that sends nothing more is closed.
     gone.read_to_string(&mut buffer).unwrap();
     assert_eq!(buffer, "");
 }

@@ -1,4 +1,4 @@
-//! Disks: images, copies of them, and what becomes of those, with the real program and a simulated Xen.
+//! Disks: images, and the life of their copies, with the real program and a simulated Xen.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
@@ -222,7 +222,7 @@ fn what_copies_there_are_is_said() {
     assert_eq!(status["Filename"], name.as_str());
     assert_eq!(status["FileLocation"], copy(&host, A).to_str().unwrap());
     assert_eq!(status["Size"], 512);
-    // What somebody else has put there is said as well, and what has gone is not.
+    // A file of somebody else is listed as well, and a file that has gone is not.
     host.stop();
     fs::write(host.path("run/img/other"), "123").unwrap();
     fs::write(host.path("run/ImageStatus/gone.raw.json"), "{}").unwrap();
@@ -260,7 +260,7 @@ fn copies_that_nobody_needs_are_removed_after_a_while_and_no_others() {
     host.put(B, &with(preserved.clone(), "Activate", json!(false)));
     host.wait_state(B, "HALTED");
     std::thread::sleep(Duration::from_secs(120) / host.speed);
-    // What nobody remembers to have made is nobody's to remove.
+    // The agent removes only copies that it remembers to have made.
     let mut left = vec![
         format!("{HASH}-{A}.raw"),
         format!("{HASH}-{B}.raw"),

@@ -1,6 +1,6 @@
-//! Every error that a user can cause, by its words: what happened, to which domain and field, and what to do.
+//! Every error that a user can cause, with its exact text: what happened, to which domain and field, and what to do.
 //!
-//! One agent meets them one after the other, and each is over once it is put right.
+//! One agent meets the errors one after the other. Each is gone once its cause is put right.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
@@ -13,7 +13,7 @@ use common::disks::{HASH, image};
 use common::{A, B, Host, domainmgr, domid, text};
 use serde_json::{Value, json};
 
-/// Puts what is in the braces into words.
+/// Replaces the placeholders in braces.
 fn fill(host: &Host, words: &str) -> String {
     let dir = host.path("");
     let dir = dir.to_str().unwrap().trim_end_matches('/');
@@ -24,7 +24,7 @@ fn fill(host: &Host, words: &str) -> String {
         .replace("{B}", B)
 }
 
-/// Puts each of these in place, and waits for just these words.
+/// Puts each DomainConfig into place, and waits for exactly its error.
 fn each(host: &Host, rows: &[(Value, &str)]) {
     for (changes, words) in rows {
         let words = fill(host, words);
@@ -46,7 +46,7 @@ fn disk(changes: Value) -> Value {
     json!({"DiskConfigList": [changes]})
 }
 
-/// Wrong already as they stand.
+/// DomainConfigs that are wrong in themselves.
 #[test]
 fn in_a_config() {
     let host = Host::start(&[]);
@@ -558,7 +558,7 @@ fn each_refusal(host: &Host, changes: &Value, words: &str) {
     );
 }
 
-/// What comes of running: memory, names, devices, ends.
+/// Errors of running domains: memory, names, devices, ends.
 #[test]
 fn in_xen() {
     let host = Host::start(&[
@@ -621,14 +621,14 @@ fn in_xen() {
         host.remove(A);
         host.wait_gone(A);
     }
-    // A name that somebody else has.
+    // A domain that was not built by the agent has the name.
     host.xen(&["create", "cccccccc-0000-4000-8000-000000000003", "a.1"]);
     host.put(A, &json!({}));
     let words = "boot failed: a domain with the name a.1 exists already";
     host.wait(A, words, |s| s["LastErr"] == words);
 }
 
-/// What shows until the next try only.
+/// An error that is shown only until the next try.
 #[test]
 fn in_a_destroy() {
     let host = Host::start_slowly(&[]);

@@ -1,5 +1,5 @@
-//! Whatever `check` accepts is built, and is what was asked for; whatever it refuses, it refuses by the name of a field.
-//! `PROPTEST_CASES` sets how many DomainConfigs are tried.
+//! Every DomainConfig that `check` accepts is built as asked; every other one is refused with the name of a field.
+//! `PROPTEST_CASES` sets the number of DomainConfigs to try.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "common/generate.rs"]
@@ -23,7 +23,7 @@ const KEY: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 static ACCEPTED: AtomicU32 = AtomicU32::new(0);
 static REFUSED: AtomicU32 = AtomicU32::new(0);
 
-/// What was asked for stands in the spec.
+/// Checks that the spec has what the DomainConfig asks for.
 fn is_as_asked(config: &DomainConfig, spec: &Spec) {
     assert_eq!(
         spec.name,
@@ -52,7 +52,7 @@ fn is_as_asked(config: &DomainConfig, spec: &Spec) {
     }
 }
 
-/// A start refuses what the host has not, or has itself, before Xen does, which would have refused it too.
+/// Returns whether the host accepts the spec. If not, checks that Xen would have refused the domain, too.
 fn fits_host(spec: &Spec) -> bool {
     let mut xen = Model::new(1 << 40);
     let fits = host::check(spec, &xen.facts_for(spec)).is_ok();
@@ -62,7 +62,7 @@ fn fits_host(spec: &Spec) -> bool {
     }
 }
 
-/// libxl takes it, and the text that is written down for people says the same.
+/// Checks that libxl accepts the spec, and that the text for people is equivalent.
 fn is_built(spec: &Spec) {
     let mut ready = spec.clone();
     for disk in ready.disks.iter_mut().filter(|d| d.path.is_empty()) {
@@ -134,6 +134,6 @@ fn what_is_accepted_is_built_as_asked() {
     );
     println!("{accepted} accepted, {refused} refused");
     result.unwrap();
-    // A generator that makes nothing but nonsense shows nothing.
+    // The test means something only if enough DomainConfigs are accepted, and enough are refused.
     assert!(accepted > cases / 10 && refused > cases / 10);
 }

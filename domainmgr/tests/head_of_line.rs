@@ -1,4 +1,4 @@
-//! What a domain that copies its image, and one that sits in a shutdown that its guest ignores, cost the others: nothing.
+//! A domain that copies its image, and one whose guest ignores a shutdown request, do not delay other domains.
 //!
 //! The image has 256 MiB, and is copied slowly; with `HEAD_OF_LINE_MIB=4096` it has 4 GiB and is copied at full speed.
 #![allow(clippy::unwrap_used, reason = "a test may")]
@@ -18,7 +18,7 @@ const C: &str = "cccccccc-0000-4000-8000-000000000003";
 const D: &str = "dddddddd-0000-4000-8000-000000000004";
 const ROUNDS: usize = 5;
 
-/// How long one domain takes to start, and another to stop, both at once.
+/// Returns the times that one domain takes to start, and another to stop, both at once.
 fn round(host: &Host) -> [Duration; 2] {
     host.put(D, &json!({}));
     host.wait_state(D, "RUNNING");
@@ -44,7 +44,7 @@ fn round(host: &Host) -> [Duration; 2] {
     took
 }
 
-/// The shortest of both: what else the machine does only ever adds to it.
+/// Returns the shortest time of each: other load of the machine can only add to it.
 fn best(rounds: &[[Duration; 2]]) -> [Duration; 2] {
     [0, 1].map(|i| rounds.iter().map(|r| r[i]).min().unwrap())
 }
@@ -90,7 +90,7 @@ fn neither_a_copy_nor_a_stuck_shutdown_delays_another_domain() {
     let mut busy = Vec::new();
     while busy.len() < ROUNDS {
         let took = round(&host);
-        // Only what fell into both counts.
+        // A round counts only if the copy and the shutdown lasted longer than it.
         let copies = host.status(B).unwrap()["StateName"] == "BOOTING";
         let hangs = host.status(A).unwrap()["StateName"] == "HALTING";
         if !(copies && hangs) {

@@ -1,4 +1,4 @@
-//! What the agent says of the host, needs of it, and notices there, with the real program and a simulated Xen.
+//! The agent and its host: figures, requirements and events, with the real program and a simulated Xen.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
@@ -45,7 +45,7 @@ fn what_domains_and_the_host_use_is_said() {
         ),
         (&json!(8192), &json!(8192 - 128), &json!(2))
     );
-    // A domain that is down uses nothing; what it had at most is remembered.
+    // A domain that is down uses nothing. Its maximum is remembered.
     host.xen(&["end", &domid(&up).to_string(), "0"]);
     host.wait_state(A, "HALTED");
     host.until("nothing", || metric(&host, A)["Activated"] == false);
@@ -88,7 +88,7 @@ fn the_death_of_a_device_model_is_noticed() {
         (&json!(7), &json!(true))
     );
     assert_eq!(host.status(B).unwrap()["StateName"], "RUNNING");
-    // What is said is done, and it is over.
+    // Following the advice in the message removes the error.
     host.put(A, &json!({"VirtualizationMode": HVM, "Activate": false}));
     host.wait_state(A, "HALTED");
     host.put(A, &json!({"VirtualizationMode": HVM}));
@@ -120,7 +120,7 @@ fn a_domain_is_built_again_without_its_device_model_if_that_is_wished() {
     assert_eq!(host.domains(), 1);
 }
 
-/// Whoever destroys a domain ends its device model first: that is no news.
+/// A destroy ends the device model before the domain. Such an end is not reported.
 #[test]
 fn a_device_model_that_goes_with_its_domain_is_not_missed() {
     let host = Host::start(&[]);
@@ -185,7 +185,7 @@ fn a_missing_qemu_of_dom0_is_named() {
          (qemu-system-i386 -xen-domid 0), which is not running: start it \
          (/etc/init.d/xen start, or xencommons start), or give a raw disk, or a Kernel instead of a BootLoader"
     );
-    // Whoever needs none is not kept waiting.
+    // A domain that does not need the QEMU of dom0 does not wait for it.
     host.put(
         B,
         &json!({"DiskConfigList": [{"FileLocation": other, "Format": "qcow2"}]}),

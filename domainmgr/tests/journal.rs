@@ -113,7 +113,7 @@ fn an_agent_without_one_is_succeeded_once() {
     host.wait(B, "it is gone", |s| s["Vanished"] == true);
     host.stop();
     fs::remove_dir_all(host.path("run/state")).unwrap();
-    // Unreadable: nobody knows what became of it. It runs, as it happens.
+    // An unreadable status tells nothing about the domain, which in fact runs.
     fs::write(host.status_file(C), "{").unwrap();
     host.run(&[]);
     host.wait_log("3 domain(s) taken over from the DomainStatus of an agent without a journal");

@@ -688,7 +688,7 @@ fn a_restarted_agent_shows_a_running_domain_as_nothing_else() {
     assert_eq!(host.status(A).unwrap()["DomainId"], up["DomainId"]);
 }
 
-/// A DomainStatus is an output: whoever removes one has asked for nothing.
+/// A DomainStatus is an output: its removal is no request.
 #[test]
 fn a_status_that_somebody_removes_stops_nothing() {
     let mut host = Host::start(&[]);

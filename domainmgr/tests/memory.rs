@@ -1,4 +1,4 @@
-//! What the agent remembers over its own end and that of the host, with the real program and a simulated Xen.
+//! Facts that the agent remembers over its own end and that of the host, with the real program and a simulated Xen.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
@@ -69,7 +69,7 @@ fn what_ran_is_built_again_after_a_reboot_of_the_host() {
     }
 }
 
-/// It was suspended to be saved or moved, and may go on elsewhere.
+/// The domain was suspended to be saved or moved, and may go on elsewhere.
 #[test]
 fn what_was_suspended_when_the_host_went_down_is_not_built_again() {
     let mut host = Host::start(&[]);
@@ -99,7 +99,7 @@ fn an_edit_that_means_nothing_is_no_newer_wish() {
     let up = host.wait_state(A, "RUNNING");
     host.xen(&["destroy", &domid(&up).to_string()]);
     host.wait(A, "it is gone", |s| s["Vanished"] == true);
-    // What is the default anyway, and a password of a console that there is not.
+    // The defaults, and a password for a console that does not exist.
     let same = json!({"VCpus": 1, "MaxCpus": 1, "VncPasswd": "x", "Memory": 131_071});
     host.put(A, &same);
     wait_a_while(&host);

@@ -1,4 +1,4 @@
-//! What the host has once has one owner: with the real program and a simulated Xen.
+//! Each thing that the host has only once has one owner: with the real program and a simulated Xen.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What a supervisor is told, with the real program and a simulated Xen.
+//! Messages to a supervisor, with the real program and a simulated Xen.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use common::{A, B, Host, adapters, domid};
 use serde_json::json;
 
-/// A supervisor that wants to be told.
+/// Returns the socket of a supervisor that wants notifications.
 fn supervised(host: &mut Host, watchdog: Option<Duration>) -> UnixDatagram {
     let path = host.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -48,7 +48,7 @@ fn ready_alive_and_stopping() {
     host.run(&[]);
     let before = told_until(&socket, "READY=1");
     assert!(host.path("run/domainmgr.pid").exists(), "ready is ready");
-    // What was there has been looked at by then.
+    // By then the agent has looked at the DomainConfigs that were there.
     assert!(
         before.iter().any(|t| t.contains("STATUS=1 DomainConfigs")),
         "{before:?}"
@@ -93,7 +93,7 @@ fn an_agent_that_hangs_feeds_nothing() {
     socket
         .set_read_timeout(Some(Duration::from_secs(1)))
         .unwrap();
-    // What was on its way may still come.
+    // Notifications that were under way may still arrive.
     let mut text = [0; 1000];
     while socket.recv(&mut text).is_ok() {}
     assert!(socket.recv(&mut text).is_err());

@@ -1,5 +1,5 @@
-//! What a guest prints and a user types arrives as it is, up to the escape. The first byte says where one ends
-//! and the other begins.
+//! Output of a guest and input of a user arrive unchanged, up to the escape. The first byte gives
+//! the place where the bytes are split between the two.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

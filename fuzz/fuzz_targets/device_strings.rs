@@ -1,4 +1,4 @@
-//! The strings by which a file of xl's describes a device, each with any content: alone, and in a file.
+//! The strings that describe devices in a file of xl, with any content: alone, and in a file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

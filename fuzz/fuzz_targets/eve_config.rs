@@ -11,10 +11,10 @@ fuzz_target!(|text: &[u8]| {
         .unwrap_or_default();
     let Ok(found) = eve::understand(key, text) else { return };
     let Ok(mut spec) = found.spec else { return };
-    // Where a copy or the disk for cloud-init is, is known on the host.
+    // The path of a copy or of the disk for cloud-init is known on the host.
     for disk in spec.disks.iter_mut().filter(|d| d.path.is_empty()) {
         disk.path = format!("/ready/{}", disk.vdev);
     }
-    // What is accepted is accepted by libxl's own rules as well.
+    // An accepted file satisfies libxl's own rules as well.
     render::domain_config(&spec).validate().expect("a configuration that libxl may see");
 });

@@ -1,4 +1,4 @@
-//! Any JSON that libxl prints is read, and what was read prints as what can be read again.
+//! Any JSON is read or refused, and a configuration that was read can be printed and read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

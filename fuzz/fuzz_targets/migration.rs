@@ -1,4 +1,4 @@
-//! A peer that says anything is heard out or refused, at both ends of a migration.
+//! A peer that sends any bytes is accepted or refused, at both ends of a migration.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

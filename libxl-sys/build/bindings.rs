@@ -18,7 +18,7 @@ use bindgen::{
 struct Features(Arc<Mutex<BTreeSet<String>>>);
 
 impl ParseCallbacks for Features {
-    /// The headers of an upgraded Xen make new bindings.
+    /// Has cargo make new bindings when Xen's headers are upgraded.
     fn header_file(&self, filename: &str) {
         println!("cargo::rerun-if-changed={filename}");
     }
@@ -62,7 +62,7 @@ pub(crate) fn generate(include_dirs: &[PathBuf], to: &Path) -> Result<Vec<String
                 .map(|dir| format!("-I{}", dir.display())),
         )
         .allowlist_file(r".*/(_?libxl[a-z_]*|libxlutil|xencall|xentoollog|logger|loaded)\.h")
-        // One value at a time, for what libxl has no function for.
+        // Access to single values, where libxl has no function.
         .allowlist_function("xs_(open|close|read|write|watch|unwatch|fileno|check_watch)")
         // No va_list crosses into Rust: its shape differs per architecture. The shim formats.
         .blocklist_function("xtl_logv")

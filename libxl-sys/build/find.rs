@@ -1,4 +1,4 @@
-//! Where Xen's headers and libraries are: pkg-config, unless the environment says otherwise.
+//! Location of Xen's headers and libraries: from pkg-config, unless the environment says otherwise.
 
 use std::{
     env, fs,
@@ -23,7 +23,7 @@ pub(crate) fn has_xlutil() -> bool {
     env::var_os("CARGO_FEATURE_XLUTIL").is_some()
 }
 
-/// What a build against one libxl needs to know.
+/// The libxl to build against.
 pub(crate) struct Xen {
     pub(crate) version: String,
     /// Directories to search for headers before the system's own.
@@ -44,8 +44,10 @@ pub(crate) fn find() -> Result<Xen, String> {
     }
 }
 
-/// Has cargo look again when something is installed here. The directory, and not a file in it: a
-/// package manager gives a file the time at which it was packaged, which may be before the last build.
+/// Has cargo rerun the build script when something is installed in this directory.
+///
+/// A file in it would not do: a package manager gives a file the time at which it was packaged,
+/// which may be before the last build.
 fn watch(directory: &Path) {
     println!("cargo::rerun-if-changed={}", directory.display());
 }
@@ -117,7 +119,7 @@ fn installed() -> Result<Xen, String> {
     })
 }
 
-/// What to install where, for whoever meets the failure first.
+/// Packages to install on each distribution, for the message about a missing libxl.
 const HELP: &str = "\
 The development files of Xen's libxl were not found. Install them:
   Debian, Ubuntu:  apt install libxen-dev pkg-config libclang-dev gcc

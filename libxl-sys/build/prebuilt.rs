@@ -1,7 +1,7 @@
-//! Bindings that were made beforehand, for documentation and `cargo check` where there are no headers:
-//! what is built with them cannot be linked.
+//! Prebuilt bindings, for documentation and `cargo check` where there are no headers: a program
+//! built with them cannot be linked.
 //!
-//! They are of the x86_64 headers of Debian's packages.
+//! The bindings are made from the x86_64 headers of Debian's packages.
 
 use std::{
     env, fs,
@@ -10,24 +10,24 @@ use std::{
 
 /// Chooses one of [`VERSIONS`], and uses it although there are headers.
 const CHOICE: &str = "LIBXL_PREBUILT";
-/// The releases that there are; the last one is the default.
+/// Releases with prebuilt bindings; the last one is the default.
 const VERSIONS: [&str; 3] = ["4.14", "4.17", "4.20"];
 
-/// What a build with them needs to know.
+/// Version and features of prebuilt bindings.
 pub(crate) struct Prebuilt {
     pub(crate) version: String,
     pub(crate) features: Vec<String>,
 }
 
-/// Whether they are asked for: by name, or because documentation is built where nothing can be
-/// installed.
+/// Returns true if prebuilt bindings are requested: by name, or because documentation is built
+/// where nothing can be installed.
 pub(crate) fn wanted() -> bool {
     println!("cargo::rerun-if-env-changed={CHOICE}");
     println!("cargo::rerun-if-env-changed=DOCS_RS");
     env::var_os(CHOICE).is_some() || env::var_os("DOCS_RS").is_some()
 }
 
-/// Writes the bindings to `to`. `None` where there are none for this machine.
+/// Writes the bindings to `to`. Returns `None` if there are none for this machine.
 pub(crate) fn write(to: &Path) -> Result<Option<Prebuilt>, String> {
     let target = |what| env::var(what).unwrap_or_default();
     if target("CARGO_CFG_TARGET_ARCH") != "x86_64" || target("CARGO_CFG_TARGET_OS") != "linux" {

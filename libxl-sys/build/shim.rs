@@ -1,5 +1,5 @@
-//! What is in C: the log bridge, because it formats a `va_list`, and a look at the dynamic linker's
-//! tables.
+//! The parts in C: the log bridge, because it formats a `va_list`, and a lookup in the dynamic
+//! linker's tables.
 
 use std::path::PathBuf;
 

@@ -23,9 +23,9 @@
 //! `DEP_XENLIGHT_VERSION`, `DEP_XENLIGHT_INCLUDE` and `DEP_XENLIGHT_HAVE`: the `LIBXL_HAVE_*`
 //! features of the headers, in lower case, without the prefix, separated by commas.
 //!
-//! Where there are no headers, on x86_64, bindings are used that were made beforehand for Debian's Xen
-//! 4.14, 4.17 and 4.20: they do for documentation and `cargo check`, but nothing can be linked.
-//! `LIBXL_PREBUILT=4.17` asks for those of one release.
+//! Without headers, on x86_64, the build uses prebuilt bindings for Debian's Xen 4.14, 4.17 and
+//! 4.20. They suffice for documentation and `cargo check`, but nothing can be linked.
+//! `LIBXL_PREBUILT=4.17` requests the bindings of one release.
 
 #[allow(
     clippy::all,

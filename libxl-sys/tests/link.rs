@@ -1,4 +1,5 @@
-//! The bindings link, and agree with the library about a few things that can be asked off Xen.
+//! The bindings link, and agree with the library about a few things that can be checked without
+//! Xen.
 
 use std::{ffi::CStr, mem::MaybeUninit, path::Path};
 

@@ -12,7 +12,7 @@ use libxl_sys as sys;
 
 type Line = (c_int, c_int, Option<String>, String);
 
-/// Where the lines of a test go; libxl's promise is that `user` is handed through unchanged.
+/// Collects the lines of a test. libxl promises to hand `user` through unchanged.
 #[derive(Default)]
 struct Sink(Mutex<Vec<Line>>, Mutex<Vec<(String, u64, u64)>>);
 
@@ -57,7 +57,7 @@ unsafe extern "C" fn count(
     sink.1.lock().unwrap().push((doing, done, total));
 }
 
-/// What `log` puts through a logger that drops lines below INFO.
+/// Lines that `log` sends through a logger that drops lines below INFO.
 fn lines(log: impl FnOnce(*mut sys::xentoollog_logger, &Sink)) -> Vec<Line> {
     let sink = Sink::default();
     let user = ptr::from_ref(&sink).cast_mut().cast();
@@ -130,7 +130,7 @@ fn progress_is_counted_below_the_level_too() {
     assert_eq!(got, []);
 }
 
-/// A callback that leaves its mark on errno.
+/// A callback that changes errno.
 unsafe extern "C" fn clumsy(
     _: *mut c_void,
     _: c_int,

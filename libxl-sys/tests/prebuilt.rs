@@ -1,7 +1,7 @@
-//! The bindings that were made beforehand agree with the headers that are installed.
+//! The prebuilt bindings agree with the installed headers.
 //!
-//! `cargo xtask bindings` makes those of all releases anew; it runs this test with `LIBXL_BLESS=1`, once against
-//! the headers of each.
+//! `cargo xtask bindings` makes the bindings of all releases anew; it runs this test with
+//! `LIBXL_BLESS=1`, once against the headers of each release.
 
 #![allow(clippy::unwrap_used)] // a test file outside #[test] functions too
 
@@ -12,7 +12,8 @@ use std::{
 
 use libxl_sys as sys;
 
-/// Where those of the release are that this is built for, if there are any.
+/// Directory for the prebuilt bindings of the release that this test is built for. It may not
+/// exist.
 fn of_this_release() -> PathBuf {
     let release: Vec<&str> = sys::VERSION.split('.').take(2).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -30,7 +31,7 @@ fn they_are_what_bindgen_makes_of_the_installed_headers() {
         fs::write(directory.join("features"), &features).unwrap();
     }
     if !directory.exists() {
-        return; // A release for which there are none.
+        return; // This release has no prebuilt bindings.
     }
     let read = |name| fs::read_to_string(directory.join(name)).unwrap();
     assert_eq!(read("features"), features, "{}", directory.display());

@@ -1,4 +1,4 @@
-//! Asking a running operation to stop, from any thread.
+//! A handle that asks a running operation to stop, from any thread.
 
 use std::{
     fmt,
@@ -12,15 +12,15 @@ use crate::{
 
 /// Aborts the operations it was given to ([`Operation::abort_with`](crate::Operation::abort_with)).
 ///
-/// It stays pulled: an operation that starts later with the same handle is aborted at once, so a
-/// request that arrives just before the operation is not lost. Use a new handle for new work.
+/// The handle stays pulled: an operation that starts later with the same handle is aborted at once,
+/// so a request that arrives just before the operation is not lost. Use a new handle for new work.
 #[derive(Clone, Default)]
 pub struct AbortHandle(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     aborted: AtomicBool,
-    /// Those who look at this handle and have to be woken.
+    /// Waiters that check this handle and have to be woken.
     waiters: Mutex<Vec<Weak<dyn Wake>>>,
 }
 
@@ -31,7 +31,9 @@ impl AbortHandle {
         Self::default()
     }
 
-    /// Asks for an end. The operation ends as soon as libxl can leave it, with
+    /// Asks the operation to end.
+    ///
+    /// The operation ends as soon as libxl can leave it, with
     /// [`ErrorKind::Aborted`](crate::ErrorKind::Aborted), or with its result if it was just done.
     ///
     /// If a thread or a loop drives the context of the operation, libxl is called there; otherwise
@@ -39,20 +41,21 @@ impl AbortHandle {
     #[doc(alias = "libxl_ao_abort")]
     pub fn abort(&self) {
         self.0.aborted.store(true, Ordering::SeqCst);
-        // Not under the lock: whoever is woken may call libxl, and the program's logger with it.
+        // Not under the lock: a waiter may call libxl, and with it the program's logger.
         let waiters: Vec<_> = self.waiters().iter().filter_map(Weak::upgrade).collect();
         for waiter in waiters {
             waiter.wake();
         }
     }
 
-    /// Whether [`abort`](Self::abort) was called.
+    /// Returns true if [`abort`](Self::abort) was called.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
         self.0.aborted.load(Ordering::SeqCst)
     }
 
-    /// From now on an abort wakes `waiter`. Called before the first look at [`Self::is_aborted`].
+    /// Has an abort wake `waiter` from now on. Called before the first check of
+    /// [`Self::is_aborted`].
     pub(crate) fn attach<W: Wake + 'static>(&self, waiter: &Arc<W>) {
         let new: Weak<W> = Arc::downgrade(waiter);
         let mut waiters = self.waiters();

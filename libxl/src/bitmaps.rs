@@ -10,7 +10,7 @@ use crate::{
     raw::{Owned, c_number},
 };
 
-/// Which kind of things a bitmap is about: libxl and Xen expect as many bits as the host has.
+/// Kind of the numbered items in a bitmap. libxl and Xen expect as many bits as the host has items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bits {
     Cpus,
@@ -19,7 +19,7 @@ pub(crate) enum Bits {
 }
 
 impl Bits {
-    /// Number of them that the host has, as libxl counts them. Their numbers are below it.
+    /// Number of such items on the host, as libxl counts them. Valid bits are below this number.
     fn count(self, ctx: &Context) -> Result<u32> {
         match self {
             Self::Cpus => ctx.max_cpus(),
@@ -42,7 +42,7 @@ pub(crate) fn host_bitmap(ctx: &Context, bits: Bits) -> Result<Owned<sys::libxl_
     host_bitmap_for(ctx, bits, bits.count(ctx)?)
 }
 
-/// The same for a number that has been asked for already.
+/// As [`host_bitmap`], for a number of bits that is already known.
 fn host_bitmap_for(ctx: &Context, bits: Bits, count: u32) -> Result<Owned<sys::libxl_bitmap>> {
     let map = Owned::<sys::libxl_bitmap>::new();
     let (function, alloc): (_, unsafe extern "C" fn(_, _, _) -> _) = match bits {
@@ -58,8 +58,10 @@ fn host_bitmap_for(ctx: &Context, bits: Bits, count: u32) -> Result<Owned<sys::l
     Ok(map)
 }
 
-/// The same with these bits set, or an error that names the one that the host does not have. The
-/// bitmap itself has room for up to seven more, which libxl and Xen pass over without a word.
+/// As [`host_bitmap`], with these bits set, or an error that names a bit that the host does not
+/// have.
+///
+/// The bitmap itself has room for up to seven bits more, which libxl and Xen ignore silently.
 pub(crate) fn host_bitmap_of(
     ctx: &Context,
     function: &'static str,
@@ -77,7 +79,7 @@ pub(crate) fn host_bitmap_of(
     Ok(map)
 }
 
-/// A bitmap that is as large as its largest bit asks for.
+/// A bitmap just large enough for its largest bit.
 pub(crate) fn bitmap_of(
     ctx: &Context,
     function: &'static str,

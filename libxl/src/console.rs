@@ -1,8 +1,8 @@
 //! Consoles of domains, and channels.
 //!
-//! A console is a terminal in dom0 whose other end the guest has: `xenconsoled` serves those of
-//! paravirtual guests, and writes what they say to its log. A channel is a console with a name, for
-//! a program in the guest.
+//! A console is a terminal in dom0 with its other end in the guest. `xenconsoled` serves the
+//! consoles of paravirtual guests, and writes their output to its log. A channel is a console with
+//! a name, for a program in the guest.
 //!
 //! ```no_run
 //! use libxl::{Context, console::ConsoleType};
@@ -65,7 +65,7 @@ impl ConsoleType {
     }
 }
 
-/// What [`Domain::console_exec`] may be told.
+/// Options of [`Domain::console_exec`] and [`Domain::primary_console_exec`].
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct ConsoleOptions<'a> {
@@ -74,12 +74,13 @@ pub struct ConsoleOptions<'a> {
 }
 
 impl<'a> ConsoleOptions<'a> {
-    /// Nothing special.
+    /// No notification, and the default escape character.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A byte is written here when the console is open. The descriptor must not be close-on-exec.
+    /// Sets a descriptor to which a byte is written once the console is open. The descriptor must
+    /// not be close-on-exec.
     pub fn notify(self, fd: BorrowedFd<'a>) -> Self {
         Self {
             notify: Some(fd),
@@ -87,7 +88,8 @@ impl<'a> ConsoleOptions<'a> {
         }
     }
 
-    /// Control and this character end the session, `]` by default. Since Xen 4.18.
+    /// Sets the character that ends the session together with Control; `]` by default. Since Xen
+    /// 4.18.
     pub fn escape(self, escape: char) -> Self {
         Self {
             escape: Some(escape),
@@ -99,7 +101,7 @@ impl<'a> ConsoleOptions<'a> {
         self.notify.map_or(-1, |fd| fd.as_raw_fd())
     }
 
-    /// The escape character as libxl wants it.
+    /// The escape character in libxl's form, or an error if libxl does not accept it.
     fn escape_text(&self, function: &'static str) -> Result<Option<CString>> {
         let Some(escape) = self.escape else {
             return Ok(None);
@@ -115,7 +117,7 @@ impl<'a> ConsoleOptions<'a> {
     }
 }
 
-/// How far a channel is (`libxl_channelinfo`).
+/// State of a channel (`libxl_channelinfo`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -123,26 +125,26 @@ impl<'a> ConsoleOptions<'a> {
 pub struct ChannelInfo {
     /// The backend's directory in xenstore.
     pub backend: Option<String>,
-    /// The domain that serves it.
+    /// Domid of the backend.
     pub backend_id: u32,
     /// The frontend's directory in xenstore.
     pub frontend: Option<String>,
-    /// The domain that has it.
+    /// Domid of the frontend.
     pub frontend_id: u32,
-    /// Its number among the domain's channels.
+    /// Number of the channel among the domain's channels.
     pub devid: Option<i32>,
-    /// How far the frontend is.
+    /// State of the frontend.
     pub state: XenbusState,
     /// The guest's event channel; -1 if it has none yet.
     pub evtch: i32,
     /// The grant of the ring; -1 if there is none yet.
     pub rref: i32,
-    /// Its end in the domain that serves it.
+    /// The backend's end of the channel.
     #[serde(flatten)]
     pub connection: ChannelEnd,
 }
 
-/// The end of a channel in the domain that serves it.
+/// The backend's end of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ChannelEnd {
@@ -152,7 +154,7 @@ pub enum ChannelEnd {
     /// A pseudo terminal.
     #[serde(rename = "connection.pty")]
     Pty {
-        /// Its path.
+        /// Path of the terminal.
         #[serde(default)]
         path: Option<String>,
     },
@@ -175,7 +177,7 @@ impl Device for Channel {
     }
 }
 
-/// What libxl lacks: it has no function for this list.
+/// Frees a list of channels: libxl has no function for this type of list.
 fn free_channels(list: *mut sys::libxl_device_channel, count: c_int) {
     for index in 0..usize::try_from(count).unwrap_or(0) {
         // SAFETY: one of the `count` initialised structures, disposed of once.
@@ -186,12 +188,12 @@ fn free_channels(list: *mut sys::libxl_device_channel, count: c_int) {
 }
 
 impl Domain {
-    /// The terminal of a console, by its number.
+    /// Path of a console's terminal, by the number of the console.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] while xenconsoled has not made one, or if there is no such console;
-    /// [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Failed`] while xenconsoled has not created the terminal, or if there is no such
+    /// console; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_console_get_tty")]
     pub fn console_tty(&self, number: u32, kind: ConsoleType) -> Result<PathBuf> {
         const FUNCTION: &str = "libxl_console_get_tty";
@@ -210,10 +212,10 @@ impl Domain {
         })
     }
 
-    /// Replaces this program by `xenconsole`, which shows a console on the terminal. Comes back
-    /// only if that fails, and then says why.
+    /// Replaces this program with `xenconsole`, which shows a console on the terminal. Returns only
+    /// on failure, with the reason.
     ///
-    /// Nothing of this program is cleaned up: its threads end, its destructors do not run.
+    /// Nothing of this program is cleaned up: its threads end, and its destructors do not run.
     #[doc(alias = "libxl_console_exec")]
     #[must_use]
     pub fn console_exec(
@@ -246,7 +248,8 @@ impl Domain {
         })
     }
 
-    /// The same for the primary console: PV console or, for HVM, the first serial port.
+    /// As [`console_exec`](Self::console_exec), for the primary console: the PV console or, for
+    /// HVM, the first serial port.
     #[doc(alias = "libxl_primary_console_exec")]
     #[must_use]
     pub fn primary_console_exec(&self, options: Option<ConsoleOptions<'_>>) -> Error {
@@ -272,11 +275,13 @@ impl Domain {
         })
     }
 
-    /// Replaces this program by `vncviewer`, or what the environment variable `VNCVIEWER` names,
-    /// connected to the domain's screen; with `autopass` it is handed the password. Comes back only if
-    /// that fails, and then says why: with [`ErrorKind::NotFound`] if there is no such program.
+    /// Replaces this program with a VNC viewer connected to the domain's screen.
     ///
-    /// libxl ends the process if the program is there and cannot be started nevertheless.
+    /// The viewer is `vncviewer`, or the program named by the environment variable `VNCVIEWER`.
+    /// With `autopass` it is handed the password. Returns only on failure, with the reason:
+    /// [`ErrorKind::NotFound`] if there is no such program.
+    ///
+    /// libxl ends the process if the program exists and still cannot be started.
     #[doc(alias = "libxl_vncviewer_exec")]
     #[must_use]
     pub fn vncviewer_exec(&self, autopass: bool) -> Error {
@@ -307,9 +312,11 @@ impl Domain {
         }
     }
 
-    /// Says in xenstore what the console of a domain is that Xen itself has made at boot (dom0less),
-    /// so that xenconsoled serves it: by `backend`, over this event channel of the domain's and this
-    /// page of its memory. Since Xen 4.18.
+    /// Registers in xenstore the console of a domain that Xen itself has created at boot
+    /// (dom0less), so that xenconsoled serves it. Since Xen 4.18.
+    ///
+    /// `backend` serves the console, over the domain's event channel `event_channel` and the page
+    /// `page` of the domain's memory.
     ///
     /// # Errors
     ///
@@ -342,11 +349,12 @@ impl Domain {
         }
     }
 
-    /// Its channels. They are there from the start: libxl cannot add or remove any.
+    /// Channels of the domain. They exist from the start: libxl cannot add or remove any.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`]; [`ErrorKind::Failed`] when xenstore holds what no channel is.
+    /// [`ErrorKind::DomainNotFound`]; [`ErrorKind::Failed`] when an entry in xenstore is not a
+    /// channel.
     #[doc(alias = "libxl_device_channel_list")]
     pub fn channel_list(&self) -> Result<Vec<Channel>> {
         self.device_list(
@@ -356,7 +364,7 @@ impl Domain {
         )
     }
 
-    /// How far a channel is.
+    /// State of one channel of the domain.
     ///
     /// # Errors
     ///
@@ -381,7 +389,8 @@ fn is_program(name: &OsStr) -> bool {
     !name.is_empty() && env::split_paths(&path).any(|directory| is_one(&directory.join(name)))
 }
 
-/// A text for a function that does not change it, although it could.
+/// Pointer to a text, or NULL, for a function that takes a mutable pointer but does not change the
+/// text.
 fn text(text: Option<&CString>) -> *mut c_char {
     text.map_or(ptr::null_mut(), |text| text.as_ptr().cast_mut())
 }

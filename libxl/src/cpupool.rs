@@ -17,8 +17,8 @@
 //! # Ok::<(), libxl::Error>(())
 //! ```
 //!
-//! A busy Xen with Credit2 may lose a vCPU to a CPU that leaves its pool: it never runs again, whatever its domain,
-//! dom0 included. Those whose hard affinity leaves the CPU out are safe
+//! A busy Xen with Credit2 may lose a vCPU to a CPU that leaves its pool: the vCPU never runs
+//! again, whatever its domain, dom0 included. vCPUs whose hard affinity leaves the CPU out are safe
 //! ([`Domain::set_vcpu_affinity_all`]).
 
 use libxl_sys as sys;
@@ -34,7 +34,7 @@ use crate::{
     sched::{scheduler_from_c, scheduler_to_c},
 };
 
-/// The request for a number that is free.
+/// Pool number that requests a free one.
 const ANY: u32 = u32::MAX;
 
 /// A CPU pool (`libxl_cpupoolinfo`).
@@ -42,15 +42,15 @@ const ANY: u32 = u32::MAX;
 #[non_exhaustive]
 #[doc(alias = "libxl_cpupoolinfo")]
 pub struct CpupoolInfo {
-    /// Its number; 0 is the one that exists from the start.
+    /// Number of the pool; 0 exists from the start.
     pub poolid: u32,
-    /// Its name.
+    /// Name of the pool.
     pub name: String,
-    /// Its scheduler.
+    /// Scheduler of the pool.
     pub scheduler: Scheduler,
-    /// How many domains are in it.
+    /// Number of domains in the pool.
     pub domains: u32,
-    /// Its CPUs.
+    /// CPUs of the pool.
     pub cpus: Bitmap,
 }
 
@@ -91,7 +91,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none with this number.
+    /// [`ErrorKind::NotFound`] if no pool has this number.
     #[doc(alias = "libxl_cpupool_info")]
     pub fn cpupool_info(&self, poolid: u32) -> Result<CpupoolInfo> {
         const FUNCTION: &str = "libxl_cpupool_info";
@@ -108,7 +108,7 @@ impl Context {
         Ok(CpupoolInfo::from_raw(info.get()))
     }
 
-    /// Whether there is a CPU pool with this number.
+    /// Returns true if there is a CPU pool with this number.
     #[doc(alias = "libxl_cpupoolid_is_valid")]
     #[must_use]
     pub fn cpupool_exists(&self, poolid: u32) -> bool {
@@ -120,8 +120,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::NoMemory`] when Xen does not list the
-    /// pools.
+    /// [`ErrorKind::NotFound`] if no pool has this name; [`ErrorKind::NoMemory`] when Xen does not
+    /// list the pools.
     #[doc(alias = "libxl_name_to_cpupoolid")]
     pub fn name_to_cpupoolid(&self, name: &str) -> Result<u32> {
         const FUNCTION: &str = "libxl_name_to_cpupoolid";
@@ -147,12 +147,12 @@ impl Context {
         unsafe { take_str(sys::libxl_cpupoolid_to_name(self.enter().ptr(), poolid)) }
     }
 
-    /// The number of the CPU pool that a person means by a name or a number.
+    /// Number of the CPU pool that a user gives by name or by number.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none with this name, or no name; a number is not looked
-    /// up. [`ErrorKind::Invalid`] for a number that is too large to be one;
+    /// [`ErrorKind::NotFound`] if no pool has this name, or the text is empty; a number is not
+    /// looked up. [`ErrorKind::Invalid`] for a number that is too large for a pool;
     /// [`ErrorKind::NoMemory`] when Xen does not list the pools.
     #[doc(alias = "libxl_cpupool_qualifier_to_cpupoolid")]
     pub fn cpupool_qualifier_to_cpupoolid(&self, name_or_number: &str) -> Result<u32> {
@@ -197,7 +197,7 @@ impl Context {
         Ok(unsafe { read_bitmap(map.get()) })
     }
 
-    /// Makes a CPU pool of CPUs that are in none, and returns its number.
+    /// Creates a CPU pool from CPUs that are in no pool, and returns its number.
     ///
     /// # Errors
     ///
@@ -232,11 +232,12 @@ impl Context {
         Ok(poolid)
     }
 
-    /// Takes a CPU pool apart that no domain is in. Its CPUs are in no pool then.
+    /// Destroys a CPU pool that has no domains. Its CPUs are in no pool afterwards.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] when there is none, or a domain is in it.
+    /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] when there is no such pool, or it has a
+    /// domain.
     #[doc(alias = "libxl_cpupool_destroy")]
     pub fn cpupool_destroy(&self, poolid: u32) -> Result<()> {
         self.call("libxl_cpupool_destroy", None, |ctx| {
@@ -245,11 +246,11 @@ impl Context {
         })
     }
 
-    /// Gives a CPU pool another name.
+    /// Renames a CPU pool.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] when there is none.
+    /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] when there is no such pool.
     #[doc(alias = "libxl_cpupool_rename")]
     pub fn cpupool_rename(&self, poolid: u32, name: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_cpupool_rename";
@@ -260,12 +261,12 @@ impl Context {
         })
     }
 
-    /// Adds a CPU that is in no pool.
+    /// Adds a CPU to a pool. The CPU must be in no pool.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when it is in another pool, or does not exist; [`ErrorKind::Invalid`]
-    /// for a number that is too large for libxl.
+    /// [`ErrorKind::Failed`] when the CPU is in another pool, or does not exist;
+    /// [`ErrorKind::Invalid`] for a number that is too large for libxl.
     #[doc(alias = "libxl_cpupool_cpuadd")]
     pub fn cpupool_add_cpu(&self, poolid: u32, cpu: u32) -> Result<()> {
         const FUNCTION: &str = "libxl_cpupool_cpuadd";
@@ -276,11 +277,12 @@ impl Context {
         })
     }
 
-    /// Takes a CPU away: it is in no pool then.
+    /// Removes a CPU from a pool. The CPU is in no pool afterwards.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when it is not in this pool, or is the last one of a pool with domains.
+    /// [`ErrorKind::Failed`] when the CPU is not in this pool, or is the last one of a pool with
+    /// domains.
     #[doc(alias = "libxl_cpupool_cpuremove")]
     pub fn cpupool_remove_cpu(&self, poolid: u32, cpu: u32) -> Result<()> {
         const FUNCTION: &str = "libxl_cpupool_cpuremove";
@@ -291,11 +293,12 @@ impl Context {
         })
     }
 
-    /// Adds several CPUs.
+    /// Adds several CPUs to a pool.
     ///
     /// # Errors
     ///
-    /// As [`cpupool_add_cpu`](Self::cpupool_add_cpu), for the first that fails; the others are in.
+    /// As [`cpupool_add_cpu`](Self::cpupool_add_cpu), for the first CPU that fails; the others are
+    /// in the pool.
     #[doc(alias = "libxl_cpupool_cpuadd_cpumap")]
     pub fn cpupool_add_cpus(&self, poolid: u32, cpus: &Bitmap) -> Result<()> {
         const FUNCTION: &str = "libxl_cpupool_cpuadd_cpumap";
@@ -306,12 +309,12 @@ impl Context {
         })
     }
 
-    /// Takes several CPUs away.
+    /// Removes several CPUs from a pool.
     ///
     /// # Errors
     ///
-    /// As [`cpupool_remove_cpu`](Self::cpupool_remove_cpu), for the first that fails; the others are
-    /// out.
+    /// As [`cpupool_remove_cpu`](Self::cpupool_remove_cpu), for the first CPU that fails; the
+    /// others are out of the pool.
     #[doc(alias = "libxl_cpupool_cpuremove_cpumap")]
     pub fn cpupool_remove_cpus(&self, poolid: u32, cpus: &Bitmap) -> Result<()> {
         const FUNCTION: &str = "libxl_cpupool_cpuremove_cpumap";
@@ -322,11 +325,11 @@ impl Context {
         })
     }
 
-    /// Adds those CPUs of a NUMA node that are in no pool, and returns how many these were.
+    /// Adds the CPUs of a NUMA node that are in no pool, and returns their number.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when Xen refuses one.
+    /// [`ErrorKind::Failed`] when Xen refuses a CPU.
     #[doc(alias = "libxl_cpupool_cpuadd_node")]
     pub fn cpupool_add_node(&self, poolid: u32, node: u32) -> Result<u32> {
         const FUNCTION: &str = "libxl_cpupool_cpuadd_node";
@@ -339,11 +342,11 @@ impl Context {
         Ok(u32::try_from(count).unwrap_or(0))
     }
 
-    /// Takes away those CPUs of a NUMA node that are in this pool, and returns how many these were.
+    /// Removes the CPUs of a NUMA node that are in this pool, and returns their number.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when Xen refuses one.
+    /// [`ErrorKind::Failed`] when Xen refuses a CPU.
     #[doc(alias = "libxl_cpupool_cpuremove_node")]
     pub fn cpupool_remove_node(&self, poolid: u32, node: u32) -> Result<u32> {
         const FUNCTION: &str = "libxl_cpupool_cpuremove_node";
@@ -358,11 +361,11 @@ impl Context {
 }
 
 impl Domain {
-    /// Moves it to a CPU pool. Its scheduling parameters are that pool's defaults then.
+    /// Moves the domain to a CPU pool. Its scheduling parameters become the defaults of that pool.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when there is no such pool, or it has no CPU;
+    /// [`ErrorKind::Failed`] when there is no such pool, or the pool has no CPU;
     /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_cpupool_movedomain")]
     pub fn move_to_cpupool(&self, poolid: u32) -> Result<()> {

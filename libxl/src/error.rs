@@ -1,4 +1,4 @@
-//! Errors: what failed, for which domain, and what libxl said about it.
+//! Errors: the function that failed, the domain, and the lines that libxl logged.
 
 use std::{ffi::c_int, fmt, io};
 
@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A failed libxl call.
 ///
 /// `{}` is one line: the C function, the domain and the code. `{:#}` adds what libxl logged during
-/// the call, which is where the cause stands: the codes themselves are coarse.
+/// the call, which gives the cause: the codes themselves are coarse.
 pub struct Error(Box<Repr>);
 
 struct Repr {
@@ -23,7 +23,7 @@ struct Repr {
     source: Option<io::Error>,
 }
 
-/// What kind of failure an [`Error`] is.
+/// Kind of failure of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -133,7 +133,8 @@ impl Error {
         error
     }
 
-    /// For a context whose events have stopped; see [`Context::is_poisoned`](crate::Context::is_poisoned).
+    /// An error for a context whose events have stopped; see
+    /// [`Context::is_poisoned`](crate::Context::is_poisoned).
     pub(crate) fn poisoned(function: &'static str) -> Self {
         Self::new(ErrorKind::NotAvailable, function)
             .with_message("libxl reported a disaster: its events can no longer be relied on")
@@ -159,18 +160,18 @@ impl Error {
         self
     }
 
-    /// What the operating system called it, if it was that which failed.
+    /// Kind of the operating system's error, if it was the operating system that failed.
     pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
         self.0.source.as_ref().map(io::Error::kind)
     }
 
-    /// What kind of failure it is.
+    /// Kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The C function that failed, or the one this crate did not even call.
+    /// The C function that failed, or that this crate refused to call.
     #[must_use]
     pub fn function(&self) -> &'static str {
         self.0.function
@@ -182,20 +183,20 @@ impl Error {
         self.0.code
     }
 
-    /// The domain it is about. After a creation that failed or was aborted half way, a domain with
-    /// this id may be left and is the caller's to destroy.
+    /// The domain that the error is about. After a creation that failed or was aborted half way, a
+    /// domain with this id may be left and is the caller's to destroy.
     #[must_use]
     pub fn domain(&self) -> Option<DomId> {
         self.0.domain
     }
 
-    /// What libxl logged at warning level and above during the call, oldest first.
+    /// Lines that libxl logged at warning level and above during the call, oldest first.
     #[must_use]
     pub fn log(&self) -> &[LogLine] {
         &self.0.log
     }
 
-    /// Whether the domain is gone: not found, or destroyed during the operation.
+    /// Returns true if the domain is gone: not found, or destroyed during the operation.
     #[must_use]
     pub fn is_domain_gone(&self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! Events that are read one by one, whenever the reader likes.
+//! Queues of events, for a reader that takes them at its own pace.
 
 use std::{
     fmt,
@@ -19,20 +19,20 @@ use crate::{
     queue::{Empty, Patience, Queue},
 };
 
-/// Largest number of events that wait to be read, unless another one is asked for.
+/// Default capacity of a queue: the largest number of events that wait to be read.
 pub(crate) const CAPACITY: usize = 1024;
 
 /// The reading end of a bounded queue of events.
 ///
-/// It can be read in whichever way suits the program: blocking ([`recv`](Self::recv),
+/// Events can be read in the way that suits the program: blocking ([`recv`](Self::recv),
 /// [`recv_timeout`](Self::recv_timeout), a `for` loop), without waiting
 /// ([`try_recv`](Self::try_recv)), many at a time ([`batch`](Self::batch)), by a task
-/// ([`next`](Self::next), and as a [`Stream`]), and from a loop of the program's own
+/// ([`next`](Self::next), and as a [`Stream`]), and from the program's own loop
 /// ([`descriptor`](Self::descriptor)).
 ///
-/// The queue is bounded, and whoever fills it never waits. A reader that is too slow misses events, and
-/// [`missed`](Self::missed) says how many. Nothing more comes after the watch, or the watcher, has been
-/// dropped.
+/// The queue is bounded, and its writer never waits. A reader that is too slow misses events, and
+/// [`missed`](Self::missed) counts them. Nothing more comes after the watch, or the watcher, has
+/// been dropped.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -52,10 +52,10 @@ pub(crate) const CAPACITY: usize = 1024;
 /// ```
 pub struct Events<T>(Arc<Queue<T>>);
 
-/// The writing end. The reader finds the queue closed when it is dropped.
+/// The writing end. Dropping it closes the queue.
 pub(crate) struct Feed<T>(Arc<Queue<T>>);
 
-/// A queue of this capacity.
+/// Makes a queue of this capacity.
 pub(crate) fn queue<T>(capacity: usize) -> (Feed<T>, Events<T>) {
     let queue = Arc::new(Queue::new(capacity));
     (Feed(Arc::clone(&queue)), Events(queue))
@@ -87,7 +87,7 @@ impl<T> Events<T> {
     ///
     /// # Errors
     ///
-    /// When there is none, or none will come any more.
+    /// When there is no event, or none will come any more.
     pub fn try_recv(&self) -> std::result::Result<T, TryRecvError> {
         self.0.take(Patience::None).map_err(|empty| match empty {
             Empty::Yet => TryRecvError::Empty,
@@ -95,11 +95,11 @@ impl<T> Events<T> {
         })
     }
 
-    /// Waits for the next event, for so long at most.
+    /// Waits for the next event, for `time` at most.
     ///
     /// # Errors
     ///
-    /// When none has come in this time, or none will come any more.
+    /// When no event has come in this time, or none will come any more.
     pub fn recv_timeout(&self, time: Duration) -> std::result::Result<T, RecvTimeoutError> {
         self.0.take(within(time)).map_err(timed_out)
     }
@@ -114,11 +114,11 @@ impl<T> Events<T> {
         all.map(Vec::from).map_err(|_| RecvError)
     }
 
-    /// As [`batch`](Self::batch), for so long at most.
+    /// As [`batch`](Self::batch), but waits for `time` at most.
     ///
     /// # Errors
     ///
-    /// When none has come in this time, or none will come any more.
+    /// When no event has come in this time, or none will come any more.
     pub fn batch_timeout(&self, time: Duration) -> std::result::Result<Vec<T>, RecvTimeoutError> {
         let all = self.0.take_all(within(time));
         all.map(Vec::from).map_err(timed_out)
@@ -129,18 +129,18 @@ impl<T> Events<T> {
         std::future::poll_fn(|task| self.0.poll_take(task)).await
     }
 
-    /// Number of events so far that nobody has read in time.
+    /// Number of events so far that were not read in time.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.0.missed()
     }
 
-    /// A descriptor that is readable (`POLLIN`) while there are events, or when none will come any more.
-    /// Reading events is all that there is to do with it.
+    /// A descriptor that is readable (`POLLIN`) while there are events, or when none will come any
+    /// more. It needs no handling except that the events are read.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no descriptor can be had.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no descriptor can be created.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>> {
         self.0.descriptor().map_err(|e| Error::io("eventfd", e))
     }
@@ -182,7 +182,7 @@ impl<T> fmt::Debug for Events<T> {
     }
 }
 
-/// Waits for one event after the other, until none will come any more.
+/// Iterator that waits for each event, and ends when none will come any more.
 #[derive(Debug)]
 pub struct IntoIter<T>(Events<T>);
 
@@ -203,7 +203,7 @@ impl<T> IntoIterator for Events<T> {
     }
 }
 
-/// As [`IntoIter`], of events that are borrowed.
+/// As [`IntoIter`], for a borrowed [`Events`].
 #[derive(Debug)]
 pub struct Iter<'a, T>(&'a Events<T>);
 

@@ -1,8 +1,8 @@
 //! FLASK: mandatory access control between domains.
 //!
-//! Where Xen has FLASK, each domain has a *label* such as `system_u:system_r:domU_t`, which the
-//! hypervisor knows as a number, its SID, and a *policy* says what may be done between labels. Most
-//! distributions build Xen without it, or leave it off: then everything here fails.
+//! On a Xen with FLASK, each domain has a *label* such as `system_u:system_r:domU_t`, which the
+//! hypervisor knows as a number, its SID. A *policy* states what may be done between labels. Most
+//! distributions build Xen without FLASK, or leave it off: then everything here fails.
 //!
 //! ```no_run
 //! use libxl::Context;
@@ -56,7 +56,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] for a SID that is none, or without FLASK.
+    /// [`ErrorKind::Failed`] for an invalid SID, or without FLASK.
     #[doc(alias = "libxl_flask_sid_to_context")]
     pub fn flask_sid_to_context(&self, sid: u32) -> Result<String> {
         const FUNCTION: &str = "libxl_flask_sid_to_context";
@@ -72,7 +72,7 @@ impl Context {
         })
     }
 
-    /// Whether what the policy forbids is refused, and not only logged.
+    /// Returns true if Xen refuses what the policy forbids, and does not only log it.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Context {
         Ok(mode != 0)
     }
 
-    /// Says whether what the policy forbids is refused.
+    /// Sets whether Xen refuses what the policy forbids.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] for what is no policy, or without FLASK.
+    /// [`ErrorKind::Failed`] if the bytes are not a policy, or without FLASK.
     #[doc(alias = "libxl_flask_loadpolicy")]
     pub fn flask_load_policy(&self, policy: &[u8]) -> Result<()> {
         const FUNCTION: &str = "libxl_flask_loadpolicy";

@@ -1,11 +1,11 @@
-//! How libxl forks: so that the child can go on.
+//! A fork for libxl that leaves no stuck lock in the child.
 //!
-//! libxl forks for what takes long, such as taking a domain apart, and that child calls Xen without
-//! an exec. libxentoolcore and libxencall have a lock each for the whole process, which they hold
-//! for moments, and which knows nothing of forks: if another thread holds it at such a moment it
+//! libxl forks for long work, such as destroying a domain, and the child calls Xen without an exec.
+//! libxentoolcore and libxencall each have one lock for the whole process, which they hold for
+//! moments only, but do not protect against a fork: a lock that another thread holds at that moment
 //! stays locked in the child. The child then waits for ever, and libxl for the child (seen on Xen
-//! 4.17, with a few threads that destroy domains). Nobody but those libraries can reach the locks, so
-//! the child tries them out before libxl gets it, and one that is stuck is replaced.
+//! 4.17, with a few threads that destroy domains). Only those libraries can reach the locks, so the
+//! child tries them out before libxl gets it, and a child that is stuck is replaced.
 
 use std::{
     ffi::c_void,
@@ -22,20 +22,22 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 
-/// How long the first child has, and how many children there are; each has twice as long as the one
-/// before it, so that a slow computer is not taken for a lock.
+/// Time that the first of `TRIES` children has to answer.
+///
+/// Each further child has twice as long as the one before it, so that a slow computer is not taken
+/// for a lock.
 const PATIENCE: Duration = Duration::from_millis(250);
 const TRIES: u32 = 7;
 
-/// What libxl calls instead of `fork`: `libxl_childproc_hooks`.
+/// The function that libxl calls instead of `fork`, by `libxl_childproc_hooks`.
 pub(crate) unsafe extern "C" fn replacement(_: *mut c_void) -> pid_t {
     fork(call_xen)
 }
 
 /// Takes the locks, and gives them back.
 fn call_xen() {
-    // SAFETY: a connection of the child's own, which nobody else knows. Without a logger it makes
-    // one itself. What fails has not waited for a lock, and that is all that is asked.
+    // SAFETY: a connection that only the child knows. Without a logger xencall makes one itself. A
+    // call that fails has not waited for a lock, which is enough here.
     unsafe {
         let xen = sys::xencall_open(ptr::null_mut(), 0);
         if xen.is_null() {
@@ -49,7 +51,7 @@ fn call_xen() {
     }
 }
 
-/// As `fork`, but returns in a child in which `attempt` has returned.
+/// Forks, and replaces a child in which `attempt` does not return in time.
 fn fork(attempt: fn()) -> pid_t {
     let mut patience = PATIENCE;
     for _ in 0..TRIES {
@@ -70,8 +72,8 @@ fn fork(attempt: fn()) -> pid_t {
                 if answers(&reader, patience) {
                     return child;
                 }
-                // SAFETY: a child of ours that nobody else knows of yet. If the program reaps all
-                // children that there are, it may have been faster.
+                // SAFETY: a child of ours that no other code knows yet. A program that reaps all
+                // children may have reaped it already.
                 unsafe {
                     libc::kill(child, libc::SIGKILL);
                     while libc::waitpid(child, ptr::null_mut(), 0) == -1
@@ -88,7 +90,7 @@ fn fork(attempt: fn()) -> pid_t {
     -1
 }
 
-/// Whether the child says something in time.
+/// Returns true if the child writes to the pipe within `patience`.
 fn answers(reader: &OwnedFd, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     loop {

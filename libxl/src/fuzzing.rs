@@ -1,6 +1,7 @@
-//! Doors for the fuzz targets of the repository, which only `cargo fuzz` opens (`--cfg fuzzing`).
+//! Entry points for the fuzz targets of the repository. Only `cargo fuzz` builds this module
+//! (`--cfg fuzzing`).
 //!
-//! What they call reads bytes that a peer, a file or a guest has chosen.
+//! The code under test reads bytes that a peer, a file or a guest has chosen.
 #![allow(missing_docs, clippy::missing_panics_doc)]
 
 use std::{
@@ -34,7 +35,7 @@ fn file(bytes: &[u8]) -> File {
     file
 }
 
-/// The header of a saved domain, which is that of a migration, too.
+/// Reads the header of a saved domain, which a migration uses as well.
 pub fn save_header(bytes: &[u8]) {
     let Ok(header) = SavedHeader::read(file(bytes), &Limits::none()) else {
         return;
@@ -49,7 +50,7 @@ pub fn save_header(bytes: &[u8]) {
     assert_eq!(again, header);
 }
 
-/// Both ends of a migration hear these bytes from the other one.
+/// Gives these bytes to both ends of a migration, as if sent by the peer.
 pub fn migration(bytes: &[u8]) {
     let wire = || {
         let nowhere = File::options().write(true).open("/dev/null");
@@ -62,7 +63,7 @@ pub fn migration(bytes: &[u8]) {
     let _ = SavedHeader::read_within(target.reader(), &clock);
 }
 
-/// A stream through the relay, both ways: what libxl is given, or gives, arrives as it is.
+/// Sends a stream through the relay in both directions, and checks that it arrives unchanged.
 pub fn relay(bytes: &[u8]) {
     let begins = [&opening()[..], bytes].concat();
     incoming(bytes);
@@ -112,7 +113,8 @@ fn outgoing(bytes: &[u8]) {
     assert_eq!(gate.is_open(), bytes.len() >= opening().len());
 }
 
-/// What libxl logs has names and text in it that guests and peers have chosen.
+/// Logs lines and progress. libxl's log lines contain names and text that guests and peers have
+/// chosen.
 pub fn log(bytes: &[u8]) {
     let logger = Logger::new(Some(LogLevel::Trace)).expect("memory");
     let mark = logger.mark();

@@ -1,12 +1,13 @@
-//! What the libxl that is linked can do.
+//! Features of the libxl that is linked.
 
 use libxl_sys as sys;
 
 /// The version of the libxl this crate was built against, such as `4.17.0`.
 pub const BUILT_FOR: &str = sys::VERSION;
 
-/// Whether the headers declare `LIBXL_HAVE_<feature>`; `feature` in lower case. Features, and not
-/// version numbers, say what can be used: distributions backport.
+/// Returns true if the headers declare `LIBXL_HAVE_<feature>`. `feature` is in lower case.
+///
+/// Check features rather than version numbers: distributions backport.
 #[must_use]
 pub fn have(feature: &str) -> bool {
     sys::HAVE.binary_search(&feature).is_ok()

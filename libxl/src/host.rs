@@ -1,7 +1,7 @@
 //! The host: memory, processors, versions.
 //!
-//! Xen owns the machine; dom0 sees only its own part of it. How much memory is free, how many CPUs
-//! there are and what Xen can do with them is asked of Xen. Where they are is in
+//! Xen owns the machine; dom0 sees only its own part of it. The functions here ask Xen for the free
+//! memory, the number of CPUs and Xen's capabilities. The location of the CPUs is in
 //! [`topology`](crate::topology).
 //!
 //! ```no_run
@@ -72,17 +72,17 @@ pub struct VersionInfo {
     pub minor: i32,
     /// The rest of the version, such as `.7`.
     pub extra: String,
-    /// The compiler it was built with.
+    /// The compiler that the hypervisor was built with.
     pub compiler: String,
-    /// When it was built.
+    /// Date of the build.
     pub compile_date: String,
-    /// What domains it can run, as words such as `hvm-3.0-x86_64`.
+    /// Kinds of domains that the hypervisor can run, as words such as `hvm-3.0-x86_64`.
     pub capabilities: String,
     /// The source revision.
     pub changeset: String,
-    /// Its command line.
+    /// The hypervisor's command line.
     pub commandline: String,
-    /// The build id, in hexadecimal digits; empty if it has none.
+    /// The build id, in hexadecimal digits; empty if the hypervisor has none.
     pub build_id: String,
     /// The size of a page, in bytes.
     pub pagesize: u32,
@@ -97,9 +97,11 @@ impl VersionInfo {
 }
 
 impl Context {
-    /// Forgets which domain ids were in use within the last minute, so that one can be used again
-    /// at once. For the start of a host: a toolstack that still knows a domain by its id alone would
-    /// take another one for it.
+    /// Forgets which domain ids were in use within the last minute, so that they can be reused at
+    /// once.
+    ///
+    /// For the start of a host: a toolstack that still knows a domain by its id alone would take
+    /// another domain for it.
     ///
     /// # Errors
     ///
@@ -112,7 +114,7 @@ impl Context {
         })
     }
 
-    /// What the machine has, and what of it is free.
+    /// CPUs, memory and capabilities of the host, with the amount of memory that is free.
     ///
     /// # Errors
     ///
@@ -144,7 +146,7 @@ impl Context {
         })
     }
 
-    /// Which hypervisor is running.
+    /// Version, capabilities and command line of the running hypervisor.
     ///
     /// # Errors
     ///
@@ -153,9 +155,10 @@ impl Context {
     pub fn version_info(&self) -> Result<VersionInfo> {
         const FUNCTION: &str = "libxl_get_version_info";
         let mark = self.log_mark();
-        // libxl fills it in at the first call, without its lock.
+        // libxl fills in the structure at the first call, without taking its lock.
         let _turn = self.version_lock();
-        // SAFETY: a live context. The structure belongs to it, and nobody fills it in meanwhile.
+        // SAFETY: a live context. The structure belongs to it, and no other call fills it in
+        // meanwhile.
         let info = unsafe { sys::libxl_get_version_info(self.enter().ptr()).as_ref() };
         let info = info.ok_or_else(|| {
             Error::new(ErrorKind::Failed, FUNCTION).with_log(self.own_log_since(mark))

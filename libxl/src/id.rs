@@ -1,4 +1,4 @@
-//! What a domain is called: its domid, and its identity.
+//! Identifiers of a domain: its domid, and its identity.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl DomId {
     /// The largest id that a guest can have.
     pub(crate) const LAST_GUEST: u32 = Self::FIRST_RESERVED - 1;
 
-    /// Whether this can be the id of a guest: not dom0, not reserved.
+    /// Returns true if a guest can have this id: it is neither dom0's nor reserved.
     #[doc(alias = "libxl_domid_valid_guest")]
     #[must_use]
     pub const fn is_guest(self) -> bool {
@@ -46,12 +46,14 @@ impl From<u32> for DomId {
     }
 }
 
-/// The identity of one domain: libxl's events name a domid only, and a domid may by then belong to
-/// another domain. A UUID alone is not enough either: a preserved domain keeps that of the domain
-/// which is created in its place.
+/// The identity of one domain: domid and UUID together.
+///
+/// libxl's events name only a domid, which may by then belong to another domain. A UUID alone is
+/// not enough either: a preserved domain has the same UUID as the domain that is created in its
+/// place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DomainId {
-    /// Its id at the hypervisor.
+    /// The hypervisor's id of the domain.
     pub domid: DomId,
     /// The UUID it was created with.
     pub uuid: Uuid,

@@ -1,7 +1,7 @@
 //! Plain data to C and back, through libxl's own JSON.
 //!
-//! libxl's parser drops what it does not know or finds of the wrong type, and reports success. So
-//! what it made of a value is read back and compared.
+//! libxl's parser drops fields that it does not know or that have the wrong type, and reports
+//! success. The parsed structure is therefore read back and compared.
 
 use std::ffi::{c_char, c_int};
 
@@ -128,7 +128,7 @@ from_json! {
 }
 
 impl Context {
-    /// Makes libxl's structure, of which nothing that was said is missing.
+    /// Converts a value to libxl's structure, or fails if a part of the value would be lost.
     pub(crate) fn make_c<T: FromJson>(&self, value: &impl Serialize) -> Result<Owned<T>> {
         let sent = serde_json::to_value(value)
             .map_err(|e| Error::new(ErrorKind::Invalid, T::FROM).with_message(e.to_string()))?;
@@ -136,7 +136,7 @@ impl Context {
         let raw = match self.parse::<T>(&sent)? {
             (raw, 0) => raw,
             (_, rc) => {
-                // libxl names nothing: offer it each field alone, to learn which one it refuses.
+                // libxl names no field: offer it each field alone, to find those that it refuses.
                 let refused = expecting_failure(|| {
                     refused_fields(&sent, |part| {
                         self.parse::<T>(part).is_ok_and(|(_, rc)| rc == 0)
@@ -163,7 +163,7 @@ impl Context {
         )
     }
 
-    /// Has libxl parse JSON, and returns its verdict.
+    /// Has libxl parse JSON, and returns the structure and libxl's return code.
     fn parse<T: FromJson>(&self, json: &Value) -> Result<(Owned<T>, c_int)> {
         let text = c_string(T::FROM, "configuration", &json.to_string())?;
         let raw = Owned::<T>::new();

@@ -1,10 +1,10 @@
-//! How bad a line of libxl's is.
+//! Severity of libxl's log lines.
 
 use std::fmt;
 
-/// How bad libxl thinks it is what it logs, the worst first.
+/// Severity of a line, as given by libxl. The most severe level is the first.
 ///
-/// With the feature `log` it converts to and from [`log::Level`].
+/// With the feature `log` this type converts to and from [`log::Level`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// Something has failed.
@@ -13,9 +13,9 @@ pub enum LogLevel {
     Warn,
     /// Ordinary operation.
     Info,
-    /// Its details.
+    /// Details of ordinary operation.
     Debug,
-    /// Its steps.
+    /// Single steps of ordinary operation.
     Trace,
 }
 

@@ -1,7 +1,7 @@
 //! Xen: a safe wrapper of libxl, the library with which Xen hosts are managed.
 //!
-//! A program in dom0 opens a [`Context`], describes a domain in a [`DomainConfig`], creates it,
-//! and learns what becomes of it through a [`Watcher`].
+//! A program in dom0 opens a [`Context`], describes a domain in a [`DomainConfig`], creates the
+//! domain, and follows its events with a [`Watcher`].
 //!
 //! # The life of a domain
 //!
@@ -19,21 +19,21 @@
 //! ```
 //!
 //! These are the values of [`DomainState`]. **A shutdown is not a death.** A guest that powers off,
-//! reboots, crashes or suspends stops running; its memory and its devices stay until somebody
-//! destroys it. A guest that suspended, for a save or a migration, may be resumed, and then lives on.
-//! The [`Watcher`] reports what happens to it later as well, although libxl's own event sources do
-//! not.
+//! reboots, crashes or suspends stops running; its memory and its devices stay until the domain is
+//! destroyed. A guest that suspended, for a save or a migration, may be resumed. The [`Watcher`]
+//! reports its later events as well, although libxl's own event sources do not.
 //!
-//! What may be called when; what may not fails with the [`ErrorKind`] that is given here:
+//! The table gives the calls that each state allows. Any other call fails with the [`ErrorKind`]
+//! that is given here:
 //!
 //! | call | paused | running | suspended | shut down otherwise | dying, gone |
 //! |---|---|---|---|---|---|
 //! | [`info`](Domain::info) | yes | yes | yes | yes | `Dying`, then `DomainNotFound` |
-//! | [`watch`](Watcher::watch) | yes | yes | yes | yes | says [`Death`](DomainEvent::Death) at once |
+//! | [`watch`](Watcher::watch) | yes | yes | yes | yes | reports [`Death`](DomainEvent::Death) at once |
 //! | [`pause`](Domain::pause), [`unpause`](Domain::unpause) | yes | yes | yes, without effect | yes, without effect | `DomainNotFound` |
 //! | [`shutdown`](Domain::shutdown), [`reboot`](Domain::reboot) | `TimedOut`: it cannot answer | yes | `TimedOut` | `TimedOut` | `DomainNotFound` |
 //! | [`suspend_only`](Domain::suspend_only), [`save`](Domain::save), [`checkpoint`](Domain::checkpoint), [`migrate`](Domain::migrate) with [`send`](migrate::Sender::send), [`remus_start`](Domain::remus_start) | `GuestTimedOut`: it cannot answer | yes | `Invalid` | `Invalid` | `DomainNotFound` |
-//! | [`resume`](Domain::resume) | `Invalid` | `Invalid` | yes; `Invalid` while this process is saving it, or has [given it away](migrate::Committed) | `Invalid` | `DomainNotFound` |
+//! | [`resume`](Domain::resume) | `Invalid` | `Invalid` | yes; `Invalid` while this process is saving the domain, or has [handed it over](migrate::Committed) | `Invalid` | `DomainNotFound` |
 //! | [`soft_reset`](Domain::soft_reset) | `Invalid` | `Invalid` | `Invalid` | with [`SOFT_RESET`](ShutdownReason::SOFT_RESET) and HVM, else `Invalid` | `DomainNotFound` |
 //! | configuration, name, userdata, [devices](device), [memory], [vCPUs](vcpu), [shares](sched), [`core_dump`](Domain::core_dump) | yes | yes | yes | yes | `DomainNotFound` |
 //! | [`destroy`](Domain::destroy) | yes | yes | yes | yes | `DomainNotFound` |
@@ -72,69 +72,69 @@
 //! }
 //! ```
 //!
-//! The [`guide`] goes on from here: waiting, watching, migrating, failures, and tests without Xen.
-//! `examples/` in the repository has a program for each subject; `tour.rs` is once around.
+//! The [`guide`] continues from here: waiting, watching, migrating, failures, and tests without
+//! Xen. `examples/` in the repository has a program for each subject; `tour.rs` is an overview.
 //!
 //! # Subjects
 //!
-//! | what for | where |
+//! | subject | items |
 //! |---|---|
 //! | a connection to Xen | [`Context`], [`ContextBuilder`] |
-//! | what a domain is made of | [`config`]; [`xlcfg`] reads the files of `xl` |
-//! | making, stopping, ending, naming it | [`domain`] |
-//! | hearing what becomes of it, and of all others | [`watcher`], [`events`] |
-//! | deadlines, aborts and progress of what takes time | [`operation`] |
+//! | the configuration of a domain | [`config`]; [`xlcfg`] reads the files of `xl` |
+//! | creating, stopping, destroying and naming a domain | [`domain`] |
+//! | events of one domain, and of all domains | [`watcher`], [`events`] |
+//! | deadlines, aborts and progress of operations | [`operation`] |
 //! | saving and restoring, checkpoints | [`Domain::save_file`], [`Context::restore`], [`Domain::checkpoint`] |
-//! | moving it to another host, or keeping a copy there | [`migrate`], [`Domain::remus_start`] |
-//! | disks, NICs and other devices | [`device`]; [`pci`] for those of the host |
+//! | migrating a domain to another host, or keeping a copy there | [`migrate`], [`Domain::remus_start`] |
+//! | disks, NICs and other devices | [`device`]; [`pci`] for devices of the host |
 //! | memory and vCPUs | [`memory`], [`vcpu`] |
-//! | who gets how much of the CPUs | [`sched`], [`cpupool`], [`psr`] |
+//! | shares of the CPUs and their caches | [`sched`], [`cpupool`], [`psr`] |
 //! | consoles and channels | [`console`] |
-//! | the machine | [`host`], [`topology`] |
-//! | Xen's log, keys and parameters, and odds and ends | [`hypervisor`] |
-//! | who may do what | [`flask`], [`quota`] |
-//! | devices of Arm machines that come while Xen runs | [`overlay`] |
+//! | the host | [`host`], [`topology`] |
+//! | Xen's log, debug keys and parameters, and smaller functions | [`hypervisor`] |
+//! | access control and xenstore limits | [`flask`], [`quota`] |
+//! | devices added to an Arm machine while Xen runs | [`overlay`] |
 //!
 //! # Conventions
 //!
-//! * Names are those of libxl without the prefix; every wrapper carries the C name as a search
-//!   alias. Sizes are in the unit that libxl uses, and mostly say so in their name.
-//! * What takes time is an [`Operation`]: waited for, with a deadline or an [`AbortHandle`] if
-//!   wanted.
-//! * An [`Error`] says which C function failed, for which domain, and what libxl logged: the cause
-//!   is often only there. Print it with `{:#}`.
+//! * Names are libxl's names without the prefix; every wrapper carries the C name as a search
+//!   alias. Sizes are in libxl's unit, which most names include.
+//! * A call that takes time returns an [`Operation`], to be waited for, optionally with a deadline
+//!   or an [`AbortHandle`].
+//! * An [`Error`] names the C function that failed and the domain, and holds the lines that libxl
+//!   logged: the cause is often only in these. Print the error with `{:#}`.
 //! * A domain is addressed by its [`DomainId`], id and UUID together, because ids are reused.
-//! * A guest whose save or migration fails goes on running where it was, and stays watched; that is
-//!   seen to here, also when it suspends only after everybody has given up ([`SuspendError`]).
-//! * Dropping a handle never touches a domain. Dropping an unfinished [migration](migrate) calls it
-//!   off: the guest goes on at the source.
+//! * A guest whose save or migration fails keeps running where it was, and stays watched. This
+//!   crate resumes the guest even if it suspends only after the operation was given up
+//!   ([`SuspendError`]).
+//! * Dropping a handle never touches a domain. Dropping an unfinished [migration](migrate) cancels
+//!   it: the guest continues at the source.
 //!
 //! # Threads and processes
 //!
-//! Everything is `Send`, and a [`Context`] can be shared; long operations go best on a context of
-//! the thread's own. libxl forks children and by default installs a SIGCHLD handler that reaps only
-//! those ([`SigchldMode`]): the program must not install one too. Threads that call libxl need a
+//! Everything is `Send`, and a [`Context`] can be shared; long operations are best run on a context
+//! per thread. libxl forks children and by default installs a SIGCHLD handler that reaps only these
+//! children ([`SigchldMode`]): the program must not install one too. Threads that call libxl need a
 //! stack of 256 KiB. libxl ends the process when it runs out of memory.
 //!
 //! # Versions
 //!
-//! One API for every Xen from 4.14 on; it is built against the headers of the libxl that is
-//! installed. What that libxl lacks fails with [`ErrorKind::Unsupported`] and names the feature;
-//! [`have`] asks beforehand.
+//! The API is the same for every Xen from 4.14 on. The crate is built against the headers of the
+//! installed libxl. A call that needs a feature which this libxl lacks fails with
+//! [`ErrorKind::Unsupported`], and the error names the feature; [`have`] tells beforehand.
 //!
 //! # Features
 //!
-//! * `log` (default): what libxl and this crate say goes to the `log` crate. Without it, the lines
-//!   that belong to an error are still in [`Error::log`], and the others are lost.
+//! * `log` (default): lines of libxl and of this crate go to the `log` crate. Without the feature,
+//!   the lines that belong to an error are still in [`Error::log`], and all others are lost.
 //! * `xlutil` (default): the module `xlcfg`, and a link to libxlutil.
 //!
-//! There is none for `serde`: a configuration reaches libxl as JSON, so that there would be no
-//! configurations without it.
+//! `serde` is not an optional feature, because a configuration reaches libxl as JSON.
 
 #[cfg(feature = "log")]
 extern crate log;
 #[cfg(test)]
-extern crate self as libxl; // Some tests are shared with those that are outside.
+extern crate self as libxl; // Some tests are shared with the integration tests.
 
 pub mod config;
 pub mod console;

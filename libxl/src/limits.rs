@@ -11,7 +11,7 @@ use crate::{
     wake::Wake,
 };
 
-/// How long an operation may take, and who may end it.
+/// Limits of an operation: the time that it may take, and a handle that aborts it.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     pub(crate) time: Option<Duration>,
@@ -25,21 +25,21 @@ impl Limits {
         Self::default()
     }
 
-    /// The operation is aborted when it has taken this long.
+    /// Aborts the operation when it has taken this long.
     #[must_use]
     pub fn deadline(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// The operation is aborted when `handle` is pulled.
+    /// Aborts the operation when `handle` is pulled.
     #[must_use]
     pub fn abort_with(mut self, handle: &AbortHandle) -> Self {
         self.abort = Some(handle.clone());
         self
     }
 
-    /// What is further away than a clock can say is no deadline.
+    /// Deadline counted from now; `None` also for a time that the clock cannot represent.
     pub(crate) fn deadline_from_now(&self) -> Option<Instant> {
         Instant::now().checked_add(self.time?)
     }
@@ -49,7 +49,7 @@ impl Limits {
 #[derive(Default)]
 pub(crate) struct Gate {
     open: AtomicBool,
-    /// Who waits for it.
+    /// The waiter to wake when the gate opens.
     waiter: Mutex<Option<Weak<dyn Wake>>>,
 }
 
@@ -73,7 +73,7 @@ impl Gate {
     }
 }
 
-/// Limits that several steps share: the time runs from the making of this value.
+/// Limits that several steps share: the time runs from the creation of this value.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     time: Duration,
@@ -90,17 +90,17 @@ impl Clock {
         }
     }
 
-    /// No limits at all.
+    /// A clock without limits.
     pub(crate) fn none() -> Self {
         Self::start(&Limits::none())
     }
 
-    /// No limits but this handle.
+    /// A clock with no limit except this handle.
     pub(crate) fn until(handle: &AbortHandle) -> Self {
         Self::start(&Limits::none().abort_with(handle))
     }
 
-    /// What is left of them, for the next step.
+    /// Remaining limits, for the next step.
     pub(crate) fn rest(&self) -> Limits {
         Limits {
             time: self

@@ -1,4 +1,4 @@
-//! Whether the libxl that is loaded is the one that this was built for.
+//! Check that the loaded libxl is the one that this crate was built for.
 
 use std::ffi::CStr;
 
@@ -6,9 +6,10 @@ use libxl_sys as sys;
 
 use crate::{Error, ErrorKind, Result, have::BUILT_FOR};
 
-/// Fails if it is another one: its structures would be of another shape. libxl has no function that
-/// says its version (`libxl_get_version_info` is about the hypervisor), and `libxl_ctx_alloc` accepts
-/// every caller. But it has one SONAME for each release.
+/// Fails if another libxl is loaded, because its structures would have another layout.
+///
+/// libxl has no function that returns its own version (`libxl_get_version_info` is about the
+/// hypervisor), and `libxl_ctx_alloc` accepts every caller. But each release has its own SONAME.
 pub(crate) fn check(function: &'static str) -> Result<()> {
     // SAFETY: takes nothing; the string belongs to a library that stays loaded.
     let loaded = unsafe { sys::libxl_sys_loaded_soname().as_ref() };
@@ -24,7 +25,7 @@ fn compare(function: &'static str, loaded: Option<&str>) -> Result<()> {
                 "this program was built for libxl {BUILT_FOR} ({}), but {loaded} is loaded",
                 sys::SONAME
             ))),
-        // A program that libxl is a part of has no other one.
+        // A program that contains libxl itself has no other one loaded.
         _ => Ok(()),
     }
 }

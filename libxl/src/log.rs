@@ -1,4 +1,4 @@
-//! Stands in for the `log` crate where the feature of that name is off: nobody gets the lines.
+//! Stands in for the `log` crate where the feature `log` is off, and discards the lines.
 
 pub(crate) type Level = crate::LogLevel;
 

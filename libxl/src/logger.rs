@@ -1,5 +1,5 @@
-//! The bridge from libxl's logger to the `log` crate, which also keeps the last lines: they are
-//! what makes an [`Error`](crate::Error) useful.
+//! The bridge from libxl's logger to the `log` crate. It also keeps the last lines, which make an
+//! [`Error`](crate::Error) useful.
 
 use std::{
     any::Any,
@@ -20,20 +20,21 @@ use crate::{LogLevel, Progress, log};
 
 /// The target under which libxl's lines reach the `log` crate.
 const TARGET: &str = "libxl";
-/// Lines kept for errors; a failing creation logs about ten.
+/// Number of lines kept for errors; a failing creation logs about ten.
 const KEPT: usize = 64;
-/// Lines that wait for the program's logger. A call of libxl that says more loses its oldest.
+/// Number of lines that can wait for the program's logger. A libxl call that logs more loses its
+/// oldest.
 const WAITING: usize = 4096;
-/// Reports of progress that wait for somebody who listens; there is one for every 4 MiB of memory.
+/// Number of progress reports that can wait for a listener; there is one for every 4 MiB of memory.
 const UNHEARD: usize = 1024;
 
 /// One line that libxl logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// How bad libxl thinks it is.
+    /// Severity that libxl gives the line.
     pub level: LogLevel,
-    /// The library that speaks: `libxl`, `xc`, ...
+    /// The library that logged the line: `libxl`, `xc`, ...
     pub context: String,
     /// The text.
     pub message: String,
@@ -73,12 +74,12 @@ struct Kept {
 
 struct Numbered {
     number: u64,
-    /// In which libxl said it: other threads use the context, too.
+    /// Thread in which libxl logged the line: other threads use the context, too.
     thread: ThreadId,
     line: LogLine,
 }
 
-/// Who wants to hear of progress, and what each has not fetched yet.
+/// Listeners to progress, with the reports that each has not fetched yet.
 #[derive(Default)]
 struct Listeners {
     next: u64,
@@ -89,7 +90,7 @@ struct Listeners {
 #[derive(Default)]
 struct Waiting {
     lines: VecDeque<LogLine>,
-    /// How many were lost, because there were more than [`WAITING`].
+    /// Number of lines lost because there were more than [`WAITING`].
     lost: u64,
 }
 
@@ -101,7 +102,8 @@ struct Sink {
 
 impl Sink {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A panic while holding it can only have come from the allocator: the lines are still lines.
+        // A panic while holding the lock can only have come from the allocator: the lines are
+        // intact.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,8 +117,9 @@ impl Sink {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a line if it is bad enough, and puts it by for the program's logger. libxl holds its
-    /// locks, and is in the middle of something: the program may not run in here.
+    /// Keeps a warning or an error, and queues any line for the program's logger.
+    ///
+    /// libxl holds its locks at this point, so the program's code may not run here.
     fn take(&self, line: LogLine) {
         if line.level <= LogLevel::Warn {
             self.keep(line.clone());
@@ -129,9 +132,10 @@ impl Sink {
         waiting.lines.push_back(line);
     }
 
-    /// Hands the lines that wait to the program's logger. It may call this crate, and come back here.
+    /// Hands the waiting lines to the program's logger, which may call this crate and reenter this
+    /// function.
     fn flush(&self) {
-        // What the program's logger calls is another call than the one that has just returned.
+        // A call by the program's logger is not the call that has just returned.
         let before = EXPECT_FAILURE.replace(false);
         self.flush_lines();
         EXPECT_FAILURE.set(before);
@@ -151,8 +155,8 @@ impl Sink {
                 log::log!(target: TARGET, log::Level::from(line.level), "{line}");
             });
             if let Err(panic) = told {
-                // An operation must not fail by it. So that it is not lost, the next error tells of
-                // it; the program's panic hook already has.
+                // A panic here must not fail an operation. The next error reports it, so that it is
+                // not lost; the program's panic hook already has.
                 let text = panic_text(&*panic);
                 self.keep(LogLine {
                     level: LogLevel::Error,
@@ -188,7 +192,7 @@ impl Sink {
     }
 }
 
-/// What a panic says, if it is text, as it nearly always is.
+/// Message of a panic, if it is text, as it nearly always is.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
@@ -202,8 +206,9 @@ thread_local! {
     static EXPECT_FAILURE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `call` while libxl's warnings and errors of this thread count as debug output: since Xen
-/// 4.18 libxl logs an error when it is asked about a domain that is gone.
+/// Runs `call` while libxl's warnings and errors of this thread count as debug output.
+///
+/// Since Xen 4.18 libxl logs an error when it is asked about a domain that is gone.
 pub(crate) fn expecting_failure<T>(call: impl FnOnce() -> T) -> T {
     let before = EXPECT_FAILURE.replace(true);
     let result = call();
@@ -259,7 +264,7 @@ impl Logger {
         self.raw.as_ptr()
     }
 
-    /// Gives the program's logger what it has not got yet. To be called when a call of libxl has
+    /// Hands the waiting lines to the program's logger. To be called when a libxl call has
     /// returned, with no lock held.
     pub(crate) fn flush(&self) {
         self.sink().flush();
@@ -275,12 +280,14 @@ impl Logger {
         self.sink().kept().next
     }
 
-    /// The lines kept since `mark`: for an operation, on which any thread that polls may work.
+    /// Lines of all threads kept since `mark`: for an operation, on which any thread that polls may
+    /// work.
     pub(crate) fn since(&self, mark: u64) -> Vec<LogLine> {
         self.which(|kept| kept.number >= mark)
     }
 
-    /// Those of this thread: for a call that does all of its work before it returns.
+    /// Lines of this thread kept since `mark`: for a call that does all of its work before it
+    /// returns.
     pub(crate) fn own_since(&self, mark: u64) -> Vec<LogLine> {
         let own = thread::current().id();
         self.which(|kept| kept.number >= mark && kept.thread == own)
@@ -292,7 +299,7 @@ impl Logger {
         wanted.map(|kept| kept.line.clone()).collect()
     }
 
-    /// From now on progress is kept for somebody, until [`Self::stop_listening`].
+    /// Keeps progress for a new listener, until [`Self::stop_listening`].
     pub(crate) fn listen(&self) -> Listener {
         let mut listeners = self.sink().listeners();
         let number = listeners.next;
@@ -301,7 +308,7 @@ impl Logger {
         Listener(number)
     }
 
-    /// What has been reported since the last call, oldest first.
+    /// Progress reported since the last call, oldest first.
     pub(crate) fn heard(&self, listener: &Listener) -> VecDeque<Progress> {
         let mut listeners = self.sink().listeners();
         listeners
@@ -311,18 +318,18 @@ impl Logger {
             .unwrap_or_default()
     }
 
-    /// Progress that is not libxl's own.
+    /// Reports progress that does not come from libxl.
     pub(crate) fn report(&self, progress: &Progress) {
         self.sink().report(progress);
     }
 
-    /// The end of [`Self::listen`].
+    /// Stops keeping progress for a listener.
     pub(crate) fn stop_listening(&self, listener: &Listener) {
         self.sink().listeners().unheard.remove(&listener.0);
     }
 }
 
-/// Somebody who wants to hear of progress; see [`Logger::listen`].
+/// A listener to progress; see [`Logger::listen`].
 pub(crate) struct Listener(u64);
 
 impl Drop for Logger {
@@ -344,7 +351,7 @@ fn min_level(level: Option<LogLevel>) -> sys::xentoollog_level {
     }
 }
 
-/// libxl calls "notice" and "info" what its users see as ordinary operation.
+/// Converts libxl's level. Its "notice" and "info" are both ordinary operation.
 fn level_of(raw: c_int) -> LogLevel {
     match u32::try_from(raw).map(sys::xentoollog_level) {
         Ok(sys::xentoollog_level::XTL_ERROR | sys::xentoollog_level::XTL_CRITICAL) => {

@@ -1,8 +1,8 @@
 //! Memory of domains, and of the host.
 //!
-//! Xen gives a domain memory up to a limit, the *maximum*. What it should use of that at present is
-//! the *target*: a balloon driver in the guest gives back what is above it, or takes more. Dom0 is a
-//! domain like others, and is often what a new domain's memory is taken from.
+//! Xen gives a domain memory up to a limit, the *maximum*. The part that the domain should use at
+//! present is the *target*: a balloon driver in the guest gives back memory above the target, or
+//! takes more. Dom0 is a domain like others, and the memory of a new domain is often taken from it.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -23,8 +23,8 @@
 //! # Ok::<(), libxl::Error>(())
 //! ```
 //!
-//! Figures are in KiB. See [`Context::free_memory`] and [`DomainInfo`](crate::DomainInfo) for what
-//! there is.
+//! Figures are in KiB. [`Context::free_memory`] and [`DomainInfo`](crate::DomainInfo) give the
+//! present amounts.
 
 use std::{
     ffi::{c_int, c_uint, c_ulong},
@@ -40,10 +40,10 @@ use crate::{
 
 const SET_TARGET: &str = "libxl_set_memory_target";
 
-/// No domain in particular.
+/// Domid for calls that concern no particular domain.
 const INVALID_DOMID: u32 = u32::MAX;
 
-/// libxl waits in whole seconds, and sleeps in between.
+/// Rounds up to whole seconds, in which libxl waits.
 fn seconds(time: Duration) -> c_int {
     let whole = time
         .as_secs()
@@ -51,9 +51,10 @@ fn seconds(time: Duration) -> c_int {
     c_int::try_from(whole).unwrap_or(c_int::MAX)
 }
 
-/// The memory that Xen needs for shadow page tables of a guest with this much memory, in KiB, and
-/// this many vCPUs; in KiB. No guest has more than 16 TiB and 65535 vCPUs: what is above that does not
-/// count.
+/// Memory that Xen needs for the shadow page tables of a guest, in KiB.
+///
+/// `max_kib` is the guest's memory, in KiB, and `vcpus` its number of vCPUs. No guest has more than
+/// 16 TiB and 65535 vCPUs: larger numbers count as these.
 #[doc(alias = "libxl_get_required_shadow_memory")]
 #[must_use]
 pub fn required_shadow_memory(max_kib: u64, vcpus: u32) -> u64 {
@@ -67,13 +68,13 @@ pub fn required_shadow_memory(max_kib: u64, vcpus: u32) -> u64 {
 }
 
 impl Context {
-    /// The free memory that the creation of such a domain needs, in KiB: its own, and what Xen and a
-    /// device model need for it.
+    /// Free memory that the creation of such a domain needs, in KiB: the domain's own, and the
+    /// overhead of Xen and a device model.
     ///
     /// # Errors
     ///
     /// As [`domain_create_new`](Self::domain_create_new) for a configuration that libxl does not
-    /// take.
+    /// accept.
     #[doc(alias = "libxl_domain_need_memory")]
     pub fn domain_need_memory(&self, config: &DomainConfig) -> Result<u64> {
         let config = self.config_to_c(config)?;
@@ -88,12 +89,12 @@ impl Context {
         Ok(need)
     }
 
-    /// Waits until so much memory is free, in KiB. Blocks this thread, and looks once a second; if
-    /// `time` is zero, it does not look.
+    /// Waits until this much memory is free, in KiB. Blocks this thread, and checks once a second;
+    /// if `time` is zero, libxl does not check.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoMemory`] when it is not free in time.
+    /// [`ErrorKind::NoMemory`] when the memory is not free in time.
     #[doc(alias = "libxl_wait_for_free_memory")]
     pub fn wait_for_free_memory(&self, kib: u64, time: Duration) -> Result<()> {
         self.call("libxl_wait_for_free_memory", None, |ctx| {
@@ -104,8 +105,8 @@ impl Context {
 }
 
 impl Domain {
-    /// Limits the memory it may have, in KiB. It does not lose what it has above that: lower the
-    /// [target](Self::set_memory_target) first.
+    /// Limits the memory that the domain may have, in KiB. Memory above the limit is not taken
+    /// away: lower the [target](Self::set_memory_target) first.
     ///
     /// # Errors
     ///
@@ -115,7 +116,8 @@ impl Domain {
     #[doc(alias = "libxl_domain_setmaxmem")]
     pub fn set_max_memory(&self, kib: u64) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_setmaxmem";
-        // libxl adds to it without a look, and a sum that wraps would be next to no memory.
+        // libxl adds to the figure without a check, and a sum that wraps would be next to no
+        // memory.
         self.check_memory(FUNCTION, kib)?;
         self.call(FUNCTION, |ctx, domid| {
             // SAFETY: a live context.
@@ -123,11 +125,11 @@ impl Domain {
         })
     }
 
-    /// Tells the guest's balloon driver how much memory to use, in KiB. With `enforce` Xen does not
-    /// give it more than that from now on, whatever the guest wants.
+    /// Tells the guest's balloon driver how much memory to use, in KiB. With `enforce` Xen gives
+    /// the guest no more than that from now on.
     ///
-    /// Returns when the guest has been told; [`wait_for_memory_target`](Self::wait_for_memory_target)
-    /// waits until it has done it.
+    /// Returns when the guest has been told;
+    /// [`wait_for_memory_target`](Self::wait_for_memory_target) waits until the guest has complied.
     ///
     /// # Errors
     ///
@@ -140,7 +142,8 @@ impl Domain {
         self.target(i64::try_from(kib).unwrap_or(i64::MAX), false, enforce)
     }
 
-    /// The same, relative to the present target: negative to take memory away.
+    /// As [`set_memory_target`](Self::set_memory_target), relative to the present target. A
+    /// negative number takes memory away.
     ///
     /// # Errors
     ///
@@ -169,11 +172,11 @@ impl Domain {
         })
     }
 
-    /// What its target is, in KiB.
+    /// Memory target of the domain, in KiB.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] for a domain that has none; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Failed`] for a domain without a target; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_get_memory_target")]
     pub fn memory_target(&self) -> Result<u64> {
         let mut target = 0;
@@ -184,12 +187,15 @@ impl Domain {
         Ok(target)
     }
 
-    /// Waits until it uses no more memory than its target. Blocks this thread; libxl looks every
-    /// other second, and does not count the time in which the guest makes progress.
+    /// Waits until the domain uses no more memory than its target.
+    ///
+    /// Blocks this thread. libxl checks every other second, and does not count the time in which
+    /// the guest makes progress.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when it did not get there in time; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Failed`] when the target was not reached in time;
+    /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_wait_for_memory_target")]
     pub fn wait_for_memory_target(&self, time: Duration) -> Result<()> {
         self.call("libxl_wait_for_memory_target", |ctx, domid| {

@@ -1,9 +1,9 @@
 //! Programs that the compiler has to refuse, because libxl would not survive them.
 //!
-//! Each comes with its twin, which differs in the line that is wrong and has to compile: so the one
-//! does not fail for another reason.
+//! Each program has a twin that differs only in the wrong line and has to compile, so that the
+//! program does not fail for another reason.
 
-/// An operation is done once.
+/// An operation runs once.
 ///
 /// ```no_run
 /// fn twice(operation: libxl::Operation<()>, other: libxl::Operation<()>) {
@@ -19,7 +19,7 @@
 /// ```
 mod operation_after_wait {}
 
-/// Nor is one that is under way waited for twice: its memory is gone with the first time.
+/// A running operation cannot be waited for twice: its memory is gone after the first wait.
 ///
 /// ```no_run
 /// fn twice(running: libxl::Running<()>) {
@@ -34,7 +34,7 @@ mod operation_after_wait {}
 /// ```
 mod running_after_wait {}
 
-/// An operation under way has one owner. It goes from thread to thread, and is not shared.
+/// A running operation has one owner. It can move between threads, but cannot be shared.
 ///
 /// ```no_run
 /// fn start(running: libxl::Running<()>) {
@@ -49,7 +49,7 @@ mod running_after_wait {}
 /// ```
 mod shared_operation {}
 
-/// What is called on the watcher's thread must be able to go there ...
+/// A callback of a watch runs on the watcher's thread, so it must be `Send`.
 ///
 /// ```no_run
 /// fn watch(watcher: &libxl::Watcher, id: libxl::DomainId) {
@@ -65,7 +65,7 @@ mod shared_operation {}
 /// ```
 mod sink_of_one_thread {}
 
-/// ... and must not borrow from whoever watches.
+/// A callback of a watch must not borrow from the code that registers it.
 ///
 /// ```no_run
 /// fn watch(watcher: &libxl::Watcher, id: libxl::DomainId) {
@@ -83,7 +83,7 @@ mod sink_of_one_thread {}
 /// ```
 mod sink_that_borrows {}
 
-/// Who is told of the progress of a save has to be there until it is over.
+/// The progress callback of a save must not outlive what it borrows.
 ///
 /// ```no_run
 /// fn save(domain: &libxl::Domain, file: &std::fs::File) {
@@ -103,7 +103,7 @@ mod sink_that_borrows {}
 /// ```
 mod progress_after_its_owner {}
 
-/// A descriptor that a console is to write to has to be open.
+/// A descriptor to which a console writes must stay open.
 ///
 /// ```no_run
 /// use std::os::fd::AsFd;
@@ -122,7 +122,7 @@ mod progress_after_its_owner {}
 /// ```
 mod descriptor_after_its_owner {}
 
-/// A suspended domain goes on here or elsewhere, and not both.
+/// A suspended domain is destroyed or resumed, not both.
 ///
 /// ```no_run
 /// fn both(suspended: libxl::Suspended) {
@@ -137,7 +137,7 @@ mod descriptor_after_its_owner {}
 /// ```
 mod resumed_and_destroyed {}
 
-/// The source of a migration says GO when the receiver has everything, not before ...
+/// The source of a migration sends GO only when the receiver has everything.
 ///
 /// ```no_run
 /// fn go(sender: libxl::migrate::Sender) {
@@ -151,7 +151,7 @@ mod resumed_and_destroyed {}
 /// ```
 mod go_before_the_stream {}
 
-/// ... and says it once.
+/// The source of a migration sends GO only once.
 ///
 /// ```no_run
 /// fn go(sent: libxl::migrate::Sent) {
@@ -166,7 +166,7 @@ mod go_before_the_stream {}
 /// ```
 mod go_twice {}
 
-/// The receiver starts the guest after GO, which it waits for once it has everything.
+/// The receiver starts the guest after GO, and waits for GO once it has everything.
 ///
 /// ```no_run
 /// fn start(receiver: libxl::migrate::Receiver, limits: &libxl::Limits) {
@@ -180,7 +180,7 @@ mod go_twice {}
 /// ```
 mod start_before_the_stream {}
 
-/// A forked child that goes on without an exec is for those who know what they promise.
+/// Continuing in a forked child without an exec needs a promise, and therefore `unsafe`.
 ///
 /// ```no_run
 /// fn in_the_child(ctx: libxl::Context) {
@@ -195,7 +195,7 @@ mod start_before_the_stream {}
 /// ```
 mod fork_without_a_promise {}
 
-/// A newer libxl may report what nobody has heard of yet, and a guest any number.
+/// Events are an open set: a newer libxl may report unknown events, and a guest any number.
 ///
 /// ```no_run
 /// fn tell(event: libxl::DomainEvent) {

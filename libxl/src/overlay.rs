@@ -1,8 +1,8 @@
 //! Device tree overlays: devices that reach Xen, or a domain, while the host runs. Arm.
 //!
-//! On Arm a device tree says which devices a machine has. An *overlay* is a piece of one: for what
-//! comes later, when a programmable chip has been loaded, for example. Xen is told first, and a domain
-//! may be given the devices then.
+//! On Arm a device tree describes the devices of a machine. An *overlay* is a piece of a device
+//! tree for devices that come later, for example when a programmable chip has been loaded. Xen gets
+//! the overlay first; then a domain may be given the devices.
 //!
 //! ```no_run
 //! use libxl::{Context, overlay::OverlayOp};
@@ -21,24 +21,26 @@ use libxl_sys as sys;
 
 use crate::{Context, Domain, Error, ErrorKind, Result, have::BUILT_FOR};
 
-/// What becomes of an overlay.
+/// Change that an overlay makes to a device tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverlayOp {
-    /// Its nodes are added (`LIBXL_DT_OVERLAY_ADD`).
+    /// Adds the nodes of the overlay (`LIBXL_DT_OVERLAY_ADD`).
     Add = 1,
-    /// Its nodes are taken away (`LIBXL_DT_OVERLAY_REMOVE`).
+    /// Removes the nodes of the overlay (`LIBXL_DT_OVERLAY_REMOVE`).
     Remove = 2,
 }
 
 impl Context {
-    /// Adds the nodes of a device tree overlay to Xen's device tree, or takes them away: devices of
-    /// a programmable chip, for example. `overlay` is the compiled overlay. Since Xen 4.18; Arm.
+    /// Adds the nodes of a device tree overlay to Xen's device tree, or removes them. Since Xen
+    /// 4.18; Arm.
+    ///
+    /// `overlay` is the compiled overlay, with the devices of a programmable chip, for example.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`] before Xen 4.18 and on other machines than Arm's;
-    /// [`ErrorKind::Failed`] for what is no overlay, or that Xen does not take; the log says why.
+    /// [`ErrorKind::Failed`] if the bytes are not an overlay, or Xen refuses it; the log says why.
     #[doc(alias = "libxl_dt_overlay")]
     pub fn dt_overlay(&self, overlay: &[u8], op: OverlayOp) -> Result<()> {
         const FUNCTION: &str = "libxl_dt_overlay";
@@ -72,7 +74,7 @@ impl Domain {
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`] before Xen 4.19 and on other machines than Arm's;
-    /// [`ErrorKind::Failed`] for what is no overlay, or that Xen does not take; the log says why.
+    /// [`ErrorKind::Failed`] if the bytes are not an overlay, or Xen refuses it; the log says why.
     /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_dt_overlay_domain")]
     pub fn dt_overlay(&self, overlay: &[u8], op: OverlayOp) -> Result<()> {
@@ -100,9 +102,10 @@ impl Domain {
     }
 }
 
-/// A copy, because libxl takes a pointer that it may write through, and its length.
+/// Copies the overlay, because libxl takes a pointer that it may write through. Returns its length,
+/// too.
 #[cfg(any(target_arch = "arm", target_arch = "aarch64"))]
-#[allow(dead_code)] // Whether there is a use for it depends on the headers.
+#[allow(dead_code)] // Unused if the headers have neither function.
 fn copy(function: &'static str, overlay: &[u8]) -> Result<(Vec<u8>, u32)> {
     /// libxl looks at the header before it looks at the length.
     const HEADER: usize = 40;
@@ -115,7 +118,7 @@ fn copy(function: &'static str, overlay: &[u8]) -> Result<(Vec<u8>, u32)> {
     Ok((overlay.to_vec(), len))
 }
 
-#[allow(dead_code)] // Whether anything is missing depends on the headers.
+#[allow(dead_code)] // Unused on Arm if the headers have both functions.
 fn absent(function: &'static str, feature: &str) -> Error {
     if crate::have(feature) {
         return Error::new(ErrorKind::Unsupported, function)

@@ -1,9 +1,9 @@
 //! PCI devices of the host that are given to domains.
 //!
-//! A device is first made *assignable*: its driver in dom0 lets go of it, and `pciback` takes it, so
-//! that nothing in dom0 uses it any more. Then a domain can have it, from its start
-//! ([`DomainConfig::pcidevs`](crate::DomainConfig)) or later ([`Domain::pci_add`]). Whoever made it
-//! assignable may give it back to dom0 once no domain has it.
+//! A device is first made *assignable*: its driver in dom0 releases the device, and `pciback` takes
+//! it, so that nothing in dom0 uses it any more. Then the device can be given to a domain, from its
+//! start ([`DomainConfig::pcidevs`](crate::DomainConfig)) or later ([`Domain::pci_add`]). Once no
+//! domain has the device, the program that made it assignable may give it back to dom0.
 //!
 //! ```no_run
 //! use libxl::{Context, config::Pci};
@@ -41,17 +41,19 @@ type Raw = sys::libxl_device_pci;
 
 impl Context {
     /// Takes a device from its driver in dom0 and gives it to `pciback`, so that domains can have
-    /// it. With `rebind` libxl writes down in xenstore which driver had it, for
+    /// it.
+    ///
+    /// With `rebind` libxl records the driver in xenstore, for
     /// [`pci_assignable_remove`](Self::pci_assignable_remove).
     ///
-    /// Whatever uses the device in dom0 loses it: a network interface disappears. Doing it to a
-    /// device that is assignable already is no error, but do not do it to one that a domain has.
-    /// Blocks for as long as the drivers take.
+    /// Any user of the device in dom0 loses it: a network interface disappears. A device that is
+    /// assignable already is no error, but do not pass a device that a domain has. Blocks for as
+    /// long as the drivers take.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Failed`] when there is no such device, `pciback` is not loaded, a driver does
-    /// not let go, or Xen has no IOMMU for it; the log says which.
+    /// not release the device, or Xen has no IOMMU for it; the log says which.
     #[doc(alias = "libxl_device_pci_assignable_add")]
     pub fn pci_assignable_add(&self, pci: &Pci, rebind: bool) -> Result<()> {
         const FUNCTION: &str = "libxl_device_pci_assignable_add";
@@ -63,16 +65,18 @@ impl Context {
         .map_err(|e| about(e, pci))
     }
 
-    /// Takes a device from `pciback`; with `rebind` the driver that libxl wrote down gets it back.
-    /// A network interface may come back under another name. Doing it to a device that is not
-    /// assignable is no error.
+    /// Takes a device from `pciback`. With `rebind` the driver that libxl recorded gets the device
+    /// back.
     ///
-    /// **A domain that has the device loses it without a warning**: ask
-    /// [`Domain::pci_list`] before. Blocks for as long as the drivers take.
+    /// A network interface may come back under another name. A device that is not assignable is no
+    /// error.
+    ///
+    /// **A domain that has the device loses it without a warning**: check [`Domain::pci_list`]
+    /// before. Blocks for as long as the drivers take.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`]; the log says why. The device may have no driver then.
+    /// [`ErrorKind::Failed`]; the log says why. The device may be left without a driver.
     #[doc(alias = "libxl_device_pci_assignable_remove")]
     pub fn pci_assignable_remove(&self, pci: &Pci, rebind: bool) -> Result<()> {
         const FUNCTION: &str = "libxl_device_pci_assignable_remove";
@@ -86,12 +90,12 @@ impl Context {
         .map_err(|e| about(e, pci))
     }
 
-    /// The devices that `pciback` has and that domains can have, in no particular order. Empty also
-    /// when `pciback` is not loaded: libxl says that in its log only.
+    /// The devices that `pciback` has and that domains can have, in no particular order. The list
+    /// is also empty when `pciback` is not loaded, which libxl only logs.
     ///
     /// # Errors
     ///
-    /// An address that is none.
+    /// [`ErrorKind::Failed`] for an invalid address.
     #[doc(alias = "libxl_device_pci_assignable_list")]
     #[doc(alias = "libxl_device_pci_assignable_list_free")]
     pub fn pci_assignable_list(&self) -> Result<Vec<Pci>> {
@@ -124,12 +128,12 @@ impl Domain {
         self.pci(pci, "libxl_device_pci_add", sys::libxl_device_pci_add)
     }
 
-    /// Takes a device from the domain, which has to agree. The device stays assignable.
+    /// Takes a device from the domain, if the guest agrees. The device stays assignable.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] when the domain does not have it, [`ErrorKind::TimedOut`] when the
-    /// guest does not let go of it, [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] when the domain does not have the device, [`ErrorKind::TimedOut`]
+    /// when the guest does not release it, [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_device_pci_remove")]
     pub fn pci_remove(&self, pci: &Pci) -> Result<Operation<()>> {
         self.pci(pci, "libxl_device_pci_remove", sys::libxl_device_pci_remove)
@@ -139,7 +143,8 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] when the domain does not have it, [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] when the domain does not have the device,
+    /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_device_pci_destroy")]
     pub fn pci_destroy(&self, pci: &Pci) -> Result<Operation<()>> {
         self.pci(
@@ -153,7 +158,7 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`]; an address in xenstore that is none.
+    /// [`ErrorKind::DomainNotFound`]; [`ErrorKind::Failed`] for an invalid address in xenstore.
     #[doc(alias = "libxl_device_pci_list")]
     #[doc(alias = "libxl_device_pci_list_free")]
     pub fn pci_list(&self) -> Result<Vec<Pci>> {
@@ -181,12 +186,13 @@ impl Domain {
     }
 }
 
-/// Says which device an error is about: libxl's functions for devices of the host name no domain.
+/// Adds the device to an error: libxl's functions for devices of the host name no domain.
 fn about(error: Error, pci: &Pci) -> Error {
     error.with_message(format!("failed for PCI device {}", pci.address()))
 }
 
-/// libxl's structure. Checked here, because libxl's address has narrower fields than its structure.
+/// Converts to libxl's structure. The address is checked here, because libxl's address has narrower
+/// fields than the structure.
 fn to_raw(function: &'static str, pci: &Pci) -> Result<Owned<Raw>> {
     let refused = |text: String| Error::new(ErrorKind::Invalid, function).with_message(text);
     if pci.domain > 0xffff || pci.dev > 0x1f || pci.func > 7 {
@@ -246,7 +252,7 @@ fn set_name(_: &mut Raw, name: &CString) -> std::result::Result<(), String> {
     ))
 }
 
-/// What frees a list.
+/// Function that frees a list of devices.
 type Free = unsafe extern "C" fn(*mut Raw, c_int);
 
 #[cfg(libxl_have = "device_pci_list_free")]
@@ -258,7 +264,7 @@ const FREE: Free = free_list;
 #[cfg(not(libxl_have = "device_pci_assignable_list_free"))]
 const ASSIGNABLE_FREE: Free = free_list;
 
-/// Does what libxl's own functions do, which came with Xen 4.15.
+/// Replaces libxl's own functions, which came with Xen 4.15.
 #[cfg(any(
     test,
     not(libxl_have = "device_pci_list_free"),
@@ -286,7 +292,7 @@ unsafe fn take_list(
     free: Free,
 ) -> Result<Vec<Pci>> {
     if list.is_null() {
-        // libxl tells neither "none" nor "failed" apart; it has logged what failed.
+        // NULL means an empty list or a failure, which libxl has logged.
         return Ok(Vec::new());
     }
     let len = usize::try_from(count).unwrap_or(0);

@@ -1,21 +1,23 @@
-//! What a process knows, and a child that it forks does not.
+//! State that is valid in this process only and must not survive a fork.
 //!
-//! A child that goes on in Rust inherits the memory of its parent: tables of contexts that are none
-//! of its own, and locks that a thread held which it does not have.
+//! A child that goes on in Rust inherits the memory of its parent: tables of the parent's contexts,
+//! and locks held by threads that do not exist in the child.
 
 use std::sync::{
     Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU32, Ordering},
 };
 
-/// A value under a lock. A forked child has one of its own, which begins as the default; that of its
-/// parent is neither looked at nor dropped there, and it does not matter who has it locked.
+/// A value under a lock, with a separate value in each forked child.
+///
+/// The child's value begins as the default. The parent's value is neither read nor dropped in the
+/// child, and it does not matter which thread holds the parent's lock.
 #[derive(Debug, Default)]
 pub(crate) struct PerProcess<T> {
-    /// Whose it is; 0 before anybody has asked for it.
+    /// Process that owns the value; 0 before the first lock.
     pid: AtomicU32,
     value: Mutex<T>,
-    /// That of a child.
+    /// The value of a forked child.
     child: OnceLock<Box<Self>>,
 }
 
@@ -31,7 +33,7 @@ impl<T: Default> PerProcess<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         let own = std::process::id();
         let mut at = self;
-        // The newest first: an old process may have had the number that is ours now.
+        // The newest child first: an earlier process may have had the same pid.
         while let Some(child) = at.child.get() {
             at = child;
         }
@@ -43,8 +45,7 @@ impl<T: Default> PerProcess<T> {
                 let child = at.child.get_or_init(Box::default);
                 child.lock()
             }
-            // A panic in between two statements that change it leaves nothing half done: these are
-            // tables.
+            // The values are tables: a panic between two statements leaves nothing half done.
             _ => at.value.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }

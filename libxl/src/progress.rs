@@ -1,17 +1,18 @@
-//! How far a save or a migration has come.
+//! Progress of a save or a migration.
 
 use std::fmt;
 
-/// What libxl says about the way through a long operation.
+/// A progress report of a long operation.
 ///
-/// It speaks about every 4 MiB of guest memory. A live save goes through the memory several times:
-/// the first iteration sends all of it, each later one what the guest has written meanwhile, the
-/// last one with the guest suspended. On the receiving side it says little, so there the bytes that
-/// have come are counted: the stage is `Received 12 MiB`.
+/// libxl reports every 4 MiB of guest memory or so. A live save goes through the memory several
+/// times: the first iteration sends all of it, each later one sends the pages that the guest has
+/// written meanwhile, and the last one runs with the guest suspended. On the receiving side libxl
+/// reports little, so the received bytes are counted there: the stage is `Received 12 MiB`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What is going on, in libxl's words: `Frames`, `Frames iteration 2`, `End of stream`, ...
+    /// Stage of the operation, as libxl names it: `Frames`, `Frames iteration 2`, `End of stream`,
+    /// ...
     pub stage: String,
     /// Pages done in this iteration, or received. A page is 4 KiB.
     pub done: u64,
@@ -20,7 +21,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// So many bytes of a stream have come.
+    /// A report that `bytes` of a stream have been received.
     pub(crate) fn received(bytes: u64) -> Self {
         Self {
             stage: format!("Received {} MiB", bytes >> 20),
@@ -29,7 +30,7 @@ impl Progress {
         }
     }
 
-    /// Which pass through the memory of a live save this is, from 0; `None` outside of those.
+    /// Number of the pass of a live save through the memory, from 0; `None` outside of such a pass.
     #[must_use]
     pub fn iteration(&self) -> Option<u32> {
         let (_, number) = self.stage.split_once("iteration ")?;

@@ -1,9 +1,12 @@
-//! What a person writes for a domain or a CPU pool: its number, or its name; and what is said when there is none of that name.
+//! The number or the name that a user gives for a domain or a CPU pool, and the errors for unknown
+//! names.
 
 use crate::{Error, ErrorKind, Result};
 
-/// The number that is meant, if it is one. libxl cuts one that is too long for it and finds another
-/// domain, so numbers are read here.
+/// Returns the number if `text` is one, and `None` for a name.
+///
+/// Numbers are parsed here because libxl truncates a number that is too large, and then finds
+/// another domain.
 pub(crate) fn number(function: &'static str, text: &str) -> Result<Option<u32>> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
@@ -25,7 +28,8 @@ pub(crate) fn no_pool(error: Error, name: &str) -> Error {
     not_called(error, ErrorKind::NotFound, "CPU pool", name)
 }
 
-/// libxl's code for a name that none has is ERROR_INVAL; any other says that it could not look.
+/// Gives an unknown name its own error. libxl returns `ERROR_INVAL` for an unknown name, and any
+/// other code if the lookup itself failed.
 fn not_called(error: Error, kind: ErrorKind, what: &str, name: &str) -> Error {
     match error.kind() {
         ErrorKind::Invalid => error

@@ -16,7 +16,7 @@ use crate::{
     wake::Bell,
 };
 
-/// The end of a look at the queue that found nothing.
+/// Reason why a read of the queue found nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Empty {
     /// Nothing is there yet.
@@ -25,7 +25,7 @@ pub(crate) enum Empty {
     ForEver,
 }
 
-/// The longest wait for something to come.
+/// The longest time to wait for an item.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Patience {
     None,
@@ -36,7 +36,7 @@ pub(crate) enum Patience {
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
-    /// Made when somebody asks for a descriptor. It is rung while there is something to read.
+    /// Made at the first request for a descriptor. It is rung while there is something to read.
     bell: OnceCell<Bell>,
 }
 
@@ -46,7 +46,7 @@ struct State<T> {
     capacity: usize,
     /// Number of items at the front that repeat the present, see [`Queue::push_or_restate`].
     restated: usize,
-    /// Number of items that nobody has read, and nobody will.
+    /// Number of items that were lost before they were read.
     missed: u64,
     /// The writer has gone.
     closed: bool,
@@ -103,9 +103,11 @@ impl<T> Queue<T> {
         drop(lost);
     }
 
-    /// Appends an item, or replaces the contents of a full queue by what `level` makes of the number of
-    /// items that were missed so far: items that say what is the case now. These do not count for the
-    /// capacity, and are not missed when they are replaced.
+    /// Appends an item. In a full queue all items, including this one, give way to items that
+    /// restate the present.
+    ///
+    /// `level` makes the new items from the number of items missed so far. They do not count for
+    /// the capacity, and are not missed when they are replaced.
     pub(crate) fn push_or_restate(&self, item: T, level: impl FnOnce(u64) -> VecDeque<T>) {
         let mut state = self.state();
         let mut lost = VecDeque::new();
@@ -122,7 +124,7 @@ impl<T> Queue<T> {
         drop(lost);
     }
 
-    /// Appends items that repeat the present to a queue that has none yet.
+    /// Fills an empty queue with items that restate the present.
     pub(crate) fn begin_with(&self, level: VecDeque<T>) {
         let mut state = self.state();
         state.restated = level.len();
@@ -130,7 +132,7 @@ impl<T> Queue<T> {
         self.tell(state);
     }
 
-    /// Nothing will come any more; what is there can still be read.
+    /// Ends the queue: no more items will come, and those in the queue can still be read.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -139,7 +141,7 @@ impl<T> Queue<T> {
 
     /// Wakes the reader.
     fn tell(&self, mut state: MutexGuard<'_, State<T>>) {
-        // Under the lock: silenced it must be by a reader that has seen what it was rung for.
+        // Under the lock, so that a reader that silences the bell has seen what it was rung for.
         if let Some(bell) = self.bell.get() {
             bell.ring();
         }
@@ -151,7 +153,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The reader has gone: what comes is dropped with the queue.
+    /// Notes that the reader has gone: further items are dropped with the queue.
     pub(crate) fn abandon(&self) {
         self.state().abandoned = true;
     }
@@ -164,7 +166,7 @@ impl<T> Queue<T> {
         self.state().missed
     }
 
-    /// The oldest item.
+    /// Takes the oldest item.
     pub(crate) fn take(&self, patience: Patience) -> Result<T, Empty> {
         let mut state = self.filled(patience)?;
         let item = state.pop().ok_or(Empty::Yet)?;
@@ -172,7 +174,7 @@ impl<T> Queue<T> {
         Ok(item)
     }
 
-    /// All items, of which there is at least one.
+    /// Takes all items, of which there is at least one.
     pub(crate) fn take_all(&self, patience: Patience) -> Result<VecDeque<T>, Empty> {
         let mut state = self.filled(patience)?;
         let items = mem::take(&mut state.items);
@@ -181,7 +183,8 @@ impl<T> Queue<T> {
         Ok(items)
     }
 
-    /// The oldest item, for a task, which is woken when it is worth another try.
+    /// Takes the oldest item, for a task. A task that finds none is woken when another try is
+    /// worthwhile.
     pub(crate) fn poll_take(&self, task: &Context<'_>) -> Poll<Option<T>> {
         let mut state = self.state();
         if let Some(item) = state.pop() {
@@ -198,7 +201,7 @@ impl<T> Queue<T> {
         Poll::Pending
     }
 
-    /// Waits until there is something in it.
+    /// Waits until the queue has an item.
     fn filled(&self, patience: Patience) -> Result<MutexGuard<'_, State<T>>, Empty> {
         let mut state = self.state();
         loop {
@@ -226,7 +229,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// After something was taken.
+    /// Silences the bell if the last item was taken and more may come.
     fn taken(&self, state: &State<T>) {
         if let Some(bell) = self.bell.get() {
             if state.items.is_empty() && !state.closed {
@@ -241,7 +244,7 @@ impl<T> Queue<T> {
             return Ok(bell.as_fd());
         }
         let bell = self.bell.get_or_try_init(Bell::new)?;
-        // Only now can it be found: what is pushed from here on rings.
+        // From here on a push finds the bell. Earlier items ring it here.
         let state = self.state();
         if !state.items.is_empty() || state.closed {
             bell.ring();

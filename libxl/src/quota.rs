@@ -1,7 +1,7 @@
-//! Limits of what domains may put into xenstore: nodes, watches, transactions and so on.
+//! Limits on the use of xenstore by domains: nodes, watches, transactions and so on.
 //!
-//! xenstored knows some limits by name, and has values for all domains, and values of single
-//! domains that differ. Since Xen 4.22.
+//! xenstored has named limits, with a value for all domains, and other values for single domains.
+//! Since Xen 4.22.
 //!
 //! ```no_run
 //! use libxl::Context;
@@ -22,7 +22,7 @@ use libxl_sys as sys;
 
 use crate::{Context, Domain, Result, config::XsQuotaList, raw::Owned};
 
-/// What is done where libxl has these functions.
+/// Runs the given code where libxl has these functions.
 macro_rules! if_there {
     ($function:literal, $what:expr) => {{
         #[cfg(libxl_have = "xenstore_quota")]
@@ -37,7 +37,7 @@ macro_rules! if_there {
 }
 
 impl Context {
-    /// The limits of all domains that have none of their own.
+    /// Limits of all domains without limits of their own.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Context {
 }
 
 impl Domain {
-    /// Its limits.
+    /// Limits of this domain.
     ///
     /// # Errors
     ///

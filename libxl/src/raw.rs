@@ -1,4 +1,4 @@
-//! Ownership of what crosses to and from C.
+//! Ownership of values that cross to and from C.
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
@@ -77,8 +77,10 @@ structures! {
     libxl_xs_quota_list, libxl_xs_quota_list_init, libxl_xs_quota_list_dispose;
 }
 
-/// A structure of libxl on the heap: initialised when made, disposed of when dropped. It stays at
-/// one address, and only a raw pointer to it is kept, because C holds one too while it works.
+/// A structure of libxl on the heap: initialised when made, disposed of when dropped.
+///
+/// The structure stays at one address, and only a raw pointer to it is kept, because C holds one
+/// too while it works.
 pub(crate) struct Owned<T: Structure>(NonNull<T>);
 
 // SAFETY: libxl's structures are plain memory from malloc, tied to no thread.
@@ -97,8 +99,8 @@ impl<T: Structure> Owned<T> {
         self.0.as_ptr()
     }
 
-    /// Frees the structure and nothing that it points to: for one that libxl has left half made, of
-    /// which nobody knows what is still to be freed.
+    /// Frees the structure and nothing that it points to. For a structure that libxl has left half
+    /// made, so that it is unknown which memory is still to be freed.
     pub(crate) fn abandon(self) {
         let at = ManuallyDrop::new(self).0;
         // SAFETY: made in `new` by this allocator. `drop` does not run, so it is freed once.
@@ -129,7 +131,7 @@ pub(crate) struct List<T> {
 }
 
 impl<T> List<T> {
-    /// Takes what a list function returned; `None` for NULL, which stands for an error and, with
+    /// Takes the result of a list function; `None` for NULL, which stands for an error and, with
     /// some functions, for an empty list.
     ///
     /// # Safety
@@ -181,7 +183,7 @@ pub(crate) unsafe fn take_str(raw: *mut c_char) -> Option<String> {
     taken.map(|text| text.to_string_lossy().into_owned())
 }
 
-/// The same as it is, byte for byte: for what goes back to C.
+/// As [`take_str`], but byte for byte: for strings that go back to C.
 ///
 /// # Safety
 ///
@@ -197,7 +199,7 @@ pub(crate) unsafe fn take_c_string(raw: *mut c_char) -> Option<CString> {
     Some(copied)
 }
 
-/// A string for C, or an error that names what holds the NUL byte.
+/// A string for C, or an error that names the value with the NUL byte.
 pub(crate) fn c_string(function: &'static str, what: &str, text: &str) -> crate::Result<CString> {
     CString::new(text).map_err(|_| {
         crate::Error::new(crate::ErrorKind::Invalid, function)
@@ -205,7 +207,7 @@ pub(crate) fn c_string(function: &'static str, what: &str, text: &str) -> crate:
     })
 }
 
-/// A number for C, or an error that names what is too large to be one.
+/// A number for C, or an error that names the value that is too large.
 pub(crate) fn c_number(function: &'static str, what: &str, number: u32) -> crate::Result<c_int> {
     c_int::try_from(number).map_err(|_| {
         crate::Error::new(crate::ErrorKind::Invalid, function)

@@ -1,8 +1,8 @@
-//! Schedulers: who gets how much of the CPUs.
+//! Schedulers: the distribution of the CPUs among the domains.
 //!
-//! Each [CPU pool](crate::cpupool) has one scheduler. A domain's share is said by
-//! [`DomainSchedParams`], of which each scheduler uses some fields: Credit and Credit2 the weight and
-//! the cap, RTDS period and budget. RTDS can have them for each vCPU as well.
+//! Each [CPU pool](crate::cpupool) has one scheduler. [`DomainSchedParams`] sets a domain's share.
+//! Each scheduler uses some of the fields: Credit and Credit2 the weight and the cap, RTDS the
+//! period and the budget. RTDS can have them for each vCPU as well.
 //!
 //! ```no_run
 //! use libxl::{Context, config::DomainSchedParams};
@@ -30,26 +30,26 @@ use crate::{
     raw::{Owned, c_number, c_string, copy_str},
 };
 
-/// What is set for all of a CPU pool that Credit schedules (`libxl_sched_credit_params`).
+/// Parameters of the Credit scheduler for a whole CPU pool (`libxl_sched_credit_params`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "libxl_sched_credit_params")]
 pub struct CreditParams {
-    /// How long a vCPU runs at a time, in milliseconds, 1 to 1000.
+    /// Time slice of a vCPU, in milliseconds, 1 to 1000.
     pub tslice_ms: i32,
-    /// The least time that it runs, in microseconds, 100 to 500000; 0 for no limit.
+    /// Minimum time that a vCPU runs, in microseconds, 100 to 500000; 0 for no limit.
     pub ratelimit_us: i32,
-    /// How long after its last run it is thought to have its memory in the CPU's caches, in
-    /// microseconds, 0 to 100000.
+    /// Time after its last run for which a vCPU is thought to have its memory in the CPU's caches,
+    /// in microseconds, 0 to 100000.
     pub vcpu_migr_delay_us: i32,
 }
 
-/// What is set for all of a CPU pool that Credit2 schedules (`libxl_sched_credit2_params`).
+/// Parameters of the Credit2 scheduler for a whole CPU pool (`libxl_sched_credit2_params`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "libxl_sched_credit2_params")]
 pub struct Credit2Params {
-    /// The least time that a vCPU runs, in microseconds, 100 to 500000; 0 for no limit.
+    /// Minimum time that a vCPU runs, in microseconds, 100 to 500000; 0 for no limit.
     pub ratelimit_us: i32,
 }
 
@@ -58,27 +58,27 @@ pub struct Credit2Params {
 #[serde(default)]
 #[doc(alias = "libxl_sched_params")]
 pub struct VcpuSchedParams {
-    /// Which vCPU.
+    /// Id of the vCPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpuid: Option<i32>,
-    /// Its weight against others.
+    /// Weight, relative to others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<i32>,
-    /// The most it gets, in percent of one CPU.
+    /// Upper limit, in percent of one CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap: Option<i32>,
     /// The period, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<i32>,
-    /// Whether it may have time that is left over, 0 or 1.
+    /// 1 if the vCPU may use time that is left over, otherwise 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extratime: Option<i32>,
-    /// Its time in each period, in microseconds.
+    /// CPU time in each period, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<i32>,
 }
 
-/// `libxl_vcpu_sched_params`, as libxl's JSON has it.
+/// `libxl_vcpu_sched_params`, in the form of libxl's JSON.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct AllVcpus {
@@ -88,7 +88,7 @@ struct AllVcpus {
     vcpus: Vec<VcpuSchedParams>,
 }
 
-/// The word of libxl for a scheduler.
+/// Converts libxl's number of a scheduler.
 pub(crate) fn scheduler_from_c(raw: sys::libxl_scheduler) -> Scheduler {
     // SAFETY: a literal of libxl's, or NULL for a number that it does not know.
     let word = unsafe { copy_str(sys::libxl_scheduler_to_string(sys::libxl_scheduler(raw.0))) };
@@ -96,7 +96,7 @@ pub(crate) fn scheduler_from_c(raw: sys::libxl_scheduler) -> Scheduler {
     word.parse().unwrap_or(Scheduler::Other(word))
 }
 
-/// libxl's number for a scheduler.
+/// Converts a scheduler to libxl's number.
 pub(crate) fn scheduler_to_c(
     function: &'static str,
     scheduler: &Scheduler,
@@ -117,7 +117,7 @@ pub(crate) fn scheduler_to_c(
 }
 
 impl Context {
-    /// The scheduler of the CPU pool 0.
+    /// Returns the scheduler of CPU pool 0.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Context {
         Ok(scheduler_from_c(sys::libxl_scheduler(raw)))
     }
 
-    /// What is set for a CPU pool that Credit schedules.
+    /// Returns the parameters of a CPU pool that Credit schedules.
     ///
     /// # Errors
     ///
@@ -155,11 +155,13 @@ impl Context {
         })
     }
 
-    /// Sets it, best what [`credit_params`](Self::credit_params) gave with a change.
+    /// Sets the parameters of a CPU pool that Credit schedules. Best start from the result of
+    /// [`credit_params`](Self::credit_params).
     ///
     /// # Errors
     ///
-    /// As [`credit_params`](Self::credit_params); [`ErrorKind::Invalid`] for what is out of range.
+    /// As [`credit_params`](Self::credit_params); [`ErrorKind::Invalid`] for a value that is out of
+    /// range.
     #[doc(alias = "libxl_sched_credit_params_set")]
     pub fn set_credit_params(&self, poolid: u32, params: &CreditParams) -> Result<()> {
         let mut raw = sys::libxl_sched_credit_params {
@@ -173,7 +175,7 @@ impl Context {
         })
     }
 
-    /// What is set for a CPU pool that Credit2 schedules.
+    /// Returns the parameters of a CPU pool that Credit2 schedules.
     ///
     /// # Errors
     ///
@@ -190,7 +192,7 @@ impl Context {
         })
     }
 
-    /// Sets it.
+    /// Sets the parameters of a CPU pool that Credit2 schedules.
     ///
     /// # Errors
     ///
@@ -207,16 +209,16 @@ impl Context {
     }
 }
 
-/// The shape of the functions for the vCPUs' parameters.
+/// Signature of the functions of libxl that fill in the vCPUs' parameters.
 type OfVcpus =
     unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *mut sys::libxl_vcpu_sched_params) -> c_int;
 
-/// The shape of those that only read them.
+/// Signature of the functions that only read the vCPUs' parameters.
 type ForVcpus =
     unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *const sys::libxl_vcpu_sched_params) -> c_int;
 
 impl Domain {
-    /// Its share of the CPUs.
+    /// Returns the domain's share of the CPUs.
     ///
     /// # Errors
     ///
@@ -232,13 +234,13 @@ impl Domain {
         self.context().read_c(raw.as_ptr())
     }
 
-    /// Sets its share of the CPUs; what is `None` stays as it is, but RTDS takes an `extratime` of
-    /// `None` for yes.
+    /// Sets the domain's share of the CPUs. A field that is `None` stays as it is, but RTDS takes
+    /// an `extratime` of `None` for yes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is out of range, or if `sched` is not the scheduler of its
-    /// CPU pool; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] for a value that is out of range, or if `sched` is not the scheduler
+    /// of the domain's CPU pool; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_domain_sched_params_set")]
     pub fn set_sched_params(&self, params: &DomainSchedParams) -> Result<()> {
         let raw = self
@@ -250,7 +252,7 @@ impl Domain {
         })
     }
 
-    /// The shares of these vCPUs. RTDS.
+    /// Returns the shares of these vCPUs. RTDS only.
     ///
     /// # Errors
     ///
@@ -269,7 +271,7 @@ impl Domain {
         self.of_vcpus(FUNCTION, vcpus, sys::libxl_vcpu_sched_params_get)
     }
 
-    /// The shares of all its vCPUs. RTDS.
+    /// Returns the shares of all vCPUs of the domain. RTDS only.
     ///
     /// # Errors
     ///
@@ -298,12 +300,12 @@ impl Domain {
         Ok(all.vcpus)
     }
 
-    /// Sets the shares of some vCPUs. RTDS.
+    /// Sets the shares of some vCPUs. RTDS only.
     ///
     /// # Errors
     ///
-    /// As [`vcpu_sched_params`](Self::vcpu_sched_params); [`ErrorKind::Invalid`] for what is out of
-    /// range.
+    /// As [`vcpu_sched_params`](Self::vcpu_sched_params); [`ErrorKind::Invalid`] for a value that
+    /// is out of range.
     #[doc(alias = "libxl_vcpu_sched_params_set")]
     pub fn set_vcpu_sched_params(&self, vcpus: &[VcpuSchedParams]) -> Result<()> {
         self.for_vcpus(
@@ -313,7 +315,7 @@ impl Domain {
         )
     }
 
-    /// Gives all its vCPUs the same share; `vcpuid` must be `None`. RTDS.
+    /// Gives all vCPUs of the domain the same share; `vcpuid` must be `None`. RTDS only.
     ///
     /// # Errors
     ///

@@ -1,12 +1,12 @@
-//! Why a domain stopped running.
+//! Reason for which a domain stopped running.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a domain shut down, as the guest said it or as Xen concluded.
+/// Reason for a domain's shutdown, as given by the guest or concluded by Xen.
 ///
-/// An open number: guests pass any value from 0 to 255 to `SCHEDOP_shutdown`.
+/// An open number: guests can pass any value from 0 to 255 to `SCHEDOP_shutdown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 #[doc(alias = "libxl_shutdown_reason")]
@@ -17,7 +17,8 @@ impl ShutdownReason {
     pub const POWEROFF: Self = Self(0);
     /// The guest wants to start again.
     pub const REBOOT: Self = Self(1);
-    /// The guest suspended, for a save, a migration or a checkpoint. Not an end: it may be resumed.
+    /// The guest suspended, for a save, a migration or a checkpoint. This is not an end: the guest
+    /// may be resumed.
     pub const SUSPEND: Self = Self(2);
     /// The guest crashed.
     pub const CRASH: Self = Self(3);
@@ -26,7 +27,7 @@ impl ShutdownReason {
     /// The guest wants its Xen state reset, to start another kernel (kexec).
     pub const SOFT_RESET: Self = Self(5);
 
-    /// Whether it is a reason that Xen documents.
+    /// Returns true if Xen documents this reason.
     #[must_use]
     pub const fn is_known(self) -> bool {
         self.0 <= Self::SOFT_RESET.0

@@ -1,8 +1,8 @@
-//! What threads share, from the standard library, or from loom in its tests.
+//! Synchronization between threads: from the standard library, or from loom in its tests.
 //!
-//! `cargo xtask test --loom` tries all orders in which a few threads can go through the queue of events, the
-//! pump, a claim, and the handles that end a relay. No other test works with that cfg, which has a name of
-//! its own because `loom` changes other crates as well.
+//! `cargo xtask test --loom` tries all orders in which a few threads can go through the queue of
+//! events, the pump, a claim, and the handles that end a relay. No other test works with that cfg.
+//! Its name is not `loom`, because that cfg changes other crates as well.
 
 pub(crate) use std::sync::PoisonError;
 #[cfg(not(all(libxl_loom, test)))]
@@ -11,7 +11,7 @@ pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool};
 #[cfg(all(libxl_loom, test))]
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool};
 
-/// All orders of the threads in `body`, with so many switches between them that none of them asked for.
+/// Runs `body` with all orders of its threads, with at most `switches` preemptions.
 #[cfg(all(libxl_loom, test))]
 pub(crate) fn model(switches: usize, body: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -19,7 +19,7 @@ pub(crate) fn model(switches: usize, body: impl Fn() + Sync + Send + 'static) {
     builder.check(body);
 }
 
-/// What a [`Bell`](crate::wake::Bell) is to a thread that polls it.
+/// Model of a [`Bell`](crate::wake::Bell), as a thread that polls it sees it.
 #[cfg(all(libxl_loom, test))]
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -38,7 +38,7 @@ impl Bell {
         *self.rung.lock().unwrap() = false;
     }
 
-    /// Waits until it is rung.
+    /// Waits until the bell is rung.
     pub(crate) fn wait(&self) {
         let mut rung = self.rung.lock().unwrap();
         while !*rung {
@@ -54,7 +54,7 @@ impl crate::wake::Wake for Bell {
     }
 }
 
-/// A [`PerProcess`](crate::per_process::PerProcess) of one process.
+/// Model of a [`PerProcess`](crate::per_process::PerProcess) without forks.
 #[cfg(all(libxl_loom, test))]
 #[derive(Debug, Default)]
 pub(crate) struct PerProcess<T>(Mutex<T>);

@@ -30,19 +30,19 @@ use crate::{
     raw::{List, Owned, c_number},
 };
 
-/// libxl's marker for what is not there.
+/// libxl's marker for an absent value.
 const NOTHING: u32 = u32::MAX;
 
-/// Where a CPU is (`libxl_cputopology`).
+/// Position of a CPU (`libxl_cputopology`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 #[doc(alias = "libxl_cputopology")]
 pub struct CpuTopology {
-    /// Its core, counted within the socket.
+    /// Core, counted within the socket.
     pub core: u32,
-    /// Its socket.
+    /// Number of the socket.
     pub socket: u32,
-    /// Its NUMA node.
+    /// Number of the NUMA node.
     pub node: u32,
 }
 
@@ -51,27 +51,27 @@ pub struct CpuTopology {
 #[non_exhaustive]
 #[doc(alias = "libxl_numainfo")]
 pub struct NumaInfo {
-    /// Its memory, in bytes.
+    /// Total memory of the node, in bytes.
     pub size: u64,
-    /// What of it is free, in bytes.
+    /// Free memory of the node, in bytes.
     pub free: u64,
-    /// How far it is to each node; 10 is the distance to itself. `None` if it is not known.
+    /// Distance to each node; 10 is the distance to itself. `None` if a distance is not known.
     pub distances: Vec<Option<u32>>,
 }
 
-/// Where a PCI device is (`libxl_pcitopology`).
+/// NUMA node of a PCI device (`libxl_pcitopology`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "libxl_pcitopology")]
 pub struct PciTopology {
-    /// The device.
+    /// Address of the device.
     pub device: Pci,
-    /// The NUMA node that it is near; `None` if that is not known.
+    /// The NUMA node nearest to the device; `None` if that is not known.
     pub node: Option<u32>,
 }
 
 impl Context {
-    /// How many CPUs Xen is prepared for: their numbers are below this.
+    /// Number of CPUs that Xen is prepared for. All CPU numbers are below it.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Context {
         })
     }
 
-    /// How many CPUs are online.
+    /// Number of CPUs that are online.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Context {
         })
     }
 
-    /// How many NUMA nodes Xen is prepared for: their numbers are below this.
+    /// Number of NUMA nodes that Xen is prepared for. All node numbers are below it.
     ///
     /// # Errors
     ///
@@ -110,20 +110,20 @@ impl Context {
         })
     }
 
-    /// Number of sockets as libxl counts them: from the CPUs that are online, rounded down. Their
-    /// numbers are below this unless a CPU is offline.
+    /// Number of sockets as libxl counts them: from the CPUs that are online, rounded down. Socket
+    /// numbers are below it unless a CPU is offline.
     pub(crate) fn sockets(&self) -> Result<u32> {
         let host = self.physinfo()?;
         let cores = host.nr_cpus.checked_div(host.threads_per_core);
         let sockets = cores.and_then(|cores| cores.checked_div(host.cores_per_socket));
-        // libxl divides without a look.
+        // libxl divides without checking for zero.
         sockets.ok_or_else(|| {
             Error::new(ErrorKind::Failed, "libxl_get_physinfo")
                 .with_message("Xen says that a core has no thread, or a socket no core")
         })
     }
 
-    /// Where each CPU is, by its number; `None` for one that is offline.
+    /// Returns the position of each CPU, indexed by its number; `None` for a CPU that is offline.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl Context {
         Ok(list.as_slice().iter().map(place).collect())
     }
 
-    /// The memory of each NUMA node, by its number; `None` for one that is not there. A host without
-    /// NUMA has one node.
+    /// Returns the memory of each NUMA node, indexed by its number; `None` for a node that does not
+    /// exist. A host without NUMA has one node.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ impl Context {
         Ok(list.as_slice().iter().map(node).collect())
     }
 
-    /// Where each PCI device of the host is.
+    /// Returns the NUMA node of each PCI device of the host.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl Context {
         Ok(list.as_slice().iter().map(device).collect())
     }
 
-    /// The sockets that have a CPU which is online.
+    /// Returns the sockets with a CPU that is online.
     ///
     /// # Errors
     ///
@@ -210,7 +210,7 @@ impl Context {
         })
     }
 
-    /// The CPUs of a NUMA node; none if the host does not have the node.
+    /// Returns the CPUs of a NUMA node; none if the host does not have the node.
     ///
     /// # Errors
     ///
@@ -226,7 +226,7 @@ impl Context {
         })
     }
 
-    /// The CPUs of several NUMA nodes.
+    /// Returns the CPUs of several NUMA nodes.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ impl Context {
         })
     }
 
-    /// The NUMA nodes of several CPUs.
+    /// Returns the NUMA nodes of several CPUs.
     ///
     /// # Errors
     ///
@@ -271,7 +271,7 @@ impl Context {
         Ok(unsafe { read_bitmap(map.get()) })
     }
 
-    /// A list that is never empty.
+    /// As [`list`](Self::list), for a list that is never empty: no list is an error.
     pub(crate) fn some_list<T>(
         &self,
         function: &'static str,

@@ -38,21 +38,21 @@ use crate::{
 #[non_exhaustive]
 #[doc(alias = "libxl_vcpuinfo")]
 pub struct VcpuInfo {
-    /// Its number in the domain.
+    /// Number of the vCPU in the domain.
     pub vcpuid: u32,
-    /// The CPU that it runs on, or ran on last; `None` while it is offline.
+    /// The CPU on which the vCPU runs, or ran last; `None` while the vCPU is offline.
     pub cpu: Option<u32>,
-    /// The guest uses it.
+    /// The guest uses this vCPU.
     pub online: bool,
-    /// It waits for an event.
+    /// The vCPU waits for an event.
     pub blocked: bool,
-    /// It runs at this very moment.
+    /// The vCPU is running at this moment.
     pub running: bool,
-    /// CPU time it has used, in nanoseconds.
+    /// CPU time used, in nanoseconds.
     pub time_ns: u64,
-    /// The CPUs on which it may run.
+    /// The CPUs on which the vCPU may run.
     pub hard_affinity: Bitmap,
-    /// The CPUs on which it runs preferably.
+    /// The CPUs on which the vCPU preferably runs.
     pub soft_affinity: Bitmap,
 }
 
@@ -144,7 +144,7 @@ impl Call for SetOnline {
 }
 
 impl Domain {
-    /// Its virtual CPUs, also those that are offline.
+    /// Virtual CPUs of the domain, including offline ones.
     ///
     /// # Errors
     ///
@@ -167,12 +167,12 @@ impl Domain {
         Ok(vcpus.map(VcpuInfo::from_raw).collect())
     }
 
-    /// Has the guest use these vCPUs and no others. The guest does it in its own time, if at all.
+    /// Asks the guest to use only these vCPUs. The guest complies in its own time, or not.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for more vCPUs than the domain has; for HVM, that the device model
-    /// does not answer; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] for more vCPUs than the domain has; for HVM, an error if the device
+    /// model does not answer; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_set_vcpuonline")]
     pub fn set_vcpus_online(&self, vcpus: &Bitmap) -> Result<Operation<()>> {
         let map = bitmap_of(self.context(), "libxl_set_vcpuonline", vcpus)?;
@@ -187,8 +187,8 @@ impl Domain {
         )
     }
 
-    /// Says on which CPUs a vCPU may run (hard) and runs preferably (soft); `None` leaves it as it
-    /// is.
+    /// Sets the CPUs on which a vCPU may run (hard) and preferably runs (soft). `None` leaves an
+    /// affinity as it is.
     ///
     /// # Errors
     ///
@@ -210,8 +210,8 @@ impl Domain {
         })
     }
 
-    /// The same, although Xen has put the vCPU somewhere else for a time, as it does for dom0 while
-    /// the firmware is called.
+    /// As [`set_vcpu_affinity`](Self::set_vcpu_affinity), even while Xen has moved the vCPU
+    /// temporarily, as for dom0 during a call of the firmware.
     ///
     /// # Errors
     ///
@@ -231,7 +231,8 @@ impl Domain {
         })
     }
 
-    /// The same for the first `vcpus` vCPUs. Some may have been changed when it fails.
+    /// As [`set_vcpu_affinity`](Self::set_vcpu_affinity), for the first `vcpus` vCPUs. After an
+    /// error some of them may have been changed.
     ///
     /// # Errors
     ///
@@ -244,7 +245,7 @@ impl Domain {
         soft: Option<&Bitmap>,
     ) -> Result<()> {
         const FUNCTION: &str = "libxl_set_vcpuaffinity_all";
-        // libxl asks Xen for each of them, however many there are not.
+        // libxl calls Xen for each number, also for vCPUs that do not exist.
         let most = self.info()?.vcpu_max_id.saturating_add(1);
         if vcpus > most {
             return Err(Error::new(ErrorKind::Invalid, FUNCTION)
@@ -266,7 +267,7 @@ impl Domain {
         })
     }
 
-    /// Says from which NUMA nodes its memory is to come from now on.
+    /// Sets the NUMA nodes from which the domain's memory comes from now on.
     ///
     /// # Errors
     ///
@@ -282,7 +283,7 @@ impl Domain {
         })
     }
 
-    /// The NUMA nodes from which its memory comes.
+    /// NUMA nodes from which the domain's memory comes.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Waking those who wait.
+//! Wake-ups for waiters.
 
 use std::{
     io,
@@ -7,9 +7,9 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// Somebody who may be waiting.
+/// A waiter that can be woken.
 pub(crate) trait Wake: Send + Sync {
-    /// Makes them look at their own affairs again. Called on any thread.
+    /// Makes the waiter check its condition again. Called on any thread.
     fn wake(&self);
 }
 
@@ -26,7 +26,7 @@ impl Bell {
     }
 
     pub(crate) fn ring(&self) {
-        // A full counter means that it has been rung already.
+        // A full counter means that the bell has been rung already.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 

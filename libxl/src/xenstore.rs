@@ -1,8 +1,8 @@
-//! Xenstore, as far as libxl leaves something to be said in it: one value at a time.
+//! Access to xenstore, one value at a time, where libxl has no function for it.
 //!
-//! libxl keeps everything about a domain there, and what it keeps is its own. A toolstack has to read or
-//! write a key itself only where libxl has no function for it, such as the features that a network
-//! interface's backend offers.
+//! libxl keeps everything about a domain in xenstore, and these keys belong to libxl. A toolstack
+//! has to read or write a key itself only where libxl has no function for it, such as for the
+//! features that a network interface's backend offers.
 //!
 //! ```no_run
 //! use libxl::xenstore::Xenstore;
@@ -22,7 +22,7 @@ use libxl_sys as sys;
 
 use crate::{Error, ErrorKind, Result, raw::c_string};
 
-/// The transaction that is none (`XBT_NULL`).
+/// Stands for no transaction (`XBT_NULL`).
 const NO_TRANSACTION: sys::xs_transaction_t = 0;
 
 /// A connection to xenstored (`xs_handle`).
@@ -36,11 +36,11 @@ pub struct Xenstore(NonNull<sys::xs_handle>);
 unsafe impl Send for Xenstore {}
 
 impl Xenstore {
-    /// Connects.
+    /// Connects to xenstored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if xenstored does not run, or is not for us to speak to.
+    /// [`ErrorKind::Io`] if xenstored is not running, or does not accept this process.
     #[doc(alias = "xs_open")]
     pub fn open() -> Result<Self> {
         // SAFETY: no promise is needed; NULL is an error with errno.
@@ -87,7 +87,7 @@ impl Xenstore {
         Ok(Some(text))
     }
 
-    /// Gives a key a value, and makes it if there is none.
+    /// Sets the value of a key, and creates the key if needed.
     ///
     /// # Errors
     ///

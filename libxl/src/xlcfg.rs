@@ -1,12 +1,12 @@
 //! The files of `xl`: their grammar, and their meaning.
 //!
-//! [`XlConfig`] reads a file of keys and values with `xl`'s own parser, libxlutil. The functions
-//! `parse_*` read the small languages that stand in some values: disks, PCI devices, rates.
+//! [`XlConfig`] reads a file of keys and values with `xl`'s own parser, libxlutil. The `parse_*`
+//! functions read the small languages within some values: disks, PCI devices, rates.
 //!
-//! [`XlConfig::domain_config`] turns a file into a [`DomainConfig`](crate::DomainConfig), the one
-//! that `xl create -n` prints for the same file. Its rules are those of the `xl` that belongs to the
-//! libxl this crate was built for, with its defaults, its old spellings, its warnings and its
-//! refusals. [`KEYS`] lists the keys; `docs/xl-cfg.md` in the repository says where the two differ.
+//! [`XlConfig::domain_config`] turns a file into the [`DomainConfig`](crate::DomainConfig) that
+//! `xl create -n` prints for the same file. The rules are those of the `xl` that belongs to the
+//! libxl this crate was built for: defaults, old spellings, warnings and refusals. [`KEYS`] lists
+//! the keys; `docs/xl-cfg.md` in the repository describes where the two differ.
 //!
 //! ```
 //! use libxl::xlcfg::{Host, XlConf, XlConfig};
@@ -63,13 +63,13 @@ pub use self::{
 /// A value in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
-    /// A text or a number, which are the same.
+    /// A text or a number; the grammar does not distinguish the two.
     String(String),
     /// A list.
     List(Vec<Value>),
 }
 
-/// An empty configuration of libxlutil's, for its complaints.
+/// A configuration of libxlutil, and its complaints.
 struct Raw {
     raw: NonNull<sys::XLU_Config>,
     report: Report,
@@ -95,7 +95,7 @@ impl Raw {
         self.raw.as_ptr()
     }
 
-    /// Makes an error of an errno value that is not 0, with what was complained about.
+    /// Turns an errno value that is not 0 into an error with libxlutil's complaints.
     fn check(&self, function: &'static str, errno: c_int) -> Result<()> {
         if errno == 0 {
             return Ok(());
@@ -125,7 +125,7 @@ impl Drop for Raw {
     }
 }
 
-/// A file of names and values that has been read.
+/// A file of keys and values that has been read.
 #[doc(alias = "XLU_Config")]
 #[doc(alias = "xlu_cfg_destroy")]
 pub struct XlConfig(Raw, Source);
@@ -139,11 +139,11 @@ impl fmt::Debug for XlConfig {
 }
 
 impl XlConfig {
-    /// Reads a text; `name` stands for the file in complaints.
+    /// Parses a text; `name` stands for the file in complaints.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] with the place of what is wrong.
+    /// [`ErrorKind::Invalid`] with the place of the mistake.
     #[doc(alias = "xlu_cfg_init")]
     pub fn parse(text: &str, name: &str) -> Result<Self> {
         Self::parse_bytes(text.as_bytes(), Source::new(name, text.as_bytes()))
@@ -170,8 +170,8 @@ impl XlConfig {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Invalid`] with the place of what is
-    /// wrong.
+    /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] with the place of the
+    /// mistake.
     #[doc(alias = "xlu_cfg_readfile")]
     pub fn read(path: &Path) -> Result<Self> {
         const FUNCTION: &str = "xlu_cfg_readfile";
@@ -189,7 +189,7 @@ impl XlConfig {
         Self(raw, Source::new(&name, &text)).all_text()
     }
 
-    /// The text that belongs to a name; `None` if the file does not have it.
+    /// Returns the text of a key; `None` if the file does not have the key.
     ///
     /// # Errors
     ///
@@ -205,11 +205,11 @@ impl XlConfig {
         Ok(found.then(|| unsafe { copy_str(value) }).flatten())
     }
 
-    /// The number that belongs to a name; `None` if the file does not have it.
+    /// Returns the number of a key; `None` if the file does not have the key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is no number.
+    /// [`ErrorKind::Invalid`] for a value that is no number.
     #[doc(alias = "xlu_cfg_get_long")]
     pub fn number(&self, name: &str) -> Result<Option<i64>> {
         let mut value: c_long = 0;
@@ -221,11 +221,11 @@ impl XlConfig {
         Ok(found.then(|| i64::from(value)))
     }
 
-    /// The same, within bounds.
+    /// As [`number`](Self::number), within bounds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is no number, or out of bounds.
+    /// [`ErrorKind::Invalid`] for a value that is no number, or out of bounds.
     #[doc(alias = "xlu_cfg_get_bounded_long")]
     pub fn number_within(&self, name: &str, min: i64, max: i64) -> Result<Option<i64>> {
         let mut value: c_long = 0;
@@ -239,11 +239,12 @@ impl XlConfig {
         Ok(found.then(|| i64::from(value)))
     }
 
-    /// The yes or no that belongs to a name, 1 or 0; `None` if the file does not have it.
+    /// Returns the yes or no of a key, 1 or 0 in the file; `None` if the file does not have the
+    /// key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is neither.
+    /// [`ErrorKind::Invalid`] for any other value.
     #[doc(alias = "xlu_cfg_get_defbool")]
     pub fn flag(&self, name: &str) -> Result<Option<bool>> {
         let mut value = sys::libxl_defbool { val: 0 };
@@ -255,11 +256,11 @@ impl XlConfig {
         Ok((found && value.val != 0).then_some(value.val > 0))
     }
 
-    /// The list that belongs to a name; `None` if the file does not have it.
+    /// Returns the list of a key; `None` if the file does not have the key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is no list.
+    /// [`ErrorKind::Invalid`] for a value that is no list.
     #[doc(alias = "xlu_cfg_get_list")]
     #[doc(alias = "xlu_cfg_get_listitem2")]
     #[doc(alias = "xlu_cfg_value_type")]
@@ -278,8 +279,8 @@ impl XlConfig {
         self.items(list).map(Some)
     }
 
-    /// The list of texts that belongs to a name; a single text stands for a list of one. `None` if
-    /// the file does not have it.
+    /// Returns the list of texts of a key; a single text stands for a list of one. `None` if the
+    /// file does not have the key.
     ///
     /// # Errors
     ///
@@ -307,7 +308,7 @@ impl XlConfig {
         }
         // SAFETY: ours to free, once.
         unsafe { sys::libxl_string_list_dispose(&raw mut list) };
-        // libxlutil ends the list where a list is in it, and reports success.
+        // libxlutil ends the list at an inner list, and reports success.
         let whole = self.list(name)?.map_or(0, |list| list.len());
         if strings.len() != whole {
             return Err(
@@ -359,8 +360,8 @@ impl XlConfig {
         Ok(Value::String(unsafe { copy_str(text) }.unwrap_or_default()))
     }
 
-    /// The same, if all its values are text: anything else could only be replaced, and a path that
-    /// was replaced is another path.
+    /// Fails if a value is not UTF-8: the bytes could only be replaced, and a path with replaced
+    /// bytes is another path.
     fn all_text(self) -> Result<Self> {
         for key in self.keys() {
             let mut text: *const c_char = ptr::null();
@@ -419,7 +420,7 @@ impl XlConfig {
         true
     }
 
-    /// Whether the file has the name; the errors of `get` are passed on.
+    /// Returns true if the file has the name; passes on the errors of `get`.
     fn get(
         &self,
         function: &'static str,
@@ -434,27 +435,28 @@ impl XlConfig {
     }
 }
 
-/// Whether a C string is text.
+/// Returns true if a C string is NULL or UTF-8.
 ///
 /// # Safety
 ///
-/// It is NULL, or NUL-terminated.
+/// `raw` is NULL, or NUL-terminated.
 unsafe fn is_text(raw: *const c_char) -> bool {
     // SAFETY: as the caller promises.
     raw.is_null() || unsafe { CStr::from_ptr(raw) }.to_str().is_ok()
 }
 
-/// Reads a PCI device as `xl.cfg` has it: an address with options, `07:00.1@5,permissive=1`.
+/// Parses a PCI device in the syntax of `xl.cfg`: an address with options,
+/// `07:00.1@5,permissive=1`.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] with what is wrong.
+/// [`ErrorKind::Invalid`] with a description of the mistake.
 #[doc(alias = "xlu_pci_parse_spec_string")]
 pub fn parse_pci(spec: &str) -> Result<Pci> {
     parse_pci_with(spec, &Pci::default())
 }
 
-/// The same, with the options of `preset` for those that the text does not have.
+/// As [`parse_pci`], with the options of `preset` for those that the text does not have.
 fn parse_pci_with(spec: &str, preset: &Pci) -> Result<Pci> {
     #[cfg(libxl_have = "device_pci_name")]
     return pci(
@@ -463,16 +465,16 @@ fn parse_pci_with(spec: &str, preset: &Pci) -> Result<Pci> {
         preset,
         sys::xlu_pci_parse_spec_string,
     );
-    // Up to Xen 4.14 that was one function.
+    // Up to Xen 4.14 one function parses both.
     #[cfg(not(libxl_have = "device_pci_name"))]
     pci("xlu_pci_parse_bdf", spec, preset, sys::xlu_pci_parse_bdf)
 }
 
-/// Reads the address of a PCI device. [`Pci`] can do that as well, and without libxl.
+/// Parses the address of a PCI device. [`Pci`] can parse it as well, without libxl.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] with what is wrong.
+/// [`ErrorKind::Invalid`] with a description of the mistake.
 #[doc(alias = "xlu_pci_parse_bdf")]
 pub fn parse_pci_bdf(address: &str) -> Result<Pci> {
     pci(
@@ -486,11 +488,12 @@ pub fn parse_pci_bdf(address: &str) -> Result<Pci> {
 type ParsePci =
     unsafe extern "C" fn(*mut sys::XLU_Config, *mut sys::libxl_device_pci, *const c_char) -> c_int;
 
-/// Refuses what libxlutil would not survive. An address that ends before its function sends it to an
-/// uninitialised place in memory (Xen 4.15 to 4.22), and one that means all functions ends the
-/// process (up to 4.14).
+/// Refuses addresses that libxlutil would not survive.
+///
+/// An address that ends before its function leads libxlutil to an uninitialised place in memory
+/// (Xen 4.15 to 4.22), and one that means all functions ends the process (up to 4.14).
 fn survives(spec: &str) -> std::result::Result<(), &'static str> {
-    // An address comes first, or behind a name.
+    // An address comes first, or after `bdf=`.
     let addresses = spec
         .split(',')
         .enumerate()

@@ -18,8 +18,7 @@ const HEADERS: [&str; 5] = [
     "libxlutil.h",
 ];
 
-/// The sections of `UNWRAPPED.md`: the reasons that are accepted. There is none for what is still to
-/// be done.
+/// The sections of `UNWRAPPED.md`: the accepted reasons. There is none for work still to be done.
 const REASONS: [&str; 4] = [
     "Removed feature",
     "Compatibility alias",
@@ -131,7 +130,7 @@ fn note(source: &str, aliases: &mut BTreeSet<String>, words: &mut BTreeSet<Strin
     }
 }
 
-/// What `UNWRAPPED.md` lists: function, section, explanation.
+/// Entries of `UNWRAPPED.md`: function, section, explanation.
 fn listed(text: &str) -> BTreeMap<String, (String, String)> {
     let mut section = String::new();
     let mut all = BTreeMap::new();
@@ -186,7 +185,7 @@ fn every_function_is_wrapped_or_listed() {
         *counts.entry(count).or_default() += 1;
     }
     for (name, (section, why)) in &listed {
-        // Also of those that only other headers have.
+        // Also for functions that only other headers have.
         if is_wrapped(name) {
             wrong.push(format!("{name} is wrapped, and listed in UNWRAPPED.md"));
         }

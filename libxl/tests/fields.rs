@@ -48,7 +48,8 @@ fn every_field_has_its_place() {
     }
 }
 
-/// Of a keyed union the key is no field in JSON: which arm there is says it.
+/// Returns true for the key of a keyed union. The key is not a field in JSON: the arm that is
+/// present gives it.
 fn is_a_kind(field: &str) -> bool {
     ["/channels/0/connection", "/usbdevs/0/type"].contains(&field)
 }

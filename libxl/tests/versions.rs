@@ -11,7 +11,7 @@ mod idl;
 
 const DOCUMENT: &str = include_str!("../../docs/xen-versions.md");
 
-/// A row of a table: a version, a feature and what is behind it.
+/// A row of a table: a version, a feature and the rest of the row.
 #[derive(Clone)]
 struct Row {
     since: (u32, u32),
@@ -59,7 +59,7 @@ fn features_are_where_the_document_has_them() {
     }
 }
 
-/// What the code asks for is in the document.
+/// Every feature that the code asks for is in the document.
 #[test]
 fn features_that_the_code_uses_are_in_the_document() {
     let document: BTreeSet<String> = [table("Functions"), table("Fields of the configuration")]
@@ -97,7 +97,7 @@ fn sources(directory: &str) -> Vec<String> {
     all
 }
 
-/// The fields that are not there from 4.14 on, with their version: `disks.trusted`, without indices.
+/// The fields that came after 4.14, with their version. Names have no indices: `disks.trusted`.
 fn fields_of_the_document() -> Vec<((u32, u32), String)> {
     let rows = table("Fields of the configuration");
     let fields = rows.iter().flat_map(|row| {
@@ -134,11 +134,10 @@ fn fields_are_where_the_document_has_them() {
     assert_eq!(old.count(), FIELDS_OF_4_14, "fields without a version");
 }
 
-/// How many fields Xen 4.14 has. A field that came later and is not in the document makes the number
-/// wrong.
+/// Number of fields in Xen 4.14. A later field that is not in the document makes the number wrong.
 const FIELDS_OF_4_14: usize = 353;
 
-/// The documentation of a field that came later says so, or that of the structure it is in.
+/// The documentation of a later field, or of the structure that it is in, names the version.
 #[test]
 fn later_fields_say_since_when() {
     let sources = sources("src/config").concat();
@@ -153,7 +152,7 @@ fn later_fields_say_since_when() {
                 above.any(|line| line.starts_with("///") && line.contains(&since))
             })
         };
-        // Of the field, or of the one that it is in.
+        // The documentation of the field, or of the one that it is in.
         let mut parts = name.rsplit('.').take(2);
         assert!(
             parts.any(|part| says(&format!("pub {part}: ")) || says(&format!("pub r#{part}: "))),

@@ -1,4 +1,4 @@
-//! The agent beside `xl`, with more and more domains.
+//! The agent compared with `xl`, for growing numbers of domains.
 
 use std::{
     fs, thread,
@@ -13,24 +13,24 @@ use crate::{
     table::{Row, Samples, Table, Unit},
 };
 
-/// How many domains die for each figure.
+/// Number of domains that die for each figure.
 const DEATHS: usize = 5;
-/// How long dom0 is given to become quiet.
+/// Time that dom0 gets to become quiet.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// What one manager was seen to need, with so many domains.
+/// Measurements of one manager with a given number of domains.
 #[derive(Debug)]
 struct Seen {
     domains: usize,
-    /// For one domain, of all that were started together.
+    /// Start time of one domain: the time for all that were started together, divided by their number.
     start: Duration,
-    /// For one domain.
+    /// Memory (PSS) of one domain, in bytes.
     memory: f64,
-    /// From each guest's word that it stops to its having been dealt with.
+    /// Times from the acknowledged shutdown of each guest until the manager has dealt with its death.
     deaths: Vec<Duration>,
-    /// Of all of dom0, for one death.
+    /// CPU time of the whole dom0 for one death.
     dom0: Duration,
-    /// Of the manager's own processes, for one death.
+    /// CPU time of the manager's own processes for one death.
     own: Duration,
 }
 
@@ -89,7 +89,8 @@ pub(crate) fn run(table: &mut Table, domains: usize) {
     }
 }
 
-/// The time that one domain takes, when those of each size are made one after the other.
+/// Returns the start time of one domain for each size, without a manager: the domains are created one after the
+/// other.
 fn bare(ctx: &Context, sizes: &[usize]) -> Vec<Duration> {
     let mut bare = Bare::start(ctx);
     let mut before = 0;
@@ -119,7 +120,7 @@ fn measure<M: Manager>(
         manager.start_domains(count);
         let start = begin.elapsed() / u32::try_from(count).unwrap();
         let memory = (memory(&manager.processes()) - empty) / size as f64;
-        // Those that are to die come on top.
+        // The domains that will die are started in addition.
         manager.start_domains(DEATHS);
         let (deaths, dom0, own) = deaths(manager, ctx, watcher);
         println!(
@@ -140,7 +141,7 @@ fn measure<M: Manager>(
     seen
 }
 
-/// Has the newest domains shut down one after the other.
+/// Shuts the newest domains down one after the other, and measures their deaths.
 fn deaths<M: Manager>(
     manager: &mut M,
     ctx: &Context,
@@ -163,7 +164,7 @@ fn deaths<M: Manager>(
         .iter()
         .map(|domain| {
             let (_watch, events) = watcher.watch_channel(domain.id()).unwrap();
-            // The guest acknowledges this, and stops a moment later.
+            // The guest acknowledges the request, and stops a moment later.
             domain.shutdown().wait().unwrap();
             let begin = Instant::now();
             while events.recv_timeout(LONG).unwrap() != DomainEvent::Death {}
@@ -174,8 +175,7 @@ fn deaths<M: Manager>(
     thread::sleep(QUIET);
     let idle = idle_rate * begin.elapsed().as_nanos() as f64;
     let dom0 = (dom0_nanos(ctx) - before) as f64 - idle;
-    // Of those processes that are still there: what a monitor of xl does for its own domain's end
-    // is not in it.
+    // Only the processes that still exist. The work of an xl monitor for the end of its own domain is not included.
     let own: u64 = own
         .into_iter()
         .filter_map(|(pid, before)| Some(nanos_of(pid)?.saturating_sub(before)))
@@ -184,14 +184,15 @@ fn deaths<M: Manager>(
     (times, each(dom0), each(own as f64))
 }
 
-/// How long another domain's start takes while one does not obey its shutdown, beside how long it takes otherwise.
+/// Compares the start time of a domain beside a guest that ignores its shutdown with the start time without such a
+/// guest.
 fn stuck(agent: &mut Agent) -> Row {
     let start = |agent: &mut Agent| {
         let begin = Instant::now();
         let app = agent.put("");
         agent.wait_state(&app, "RUNNING");
         let took = begin.elapsed();
-        // The next one finds as many domains as this one.
+        // The next start finds as many domains as this one.
         agent.remove(&app);
         agent.wait_gone(&app);
         took
@@ -211,7 +212,7 @@ fn stuck(agent: &mut Agent) -> Row {
     }
 }
 
-/// The memory of some processes, in bytes; what several of them share is divided among them.
+/// Memory (PSS) of some processes, in bytes. Memory that several of them share is divided among them.
 fn memory(processes: &[u32]) -> f64 {
     let of = |pid: &u32| {
         let text = fs::read_to_string(proc(*pid).join("smaps_rollup")).unwrap_or_default();
@@ -222,7 +223,7 @@ fn memory(processes: &[u32]) -> f64 {
     processes.iter().map(of).sum()
 }
 
-/// What the threads of a process have computed, in nanoseconds; `None` if it has ended.
+/// CPU time of the threads of a process, in nanoseconds. `None` if the process has ended.
 fn nanos_of(pid: u32) -> Option<u64> {
     let tasks = fs::read_dir(proc(pid).join("task")).ok()?.flatten();
     let nanos = tasks

@@ -1,4 +1,4 @@
-//! Waiting for files without looking all the time.
+//! Waits for changes of files without polling.
 
 use std::{
     mem::MaybeUninit,
@@ -14,7 +14,7 @@ use rustix::{
 
 use crate::support::LONG;
 
-/// Changes in a directory.
+/// Changes in a directory, reported by inotify.
 pub(crate) struct Changes(OwnedFd);
 
 impl Changes {
@@ -26,7 +26,7 @@ impl Changes {
         Self(fd)
     }
 
-    /// Returns when it holds, which is looked at after each change.
+    /// Returns when `holds` returns true. It is checked after each change.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
         let deadline = Instant::now() + LONG;

@@ -1,4 +1,5 @@
-//! `libxl` (`peer.rs`) beside the same work in C (`peer.c`), in turns, so that what disturbs one disturbs both.
+//! Compares `libxl` (`peer.rs`) with the same work in C (`peer.c`). The two take turns, so that disturbances affect
+//! both.
 
 use std::{
     env, fs,
@@ -14,13 +15,13 @@ use crate::{
     table::{Row, Samples, Table, Unit},
 };
 
-/// How often both are measured.
+/// Number of measurements of each peer.
 const ROUNDS: usize = 31;
 
-/// Listing domains may cost so much more than in C.
+/// Highest allowed ratio of the time for listing domains to the time in C.
 const LIST: f64 = 1.05;
 
-/// The first word of the command line by which the program is its own peer.
+/// First word of the command line that makes this program a peer.
 pub(crate) const PEER: &str = "--peer";
 
 pub(crate) fn run(table: &mut Table, domains: usize) {
@@ -52,8 +53,9 @@ pub(crate) fn run(table: &mut Table, domains: usize) {
     table.add(first_event(&ctx, &watcher));
 }
 
-/// From asking for a watch of a domain that has ended to being told of it: the event source is
-/// armed, the watcher's thread wakes up, reads the state, and calls back.
+/// Measures the time from watching a domain that has ended to the first event.
+///
+/// In this time the event source is armed, and the watcher's thread wakes up, reads the state, and calls back.
 fn first_event(ctx: &Context, watcher: &libxl::Watcher) -> Row {
     let config = tiny_config(Kind::Pv, "ended", "lab.action=poweroff");
     let guest = Guest::start(ctx, watcher, &config);
@@ -75,7 +77,7 @@ fn first_event(ctx: &Context, watcher: &libxl::Watcher) -> Row {
     }
 }
 
-/// Both in turns, `count` times in each turn.
+/// Runs both peers in turns, with `count` repetitions in each turn.
 fn turns(
     ours: &mut Peer,
     theirs: &mut Peer,
@@ -87,7 +89,7 @@ fn turns(
     let (mut rust, mut c) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let (r, t) = (ours.time(work, count), theirs.time(work, count));
-        // The first round fills the caches.
+        // Discarded: the first round fills the caches.
         if round > 0 {
             rust.push(r / count);
             c.push(t / count);
@@ -102,7 +104,7 @@ fn turns(
     }
 }
 
-/// A process that does what it is told, and says how long that took.
+/// A process that does the requested work and reports the time it took.
 struct Peer {
     child: Child,
     ask: ChildStdin,
@@ -123,7 +125,7 @@ impl Peer {
         let ask = child.stdin.take().unwrap();
         let answer = BufReader::new(child.stdout.take().unwrap());
         let mut peer = Self { child, ask, answer };
-        // It has read its configuration when it answers.
+        // The peer answers once it has read its configuration.
         peer.time("config", 1);
         peer
     }

@@ -2,11 +2,10 @@
 //!
 //!     bench DIRECTORY DOMAINS [library|agent]
 //!
-//! Each figure comes with what it has to be compared with, measured in the same run: emulated
-//! machines differ too much for anything else. The exit status is zero if all that has a bound
-//! keeps it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // What goes wrong shall end it.
-#![allow(clippy::cast_precision_loss)] // Figures are not that long.
+//! Each figure has a figure to compare with from the same run, because emulated machines differ too much for absolute
+//! limits. The exit status is zero if every figure with a bound keeps it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A failure must end the program.
+#![allow(clippy::cast_precision_loss)] // The figures are not that long.
 
 #[allow(dead_code)] // Shared with the live tests, which use more of it.
 #[path = "../live/agent/host.rs"]
@@ -26,18 +25,18 @@ use std::{env, path::Path, process::ExitCode};
 
 use table::Table;
 
-/// Measures with so many domains.
+/// A part of the benchmarks, which measures with up to this many domains.
 type Part = fn(&mut Table, usize);
 
 fn main() -> ExitCode {
-    // libxl tries several formats of a kernel, and complains of each that it is not.
+    // libxl tries several formats of a kernel, and complains about each that does not fit.
     let quiet = env_logger::builder()
         .filter_level(log::LevelFilter::Off)
         .try_init();
     quiet.expect("the first logger");
     let args: Vec<String> = env::args().skip(1).collect();
     let (dir, domains, which) = match args.as_slice() {
-        // A process of the benchmark's own.
+        // A peer process of the benchmark.
         [role, config, domid] if role == library::PEER => {
             peer::run(config, domid);
             return ExitCode::SUCCESS;

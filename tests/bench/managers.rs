@@ -1,4 +1,4 @@
-//! Two managers of domains: the agent, and `xl`, which leaves one process behind for each domain.
+//! Two managers of domains: the agent, and `xl`, which leaves one process running for each domain.
 
 use std::{
     fs,
@@ -15,25 +15,25 @@ use crate::{
     support::unique,
 };
 
-/// What starts domains, and sees to what becomes of them.
+/// A program that starts domains and handles their deaths.
 pub(crate) trait Manager {
-    /// What the table calls it.
+    /// Name of the manager in the table.
     const NAME: &'static str;
 
-    /// Starts so many more domains, and returns when all of them run.
+    /// Starts this many more domains, and returns when all of them run.
     fn start_domains(&mut self, count: usize);
 
-    /// The domains it manages, the newest last.
+    /// Returns the domains of this manager, the newest last.
     fn domains(&self) -> Vec<Domain>;
 
-    /// Returns when its users can know that this domain, which has shut down, was dealt with.
+    /// Returns when users of the manager can see that this domain, which has shut down, was dealt with.
     fn wait_dealt_with(&mut self, domain: &Domain);
 
-    /// Its processes.
+    /// Returns the ids of the manager's processes.
     fn processes(&self) -> Vec<u32>;
 }
 
-/// Our own.
+/// The agent, `domainmgr`.
 pub(crate) struct Agent {
     host: Host,
     apps: Vec<App>,
@@ -58,7 +58,7 @@ impl Agent {
         app.expect("a domain of the agent's").clone()
     }
 
-    /// Returns when the DomainStatus says this.
+    /// Returns when the DomainStatus shows this state.
     pub(crate) fn wait_state(&mut self, app: &App, state: &str) {
         let host = &self.host;
         self.changes.wait_for(state, || {
@@ -72,7 +72,7 @@ impl Agent {
         self.changes.wait_for("gone", || host.status(app).is_none());
     }
 
-    /// Puts another DomainConfig in place.
+    /// Creates another DomainConfig.
     pub(crate) fn put(&mut self, params: &str) -> App {
         let app = self.host.app("agent");
         self.host.put_tiny(&app, "PV", params, &json!({}));
@@ -80,7 +80,7 @@ impl Agent {
         app
     }
 
-    /// Takes a DomainConfig away.
+    /// Removes a DomainConfig.
     pub(crate) fn remove(&self, app: &App) {
         self.host.remove(app);
     }
@@ -114,7 +114,7 @@ impl Manager for Agent {
     }
 }
 
-/// The one to compare with.
+/// `xl`, for comparison.
 pub(crate) struct Xl {
     ctx: Context,
     dir: tempfile::TempDir,
@@ -166,7 +166,7 @@ impl Manager for Xl {
         self.domains.retain(|other| other.id() != domain.id());
     }
 
-    /// One for each domain, which has left its terminal.
+    /// Returns one process per domain, detached from its terminal.
     fn processes(&self) -> Vec<u32> {
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -180,13 +180,13 @@ impl Manager for Xl {
 impl Drop for Xl {
     fn drop(&mut self) {
         for domain in &self.domains {
-            // What is gone is gone.
+            // Fails if the domain is already gone.
             let _ = domain.destroy().wait();
         }
     }
 }
 
-/// Nobody manages them: `libxl_domain_create_new` in a loop.
+/// Domains without a manager: `libxl_domain_create_new` in a loop.
 pub(crate) struct Bare {
     ctx: Context,
     domains: Vec<Domain>,
@@ -223,7 +223,7 @@ pub(crate) fn proc(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 
-/// What dom0 has computed since it was made, in nanoseconds.
+/// Returns the CPU time of dom0 since its creation, in nanoseconds.
 pub(crate) fn dom0_nanos(ctx: &Context) -> u64 {
     ctx.domain_info(DomId::DOM0).unwrap().cpu_time_ns
 }

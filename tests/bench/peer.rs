@@ -1,5 +1,6 @@
-//! The same work as `peer.c`, with the crate, in a process that is like that one: what else a process holds, above all
-//! threads, makes every call to Xen dearer.
+//! The same work as in `peer.c`, with the crate, in a process of the same kind.
+//!
+//! Anything else that a process holds, above all threads, makes every call to Xen slower.
 
 use std::{
     fs,
@@ -10,7 +11,8 @@ use std::{
 
 use libxl::{Context, DomId, DomainConfig};
 
-/// Reads lines "WORK COUNT", does the work so often, and answers each with the nanoseconds that it took.
+/// Reads lines "WORK COUNT", repeats the work this often, and answers each line with the time it took, in
+/// nanoseconds.
 pub(crate) fn run(config: &str, domid: &str) {
     let config: DomainConfig = serde_json::from_str(&fs::read_to_string(config).unwrap()).unwrap();
     let ctx = Context::open().unwrap();
@@ -28,7 +30,7 @@ pub(crate) fn run(config: &str, domid: &str) {
                     black_box(domains.iter().map(|d| d.cpu_time_ns).sum::<u64>());
                 }
                 "context" => drop(Context::open().unwrap()),
-                // Makes libxl's structure, and reads it back to see what has become of it.
+                // Makes libxl's structure, and reads it back to compare.
                 "config" => drop(ctx.domain_create_new(&config).unwrap()),
                 "operation" => {
                     domain.pause().wait().unwrap();

@@ -1,10 +1,10 @@
-//! What has been measured: a table for people, and JSON.
+//! The results of the benchmarks, as a table for people and as JSON.
 
 use std::{fmt, fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
-/// Several measurements of one thing, in one unit.
+/// Several measurements of one quantity, in one unit.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -35,13 +35,13 @@ impl Samples {
 }
 
 impl From<Vec<Duration>> for Samples {
-    /// In seconds.
+    /// Converts the times to seconds.
     fn from(times: Vec<Duration>) -> Self {
         Self::new(times.iter().map(Duration::as_secs_f64).collect())
     }
 }
 
-/// In what a figure is.
+/// Unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Seconds,
@@ -60,15 +60,15 @@ impl Unit {
     }
 }
 
-/// One line: ours beside theirs.
+/// One line of the table: our figure beside the one to compare with.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) unit: Unit,
     pub(crate) ours: Samples,
-    /// What it is compared with, if there is something to compare with.
+    /// Name and figures to compare with, if there are any.
     pub(crate) theirs: Option<(&'static str, Samples)>,
-    /// The ratio that it must not exceed.
+    /// Highest allowed ratio of our figure to the other.
     pub(crate) bound: Option<f64>,
 }
 
@@ -122,12 +122,12 @@ impl fmt::Display for Row {
     }
 }
 
-/// All of one kind.
+/// All lines of one part.
 #[derive(Debug, Default)]
 pub(crate) struct Table(Vec<Row>);
 
 impl Table {
-    /// Adds a line, and shows it.
+    /// Adds a line, and prints it.
     pub(crate) fn add(&mut self, row: Row) {
         if self.0.is_empty() {
             println!(
@@ -139,7 +139,7 @@ impl Table {
         self.0.push(row);
     }
 
-    /// Writes `DIR/NAME.json`. Whether everything is within its bounds.
+    /// Writes `DIR/NAME.json`. Returns whether every figure keeps its bound.
     pub(crate) fn save(&self, dir: &Path, name: &str) -> bool {
         fs::create_dir_all(dir).unwrap();
         let rows: Vec<Value> = self.0.iter().map(Row::json).collect();

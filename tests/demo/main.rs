@@ -1,9 +1,9 @@
 //! The demonstration: the lives of real domains on a real Xen under the agent's care.
 //!
-//! Runs in the dom0 of the lab, `cargo xtask demo`. Each step says what it expects, and checks it. The
-//! exit status is zero only if all of it came out right; if not, what explains it is in the directory
-//! that is the only argument, next to `events.json`, from which the picture of the run is drawn.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // What goes wrong shall end it.
+//! Runs in the dom0 of the lab, with `cargo xtask demo`. Each step prints what it expects, and checks it. The exit
+//! status is zero only if every step succeeds. Otherwise the directory given as the only argument holds files that
+//! explain the failure. It also has `events.json`, from which the picture of the run is drawn.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A failure must end the program.
 
 #[allow(dead_code)] // Shared with the live tests, which use more of it.
 #[path = "../live/agent/host.rs"]

@@ -1,4 +1,4 @@
-//! What is said and kept when a step does not come out right.
+//! Messages and files about a step that fails.
 
 use std::{
     fs, mem,
@@ -13,15 +13,15 @@ use crate::{
     timeline::Timeline,
 };
 
-/// What panics have said since the last step that came out right.
+/// Messages of panics since the last successful step.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 
-/// Takes what panics have said.
+/// Takes the messages of panics.
 pub(crate) fn last_words() -> String {
     mem::take(&mut *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Keeps what panics say, of whatever thread, for [`step`], which prints it where it belongs.
+/// Records the panics of all threads for [`step`], which prints them in the right place.
 pub(crate) fn remember_panics() {
     panic::set_hook(Box::new(|info| {
         let payload = info.payload();
@@ -41,8 +41,10 @@ pub(crate) fn remember_panics() {
     }));
 }
 
-/// Runs a step of the story under its heading. If it fails, prints what was expected, what is, and the last events of the domains
-/// concerned; returns None then.
+/// Runs a step of the story under its heading.
+///
+/// If the step fails, prints the expectation, the error, and the last events of the domains concerned, and returns
+/// `None`.
 pub(crate) fn step<T>(
     timeline: &Timeline,
     heading: &str,
@@ -78,12 +80,12 @@ pub(crate) fn step<T>(
     None
 }
 
-/// Copies what the agent was given, what it answered and what it logged to `out`.
+/// Copies the agent's configs, statuses and log to `out`.
 pub(crate) fn keep(host: &Host, out: &Path) {
     let to = out.join("agent");
     fs::create_dir_all(&to).unwrap();
     for name in ["config", "run", "log"] {
-        // Sockets and links to nowhere cannot be copied, and do not matter.
+        // Sockets and dangling links cannot be copied, and are not needed.
         let _ = Command::new("cp")
             .arg("-r")
             .arg(host.path(name))

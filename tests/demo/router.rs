@@ -1,4 +1,4 @@
-//! A domain with everything around it: a disk, an interface on a bridge, and a network adapter of the host's own.
+//! A domain with a disk, an interface on a bridge, and a network adapter of the host.
 
 use std::{fs, path::Path, process::Command};
 
@@ -11,14 +11,14 @@ use crate::{
     timeline::Timeline,
 };
 
-/// The first adapter that the lab's computer has to give away, and its interface in dom0.
+/// The first adapter that the lab's computer can give away, and its interface in dom0.
 const NIC: &str = "0000:00:10.0";
 const INTERFACE: &str = "eth1";
 const IMAGE: &str = "c0ffee";
-/// What QEMU's own network answers to.
+/// Address that QEMU's built-in network answers on.
 const GATEWAY: &str = "10.0.2.2";
 
-/// The flags for the agent that say what adapters there are, and that eth0 is the host's own.
+/// Returns flags for the agent: the adapters of the host, and eth0 as a port of the host itself.
 pub(crate) fn flags(dir: &Path) -> Vec<String> {
     let model = json!({"IoBundleList": [
         {"Type": 1, "Name": "eth0", "Members": ["eth0"], "Lookup": true},
@@ -34,7 +34,7 @@ pub(crate) fn flags(dir: &Path) -> Vec<String> {
     flags
 }
 
-/// Wants the domain, with an image of a file system that it gets a copy of.
+/// Creates the DomainConfig, with an image of a file system to copy.
 pub(crate) fn want(host: &Host, app: &App) {
     let images = host.path("verified").join(IMAGE);
     let content = host.path("content");
@@ -57,7 +57,7 @@ pub(crate) fn want(host: &Host, app: &App) {
     host.put(app, "PV", "", &changes);
 }
 
-/// It has all three, and uses them.
+/// Checks that the domain has all three devices and uses them.
 pub(crate) fn show(timeline: &Timeline, host: &Host, app: &App) {
     host.wait_up(app);
     let assigned = host.outsider(app).pci_list().unwrap();
@@ -72,7 +72,7 @@ pub(crate) fn show(timeline: &Timeline, host: &Host, app: &App) {
     assert!(said.contains("from the image"), "{said}");
     timeline.say("router has mounted the copy of its disk image, and written to it");
 
-    // Which of the two is eth0 is the guest's secret.
+    // The guest may call either interface eth0, so they are told apart by their MAC addresses.
     shell.run(
         "for i in /sys/class/net/eth*; do i=${i##*/}; \
          case $(cat /sys/class/net/$i/address) in 00:16:3e:*) a=192.168.99.50;; *) a=10.0.2.15;; esac; \
@@ -86,7 +86,7 @@ pub(crate) fn show(timeline: &Timeline, host: &Host, app: &App) {
     timeline.say("router pings the world outside through the adapter that it was assigned");
 }
 
-/// It goes, and its adapter waits for the next domain; as a port of the host it would be eth1 again.
+/// Removes the domain. Its adapter is free again, and becomes eth1 once it is a port of the host.
 pub(crate) fn end(timeline: &Timeline, host: &Host, app: &App) {
     host.remove(app);
     host.wait_gone(app);

@@ -1,5 +1,7 @@
-//! What happens, and what has to come of it. Each step waits for what it expects, never for a time, and never for a domain's id to stay
-//! what it was: a guest may have been started once more in between.
+//! The steps of the demo and their expected results.
+//!
+//! Each step waits for its result, and never for a fixed time. No step relies on a domid staying the same, because a
+//! guest may have been restarted in between.
 
 use std::{os::unix::net::UnixStream, path::Path, sync::Arc, thread};
 
@@ -15,7 +17,7 @@ use crate::{
     watch::Show,
 };
 
-/// The one whose guest reboots by itself.
+/// Name of the domain whose guest reboots on its own.
 const REBOOTS: &str = "reboots";
 
 /// The domains of the story.
@@ -29,7 +31,7 @@ struct Apps {
     batch: App,
 }
 
-/// Tells all of it; false if a step has failed, which has been said then. What explains it is in `out`.
+/// Runs all steps. Returns false if a step failed, after printing the failure. Files that explain it are in `out`.
 pub(crate) fn tell(timeline: &Arc<Timeline>, out: &Path) -> bool {
     let files = tempfile::tempdir().unwrap();
     let flags = router::flags(files.path());
@@ -154,11 +156,11 @@ fn steps(timeline: &Arc<Timeline>, host: &mut Host) -> Option<()> {
 
 fn want(host: &Host, apps: &Apps) {
     let nothing = json!({});
-    // It takes longest to come up.
+    // The HVM domain takes longest to come up.
     host.put(&apps.desktop, "HVM", "", &nothing);
     host.put(&apps.web, "PV", "", &nothing);
     host.put(&apps.db, "PVH", "", &nothing);
-    // These have the lab's small kernel, and leave the processors to the others.
+    // These run the lab's small kernel, and leave the processors to the others.
     let end = |how: &str| format!("lab.action={how} lab.after=5");
     let dies = json!({"OnCrash": "destroy"});
     host.put_tiny(&apps.crashes, "PV", &end("crash"), &dies);
@@ -166,13 +168,13 @@ fn want(host: &Host, apps: &Apps) {
     host.put_tiny(&apps.reboots, "PV", &end("reboot"), &nothing);
 }
 
-/// No operation is waited for without end.
+/// Limits with a deadline, for every operation.
 fn within() -> Limits {
     Limits::none().deadline(LONG)
 }
 
-/// Another toolstack than the agent migrates the domain, and fails at the last moment: the receiver
-/// has everything, and goes.
+/// Another toolstack than the agent migrates the domain. The migration fails at the last moment: the receiver has
+/// everything, and disappears.
 fn migration_fails(host: &Host, app: &App, up: &Value) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let receiving = thread::spawn(move || {
@@ -209,7 +211,8 @@ fn ends_from_inside(host: &Host, apps: &Apps) {
     host.remove(&apps.reboots);
 }
 
-/// Each domain that was there before is found; one whose guest the emulator has reset meanwhile is built again, and is another one then.
+/// Each earlier domain is found by the new agent. A guest that the emulator has reset in the meantime has been
+/// rebuilt as another domain.
 fn killed_and_started_again(host: &mut Host, before: &[(App, Value)]) {
     host.kill();
     let logged = host.log().len();
@@ -222,7 +225,7 @@ fn killed_and_started_again(host: &mut Host, before: &[(App, Value)]) {
             host.log()[logged..].contains(&found) || xen_says_it_was_reset(&ctx, before)
         });
         let after = if xen_says_it_was_reset(&ctx, before) {
-            // What the status says may be of the time before.
+            // The status may still be an old one.
             host.wait(app, "another domain after a reset", |status| {
                 u64::from(domid(status)) != before && status["StateName"] == "RUNNING"
             })

@@ -1,4 +1,4 @@
-//! What is shown and recorded: a line for everything that happens, with the time since the beginning.
+//! The events that are shown and recorded, one line each, with the time since the beginning.
 
 use std::{
     fs,
@@ -9,13 +9,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Everything that has happened so far.
+/// All events so far.
 pub(crate) struct Timeline {
     begin: Instant,
     events: Mutex<Vec<Event>>,
 }
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     /// Seconds since the beginning.
@@ -23,23 +23,23 @@ pub(crate) struct Event {
     pub(crate) what: What,
 }
 
-/// What an event is.
+/// The kinds of events.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     /// A heading of the story.
     Heading(String),
-    /// A domain's DomainStatus has changed. The line is for people.
+    /// A DomainStatus has changed. `line` is for people.
     Status {
         name: String,
         state: String,
         domid: u64,
         line: String,
     },
-    /// A domain's DomainStatus is gone.
+    /// A DomainStatus has disappeared.
     Gone { name: String },
-    /// The emulator has reset a guest, which is nobody's doing here.
+    /// The emulator has reset a guest. Neither the guest nor the demo has caused it.
     Reset { name: String, text: String },
-    /// A guest has done what nobody has asked for.
+    /// A guest has done something that nobody asked for.
     Wrong { name: String, text: String },
 }
 
@@ -51,12 +51,12 @@ impl Timeline {
         }
     }
 
-    /// A heading of the story.
+    /// Adds a heading of the story.
     pub(crate) fn say(&self, text: &str) {
         self.add(What::Heading(text.to_owned()));
     }
 
-    /// Prints and keeps an event.
+    /// Prints and records an event.
     pub(crate) fn add(&self, what: What) {
         let at = self.begin.elapsed().as_secs_f64();
         let event = Event { at, what };
@@ -72,7 +72,7 @@ impl Timeline {
         self.begin.elapsed().as_secs_f64()
     }
 
-    /// Everything so far.
+    /// Returns all events so far.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.events
             .lock()
@@ -80,7 +80,8 @@ impl Timeline {
             .clone()
     }
 
-    /// The last domain that an application had, if it has none now, or another one before this; 0 if it had none.
+    /// Returns the last domain of an application other than its current one, or the current one if there was no
+    /// other. 0 if it had none.
     pub(crate) fn domain_before(&self, app: &str) -> u64 {
         let domids: Vec<u64> = self
             .events()
@@ -99,7 +100,7 @@ impl Timeline {
             .unwrap_or(0)
     }
 
-    /// Writes down all events, for the picture.
+    /// Writes all events to a file, for the picture.
     pub(crate) fn save(&self, path: &Path) {
         let events: Vec<Value> = self.events().iter().map(Event::to_json).collect();
         let text = json!({ "end": self.now(), "events": events }).to_string();
@@ -108,7 +109,7 @@ impl Timeline {
 }
 
 impl Event {
-    /// The domain it is about.
+    /// Returns the name of the domain concerned.
     pub(crate) fn name(&self) -> Option<&str> {
         match &self.what {
             What::Heading(_) => None,
@@ -119,7 +120,7 @@ impl Event {
         }
     }
 
-    /// As it is printed.
+    /// Returns the line that is printed.
     pub(crate) fn line(&self) -> String {
         let at = self.at;
         match &self.what {

@@ -1,4 +1,4 @@
-//! The agent's DomainStatus files, as they change.
+//! Watches the agent's DomainStatus files for changes.
 
 use std::{
     collections::BTreeMap,
@@ -22,15 +22,15 @@ use crate::{
     timeline::{Timeline, What},
 };
 
-/// Reports every change in the DomainStatus directory until it is dropped.
+/// Reports every change in the DomainStatus directory, until it is dropped.
 pub(crate) struct Show {
-    // Closing it ends the thread; the agent must not inherit it.
+    // Closing it ends the thread. The agent must not inherit it.
     stop: Option<OwnedFd>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Show {
-    /// Begins. A guest of `reboots` may reboot by itself.
+    /// Starts reporting. Only a guest of `reboots` may reboot on its own.
     pub(crate) fn changes(timeline: &Arc<Timeline>, dir: PathBuf, reboots: &'static str) -> Self {
         let timeline = Arc::clone(timeline);
         fs::create_dir_all(&dir).unwrap();
@@ -79,12 +79,12 @@ struct Watch {
     reboots: &'static str,
     timeline: Arc<Timeline>,
     ctx: Context,
-    /// By file name.
+    /// The last status of each file, by path.
     last: BTreeMap<PathBuf, Value>,
 }
 
 impl Watch {
-    /// Waits for a change; false if it is time to end.
+    /// Waits for a change. Returns false when it is time to end.
     fn wait(&mut self, stopped: &OwnedFd) -> bool {
         let mut fds = [
             PollFd::new(&self.inotify, PollFlags::IN),
@@ -95,7 +95,7 @@ impl Watch {
             return false;
         }
         let mut buffer = [0; 4096];
-        // What has changed is seen by looking.
+        // The events themselves are not used: `look` finds the changes.
         for _ in self.inotify.read_events(&mut buffer).unwrap() {}
         true
     }
@@ -127,7 +127,7 @@ impl Watch {
         let restarted = restarts(status) > before.map_or(0, restarts);
         if restarted && name(status) != self.reboots {
             let name = name(status);
-            // The domain that it was has no number any more.
+            // The status no longer has the domid of the domain that was reset.
             let domid = self.timeline.domain_before(&name);
             self.timeline.add(if xen_says_it_was_reset(&self.ctx, domid) {
                 let text = format!(
@@ -143,7 +143,7 @@ impl Watch {
     }
 }
 
-/// All statuses, by file name.
+/// Reads all statuses, by path.
 fn read(dir: &Path) -> BTreeMap<PathBuf, Value> {
     fs::read_dir(dir)
         .into_iter()
@@ -152,7 +152,7 @@ fn read(dir: &Path) -> BTreeMap<PathBuf, Value> {
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .filter_map(|path| {
-            // Gone between the list and the look: not there.
+            // The file may have disappeared since the directory was listed.
             let text = fs::read(&path).ok()?;
             let status = serde_json::from_slice(&text).expect("a DomainStatus is JSON");
             Some((path, status))
@@ -164,7 +164,7 @@ fn name(status: &Value) -> String {
     status["DisplayName"].as_str().unwrap_or("?").to_owned()
 }
 
-/// What is shown of a status.
+/// Returns the part of a status that is shown.
 fn line(status: &Value) -> String {
     let mut line = format!("{:<10}", status["StateName"].as_str().unwrap_or("?"));
     match status["DomainId"].as_u64() {

@@ -1,4 +1,4 @@
-//! What can be seen only while nothing else goes on in dom0: no other test runs beside these.
+//! Tests that need a quiet dom0: no other test runs beside these.
 
 mod cpupool;
 
@@ -14,8 +14,8 @@ use crate::agent::host::Host;
 #[test]
 fn ten_domains_start_side_by_side() {
     let host = Host::start();
-    // As much to load as a Linux has, for a guest that leaves the processors to those that are being
-    // built. It makes nothing of its ramdisk.
+    // A domain with as much to load as a Linux, but with a guest that leaves the processors to the domains being
+    // built. The guest ignores its ramdisk.
     let changes = json!({"Ramdisk": "/lab/guest/vmlinux", "Memory": 96 << 10});
     let start = |names: &[String]| {
         let apps: Vec<_> = names.iter().map(|name| host.app(name)).collect();
@@ -41,19 +41,18 @@ fn ten_domains_start_side_by_side() {
         "bring-up of one PV domain: {one:.2?} (the mean of ten); of ten at once: {at_once:.2?}; ratio {ratio:.1}"
     );
 
-    // No worker is held up by another: all have come to the building before the first one runs.
+    // No worker is blocked by another: all have begun to build before the first domain runs.
     let log = host.log();
     let first = log.find(" starting ten").unwrap();
     let running = log[first..].find(" running").unwrap();
     let begun = log[first..][..running].matches(" starting ten").count();
     assert_eq!(begun, 10, "{}", &log[first..]);
-    // Two processors do what they can: libxl and xenstored are busy most of the time.
+    // Two processors limit the ratio: libxl and xenstored are busy most of the time.
     assert!(ratio < 10.0, "{ratio}");
-    // They are destroyed with the host.
+    // The domains are destroyed with the host.
 }
 
-/// Nothing is polled: between two resyncs an agent with nothing to do does not even wake up. The end of anybody's
-/// domain would be news.
+/// Nothing is polled: an idle agent does not even wake up between two resyncs. The end of any domain would wake it.
 #[test]
 fn an_idle_agent_sleeps() {
     let host = Host::start();
@@ -61,7 +60,7 @@ fn an_idle_agent_sleeps() {
     host.put(&app, "PV", "", &json!({}));
     host.wait_up(&app);
     thread::sleep(Duration::from_secs(5));
-    // There is at least one resync in it, and at most two.
+    // The window contains one or two resyncs.
     let window = Duration::from_secs(35);
     let before = host.switches();
     thread::sleep(window);
@@ -72,7 +71,7 @@ fn an_idle_agent_sleeps() {
     threads.retain(|_, count| *count > 0);
     let woken: u64 = threads.values().sum();
     println!("an idle agent with one domain woke up {woken} times in {window:?}: {threads:?}");
-    // A resync wakes the main thread and the one that lists, which waits for xenstored's answers: a name, and once the
-    // connection. The watcher and the figures have their own pace.
+    // A resync wakes the main thread and the listing thread, which waits for xenstored's answers: a name, and once
+    // the connection. The watcher and the metrics have their own intervals.
     assert!((1..=16).contains(&woken), "{threads:?}");
 }

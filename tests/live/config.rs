@@ -47,7 +47,7 @@ fn a_kernel_that_is_not_there_is_named() {
 #[test]
 fn memory_that_is_not_there_is_refused() {
     let ctx = context();
-    // Nearly the most that Xen can count.
+    // Nearly the largest size that Xen can represent.
     let config = config(Kind::Pv, "huge", "").memory_mib(8 << 20);
     let error = ctx.domain_create_new(&config).unwrap().wait().unwrap_err();
     assert!(
@@ -68,12 +68,12 @@ fn two_domains_cannot_share_a_name() {
 
 #[test]
 fn what_this_libxl_does_not_have_is_named() {
-    // Came with Xen 4.18; where it exists there is nothing to refuse.
+    // The field came with Xen 4.18. Where it exists nothing is refused.
     let ctx = context();
     let mut config = config(Kind::Pv, "newer", "");
     config.b_info.bootloader_restrict = Some(true);
     config.b_info.bootloader = Some("/bin/false".into());
-    // A restricted bootloader is given one of the three.
+    // A restricted bootloader must be given only one of kernel, ramdisk and cmdline.
     (config.b_info.ramdisk, config.b_info.cmdline) = (None, None);
     let made = ctx.domain_create_new(&config);
     if libxl::have("bootloader_restrict") {

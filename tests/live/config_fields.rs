@@ -1,6 +1,6 @@
-//! Every field of the configuration reaches libxl, and comes back from it.
+//! Every field of the configuration reaches libxl, and can be read back.
 //!
-//! The fields are those of the headers that this test was built with; nobody has to remember one.
+//! The fields are read from the headers that this test was built with, so no list must be maintained.
 
 use std::{
     ffi::{CStr, CString},
@@ -24,7 +24,7 @@ mod idl;
 
 const HEADER: &str = include_str!(concat!(env!("LIBXL_HEADERS"), "/_libxl_types.h"));
 
-/// What libxl makes of a configuration, in its own words.
+/// Converts a configuration to libxl's structure and back to JSON.
 fn through_libxl(ctx: &Context, sent: &Value) -> Value {
     let text = CString::new(sent.to_string()).unwrap();
     let mut raw = MaybeUninit::<sys::libxl_domain_config>::uninit();
@@ -43,7 +43,7 @@ fn through_libxl(ctx: &Context, sent: &Value) -> Value {
     }
 }
 
-/// The same of this field alone, in an otherwise empty configuration.
+/// Does the same with this field alone, in an otherwise empty configuration.
 fn alone(ctx: &Context, sent: &Value, empty: &Value, field: &str) -> Value {
     let mut one = empty.clone();
     let mut at = &mut one;
@@ -67,7 +67,7 @@ fn alone(ctx: &Context, sent: &Value, empty: &Value, field: &str) -> Value {
 
 fn same(field: &str, sent: &Value, back: Option<&Value>) -> bool {
     if field.ends_with("/cpuid") {
-        // libxl has two forms for it, and reads both.
+        // libxl has two forms for the CPUID policy, and reads both.
         let policy = |value: &Value| serde_json::from_value::<CpuidPolicy>(value.clone());
         let back = back.map(|back| policy(back).unwrap());
         return back == Some(policy(sent).unwrap());
@@ -75,8 +75,8 @@ fn same(field: &str, sent: &Value, back: Option<&Value>) -> bool {
     back == Some(sent)
 }
 
-/// Every field of every kind of guest and of every device is set to what is not its default, and
-/// found again: all at once, and each by itself.
+/// Sets every field of every kind of guest and of every device to a value other than its default, and reads it back:
+/// all fields at once, and each alone.
 #[test]
 fn every_field_reaches_libxl_and_comes_back() {
     let ctx = context();
@@ -100,7 +100,7 @@ fn every_field_reaches_libxl_and_comes_back() {
                 .unwrap_or_else(|| panic!("{word}: {field} has no place"));
             let all = back.pointer(field);
             assert!(same(field, value, all), "{word}: {field}: {value}, {all:?}");
-            // The kind of guest is the one thing that cannot be left to its default.
+            // The type of the guest is the only field without a default.
             if field == "/c_info/type" {
                 continue;
             }
@@ -111,7 +111,7 @@ fn every_field_reaches_libxl_and_comes_back() {
             assert!(same(field, value, one), "{word}: {field}: {value}, {one:?}");
             seen += 1;
         }
-        // What this libxl does not have is named, not dropped.
+        // A field that this libxl lacks is named, not silently dropped.
         let lost = lost_fields(&sent, &back);
         println!("{word}: libxl {} lacks {lost:?}", libxl::BUILT_FOR);
         for name in &lost {
@@ -124,7 +124,7 @@ fn every_field_reaches_libxl_and_comes_back() {
     assert!(seen > 3 * 280, "{seen}");
 }
 
-/// A keyed union has a dot in its key, as lost fields have between their parts.
+/// The key of a keyed union contains a dot, which also separates the parts of a lost field.
 fn rejoin_union(field: &str) -> String {
     ["type", "connection"]
         .iter()
@@ -137,12 +137,13 @@ fn rejoin_union(field: &str) -> String {
         })
 }
 
-/// Of a keyed union the key is no field in JSON: which arm there is says it.
+/// Returns whether the field is the key of a keyed union. It is no field in JSON, where the name of the arm implies
+/// it.
 fn is_a_kind(field: &str) -> bool {
     ["/channels/0/connection", "/usbdevs/0/type"].contains(&field)
 }
 
-/// The same is true of what a caller does: a field of a newer Xen is refused by its name.
+/// A caller's configuration is checked in the same way: a field of a newer Xen is refused by name.
 #[test]
 fn a_field_of_a_newer_xen_is_refused_by_name() {
     let ctx = context();

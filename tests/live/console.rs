@@ -66,7 +66,7 @@ fn a_channel_is_listed() {
     assert_eq!(info.frontend_id, guest.id().domid.0);
 }
 
-/// Says in xenstore what a backend says that is ready for its frontend, and later that it is done.
+/// Plays a backend in xenstore: ready for its frontend at first, and closed at the end.
 struct Backend {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
@@ -107,7 +107,7 @@ impl Drop for Backend {
     }
 }
 
-/// libxl takes their rates apart in a place that it has once for the whole process.
+/// libxl splits the rates with state that exists once per process.
 #[test]
 fn sound_cards_are_listed_by_many_threads() {
     let ctx = context();
@@ -143,7 +143,7 @@ fn sound_cards_are_listed_by_many_threads() {
     domain.vsnd_remove(&card).unwrap().wait().unwrap();
 }
 
-/// Nobody serves these in the lab, so the test does.
+/// The lab has no backends for these devices, so the test plays them.
 #[test]
 fn devices_that_the_lab_does_not_have_come_and_go() {
     let ctx = context();
@@ -163,7 +163,7 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
     };
     let vdispl = domain.vdispl_add(&vdispl).unwrap().wait().unwrap();
     let listed = domain.vdispl_list().unwrap();
-    // Its connectors are told by `vdispl_info` alone.
+    // Only `vdispl_info` returns the connectors.
     assert_eq!((listed.len(), listed[0].devid), (1, vdispl.devid));
     let devid = vdispl.devid.expect("a number");
     assert_eq!(domain.vdispl_by_devid(devid).unwrap(), listed[0]);
@@ -191,7 +191,7 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
         }],
         ..Vsnd::default()
     };
-    // Without a look libxl would follow a pointer that is NULL.
+    // Without a check libxl would dereference a null pointer.
     for absent in [None, Some(5)] {
         let error = domain
             .vsnd_info(&Vsnd {
@@ -254,7 +254,7 @@ fn devices_that_the_lab_does_not_have_come_and_go() {
     assert!(domain.vkb_list().unwrap().is_empty());
 }
 
-/// The device model of an HVM guest has controllers of its own.
+/// The device model of an HVM guest has USB controllers of its own.
 #[test]
 fn a_usb_controller_comes_and_goes() {
     let ctx = context();
@@ -285,7 +285,7 @@ fn a_usb_controller_comes_and_goes() {
     assert!(domain.usbctrl_list().unwrap().is_empty());
 }
 
-/// Without a device model it would be a backend of dom0's, which the lab does not have.
+/// Without a device model the controller would need a backend in dom0, which the lab does not have.
 #[test]
 fn a_usb_controller_without_a_backend_is_refused() {
     let ctx = context();
@@ -306,7 +306,7 @@ fn a_usb_controller_without_a_backend_is_refused() {
     );
     assert!(domain.usbctrl_list().unwrap().is_empty());
     assert!(domain.usbdev_list().unwrap().is_empty());
-    // libxl would end the process.
+    // libxl would end the process here.
     let gone = Usbctrl {
         devid: Some(0),
         ..ctrl

@@ -1,4 +1,4 @@
-//! The host, and contexts in every order.
+//! Information about the host, and contexts that are used and dropped in every order.
 
 use std::{thread, time::Duration};
 
@@ -13,7 +13,7 @@ fn the_host_is_described() {
     let ctx = context();
     let version = ctx.version_info().unwrap();
     assert_eq!(version.pagesize, 4096);
-    // The lab runs the libxl that this was built for.
+    // The lab runs the libxl that this test was built for.
     assert!(
         libxl::BUILT_FOR.starts_with(&format!("{}.{}", version.major, version.minor)),
         "{} and {}",
@@ -27,14 +27,14 @@ fn the_host_is_described() {
         "{host:?}"
     );
     let free = ctx.free_memory().unwrap();
-    // What is free right now is other tests' doing.
+    // The current free memory depends on other tests.
     assert!(
         free > 0 && free / 4 < host.total_pages,
         "{free} KiB, {host:?}"
     );
 }
 
-/// libxl writes it down in the context when it is asked for the first time.
+/// libxl stores the version in the context when it is first asked for.
 #[test]
 fn the_version_is_read_by_many_threads() {
     let ctx = context();
@@ -170,12 +170,12 @@ fn an_operation_may_be_dropped_while_it_runs() {
     let own = context();
     let running = own.domain(guest.id()).shutdown().start().unwrap();
     drop(running);
-    // The context ends the operation, and only then itself: libxl would end the process otherwise.
+    // The context ends the operation before it ends itself. Otherwise libxl would end the process.
     drop(own);
     assert!(guest.domain.info().unwrap().paused);
 }
 
-/// Once a context is given up, nobody is left who could tell it that a child has ended.
+/// Once a context is given up, nobody can tell it that a child has ended.
 #[test]
 fn an_operation_may_be_dropped_by_who_deals_with_children() {
     let Some(domid) = told() else {
@@ -193,16 +193,16 @@ fn an_operation_may_be_dropped_by_who_deals_with_children() {
     ctx.sigchld_occurred();
     drop(domain);
     drop(ctx);
-    // As long as a context of the first kind is there, also one that was given up as lost, the
-    // second kind is refused.
+    // As long as a context of the first kind exists, even a leaked one, contexts of the second kind are refused.
     let other = Context::open().unwrap();
-    // libxl would end the process, were it told in this mode.
+    // libxl would end the process if it were told in this mode.
     other.sigchld_occurred();
     assert!(!other.list_domains().unwrap().is_empty());
 }
 
-/// A child that goes on without an exec resumes a domain. Of its parent's watcher, whose context it has
-/// given up, it knows nothing; the watcher finds out by itself.
+/// A child that goes on without an exec resumes a domain.
+///
+/// It does not know its parent's watcher, whose context it has given up. The watcher notices the resume on its own.
 #[test]
 fn a_forked_child_leaves_its_parents_watchers_alone() {
     if told().is_none() {
@@ -220,12 +220,12 @@ fn a_forked_child_leaves_its_parents_watchers_alone() {
     // SAFETY: the child opens a context of its own and ends without dropping anything else.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: ends the child, should it wait for a lock of its parent's.
+        // SAFETY: ends the child if it waits for a lock of its parent.
         unsafe { libc::alarm(120) };
-        // SAFETY: the only thread of a child; what it has inherited is neither used nor dropped.
+        // SAFETY: the only thread of a child; inherited values are neither used nor dropped.
         unsafe { ctx.clone().postfork_child_noexec() };
         let resumed = Context::open().and_then(|ctx| ctx.domain(guest.id()).resume(true));
-        // SAFETY: ends it without anything of its parent's.
+        // SAFETY: ends the child without running any code of its parent.
         unsafe { libc::_exit(if resumed.is_ok() { 7 } else { 1 }) };
     }
     let mut status = 0;
@@ -239,11 +239,11 @@ fn a_forked_child_leaves_its_parents_watchers_alone() {
     guest.still_lives_and_dies();
 }
 
-/// libxl leaves what it has made of the domain to the caller, who has to learn of it.
+/// libxl leaves the half-built domain to the caller, who must learn its domid.
 #[test]
 fn an_aborted_creation_names_its_domain() {
     let ctx = context();
-    // Takes long enough to be ended in the middle: QEMU has to start.
+    // Slow enough to be aborted in the middle, because QEMU has to start.
     let config = config(Kind::Hvm, "aborted", "");
     let operation = ctx.domain_create_new(&config).unwrap();
     let error = operation

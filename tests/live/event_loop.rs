@@ -1,4 +1,4 @@
-//! A context that a loop drives, which is not ours, and operations that nobody waits for.
+//! A context driven by an external event loop, and operations that nobody waits for.
 
 use std::{
     future::Future,
@@ -19,7 +19,7 @@ use rustix::{
 
 use crate::support::{Guest, Kind, LONG, config, context, tiny_config, wait_for, watcher};
 
-/// Waits until there is something to do, by poll(2), and returns whether there is.
+/// Waits with poll(2) until there is something to do. Returns false on a timeout.
 fn is_ready(events: &EventLoop, time: Duration) -> bool {
     let deadline = Instant::now() + time;
     loop {
@@ -27,14 +27,14 @@ fn is_ready(events: &EventLoop, time: Duration) -> bool {
         let mut fds = [PollFd::new(events, PollFlags::IN)];
         match poll(&mut fds, Some(&Timespec::try_from(rest).unwrap())) {
             Ok(ready) => return ready == 1,
-            // Children of this and of other tests end.
+            // Children of this test and of others end.
             Err(Errno::INTR) => {}
             Err(error) => panic!("poll: {error}"),
         }
     }
 }
 
-/// Runs the loop until all are over, and counts its rounds.
+/// Runs the loop until all operations are over. Returns the number of rounds.
 fn run<T>(events: &EventLoop, running: &[Running<T>]) -> usize {
     let mut rounds = 0;
     while !running.iter().all(Running::is_over) {
@@ -67,7 +67,7 @@ fn two_hundred_operations_are_done_by_one_thread() {
     assert_eq!(guest.state(), Some(DomainState::Paused));
 }
 
-/// From making them to destroying them. libxl forks, and opens and closes descriptors, all the time.
+/// Creates, starts and destroys domains. Meanwhile libxl forks, and opens and closes descriptors.
 #[test]
 fn whole_lives_are_led_by_one_thread() {
     let ctx = context();
@@ -99,7 +99,7 @@ fn whole_lives_are_led_by_one_thread() {
             running.wait().unwrap();
         }
     }
-    // Nothing is left of them that would keep the descriptor readable.
+    // Nothing remains that would keep the descriptor readable.
     let before = Instant::now();
     let mut rounds = 0;
     while before.elapsed() < Duration::from_secs(2) {
@@ -108,7 +108,7 @@ fn whole_lives_are_led_by_one_thread() {
             rounds += 1;
         }
     }
-    // Each child of other tests' that ends is seen here, too.
+    // The loop also sees the ends of other tests' children.
     assert!(rounds < 500, "{rounds} rounds in two seconds: it spins");
 }
 
@@ -135,7 +135,7 @@ fn limits_hold_although_nobody_waits() {
     );
 }
 
-/// Wakes the thread that it was made by.
+/// Wakes the thread that created it.
 struct Unpark(thread::Thread);
 
 impl Wake for Unpark {
@@ -144,7 +144,7 @@ impl Wake for Unpark {
     }
 }
 
-/// The smallest executor.
+/// A minimal executor.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut task = std::task::Context::from_waker(&waker);
@@ -191,7 +191,7 @@ fn a_detached_destroy_goes_on_without_its_context() {
     );
 }
 
-/// Nobody else in this process may resume what is being destroyed.
+/// Nobody else in this process may resume a domain that is being destroyed.
 #[test]
 fn what_is_destroyed_cannot_be_resumed_meanwhile() {
     let ctx = context();

@@ -1,4 +1,4 @@
-//! The programs under examples/, run as their readers would.
+//! The programs in `examples/`, run as a reader would run them.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use libxl::{
 
 use crate::support::{Guest, Kind, config, context, tiny_config, unique, wait_for, watcher};
 
-/// xtask puts them beside this test.
+/// Runs an example, which xtask puts beside this test.
 fn example(name: &str, args: &[&str]) -> Output {
     let program = env::current_exe().unwrap().with_file_name(name);
     let output = Command::new(program).args(args).output().unwrap();
@@ -26,7 +26,7 @@ fn example(name: &str, args: &[&str]) -> Output {
     output
 }
 
-/// What a successful run prints.
+/// Runs an example, which must succeed, and returns its output.
 #[track_caller]
 pub(crate) fn succeeds(name: &str, args: &[&str]) -> String {
     let output = example(name, args);
@@ -74,7 +74,7 @@ fn watch_domains() {
             std::fs::read_to_string(log.path()).unwrap().contains(&line)
         });
     };
-    // Running, or still paused, when it was announced.
+    // The domain was announced as running, or as still paused.
     says("");
     let renamed = unique("renamed");
     guest.domain.rename(&renamed).unwrap();
@@ -90,7 +90,7 @@ fn watch_domains() {
     says("died");
 }
 
-/// A program that has to be ended.
+/// A program that must be killed.
 struct Endless(Child);
 
 impl Drop for Endless {
@@ -169,7 +169,7 @@ fn shutdown_with_deadline() {
     }
 }
 
-/// A paused guest acknowledges nothing; a line on standard input ends the wait.
+/// A paused guest acknowledges nothing. A line on standard input ends the wait.
 #[test]
 fn loop_poll() {
     let ctx = context();
@@ -205,7 +205,7 @@ fn loop_mio() {
     let guests: Vec<Guest> = (0..3)
         .map(|_| Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "example", "")))
         .collect();
-    // This one runs nothing that could acknowledge.
+    // This guest runs nothing that could acknowledge.
     let paused = Guest::create(&ctx, &watcher, &tiny_config(Kind::Pv, "example", ""));
     let mut args = vec!["20"];
     for guest in &guests {
@@ -224,7 +224,7 @@ fn loop_mio() {
     assert!(said.contains("took longer than 20s"), "{said}");
 }
 
-/// One is moved, and the migration of the other one is called off: it then shuts down when it is asked.
+/// One domain is migrated. The migration of the other is aborted, and it then obeys a shutdown.
 #[test]
 fn loop_tokio() {
     let ctx = context();
@@ -261,7 +261,7 @@ fn loop_many() {
     guest.still_lives_and_dies();
 }
 
-/// A disk image of 1 MiB.
+/// Creates a disk image of 1 MiB.
 fn image() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 20).unwrap();
@@ -273,10 +273,10 @@ fn tour() {
     let name = unique("tour");
     let image = image();
     let path = image.path().to_str().unwrap();
-    // It has no drivers for what it is given, and needs no ramdisk: this is about the program.
+    // The small guest has no drivers for these devices and needs no ramdisk. The test is about the program.
     let (kernel, ramdisk) = ("/share/guest/tiny", "/lab/guest/initrd");
     let args = [&name, kernel, ramdisk, path, "xenbr0"];
-    // Under emulation a PVH guest now and then resets in its very first instructions.
+    // Under emulation a PVH guest sometimes resets in its very first instructions.
     let first = example("tour", &args);
     let said = String::from_utf8(first.stdout).unwrap();
     let reset = said.contains("shut down (reboot)");

@@ -1,4 +1,4 @@
-//! The lab's small guest does as it is told: other tests rely on it.
+//! The lab's small guest obeys its parameters. Other tests rely on it.
 
 use std::{
     process::Command,
@@ -15,14 +15,14 @@ use crate::support::{
 
 const SUSPENDED: DomainEvent = DomainEvent::Shutdown(ShutdownReason::SUSPEND);
 
-/// Starts one and waits for its first line.
+/// Starts the guest and waits for its first line.
 fn up(watcher: &Watcher, kind: Kind, hint: &str, params: &str) -> Guest {
     let guest = Guest::start(&context(), watcher, &tiny_config(kind, hint, params));
     guest.wait_until_up();
     guest
 }
 
-/// The uptimes, in milliseconds, in those lines on its console that contain `what`.
+/// Returns the uptimes, in milliseconds, in the console lines that contain `what`.
 fn uptimes(guest: &Guest, what: &str) -> Vec<u64> {
     let uptime = |line: &str| {
         line.split("uptime ")
@@ -114,7 +114,7 @@ fn it_ignores_requests() {
         "ignores",
         "lab.requests=ignore lab.tick=0.5",
     );
-    // Would wait a minute for the acknowledgement.
+    // Waiting for the acknowledgement would take a minute.
     let _running = guest.domain.shutdown().start().unwrap();
     guest.wait_until_it_says("ignores poweroff");
     let ticks = uptimes(&guest, "guest: uptime").len();
@@ -125,7 +125,7 @@ fn it_ignores_requests() {
     assert_eq!(request(&guest), "poweroff");
 }
 
-/// What its `control/shutdown` holds.
+/// Returns the content of `control/shutdown`.
 fn request(guest: &Guest) -> String {
     let path = format!("/local/domain/{}/control/shutdown", guest.id().domid);
     let output = Command::new("xenstore-read")
@@ -183,7 +183,7 @@ fn it_suspends_by_itself() {
     guest.wait_until_it_says("goes on after suspend 1, cancelled");
 }
 
-/// Also when it is led to believe that it was restored.
+/// The guest also goes on when the resume makes it believe that it was restored.
 fn goes_on_after_a_suspend(kind: Kind) {
     let watcher = watcher();
     let guest = up(&watcher, kind, "goes-on", "");
@@ -221,7 +221,7 @@ fn an_hvm_one_goes_on_after_a_suspend() {
     goes_on_after_a_suspend(Kind::Hvm);
 }
 
-// Each test that calls it is left out by itself.
+// The caller is recorded, so each calling test is counted as skipped on its own.
 #[track_caller]
 fn goes_on_after_a_restore(kind: Kind) {
     if !outsider_is_there() {
@@ -264,7 +264,7 @@ fn an_hvm_one_goes_on_after_a_restore() {
     goes_on_after_a_restore(Kind::Hvm);
 }
 
-/// Expects the end of a guest that ends soon after its resume, which may therefore have been missed.
+/// Expects the end of a guest that ends soon after its resume. The resume may have been missed.
 #[track_caller]
 fn expect_the_end(guest: &Guest, reason: ShutdownReason) {
     let first = guest.next();
@@ -326,7 +326,7 @@ fn it_ends_a_while_after_its_resume() {
     assert!(passed >= 1000, "{}", guest.console());
 }
 
-/// What a defect of the emulator looks like: the demo tells it from a guest that reboots.
+/// A reset by a defect of the emulator can be told from a reboot of the guest. The demo relies on this.
 #[test]
 fn a_reset_by_the_emulator_is_told_from_a_reboot() {
     let (ctx, watcher) = (context(), watcher());

@@ -1,4 +1,4 @@
-//! What the host has.
+//! The host's hardware, as libxl reports it.
 
 use std::{collections::BTreeSet, fs};
 
@@ -40,7 +40,7 @@ fn a_node_has_the_memory_of_the_host() {
     assert_eq!(nodes.len(), physinfo.nr_nodes as usize);
     let total = physinfo.total_pages * u64::from(ctx.version_info().unwrap().pagesize);
     let size: u64 = nodes.iter().map(|node| node.size).sum();
-    // A node's size has the holes in it.
+    // The size of a node includes the holes in its memory.
     assert!((total..2 * total).contains(&size), "{size} of {total}");
     assert!(
         nodes

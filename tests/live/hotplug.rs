@@ -1,4 +1,4 @@
-//! Devices that come and go while a guest runs.
+//! Devices that are added and removed while a guest runs.
 
 use std::{fs::File, path::PathBuf, process::Command, thread, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::support::{
     Guest, Kind, config, context, tiny_config, unique, wait_for, watcher, xl, xl_is_there,
 };
 
-/// An empty image, removed in the end.
+/// An empty image, removed at the end.
 struct Image(PathBuf);
 
 impl Image {
@@ -67,13 +67,13 @@ fn a_nic_comes_and_goes() {
     });
     let info = domain.nic_info(&nic).unwrap();
     assert_eq!((info.frontend_id, info.backend_id), (guest.id().domid.0, 0));
-    // No `evtch`: this frontend has one for each direction.
+    // Without `evtch`: this frontend has an event channel for each direction.
     assert!(info.rref_tx > 0 && info.rref_rx > 0, "{info:?}");
     if xl_is_there() {
         let theirs = xl(&["network-list", &guest.name]);
         assert!(theirs.contains(&mac.to_string()), "{theirs}");
     }
-    // What the domain would be restarted with has it too.
+    // The stored configuration, from which the domain would be restarted, has the interface as well.
     let config = domain.retrieve_configuration().wait().unwrap();
     assert_eq!(
         config.nics.iter().map(|nic| nic.mac).collect::<Vec<_>>(),
@@ -174,7 +174,7 @@ fn a_disk_without_a_guest_that_answers_is_taken_by_force() {
         .unwrap();
     domain.disk_destroy(&disk).unwrap().wait().unwrap();
     assert_eq!(domain.disk_list().unwrap(), []);
-    // CD drives are for HVM.
+    // Only HVM guests have CD drives.
     let error = domain
         .cdrom_insert(&Disk::empty_cdrom("hdc"))
         .unwrap()
@@ -223,7 +223,7 @@ fn what_does_not_fit_is_said_before_anything_is_done() {
     assert!(error.is_domain_gone(), "{error:#}");
 }
 
-/// The drive of an HVM guest, whose device model is told.
+/// The drive of an HVM guest. The device model is told about the change.
 #[test]
 fn a_disc_is_changed() {
     let ctx = context();
@@ -253,7 +253,7 @@ fn a_disc_is_changed() {
         .wait()
         .unwrap();
     assert_eq!(medium(), None);
-    // What is listed can be asked about and taken away, also without a disc.
+    // A listed drive can be queried and removed, even without a disc.
     let empty = domain.disk_by_vdev("hdc").unwrap();
     assert_eq!(
         domain.disk_info(&empty).unwrap().frontend_id,
@@ -263,7 +263,7 @@ fn a_disc_is_changed() {
     assert_eq!(domain.disk_list().unwrap(), []);
 }
 
-/// A paravirtual guest says in xenstore that it ejects a disc; here somebody else says so for it.
+/// A paravirtual guest writes to xenstore that it ejects a disc. Here the test writes it instead.
 #[test]
 fn an_eject_is_heard_of() {
     let ctx = context();
@@ -286,7 +286,7 @@ fn an_eject_is_heard_of() {
         let status = write.args([path.as_str(), "eject"]).status();
         assert!(status.unwrap().success());
     };
-    // While somebody waits, and before.
+    // An eject counts while somebody waits, and before.
     let long = Limits::none().deadline(crate::support::LONG);
     let heard = thread::scope(|scope| {
         let waiting = scope.spawn(|| ejects.wait(&long));
@@ -309,7 +309,7 @@ fn an_eject_is_heard_of() {
         waiting.join().unwrap().unwrap_err()
     });
     assert_eq!(error.kind(), ErrorKind::Aborted, "{error:#}");
-    // What nobody has waited for is still there for the next one.
+    // An eject that nobody has waited for remains for the next watch.
     eject();
     drop(ejects);
     let ejects = guest.domain.watch_disk_eject("xvdb").unwrap();

@@ -1,4 +1,4 @@
-//! Xen itself, and what stands around domains.
+//! The hypervisor itself, and its facilities around domains.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +14,7 @@ use crate::support::{Guest, Kind, config, context, tiny_config, unique, wait_for
 #[test]
 fn keys_are_answered_in_the_log() {
     let ctx = context();
-    // The oldest lines of a full log are overwritten, and so would be what is looked for: it is
-    // emptied first.
+    // A full log overwrites its oldest lines, possibly including the answer, so the log is emptied first.
     assert!(ctx.xen_log(true).unwrap().contains("(XEN)"));
     ctx.send_debug_keys("h").unwrap();
     wait_for("the answer", || {
@@ -33,7 +32,7 @@ fn parameters_are_changed_or_refused() {
         .set_parameters("there_is_no_such_parameter=1")
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed, "{error:#}");
-    // These would have libxl write to memory that is nobody's.
+    // With these, libxl would write to memory that it does not own.
     for wrong in ["gnttab_max_frames", "gnttab_max_frames=70 b", "\tb a=1"] {
         let error = ctx.set_parameters(wrong).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
@@ -57,7 +56,7 @@ fn guests_are_found() {
         domain.domid()
     );
     assert_eq!(ctx.domain_qualifier_to_domid("7").unwrap(), DomId(7));
-    // libxl takes this for dom0, and that for domain 1.
+    // libxl takes the first string for dom0, and the second for domain 1.
     let error = ctx.domain_qualifier_to_domid("").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DomainNotFound, "{error:#}");
     let error = ctx.domain_qualifier_to_domid("4294967297").unwrap_err();
@@ -167,7 +166,7 @@ fn log_files_and_words() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
 }
 
-/// QEMU's processor has none of it: every call says so, and none does anything else.
+/// QEMU's processor lacks these features: every call fails with an error, and has no effect.
 #[test]
 fn what_the_processor_lacks_is_an_error() {
     let ctx = context();

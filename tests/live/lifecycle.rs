@@ -1,4 +1,4 @@
-//! From creation to death, for every type of domain.
+//! The life of a domain from creation to death, for every type of domain.
 
 use std::{process::Command, thread};
 
@@ -13,7 +13,8 @@ use crate::support::{
 fn lives_and_dies(kind: Kind) {
     let ctx = context();
     let watcher = watcher();
-    // A Linux in an HVM domain takes minutes to boot in the emulated lab: the one that is saved does it all.
+    // A Linux in an HVM domain takes minutes to boot in the emulated lab. The HVM domain that is saved covers all of
+    // this.
     let config = if kind == Kind::Hvm {
         tiny_config
     } else {
@@ -40,7 +41,7 @@ fn lives_and_dies(kind: Kind) {
     assert_eq!(via, ShutdownVia::Paravirt);
     guest.expect_shutdown(ShutdownReason::POWEROFF);
     guest.destroy();
-    // Dead, it may stay in Xen's list for as long as somebody maps a page of it.
+    // A dead domain may remain in Xen's list while somebody maps one of its pages.
     wait_for("Xen to forget the domain", || match guest.domain.info() {
         Ok(info) => {
             assert_eq!(info.state(), DomainState::Dying);
@@ -72,7 +73,7 @@ fn an_hvm_domain_lives_and_dies() {
 fn a_guest_ends_by_itself() {
     let ctx = context();
     let watcher = watcher();
-    // Linux ends for the first two reasons in other tests, when it is asked to.
+    // In other tests Linux ends for the first two reasons, on request.
     for (config, action, reason) in [
         (
             tiny_config as fn(_, &_, &_) -> _,
@@ -99,7 +100,7 @@ fn a_reboot_request_ends_in_a_reboot_shutdown() {
     guest.expect_shutdown(ShutdownReason::REBOOT);
 }
 
-/// The guest has not come far enough to have drivers, so its power button is pressed.
+/// The guest has no drivers yet, so its power button is pressed.
 #[test]
 fn a_guest_without_drivers_has_a_power_button() {
     let ctx = context();
@@ -158,8 +159,10 @@ fn a_domain_with_another_uuid_is_not_touched() {
     assert!(!stranger.psr_cmt_attached());
 }
 
-/// The names of its stub domain and of itself change together. No stub domain is needed for that: a
-/// domain whose device model is said to run in another one has that one renamed.
+/// A domain and its stub domain are renamed together.
+///
+/// No stub domain is needed for this: it is enough that xenstore says that the device model runs in another domain,
+/// which is then renamed as well.
 #[test]
 fn a_domain_is_renamed_with_its_stub_domain() {
     let ctx = context();
@@ -183,7 +186,7 @@ fn a_domain_is_renamed_with_its_stub_domain() {
     guest.domain.rename(&name).unwrap();
     assert_eq!(guest.domain.name(), Some(name.clone()));
     assert_eq!(stub.domain.name(), Some(format!("{name}-dm")));
-    // A name that is taken changes neither.
+    // A name that is taken changes neither domain.
     let error = guest.domain.rename("Domain-0").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
     assert_eq!(guest.domain.name(), Some(name.clone()));
@@ -192,7 +195,7 @@ fn a_domain_is_renamed_with_its_stub_domain() {
     assert!(status.unwrap().success());
 }
 
-/// Each finds the domain under a name that the other one gives it meanwhile.
+/// Each thread finds the domain under the name that the other one has just given it.
 #[test]
 fn a_domain_is_renamed_by_two_at_a_time() {
     let ctx = context();
@@ -222,7 +225,7 @@ fn a_shut_down_domain_is_preserved_under_another_name() {
     let config = tiny_config(Kind::Pv, "kept", "lab.action=poweroff lab.after=0");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.expect_shutdown(ShutdownReason::POWEROFF);
-    // A name that is taken is seen before anything is done.
+    // A name that is taken is detected before anything changes.
     let mut taken = tiny_config(Kind::Pv, "taken", "");
     taken.c_info.name = format!("{}-taken", guest.name);
     let taken = Guest::create(&ctx, &watcher, &taken);
@@ -237,7 +240,7 @@ fn a_shut_down_domain_is_preserved_under_another_name() {
         Some(DomainState::Shutdown(ShutdownReason::POWEROFF)),
         "the identity stays"
     );
-    // The name is free for the next one.
+    // The name is free for the next domain.
     let again = Guest::create(&ctx, &watcher, &config);
     assert_eq!(again.domain.name().unwrap(), guest.name);
     guest.destroy();
@@ -249,7 +252,7 @@ fn a_core_dump_is_written() {
     let ctx = context();
     let watcher = watcher();
     let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "core", ""));
-    // Xen's dumper wants the memory map that a PV guest sets up when it starts.
+    // Xen's core dumper needs the memory map that a PV guest sets up when it starts.
     guest.wait_until_up();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("core");

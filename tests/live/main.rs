@@ -1,5 +1,5 @@
 //! Tests against a real Xen. They run in the dom0 of the lab: `cargo xtask test`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Allowed in tests.
 
 mod acceptance;
 mod agent;

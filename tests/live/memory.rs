@@ -1,4 +1,4 @@
-//! Memory: limits, targets, and what is free.
+//! Memory limits, targets, and free memory.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use libxl::ErrorKind;
 
 use crate::support::{Guest, Kind, config, context, tiny_config, wait_for, watcher, xenstore_read};
 
-/// What libxl adds to a limit, in KiB.
+/// Amount that libxl adds to a limit, in KiB.
 const SLACK: u64 = 1024;
 
 #[test]

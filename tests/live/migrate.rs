@@ -1,4 +1,4 @@
-//! Migration to the same host, with both ends in this process, and every way in which it can fail.
+//! Migration to the same host, with both ends in this process, and all failures of a migration.
 
 use std::{
     io::{Read, Write},
@@ -26,12 +26,12 @@ fn limits() -> Limits {
     Limits::none().deadline(Duration::from_secs(240))
 }
 
-/// The two directions of one connection.
+/// Returns the two directions of one connection.
 fn both(socket: UnixStream) -> (UnixStream, UnixStream) {
     (socket.try_clone().unwrap(), socket)
 }
 
-/// Sends the guest to `receiver`, which runs on a thread with a context of its own, up to GO.
+/// Sends the guest, up to GO, to `receiver`, which runs on a thread with a context of its own.
 fn send_to<T: Send + 'static>(
     domain: &Domain,
     receiver: impl FnOnce(Context, UnixStream) -> T + Send + 'static,
@@ -53,7 +53,7 @@ pub(crate) fn receive(ctx: &Context, socket: UnixStream) -> Received {
         .unwrap()
 }
 
-/// Sends the guest to whoever is at the other end, which takes it.
+/// Sends the guest to the other end, which takes it.
 pub(crate) fn hand_over(domain: &Domain, socket: UnixStream) {
     let (reader, writer) = both(socket);
     let outcome = domain
@@ -68,7 +68,7 @@ pub(crate) fn hand_over(domain: &Domain, socket: UnixStream) {
     );
 }
 
-/// How many domains with this uuid could be running now.
+/// Returns the number of domains with this uuid that could be running now.
 fn running(ctx: &Context, uuid: Uuid) -> usize {
     let all = ctx.list_domains().unwrap();
     all.iter()
@@ -76,9 +76,9 @@ fn running(ctx: &Context, uuid: Uuid) -> usize {
         .count()
 }
 
-/// Runs `deed` while nobody may ever see two running domains with this uuid.
+/// Runs `deed`, and checks meanwhile that there are never two running domains with this uuid.
 pub(crate) fn exactly_one_copy<T>(uuid: Uuid, deed: impl FnOnce() -> T) -> T {
-    /// Also when the deed fails: the one who counts is waited for.
+    /// Stops the counting thread, also when the deed fails.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -109,7 +109,7 @@ fn copies(ctx: &Context, uuid: Uuid) -> usize {
     all.iter().filter(|domain| domain.uuid == uuid).count()
 }
 
-/// No copy but the source is left.
+/// Checks that no copy but the source is left.
 fn only_the_source_is_left(ctx: &Context, guest: &Guest) {
     wait_for("the copy to go", || copies(ctx, guest.id().uuid) == 1);
     assert_eq!(guest.domain.name().as_deref(), Some(guest.name.as_str()));
@@ -164,12 +164,12 @@ fn case_14_a_small_guest_moves() {
 
 type Receiver = fn(&Context, UnixStream);
 
-/// Takes all of it, and is gone before GO.
+/// Receives everything, and disappears before GO.
 fn dies_before_go(_: &Context, mut socket: UnixStream) {
     socket
         .write_all(b"xl migration receiver ready, send binary domain data.\n")
         .unwrap();
-    // Until the sender has nothing more to say.
+    // Reads until the sender has nothing more to send.
     socket
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
@@ -177,7 +177,7 @@ fn dies_before_go(_: &Context, mut socket: UnixStream) {
     let _ = socket.read_to_end(&mut all);
 }
 
-/// A migration that fails when everything has been sent.
+/// Runs a migration that fails after everything has been sent.
 pub(crate) fn fails_before_go(domain: &Domain) -> SuspendError {
     let (sent, receiving) = send_to(domain, |ctx, socket| dies_before_go(&ctx, socket));
     let failed = sent.unwrap_err();
@@ -185,7 +185,7 @@ pub(crate) fn fails_before_go(domain: &Domain) -> SuspendError {
     failed
 }
 
-/// What can go wrong at the other end before GO.
+/// Returns the failures of the other end before GO.
 fn bad_receivers() -> Vec<(&'static str, Receiver)> {
     fn refuses(ctx: &Context, socket: UnixStream) {
         let (reader, writer) = both(socket);
@@ -197,7 +197,7 @@ fn bad_receivers() -> Vec<(&'static str, Receiver)> {
     fn speaks_another_language(_: &Context, mut socket: UnixStream) {
         let _ = socket.write_all(&[b'?'; 4096]);
     }
-    /// Takes so much of what the sender says, and is gone.
+    /// Reads this many bytes of the stream, and disappears.
     fn takes(mut socket: UnixStream, much: usize) {
         socket
             .write_all(b"xl migration receiver ready, send binary domain data.\n")
@@ -275,8 +275,9 @@ fn case_03_what_is_sent_and_dropped_goes_on_at_the_source() {
     guest.still_lives_and_dies();
 }
 
-/// Says that it has everything before it has anything, makes no copy, and returns whether it has read
-/// GO by the time that the sender hangs up.
+/// Confirms the reception before receiving anything, and makes no copy.
+///
+/// Returns whether it has read GO by the time the sender hangs up.
 fn believes(_: Context, mut socket: UnixStream) -> bool {
     socket
         .write_all(b"xl migration receiver ready, send binary domain data.\n")
@@ -289,8 +290,7 @@ fn believes(_: Context, mut socket: UnixStream) -> bool {
     all.ends_with(b"domain is yours, you are cleared to unpause\0")
 }
 
-/// Makes a guest whose migration somebody has called off by resuming it, without the knowledge of
-/// who holds the [`Sent`].
+/// Makes a guest whose migration somebody has called off by resuming it. The owner of the [`Sent`] does not know.
 fn resumed_behind_its_back(guest: &Guest) -> (Sent, thread::JoinHandle<bool>) {
     let (sent, receiving) = send_to(&guest.domain, believes);
     let sent = sent.unwrap();
@@ -298,7 +298,7 @@ fn resumed_behind_its_back(guest: &Guest) -> (Sent, thread::JoinHandle<bool>) {
     (sent, receiving)
 }
 
-/// Whatever is done with it, it comes too late.
+/// Checks that dropping, cancelling or committing the [`Sent`] comes too late.
 fn is_too_late(sent: Sent, how: &str) {
     match how {
         "dropped" => drop(sent),
@@ -316,8 +316,9 @@ fn is_too_late(sent: Sent, how: &str) {
 
 const TOO_LATE: [&str; 3] = ["dropped", "cancelled", "committed"];
 
-/// Somebody resumes the guest between its being sent and GO, and it is suspended again, by another
-/// migration. The first one must neither give it away nor resume it from the second one's suspend.
+/// The guest is resumed between its transfer and GO, and then suspended by a second migration.
+///
+/// The first migration must neither hand the guest over nor resume it while the second has it suspended.
 #[test]
 fn what_was_sent_and_has_run_since_is_neither_given_away_nor_resumed() {
     let ctx = context();
@@ -371,8 +372,8 @@ fn what_was_sent_and_has_moved_since_runs_once() {
     }
 }
 
-/// The first migration is over while the second one sends: nothing may be left of it that resumes the
-/// guest when the second one has suspended it and given it away.
+/// The first migration ends while the second one sends. Nothing may remain of the first that resumes the guest once
+/// the second has suspended and handed it over.
 #[test]
 fn what_is_left_of_a_migration_does_not_undo_the_next_one() {
     let ctx = context();
@@ -391,7 +392,7 @@ fn what_is_left_of_a_migration_does_not_undo_the_next_one() {
         assert!(!receiving.join().unwrap(), "given away");
         second.join().unwrap()
     });
-    // For longer than anybody looks who was told that it runs.
+    // Longer than anybody watches a guest that is reported as running.
     thread::sleep(Duration::from_secs(12));
     assert_eq!(guest.state(), SUSPENDED);
     question.resume_here().unwrap();
@@ -399,7 +400,7 @@ fn what_is_left_of_a_migration_does_not_undo_the_next_one() {
     guest.still_lives_and_dies();
 }
 
-/// After GO only the target's word counts, also for the rest of this process.
+/// After GO only the target decides. The rest of this process must not resume the guest either.
 #[test]
 fn what_is_given_away_is_not_resumed_before_the_target_has_spoken() {
     let ctx = context();
@@ -421,7 +422,7 @@ fn what_is_given_away_is_not_resumed_before_the_target_has_spoken() {
         panic!("the target has said something");
     };
     drop(receiving.join().unwrap());
-    // An operator has looked, and decides. Nobody else can after that.
+    // An operator has looked and decides. Nobody else can decide after that.
     guest.domain.rename(&guest.name).unwrap();
     guest.domain.resume(true).unwrap();
     let suspended = guest.domain.suspend_only(&Limits::none()).unwrap();
@@ -440,7 +441,7 @@ fn a_guest_that_cannot_be_started_there_is_given_back() {
     guest.wait_until_up();
     let (sent, receiving) = send_to(&guest.domain, |ctx, socket| {
         let received = receive(&ctx, socket);
-        // So that it can be neither renamed nor unpaused.
+        // The copy can then be neither renamed nor unpaused.
         received.domain().destroy().wait().unwrap();
         received.start(&limits()).unwrap_err()
     });
@@ -454,12 +455,12 @@ fn a_guest_that_cannot_be_started_there_is_given_back() {
     guest.still_lives_and_dies();
 }
 
-/// The receiver's panic is nothing that the source hears of; but it hangs up.
+/// The source does not learn of the receiver's panic, but sees that the receiver hangs up.
 #[test]
 fn a_receiver_that_panics_leaves_no_copy() {
     let ctx = context();
     let watcher = watcher();
-    // Something is told of every 4 MiB.
+    // Progress is reported every 4 MiB.
     let config = tiny_config(Kind::Pv, "panic-received", "").memory_mib(24);
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
@@ -479,7 +480,7 @@ fn a_receiver_that_panics_leaves_no_copy() {
     guest.still_lives_and_dies();
 }
 
-/// Sends the guest, gives it away, and gets no answer. The copy is never started.
+/// Sends the guest, hands it over, and gets no answer. The copy is never started.
 pub(crate) fn undecided(domain: &Domain) -> libxl::migrate::Undecided {
     let (sent, receiving) = send_to(domain, |ctx, socket| {
         let silent = socket.try_clone().unwrap();
@@ -505,13 +506,13 @@ fn case_12_a_silent_target_leaves_the_guest_suspended_until_somebody_decides() {
     guest.wait_until_up();
 
     let question = undecided(&guest.domain);
-    // As long as nobody decides, nothing happens, also when it is dropped.
+    // Nothing happens until somebody decides, even when the question is dropped.
     drop(question);
     thread::sleep(Duration::from_secs(3));
     assert_eq!(guest.state(), SUSPENDED);
     let away = format!("{}--migratedaway", guest.name);
     assert_eq!(guest.domain.name(), Some(away));
-    // An operator in another program has only these two.
+    // An operator in another program has only these two calls.
     guest.domain.rename(&guest.name).unwrap();
     guest.domain.resume(true).unwrap();
 

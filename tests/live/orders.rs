@@ -1,4 +1,4 @@
-//! Contexts, watches, events and operations, made and dropped in every order by many threads.
+//! Contexts, watches, events and operations that many threads create and drop in every order.
 
 use std::{
     sync::{
@@ -13,14 +13,14 @@ use libxl::{Context, DomId, DomainEvent, DomainId, DomainState, ErrorKind, Shutd
 
 use crate::support::{Guest, Kind, LONG, context, tiny_config, wait_for, watcher};
 
-/// Anything that can be dropped anywhere.
+/// A value that can be dropped anywhere.
 type Thing = Box<dyn Send>;
 
-/// How many things [`things`] makes.
+/// Number of things that [`things`] makes.
 const THINGS: usize = 5;
 
-/// One of each. All of it is at work: the operation is under way and does not end by itself, and
-/// the watch has something to tell.
+/// Returns one of each. All are active: the operation is under way and does not end on its own, and the watch has an
+/// event to report.
 fn things(paused: DomainId, ended: DomainId) -> [Thing; THINGS] {
     let ctx = context();
     let domain = ctx.domain(paused);
@@ -38,7 +38,7 @@ fn things(paused: DomainId, ended: DomainId) -> [Thing; THINGS] {
     ]
 }
 
-/// All orders of so many things.
+/// Returns all orders of this many things.
 fn orders(count: usize) -> Vec<Vec<usize>> {
     let mut orders = vec![Vec::new()];
     for next in 0..count {
@@ -78,8 +78,8 @@ fn everything_is_dropped_in_every_order_by_many_threads() {
 
     let todo = Mutex::new(orders(THINGS));
     let done = AtomicUsize::new(0);
-    // Every second thing is dropped by another thread than the one that made it.
-    // Without a queue: libxl ends a process that runs out of descriptors.
+    // Every second thing is dropped by a thread other than its creator. The channel has no queue, because libxl ends
+    // a process that runs out of descriptors.
     let (give, take) = mpsc::sync_channel::<Thing>(0);
     thread::scope(|scope| {
         scope.spawn(move || take.into_iter().for_each(drop));
@@ -107,14 +107,14 @@ fn everything_is_dropped_in_every_order_by_many_threads() {
         drop(give);
     });
     assert_eq!(done.into_inner(), 120);
-    // Nobody has touched the guests, and their own watch still hears of them.
+    // Nobody has touched the guests, and their own watches still report events.
     assert_eq!(paused.state(), Some(DomainState::Paused));
     assert!(paused.events.try_recv().is_err() && ended.events.try_recv().is_err());
     paused.destroy();
     ended.destroy();
 }
 
-/// The watch's own thread may end all there is.
+/// The callback of a watch may drop the watch and its watcher.
 #[test]
 fn a_watch_and_its_watcher_are_dropped_by_what_they_call() {
     let ctx = context();
@@ -138,12 +138,12 @@ fn a_watch_and_its_watcher_are_dropped_by_what_they_call() {
     guest.domain.destroy().wait().unwrap();
     let first = told.recv_timeout(LONG).unwrap();
     assert_eq!(first, DomainEvent::Death);
-    // The sink is dropped with its watch: nothing keeps the channel open.
+    // The sink is dropped with its watch, so nothing keeps the channel open.
     assert!(told.recv_timeout(LONG).is_err());
     guest.expect(DomainEvent::Death);
 }
 
-/// A panic of one who watches is told in the log, and costs nobody an event.
+/// A panic in a callback is logged, and nobody loses an event.
 #[test]
 fn a_panic_of_one_who_watches_is_no_loss_to_others() {
     let ctx = context();
@@ -166,7 +166,7 @@ fn a_panic_of_one_who_watches_is_no_loss_to_others() {
     wait_for("both events", || called.load(Ordering::SeqCst) == 2);
 }
 
-/// Xen takes the lower sixteen bits of an id for the whole, and some ids stand for the asker.
+/// Xen uses only the lower sixteen bits of a domid, and some domids stand for the calling domain.
 #[test]
 fn an_id_that_no_domain_can_have_is_nobodys() {
     let ctx = Context::open().unwrap();
@@ -183,7 +183,7 @@ fn an_id_that_no_domain_can_have_is_nobodys() {
     }
 }
 
-/// libxl ends the process of whoever has it both ways.
+/// libxl ends a process that uses both modes.
 #[test]
 fn contexts_of_both_sigchld_modes_are_refused() {
     let _one = context();
@@ -195,8 +195,8 @@ fn contexts_of_both_sigchld_modes_are_refused() {
     assert!(error.to_string().contains("is open"), "{error}");
 }
 
-/// libxl forks to take a domain apart, and the child calls Xen: what other threads were doing at that
-/// moment must not keep it waiting.
+/// libxl forks to destroy a domain, and the child calls Xen. It must not block on anything that other threads were
+/// doing at the moment of the fork.
 #[test]
 fn domains_are_taken_apart_while_others_call_xen() {
     const DOMAINS: usize = 20;
@@ -213,7 +213,7 @@ fn domains_are_taken_apart_while_others_call_xen() {
         })
         .collect();
     let (destroyed, ends) = mpsc::channel();
-    // Not joined: it may be stuck.
+    // Not joined, because it may be stuck.
     thread::spawn(move || {
         let ctx = context();
         for _ in 0..DOMAINS {

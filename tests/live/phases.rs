@@ -1,4 +1,4 @@
-//! The table of the crate's front page: which call is legal in which phase of a domain's life.
+//! The table on the crate's front page: the calls that are legal in each phase of a domain's life.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use libxl::{
 
 use crate::support::{Guest, Kind, context, tiny_config, unique, wait_for, watcher};
 
-/// What every domain takes that is not gone.
+/// Calls that succeed for every domain that is not gone.
 fn ordinary_calls(guest: &Guest) -> Vec<(&'static str, Result<()>)> {
     let domain = &guest.domain;
     let name = format!("{}-x", guest.name);
@@ -33,7 +33,7 @@ fn ordinary_calls(guest: &Guest) -> Vec<(&'static str, Result<()>)> {
     ]
 }
 
-/// A call that is for one phase only.
+/// Makes a call that is legal in one phase only.
 fn special_call(call: &str, guest: &Guest, config: &DomainConfig) -> Result<()> {
     let domain = &guest.domain;
     match call {
@@ -122,7 +122,7 @@ fn calls_are_legal_when_the_front_page_says_so() {
     refused(&special, ErrorKind::Invalid);
 
     guest.destroy();
-    // Xen lists what is destroyed until the last page of it is free.
+    // Xen lists a destroyed domain until its last page is free.
     wait_for("the domain to be gone", || guest.state().is_none());
     for (call, result) in ordinary_calls(&guest) {
         is_refused(call, result, ErrorKind::DomainNotFound);

@@ -1,4 +1,4 @@
-//! Copies of running domains, kept by Remus.
+//! Copies of running domains, kept up to date by Remus.
 
 use std::{fs::File, time::Duration};
 
@@ -6,7 +6,7 @@ use libxl::{AbortHandle, ErrorKind, Limits, Source, config::Remus};
 
 use crate::support::{Guest, Kind, LONG, context, tiny_config, wait_for, watcher};
 
-/// Where no second host is needed.
+/// Returns `/dev/null` in place of a second host.
 fn nowhere() -> File {
     let file = File::options().read(true).write(true).open("/dev/null");
     file.unwrap()
@@ -23,7 +23,7 @@ fn into_nowhere() -> Remus {
     }
 }
 
-/// The guest suspends and goes on many times, is let go, and still lives, is watched and dies.
+/// The guest is suspended and resumed many times, and is released. It still runs, is watched, and dies.
 #[test]
 fn a_guest_outlives_its_checkpoints() {
     let ctx = context();
@@ -79,7 +79,7 @@ fn what_may_lose_data_has_to_be_allowed() {
         .domain
         .remus_start(nowhere(), nowhere(), &how, &minute);
     assert!(ended.error.is_domain_gone(), "{ended:?}");
-    // Which of them depends on whether the first try is still being followed up.
+    // The outcome depends on whether the first try is still being followed up.
     assert!(
         matches!(ended.source, Source::Untouched | Source::Gone),
         "{ended:?}"

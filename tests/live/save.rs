@@ -1,4 +1,4 @@
-//! Saving, restoring and checkpointing, and what happens to the guest when that fails.
+//! Saving, restoring and checkpointing, and the state of the guest when these fail.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use crate::support::{
     Guest, Kind, config, context, outsider_is_there, tiny_config, unique, wait_for, watcher, xl,
 };
 
-/// A file name of its own in a directory that goes away.
+/// A file name in a temporary directory.
 struct SaveFile(tempfile::TempDir);
 
 impl SaveFile {
@@ -111,7 +111,7 @@ fn case_02_a_checkpoint_does_not_hide_the_end() {
     guest.events_until(DomainEvent::Shutdown(ShutdownReason::REBOOT));
 }
 
-/// Nobody reads the pipe: the save is stuck in the middle of the memory.
+/// Nobody reads the pipe, so the save is stuck in the middle of the memory.
 #[test]
 fn case_13_a_save_that_is_given_up_leaves_the_guest_running() {
     let ctx = context();
@@ -168,7 +168,7 @@ fn a_reader_that_goes_away_leaves_the_guest_running() {
     guest.still_lives_and_dies();
 }
 
-/// A small file system of its own, unmounted in the end.
+/// A small file system, unmounted at the end.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -232,7 +232,7 @@ fn a_panic_of_whoever_hears_of_progress_leaves_the_guest_running() {
     guest.still_lives_and_dies();
 }
 
-/// Suspended by somebody else, who is perhaps saving it: hands off.
+/// A domain that somebody else has suspended, perhaps to save it, must be left alone.
 #[test]
 fn a_domain_that_is_suspended_already_is_left_alone() {
     let ctx = context();
@@ -265,13 +265,15 @@ fn what_is_not_a_saved_domain_is_not_restored() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
 }
 
-/// Whether at the beginning or when nearly all of it is there: nobody has a handle to what there is.
+/// The callback panics at the beginning, or when nearly everything is restored.
+///
+/// Nobody has a handle to the domain, so it must not be left behind.
 #[test]
 fn a_panic_of_whoever_hears_of_progress_leaves_nothing_of_what_is_restored() {
     let ctx = context();
     let watcher = watcher();
     let file = SaveFile::new();
-    // Something is told of every 4 MiB.
+    // Progress is reported every 4 MiB.
     let config = tiny_config(Kind::Pv, "panic-restored", "").memory_mib(24);
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
@@ -303,7 +305,7 @@ fn a_panic_of_whoever_hears_of_progress_leaves_nothing_of_what_is_restored() {
     }
 }
 
-/// The stream ends in the middle: nothing is left of the domain that was begun.
+/// The stream ends in the middle. Nothing may be left of the half-built domain.
 #[test]
 fn a_truncated_file_leaves_no_domain() {
     let ctx = context();
@@ -324,7 +326,7 @@ fn a_truncated_file_leaves_no_domain() {
     });
 }
 
-/// Nothing more comes: the restore waits until it is given up.
+/// The stream stalls. The restore waits until it is given up.
 #[test]
 fn a_restore_that_is_given_up_leaves_no_domain() {
     let ctx = context();

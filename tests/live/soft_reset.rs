@@ -1,4 +1,4 @@
-//! A guest that asks for a soft reset, as Linux does for a kexec, goes on in the same domain.
+//! A guest that asks for a soft reset, as Linux does for a kexec, continues in the same domain.
 
 use libxl::{DomainConfig, DomainEvent, DomainState, ErrorKind, ShutdownReason};
 
@@ -8,7 +8,7 @@ const ASKS: DomainEvent = DomainEvent::Shutdown(ShutdownReason::SOFT_RESET);
 const RESET: DomainEvent = DomainEvent::Shutdown(ShutdownReason::REBOOT);
 const ASKED: Option<DomainState> = Some(DomainState::Shutdown(ShutdownReason::SOFT_RESET));
 
-/// The configuration that a soft reset wants.
+/// Returns the configuration that a soft reset needs.
 fn now(guest: &Guest) -> DomainConfig {
     guest.domain.retrieve_configuration().wait().unwrap()
 }
@@ -27,7 +27,7 @@ fn an_hvm_guest_goes_on_in_the_same_domain() {
     assert_eq!(ctx.name_to_domid(&guest.name).unwrap(), guest.id().domid);
     guest.domain.unpause().wait().unwrap();
     guest.expect(DomainEvent::Resumed);
-    // It has its memory, and has not started from the beginning.
+    // The guest has its memory, and has not started from the beginning.
     crate::support::wait_for("the guest to go on counting", || {
         guest.has_not_reset();
         guest.uptimes().len() >= ticks + 2
@@ -39,7 +39,7 @@ fn an_hvm_guest_goes_on_in_the_same_domain() {
     guest.still_lives_and_dies();
 }
 
-/// Waits until the guest asks for one.
+/// Waits until the guest asks for a soft reset.
 fn asks(guest: &Guest) {
     loop {
         match guest.next() {
@@ -49,13 +49,12 @@ fn asks(guest: &Guest) {
     }
 }
 
-/// Also in the very instant in which it goes on; and each of them is seen.
+/// A guest may ask again in the very instant in which it continues. Every request is noticed.
 #[test]
 fn a_guest_is_soft_reset_as_often_as_it_asks() {
     let ctx = context();
     let watcher = watcher();
-    // A device model that was started in the instant before cannot save its state: libxl loses the
-    // domain then.
+    // A device model that has only just started cannot save its state. libxl then loses the domain.
     for (action, pause, times) in [("soft-reset", "0.5", 3), ("5", "0", 1)] {
         let params = format!(
             "lab.action={action} lab.after=0.5 lab.resumed={action} lab.resumed-after={pause}"
@@ -71,7 +70,7 @@ fn a_guest_is_soft_reset_as_often_as_it_asks() {
     }
 }
 
-/// libxl itself believes what the configuration says of the domain.
+/// libxl itself trusts the configuration about the type of the domain.
 #[test]
 fn only_an_hvm_domain_can_be_soft_reset() {
     let ctx = context();
@@ -92,7 +91,7 @@ fn only_an_hvm_domain_can_be_soft_reset() {
     }
 }
 
-/// libxl would find out too late: when the device model is gone.
+/// libxl would notice too late, when the device model is gone.
 #[test]
 fn a_running_domain_is_not_soft_reset() {
     let ctx = context();

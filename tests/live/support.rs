@@ -1,4 +1,4 @@
-//! Guests for the live tests, which leave none behind, also when they fail.
+//! Guests for the live tests. None is left behind, even by a failing test.
 
 use std::{
     env,
@@ -17,10 +17,10 @@ use libxl::{
     config::{HvmInfo, VgaInterfaceInfo, VgaInterfaceType},
 };
 
-/// Generous: an emulated machine with other tests beside this one. Only a hang takes this long.
+/// A generous limit for an emulated machine with other tests beside this one. Only a hang takes this long.
 pub(crate) const LONG: Duration = Duration::from_secs(240);
 
-/// What kind of domain a test runs.
+/// The type of domain that a test runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Pv,
@@ -30,18 +30,18 @@ pub(crate) enum Kind {
 
 pub(crate) const KINDS: [Kind; 3] = [Kind::Pv, Kind::Pvh, Kind::Hvm];
 
-/// A context, with the test's output as its log.
+/// Opens a context that logs to the test's output.
 pub(crate) fn context() -> Context {
     let _ = env_logger::builder().is_test(true).try_init();
     Context::open().expect("a context: this test runs in dom0")
 }
 
-/// A watcher that has to hear of everything: its resync comes long after every test has given up.
+/// Starts a watcher that must hear of everything itself: its first resync comes long after every test has given up.
 pub(crate) fn watcher() -> Watcher {
     Watcher::start_with(Context::builder(), 10 * LONG).expect("a watcher")
 }
 
-/// A name that no other test uses.
+/// Returns a name that no other test uses.
 pub(crate) fn unique(hint: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!(
@@ -51,7 +51,7 @@ pub(crate) fn unique(hint: &str) -> String {
     )
 }
 
-/// The configuration of the lab's guest, which does what `action` says (see lab/README.md).
+/// Returns the configuration of the lab's guest, which does `action` (see lab/README.md).
 pub(crate) fn config(kind: Kind, hint: &str, action: &str) -> DomainConfig {
     let name = unique(hint);
     let cmdline = format!("console=hvc0 quiet {action}");
@@ -67,10 +67,10 @@ pub(crate) fn config(kind: Kind, hint: &str, action: &str) -> DomainConfig {
         .vcpus(1)
 }
 
-/// The BIOS draws on a VGA card slowly under emulation.
+/// Returns HVM settings without a VGA card, on which the BIOS draws slowly under emulation.
 fn without_vga() -> HvmInfo {
     HvmInfo {
-        // The primary console of a fully virtualised domain is its first serial port.
+        // The primary console of an HVM domain is its first serial port.
         serial: Some("pty".into()),
         vga: VgaInterfaceInfo {
             kind: Some(VgaInterfaceType::None),
@@ -79,7 +79,7 @@ fn without_vga() -> HvmInfo {
     }
 }
 
-/// The configuration of the lab's small guest, told by `params` how to behave (see lab/README.md).
+/// Returns the configuration of the lab's small guest. `params` set its behaviour (see lab/README.md).
 pub(crate) fn tiny_config(kind: Kind, hint: &str, params: &str) -> DomainConfig {
     let name = unique(hint);
     let config = match kind {
@@ -93,7 +93,7 @@ pub(crate) fn tiny_config(kind: Kind, hint: &str, params: &str) -> DomainConfig 
         .vcpus(1)
 }
 
-/// A domain that is destroyed when the test is over.
+/// A domain that is destroyed at the end of the test.
 pub(crate) struct Guest {
     pub(crate) domain: Domain,
     pub(crate) name: String,
@@ -112,7 +112,7 @@ impl Guest {
         Self::adopt(watcher, ctx.domain(id), name)
     }
 
-    /// Watches a domain that is there already.
+    /// Watches an existing domain.
     pub(crate) fn adopt(watcher: &Watcher, domain: Domain, name: String) -> Self {
         let (watch, events) = watcher.watch_channel(domain.id()).expect("a watch");
         Self {
@@ -139,18 +139,18 @@ impl Guest {
         wait_until_up(&self.name, || self.has_not_reset());
     }
 
-    /// A guest that should run has not reset: to wait on would only take long.
+    /// Fails if a guest that should run has reset: waiting on would only take long.
     pub(crate) fn has_not_reset(&self) {
         let reset = DomainState::Shutdown(ShutdownReason::REBOOT);
         assert!(self.state() != Some(reset), "{}: {EARLY_RESET}", self.name);
     }
 
-    /// Everything it has written to its console, which xenconsoled logs.
+    /// Returns the whole output on the guest's console, which xenconsoled logs.
     pub(crate) fn console(&self) -> String {
         console(&self.name)
     }
 
-    /// Waits for a text on its console.
+    /// Waits for a text on the guest's console.
     #[track_caller]
     pub(crate) fn wait_until_it_says(&self, text: &str) {
         wait_for(&format!("{} to say {text:?}", self.name), || {
@@ -158,13 +158,13 @@ impl Guest {
         });
     }
 
-    /// Watches a domain that is there already, under the name it has.
+    /// Watches an existing domain, under its current name.
     pub(crate) fn of(domain: Domain, watcher: &Watcher) -> Self {
         let name = domain.name().expect("a name");
         Self::adopt(watcher, domain, name)
     }
 
-    /// The events up to this one, which must come.
+    /// Returns the events up to this one, which must come.
     #[track_caller]
     pub(crate) fn events_until(&self, last: DomainEvent) -> Vec<DomainEvent> {
         let mut events = vec![self.next()];
@@ -174,8 +174,9 @@ impl Guest {
         events
     }
 
-    /// It runs, is still watched, and obeys: it shuts down, which is seen, and dies, which is too.
-    /// What the suspend and the resume before looked like from outside does not matter here.
+    /// Checks that the guest runs, is still watched, and obeys: its shutdown and its death are both reported.
+    ///
+    /// The events of an earlier suspend and resume are not checked here.
     #[track_caller]
     pub(crate) fn still_lives_and_dies(&self) {
         wait_for("the guest to run", || {
@@ -197,19 +198,19 @@ impl Guest {
         self.destroy();
     }
 
-    /// What the guest has said of its uptime, in units of its own.
+    /// Returns the uptimes that the guest has printed, in the guest's own unit.
     pub(crate) fn uptimes(&self) -> Vec<f64> {
         uptimes(&self.name)
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub(crate) fn next(&self) -> DomainEvent {
         self.events
             .recv_timeout(LONG)
             .unwrap_or_else(|e| panic!("{}: no event: {e}; state {:?}", self.name, self.state()))
     }
 
-    /// The next event, which must be this one.
+    /// Expects this event as the next one.
     #[track_caller]
     pub(crate) fn expect(&self, event: DomainEvent) {
         assert_eq!(self.next(), event, "{}", self.name);
@@ -224,7 +225,7 @@ impl Guest {
         self.domain.info().ok().map(|info| info.state())
     }
 
-    /// Destroys it, and expects to be told.
+    /// Destroys the domain, and expects the event.
     #[track_caller]
     pub(crate) fn destroy(&self) {
         self.domain.destroy().wait().expect("destroy");
@@ -242,11 +243,11 @@ impl Drop for Guest {
     }
 }
 
-/// What to say of a guest that shuts down for a reboot while it should come up.
+/// Message about a guest that shuts down for a reboot while it should come up.
 pub(crate) const EARLY_RESET: &str = "the guest has reset, which nothing in it asked for";
 
 fn console(name: &str) -> String {
-    // xenconsoled goes on writing under the name that a domain had when it came.
+    // xenconsoled keeps writing to the log of the name that the domain had at first.
     ["", "--incoming"]
         .map(|suffix| format!("/var/log/xen/console/guest-{name}{suffix}.log"))
         .map(|log| fs::read(log).unwrap_or_default())
@@ -254,7 +255,7 @@ fn console(name: &str) -> String {
         .concat()
 }
 
-/// Whether a lab guest has written its first line on its console.
+/// Returns whether a lab guest has written its first line on its console.
 pub(crate) fn is_up(name: &str) -> bool {
     console(name).contains("lab guest: up")
 }
@@ -275,23 +276,26 @@ pub(crate) fn wait_until_up(name: &str, check: impl Fn()) {
     }
 }
 
-/// Whether to go on waiting for a guest. The clock does not tell a slow one from one that hangs, on a
-/// machine that others may use as well: what it writes and the processor time that it uses do.
+/// Decides whether to go on waiting for a guest.
+///
+/// On a machine that others may use as well, the clock does not tell a slow guest from a hanging one. The output and
+/// the processor time of the guest do.
 pub(crate) struct Hope {
     name: String,
     ctx: Context,
     asked: Instant,
-    /// How much it has written, and how much processor time it had used by then.
+    /// Length of the output, and the processor time used by then.
     wrote: (usize, Duration),
-    /// How much processor time it has used, and since when that has not changed.
+    /// The processor time used, and the time of its last change.
     used: (Duration, Instant),
 }
 
 impl Hope {
-    /// A guest that neither writes nor uses the processor for so long hangs. It may wait for dom0, which
-    /// may wait for its host.
+    /// A guest that neither writes nor uses the processor for this long hangs. It may wait for dom0, which may wait
+    /// for its host.
     const STILL: Duration = Duration::from_secs(180);
-    /// So does one that uses so much processor time and writes nothing; the firmware of an HVM guest takes 40 s of it.
+    /// A guest that uses this much processor time without writing hangs, too. The firmware of an HVM guest takes 40 s
+    /// of it.
     const BUSY: Duration = Duration::from_secs(300);
 
     pub(crate) fn for_guest(name: &str) -> Self {
@@ -304,7 +308,7 @@ impl Hope {
         }
     }
 
-    /// Why there is none left. To be asked every now and then.
+    /// Returns the reason to give up, if there is one. Must be called regularly.
     pub(crate) fn lost(&mut self) -> Option<String> {
         let now = Instant::now();
         if now - self.asked < Duration::from_secs(3) {
@@ -315,7 +319,7 @@ impl Hope {
         if used != self.used.0 {
             self.used = (used, now);
         }
-        // It may have become another domain, whose time begins anew.
+        // The guest may have become another domain, whose processor time starts anew.
         if wrote != self.wrote.0 || used < self.wrote.1 {
             self.wrote = (wrote, used);
             self.used.1 = now;
@@ -341,16 +345,18 @@ impl Hope {
     }
 }
 
-/// Whether Xen's log says that the processor of a domain could not go on, for which Xen resets it. A
-/// guest of the lab never does that by itself: it is a defect of the emulator.
+/// Returns whether Xen has reset a domain after a triple fault, according to Xen's log.
+///
+/// A guest of the lab never causes a triple fault itself, so the cause is a defect of the emulator.
 pub(crate) fn xen_says_it_was_reset(ctx: &Context, domid: u64) -> bool {
     let log = ctx.xen_log(false).expect("Xen's log");
     log.lines()
         .any(|line| line.contains("Triple fault") && line.contains(&format!(" d{domid}v")))
 }
 
-/// Has something suspend a guest that takes its time over it, and gives that up once the guest has
-/// said that it will: what was given up before that is withdrawn.
+/// Runs `suspend` on a slow guest, and aborts it once the guest has announced that it will suspend.
+///
+/// A suspend that is aborted earlier is withdrawn.
 pub(crate) fn given_up<T: Send>(name: &str, suspend: impl FnOnce(&AbortHandle) -> T + Send) -> T {
     let stop = AbortHandle::new();
     thread::scope(|scope| {
@@ -363,7 +369,7 @@ pub(crate) fn given_up<T: Send>(name: &str, suspend: impl FnOnce(&AbortHandle) -
     })
 }
 
-/// What a guest with `lab.tick` has said of its uptime, in units of its own.
+/// Returns the uptimes that a guest with `lab.tick` has printed, in the guest's own unit.
 pub(crate) fn uptimes(name: &str) -> Vec<f64> {
     console(name)
         .lines()
@@ -372,16 +378,16 @@ pub(crate) fn uptimes(name: &str) -> Vec<f64> {
         .collect()
 }
 
-/// Says that a test has a process of its own, and holds what it was told.
+/// Variable that marks the process of a test that runs alone, with the message for the test.
 const ALONE: &str = "LIBXL_TEST_ALONE";
 
-/// What a test was told, if this is its own process.
+/// Returns the message for the test, if this is the process of a test that runs alone.
 pub(crate) fn told() -> Option<String> {
     env::var(ALONE).ok()
 }
 
-/// Runs the test of this name once more, in a process of its own, because it concerns the whole of
-/// one. It is told `what`.
+/// Runs the test of this name again, in a process of its own, because it concerns the whole process. It is told
+/// `what`.
 #[track_caller]
 pub(crate) fn alone(name: &str, what: &str) {
     let output = Command::new(env::current_exe().expect("a program"))
@@ -398,7 +404,7 @@ pub(crate) fn alone(name: &str, what: &str) {
     );
 }
 
-/// What xenstore holds at a path below a domain's own directory.
+/// Returns xenstore's value at a path below a domain's directory.
 #[track_caller]
 pub(crate) fn xenstore_read(guest: &Guest, path: &str) -> String {
     let path = format!("/local/domain/{}/{path}", guest.id().domid);
@@ -412,7 +418,7 @@ pub(crate) fn xenstore_read(guest: &Guest, path: &str) -> String {
         .to_owned()
 }
 
-/// Waits until `holds`, looking ten times a second.
+/// Waits until `holds` returns true, checking ten times a second.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + LONG;
@@ -422,10 +428,10 @@ pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Names the file of tests that end early, where `xl` was taken away on purpose.
+/// Variable with the file for tests that end early. Set where `xl` is hidden on purpose.
 const WITHOUT_XL: &str = "LAB_WITHOUT_XL";
 
-/// Whether `xl` is there. The tests also run without it, to show that nothing of ours needs it.
+/// Returns whether `xl` exists. The tests also run without it, to show that our software does not need it.
 #[track_caller]
 pub(crate) fn xl_is_there() -> bool {
     let there = Command::new("xl").arg("help").output().is_ok();
@@ -437,8 +443,9 @@ pub(crate) fn xl_is_there() -> bool {
     there
 }
 
-/// Whether `xl` is there to interfere. A test that is about another toolstack ends without it; it is
-/// counted as left out, by the line that this adds to a file.
+/// Returns whether `xl` exists, for tests about another toolstack.
+///
+/// Such a test ends early without it. This function then adds a line to a file, so that the test counts as skipped.
 #[track_caller]
 pub(crate) fn outsider_is_there() -> bool {
     let there = xl_is_there();
@@ -448,14 +455,14 @@ pub(crate) fn outsider_is_there() -> bool {
             .create(true)
             .open(file)
             .expect("the lab's share can be written to");
-        // At once: other tests append as well.
+        // One write, because other tests append as well.
         file.write_all(format!("{}\n", Location::caller()).as_bytes())
             .expect("the lab's share can be written to");
     }
     there
 }
 
-/// `xl`, as somebody who interferes.
+/// Runs `xl`, as an outsider.
 #[track_caller]
 pub(crate) fn xl(args: &[&str]) -> String {
     let output = Command::new("xl")

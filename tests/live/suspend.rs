@@ -1,4 +1,4 @@
-//! Shutdown is not death: what suspended and was resumed is still watched.
+//! Shutdown is not death: a domain that was suspended and resumed is still watched.
 
 use std::{
     io::Write,
@@ -46,7 +46,7 @@ fn case_01_a_pvh_domain_suspends_and_goes_on() {
     suspends_and_goes_on(Kind::Pvh);
 }
 
-/// Another toolstack suspends, saves and resumes the domain, and nothing tells us of the resume.
+/// Another toolstack suspends, saves and resumes the domain, and nothing tells this library of the resume.
 #[test]
 fn case_09_an_outsiders_checkpoint_does_not_hide_the_end() {
     if !outsider_is_there() {
@@ -60,7 +60,7 @@ fn case_09_an_outsiders_checkpoint_does_not_hide_the_end() {
     let file = dir.path().join(unique("save"));
     xl(&["save", "-c", &guest.name, file.to_str().unwrap()]);
     guest.domain.shutdown().wait().unwrap();
-    // The suspend and the resume may both have come and gone between two looks.
+    // The suspend and the resume may both fall between two looks.
     let mut events = vec![guest.next()];
     while events.last() != Some(&DomainEvent::Shutdown(ShutdownReason::POWEROFF)) {
         events.push(guest.next());
@@ -74,7 +74,7 @@ fn case_09_an_outsiders_checkpoint_does_not_hide_the_end() {
     guest.destroy();
 }
 
-/// Every event of another domain makes libxl look at the suspended one again.
+/// Every event of another domain makes libxl look at the suspended domain again.
 #[test]
 fn case_06_the_death_of_another_leaves_a_suspended_domain_alone() {
     let ctx = context();
@@ -114,8 +114,10 @@ fn case_04_a_domain_that_was_resumed_twice_crashes() {
     guest.events_until(DomainEvent::Shutdown(ShutdownReason::CRASH));
 }
 
-/// Its next call to Xen after the suspend is the shutdown: it comes before, between or after the two
-/// steps in which libxl resumes it, and xenstored says nothing of a shutdown between them.
+/// The guest shuts down with its next hypercall after the suspend.
+///
+/// The shutdown comes before, between or after the two steps in which libxl resumes the domain. xenstored does not
+/// announce a shutdown between the steps.
 #[test]
 fn case_05_a_domain_powers_off_in_the_instant_of_its_resume() {
     let ctx = context();
@@ -136,7 +138,7 @@ fn case_05_a_domain_powers_off_in_the_instant_of_its_resume() {
     }
 }
 
-/// The same, when another toolstack resumes it, and nobody tells us.
+/// The same, when another toolstack resumes the domain without telling this library.
 #[test]
 fn case_05_a_domain_powers_off_in_the_instant_of_an_outsiders_resume() {
     if !outsider_is_there() {
@@ -156,7 +158,7 @@ fn case_05_a_domain_powers_off_in_the_instant_of_an_outsiders_resume() {
     guest.destroy();
 }
 
-/// The guest takes its time over the request, and suspends when nobody waits for it any more.
+/// The guest is slow to obey, and suspends when nobody waits for it any more.
 #[test]
 fn case_07_a_domain_suspends_after_everybody_has_given_up() {
     let ctx = context();
@@ -183,7 +185,7 @@ fn case_07_a_domain_suspends_after_everybody_has_given_up() {
     guest.still_lives_and_dies();
 }
 
-/// A second try that is over before it has begun must not leave the guest to what the first one asked.
+/// A second try that ends before it has begun must not leave the guest alone with the first request.
 #[test]
 fn case_07_a_domain_suspends_after_a_second_try_was_given_up() {
     let ctx = context();
@@ -208,8 +210,10 @@ fn case_07_a_domain_suspends_after_a_second_try_was_given_up() {
     guest.still_lives_and_dies();
 }
 
-/// Whoever reads what is saved has gone, and is the cause; but that the save was given up while it
-/// waited for the guest is what decides for how long that may obey.
+/// The reader of the stream is gone, which is the reported error.
+///
+/// The time within which the guest may still obey has another reason: the save was given up while it waited for the
+/// guest.
 #[test]
 fn case_07_a_domain_suspends_after_the_reader_and_the_save_are_gone() {
     let ctx = context();
@@ -217,7 +221,7 @@ fn case_07_a_domain_suspends_after_the_reader_and_the_save_are_gone() {
     let config = tiny_config(Kind::Pv, "late-unread", "lab.suspend-after=15");
     let guest = Guest::start(&ctx, &watcher, &config);
     guest.wait_until_up();
-    // It takes nothing: what libxl writes before it asks the guest stays on this side.
+    // The peer reads nothing, so libxl's output before the request to the guest stays in the buffer.
     let (mut full, reader) = UnixStream::pair().unwrap();
     full.set_nonblocking(true).unwrap();
     while full.write(&[0; 4096]).is_ok() {}
@@ -260,7 +264,7 @@ fn a_suspend_that_is_given_up_beforehand_asks_nothing_of_the_domain() {
     assert!(!guest.console().contains("obeys suspend"));
 }
 
-/// What one suspend is doing another one of this process must neither undo nor take for its own.
+/// A suspend in progress must be neither undone nor adopted by another one in this process.
 #[test]
 fn a_domain_is_suspended_by_one_at_a_time() {
     let ctx = context();
@@ -285,7 +289,7 @@ fn a_domain_is_suspended_by_one_at_a_time() {
     guest.still_lives_and_dies();
 }
 
-/// Who has suspended it knows nothing of what it is suspended for by now.
+/// The first suspender does not know the purpose of the current suspend.
 #[test]
 fn a_domain_that_has_run_since_is_another_ones() {
     let ctx = context();
@@ -306,7 +310,7 @@ fn a_domain_that_has_run_since_is_another_ones() {
         assert_eq!(guest.state(), suspended, "{deed}");
         second.resume().unwrap();
     }
-    // What the hypervisor does to a domain that does not run leaves it the same one.
+    // Hypervisor calls on a suspended domain do not change whose suspend it is.
     let still = guest.domain.suspend_only(&Limits::none()).unwrap();
     guest.domain.pause().wait().unwrap();
     guest.domain.unpause().wait().unwrap();
@@ -315,7 +319,7 @@ fn a_domain_that_has_run_since_is_another_ones() {
     guest.still_lives_and_dies();
 }
 
-/// A save that has suspended the guest is still reading its memory.
+/// The save has suspended the guest and is still reading its memory.
 #[test]
 fn a_domain_is_not_resumed_while_it_is_saved() {
     let ctx = context();
@@ -323,7 +327,7 @@ fn a_domain_is_not_resumed_while_it_is_saved() {
     let guest = Guest::start(&ctx, &watcher, &tiny_config(Kind::Pv, "read", ""));
     guest.wait_until_up();
     let stop = AbortHandle::new();
-    // Nobody reads it: the save is stuck.
+    // Nobody reads the pipe, so the save is stuck.
     let (_reader, writer) = rustix::pipe::pipe().unwrap();
     thread::scope(|scope| {
         let saving = scope.spawn(|| {
@@ -342,7 +346,7 @@ fn a_domain_is_not_resumed_while_it_is_saved() {
     guest.still_lives_and_dies();
 }
 
-/// It acknowledges, and does nothing: libxl gives it a minute.
+/// The guest acknowledges the request and does nothing. libxl gives it a minute.
 #[test]
 fn case_03_a_domain_does_not_suspend() {
     let ctx = context();
@@ -357,7 +361,7 @@ fn case_03_a_domain_does_not_suspend() {
     guest.still_lives_and_dies();
 }
 
-/// It does not even acknowledge: libxl says that it did suspend.
+/// The guest does not even acknowledge the request, and libxl reports a successful suspend.
 #[test]
 fn case_08_a_domain_never_answers() {
     let ctx = context();

@@ -1,4 +1,4 @@
-//! What the libxl that is installed does not have is refused with a word on what is missing.
+//! Calls and fields that the installed libxl lacks are refused, and the error names them.
 
 use libxl::{
     BUILT_FOR, DomId, Error, ErrorKind, OverlayOp,
@@ -9,7 +9,7 @@ use libxl::{
 
 use crate::support::{Guest, Kind, context, tiny_config, watcher};
 
-/// `Unsupported`, with the function or the feature, and the version.
+/// Checks for `Unsupported`, with the function or feature, and the version.
 #[track_caller]
 fn is_unsupported(error: &Error, what: &str) {
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:#}");
@@ -17,7 +17,7 @@ fn is_unsupported(error: &Error, what: &str) {
     assert!(text.contains(what) && text.contains(BUILT_FOR), "{text}");
 }
 
-/// Before Xen 4.18 and 4.19 for want of a function, afterwards because this is no Arm machine.
+/// Before Xen 4.18 and 4.19 the functions are missing. Later they refuse because this is no Arm machine.
 #[test]
 fn overlays_are_for_arm() {
     let ctx = context();
@@ -30,8 +30,7 @@ fn overlays_are_for_arm() {
     }
 }
 
-/// Functions that came after Xen 4.14 work, or say which feature is missing; see
-/// docs/xen-versions.md.
+/// Functions that came after Xen 4.14 work, or the error names the missing feature. See docs/xen-versions.md.
 #[test]
 fn functions_that_are_missing_are_named() {
     let ctx = context();
@@ -75,13 +74,13 @@ fn functions_that_are_missing_are_named() {
     }
     println!("{missing} of 7 are missing in libxl {BUILT_FOR}");
     if !have("console_escape_character") {
-        // Where it is there, this becomes the program that shows the console.
+        // With the feature, this process would become the program that shows the console.
         let error = domain.primary_console_exec(Some(ConsoleOptions::new().escape('x')));
         is_unsupported(&error, "LIBXL_HAVE_CONSOLE_ESCAPE_CHARACTER");
     }
 }
 
-/// Fields of the configuration, too: of a domain, and of a device that is to be plugged in.
+/// The same for fields: of a domain's configuration, and of a device to be plugged in.
 #[test]
 fn fields_that_are_missing_are_named() {
     let ctx = context();

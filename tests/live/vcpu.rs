@@ -1,4 +1,4 @@
-//! Virtual CPUs, and where they run.
+//! Virtual CPUs, and the CPUs they run on.
 
 use libxl::{ErrorKind, config::Bitmap};
 
@@ -98,7 +98,7 @@ fn a_guest_puts_a_vcpu_offline_and_online() {
         .unwrap()
         .wait()
         .unwrap();
-    // Linux leaves it to its udev to use the one that has come back, which the lab's guest has not.
+    // Linux leaves it to udev to online the vCPU that has come back, and the lab's guest has no udev.
     assert_eq!(xenstore_read(&guest, "cpu/1/availability"), "online");
 
     let error = guest

@@ -1,4 +1,4 @@
-//! Watching all domains of the host. Other tests have theirs beside these: only one's own are looked at.
+//! Watches all domains of the host. Other tests run domains as well, so each test only looks at its own.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use libxl::{DomainEvent, DomainId, Events, HostEvent, Limits, ShutdownReason};
 
 use crate::support::{Guest, Kind, LONG, config, context, tiny_config, unique, watcher};
 
-/// The events of one domain up to and with the first that `is_last` says yes to.
+/// Returns the events of one domain, up to and including the first for which `is_last` returns true.
 #[track_caller]
 fn events_of(
     id: DomainId,
@@ -34,7 +34,7 @@ fn events_of(
     }
 }
 
-/// It has this name by now, from its first event on or by a later one.
+/// Returns a test for events after which the domain has this name, from its first event or from a later one.
 fn has_name(name: &str) -> impl Fn(&HostEvent) -> bool {
     move |event| match event {
         HostEvent::Appeared { name: known, .. } => known.as_deref() == Some(name),
@@ -50,7 +50,7 @@ fn changes_to(wanted: DomainEvent) -> impl Fn(&HostEvent) -> bool {
 const SUSPENDED: DomainEvent = DomainEvent::Shutdown(ShutdownReason::SUSPEND);
 const OFF: DomainEvent = DomainEvent::Shutdown(ShutdownReason::POWEROFF);
 
-/// The resync of this watcher is far away: all of it is announced.
+/// The resync of this watcher comes much later, so all events come from announcements.
 #[test]
 fn a_domain_is_seen_from_its_first_moment_to_its_last() {
     let ctx = context();
@@ -81,7 +81,7 @@ fn a_domain_is_seen_from_its_first_moment_to_its_last() {
     events_of(id, &events, changes_to(DomainEvent::Death));
 }
 
-/// Those that are there are named at once, and again to a reader that was too slow.
+/// Existing domains are named at once, and again to a reader that was too slow.
 #[test]
 fn all_that_are_there_are_named_at_once_and_after_a_loss() {
     let ctx = context();

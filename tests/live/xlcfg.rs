@@ -1,5 +1,7 @@
-//! The meaning of `xl.cfg` against the real `xl`: for every file of the corpus, and for random files,
-//! `xl create -n` prints the same configuration, or both refuse the file.
+//! Compares the meaning of `xl.cfg` with the real `xl`.
+//!
+//! For every file of the corpus, and for random files, `xl create -n` prints the same configuration, or both refuse
+//! the file.
 
 use std::{env, fs, path::Path, process::Command};
 
@@ -23,10 +25,10 @@ pub(crate) mod generate;
 #[path = "../../libxl/tests/xlcfg/list.rs"]
 pub(crate) mod list;
 
-/// Number of random files, unless `XLCFG_RANDOM` says another one.
+/// Number of random files, unless `XLCFG_RANDOM` sets another one.
 const RANDOM: usize = 100;
 
-/// The configuration that `xl` prints, or what it said instead.
+/// Returns the configuration that `xl` prints, or its error.
 fn theirs(path: &Path, overrides: &[String]) -> Result<Value, String> {
     let out = Command::new("xl")
         .args(["create", "-n"])
@@ -49,14 +51,14 @@ fn theirs(path: &Path, overrides: &[String]) -> Result<Value, String> {
     Ok(whole.get("config").cloned().unwrap_or(whole))
 }
 
-/// The configuration that this crate makes of the file, or why it does not.
+/// Returns the configuration that this crate reads from the file, or its error.
 fn ours(host: &Host, conf: &XlConf, path: &Path, overrides: &[String]) -> Result<Value, String> {
     let file = XlConfig::read_with(path, overrides).map_err(|e| e.to_string())?;
     let meaning = file.domain_config(host, conf).map_err(|e| e.to_string())?;
     serde_json::to_value(&meaning.config).map_err(|e| e.to_string())
 }
 
-/// Takes out what is random: a UUID that the file does not have, and a generation ID.
+/// Removes random values: a UUID that the file does not set, and a generation ID.
 fn settle(config: &mut Value, text: &str) {
     let own = XlConfig::parse(text, "").and_then(|file| file.string("uuid"));
     if !matches!(own, Ok(Some(_))) {
@@ -72,7 +74,7 @@ fn settle(config: &mut Value, text: &str) {
     }
 }
 
-/// The differences between both results, one line each. `differs` are paths that are left out.
+/// Lists the differences between both results, one line each. Paths in `differs` are ignored.
 fn differences(
     theirs: &Result<Value, String>,
     ours: &Result<Value, String>,
@@ -89,7 +91,7 @@ fn differences(
     settle(&mut theirs, text);
     settle(&mut ours, text);
     let mut found = Vec::new();
-    // Both ways: nothing that is in one of them may be missing or different in the other.
+    // Compared in both directions: no field of either may be missing or different in the other.
     for (whose, sent, read) in [("xl", &theirs, &ours), ("ours", &ours, &theirs)] {
         for field in lost_fields(sent, read) {
             if !differs.iter().any(|path| field.starts_with(path)) {
@@ -101,7 +103,7 @@ fn differences(
     found
 }
 
-/// The value at a path, as well as the path can be followed.
+/// Returns the value at a path, as far as the path can be followed.
 fn value_at(config: &Value, path: &str) -> Value {
     let pointer = format!(
         "/{}",

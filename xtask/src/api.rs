@@ -1,7 +1,7 @@
-//! `cargo xtask api`: the listings of what the published crates offer, which are committed.
+//! `cargo xtask api`: writes the committed listings of the public API of the published crates.
 //!
-//! They come from rustdoc's JSON. Its format changes from one release of Rust to the next, so that they are made by one release, whatever
-//! else is built with; the bindings are those that `libxl-sys` brings along, so that they do not depend on the machine either.
+//! The listings come from rustdoc's JSON. The format of this JSON changes between releases of Rust, so one fixed release always produces
+//! it, whatever the rest is built with. They use the bindings committed in `libxl-sys`, so they do not depend on the machine either.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -14,9 +14,9 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::ready_soon;
 use crate::{paths, tool, toolchain};
 
-/// The release of Rust whose rustdoc writes the format that `public-api` reads.
+/// The release of Rust whose rustdoc writes the JSON format that `public-api` reads.
 const RUST: &str = "1.95";
-/// The bindings that are listed: the newest.
+/// The Xen release whose bindings are listed: the newest.
 const XEN: &str = "4.20";
 const CRATES: [&str; 2] = ["libxl-sys", "libxl"];
 
@@ -24,9 +24,9 @@ const CRATES: [&str; 2] = ["libxl-sys", "libxl"];
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Same,
-    /// In words.
+    /// The differences, one line each, as text for the terminal.
     Differs(String),
-    /// There is no toolchain that could tell.
+    /// The toolchain that this check needs is missing.
     LeftOut,
 }
 
@@ -67,9 +67,9 @@ fn committed(name: &str) -> PathBuf {
     paths::root().join(name).join("public-api.txt")
 }
 
-/// One public item a line. `None` without the toolchain for it.
+/// Returns the listing of a crate, one public item per line. `None` without the toolchain for it.
 fn listing(name: &str) -> Result<Option<String>> {
-    // Apart from everything else: build scripts ask for the variable, and would build all anew.
+    // A target directory of its own: build scripts depend on the variable below, and a shared directory would be rebuilt.
     let target = paths::root().join("target/api");
     let Some(mut cargo) = toolchain::cargo(RUST)? else {
         return Ok(None);
@@ -104,7 +104,7 @@ fn listing(name: &str) -> Result<Option<String>> {
     items(&json).map(Some)
 }
 
-/// Has this program print the items, built with the crate that can read them.
+/// Runs this program, built with the `api` feature, to print the items.
 fn items(json: &Path) -> Result<String> {
     let Some(mut cargo) = toolchain::cargo(RUST)? else {
         bail!("Rust {RUST} is not here any more");
@@ -125,24 +125,24 @@ fn items(json: &Path) -> Result<String> {
     )
 }
 
-/// Prints one public item a line.
+/// Prints one public item per line.
 #[cfg(feature = "api")]
 pub(crate) fn print_items(json: &Path) -> Result<ExitCode> {
     let api = public_api::Builder::from_rustdoc_json(json)
-        // What every type has says nothing about this one, and what is derived is said in one line.
+        // Leaves out implementations that every type has. A derived one takes a single line.
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)
         .omit_auto_derived_impls(true)
         .build()
         .with_context(|| json.display().to_string())?;
-    // In its order, which has what belongs to a type together. A re-export may be named twice.
+    // Keeps the order of `public-api`, which groups the items of a type. A re-export may appear twice.
     let mut lines: Vec<String> = api.items().map(ToString::to_string).collect();
     lines.dedup();
     println!("{}", lines.join("\n"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lines of one listing and not of the other.
+/// Returns the lines that only one of the two listings has, marked with `-` and `+`.
 fn difference(name: &str, before: &str, now: &str) -> String {
     let (old, new): (BTreeSet<&str>, BTreeSet<&str>) =
         (before.lines().collect(), now.lines().collect());

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast it is, measured in a lab's dom0.
+//! `cargo xtask bench`: runs the benchmarks in a lab's dom0.
 
 use std::fs;
 use std::process::{Command, ExitCode};
@@ -10,7 +10,7 @@ use crate::lab::{self, Accel, Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Seconds after which it is taken for hung.
+/// Time limit of the benchmarks, in seconds. A run that exceeds it counts as hung.
 const LIMIT: u32 = 3000;
 
 /// What to measure, and where.
@@ -30,7 +30,7 @@ pub(crate) struct Options {
     part: Option<String>,
 }
 
-/// Builds, measures, and keeps the figures in `target/bench`.
+/// Builds and runs the benchmarks, and copies the figures to `target/bench`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let xen = options.xen;
     lab::check_room(xen)?;
@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 impl Cargo {
-    /// A C compiler that finds libxl's headers and libraries, not yet started.
+    /// Returns a C compiler command that finds libxl's headers and libraries. The caller starts it.
     fn cc(&self) -> Command {
         let mut command = Command::new("cc");
         if let Some(sysroot) = self.sysroot() {

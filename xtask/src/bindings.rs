@@ -1,7 +1,7 @@
-//! `cargo xtask bindings`: makes the bindings anew that `libxl-sys` brings along.
+//! `cargo xtask bindings`: regenerates the bindings committed in `libxl-sys`.
 //!
-//! The build script makes bindings in every build against headers; a test of `libxl-sys` compares them with those in
-//! `libxl-sys/prebuilt`, and writes them there if it is told to.
+//! Every build against headers runs bindgen in the build script. A test of `libxl-sys` compares the result with `libxl-sys/prebuilt`, and
+//! writes it there when `LIBXL_BLESS` is set.
 
 use std::process::ExitCode;
 
@@ -9,16 +9,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::Cargo;
 
-/// Releases of Xen whose bindings there are, and the release of Debian that has the headers.
+/// The Xen releases with committed bindings, each with the Debian release that ships the headers.
 const RELEASES: [(&str, &str); 3] = [
     ("4.14", "bullseye"),
     ("4.17", "bookworm"),
     ("4.20", "trixie"),
 ];
 
-/// The test that compares. Others read what it writes, so that it runs alone.
+/// The comparing test. Other tests read the files that it writes, so it runs alone.
 const TEST: &str = "they_are_what_bindgen_makes_of_the_installed_headers";
-/// Has the test of `libxl-sys` write what bindgen makes of the headers.
+/// Variable that makes this test write the bindings instead of comparing them.
 const BLESS: &str = "LIBXL_BLESS";
 
 /// What to make.
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 fn make(version: &str, suite: &str) -> Result<()> {
-    // Also where the system has that release: its packages may be older.
+    // Not the system's libxl, even for the same release: its packages may be older.
     let cargo = Cargo::against(version, suite)?;
     let mut test = cargo.test(&["--quiet", "--package=libxl-sys", "--test=prebuilt", TEST]);
     let output = test.env(BLESS, "1").output().context("cannot run cargo")?;

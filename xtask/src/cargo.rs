@@ -13,12 +13,12 @@ use crate::test::libtest;
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Which libxl to build against.
+/// Cargo, set up for the libxl to build against.
 #[derive(Debug)]
 pub(crate) struct Cargo {
-    /// Not the system's own.
+    /// The headers and libraries of another libxl. `None` for the system's own.
     other: Option<Sysroot>,
-    /// The root of an older C library to link with, because the one here is newer than the one that programs will meet.
+    /// Root of an older C library to link with. Needed where the C library here is newer than the one that the programs will meet.
     older_libc: Option<PathBuf>,
 }
 
@@ -31,15 +31,15 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
     /// The directory of its package.
     pub(crate) package: PathBuf,
-    /// It has tests, and a `main` that runs them.
+    /// True for a test program, whose `main` runs tests.
     pub(crate) is_test: bool,
 }
 
-/// Variable with flags for the compiler, which may have spaces in them, and what is between them.
+/// Variable with flags for the compiler. A flag may contain spaces; [`SEPARATOR`] is between two flags.
 pub(crate) const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 pub(crate) const SEPARATOR: &str = "\x1f";
 
-/// For what is only checked, or runs for seconds: the compiler's time counts, and not the program's.
+/// Turns optimisation and debug information off, for programs that are only checked or run for seconds: there the compile time matters.
 pub(crate) fn ready_soon(command: &mut Command) -> &mut Command {
     command
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
@@ -47,7 +47,7 @@ pub(crate) fn ready_soon(command: &mut Command) -> &mut Command {
 }
 
 impl Cargo {
-    /// Builds against the system's own libxl.
+    /// Builds against the system's libxl.
     pub(crate) fn native() -> Self {
         Self {
             other: None,
@@ -77,18 +77,18 @@ impl Cargo {
         })
     }
 
-    /// Where the libxl is that is built against, if it is not the system's own.
+    /// Returns the libxl to build against, or `None` for the system's own.
     pub(crate) fn sysroot(&self) -> Option<&Sysroot> {
         self.other.as_ref()
     }
 
-    /// `cargo` with `arguments`, not yet started.
+    /// Returns `cargo` with `arguments`, not yet started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .args(arguments)
             .current_dir(paths::root())
-            // Also if there are none: flags of the user's own may be for a processor that the lab does not have.
+            // Set even without flags: flags of the user's own may be for a processor that the lab does not have.
             .env(RUSTFLAGS, self.rustflags().join(SEPARATOR));
         if let Some(sysroot) = &self.other {
             command
@@ -96,7 +96,8 @@ impl Cargo {
                 .env("LIBXL_LIB_DIR", &sysroot.lib)
                 .env(
                     "CARGO_TARGET_DIR",
-                    // One for all: but for the crates here, and they are compiled anew, everything in it is the same for each libxl.
+                    // One directory for every other libxl. Only the crates of this workspace depend on the libxl, and they are recompiled
+                    // anyway.
                     paths::root().join("target/other-xen"),
                 );
         }
@@ -119,7 +120,7 @@ impl Cargo {
     pub(crate) fn rustflags(&self) -> Vec<String> {
         let mut flags = Vec::new();
         if self.other.is_some() {
-            // That release's libraries want a newer glibc than the one here; they will find it where they run.
+            // The libraries of that release want a newer glibc than the one here. They find it in the dom0 where they run.
             flags.push("-Clink-arg=-Wl,--allow-shlib-undefined".to_owned());
         }
         let options = self.older_libc_options();
@@ -127,7 +128,7 @@ impl Cargo {
         flags
     }
 
-    /// For C compilers and the linker: where another C library is, if it is needed.
+    /// Options that make C compilers and the linker use the older C library. Empty where none is needed.
     pub(crate) fn older_libc_options(&self) -> Vec<String> {
         let Some(libc) = &self.older_libc else {
             return Vec::new();
@@ -135,24 +136,24 @@ impl Cargo {
         let libc = libc.display();
         vec![
             format!("--sysroot={libc}"),
-            // GCC looks beside itself first, and that is where the newer one is.
+            // GCC searches its own directory first, where it finds the newer C library.
             format!("-B{libc}/usr/lib/x86_64-linux-gnu/"),
         ]
     }
 
-    /// `cargo test` with `arguments`, not yet started, for tests that do without Xen. Their programs speak JSON.
+    /// Returns `cargo test` with `arguments`, not yet started, for tests that do without Xen. The test programs print JSON.
     pub(crate) fn test(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&["test"]);
         let mut runner = vec!["env".to_owned(), libtest::SWITCH.to_owned()];
         if let Some(sysroot) = &self.other {
             match sysroot.loader() {
-                // Its libraries want that release's glibc, which runs what was built for an older one.
+                // The libraries need the glibc of that release. A program built for an older glibc runs with it.
                 Some(loader) => runner.extend([
                     loader.to_string_lossy().into_owned(),
                     "--library-path".into(),
                     sysroot.lib.to_string_lossy().into_owned(),
                 ]),
-                // Or are content with the one here.
+                // The libraries work with the glibc here.
                 None => runner.push(format!("LD_LIBRARY_PATH={}", sysroot.lib.display())),
             }
         }
@@ -165,12 +166,12 @@ impl Cargo {
         command
     }
 
-    /// Runs cargo and returns the programs it built, or had built before.
+    /// Runs cargo and returns the programs that it built, or had built before.
     pub(crate) fn programs(&self, arguments: &[&str]) -> Result<Vec<Program>> {
         self.programs_with(arguments, |_| ())
     }
 
-    /// The same with another environment.
+    /// Same as [`Cargo::programs`], with a change to the command, for instance to the environment.
     pub(crate) fn programs_with(
         &self,
         arguments: &[&str],

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the lives of real domains on a real Xen, told and checked by `tests/demo`.
+//! `cargo xtask demo`: runs `tests/demo`, which shows and checks the lives of real domains on a real Xen.
 
 mod picture;
 
@@ -14,7 +14,7 @@ use crate::lab::{Accel, Hardware, Lab, Reservation};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Seconds after which the demo is taken for hung. It takes two minutes, and what it waits for has a limit.
+/// Time limit of the demo, in seconds. It takes two minutes, and each wait in it has a limit of its own.
 const LIMIT: u32 = 1800;
 
 /// How to show it.
@@ -34,7 +34,7 @@ pub(crate) struct Options {
 /// Builds, starts the lab, and runs the demo in its dom0.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let xen = options.xen;
-    // Before anything long: whether there is a place to run it.
+    // Reserves the lab before anything that takes long.
     let reservation = Reservation::of(xen)?;
     println!("demo: building domainmgr and the demo for Xen {xen}");
     let cargo = Cargo::for_lab(xen)?;
@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let out = paths::root().join("target/demo");
     let picture = out.join("timeline.svg");
-    // An old one would look like this run's.
+    // A picture of an earlier run would look like one of this run.
     let _ = fs::remove_file(&picture);
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let line = format!(
@@ -88,7 +88,7 @@ fn draw(made: &Path, picture: &Path, title: &str) -> Result<()> {
     picture::draw(&record, title, picture)
 }
 
-/// Puts everything that explains a failure into one file.
+/// Packs everything that explains a failure into one file.
 fn pack(lab: &mut Lab, xen: Xen, made: &Path, out: &Path) -> Result<PathBuf> {
     let results = paths::xen_dir(xen).join("results");
     if let Err(error) = lab.collect(&results) {

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the fuzz targets, as `cargo fuzz` builds them, with the compiler that is there.
+//! `cargo xtask fuzz`: builds the fuzz targets as `cargo fuzz` does, with the installed compiler, and runs them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::{Cargo, Program, RUSTFLAGS, SEPARATOR};
 use crate::{paths, setup};
 
-/// The fuzzer itself is in C++.
+/// Packages that the build needs: libFuzzer is written in C++.
 const PACKAGES: &[&str] = &["g++"];
-/// With a target, flags are for what runs, and not for build scripts.
+/// With an explicit target, flags apply to the programs, and not to build scripts.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// Coverage as libFuzzer wants it, and the address sanitizer: what `cargo fuzz` says to the compiler.
+/// Flags that `cargo fuzz` passes to the compiler: coverage for libFuzzer, and the address sanitizer.
 const FLAGS: [&str; 10] = [
     "--cfg",
     "fuzzing",
@@ -76,13 +76,13 @@ fn build() -> Result<Vec<Program>> {
     Cargo::native().programs_with(&words, |command| {
         command
             .env(RUSTFLAGS, FLAGS.join(SEPARATOR))
-            // Sanitizers are for a nightly compiler, or one that is told so.
+            // Sanitizers need a nightly compiler, or this variable.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_TARGET_DIR", paths::root().join("target/fuzz"));
     })
 }
 
-/// Runs one target. What it has found of interest stays in its corpus, for the next time.
+/// Runs one target. Interesting inputs stay in the corpus for the next run.
 fn fuzz(program: &Program, seconds: u32) -> Result<bool> {
     let corpus = directory("corpus", &program.name)?;
     let artifacts = directory("artifacts", &program.name)?;

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
     match run(Args::parse().task) {
         Ok(code) => code,
         Err(error) => {
-            // The whole chain of causes, without the backtrace that `{:?}` adds.
+            // Prints the whole chain of causes, without the backtrace that `{:?}` adds.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

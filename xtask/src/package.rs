@@ -1,6 +1,6 @@
 //! A Debian package of `domainmgr`, for the libxl of this machine.
 //!
-//! debhelper makes it from `packaging/debian`, beside which everything that has to be built is put first.
+//! debhelper builds it from `packaging/debian`. All compiled and generated files are put beside that directory first.
 
 pub(crate) mod story;
 
@@ -14,10 +14,10 @@ use crate::cargo::Cargo;
 use crate::test::Counts;
 use crate::{paths, setup, tool};
 
-/// What making it needs beside what building needs.
+/// Packages for making the package, in addition to those for building the program.
 const TOOLS: &[&str] = &["debhelper", "dpkg-dev", "lintian", "lowdown", "man-db"];
 
-/// The pages that are parts of the manual: name, section, one line about it, and the headings of the manual that it is made of.
+/// Manual pages made from the manual: name, section, one-line description, and the headings of the manual that the page contains.
 const PAGES: [(&str, &str, &str, &[&str]); 3] = [
     ("domainmgr", "8", "manages the domains of a Xen host", &[]),
     (
@@ -42,13 +42,13 @@ pub(crate) struct Options {
     debug: bool,
 }
 
-/// Makes the package and prints where it is.
+/// Makes the package and prints its path.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     println!("{}", build(options.debug)?.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the package, which lintian has nothing against.
+/// Makes the package, and fails if lintian objects.
 pub(crate) fn build(debug: bool) -> Result<PathBuf> {
     setup::ensure()?;
     setup::packages(TOOLS)?;
@@ -80,10 +80,10 @@ pub(crate) fn build(debug: bool) -> Result<PathBuf> {
     Ok(package)
 }
 
-/// Exposure that systemd may see in the agent's unit, in tenths: 0 is none, 100 is everything. The unit says why it is not less.
+/// Highest exposure that systemd may report for the agent's unit, in tenths: 0 is none, 100 is everything. The unit explains the value.
 const EXPOSURE: u32 = 50;
 
-/// Makes the package, and has systemd judge its units.
+/// Makes the package, and has systemd check its units.
 pub(crate) fn test() -> Result<Counts> {
     let package = build(true)?;
     let mut counts = Counts {
@@ -112,7 +112,7 @@ pub(crate) fn test() -> Result<Counts> {
 
 fn program(debug: bool) -> Result<PathBuf> {
     let words: &[&str] = if debug {
-        // As the tests have built it.
+        // The same build as in the tests.
         &["build", "--workspace", "--bin=domainmgr"]
     } else {
         &[
@@ -129,7 +129,7 @@ fn program(debug: bool) -> Result<PathBuf> {
     Ok(program.context("cargo has built no domainmgr")?.path)
 }
 
-/// Puts in what only this build knows.
+/// Fills in the values that only this build knows.
 fn fill(tree: &Path, version: &str) -> Result<()> {
     let maintainer = maintainer();
     let debian = tree.join("debian");
@@ -157,7 +157,7 @@ fn fill(tree: &Path, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// The time of the last commit, so that the same sources make the same package.
+/// Returns the time of the last commit, so that the same sources make the same package.
 fn epoch() -> Option<String> {
     let mut git = Command::new("git");
     let seconds = tool::output(
@@ -167,7 +167,7 @@ fn epoch() -> Option<String> {
     Some(format!("--date=@{}", seconds.ok()?.trim()))
 }
 
-/// Whoever makes the package, as other tools of Debian's find out.
+/// Returns the maintainer, found in the same way as by other tools of Debian.
 fn maintainer() -> String {
     let of = |variable: &str, key: &str| {
         let git = || tool::output(Command::new("git").args(["config", key])).ok();
@@ -182,7 +182,7 @@ fn maintainer() -> String {
     format!("{name} <{email}>")
 }
 
-/// Everything that the package consists of beside debhelper's own.
+/// Puts the files that debhelper does not make itself into `dir`.
 fn built(dir: &Path, program: &Path) -> Result<()> {
     let man = dir.join("man");
     let completions = dir.join("completions");
@@ -223,10 +223,10 @@ fn built(dir: &Path, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The sections of the manual under these headings; all of it if none are given.
+/// Returns the sections of the manual under these headings, or all of it for no headings.
 fn part(manual: &str, headings: &[&str]) -> Result<String> {
     if headings.is_empty() {
-        // Without its title.
+        // Drops the title.
         let body = manual.split_once("\n\n").map(|(_, body)| body);
         return Ok(body.unwrap_or_default().to_owned());
     }
@@ -245,7 +245,7 @@ fn part(manual: &str, headings: &[&str]) -> Result<String> {
 fn lint(package: &Path) -> Result<()> {
     eprintln!("package: running lintian");
     let said = Command::new("lintian")
-        // A lab, and a container, have no other user.
+        // A lab or a container has no user but root.
         .args([
             "--fail-on",
             "error,warning",
@@ -267,7 +267,7 @@ fn lint(package: &Path) -> Result<()> {
     );
 }
 
-/// The one file in `dir` whose name ends like this.
+/// Returns the only file in `dir` whose name has this ending.
 fn only(dir: &Path, ending: &str) -> Result<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(dir)?
         .filter_map(|entry| Some(entry.ok()?.path()))

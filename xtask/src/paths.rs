@@ -1,4 +1,4 @@
-//! Where things are.
+//! Paths of the checkout and the lab.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,18 +13,18 @@ pub(crate) fn root() -> &'static Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Everything the lab builds and keeps: `target/lab`, or what `LIBXL_LAB_DIR` says.
+/// Directory for everything the lab builds and keeps: `target/lab`, or the value of `LIBXL_LAB_DIR`.
 pub(crate) fn lab_dir() -> PathBuf {
     let dir = env::var_os("LIBXL_LAB_DIR").map_or_else(|| root().join("target/lab"), PathBuf::from);
     std::path::absolute(&dir).unwrap_or(dir)
 }
 
-/// Where to get Debian packages, if not from where mmdebstrap looks by itself: `LIBXL_LAB_MIRROR`.
+/// Mirror for Debian packages, from `LIBXL_LAB_MIRROR`. `None` for the default of mmdebstrap.
 pub(crate) fn mirror() -> Option<OsString> {
     env::var_os("LIBXL_LAB_MIRROR")
 }
 
-/// The part of [`lab_dir`] that belongs to one Xen version.
+/// Subdirectory of [`lab_dir`] for one Xen version.
 pub(crate) fn xen_dir(xen: Xen) -> PathBuf {
     lab_dir().join(xen.as_str())
 }

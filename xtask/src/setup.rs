@@ -12,7 +12,7 @@ use crate::lab::lock::Lock;
 use crate::test::Counts;
 use crate::tool;
 
-/// What must be installed, for building (first line), for making the lab's images and for running them.
+/// Packages that must be installed: for building, for making the lab's images, and for running them.
 const PACKAGES: &[&str] = &[
     "gcc",
     "libc6-dev",
@@ -26,12 +26,12 @@ const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
-/// Installs what is missing; where that is not allowed, fails with the line to type.
+/// Installs missing packages. Where this is not allowed, fails with the command to type.
 pub(crate) fn ensure() -> Result<()> {
     packages(PACKAGES)
 }
 
-/// The same with these packages, which not everybody needs.
+/// Same as [`ensure`], for packages that only some tasks need.
 pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
     let missing: Vec<&str> = wanted
         .iter()
@@ -67,12 +67,12 @@ pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
     })
 }
 
-/// Installing would change what is there already.
+/// Error of an installation that would change installed packages.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
 
-/// Installs packages if that changes no other. What is installed already belongs to the machine's owner.
+/// Installs packages if this changes no installed package: those belong to the machine's owner.
 fn add(missing: &[&str], line: &str) -> Result<()> {
     let changes = apt::changes(&simulate(&[], missing)?);
     if !changes.is_empty() {
@@ -89,7 +89,7 @@ fn add(missing: &[&str], line: &str) -> Result<()> {
     Ok(())
 }
 
-/// What apt says it would do.
+/// Returns the output of `apt-get --simulate`.
 fn simulate(options: &[String], packages: &[&str]) -> Result<String> {
     tool::output(
         tool::with_system_path(&mut Command::new("apt-get"))
@@ -100,8 +100,10 @@ fn simulate(options: &[String], packages: &[&str]) -> Result<String> {
     )
 }
 
-/// Rehearses set-up on this machine as it would be without our packages, and with one from another archive that its owner has put
-/// there: nothing may be removed or downgraded.
+/// Rehearses set-up: nothing may be removed or downgraded.
+///
+/// The rehearsal uses this machine as it would be without our packages, and with a package from another archive that the owner has
+/// installed.
 pub(crate) fn rehearse() -> Result<Counts> {
     let installed =
         fs::read_to_string("/var/lib/dpkg/status").context("cannot read dpkg's status")?;
@@ -141,7 +143,7 @@ pub(crate) fn rehearse() -> Result<Counts> {
     })
 }
 
-/// The parts of the Rust toolchain that only checking needs, which a minimal one lacks.
+/// Installs the components of the Rust toolchain that only checks need. A minimal toolchain lacks them.
 pub(crate) fn components() -> Result<()> {
     let there =
         |tool: &str| tool::output(&mut Cargo::native().command(&[tool, "--version"])).is_ok();
@@ -169,12 +171,12 @@ fn apt_get(verb: &[&str], packages: &[&str]) -> bool {
     tool::with_system_path(&mut Command::new("apt-get"))
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["--quiet", "--yes", "--no-install-recommends"])
-        // The system may be updating itself.
+        // The system may be updating its packages.
         .args(["-o", "DPkg::Lock::Timeout=300"])
         .args(verb)
         .args(packages)
         .stdin(std::process::Stdio::null())
-        // Standard output belongs to the task that was asked for.
+        // Standard output is reserved for the task that was asked for.
         .stdout(std::io::stderr())
         .status()
         .is_ok_and(|status| status.success())

@@ -1,6 +1,7 @@
-//! Xen's headers and libraries of another Debian release, unpacked beside the system's own.
+//! Headers and libraries of the Xen in another Debian release, unpacked beside those of the system.
 //!
-//! A program for the dom0 of that release is built here, against them: libxl's name carries the Xen version, but glibc's symbols only grow.
+//! Programs for the dom0 of that release are built here, against these files. The name of libxl carries the Xen version, but the symbols
+//! of glibc are only ever added to.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,7 +13,7 @@ use crate::lab::debian;
 use crate::lab::lock::Lock;
 use crate::{paths, tool};
 
-/// What `libxl-sys` is told about a libxl that is not the system's own.
+/// Paths of a libxl other than the system's, as `libxl-sys` is given them.
 #[derive(Debug)]
 pub(crate) struct Sysroot {
     /// Directory of `libxl.h`.
@@ -22,14 +23,14 @@ pub(crate) struct Sysroot {
 }
 
 impl Sysroot {
-    /// The dynamic loader that belongs to the glibc among its libraries, if there is one.
+    /// Returns the dynamic loader of the glibc among the libraries, if there is one.
     pub(crate) fn loader(&self) -> Option<PathBuf> {
         let loader = self.lib.join("ld-linux-x86-64.so.2");
         loader.exists().then_some(loader)
     }
 }
 
-/// Unpacks the development files of Xen `version` as in the Debian release `suite`, if they are not there yet.
+/// Unpacks the development files of Xen `version` from the Debian release `suite`, unless the cache has them.
 pub(crate) fn ensure(version: &str, suite: &str) -> Result<Sysroot> {
     let what = format!("the development files of Xen {version}");
     let usr = unpack(version, suite, "sysroot", "libxen-dev", &what)?.join("usr");
@@ -39,14 +40,16 @@ pub(crate) fn ensure(version: &str, suite: &str) -> Result<Sysroot> {
     })
 }
 
-/// Unpacks the C library of that Debian release, with its headers, for programs that are to run with it; returns its root. Apart from
-/// libxl's files: beside a C library of another release its headers do not fit.
+/// Unpacks the C library of that Debian release, with its headers, and returns its root.
+///
+/// It is for programs that will run with this C library. It is kept apart from libxl's files, because the headers of a C library fit only
+/// their own release.
 pub(crate) fn libc(version: &str, suite: &str) -> Result<PathBuf> {
     let what = format!("the C library of Debian {suite}");
     unpack(version, suite, "libc", "libc6-dev", &what)
 }
 
-/// The tree of a package and all that it needs.
+/// Unpacks a package with its dependencies, and returns the root.
 fn unpack(version: &str, suite: &str, kind: &str, package: &str, what: &str) -> Result<PathBuf> {
     let parent = paths::lab_dir().join(version);
     let _lock = Lock::take("sysroots")?;
@@ -64,13 +67,13 @@ fn unpack(version: &str, suite: &str, kind: &str, package: &str, what: &str) -> 
     Ok(dir.join("tree"))
 }
 
-/// The version of the C library here, as in `2.36`: a program that is linked with it does not run with an older one.
+/// Version of the C library here, as in `2.36`. A program linked with this version does not run with an older one.
 pub(crate) fn libc_here() -> Result<(u32, u32)> {
     let said = tool::output(Command::new("getconf").arg("GNU_LIBC_VERSION"))?;
     version(&said).with_context(|| format!("getconf GNU_LIBC_VERSION says {said:?}"))
 }
 
-/// Reads `glibc 2.36`.
+/// Parses `glibc 2.36`.
 fn version(said: &str) -> Option<(u32, u32)> {
     let (major, minor) = said.trim().strip_prefix("glibc ")?.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs a program whose output goes to `log`; if it fails, the end of the log is part of the error.
+/// Runs a program with its output in `log`. If it fails, the end of the log is part of the error.
 pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
     let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let name = command.get_program().to_string_lossy().into_owned();
@@ -23,7 +23,7 @@ pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program and returns what it printed.
+/// Runs a program and returns its output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
@@ -40,7 +40,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The last lines of a text file, and nothing if it cannot be read.
+/// Returns the last lines of a text file, or nothing if it cannot be read.
 pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -48,24 +48,25 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// Makes `command` die with this process, however this process ends.
+/// Returns a command that dies with this process, however this process ends.
 ///
-/// `setpriv` sets the parent-death signal between fork and exec, which safe Rust cannot do by itself.
+/// `setpriv` sets the parent-death signal between fork and exec, which safe Rust cannot do.
 pub(crate) fn dies_with_us(signal: &str, program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", signal, program]);
     command
 }
 
-/// A program that makes a tree of files and runs many others: they and all their mounts go when this process ends, however it ends.
+/// Returns a command for a program that makes a file tree and runs many others.
 ///
-/// Killing the program alone would leave those that it has started, so it is the first process of a space of its own.
+/// All of them, with their mounts, go when this process ends, however it ends. Killing the program alone would leave its children. So it
+/// is the first process of a PID namespace of its own.
 pub(crate) fn builder(program: &str) -> Command {
     let mut command = dies_with_us("KILL", "unshare");
     command.args(["--mount", "--mount-proc", "--pid", "--fork", "--kill-child"]);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     if is_plain_chroot(&mounts) {
-        // The propagation of a mount can only be changed from where it begins, which is outside.
+        // The propagation of a mount can only be changed at the mount point, which is outside the chroot.
         command.args(["--propagation", "unchanged"]);
     }
     command.arg("--").arg(program);
@@ -73,20 +74,21 @@ pub(crate) fn builder(program: &str) -> Command {
     command
 }
 
-/// Returns whether the root directory is a directory of somebody's file system, and not where a mount begins: what `mountinfo` of /proc
-/// tells about a program in a chroot.
+/// Returns whether `mountinfo` of /proc shows that the root directory is no mount point.
+///
+/// This is the case in a chroot into a directory of a larger file system.
 fn is_plain_chroot(mountinfo: &str) -> bool {
     let mut points = mountinfo.lines().filter_map(|l| l.split(' ').nth(4));
     !mountinfo.is_empty() && points.all(|point| point != "/")
 }
 
-/// Lets a program find what only root needs: `su` keeps the path of a user, where these directories are missing.
+/// Adds the directories of programs for root to the path. `su` keeps the path of a user, which lacks them.
 pub(crate) fn with_system_path(command: &mut Command) -> &mut Command {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"))
 }
 
-/// What a remote shell must read to run `command`: one word is a line of shell, several are a program and its arguments.
+/// Returns the line that makes a remote shell run `command`. A single word is a line of shell; several are a program and its arguments.
 pub(crate) fn remote_line(command: &[String]) -> String {
     match command {
         [line] => line.clone(),
@@ -98,12 +100,12 @@ pub(crate) fn remote_line(command: &[String]) -> String {
     }
 }
 
-/// `word` as a shell reads it back.
+/// Quotes `word` for a shell.
 pub(crate) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The exit code by which a shell would report `status`.
+/// Returns the exit code by which a shell would report `status`.
 pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status
         .code()

@@ -1,4 +1,4 @@
-//! Toolchains of a given release of Rust, for what only one of them can tell.
+//! Toolchains of a given release of Rust, for checks that need exactly this release.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{paths, tool};
 
-/// `cargo` of Rust `release`, with the workspace as its directory. `None` if it is not here, and rustup cannot get it.
+/// Returns `cargo` of Rust `release`, with the workspace as its directory. `None` if it is missing and rustup cannot install it.
 pub(crate) fn cargo(release: &str) -> Result<Option<Command>> {
     let mut command = if is_mine(release)? {
         Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -19,7 +19,7 @@ pub(crate) fn cargo(release: &str) -> Result<Option<Command>> {
         let mut command = Command::new("rustup");
         command
             .args(["run", release, "cargo"])
-            // What the cargo that runs this has set.
+            // Set by the cargo that runs this program.
             .env_remove("CARGO");
         command
     };
@@ -27,7 +27,7 @@ pub(crate) fn cargo(release: &str) -> Result<Option<Command>> {
     Ok(Some(command))
 }
 
-/// Whether the toolchain in use is of that release.
+/// Returns whether the toolchain in use is of this release.
 pub(crate) fn is_mine(release: &str) -> Result<bool> {
     let said = tool::output(Command::new("rustc").arg("--version"))?;
     Ok(is(&said, release))
@@ -46,7 +46,7 @@ fn install(release: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether `rustc --version` said this one.
+/// Returns whether the output of `rustc --version` names this release.
 fn is(said: &str, release: &str) -> bool {
     said.strip_prefix("rustc ")
         .and_then(|rest| rest.strip_prefix(release))

@@ -1,4 +1,4 @@
-//! The Xen versions the lab knows and where Debian has them.
+//! The Xen versions that the lab supports, and the Debian releases that have them.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub(crate) enum Xen {
 }
 
 impl Xen {
-    /// As in the names of packages and of the hypervisor's file.
+    /// The version as in the names of packages and of the hypervisor's file.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::V4_17 => "4.17",

@@ -1,4 +1,4 @@
-//! One bundle of adapters: what the model says of it, and what has been found out since.
+//! One bundle of adapters: its entry in the model, and the facts found out since.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::eve::{IoBundle, kind};
 use crate::spec::{Adapter, Assigned, PciAddress, PciDevice};
 use crate::toolstack::HostPci;
 
-/// Where the devices of a bundle should be.
+/// The side that should have the devices of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Home {
     Host,
@@ -21,7 +21,7 @@ pub(super) enum Home {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct User {
     pub(super) key: Uuid,
-    /// Its domain's name; empty if an earlier run of the agent knew it.
+    /// Name of the application's domain; empty if only an earlier run of the agent knew it.
     pub(super) name: String,
 }
 
@@ -38,10 +38,10 @@ impl fmt::Display for User {
 /// One device of a bundle.
 #[derive(Clone, Debug, Default)]
 struct Device {
-    /// The interface to be looked up.
+    /// Name of the interface to be looked up.
     lookup: Option<String>,
     address: Option<PciAddress>,
-    /// The interface it had when the host last had it.
+    /// Name of the interface that the device had when the host last had it.
     interface: Option<String>,
 }
 
@@ -50,11 +50,11 @@ pub(super) struct Bundle {
     pub(super) config: IoBundle,
     devices: Vec<Device>,
     pub(super) used_by: Option<User>,
-    /// Which port of the host it is.
+    /// Name of the host's port, if the bundle is one.
     pub(super) port: Option<String>,
-    /// Why the last step came to nothing; nothing more is tried until something changes.
+    /// Reason why the last step failed. No other step is tried until something changes.
     pub(super) failed: Option<String>,
-    /// The model does not list it any more.
+    /// True if the model no longer lists the bundle.
     pub(super) gone: bool,
 }
 
@@ -92,7 +92,7 @@ impl Bundle {
         bundle
     }
 
-    /// A device that was taken has no interface to be looked up by.
+    /// Takes over addresses, interfaces and the user from `earlier`: a taken device has no interface to be looked up by.
     fn remember(&mut self, earlier: &IoBundle) {
         for (i, device) in self.devices.iter_mut().enumerate() {
             let interface = earlier.m_if_name.get(i).filter(|name| !name.is_empty());
@@ -120,7 +120,7 @@ impl Bundle {
         });
     }
 
-    /// The model says something else about it now.
+    /// Returns the bundle with a new entry of the model.
     pub(super) fn changed(self, config: IoBundle) -> Self {
         let known = self.view(&[]);
         let mut new = Self::new(config, Some(&known));
@@ -132,7 +132,7 @@ impl Bundle {
         self.config.r#type == kind && self.config.name.eq_ignore_ascii_case(name)
     }
 
-    /// By its name, one of its interfaces, or the PCI address.
+    /// Returns whether `adapter` means this bundle: by its name, one of its interfaces, or the PCI address.
     pub(super) fn answers_to(&self, adapter: &Adapter) -> bool {
         let is = |name: &String| name.eq_ignore_ascii_case(&adapter.name);
         let address = adapter.name.parse::<PciAddress>().ok();
@@ -155,7 +155,7 @@ impl Bundle {
 
     pub(super) fn look_up(&mut self, host: &[HostPci]) {
         for device in &mut self.devices {
-            // What is taken has no interface, and its name may have become another's.
+            // A taken device has no interface, and another device may have got the name.
             let taken = host
                 .iter()
                 .any(|d| Some(d.address) == device.address && (d.assignable || d.owner.is_some()));
@@ -172,7 +172,7 @@ impl Bundle {
         }
     }
 
-    /// All devices.
+    /// Returns the addresses of all devices.
     pub(super) fn devices(&self) -> Result<Vec<PciAddress>, String> {
         self.devices
             .iter()
@@ -185,7 +185,7 @@ impl Bundle {
             .collect()
     }
 
-    /// The devices whose addresses are known, with the names of their interfaces in the host.
+    /// Returns the devices whose addresses are known, with the names of their interfaces in the host.
     pub(super) fn known_devices(&self) -> impl Iterator<Item = (PciAddress, Option<String>)> {
         self.devices.iter().filter_map(|d| {
             let interface = d.lookup.clone().or_else(|| d.interface.clone());
@@ -207,7 +207,7 @@ impl Bundle {
             .any(|(a, _)| host.iter().any(|d| d.address == a && d.assignable))
     }
 
-    /// Whether a domain of `key` can be built with it now.
+    /// Returns whether a domain of `key` can be built with this bundle now.
     pub(super) fn is_ready(&self, key: Uuid, host: &[HostPci]) -> bool {
         self.devices().is_ok_and(|addresses| {
             addresses.iter().all(|address| {
@@ -222,7 +222,7 @@ impl Bundle {
         })
     }
 
-    /// What a domain gets with it.
+    /// Adds the devices, interrupts, ports and serial line that a domain gets with this bundle.
     pub(super) fn add_to(&self, assigned: &mut Assigned) {
         let relaxed = self.config.r#type == kind::USB;
         for (address, _) in self.known_devices() {
@@ -230,7 +230,7 @@ impl Bundle {
                 assigned.pci.push(PciDevice { address, relaxed });
             }
         }
-        // Checked when the model was read.
+        // The text was checked when the model was read.
         if let Ok((irqs, io_ports)) = xen_cfg(&self.config.xen_cfg) {
             assigned.irqs.extend(irqs);
             assigned.io_ports.extend(io_ports);

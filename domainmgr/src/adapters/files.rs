@@ -1,4 +1,4 @@
-//! The files that say which adapters there are, and which of them the host needs.
+//! The files that list the adapters, and the ports that the host needs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,30 +7,30 @@ use serde::de::DeserializeOwned;
 use crate::eve::{self, AssignableAdapters, DeviceNetworkStatus};
 use crate::store::{self, ReadError, Stamp};
 
-/// Where they are.
+/// Paths of the files.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The model: a file, or a directory of files that are called after models.
+    /// The model: a file, or a directory of files that are named after models.
     pub model: PathBuf,
-    /// DeviceNetworkStatus.
+    /// The `DeviceNetworkStatus`.
     pub network: PathBuf,
 }
 
-/// What has been read, and when.
+/// The files that have been read, and their stamps.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     model: Option<(PathBuf, Option<Stamp>)>,
     network: Option<Option<Stamp>>,
-    /// What EVE calls this machine, once that is known.
+    /// EVE's name for this machine, once it is known.
     machine: Option<String>,
-    /// Why the model could not be read for the moment.
+    /// Reason why the model cannot be read at the moment.
     model_waits: Option<String>,
-    /// The same of the DeviceNetworkStatus.
+    /// Reason why the `DeviceNetworkStatus` cannot be read at the moment.
     network_waits: Option<String>,
 }
 
 impl Reader {
-    /// The model, if it is news.
+    /// Returns the model, if it has changed.
     pub(super) fn model(&mut self, files: &Files) -> Option<Result<AssignableAdapters, String>> {
         let path = match self.model_file(&files.model) {
             Ok(path) => path,
@@ -54,7 +54,7 @@ impl Reader {
         }
     }
 
-    /// The DeviceNetworkStatus, if it is news.
+    /// Returns the `DeviceNetworkStatus`, if it has changed.
     pub(super) fn network(&mut self, files: &Files) -> Option<Result<DeviceNetworkStatus, String>> {
         let now = store::stamp(&files.network);
         if self.network == Some(now) {
@@ -70,7 +70,7 @@ impl Reader {
         }
     }
 
-    /// `<model>.json`, or `default.json` where there is none, in a directory; a file is itself.
+    /// Returns the path of the model. In a directory it is `<model>.json`, or `default.json` if there is none.
     fn model_file(&mut self, path: &Path) -> Result<PathBuf, String> {
         if !path.is_dir() {
             return Ok(path.to_owned());
@@ -88,17 +88,17 @@ impl Reader {
     }
 }
 
-/// The reason why a file cannot be read for the moment, if it is news. The next look tries again.
+/// Returns the reason why a file cannot be read at the moment, if it is a new one. The next look tries again.
 fn later(waits: &mut Option<String>, why: String) -> Option<String> {
     let news = waits.replace(why.clone()).as_ref() != Some(&why);
     news.then_some(why)
 }
 
-/// Why a file says nothing.
+/// Reason why a file cannot be used.
 enum Unread {
-    /// It is not what it should be.
+    /// The file is missing, or its content is wrong.
     Bad(String),
-    /// The agent cannot read it now.
+    /// The agent cannot read the file now.
     Later(String),
 }
 
@@ -119,10 +119,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Unread> {
     eve::parse(&text).map_err(|e| Unread::Bad(place(&e)))
 }
 
-/// What EVE calls this machine.
+/// Returns EVE's name for this machine.
 ///
 /// # Errors
-/// The agent cannot read that now. It must not take another model for that.
+/// The agent cannot read the name now. It must not use another model because of that.
 fn hardware_model() -> Result<String, String> {
     let line = |path: &str| match store::read(Path::new(path)) {
         Ok(text) => Ok(String::from_utf8_lossy(&text).trim().to_owned()),

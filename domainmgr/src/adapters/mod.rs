@@ -1,8 +1,7 @@
 //! Adapters of the host that are given to domains.
 //!
-//! [`Table`] decides, and is pure. [`Adapters`] is what workers ask: one lock around the table, and one thread that
-//! does what the table wants done to the host. Only that thread touches devices, so that nobody takes one that another
-//! is giving back.
+//! [`Table`] decides, and is pure. Workers use [`Adapters`]: one lock around the table, and one thread that carries out the
+//! table's steps on the host. Only that thread touches devices, so that no device is taken while it is being given back.
 
 mod bundle;
 mod files;

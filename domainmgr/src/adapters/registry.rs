@@ -1,4 +1,4 @@
-//! The one lock around the table, and the thread that does what the table wants done.
+//! The one lock around the table, and the thread that carries out the table's steps.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,12 @@ use crate::spec::{Adapter, Assigned};
 use crate::store;
 use crate::toolstack::{Error, ErrorKind, Limits, Session, Toolstack};
 
-/// How often files and devices are looked at without a reason.
+/// Time between two looks at files and devices without a particular reason.
 const RESYNC: Duration = Duration::from_secs(30);
-/// The same while a file is missing that a domain waits for.
+/// The same time while a file that a domain waits for is missing.
 const MISSING: Duration = Duration::from_secs(2);
 
-/// What workers ask for adapters.
+/// Handle with which workers reserve and release adapters.
 #[derive(Clone)]
 pub struct Adapters(Arc<Shared>);
 
@@ -39,22 +39,24 @@ struct Shared {
 
 struct State {
     table: Table,
-    /// The files and the host have been looked at once.
+    /// True if the files and the host have been looked at once.
     looked: bool,
-    /// Something is not published yet.
+    /// True if a change is not published yet.
     dirty: bool,
-    /// Somebody was refused something.
+    /// True if an application was refused an adapter.
     refused: bool,
-    /// What was refused may be granted now.
+    /// True if a refused request may be granted now.
     news: bool,
 }
 
 impl Adapters {
-    /// Starts the thread. `published` is the file it writes, and what an earlier run of the agent left there counts;
-    /// `news` is called whenever somebody who was refused may try again.
+    /// Starts the thread.
+    ///
+    /// `published` is the file that the thread writes. The state that an earlier run of the agent left there counts. `news` is
+    /// called whenever a refused application may try again.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The thread cannot be started.
     pub fn start(
         files: Files,
         published: PathBuf,
@@ -97,13 +99,13 @@ impl Adapters {
         Ok(Self(shared))
     }
 
-    /// Says that a file, a setting or a device may have changed. Never blocks.
+    /// Tells the thread that a file, a setting or a device may have changed. Never blocks.
     pub fn kick(&self) {
-        // Full: it will look anyway.
+        // The channel is full: the thread will look anyway.
         let _ = self.0.kick.try_send(());
     }
 
-    /// Says whether the host may use USB controllers that no domain has.
+    /// Sets whether the host may use USB controllers that no domain has.
     pub fn set_usb_access(&self, access: bool) {
         let mut state = self.0.lock();
         state.table.set_usb_access(access);
@@ -112,7 +114,7 @@ impl Adapters {
         self.kick();
     }
 
-    /// Drops the reservations of applications that are none any more.
+    /// Drops the reservations of applications that no longer exist.
     pub fn keep_only(&self, known: &dyn Fn(Uuid) -> bool) {
         let mut state = self.0.lock();
         state.table.keep_only(known);
@@ -122,11 +124,12 @@ impl Adapters {
         self.kick();
     }
 
-    /// Reserves all of `wanted`, or nothing, and waits until a domain can be built with them. `only`: what else is reserved
-    /// for the application is given up.
+    /// Reserves all of `wanted`, or nothing, and waits until a domain can be built with them.
+    ///
+    /// With `only`, the other reservations of the application are given up.
     ///
     /// # Errors
-    /// Why not, in words. Nothing is reserved then.
+    /// An adapter cannot be had, or the wait was aborted. Nothing is reserved then.
     pub fn reserve(
         &self,
         key: Uuid,
@@ -138,7 +141,7 @@ impl Adapters {
         let weak = Arc::downgrade(&self.0);
         limits.abort.on_abort(move || {
             if let Some(shared) = weak.upgrade() {
-                // With the lock, so that nobody is between looking and waiting.
+                // With the lock, so that no waiter is between its check and its wait.
                 drop(shared.lock());
                 shared.changed.notify_all();
             }
@@ -151,7 +154,7 @@ impl Adapters {
         if let Err(why) = state.table.reserve(key, name, wanted) {
             state.refused = true;
             drop(state);
-            // Why it was refused may be history: look once more.
+            // The reason for the refusal may be outdated: look once more.
             self.kick();
             return Err(refused(why));
         }
@@ -169,7 +172,7 @@ impl Adapters {
                     self.kick();
                     return Err(refused(why));
                 }
-                // Not before it is written down: the next agent has to know whose they are.
+                // Only once it is published: the next agent has to know the owners of the devices.
                 Progress::Ready(assigned) if !state.dirty => return Ok(assigned),
                 Progress::Ready(_) | Progress::Waiting => {}
             }
@@ -184,7 +187,7 @@ impl Adapters {
         }
     }
 
-    /// Gives up everything an application has reserved.
+    /// Gives up everything that an application has reserved.
     pub fn release(&self, key: Uuid) {
         let mut state = self.0.lock();
         if state.table.release(key) {
@@ -207,7 +210,7 @@ impl Shared {
     }
 }
 
-/// The only one who touches devices.
+/// State of the thread, which is the only one that touches devices.
 struct Keeper {
     shared: Arc<Shared>,
     files: Files,
@@ -237,7 +240,7 @@ impl Keeper {
             let pause = if missing { MISSING } else { RESYNC };
             match kicked.recv_timeout(self.clock.real(pause)) {
                 Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
-                // Time has passed: what failed may work now.
+                // Time has passed: a failed step may succeed now.
                 Err(_) => self.shared.lock().table.forgive(),
                 Ok(()) => {}
             }
@@ -310,7 +313,7 @@ impl Keeper {
                     let Err(e) = session.pci_take(*device) else {
                         continue;
                     };
-                    // All or none.
+                    // All devices or none.
                     for taken in devices[..i].iter().rev() {
                         if let Err(e) = session.pci_give_back(*taken, None) {
                             log::error!("adapters: {taken}: {e}");
@@ -330,10 +333,10 @@ impl Keeper {
         Ok(())
     }
 
-    /// Writes down what is, then wakes who waits for it.
+    /// Publishes the current state, then wakes the waiting workers.
     fn publish(&mut self) {
         let view = self.shared.lock().table.view();
-        // Without the lock: the main thread wants it too, and does not wait for a disk.
+        // Without the lock: the main thread takes it too, and must not wait for a disk.
         if self.last.as_ref() != Some(&view) {
             let written = serde_json::to_vec_pretty(&view)
                 .map_err(std::io::Error::other)
@@ -343,13 +346,13 @@ impl Keeper {
                 });
             match written {
                 Ok(()) => self.last = Some(view.clone()),
-                // Nobody is stopped by that.
+                // A failed write stops no domain.
                 Err(e) => log::error!("{}: {e}", self.published.display()),
             }
         }
         let mut state = self.shared.lock();
         state.looked = true;
-        // Who has changed something meanwhile has kicked, and what that is, is written down then.
+        // A change made meanwhile has also kicked the thread, and is published in its next round.
         let settled = state.table.view() == view;
         let news = settled && state.news && state.refused;
         if settled {

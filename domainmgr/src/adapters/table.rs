@@ -1,8 +1,8 @@
-//! Which adapters there are, who has them, and what is to be done with them. Pure: no I/O, threads or clocks.
+//! The adapters of the host, their users, and the steps that they need. Pure: no I/O, threads or clocks.
 //!
-//! What the host has is told by [`Table::see`]; what is to be done to it is asked of [`Table::next`], one thing at a
-//! time, and follows from what is known then. Two rules come before all others: nothing is touched before the model and
-//! the DeviceNetworkStatus are both known, and nothing that is not in the model or that a domain has.
+//! [`Table::see`] takes the devices that the host has. [`Table::next`] returns the steps, one at a time, each derived from
+//! the facts known then. Two rules come before all others. No device is touched before the model and the
+//! `DeviceNetworkStatus` are both known. No device is ever touched that is not in the model or that a domain has.
 
 use std::collections::BTreeSet;
 
@@ -13,43 +13,43 @@ use crate::eve::{AssignableAdapters, DeviceNetworkStatus, kind};
 use crate::spec::{Adapter, Assigned, PciAddress};
 use crate::toolstack::HostPci;
 
-/// Something to be done to the host. All of its devices or none.
+/// A step to be carried out on the host, for all of its devices or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Take them from the host, so that domains can have them.
+    /// Take the devices of a bundle from the host, so that domains can have them.
     Take(String, Vec<PciAddress>),
-    /// Give them back, with the names that their interfaces had.
+    /// Give the devices of a bundle back, with the names that their interfaces had.
     GiveBack(String, Vec<(PciAddress, Option<String>)>),
 }
 
-/// How far a reservation is.
+/// State of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The devices are still being taken from the host.
     Waiting,
-    /// A domain can be built with these.
+    /// A domain can be built with these adapters.
     Ready(Assigned),
-    /// It will not be had. Nothing is reserved any more.
+    /// The reservation has failed, for this reason. Nothing is reserved any more.
     Failed(String),
 }
 
-/// Everything that is known about adapters.
+/// All facts about adapters.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// Why the model is not known, where it is not.
+    /// The reason why the model is not known, where it is not.
     model: Option<Result<(), String>>,
     network: Option<Result<DeviceNetworkStatus, String>>,
     usb_access: bool,
     host: Vec<HostPci>,
-    /// The host has been looked at since the model came.
+    /// True if the host has been looked at since the model came.
     seen: bool,
     bundles: Vec<Bundle>,
-    /// What an earlier run of the agent left.
+    /// The adapters that an earlier run of the agent published.
     earlier: AssignableAdapters,
 }
 
 impl Table {
-    /// A table that knows nothing yet but what an earlier run of the agent published.
+    /// Makes a table that only knows the adapters that an earlier run of the agent published.
     #[must_use]
     pub fn new(earlier: AssignableAdapters) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Table {
         }
     }
 
-    /// The model was read, or cannot be. What cannot be read leaves the last one in force.
+    /// Sets the model, or the reason why it cannot be read, which leaves the last model in force.
     pub fn set_model(&mut self, model: Result<AssignableAdapters, String>) {
         let model = match model {
             Ok(model) => model,
@@ -88,7 +88,7 @@ impl Table {
                 }
             });
         }
-        // Not listed any more: kept until nobody has it, and the host has it back.
+        // A bundle that is no longer listed is kept until no domain has it, and the host has it back.
         for mut bundle in old {
             bundle.gone = true;
             self.bundles.push(bundle);
@@ -98,7 +98,7 @@ impl Table {
         self.forgive();
     }
 
-    /// The DeviceNetworkStatus was read, or cannot be. What cannot be read leaves the last one in force.
+    /// Sets the `DeviceNetworkStatus`, or the reason why it cannot be read, which leaves the last one in force.
     pub fn set_network(&mut self, network: Result<DeviceNetworkStatus, String>) {
         if network.is_ok() || !matches!(self.network, Some(Ok(_))) {
             self.network = Some(network);
@@ -107,26 +107,26 @@ impl Table {
         self.find_ports();
     }
 
-    /// Whether the host may use USB controllers that no domain has.
+    /// Sets whether the host may use USB controllers that no domain has.
     pub fn set_usb_access(&mut self, access: bool) {
         self.usb_access = access;
         self.forgive();
     }
 
-    /// What failed may be tried again.
+    /// Allows failed steps to be tried again.
     pub fn forgive(&mut self) {
         for bundle in &mut self.bundles {
             bundle.failed = None;
         }
     }
 
-    /// Whether there is anything to look for on the host.
+    /// Returns whether there are devices to look for on the host.
     #[must_use]
     pub fn has_devices(&self) -> bool {
         self.bundles.iter().any(Bundle::has_devices)
     }
 
-    /// What the host has now.
+    /// Takes the devices that the host has now.
     pub fn see(&mut self, host: Vec<HostPci>) {
         for bundle in &mut self.bundles {
             bundle.look_up(&host);
@@ -139,7 +139,7 @@ impl Table {
             .retain(|b| !b.gone || b.used_by.is_some() || b.is_taken(host));
     }
 
-    /// Drops the reservations of applications that are none any more.
+    /// Drops the reservations of applications that no longer exist.
     pub fn keep_only(&mut self, known: &dyn Fn(Uuid) -> bool) {
         for bundle in &mut self.bundles {
             bundle.used_by.take_if(|user| !known(user.key));
@@ -154,7 +154,7 @@ impl Table {
     /// Reserves all of `wanted` for an application, or nothing.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason why an adapter cannot be had, for people.
     pub fn reserve(&mut self, key: Uuid, name: &str, wanted: &[Adapter]) -> Result<(), String> {
         let mut found = BTreeSet::new();
         for (i, adapter) in wanted.iter().enumerate() {
@@ -173,7 +173,7 @@ impl Table {
         Ok(())
     }
 
-    /// Where the adapter is, if this application can have it.
+    /// Returns the index of the adapter's bundle, if this application can have it.
     fn available(&self, key: Uuid, adapter: &Adapter) -> Result<usize, String> {
         let name = &adapter.name;
         match &self.model {
@@ -240,12 +240,12 @@ impl Table {
         Ok(at)
     }
 
-    /// Gives up everything an application has reserved. Whether that was anything.
+    /// Gives up everything that an application has reserved. Returns whether that was anything.
     pub fn release(&mut self, key: Uuid) -> bool {
         self.release_all_but(&[], key)
     }
 
-    /// Gives up everything an application has reserved, save for what is `wanted`. Whether that was anything.
+    /// Gives up everything that an application has reserved except `wanted`. Returns whether that was anything.
     pub fn release_all_but(&mut self, wanted: &[Adapter], key: Uuid) -> bool {
         let mut any = false;
         for bundle in &mut self.bundles {
@@ -261,7 +261,7 @@ impl Table {
         any
     }
 
-    /// How far a reservation is. One that has failed is given up, as a whole.
+    /// Returns the state of a reservation. A failed reservation is given up as a whole.
     pub fn progress(&mut self, key: Uuid) -> Progress {
         let mut assigned = Assigned::default();
         let mut waiting = false;
@@ -289,13 +289,13 @@ impl Table {
         }
     }
 
-    /// What is to be done next, if anything is.
+    /// Returns the next step, if there is one.
     #[must_use]
     pub fn next(&self) -> Option<Step> {
         if !self.is_initialized() || !self.seen {
             return None;
         }
-        // First what the host waits for.
+        // Devices that the host waits for come first.
         let steps = self.bundles.iter().filter(|b| b.failed.is_none());
         let give = steps.clone().find_map(|b| self.give_back(b));
         give.or_else(|| steps.clone().find_map(|b| self.take(b)))
@@ -330,11 +330,11 @@ impl Table {
         (!devices.is_empty()).then(|| Step::Take(bundle.config.name.clone(), devices))
     }
 
-    /// Where the bundle's devices should be.
+    /// Returns the side that should have the bundle's devices.
     fn home(&self, bundle: &Bundle) -> Home {
         let testing = matches!(&self.network, Some(Ok(network)) if network.testing);
         if bundle.used_by.is_some() {
-            // One that has become a port meanwhile stays with its domain: it shows as an error.
+            // A bundle that has become a port meanwhile stays with its domain, and shows an error.
             return if bundle.port.is_some() {
                 Home::AsItIs
             } else {
@@ -351,7 +351,7 @@ impl Table {
         }
     }
 
-    /// A step has been tried; what the host has now is told by [`Table::see`] before.
+    /// Takes the result of a step. [`Table::see`] has to be called first, with the devices that the host has now.
     pub fn tried(&mut self, step: &Step, result: &Result<(), String>) {
         let (Step::Take(name, _) | Step::GiveBack(name, _)) = step;
         for bundle in &mut self.bundles {
@@ -359,7 +359,7 @@ impl Table {
                 bundle.failed = result.as_ref().err().cloned();
             }
         }
-        // A step that changed nothing, and says it succeeded, would be tried for ever.
+        // A step that reports success but changed nothing would be tried for ever.
         if result.is_ok() && self.next().as_ref() == Some(step) {
             for bundle in self.bundles.iter_mut().filter(|b| b.config.name == *name) {
                 bundle.failed = Some("nothing came of it".to_owned());
@@ -367,13 +367,13 @@ impl Table {
         }
     }
 
-    /// Whether everything is known that has to be before an adapter is touched.
+    /// Returns whether everything is known that must be known before an adapter is touched.
     #[must_use]
     pub fn is_initialized(&self) -> bool {
         matches!(self.model, Some(Ok(()))) && matches!(self.network, Some(Ok(_)))
     }
 
-    /// What is to be published.
+    /// Returns the adapters, as they are to be published.
     #[must_use]
     pub fn view(&self) -> AssignableAdapters {
         AssignableAdapters {
@@ -386,7 +386,7 @@ impl Table {
         self.host.iter().find(|d| d.address == address)
     }
 
-    /// Finds out which bundles are the host's ports: by name, by interface, and by PCI address.
+    /// Finds the bundles that are ports of the host: by name, by interface, and by PCI address.
     fn find_ports(&mut self) {
         let Some(Ok(network)) = &self.network else {
             return;
@@ -417,7 +417,7 @@ impl Table {
             };
             bundle.port = by_name.or_else(by_device).map(|at| ports[at].0.clone());
         }
-        // A device whose other function is a port is one as well.
+        // A device with another function that is a port is a port as well.
         let of_ports: Vec<(PciAddress, String)> = self
             .bundles
             .iter()

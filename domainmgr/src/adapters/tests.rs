@@ -1,4 +1,4 @@
-//! The table against a host in memory, which does what the table wants.
+//! Tests of the table against a host in memory, on which the table's steps are carried out.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -66,7 +66,7 @@ impl World {
         }
     }
 
-    /// A host that knows everything.
+    /// A world in which the model and the host's ports are known.
     fn settled() -> Self {
         let mut w = Self::new();
         w.model(&model());
@@ -84,7 +84,7 @@ impl World {
         self.work();
     }
 
-    /// Does everything the table wants.
+    /// Carries out all steps of the table.
     fn work(&mut self) {
         self.table.see(self.host.pci_devices());
         for _ in 0..50 {
@@ -121,7 +121,7 @@ impl World {
         Ok(())
     }
 
-    /// The last digits of the addresses that are taken from the host.
+    /// Returns the short addresses of the devices that are taken from the host.
     fn taken(&self) -> Vec<String> {
         let devices = self.host.pci_devices();
         let taken = devices.iter().filter(|d| d.assignable);
@@ -260,14 +260,14 @@ fn all_or_nothing() {
     );
     assert_eq!(w.bundle("eth1-2").used_by_uuid, Uuid::nil().to_string());
     assert!(!w.table.release(B), "it has nothing");
-    // Taken when it is released.
+    // The adapters can be taken once they are released.
     assert!(w.table.release(A));
     let progress = w
         .reserve(B, &[adapter(1, "eth1-2"), adapter(1, "lan")])
         .unwrap();
     assert_eq!(addresses(&progress), ["00:11.0", "00:12.0", "00:13.0"]);
     assert_eq!(w.bundle("lan").used_by_uuid, B.to_string());
-    // Its own is no conflict.
+    // An application's own adapter is no conflict.
     w.reserve(B, &[adapter(1, "lan")]).unwrap();
 }
 
@@ -283,7 +283,7 @@ fn names_interfaces_and_addresses() {
         w.refused(A, &[adapter(2, "eth1-2")]),
         "IoAdapterList[0]: unknown adapter \"eth1-2\" of type 2; the model has eth0, eth1-2, lan, USB0, USB1, COM1, COM2"
     );
-    // In the host, and not in the model.
+    // A device of the host that is not in the model.
     assert!(
         w.refused(A, &[adapter(255, "00:1f.0")])
             .contains("unknown adapter \"00:1f.0\"")
@@ -299,11 +299,11 @@ fn a_port_is_refused_and_one_that_becomes_a_port_is_given_back() {
     );
     w.network(&json!({"Ports": [{"IfName": "eth0"}, {"IfName": "eth2"}]}));
     assert_eq!(w.taken(), ["00:13.0"]);
-    // Under the names they had.
+    // The interfaces have their former names.
     let devices = w.host.pci_devices();
     assert_eq!(devices[1].interfaces, ["eth1"]);
     assert_eq!(devices[2].interfaces, ["eth2"]);
-    // One that a domain has stays with it, and that is said.
+    // A bundle that a domain has stays with it, and shows an error.
     w.reserve(A, &[adapter(1, "lan")]).unwrap();
     w.network(&json!({"Ports": [{"IfName": "eth0"}, {"IfName": "eth2"}, {"IfName": "port3"}]}));
     assert_eq!(w.taken(), ["00:13.0"]);
@@ -352,7 +352,7 @@ fn usb_controllers_follow_the_setting() {
         ["00:14.0", "00:15.0"].map(|a| taken.contains(&a.to_owned()))
     };
     assert_eq!(usb(&w), [false, false]);
-    // One is taken for the domain that wants it, and relaxed.
+    // A controller is taken for the domain that asks for it, and is relaxed.
     let Progress::Ready(assigned) = w.reserve(A, &[adapter(2, "USB0")]).unwrap() else {
         panic!()
     };
@@ -400,7 +400,7 @@ fn a_device_that_cannot_be_taken_fails_all_and_keeps_nothing() {
     }
     w.work();
     assert!(!w.taken().contains(&"00:14.0".to_owned()), "given back");
-    // It is not tried for ever, but again when it is asked for.
+    // The failed step is not tried for ever, but again when the adapter is asked for.
     let steps = w.steps.len();
     w.work();
     assert_eq!(w.steps.len(), steps);
@@ -440,7 +440,7 @@ fn what_is_missing_is_named() {
         "IoAdapterList[0]: \"lan\": there is no PCI device 0000:00:13.0"
     );
     assert_eq!(w.bundle("lan").error, "there is no PCI device 0000:00:13.0");
-    // It comes back, and all is well.
+    // The device comes back, and the error is gone.
     w.host.plug("0000:00:13.0", "e1000", Some("eth3")).unwrap();
     w.work();
     w.reserve(A, &[adapter(1, "lan")]).unwrap();
@@ -487,7 +487,7 @@ fn a_new_agent_knows_what_the_last_one_did() {
         new.refused(B, &[adapter(1, "eth1-2")]),
         format!("IoAdapterList[0]: \"eth1-2\" is used by {A}")
     );
-    // What has no interface any more is still known by its name.
+    // A bundle whose devices no longer have interfaces is still known by its name.
     let progress = new.reserve(A, &[adapter(1, "eth1-2")]).unwrap();
     assert_eq!(addresses(&progress), ["00:11.0", "00:12.0"]);
     new.network(&json!({"Ports": [{"IfName": "eth0"}, {"Name": "port3"}]}));

@@ -5,7 +5,7 @@ use crate::spec::{IoPorts, Irqs};
 /// Reads `irqs=[4]` and `ioports=['3f8-3ff']`. Several lines of one kind add up.
 ///
 /// # Errors
-/// Anything else: text in a model never becomes other settings of a domain.
+/// The text contains anything else: text in a model never becomes other settings of a domain.
 pub fn xen_cfg(text: &str) -> Result<(Irqs, IoPorts), String> {
     let mut irqs = Irqs::new();
     let mut ports = IoPorts::new();

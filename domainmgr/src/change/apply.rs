@@ -1,6 +1,6 @@
-//! What a spec is with a change.
+//! Applies a change to a spec.
 //!
-//! Applying a change twice is applying it once: a domain that has it already is as it was.
+//! Applying a change twice has the same effect as applying it once.
 
 use libxl::config::{self, Bitmap};
 
@@ -9,7 +9,7 @@ use crate::spec::{Mode, Spec, Written};
 use crate::xl;
 
 impl Change {
-    /// The spec with this change.
+    /// Returns the spec with this change.
     #[must_use]
     pub fn applied(&self, spec: &Spec) -> Spec {
         let mut spec = spec.clone();
@@ -30,7 +30,7 @@ impl Change {
         spec
     }
 
-    /// This change as one for each figure.
+    /// Splits a change of figures into one change for each figure.
     pub(super) fn each(&self) -> Vec<Self> {
         let Self::Set(figures) = self else {
             return vec![self.clone()];
@@ -99,7 +99,7 @@ fn set(spec: &mut Spec, figures: &Figures) {
     }
 }
 
-/// What holds of every processor holds of those, too, that the domain did not have before.
+/// Extends the masks to `max` processors. If all masks are equal, the additional processors get the same one.
 fn spread(masks: &mut Vec<Bitmap>, max: u32) {
     let same = masks.windows(2).all(|two| two[0] == two[1]);
     if let (Some(mask), true) = (masks.first().cloned(), same) {
@@ -109,7 +109,7 @@ fn spread(masks: &mut Vec<Bitmap>, max: u32) {
 
 fn memory(spec: &mut Spec, mib: u64) {
     let had = spec.max_memory_mib.unwrap_or(spec.memory_mib);
-    // Memory that is populated on demand cannot be had together with devices of the host.
+    // Populate-on-demand memory excludes devices of the host.
     let on_demand = spec.mode == Mode::Pv || !has_devices(spec);
     spec.max_memory_mib = match spec.max_memory_mib {
         _ if mib > had => spec.max_memory_mib.map(|_| mib),
@@ -166,14 +166,14 @@ fn attach_nic(spec: &mut Spec, written: &Written<config::Nic>) {
     replace(&mut spec.nics, nic, |n| n.mac == mac);
 }
 
-/// The numbers of its interfaces in the domain that runs.
+/// Returns the numbers (`devid`) of the interfaces in the running domain.
 fn numbers(spec: &Spec) -> impl Iterator<Item = u32> {
     let all = (0..).zip(&spec.nics);
     all.map(|(i, nic)| nic.devid.unwrap_or(i))
 }
 
 fn detach_nic(spec: &mut Spec, mac: [u8; 6]) {
-    // The others keep their numbers as long as the domain runs.
+    // The other interfaces keep their numbers as long as the domain runs.
     let numbers: Vec<u32> = numbers(spec).collect();
     for (nic, number) in spec.nics.iter_mut().zip(numbers) {
         nic.devid = Some(number);
@@ -188,7 +188,7 @@ fn detach_nic(spec: &mut Spec, mac: [u8; 6]) {
     }
 }
 
-/// A domain that is built has its interfaces numbered in their order.
+/// Numbers the interfaces in their order, as for a domain that is built.
 fn renumber(nics: &mut [config::Nic]) {
     for (i, nic) in (0..).zip(nics) {
         nic.devid = Some(i);
@@ -202,7 +202,7 @@ fn replace<T>(list: &mut Vec<T>, item: T, is_it: impl Fn(&T) -> bool) {
     }
 }
 
-/// A CD-ROM drive with this disc, or none, in it.
+/// Returns a CD-ROM drive that contains the disc at `path`, or none.
 pub(super) fn drive(vdev: &str, path: Option<&str>) -> Written<config::Disk> {
     let (format, target) = match path {
         // xl takes one comma off the end.
@@ -219,7 +219,7 @@ pub(super) fn drive(vdev: &str, path: Option<&str>) -> Written<config::Disk> {
     }
 }
 
-/// Another disc, or none, in a drive.
+/// Puts another disc, or none, into a drive.
 fn put_in(spec: &mut Spec, vdev: &str, path: Option<&str>) {
     let with = drive(vdev, path);
     for disk in spec.disks.iter_mut().filter(|d| d.vdev == vdev) {
@@ -234,7 +234,7 @@ fn put_in(spec: &mut Spec, vdev: &str, path: Option<&str>) {
 }
 
 impl Spec {
-    /// The spec of a domain that is to be built: the numbers of its interfaces in the domain of before mean nothing to it.
+    /// Returns the spec for building the domain again: without the numbers of the interfaces in the previous domain.
     #[must_use]
     pub fn anew(mut self) -> Self {
         for nic in &mut self.nics {

@@ -1,4 +1,4 @@
-//! What no domain can be given, now or later.
+//! Refuses changes that a domain cannot have, now or later.
 
 use libxl::config;
 
@@ -8,8 +8,9 @@ use crate::limits;
 use crate::spec::{Mode, Nic, NicKind, Spec};
 use crate::xl;
 
-/// Why a domain that is built from `spec` can never have this change: the field and the reason. `None`: nothing is known that
-/// speaks against it.
+/// Returns the field and the reason why a domain that is built from `spec` can never have this change.
+///
+/// Returns `None` if nothing is known that prevents the change.
 #[must_use]
 pub fn check(change: &Change, spec: &Spec) -> Option<String> {
     match change {
@@ -71,7 +72,7 @@ fn disk_of(disk: &config::Disk, spec: &Spec) -> Option<String> {
     }
     let local = disk.script.is_none() && disk.backend_domname.is_none();
     match &disk.pdev_path {
-        // The target of a script, or of another domain's disk, is no path of this host.
+        // The target of a script, or of a disk with a backend in another domain, is no path of this host.
         Some(path) if local && !path.starts_with('/') => {
             Some(format!("disk: expected an absolute path, found {path:?}"))
         }

@@ -1,10 +1,12 @@
-//! What a domain that runs cannot be given, or rid of, before its next start.
+//! Finds the changes that a running domain cannot have before its next start.
 
 use super::{Change, Figures};
 use crate::spec::{Mode, NicKind, Spec};
 use crate::xl;
 
-/// Why a domain that runs with `spec` can have this change with its next start only; `None`: it can have it now.
+/// Returns the reason why a domain that runs with `spec` can have this change only with its next start.
+///
+/// Returns `None` if the domain can have the change now.
 #[must_use]
 pub fn later(change: &Change, spec: &Spec) -> Option<String> {
     let hvm = spec.mode == Mode::Hvm;
@@ -49,7 +51,7 @@ fn figures_later(figures: &Figures, spec: &Spec) -> Option<String> {
 }
 
 impl Change {
-    /// The part of it that a domain which runs with `spec` can have now.
+    /// Returns the part of the change that a domain which runs with `spec` can have now.
     #[must_use]
     pub fn now(&self, spec: &Spec) -> Option<Self> {
         let Self::Set(_) = self else {
@@ -63,7 +65,7 @@ impl Change {
         (!now.is_empty()).then_some(Self::Set(now))
     }
 
-    /// True if its guest has to do something for it, which a paused one cannot.
+    /// Returns whether the change needs the cooperation of the guest, which a paused guest cannot give.
     #[must_use]
     pub fn needs_guest(&self) -> bool {
         match self {
@@ -73,7 +75,7 @@ impl Change {
     }
 }
 
-/// Words for the disks of a spec.
+/// Returns the names of the disks of a spec, for messages.
 pub(super) fn disks_of(spec: &Spec) -> String {
     let names: Vec<&str> = spec.disks.iter().map(|d| d.vdev.as_str()).collect();
     if names.is_empty() {

@@ -1,7 +1,7 @@
-//! Changes of a domain that runs: what was asked for, whether it can be had without a new start, and what a spec is with it.
+//! Changes of a running domain: their parsing, the check whether they need a new start, and their effect on a spec.
 //!
-//! Everything here is pure. [`parse`] reads what an operator writes, in xl's language; [`Changes`] are those that are remembered
-//! for the next build.
+//! Everything here is pure. [`parse`] reads the text of an operator, in xl's language. [`Changes`] are the changes that are
+//! remembered for the next build.
 
 mod apply;
 mod check;
@@ -36,7 +36,7 @@ pub struct Figures {
     pub cap: Option<u32>,
 }
 
-/// Something that is to be different.
+/// A change that an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Other figures.
@@ -80,7 +80,7 @@ pub(crate) fn mac_of(nic: &config::Nic) -> [u8; 6] {
 }
 
 impl Figures {
-    /// Each figure that is said, by its key.
+    /// Returns each figure that is set, with its key.
     fn words(&self) -> Vec<(&'static str, String)> {
         let cpus = self.cpus.as_ref().map(|cpus| {
             let cpus: Vec<String> = cpus.iter().map(u32::to_string).collect();
@@ -98,13 +98,13 @@ impl Figures {
             .collect()
     }
 
-    /// True if none is said.
+    /// Returns whether no figure is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// These, and where one is not said, those of `before`.
+    /// Returns these figures, with those of `before` where one is not set.
     fn over(self, before: Self) -> Self {
         Self {
             memory_mib: self.memory_mib.or(before.memory_mib),
@@ -138,7 +138,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// The thing that a change is about. Of two changes of one thing, the later one counts.
+/// The subject of a change. Of two changes with the same subject, the later one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Thing<'a> {
     Figures,
@@ -159,7 +159,7 @@ impl Change {
         }
     }
 
-    /// The disc that it puts into a drive.
+    /// Returns the disc that the change puts into a drive.
     fn disc(&self) -> Option<&str> {
         match self {
             Self::Insert { path, .. } => Some(path),
@@ -167,7 +167,7 @@ impl Change {
         }
     }
 
-    /// The verb, as the command line has it.
+    /// Returns the verb of the command line.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -179,7 +179,7 @@ impl Change {
         }
     }
 
-    /// True if the domain may have something by it that the host has once.
+    /// Returns whether the change may give the domain something that the host has only once.
     #[must_use]
     pub fn takes(&self) -> bool {
         matches!(
@@ -189,19 +189,19 @@ impl Change {
     }
 }
 
-/// Changes that are remembered, one for each thing that is different.
+/// The changes that are remembered, one for each subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Changes(Vec<Change>);
 
 impl Changes {
-    /// True if there are none.
+    /// Returns whether there are no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Remembers one more, beside what the domain's file says. What makes no difference to that is not kept.
+    /// Adds a change to apply on top of the domain's file. A detach that makes no difference to the file is not kept.
     pub fn push(&mut self, change: Change, file: Option<&Spec>) {
         let mut change = change;
         if let Change::Set(figures) = &mut change {
@@ -212,7 +212,7 @@ impl Changes {
             *figures = std::mem::take(figures).over(before.unwrap_or_default());
         }
         if let (Thing::Disc(vdev), disc) = (change.thing(), change.disc()) {
-            // In a drive that was attached by hand, that is the one that is attached.
+            // A drive that was attached by an operator keeps its disc in its own change.
             let ours = self.0.iter_mut().find(|c| c.thing() == Thing::Disk(vdev));
             if let Some(Change::AttachDisk(disk)) = ours {
                 **disk = apply::drive(vdev, disc);
@@ -220,7 +220,7 @@ impl Changes {
             }
         }
         let thing = change.thing();
-        // Another disk, or none, has nothing of the old one's disc.
+        // A change of the disk itself replaces the change of the old disk's disc.
         let disc = match thing {
             Thing::Disk(vdev) => Some(Thing::Disc(vdev)),
             _ => None,
@@ -236,7 +236,7 @@ impl Changes {
         }
     }
 
-    /// The spec, with all of them.
+    /// Returns the spec with all changes.
     #[must_use]
     pub fn applied(&self, spec: &Arc<Spec>) -> Arc<Spec> {
         if self.is_empty() {
@@ -252,13 +252,13 @@ impl Changes {
         Arc::new(changed)
     }
 
-    /// Words for each.
+    /// Returns the text of each change.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         self.0.iter().map(ToString::to_string).collect()
     }
 
-    /// Words for those that a domain does not have which runs with `spec`, and the reason.
+    /// Returns the text of each change that a domain which runs with `spec` does not have yet, with the reason.
     #[must_use]
     pub fn waiting(&self, spec: &Spec) -> Vec<String> {
         let all = self.0.iter().flat_map(Change::each);

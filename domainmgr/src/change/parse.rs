@@ -1,7 +1,7 @@
-//! What an operator writes, in the language of xl.cfg(5).
+//! Parses changes that an operator writes in the language of xl.cfg(5).
 //!
-//! A text is read as the value of its key in a file of xl's, by the reader that such files have. What that would only warn of is
-//! refused here: nothing is passed over.
+//! A text is read as the value of its key in a file of xl's, by the same reader. Anything that the reader would only warn
+//! of is refused here: nothing is ignored.
 
 use libxl::config::{DomainConfig, Mac, NicType};
 use libxl::xlcfg::XlConfig;
@@ -13,10 +13,10 @@ use crate::render::quoted;
 use crate::spec::{Mode, Written};
 use crate::xl::Host;
 
-/// The place that messages of the reader begin with. It is taken off again.
+/// The name of the file in the reader's messages, which is removed from them again.
 const PLACE: &str = "-";
 
-/// A domain with nothing but `lines`.
+/// Returns the configuration of a domain with nothing but `lines`.
 fn config(lines: &str, host: &Host) -> Result<DomainConfig, String> {
     let text = format!("name = \"x\"\ntype = \"pv\"\nkernel = \"/x\"\n{lines}\n");
     let file = XlConfig::parse(&text, PLACE).map_err(|e| plain(&e.to_string()))?;
@@ -28,7 +28,7 @@ fn config(lines: &str, host: &Host) -> Result<DomainConfig, String> {
     }
 }
 
-/// A message without the place, which means nothing to somebody who has written no file.
+/// Returns a message without the place, which means nothing to somebody who has written no file.
 fn plain(message: &str) -> String {
     let rest = message.split_once(&format!("{PLACE}:"));
     let rest = rest.map_or(message, |(_, rest)| rest);
@@ -36,10 +36,10 @@ fn plain(message: &str) -> String {
     rest.trim_start().to_owned()
 }
 
-/// A disk to attach.
+/// Parses a disk to attach.
 ///
 /// # Errors
-/// It is none.
+/// The text does not describe a disk.
 pub fn disk(text: &str, host: &Host) -> Result<Change, String> {
     let config = config(&format!("disk = [{}]", quoted(text)), host)?;
     let disk = config.disks.into_iter().next();
@@ -53,10 +53,10 @@ pub fn disk(text: &str, host: &Host) -> Result<Change, String> {
     })))
 }
 
-/// An interface to attach to a domain that is virtualised in this `mode`. One without an address gets one that nobody else has.
+/// Parses an interface to attach to a domain of this `mode`. An interface without an address gets a new random one.
 ///
 /// # Errors
-/// It is none.
+/// The text does not describe an interface.
 pub fn nic(text: &str, host: &Host, mode: Mode) -> Result<Change, String> {
     let config = config(&format!("vif = [{}]", quoted(text)), host)?;
     let nic = config.nics.into_iter().next();
@@ -74,7 +74,7 @@ pub fn nic(text: &str, host: &Host, mode: Mode) -> Result<Change, String> {
         add(format!("mac={mac}"));
     }
     if mode == Mode::Hvm && nic.nictype.is_none() {
-        // What libxl makes of one that comes while the domain runs: QEMU gets no new cards then.
+        // libxl makes this type of an interface that is attached to a running domain: QEMU gets no new cards then.
         nic.nictype = Some(NicType::Vif);
         add("type=vif".to_owned());
     }
@@ -82,10 +82,10 @@ pub fn nic(text: &str, host: &Host, mode: Mode) -> Result<Change, String> {
     Ok(Change::AttachNic(Box::new(Written { text, config: nic })))
 }
 
-/// The interface that `which` stands for among those that the domain has: its address, or its name in the host.
+/// Finds the interface to detach: `which` is its address, or its name in the host.
 ///
 /// # Errors
-/// There is none, and which there are.
+/// There is no such interface. The message names those that exist.
 pub fn which_nic(which: &str, all: &[VifConfig]) -> Result<Change, String> {
     let mac = which.to_ascii_lowercase();
     let found = all.iter().find(|nic| nic.mac == mac || nic.vif == which);
@@ -109,28 +109,28 @@ fn words(nic: &VifConfig) -> String {
     }
 }
 
-/// Figures as they come from an operator.
+/// Figures as an operator gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted<'a> {
-    /// MiB.
+    /// Memory, in MiB.
     pub memory: Option<u64>,
-    /// Processors.
+    /// Number of processors.
     pub vcpus: Option<u32>,
-    /// A set of physical processors, in xl's language.
+    /// Set of physical processors, in xl's language.
     pub cpus: Option<&'a str>,
-    /// Weight.
+    /// Weight relative to other domains.
     pub weight: Option<u32>,
-    /// Percent of one processor.
+    /// Limit of processor time, in percent of one processor.
     pub cap: Option<u32>,
 }
 
 /// The largest weight and cap that Xen's schedulers take.
 const MOST: u32 = 65_535;
 
-/// Other figures.
+/// Checks figures, and returns a change that sets them.
 ///
 /// # Errors
-/// One of them is none, or there is none.
+/// A figure is invalid, or none is given.
 pub fn figures(wanted: &Wanted<'_>, host: &Host) -> Result<Change, String> {
     let cpus = wanted.cpus.map(|text| cpus(text, host)).transpose()?;
     if let Some(weight) = wanted.weight.filter(|n| !(1..=MOST).contains(n)) {

@@ -115,7 +115,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(parse::which_nic("eth0", &nics), Err(words.to_owned()));
 }
 
-/// What is written down for people says what libxl is given.
+/// The text that is written for people is equivalent to the configuration that libxl is given.
 #[test]
 fn a_changed_domain_is_written_down_as_it_is_built() {
     for mode in [Mode::Pv, Mode::Pvh] {
@@ -139,7 +139,7 @@ fn a_changed_domain_is_written_down_as_it_is_built() {
         assert_eq!(read.avail_vcpus, built.avail_vcpus);
         assert_eq!(read.vcpu_hard_affinity, built.vcpu_hard_affinity);
         assert_eq!(read.sched_params, built.sched_params);
-        // The other way to write a domain down ends in the same.
+        // A spec from a file of xl's ends in the same configuration.
         let given = changes.applied(&Arc::new(given(mode)));
         let given = domain_config(&given);
         assert_eq!(
@@ -173,7 +173,7 @@ fn a_change_that_is_there_changes_nothing() {
     }
 }
 
-/// Its disc is the one that was put in last, however the drive has come.
+/// A drive contains the disc that was inserted last, whether the drive was configured or attached.
 #[test]
 fn the_disc_of_a_drive_that_was_attached_is_remembered_with_it() {
     let host = host();

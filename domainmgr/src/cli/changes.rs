@@ -131,7 +131,7 @@ impl Detach {
 
 impl Insert {
     pub(super) fn run(self) -> ExitCode {
-        // The agent has another working directory. What cannot be made absolute is for it to refuse.
+        // The agent has another working directory. It refuses a path that cannot be made absolute here.
         let file = std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone());
         self.how
             .order(std::slice::from_ref(&self.name), "Insert", |name| {

@@ -32,7 +32,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// 0 if everything is all right, 1 if not.
+    /// Checks all files. The exit code is 0 if everything is all right, 1 if not.
     pub(super) fn run(&self) -> ExitCode {
         let mut wrong = 0_u32;
         let owners = Owners::default();
@@ -42,7 +42,7 @@ impl Check {
                     self.one(&file, &owners)
                         .map(|ok| format!("{}: {ok}", file.display()))
                 }) {
-                    // The exit code tells, even if nobody reads this.
+                    // The exit code tells the result even if this cannot be written.
                     Ok(line) => drop(super::say(&format!("{line}\n"))),
                     Err(line) => {
                         wrong += 1;
@@ -124,7 +124,7 @@ impl Check {
         }
         if let Err(refusal) = owners.take(*key, spec, &host) {
             let refused = eve::FieldError::new(refusal.field, refusal.reason);
-            // What does not run takes nothing from anybody.
+            // A domain that does not run takes nothing from others.
             if *activate {
                 return Err(place(&refused));
             }
@@ -149,9 +149,9 @@ impl Check {
 }
 
 impl Check {
-    /// Checks that this host has what the domain needs, and says what is doubtful.
+    /// Checks that this host has everything that the domain needs. Returns doubts.
     fn on_this_host(&self, spec: &Spec) -> Result<Vec<FieldError>, FieldError> {
-        // Xen is asked for the sake of those only that name processors.
+        // Xen is asked only for domains that name processors.
         let processors = if spec.cpus.is_empty() {
             0
         } else {
@@ -175,7 +175,7 @@ struct Described {
     activate: bool,
 }
 
-/// The files in a directory that the agent would look at; a file is itself.
+/// Returns the files in a directory that the agent would look at, or `path` itself if it is a file.
 fn expand(path: &Path) -> Vec<Result<PathBuf, String>> {
     if !path.is_dir() {
         return vec![Ok(path.to_owned())];
@@ -193,8 +193,8 @@ fn expand(path: &Path) -> Vec<Result<PathBuf, String>> {
     }
 }
 
-/// Returns whether a file may be one of xl's. The markers among DomainConfigs say nothing at all, or only when they were
-/// written.
+/// Returns whether a file may be one of xl's. The markers among DomainConfigs are empty, or contain only the time at which
+/// they were written.
 fn is_text(path: &Path) -> bool {
     store::read_through(path).is_ok_and(|text| text.contains(&b'='))
 }

@@ -39,7 +39,7 @@ impl Console {
             .map_err(fail)?;
         eprintln!("connected to domain {id}; Ctrl-] leaves");
         let raw_stdin = Raw::new(io::stdin()).map_err(fail)?;
-        // What the guest prints must come through as it is.
+        // The output of the guest must arrive unchanged.
         let raw_pty = Raw::new(pty.try_clone().map_err(fail)?).map_err(fail)?;
         let end = relay(&mut io::stdin().lock(), &mut io::stdout().lock(), &pty).map_err(fail);
         drop(raw_pty);
@@ -55,7 +55,7 @@ impl Console {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The user has had enough.
+    /// The user has typed the escape character.
     Escape,
     /// There is no more input.
     Eof,
@@ -86,7 +86,7 @@ fn relay(input: &mut (impl Read + AsFd), output: &mut impl Write, pty: &File) ->
                     output.write_all(&buffer[..n])?;
                     output.flush()?;
                 }
-                // What the slave side of a pty says when its master is gone, and the other way round.
+                // A pty returns EIO on either side when the other side is gone.
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
                     return Ok(End::Hangup);
                 }
@@ -107,7 +107,7 @@ fn relay(input: &mut (impl Read + AsFd), output: &mut impl Write, pty: &File) ->
     }
 }
 
-/// Both sides of a console are foreign bytes: what arrives is what was sent, up to the escape.
+/// Checks that both sides of a console receive exactly the bytes that the other has sent, up to the escape character.
 #[cfg(fuzzing)]
 pub fn fuzz(from_user: &[u8], from_guest: &[u8]) {
     use std::net::Shutdown;
@@ -127,7 +127,7 @@ pub fn fuzz(from_user: &[u8], from_guest: &[u8]) {
     let end = relay(&mut input, &mut shown, &pty).expect("nothing fails");
     drop(pty);
     let mut heard = Vec::new();
-    // What it has not read itself makes the other end an error here.
+    // Input that `relay` has not read makes the other end return an error here.
     let _ = guest.read_to_end(&mut heard);
     let typed = from_user.split(|byte| *byte == ESCAPE).next();
     assert_eq!(Some(heard.as_slice()), typed);
@@ -135,7 +135,7 @@ pub fn fuzz(from_user: &[u8], from_guest: &[u8]) {
     assert_eq!(end == End::Escape, from_user.contains(&ESCAPE));
 }
 
-/// A terminal that hands everything through, until it is dropped.
+/// A terminal in raw mode, until it is dropped.
 struct Raw<T: AsFd> {
     terminal: T,
     before: Option<Termios>,
@@ -159,7 +159,7 @@ impl<T: AsFd> Raw<T> {
 impl<T: AsFd> Drop for Raw<T> {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // There is nothing to be done about a terminal that will not.
+            // Nothing can be done if the terminal refuses.
             let _ = tcsetattr(&self.terminal, OptionalActions::Now, before);
         }
     }

@@ -207,10 +207,10 @@ pub fn main() -> ExitCode {
             command: Some(command),
             ..
         }) => dispatch(command),
-        // Taken care of by arg_required_else_help.
+        // `arg_required_else_help` handles this case.
         Ok(_) => ExitCode::from(2),
         Err(e) => {
-            // Nobody is left to tell if this fails.
+            // If this fails, the error cannot be reported.
             let _ = e.print();
             ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2))
         }
@@ -265,7 +265,7 @@ fn dispatch(command: Command) -> ExitCode {
     dispatched(done)
 }
 
-/// Prints to standard output. A reader that has read enough is no error.
+/// Prints to standard output. A reader that has closed its end of a pipe is no error.
 fn say(text: &str) -> Result<(), String> {
     use std::io::{ErrorKind, Write};
     let mut out = std::io::stdout().lock();
@@ -286,7 +286,7 @@ fn dispatched(done: Result<(), String>) -> ExitCode {
 }
 
 fn man() -> Result<(), String> {
-    // One page for all: the subcommands' own pages follow it.
+    // All pages are printed as one: those of the subcommands follow the main one.
     let mut out = Vec::new();
     let command = Cli::command();
     clap_mangen::Man::new(command.clone())
@@ -348,7 +348,7 @@ fn run(args: Run) -> Result<(), String> {
     start::run(&options, toolstack, Clock::new(speed)).map_err(|e| e.to_string())
 }
 
-/// Each operation under way holds about ten files: as many as we may have are as many as we can need.
+/// Raises the limit of open files to the maximum: each running operation holds about ten files.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);

@@ -1,4 +1,4 @@
-//! A domain of the agent's, as the user calls it.
+//! Finds a domain of the agent by the name that the user gives.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// Which domain that is, as the agent says.
+    /// Returns the running domain of that name, according to the agent's DomainStatus files.
     pub(super) fn find(&self) -> Result<DomainId, String> {
         let dir = paths::status_dir(self.status_dir.as_deref(), false)?;
         let all = status::read_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;

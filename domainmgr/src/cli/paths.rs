@@ -1,4 +1,4 @@
-//! Where the files are.
+//! Paths of the agent's files: options and defaults.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -69,7 +69,7 @@ pub(super) struct Paths {
     dump_dir: Option<PathBuf>,
 }
 
-/// As used.
+/// The paths in use, with defaults filled in.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) config_dir: PathBuf,
@@ -86,9 +86,9 @@ pub(super) struct Resolved {
 }
 
 impl Paths {
-    /// Fills in the defaults. A simulation has its own, which need no root.
+    /// Fills in the defaults. Those of a simulation need no root.
     pub(super) fn resolve(&self, simulate: bool) -> Result<Resolved, String> {
-        // Given all of these, no default is needed.
+        // A simulation needs no default directory if the run directory is given.
         let home = match (&self.run_dir, &self.config_dir) {
             (Some(run), config) if simulate => Some((run.clone(), config.clone())),
             _ if simulate => Some((simulated()?, self.config_dir.clone())),
@@ -178,7 +178,7 @@ pub(super) fn control(given: Option<&Path>, simulate: bool) -> Result<PathBuf, S
     in_run_dir(SOCKET, given, simulate)
 }
 
-/// The path that was given; without one, `name` in the run directory of the agent or of the simulation.
+/// Returns the path that was given; without one, `name` in the run directory of the agent or of the simulation.
 fn in_run_dir(name: &str, given: Option<&Path>, simulate: bool) -> Result<PathBuf, String> {
     match given {
         Some(path) => Ok(path.to_owned()),
@@ -187,7 +187,7 @@ fn in_run_dir(name: &str, given: Option<&Path>, simulate: bool) -> Result<PathBu
     }
 }
 
-/// A directory of the user's own for a simulation that was not told where to put its files.
+/// Returns a directory of the user's own, for a simulation without a given run directory.
 fn simulated() -> Result<PathBuf, String> {
     let uid = rustix::process::getuid().as_raw();
     let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
@@ -200,7 +200,7 @@ fn simulated() -> Result<PathBuf, String> {
         .mode(0o700)
         .create(&dir)
         .map_err(fail)?;
-    // In a directory that everybody can write to, it might be somebody else's.
+    // If the parent can be written to by everybody, the directory might be somebody else's.
     let found = fs::symlink_metadata(&dir).map_err(fail)?;
     if !found.is_dir() || found.uid() != uid {
         return Err(format!("{}: belongs to somebody else", dir.display()));

@@ -42,7 +42,7 @@ impl Status {
             None
         };
         match self.show(&dir, watch) {
-            // Whoever read has read enough.
+            // The reader has closed its end of the pipe.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.map_err(fail),
         }
@@ -190,7 +190,7 @@ fn table(found: &Found) -> String {
             printable(&remark(s)),
         ]);
         for kept in &s.preserved {
-            // The one that is shown above is not shown twice.
+            // A domain that is shown above is not shown twice.
             if kept.domain_id != s.domain_id {
                 rows.push(preserved(kept));
             }
@@ -224,7 +224,7 @@ fn table(found: &Found) -> String {
     text
 }
 
-/// What is wrong, what somebody else has a hand in, and what was skipped.
+/// Returns the text for the column `REMARK`: the error, the reason for the state, and the warnings.
 fn remark(s: &DomainStatus) -> String {
     let both = [s.last_err.clone(), s.state_reason.clone()];
     let warnings = s
@@ -239,7 +239,7 @@ fn remark(s: &DomainStatus) -> String {
     said.join("; ")
 }
 
-/// A domain beside the one that is looked after.
+/// Returns the row for a domain that was preserved.
 fn preserved(kept: &PreservedDomain) -> [String; 9] {
     let mut row = ["-"; 9].map(str::to_owned);
     row[0] = format!("  {}", printable(&kept.domain_name));
@@ -250,7 +250,7 @@ fn preserved(kept: &PreservedDomain) -> [String; 9] {
     row
 }
 
-/// Nothing that a file says can drive the terminal.
+/// Replaces control characters, so that text from a file cannot control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

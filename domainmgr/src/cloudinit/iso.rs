@@ -1,16 +1,16 @@
 //! An ISO 9660 file system with a few files in its root, with Joliet names beside the plain ones.
 
-/// A sector.
+/// Size of a sector, in bytes.
 const SECTOR: usize = 2048;
-/// Where things are, in sectors. The first sixteen are the system's.
+/// Positions of the volume descriptors, in sectors. The first sixteen sectors are the system's.
 const PRIMARY: usize = 16;
 const JOLIET: usize = 17;
 const END: usize = 18;
-/// Little endian, then big endian, of the primary; then the same of Joliet.
+/// Positions of the path tables: little endian, then big endian, of the primary descriptor; then the same of Joliet.
 const PATHS: [u32; 4] = [19, 20, 21, 22];
 const ROOTS: [u32; 2] = [23, 24];
 const FILES: u32 = 25;
-/// The table of directories: the root only.
+/// Size of a path table, in bytes. The root is its only directory.
 const PATHS_SIZE: u32 = 10;
 
 struct File<'a> {
@@ -19,7 +19,7 @@ struct File<'a> {
     sector: u32,
 }
 
-/// The image. `files` in the order of their names, which are short, in small letters.
+/// Returns the image. `files` are in the order of their names, which are short and in small letters.
 pub(super) fn image(label: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut sector = FILES;
     let files: Vec<File<'_>> = files
@@ -78,7 +78,7 @@ fn both16(value: u16) -> [u8; 4] {
     bytes
 }
 
-/// Text of a fixed length, filled up with blanks.
+/// Returns text of a fixed length, filled up with blanks.
 fn text(joliet: bool, content: &str, length: usize) -> Vec<u8> {
     let mut bytes = encoded(joliet, content);
     let blank = encoded(joliet, " ");
@@ -97,7 +97,7 @@ fn encoded(joliet: bool, content: &str) -> Vec<u8> {
     }
 }
 
-/// What the file system is: a volume descriptor.
+/// Returns a volume descriptor, which describes the file system.
 fn descriptor(joliet: bool, label: &str, size: u32) -> Vec<u8> {
     let (kind, [little, big, ..], root) = if joliet {
         (2, [PATHS[2], PATHS[3]], ROOTS[1])
@@ -130,14 +130,14 @@ fn descriptor(joliet: bool, label: &str, size: u32) -> Vec<u8> {
         d.extend(text(joliet, "", length));
     }
     for _ in 0..4 {
-        // No time: the same content is the same image.
+        // No time is given, so that the same content makes the same image.
         d.extend_from_slice(b"0000000000000000\0");
     }
     d.push(1);
     d
 }
 
-/// One entry of a directory.
+/// Returns one entry of a directory.
 fn record(name: &[u8], sector: u32, size: u32, directory: bool) -> Vec<u8> {
     let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
     let mut r = vec![0, 0];
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(image[26 * SECTOR..26 * SECTOR + 5000], large);
     }
 
-    /// Others read it, where they are installed.
+    /// Other programs can read the image, where they are installed.
     #[test]
     fn others_read_it() {
         let dir = tempfile::tempdir().unwrap();

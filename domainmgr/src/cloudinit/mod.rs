@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What the disk says.
+/// Content of the disk.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
-    /// Which user data this is, as the writer of the config counts it; 0: it does not.
+    /// Version of the user data, as the author of the config counts it; 0 if the versions are not counted.
     #[serde(default)]
     pub version: u32,
-    /// The instance that a guest with this user data has been told before, by an agent that called it otherwise.
+    /// Instance ID that a guest with this user data got before, from an agent that made the ID in another way.
     #[serde(default)]
     pub instance_id: Option<String>,
-    /// The name the guest is to have.
+    /// Host name that the guest is to have.
     pub hostname: String,
-    /// What the user wrote. It holds passwords more often than not.
+    /// User data, as the user wrote it. It often contains passwords.
     pub user_data: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Seed {
 }
 
 impl Seed {
-    /// The seed of an application.
+    /// Makes the seed of an application.
     #[must_use]
     pub fn new(uuid: Uuid, version: u32, user_data: Vec<u8>) -> Self {
         Self {
@@ -44,8 +44,9 @@ impl Seed {
         }
     }
 
-    /// The instance. If it is another one than before, cloud-init in the guest begins anew: keys, passwords, commands.
-    /// Therefore it follows from the application and its user data, and from nothing else.
+    /// Returns the instance ID, which depends only on the application, and on its user data or their version.
+    ///
+    /// If the ID is another one than before, cloud-init in the guest begins anew: keys, passwords, commands.
     #[must_use]
     pub fn instance(&self) -> String {
         let uuid = &self.hostname;
@@ -59,13 +60,13 @@ impl Seed {
         }
     }
 
-    /// Whether a guest is to read the same, whichever instance it is called.
+    /// Returns whether a guest is to read the same from both, whatever its instance ID.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         (&self.hostname, &self.user_data) == (&other.hostname, &other.user_data)
     }
 
-    /// The content of the disk.
+    /// Returns the image of the disk.
     #[must_use]
     pub fn image(&self) -> Vec<u8> {
         let meta_data = format!(
@@ -83,7 +84,7 @@ impl Seed {
     }
 }
 
-/// Text as YAML reads it back: what is not plain beyond doubt is quoted, so that it never becomes syntax.
+/// Returns text that YAML reads back unchanged. Text that is not plain beyond doubt is quoted, and never becomes syntax.
 fn scalar(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     let begins = text
@@ -93,11 +94,11 @@ fn scalar(text: &str) -> String {
     if begins && text.chars().all(plain) {
         return text.to_owned();
     }
-    // JSON's strings are YAML's.
+    // Strings of JSON are also strings of YAML.
     serde_json::Value::from(text).to_string()
 }
 
-/// Where the disk of an application is.
+/// Returns the path of the disk of an application.
 #[must_use]
 pub fn path(dir: &Path, uuid: Uuid) -> PathBuf {
     dir.join(format!("{uuid}.cidata"))
@@ -127,7 +128,7 @@ mod tests {
         let instance = seed(0, "a").instance();
         assert_eq!(seed(0, "a").instance(), instance);
         assert_ne!(seed(0, "b").instance(), instance);
-        // Who counts has the last word.
+        // A version has precedence over the content.
         assert_eq!(seed(3, "a").instance(), seed(3, "b").instance());
         assert_ne!(seed(3, "a").instance(), seed(4, "a").instance());
         assert!(seed(3, "a").instance().ends_with("/3"));

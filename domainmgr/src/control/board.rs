@@ -11,17 +11,17 @@ use uuid::Uuid;
 use crate::eve::DomainStatus;
 use crate::worker::Handle;
 
-/// Changes that wait for one watcher.
+/// Maximum number of changes that are queued for one watcher.
 const QUEUE: usize = 1024;
 
-/// Something that a watcher is told.
+/// A message to a watcher.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// New status of a domain.
     Status(Arc<DomainStatus>),
-    /// A domain of this key is gone for good.
+    /// The domain of this key is gone for good.
     Gone(Uuid),
-    /// So many changes were dropped, because nobody took them.
+    /// Number of changes that were dropped because the queue was full.
     Missed(u64),
 }
 
@@ -39,11 +39,11 @@ struct State {
     listeners: Vec<Listener>,
 }
 
-/// The statuses of all domains, and where orders for them are left.
+/// The statuses of all domains, and the workers that take orders for them.
 #[derive(Debug, Default)]
 pub struct Board(Mutex<State>);
 
-/// A subscription to changes, with those that are still to be delivered.
+/// A subscription to changes, with the queue of undelivered ones.
 #[derive(Debug)]
 pub struct Watcher {
     queue: Receiver<Change>,
@@ -55,12 +55,12 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker for `key` takes orders.
+    /// Registers the worker for `key`, which takes orders.
     pub fn open(&self, key: Uuid, worker: Handle) {
         self.state().workers.insert(key, worker);
     }
 
-    /// The worker for `key` has ended.
+    /// Removes the worker for `key`, which has ended, and the status of its domain.
     pub fn close(&self, key: Uuid) {
         let mut state = self.state();
         state.workers.remove(&key);
@@ -69,7 +69,7 @@ impl Board {
         }
     }
 
-    /// Shows what a domain is like now.
+    /// Publishes the status of a domain.
     pub fn show(&self, key: Uuid, status: DomainStatus) {
         let mut state = self.state();
         if state.statuses.get(&key).is_some_and(|old| **old == status) {
@@ -80,7 +80,7 @@ impl Board {
         state.tell(key, &Change::Status(status));
     }
 
-    /// The status of every domain.
+    /// Returns the status of every domain.
     #[must_use]
     pub fn all(&self) -> Vec<(Uuid, Arc<DomainStatus>)> {
         let state = self.state();
@@ -89,7 +89,7 @@ impl Board {
             .collect()
     }
 
-    /// The status of one domain.
+    /// Returns the status of one domain.
     #[must_use]
     pub fn one(&self, key: Uuid) -> Option<Arc<DomainStatus>> {
         self.state().statuses.get(&key).cloned()
@@ -115,7 +115,7 @@ impl Board {
         let (tx, queue) = bounded(QUEUE);
         let missed = Arc::new(AtomicU64::new(0));
         let mut state = self.state();
-        // Those who have gone, and for whom nothing has come since.
+        // Removes listeners that have gone and have had no change since.
         let listens = |l: &Listener| Arc::strong_count(&l.missed) > 1;
         state.listeners.retain(listens);
         state.listeners.push(Listener {
@@ -131,11 +131,11 @@ impl Board {
 }
 
 impl State {
-    /// Never waits.
+    /// Queues a change for each listener that wants it. Never waits.
     fn tell(&mut self, key: Uuid, change: &Change) {
         self.listeners.retain(|listener| {
             if listener.only.is_some_and(|only| only != key) {
-                // A listener that has gone is removed when there is a change for it.
+                // A listener that has gone is removed at its next change.
                 return true;
             }
             match listener.queue.try_send(change.clone()) {
@@ -151,13 +151,13 @@ impl State {
 }
 
 impl Watcher {
-    /// Where changes come from, for one who need not hear of every one.
+    /// Returns the queue of changes, for a caller that need not learn of dropped ones.
     #[must_use]
     pub fn queue(&self) -> &Receiver<Change> {
         &self.queue
     }
 
-    /// The next change; `None` if there is none for so long.
+    /// Returns the next change; `None` if there is none within `patience`.
     #[must_use]
     pub fn next(&self, patience: Duration) -> Option<Change> {
         // Dropped changes are newer than queued ones.
@@ -229,7 +229,7 @@ mod tests {
         drop(slow);
         board.show(A, status(0));
         assert!(board.state().listeners.is_empty());
-        // Nor do those pile up who come and go while nothing changes.
+        // Watchers that come and go while nothing changes do not accumulate either.
         for _ in 0..100 {
             drop(board.watch(Some(B)));
         }

@@ -13,7 +13,7 @@ use crate::eve::DomainStatus;
 use crate::spec::Mode;
 use crate::xl;
 
-/// Why there is no way to give a domain such a device, or to take it away, while it runs.
+/// Returns the reason why a device of this kind cannot be attached to a running domain, or detached from it.
 fn not_live(kind: &str) -> String {
     format!(
         "{kind}: devices of the host come and go with a start of the domain only: name them in its DomainConfig or its file, and \
@@ -22,7 +22,7 @@ fn not_live(kind: &str) -> String {
 }
 
 impl Service {
-    /// Orders what `read` makes of the parameters, for the domain of this name.
+    /// Orders the change that `read` returns, for the domain of this name.
     fn change(
         &self,
         call: &mut Call,
@@ -87,7 +87,7 @@ impl Service {
     }
 }
 
-/// How a domain is virtualised.
+/// Returns the virtualisation mode of a domain.
 fn mode(status: &DomainStatus) -> Mode {
     let all = [Mode::Pv, Mode::Hvm, Mode::Pvh];
     let word = status.virtualization_mode_name.as_str();

@@ -14,22 +14,22 @@ use super::wire::{
     Changed, Complaint, Domain, Events, Figured, Listed, Named, Ordered, Shown, Since, Watch,
 };
 
-/// Why a call has come to nothing.
+/// The reason why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientError {
     /// Nobody listens at the socket.
     NoAgent(PathBuf, String),
     /// The name stands for no domain.
     NoSuchDomain,
-    /// The name stands for all of these.
+    /// The name fits all of these domains.
     SeveralDomains(Vec<String>),
-    /// Nothing has changed.
+    /// The agent refused the order. Nothing has changed.
     Refused(String),
-    /// It was begun, and came to nothing.
+    /// The order was begun, and failed.
     Failed(String),
     /// The agent ended, or closed the connection.
     Lost,
-    /// Anything else.
+    /// Any other error.
     Other(String),
 }
 
@@ -97,7 +97,7 @@ impl Client {
     /// Connects to the agent whose socket is at `path`.
     ///
     /// # Errors
-    /// Nobody listens there, or we may not connect.
+    /// No agent listens there, or the user may not connect.
     pub fn connect(path: &Path) -> Result<Self> {
         // varlink's own error for a socket that cannot be opened has no reason in it.
         let nobody = |e: io::Error| ClientError::NoAgent(path.to_owned(), e.to_string());
@@ -114,7 +114,7 @@ impl Client {
         MethodCall::new(Arc::clone(&self.0), format!("{NAME}.{method}"), arguments)
     }
 
-    /// All domains.
+    /// Returns all domains.
     ///
     /// # Errors
     /// The agent does not answer.
@@ -124,7 +124,7 @@ impl Client {
         Ok(listed.domains)
     }
 
-    /// The figures, as Prometheus reads them.
+    /// Returns the figures, in the format of Prometheus.
     ///
     /// # Errors
     /// The agent does not answer.
@@ -134,18 +134,18 @@ impl Client {
         Ok(figured.text)
     }
 
-    /// One domain, and its DomainStatus.
+    /// Returns one domain, with its DomainStatus.
     ///
     /// # Errors
-    /// There is none, or several.
+    /// The name stands for no domain, or for several.
     pub fn show(&self, name: &str) -> Result<Shown> {
         self.call("Show", named(name)).call()
     }
 
-    /// Hands over each domain, or the one, as it is and whenever it changes, until `take` says that it is enough.
+    /// Passes the state of each domain, or of the named one, to `take` at once and after each change, until `take` returns false.
     ///
     /// # Errors
-    /// There is none, or the agent has ended.
+    /// The name stands for no domain, or the agent has ended.
     pub fn watch(&self, name: Option<&str>, mut take: impl FnMut(Changed) -> bool) -> Result<()> {
         let name = name.map(ToOwned::to_owned);
         let mut call = self.call::<_, Changed>("Watch", Watch { name });
@@ -157,8 +157,9 @@ impl Client {
         Err(ClientError::Lost)
     }
 
-    /// Hands over the events that `since` asks for, in their order, until there are no more, or `take` says that it is enough.
-    /// `take` also hears when some were not kept.
+    /// Passes the events that `since` asks for to `take`, in their order, until there are no more or `take` returns false.
+    ///
+    /// `take` is also told if some events were not kept.
     ///
     /// # Errors
     /// There is no such domain, or the agent has ended.
@@ -172,11 +173,12 @@ impl Client {
         Ok(())
     }
 
-    /// Gives an order: `method` is one of the interface's verbs. Hands over each reply. Waits for the last one, or, without
-    /// `wait`, until the order has been accepted.
+    /// Gives an order: `method` is one of the interface's verbs. Passes each reply to `take`.
+    ///
+    /// Waits for the last reply, or, without `wait`, until the order has been accepted.
     ///
     /// # Errors
-    /// It is refused, or has come to nothing.
+    /// The order is refused, or has failed.
     pub fn order(
         &self,
         method: &str,

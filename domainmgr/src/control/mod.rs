@@ -1,7 +1,7 @@
-//! The control socket: what an operator, or a program of his, sees of the domains and asks of them.
+//! The control socket, through which operators and their programs see domains and give orders.
 //!
-//! It speaks varlink (<https://varlink.org>); `xen.domainmgr.varlink` is the interface. A client has a thread of its own, and
-//! nobody waits for it: what it does not read is dropped, and it is told how much that was.
+//! The protocol is varlink (<https://varlink.org>), and `xen.domainmgr.varlink` is the interface. Each client has a thread of
+//! its own, and nothing waits for a client: changes that it does not read are dropped, and it is told their number.
 
 mod board;
 mod changes;
@@ -18,5 +18,5 @@ pub use self::service::Sources;
 /// The interface, as the service describes itself.
 pub const INTERFACE: &str = include_str!("../../xen.domainmgr.varlink");
 
-/// Its name.
+/// Name of the interface.
 pub const NAME: &str = "xen.domainmgr";

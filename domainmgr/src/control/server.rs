@@ -18,35 +18,35 @@ use super::service::{Service, Sources};
 use super::{NAME, wire};
 use crate::services::Services;
 
-/// Clients that are served at once.
+/// Maximum number of clients that are served at once.
 const CLIENTS: usize = 64;
-/// Bytes in a message of a client.
+/// Maximum size of a client's message, in bytes.
 const MESSAGE: usize = 64 << 10;
-/// How long a client may not take what it is told.
+/// Write timeout for a client that does not read.
 const UNREAD: Duration = Duration::from_secs(10);
 /// Stack of the thread of a client, in bytes.
 const STACK: usize = 256 << 10;
-/// The pause after a connection that could not be taken, for want of files or threads.
+/// Pause after a connection that could not be accepted for lack of file descriptors or threads.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Why there is no socket.
+/// The reason why the socket cannot be provided.
 #[derive(Debug, Error)]
 pub enum SocketError {
-    /// There is something else.
+    /// The path is that of a file which is not a socket.
     #[error("--control {}: there is a file that is no socket", .0.display())]
     InTheWay(PathBuf),
-    /// Somebody answers.
+    /// Another program listens there.
     #[error("--control {}: another program listens there", .0.display())]
     Taken(PathBuf),
-    /// The system does not let us.
+    /// The operating system returned an error.
     #[error("--control {}: {source}", path.display())]
     System {
         /// The socket.
         path: PathBuf,
-        /// What happened.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A group of that name is not known here.
+    /// The host has no group of that name.
     #[error("--control-group {0}: there is no such group")]
     NoGroup(String),
 }
@@ -69,11 +69,11 @@ impl Drop for Socket {
 
 struct Client {
     stream: UnixStream,
-    /// Since when it asks for nothing; `None` while it is being served.
+    /// Time since which the client has made no request; `None` while it is being served.
     idle: Option<Instant>,
 }
 
-/// Those who are connected.
+/// All connected clients.
 #[derive(Default)]
 struct Clients {
     last: u64,
@@ -86,10 +86,10 @@ fn lock(table: &Table) -> MutexGuard<'_, Clients> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Listens at `path`. Root may connect, and whoever runs the agent, and the members of `group`.
+/// Listens at `path`. Root, the user that runs the agent, and the members of `group` may connect.
 ///
 /// # Errors
-/// There is no socket, and why.
+/// The socket cannot be provided.
 pub fn start(
     path: &Path,
     group: Option<&str>,
@@ -120,7 +120,7 @@ pub fn start(
     })
 }
 
-/// Lets the group reach the socket, through the directory as well, if that is nobody else's.
+/// Gives the group access to the socket, and to its directory if that is private (mode 0700).
 fn open_to(path: &Path, gid: Gid) -> io::Result<()> {
     std::os::unix::fs::chown(path, None, Some(gid.as_raw()))?;
     let Some(dir) = path.parent() else {
@@ -141,7 +141,7 @@ fn find_group(name: &str) -> Result<Gid, SocketError> {
         .ok_or_else(|| SocketError::NoGroup(name.to_owned()))
 }
 
-/// Removes what an agent that was killed has left.
+/// Removes a socket that an agent has left because it was killed.
 fn make_room(path: &Path) -> Result<(), SocketError> {
     match fs::symlink_metadata(path) {
         Err(_) => Ok(()),
@@ -167,7 +167,7 @@ fn accept(listener: &UnixListener, sources: &Sources) {
     }
 }
 
-/// Gives the client a thread, if there is room: whoever has asked for nothing for the longest time makes it.
+/// Gives the client a thread. If there are too many clients, the one that has been idle for the longest time makes room.
 fn admit(stream: UnixStream, table: &Table, sources: &Sources) -> io::Result<()> {
     stream.set_write_timeout(Some(UNREAD))?;
     let Some(connection) = Connection::enter(stream.try_clone()?, table)? else {
@@ -197,7 +197,7 @@ pub(super) struct Connection {
 pub(super) struct Busy<'a>(&'a Connection);
 
 impl Connection {
-    /// Enters a client. `None`: there are too many, and all of them are being served.
+    /// Enters a client in the table. Returns `None` if there are too many clients, all of which are being served.
     fn enter(stream: UnixStream, table: &Table) -> io::Result<Option<Self>> {
         let theirs = stream.try_clone()?;
         let mut clients = lock(table);
@@ -261,7 +261,7 @@ impl Drop for Connection {
     }
 }
 
-/// Says why the client is not served.
+/// Tells a client that too many others are being served.
 fn refuse(mut stream: &UnixStream) {
     let complaint = wire::Complaint {
         limit: Some(CLIENTS),

@@ -26,27 +26,27 @@ use crate::journal::{Journal, PAGE, Page};
 use crate::metrics::{Figures, exposition};
 use crate::xl::Hosts;
 
-/// How long a client may be gone before that is noticed, if there is nothing to tell it.
+/// Interval at which a client is checked for having left, while there is nothing to send to it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Everything that clients are shown.
+/// Sources of everything that clients are shown.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// The domains.
     pub board: Arc<Board>,
     /// The history; `None` if the journal is damaged.
     pub journal: Option<Journal>,
-    /// What was measured last.
+    /// The last measurement.
     pub figures: Arc<Figures>,
     /// The facts on which the meaning of xl's language depends.
     pub hosts: Arc<Hosts>,
 }
 
 impl Sources {
-    /// The figures as Prometheus reads them.
+    /// Returns the figures in the format of Prometheus.
     ///
     /// # Errors
-    /// A figure that cannot be represented, which is a mistake of this program.
+    /// A figure cannot be represented, which is a bug in this program.
     pub fn figures(&self) -> Result<String, String> {
         exposition::text(&self.board, &self.figures, Path::new("/sys"))
     }
@@ -159,7 +159,7 @@ impl Service {
     }
 }
 
-/// How long a domain is kept down.
+/// Returns the end of the time for which a domain is kept down. With `boot`, the next start of the host is an end, too.
 fn until(boot: Option<bool>) -> Until {
     if boot == Some(true) {
         Until::Boot
@@ -168,7 +168,7 @@ fn until(boot: Option<bool>) -> Until {
     }
 }
 
-/// Serves a call whose parameters are right, and tells the client of one whose parameters are not.
+/// Serves a call if its parameters are valid; otherwise replies with the name of the invalid one.
 fn with<T: DeserializeOwned>(
     call: &mut Call,
     parameters: Option<Value>,
@@ -219,11 +219,12 @@ impl Service {
         }
     }
 
-    /// The domain that `name` stands for. When the agent has just started, it may not have said yet which there are.
+    /// Returns the domain that `name` stands for. Waits for the workers, which may not have published their domains yet if the
+    /// agent has just started.
     pub(super) fn find(&self, name: &str) -> Done<(Uuid, Arc<DomainStatus>)> {
         let end = Instant::now() + PATIENCE;
         loop {
-            // Before the look, so that no news is missed.
+            // The subscription comes before the look, so that no change is missed.
             let incomplete = !self.sources.board.is_complete();
             let watcher = incomplete.then(|| self.sources.board.watch(None).1);
             let all = self.sources.board.all();
@@ -297,7 +298,7 @@ impl Service {
 
     fn events(&self, call: &mut Call, since: &Since) -> varlink::Result<()> {
         let known = since.name.as_deref().map(|name| {
-            // Nothing but its events may be left of it.
+            // A removed domain has only its events left, and is found by its uuid.
             let found = self.find(name).map(|(key, _)| key);
             found.or_else(|bad| name.parse::<Uuid>().map_err(|_| bad))
         });
@@ -316,7 +317,7 @@ impl Service {
         let Some(journal) = &self.sources.journal else {
             return complain(call, failed("the journal is damaged".to_owned()));
         };
-        // Before the first look: nothing is missed in between.
+        // The subscription comes before the first look, so that no event is missed.
         let news = journal.follow();
         let more = call.wants_more();
         let follow = more && since.follow == Some(true);
@@ -337,7 +338,7 @@ impl Service {
                 return Ok(());
             }
             if !full {
-                // Whatever it says, it is time to look again.
+                // The journal is read again after a wake-up and after a timeout.
                 news.wait(PATIENCE);
             }
         }
@@ -352,7 +353,7 @@ impl Service {
         let Some(worker) = self.sources.board.worker(key) else {
             return complain(call, bad("Refused", &status, "it is just being forgotten"));
         };
-        // Before the order: no change that follows from it is missed.
+        // The subscription comes before the order, so that no change that follows from the order is missed.
         let (_, watcher) = self.sources.board.watch(Some(key));
         let answers = worker.order(order, self.client.clone());
         let more = call.wants_more();
@@ -385,7 +386,7 @@ impl Service {
                 default(PATIENCE) => {}
             }
         }
-        // It is worked off all the same.
+        // The order is carried out even though the client has left.
         Ok(())
     }
 

@@ -9,11 +9,11 @@ use crate::eve::DomainStatus;
 /// See the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// It is to run; otherwise it is not to.
+    /// True if the domain is to run, false if it is to be down.
     pub run: bool,
-    /// Name of the user that asked for it.
+    /// Name of the user that has placed the hold.
     pub by: String,
-    /// Since when, as RFC 3339 writes it.
+    /// Time at which the hold was placed, in the format of RFC 3339.
     pub since: String,
     /// Only until the host is started again.
     #[serde(default)]
@@ -23,7 +23,7 @@ pub struct Hold {
 /// See the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figured {
-    /// In Prometheus' text format.
+    /// The figures, in Prometheus' text format.
     pub text: String,
 }
 
@@ -35,33 +35,33 @@ pub struct Domain {
     pub uuid: String,
     /// Its name in Xen.
     pub name: String,
-    /// For people.
+    /// Name for people.
     pub display_name: String,
-    /// Its number in Xen, if there is one.
+    /// Its domid, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domid: Option<u32>,
     /// The `StateName` of its DomainStatus.
     pub state: String,
     /// PV, PVH or HVM.
     pub mode: String,
-    /// Why the state is what it is.
+    /// Reason for the state.
     pub reason: String,
     /// Error, empty if there is none.
     pub error: String,
-    /// kB that it has.
+    /// Memory of the domain, in kB.
     pub memory: u64,
-    /// When it was started, as RFC 3339 writes it.
+    /// Time at which the domain was started, in the format of RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booted: Option<String>,
-    /// How often it was built again because its guest ended.
+    /// Number of times that the domain was built again because its guest ended.
     pub restarts: u32,
-    /// Hold that an operator has placed.
+    /// Hold that an operator has placed, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
-    /// Changes by hand that stand beside its file.
+    /// Changes by operators that apply in addition to the domain's file.
     #[serde(default)]
     pub changed: Vec<String>,
-    /// Those that it does not have before its next start, and why.
+    /// Changes that wait for the next start of the domain, with the reasons.
     #[serde(default)]
     pub waiting: Vec<String>,
 }
@@ -110,7 +110,7 @@ pub struct Start {
     /// Start it even if it may live on elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anyway: Option<bool>,
-    /// If it is saved: forget that, and have it boot.
+    /// Discard the saved memory, if there is any, and have the domain boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh: Option<bool>,
 }
@@ -212,13 +212,13 @@ pub struct Set {
     /// Number of processors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<u32>,
-    /// Physical processors that it may run on, in the language of xl.cfg.
+    /// Physical processors that the domain may run on, in the language of xl.cfg.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<String>,
-    /// Weight against others.
+    /// Weight relative to other domains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// The most it gets, in percent of one processor.
+    /// Limit of the domain's processor time, in percent of one processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<u32>,
 }
@@ -227,7 +227,7 @@ pub struct Set {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
-    /// Which domain; all of them without.
+    /// NAME of the domain; all domains if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -251,10 +251,10 @@ pub struct Shown {
 /// Each reply of `Watch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// A domain as it is now.
+    /// The present state of a domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<Domain>,
-    /// The uuid of one that is gone for good.
+    /// The uuid of a domain that is gone for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<String>,
     /// Number of changes that were dropped.
@@ -265,20 +265,20 @@ pub struct Changed {
 /// See the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Rises from one to the next.
+    /// Number of the event, which rises from each to the next.
     pub seq: i64,
-    /// When it was noticed, as RFC 3339 writes it.
+    /// Time at which the event was noticed, in the format of RFC 3339.
     pub at: String,
-    /// The key.
+    /// The key of the domain.
     pub uuid: String,
     /// The domain's name at that time.
     pub name: String,
-    /// Its number in Xen at that time, if it had one.
+    /// Its domid at that time, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domid: Option<u32>,
-    /// A state; or `error`, `held`, `removed`.
+    /// The kind of event: a state; or `error`, `held`, `removed`.
     pub what: String,
-    /// Why, by whom, what is wrong.
+    /// Details: the reason, the user, or the error.
     pub detail: String,
 }
 
@@ -286,13 +286,13 @@ pub struct Event {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Since {
-    /// Which domain; all of them without.
+    /// NAME of the domain; all domains if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The number of the last event that is known.
+    /// The number of the last event that the client knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<i64>,
-    /// Go on for ever.
+    /// Keep sending new events as they happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
 }
@@ -300,9 +300,9 @@ pub struct Since {
 /// Each reply of `Events`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
-    /// In their order.
+    /// The events, in their order.
     pub events: Vec<Event>,
-    /// Some before these are not kept any more.
+    /// True if some events before these are not kept any more.
     pub gap: bool,
 }
 
@@ -311,23 +311,23 @@ pub struct Events {
 pub struct Ordered {
     /// The domain as it is now.
     pub domain: Domain,
-    /// The order has been obeyed. It is the last reply.
+    /// True in the last reply, when the order has been carried out.
     pub done: bool,
 }
 
 /// Parameters of errors, as far as they have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Complaint {
-    /// Which domain.
+    /// Name of the domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Which there are.
+    /// The uuids of all domains that the name fits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uuids: Vec<String>,
-    /// Words.
+    /// Reason for the error, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Number of clients that are served at once.
+    /// Maximum number of clients that are served at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }

@@ -1,11 +1,13 @@
-//! When an operation under way is ended early. Pure, because the one who runs the operation cannot hear anything.
+//! Conditions under which an operation under way is ended early.
+//!
+//! The functions are pure, because a worker takes no input while it runs an operation.
 
 use super::facts::{Desired, Wish};
 use super::op::Op;
 use super::order::Order;
 use crate::spec::{Disk, Spec};
 
-/// Whether a newer wish ends `op`.
+/// Returns whether a newer wish ends `op`.
 #[must_use]
 pub fn on_wish(op: &Op, wish: &Wish) -> bool {
     let stop = match wish {
@@ -14,14 +16,16 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
         Wish::Wanted(desired) => !desired.origin.activate(),
     };
     if let (Op::Disks(spec, ..), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {
-        // A copy of what is no longer wanted helps nobody. What cloud-init is told changes with every version.
+        // A copy of an image that is no longer wanted is of no use. The cloud-init disk is left out, because its data
+        // changes with every version.
         let same = |new: &Spec| copied(new).eq(copied(spec));
         return stop || wished.as_ref().is_ok_and(|new| !same(new));
     }
     stop && is_pointless_when_stopping(op)
 }
 
-/// Returns whether `op` serves a domain that is to run. Bringing it down, and looking at it, go on whatever the wish is.
+/// Returns whether `op` serves a domain that is to run. Operations that bring a domain down or look at it go on
+/// whatever the wish is.
 fn is_pointless_when_stopping(op: &Op) -> bool {
     matches!(
         op,
@@ -55,13 +59,17 @@ pub fn on_order(op: &Op, order: &Order) -> bool {
     }
 }
 
-/// Whether a hint that something happened to the domain ends `op`: it has probably shut down, so it will not answer.
+/// Returns whether a hint that something happened to the domain ends `op`.
+///
+/// The domain has probably shut down, so it will not answer.
 #[must_use]
 pub fn on_hint(op: &Op) -> bool {
     matches!(op, Op::Shutdown(_))
 }
 
-/// Whether the end of the agent ends `op`: what the next agent finds and deals with need not be waited for.
+/// Returns whether the end of the agent ends `op`.
+///
+/// An operation need not be waited for if the next agent finds and deals with its remains.
 #[must_use]
 pub fn on_stop(op: &Op) -> bool {
     matches!(

@@ -1,4 +1,4 @@
-//! Taking over a domain that we did not build, or of which we have forgotten that we did.
+//! Adoption of a domain that this agent did not build, or has forgotten that it did.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::{Ctx, Effect, saving, sibling};
 use crate::spec::Spec;
 use crate::toolstack::{Life, Seen};
 
-/// A domain we did not know of is there.
+/// Takes over a domain that was not known, or marks it as left half-built.
 pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) {
     if how_many > 1 {
         cx.warn(format!(
@@ -34,13 +34,15 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
     });
 }
 
-/// Whether `found` is what a create of ours left, which nobody will ever start. An outsider's domain looks the same
-/// between its restore and its start, so ours must have been in the middle of one.
+/// Returns whether a create of this agent left `found` behind, so that nobody will ever start it.
+///
+/// An outsider's domain looks the same between its restore and its start, so this agent must have been in the middle of
+/// a create.
 fn is_half_built(f: &Facts, found: &Seen) -> bool {
     let Some(ours) = &f.create_failed else {
         return false;
     };
-    // It has the name that it was to have, which need not be the one that is wished for now.
+    // The domain has the name that it was to have, which need not be the one that is wished for now.
     let our_name = found.name.as_ref().is_none_or(|name| name == ours);
     let received = f
         .siblings
@@ -49,7 +51,7 @@ fn is_half_built(f: &Facts, found: &Seen) -> bool {
     found.life == Life::Paused && found.cpu_time_ns == 0 && our_name && !received
 }
 
-/// Our guest has gone over to another domain.
+/// Follows the guest, which has moved to another domain.
 pub(super) fn follow(cx: &mut Ctx, f: &mut Facts, new: &Seen) {
     let Some(old) = f.domain.take() else {
         return;
@@ -57,7 +59,7 @@ pub(super) fn follow(cx: &mut Ctx, f: &mut Facts, new: &Seen) {
     cx.info(format!("domain {} lives on as domain {}", old.id, new.id));
     f.exit = None;
     if let Some(halt) = &mut f.halt {
-        // What the old one was asked, the new one may not have heard.
+        // The new domain may not have received a request made to the old one.
         halt.ask_again = halt.asked;
     }
     adopt(cx, f, new, old.spec);
@@ -86,6 +88,6 @@ fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
         ..Domain::new(found.id, found.life, cx.now.mono)
     });
     cx.effects.push(Effect::Watch(found.id));
-    // Watched from now on: what happened in between is seen by looking once more.
+    // Events come only from now on. One more look shows what happened in between.
     f.stale = true;
 }

@@ -1,14 +1,14 @@
-//! What a worker takes for true, to be compared with what is.
+//! A worker's belief about Xen, to be compared with the actual state.
 
 use super::facts::Facts;
 use crate::toolstack::{DomainId, Life, Seen};
 
-/// What a worker believes Xen to have under its uuid.
+/// The domains that a worker believes Xen to have under its uuid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Belief(Vec<(DomainId, Life, Option<String>)>);
 
 impl Belief {
-    /// Whether `seen` is what it believes. Domains that are being taken apart do not count.
+    /// Returns whether `seen` matches the belief. Domains that are being taken apart do not count.
     #[must_use]
     pub fn holds<'a>(&self, seen: impl IntoIterator<Item = &'a Seen>) -> bool {
         let mut there: Vec<_> = seen
@@ -22,7 +22,7 @@ impl Belief {
 }
 
 impl Facts {
-    /// What the worker believes Xen to have under its uuid.
+    /// Returns the domains that the worker believes Xen to have under its uuid.
     #[must_use]
     pub fn belief(&self) -> Belief {
         let ours = self.domain.as_ref().map(|d| (d.id, d.life, d.name.clone()));

@@ -1,8 +1,8 @@
-//! Changes of a domain that runs, by an operator's order, and what is remembered of them.
+//! Changes to a running domain by an operator's order, and their record.
 //!
-//! A change is in the record before it is made, and what came of it after. Whoever does not know what came of it makes it once
-//! more: that is looking at what the domain has, and doing what is missing. What was changed stands beside the wish, and the next
-//! domain is built with it, until a newer wish comes.
+//! A change is recorded before it is made, and its result afterwards. An agent that does not know the result makes the
+//! change once more: it looks at what the domain has, and does what is missing. Changes apply in addition to the wish:
+//! the next domain is built with them, until a newer wish comes.
 
 use std::sync::Arc;
 
@@ -15,19 +15,19 @@ use crate::change::{Change, Changes, check};
 use crate::spec::{Disk, Spec};
 use crate::toolstack::{Error, Life};
 
-/// A change on its way.
+/// A change under way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Changing {
     change: Change,
     by: String,
-    /// It has been handed to Xen, so that the domain may have it.
+    /// The change has been handed to Xen, so the domain may have it.
     begun: bool,
-    /// Nobody wants the next domain to have it any more.
+    /// The next domain is not to have the change any more.
     given_up: bool,
 }
 
 impl Changing {
-    /// A spec with everything that the domain may have.
+    /// Returns the spec with everything that the domain may have.
     pub(super) fn at_the_most(&self, spec: Arc<Spec>) -> Arc<Spec> {
         if self.begun && self.change.takes() {
             Arc::new(self.change.applied(&spec))
@@ -37,14 +37,14 @@ impl Changing {
     }
 }
 
-/// Spec that the domain runs with or, without one, that of the next.
+/// Returns the spec that the domain runs with or, if there is none, the spec of the next domain.
 fn present(f: &Facts) -> Option<Arc<Spec>> {
     let built = f.domain.as_ref().and_then(|d| d.spec.clone());
     let wished = || f.desired.as_ref()?.spec.clone().ok();
     built.or_else(|| wished().map(|spec| f.changes.applied(&spec)))
 }
 
-/// Why the change cannot be made, or remembered.
+/// Returns the reason why the change cannot be made or recorded.
 pub(super) fn refusal(f: &Facts, change: &Change) -> Option<String> {
     if f.domain.is_none() && f.saved.is_some() {
         return Some(
@@ -57,7 +57,7 @@ pub(super) fn refusal(f: &Facts, change: &Change) -> Option<String> {
         let why = wished.and_then(|spec| spec.as_ref().err().cloned());
         return Some(why.unwrap_or_else(|| "nobody knows what it is built from".to_owned()));
     };
-    // What waits for the next start counts as well.
+    // Changes that wait for the next start count as well.
     if let Some(why) = check(change, &f.changes.applied(&spec)) {
         return Some(why);
     }
@@ -71,7 +71,7 @@ pub(super) fn refusal(f: &Facts, change: &Change) -> Option<String> {
     }
 }
 
-/// Takes note of what was asked for, and remembers what no running domain has to be changed for.
+/// Takes an ordered change. If no running domain has to be changed for it, it is only recorded.
 pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
     let has = present(f).filter(|_| f.domain.is_some());
     let now = has.and_then(|spec| change.now(&spec));
@@ -79,7 +79,7 @@ pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
         remember(f, change.clone());
         return;
     }
-    // It may have ended since it was last looked at.
+    // The domain may have ended since it was last looked at.
     f.stale = true;
     f.changing = Some(Changing {
         change: change.clone(),
@@ -94,7 +94,7 @@ fn remember(f: &mut Facts, change: Change) {
     f.changes.push(change, file.map(AsRef::as_ref));
 }
 
-/// The next step for a domain that is to be changed.
+/// Returns the next step for a domain that is to be changed.
 pub(super) fn next(f: &mut Facts) -> Option<Next> {
     let id = order::running(f).ok()?.id;
     let before = present(f)?;
@@ -110,7 +110,7 @@ pub(super) fn next(f: &mut Facts) -> Option<Next> {
     Some(Next::Run(Op::Change(id, Arc::new(now), before, after)))
 }
 
-/// The domain has been changed, or not.
+/// Handles the result of [`Op::Change`].
 pub(super) fn made(cx: &mut Ctx, f: &mut Facts, after: Arc<Spec>, result: Result<(), Error>) {
     let Some(Changing {
         change,
@@ -126,7 +126,7 @@ pub(super) fn made(cx: &mut Ctx, f: &mut Facts, after: Arc<Spec>, result: Result
     match &result {
         Ok(()) => {
             cx.info(format!("domain {id}: {change}, as {by} has asked for"));
-            // Of one that nobody knows what it was built from, that is not known now either.
+            // If the spec of the domain was unknown before the change, it still is.
             if domain.spec.is_some() {
                 show_disks(f, &after);
                 if let Some(domain) = &mut f.domain {
@@ -142,7 +142,7 @@ pub(super) fn made(cx: &mut Ctx, f: &mut Facts, after: Arc<Spec>, result: Result
     order::changed(cx, f, result);
 }
 
-/// The disks of the domain are these from now on. What cloud-init is told may be secret, and is not shown.
+/// Shows these as the disks of the domain from now on. The cloud-init data may be secret, and is not shown.
 fn show_disks(f: &mut Facts, spec: &Spec) {
     let shown = spec.disks.iter().map(|disk| Disk {
         seed: None,
@@ -156,7 +156,7 @@ fn show_disks(f: &mut Facts, spec: &Spec) {
     }
 }
 
-/// What cannot be made any more because the domain is gone, or ends, is there with the next one.
+/// Records the change under way for the next domain, if it cannot be made any more because the domain is gone or ends.
 pub(super) fn absorb(f: &mut Facts) {
     let known = f.heard && f.looked && !f.stale;
     let under_way = matches!(f.outstanding, Some(Op::Change(..)));
@@ -164,14 +164,14 @@ pub(super) fn absorb(f: &mut Facts) {
         return;
     }
     let there = f.domain.is_some();
-    // As long as there is one that may have it, it is not known what that has.
+    // As long as there is a domain that may have the change, it is unknown what that domain has.
     let changing = f.changing.take_if(|changing| !(there && changing.begun));
     if let Some(changing) = changing.filter(|changing| !changing.given_up) {
         remember(f, changing.change);
     }
 }
 
-/// Somebody has asked for something that goes before it.
+/// Gives up the change under way, for an order or a wish that goes before it.
 pub(super) fn give_up(f: &mut Facts) {
     f.changing.take_if(|changing| !changing.begun);
     if let Some(changing) = &mut f.changing {
@@ -179,7 +179,7 @@ pub(super) fn give_up(f: &mut Facts) {
     }
 }
 
-/// A newer wish has come: what was changed by hand does not stand any more. The domain that runs keeps it.
+/// Drops the changes made by hand, because a newer wish has come. The running domain keeps them.
 pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
     give_up(f);
     if !f.changes.is_empty() {
@@ -191,7 +191,7 @@ pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
     }
 }
 
-/// The spec of the next domain, if that of the wish is `spec`.
+/// Returns the spec of the next domain: `spec` with the changes made by hand.
 pub(super) fn to_build(f: &Facts, spec: &Arc<Spec>) -> Arc<Spec> {
     let changed = f.changes.applied(spec);
     if changed.nics.iter().all(|nic| nic.devid.is_none()) {
@@ -200,7 +200,7 @@ pub(super) fn to_build(f: &Facts, spec: &Arc<Spec>) -> Arc<Spec> {
     Arc::new(Spec::clone(&changed).anew())
 }
 
-/// Words for what was changed and the domain does not have before its next start.
+/// Returns descriptions of the changes that the domain does not have before its next start.
 pub(super) fn waiting(f: &Facts) -> Vec<String> {
     let saved = f.saved.as_ref().and_then(|saved| saved.spec.as_ref());
     let has = match &f.domain {

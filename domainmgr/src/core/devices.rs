@@ -1,4 +1,4 @@
-//! Devices that the guest does not take: its kernel has no driver for them, or there is something wrong with them.
+//! Devices that the guest does not connect to: its kernel has no driver for them, or something is wrong with them.
 
 use std::time::Duration;
 
@@ -7,21 +7,22 @@ use super::time::Time;
 use super::{Next, Op};
 use crate::toolstack::Error;
 
-/// What a guest gets to connect to its devices: an emulated machine boots slowly, and a boot loader may wait for somebody.
+/// Time that a guest gets to connect to its devices: an emulated machine boots slowly, and a boot loader may wait for
+/// somebody.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest pause between two looks at devices that are missing.
 const PAUSE: Duration = Duration::from_secs(600);
 
-/// What is known of the devices of a domain.
+/// Result of the looks at the devices of a domain.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connected {
-    /// When they were last looked at, and how often.
+    /// Time of the last look, and number of looks.
     looked: Option<(Time, u32)>,
-    /// Those that the guest has not connected to.
+    /// Devices that the guest has not connected to.
     pub(super) missing: Vec<String>,
 }
 
-/// When the devices are to be looked at: until all are connected, and then not again.
+/// Returns the time of the next look at the devices; `None` once all are connected, or if there are none.
 pub(super) fn due(domain: &Domain) -> Option<Time> {
     let has = |spec: &crate::spec::Spec| !(spec.disks.is_empty() && spec.nics.is_empty());
     domain.spec.as_deref().filter(|spec| has(spec))?;
@@ -35,21 +36,21 @@ pub(super) fn due(domain: &Domain) -> Option<Time> {
     }
 }
 
-/// Looks at them, if it is time.
+/// Looks at the devices, if it is time.
 pub(super) fn look(f: &Facts, now: Time) -> Option<Next> {
     let domain = f.domain.as_ref()?;
     let due = due(domain).is_some_and(|at| at <= now);
     due.then_some(Next::Run(Op::Devices(domain.id)))
 }
 
-/// They have been looked at.
+/// Handles the result of [`Op::Devices`].
 pub(super) fn looked(f: &mut Facts, now: Time, result: Result<Vec<String>, Error>) {
     let Some(domain) = &mut f.domain else {
         return;
     };
     let times = domain.connected.looked.map_or(0, |(_, times)| times);
     domain.connected.looked = Some((now, times.saturating_add(1)));
-    // What cannot be seen is as it was.
+    // After a failed look, the devices count as before.
     if let Ok(missing) = result {
         domain.connected.missing = missing;
     }

@@ -1,7 +1,8 @@
-//! When disks are made ready, and when copies are thrown away.
+//! Preparation of disks, and removal of copies.
 //!
-//! A copy that is not preserved lives as long as the guest's life as the wish has it: a guest that restarts finds what it
-//! has written, one that is stopped and started anew, or has ended and is built again, starts from the image.
+//! A copy that is not preserved lives as long as one life of the guest, as the wish has it. A guest that restarts finds
+//! what it has written. A guest that is stopped and started anew, or has ended and is built again, starts from the
+//! image.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,31 +15,33 @@ use crate::disks::register::Use;
 use crate::spec::{Copied, Disk, Spec};
 use crate::toolstack::{Error, ErrorKind};
 
-/// The copies that a domain built from `spec` uses.
+/// Returns the copies that a domain built from `spec` uses.
 fn copies_of(spec: &Spec) -> impl Iterator<Item = &Copied> {
     spec.disks
         .iter()
         .filter_map(|d| d.image.as_ref()?.copy.as_ref())
 }
 
-/// How the disks of `spec` are made ready. Copies that were whole before and are to be kept have to be there: an image
-/// directory that is not mounted must not look like a domain that has no disks yet.
+/// Returns the operation that makes the disks of `spec` ready.
+///
+/// Copies that were whole before and are to be kept have to be there: an image directory that is not mounted must not
+/// look like a domain that has no disks yet.
 pub(super) fn make_ready(f: &mut Facts, spec: Arc<Spec>) -> Op {
     let kept: Vec<&Copied> = copies_of(&spec)
         .filter(|c| c.preserve || f.copies == Copies::Keep)
         .collect();
-    // By the names that they have on the disk.
+    // The copies are expected by the names that they have on the disk.
     let expected = f.whole.iter();
     let expected = expected
         .filter(|whole| kept.iter().any(|c| name::same(whole, &c.name)))
         .cloned()
         .collect();
-    // What is begun here is ours, whatever comes of it.
+    // Copies that are begun here belong to the key, even if the operation fails.
     f.made.extend(copies_of(&spec).map(|c| c.name.clone()));
     Op::Disks(spec, f.copies, expected)
 }
 
-/// The disks have been made ready, or not.
+/// Handles the result of [`Op::Disks`].
 pub(super) fn prepared(
     cx: &mut Ctx,
     f: &mut Facts,
@@ -50,7 +53,7 @@ pub(super) fn prepared(
         Ok(ready) => {
             f.copies = Copies::Keep;
             let digest = f.desired.as_ref().map(|d| d.digest.clone());
-            // What cloud-init is told may be secret, and is not shown.
+            // The cloud-init data may be secret, and is not shown.
             let shown = ready.disks.iter().map(|d| Disk {
                 seed: None,
                 ..d.clone()
@@ -60,7 +63,7 @@ pub(super) fn prepared(
             f.made.extend(f.whole.iter().cloned());
             f.ready = Some((spec, ready));
         }
-        // For the sake of a newer wish, which counts its tries from the start.
+        // Aborted for a newer wish, which counts its tries from the start.
         Err(e) if e.kind == ErrorKind::Aborted => {
             cx.info("copying was given up: the wish changed");
             f.rest = Rest::Ready;
@@ -69,18 +72,18 @@ pub(super) fn prepared(
     }
 }
 
-/// The spec to build from, if the disks of `spec` have just been made ready.
+/// Returns the spec to build from, if the disks of `spec` have just been made ready.
 pub(super) fn ready(f: &mut Facts, spec: &Arc<Spec>) -> Option<Arc<Spec>> {
     let (of, ready) = f.ready.take()?;
-    // With what was changed by hand, it is put together anew each time.
+    // Specs are compared by value: with changes made by hand, the spec is put together anew each time.
     (of == *spec).then_some(ready)
 }
 
 impl Facts {
-    /// The copies that must not be removed as long as these facts hold.
+    /// Returns the copies that must not be removed as long as these facts hold.
     #[must_use]
     pub fn copies_needed(&self) -> Use {
-        // What it will be built from is not known: it may be any of them.
+        // The spec of the next build is unknown: it may use any of the copies.
         let Some(Ok(wished)) = self.desired.as_ref().map(|d| &d.spec) else {
             return Use::All;
         };
@@ -98,14 +101,14 @@ impl Facts {
         Use::Only(wanted.chain(theirs).collect())
     }
 
-    /// Every copy that was made for the key. Nothing else is its own to remove.
+    /// Returns every copy that was made for the key. The key may remove no other file.
     #[must_use]
     pub fn copies_made(&self) -> BTreeSet<String> {
         self.made.clone()
     }
 }
 
-/// What is to be removed of a domain that is not to run.
+/// Returns the operation that removes copies of a domain that is not to run, if there are any.
 pub(super) fn tidy(f: &mut Facts, now: Time) -> Option<Op> {
     f.ready = None;
     f.copies = Copies::Fresh;
@@ -120,7 +123,9 @@ pub(super) fn tidy(f: &mut Facts, now: Time) -> Option<Op> {
     (!names.is_empty()).then_some(Op::Discard(names))
 }
 
-/// Copies have been removed, or not. Then that is tried again, unless they are needed, and replaced, before.
+/// Handles the result of [`Op::Discard`].
+///
+/// A failed removal is tried again, unless the copies are needed, and replaced, before.
 pub(super) fn discarded(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     match result {
         Ok(()) => {

@@ -1,4 +1,4 @@
-//! A guest that ended by itself although it should run: the `on_*` actions.
+//! The `on_*` actions, for a guest that ended on its own although it should run.
 
 use super::facts::{After, Domain, Exit, ExitStep, Facts};
 use super::sibling::Sibling;
@@ -7,32 +7,33 @@ use crate::disks::Copies;
 use crate::spec::{Action, Actions, Mode, ModelExit, Spec};
 use crate::toolstack::{Error, ErrorKind, Life, Seen, ShutdownReason};
 
-/// The largest number of dead domains that are kept for one key. Each keeps its memory, and a guest that crashes again
-/// and again would take all that the host has.
+/// Maximum number of dead domains that are kept for one key.
+///
+/// Each keeps its memory, so a guest that crashes again and again would take all the memory of the host.
 const KEPT: usize = 3;
 
-/// Whether a domain without its device model is to be built again.
+/// Returns whether a domain without its device model is to be built again.
 pub(super) fn wants_its_model(f: &Facts) -> bool {
     let broken = f.domain.as_ref().is_some_and(|d| d.broken && d.started);
     let actions = f.spec().map(|spec| spec.actions).unwrap_or_default();
     broken && actions.on_device_model_exit == ModelExit::Restart
 }
 
-/// The domain is built again, because its device model has ended.
+/// Begins a restart of the domain, because its device model has ended.
 pub(super) fn begin_without_model(cx: &mut Ctx, f: &mut Facts) {
     cx.warn("the device model has ended: restart".to_owned());
     f.last_exit = Some("the device model ended".to_owned());
     f.last_action = Some(Action::Restart.word().to_owned());
     f.error = None;
     f.exit = Some(Exit {
-        // As a guest that has lost its disks would.
+        // A guest that has lost its disks would crash as well.
         reason: ShutdownReason::CRASH,
         steps: only_destroy(),
         after: After::Restart,
     });
 }
 
-/// Decides what is to be done about a domain that has shut down.
+/// Chooses the action for a domain that has shut down.
 pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     let built = f.domain.as_ref().and_then(|d| d.spec.as_ref());
     let wished = f.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
@@ -43,7 +44,7 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
     let kept = f.siblings.iter().filter(|s| s.kept).count();
     let instead = match action {
         Action::RenameRestart if kept >= KEPT => Some(format!("{kept} are kept already")),
-        // Files of xl's, and configs that an agent of before has accepted.
+        // This happens only with xl files, and with configs that an earlier agent has accepted.
         Action::RenameRestart if built.is_some_and(|spec| has_devices(spec)) => {
             Some("it keeps the PCI devices that the next one needs".to_owned())
         }
@@ -55,7 +56,7 @@ pub(super) fn begin(cx: &mut Ctx, f: &mut Facts, reason: ShutdownReason) {
         ));
         action = Action::Preserve;
     }
-    // It has nothing that its successor needs.
+    // The domain has nothing that its successor needs.
     let bare = built.is_some_and(|s| s.disks.is_empty() && s.nics.is_empty());
     let (steps, after) = match action {
         Action::Destroy => (only_destroy(), After::End),
@@ -91,8 +92,9 @@ fn has_devices(spec: &Spec) -> bool {
     !spec.adapters.is_empty() || given.is_some_and(|given| !given.pcidevs.is_empty())
 }
 
-/// Why a guest that ended like this cannot be reset in place: only one that has asked for it has left something in its
-/// memory to go on with.
+/// Returns the reason why a guest that ended like this cannot be reset in place.
+///
+/// Only a guest that has asked for a soft reset has left something in its memory to go on with.
 fn no_soft_reset(mode: Mode, reason: ShutdownReason) -> Option<&'static str> {
     if mode != Mode::Hvm {
         return Some("only an HVM domain can be soft-reset");
@@ -100,7 +102,7 @@ fn no_soft_reset(mode: Mode, reason: ShutdownReason) -> Option<&'static str> {
     (reason != ShutdownReason::SOFT_RESET).then_some("the guest has not asked for it")
 }
 
-/// The next thing to do about it.
+/// Returns the next step in dealing with the guest's end.
 pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
     let (Some(domain), Some(exit)) = (&f.domain, &f.exit) else {
         return Next::Wait(None);
@@ -140,7 +142,7 @@ pub(super) fn go_on(cx: &mut Ctx, f: &mut Facts) -> Next {
     }
 }
 
-/// The ending that an earlier run of the agent was about to give to the domain's name, if it came to do so.
+/// Returns the suffix that an earlier run of the agent was about to add to the domain's name, if it came to do so.
 pub(super) fn was_renamed(domain: &mut Domain, seen: &Seen) -> Option<String> {
     let suffix = domain.renaming.take()?;
     let old = seen.name.as_deref()?.strip_suffix(suffix.as_str())?;
@@ -149,7 +151,7 @@ pub(super) fn was_renamed(domain: &mut Domain, seen: &Seen) -> Option<String> {
     Some(suffix)
 }
 
-/// A step has ended.
+/// Handles the result of a step.
 pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), Error>) {
     let (Some(domain), Some(exit)) = (&mut f.domain, &mut f.exit) else {
         return;
@@ -178,11 +180,11 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
             let since = domain.since;
             f.exit = None;
             f.restarts = f.restarts.saturating_add(1);
-            // Its one shutdown has been reported: whoever reports must begin anew.
+            // The source of events has reported its one shutdown, so it must be set anew.
             cx.effects.push(Effect::Watch(id));
             pace::before_restart(cx, f, since);
         }
-        // The wish changed: it is not restarted in any way.
+        // The wish changed: the domain is not restarted in any way.
         (Op::SoftReset(..), Err(e)) if e.kind == ErrorKind::Aborted => {}
         (Op::SoftReset(..), Err(e)) => restart_instead(cx, f, &e.to_string()),
         (Op::Strip(_), result) => {
@@ -225,7 +227,7 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
             pace::before_restart(cx, f, domain.since);
         }
         (Op::Preserve(..), Err(e)) => {
-            // Two with one name cannot be: the dead one stays, as with xl.
+            // Two domains cannot have one name: the dead one stays, as with xl.
             exit.steps.clear();
             exit.after = After::Keep;
             f.last_action = Some(format!("preserve instead of rename-restart: {e}"));
@@ -238,7 +240,7 @@ pub(super) fn stepped(cx: &mut Ctx, f: &mut Facts, op: &Op, result: Result<(), E
     }
 }
 
-/// A soft reset is not to be had. The guest gets a new domain instead, which is what it would have got for a reboot.
+/// Restarts the domain instead of an impossible soft reset. The guest gets a new domain, as it would for a reboot.
 fn restart_instead(cx: &mut Ctx, f: &mut Facts, why: &str) {
     if let Some(exit) = &mut f.exit {
         exit.steps = only_destroy();

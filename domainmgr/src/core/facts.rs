@@ -1,4 +1,4 @@
-//! What a worker knows. Nothing here is a decision.
+//! The facts a worker holds about its domain. Decisions are derived from them in [`step`](super::step).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,37 +26,39 @@ use crate::spec::{Disk, Mode, Spec};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
 use crate::wish::Origin;
 
-/// The present content of a domain's file.
+/// The present content of a domain's config file.
 #[derive(Clone, Debug)]
 pub enum Wish {
     /// There is no file.
     Absent,
-    /// There is one, but it cannot be used. The last usable one, if any, stays in force.
+    /// There is a file, but it cannot be used. The last usable one, if any, stays in force.
     Unusable(String),
-    /// It cannot be seen whether there is one. Nothing is begun or removed, and what runs goes on.
+    /// It is unknown whether there is a file. Nothing is begun or removed, and a running domain goes on.
     Doubtful(String),
-    /// There is one.
+    /// There is a file, and it could be read.
     Wanted(Desired),
 }
 
-/// A file that could be read.
+/// A config file that could be read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Desired {
-    /// As it came.
+    /// Content of the file, as it was read.
     #[serde(flatten)]
     pub origin: Origin,
-    /// What to build, or why that cannot be built.
+    /// The spec to build, or the reason why it cannot be built.
     pub spec: Result<Arc<Spec>, String>,
-    /// What the config says and the guest gets nothing of. Shown to people.
+    /// Warnings about the config, such as settings of which the guest gets nothing. Shown to people.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// Shown to people, who can tell by it whether the config has changed. Nothing is decided from it.
+    /// Digest of the config, by which people can tell whether it has changed. Nothing is decided from it.
     pub digest: String,
 }
 
 impl Desired {
-    /// Whether both wish for the same: the same domain, whether it runs, and the same version. How the file says it
-    /// does not matter, nor does what a version of this agent adds to it.
+    /// Returns whether both wish for the same: the same domain, the same choice of running or not, and the same
+    /// version.
+    ///
+    /// The wording of the file does not matter, nor does anything that a version of this agent adds to it.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.origin.activate() == other.origin.activate()
@@ -67,7 +69,9 @@ impl Desired {
             }
     }
 
-    /// The same, for a guest that may have been built from `before`, which an earlier agent may have left.
+    /// The same wish, for a guest that may have been built from `before`: the guest keeps its cloud-init instance.
+    ///
+    /// With `recovered`, an earlier agent may have left `before`.
     pub(super) fn after(mut self, before: Option<&Self>, recovered: bool) -> Self {
         if let (Ok(spec), Some(Ok(before))) = (&mut self.spec, before.map(|b| &b.spec)) {
             Arc::make_mut(spec).keep_instance(before, recovered);
@@ -76,63 +80,63 @@ impl Desired {
     }
 }
 
-/// A domain of ours.
+/// The domain that a worker manages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Domain {
     pub(super) id: DomainId,
     pub(super) life: Life,
-    /// Memory that it had when last looked at, in KiB.
+    /// Memory at the last look, in KiB.
     #[serde(default)]
     pub(super) memory_kib: u64,
-    /// Warnings about what it was given when it was built.
+    /// Warnings about what the domain was given when it was built.
     #[serde(default)]
     pub(super) doubts: Vec<String>,
-    /// Its name in Xen when last looked at.
+    /// Name in Xen at the last look.
     pub(super) name: Option<String>,
-    /// User who paused it through this agent.
+    /// User who paused the domain through this agent.
     #[serde(default)]
     pub(super) paused_by: Option<String>,
-    /// Since when it is suspended, as far as we know.
+    /// Time since which the domain has been suspended, as far as known.
     pub(super) suspended: Option<OffsetDateTime>,
-    /// It has been unpaused: by us, or before we came.
+    /// The domain has been unpaused, by this agent or before this agent came.
     pub(super) started: bool,
-    /// It ran until its soft reset, and is to be started again.
+    /// The domain ran until its soft reset, and is to be started again.
     pub(super) reset: bool,
-    /// Since when its device model is gone.
+    /// Time since which the device model has been gone.
     #[serde(skip)]
     pub(super) orphaned: Option<Time>,
-    /// … and that is not because the domain itself is going.
+    /// The device model is gone, and not because the domain itself is going.
     #[serde(skip)]
     pub(super) broken: bool,
-    /// Its VNC display.
+    /// VNC display of the domain.
     #[serde(default)]
     pub(super) screen: Screen,
-    /// What is known of its devices.
+    /// Result of the last look at the domain's devices.
     #[serde(skip)]
     pub(super) connected: Connected,
-    /// A create that came to nothing left it behind.
+    /// A create, start or soft reset that came to nothing left the domain behind.
     pub(super) leftover: bool,
-    /// Since when it runs, as far as we know.
+    /// Time since which the domain has been running, as far as known.
     #[serde(skip)]
     pub(super) since: Time,
-    /// It was being started when the agent ended.
+    /// The domain was being started when the agent ended.
     #[serde(skip)]
     pub(super) maybe_started: bool,
-    /// It was being reset in place when the agent ended.
+    /// The domain was being reset in place when the agent ended.
     #[serde(skip)]
     pub(super) half_reset: bool,
-    /// It was being given this ending of its name when the agent ended.
+    /// Suffix that was being added to the domain's name when the agent ended.
     #[serde(skip)]
     pub(super) renaming: Option<String>,
-    /// What it was built from. Unknown for an adopted one.
+    /// Spec that the domain was built from; unknown for an adopted domain.
     pub(super) spec: Option<Arc<Spec>>,
-    /// Its memory is in a file, so that it must not run again.
+    /// The domain's memory is in a file, so the domain must not run again.
     #[serde(default)]
     pub(super) saved: bool,
-    /// It was made from a file.
+    /// The domain was restored from a file.
     #[serde(default)]
     pub(super) restored: bool,
-    /// If it is found suspended until then, that is for a save of ours which came to nothing.
+    /// Until this time, a domain found suspended counts as suspended for a save of this agent that came to nothing.
     #[serde(skip)]
     pub(super) saving_until: Option<Time>,
 }
@@ -167,11 +171,11 @@ impl Domain {
     }
 }
 
-/// How far dealing with a guest that ended by itself has come.
+/// Progress in dealing with a guest that ended although it should run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Exit {
     pub(super) reason: ShutdownReason,
-    /// What is left to do, last first.
+    /// Remaining steps, in reverse order.
     pub(super) steps: Vec<ExitStep>,
     pub(super) after: After,
 }
@@ -182,7 +186,7 @@ pub(super) enum ExitStep {
     SoftReset,
     Preserve,
     Destroy,
-    /// Take from it what its successor needs.
+    /// Take the disks and network interfaces that the successor needs.
     Strip,
 }
 
@@ -194,7 +198,7 @@ pub(super) enum After {
     Keep,
 }
 
-/// When the domain may be built, or started if it is there already.
+/// Earliest time at which the domain may be built, or started if it is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
     Ready,
@@ -203,14 +207,14 @@ pub(super) enum Rest {
     Ended,
 }
 
-/// What the worker is waiting for after a change of wish.
+/// Change of the wish that the worker is still working off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pending {
     Add,
     Modify,
 }
 
-/// Failed attempts at one thing, and when the next is due.
+/// Number of failed attempts at an operation, and time of the next attempt.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backoff {
     pub(super) failures: u32,
@@ -218,7 +222,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Counts a failure: the next attempt comes after 5 s, 10 s, 20 s … 60 s.
+    /// Counts a failure. Returns the pause before the next attempt: 5 s, 10 s, 20 s … 60 s.
     pub(super) fn fail(&mut self, now: Time) -> Duration {
         let pause = doubling(Duration::from_secs(5), self.failures);
         self.failures = self.failures.saturating_add(1);
@@ -226,151 +230,154 @@ impl Backoff {
         pause
     }
 
-    /// When the next attempt is due, if it lies ahead.
+    /// Returns the time of the next attempt, if it lies ahead.
     pub(super) fn waiting(&self, now: Time) -> Option<Time> {
         self.next.filter(|&at| at > now)
     }
 }
 
-/// `first`, doubled `times` times, but at most a minute.
+/// Returns `first`, doubled `times` times, but at most a minute.
 pub(super) fn doubling(first: Duration, times: u32) -> Duration {
     first
         .saturating_mul(1 << times.min(10))
         .min(Duration::from_secs(60))
 }
 
-/// Everything a worker knows about its key. Changed only by [`step`](super::step).
+/// Everything a worker knows about its key. Only [`step`](super::step) changes these facts.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub(super) uuid: Uuid,
     pub(super) settings: Settings,
-    /// The file has been looked at.
+    /// The config file has been looked at.
     pub(super) heard: bool,
-    /// The file is there.
+    /// The config file is there.
     pub(super) present: bool,
-    /// … or nobody can see whether it is.
+    /// It is unknown whether the config file is there.
     pub(super) doubtful: bool,
     /// Hold that an operator has placed. It overrides the config.
     pub(super) hold: Option<Hold>,
     /// The domain that is being brought down is to be built again with what its guest has written.
     pub(super) cycle: bool,
-    /// What was changed by hand, and stands beside the wish.
+    /// Changes made by hand, which apply in addition to the wish.
     pub(super) changes: Changes,
-    /// What is being changed.
+    /// The change under way.
     pub(super) changing: Option<Changing>,
     /// State at the last event.
     pub(super) told: Told,
-    /// Orders that came before anything was known.
+    /// Orders that wait, for the first look or for the end of the change under way.
     pub(super) unheard: Vec<Given>,
-    /// An order that is being worked off.
+    /// The order that is being worked off.
     pub(super) order: Option<UnderWay>,
     /// The newest usable config.
     pub(super) desired: Option<Desired>,
-    /// Why the newest file is not usable, or not to be built from.
+    /// Reason why the newest file cannot be used or built from, and its time.
     pub(super) problem: Option<(String, OffsetDateTime)>,
     /// The facts come from the record of an earlier run of the agent.
     pub(super) recovered: bool,
-    /// … and Xen has not been looked at since: what is known of the domain is as old as that run's end.
+    /// Xen has not been looked at since an earlier run of the agent: the facts about the domain are as old as that
+    /// run's end.
     pub(super) rejoin: bool,
-    /// … and the wish has changed meanwhile.
+    /// The wish has changed since an earlier run of the agent.
     pub(super) renewed: bool,
-    /// Why, and since when, nothing is built, changed or removed: what is remembered cannot be relied on.
+    /// Reason why nothing is built, changed or removed, and its time: the recorded state cannot be relied on.
     pub(super) hands_off: Option<(String, OffsetDateTime)>,
     pub(super) outstanding: Option<Op>,
-    /// What we know of Xen may be out of date.
+    /// The known state of Xen may be out of date.
     pub(super) stale: bool,
     /// The next look must be at all domains.
     pub(super) look_wide: bool,
     pub(super) looking: Backoff,
-    /// Operations that failed for want of the agent's own resources.
+    /// Failures for want of the agent's own resources.
     pub(super) starved: Backoff,
     /// Xen has been looked at.
     pub(super) looked: bool,
     /// A look at all domains, newer than any hint or operation, found none with our uuid.
     pub(super) clear: bool,
-    /// A create of a domain with this name failed, and nobody has looked for what it left.
+    /// Name of a domain whose create failed, if Xen has not been searched since for the remains of that create.
     pub(super) create_failed: Option<String>,
     pub(super) domain: Option<Domain>,
-    /// Other domains with our uuid, when last looked at.
+    /// Other domains with our uuid, at the last look.
     pub(super) siblings: Vec<Sibling>,
     pub(super) halt: Option<Halt>,
     pub(super) exit: Option<Exit>,
     pub(super) destroying: Backoff,
     pub(super) adapters: Holding,
-    /// Adapters that it needs cannot be had.
+    /// Adapters that the domain needs cannot be reserved.
     pub(super) adapters_failed: bool,
     pub(super) reserving: Backoff,
     pub(super) rest: Rest,
-    /// What the guest finds on copies that are not preserved when it is built next.
+    /// State, at the next build, of copies that are not preserved: fresh, or as the guest has left them.
     pub(super) copies: Copies,
-    /// Disks are ready for this spec: the same with every path in it.
+    /// Spec whose disks are ready, and the same spec with every path in it.
     pub(super) ready: Option<(Arc<Spec>, Arc<Spec>)>,
-    /// Disks as they were when they were last ready, and the digest of the config that said so.
+    /// Disks as they were when they were last ready, after the digest of the config that they belong to.
     pub(super) disks: Option<(String, Vec<Disk>)>,
-    /// Copies of images that were whole when the disks were last ready. One that is missing was lost, not yet to be
-    /// made.
+    /// Copies of images that were whole when the disks were last ready. If one is missing, it was lost, and is not one
+    /// that has yet to be made.
     pub(super) whole: BTreeSet<String>,
-    /// Every copy that was ever made for the key: nothing else is removed.
+    /// Every copy that was ever made for the key. No other file is removed.
     pub(super) made: BTreeSet<String>,
-    /// Its memory is in a file.
+    /// The saved domain, if there is one.
     pub(super) saved: Option<Saved>,
-    /// There may be a file that is worth nothing any more.
+    /// There may be a file of a saved domain that is out of date.
     pub(super) forget_saved: bool,
-    /// How far the copy under way has come.
+    /// Progress of the copy under way.
     pub(super) progress: Option<Progress>,
     /// There may be copies that the domain does not need while it is down.
     pub(super) untidy: bool,
-    /// Failed attempts at that.
+    /// Failed attempts to remove such copies.
     pub(super) discarding: Backoff,
     pub(super) tries: u32,
     pub(super) boot_failed: bool,
-    /// … because another domain of ours has something that it needs.
+    /// The boot failed because another domain of this agent has something that this one needs.
     pub(super) in_use: bool,
     /// A restart is under way.
     pub(super) restarting: bool,
-    /// What the restarted domain is to be built from again: its config may have changed since.
+    /// Spec to build the restarted domain from: the config may have changed since the domain was built.
     pub(super) rebuild: Option<Arc<Spec>>,
     pub(super) restarts: u32,
     pub(super) short_lives: u32,
     /// There has been a domain, or an attempt at one that failed and was given up.
     pub(super) has_run: bool,
     pub(super) last_exit: Option<String>,
-    /// What was done about it.
+    /// Action taken at the last exit.
     pub(super) last_action: Option<String>,
     pub(super) ended: bool,
-    /// It ended by an outsider's hand, so that it may go on elsewhere: only a newer wish builds it again.
+    /// An outsider ended the domain, so it may go on elsewhere: only a newer wish builds it again.
     pub(super) vanished: bool,
     pub(super) boot_time: Option<OffsetDateTime>,
     pub(super) next_retry: Option<OffsetDateTime>,
     pub(super) error: Option<(String, OffsetDateTime)>,
-    /// Xen cannot be looked at: why. Shown before `error`, which is not touched by it.
+    /// Reason why Xen cannot be looked at. Shown in preference to `error`, which stays as it is.
     pub(super) unreadable: Option<(String, OffsetDateTime)>,
-    /// The agent lacks resources of its own for an operation: which. Shown before `error`, too.
+    /// Error of an operation for which the agent lacks resources of its own. Shown in preference to `error`, too.
     pub(super) lacking: Option<(String, OffsetDateTime)>,
     pub(super) pending: Option<Pending>,
 }
 
-/// What is to become of the domain.
+/// Desired state of the domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    /// Nobody can tell: leave it as it is.
+    /// Unknown: the domain is left as it is.
     Unknown,
-    /// It should run.
+    /// The domain should run.
     Run,
-    /// It should not.
+    /// The domain should not run.
     Stop,
 }
 
 impl Facts {
-    /// Whether these facts can be shown: the wish has been read, and, if an earlier run of the agent left a record,
-    /// Xen has been looked at, or would not be. Before that they would show a wish as fulfilled that nobody has heard, and a running
-    /// domain as if there were none.
+    /// Returns whether these facts can be published.
+    ///
+    /// The wish must have been read and, if an earlier run of the agent left a record, Xen must have been looked at, or
+    /// a look must have failed. Before that, the status would show a wish as fulfilled that nobody has read, and a
+    /// running domain as missing.
     #[must_use]
     pub fn publishable(&self) -> bool {
         self.heard && (self.looked || self.looking.failures > 0 || !self.recovered)
     }
 
-    /// The facts of a worker that has not looked anywhere yet.
+    /// Returns the facts of a worker that has not looked anywhere yet.
     #[must_use]
     pub fn new(uuid: Uuid, settings: Settings) -> Self {
         Self {
@@ -440,7 +447,7 @@ impl Facts {
         }
     }
 
-    /// The same facts, with an error to show until the domain runs.
+    /// Returns the same facts, with an error to show until the domain runs.
     #[must_use]
     pub fn faulted(mut self, text: String, at: OffsetDateTime) -> Self {
         (self.unreadable, self.lacking) = (None, None);
@@ -448,32 +455,34 @@ impl Facts {
         self
     }
 
-    /// The same facts, of a worker that is to change nothing, because what is remembered cannot be relied on.
+    /// Returns the same facts, for a worker that must change nothing because the recorded state cannot be relied on.
     #[must_use]
     pub fn hands_off(mut self, why: String, at: OffsetDateTime) -> Self {
         self.hands_off = Some((why, at));
         self
     }
 
-    /// The operation the worker is to finish next.
+    /// Returns the operation that the worker is to finish next.
     #[must_use]
     pub fn outstanding(&self) -> Option<&Op> {
         self.outstanding.as_ref()
     }
 
-    /// The domain the worker looks after.
+    /// Returns the domain that the worker manages.
     #[must_use]
     pub fn domain(&self) -> Option<DomainId> {
         self.domain.as_ref().map(|d| d.id)
     }
 
-    /// Whether the file is there, as far as the worker knows.
+    /// Returns whether the config file is there, as far as the worker knows.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.present
     }
 
-    /// Whether what its spec names is its own: disks, addresses, names. As long as nobody has looked, it may be.
+    /// Returns whether the domain may own what its spec names: disks, addresses, names.
+    ///
+    /// Until Xen has been looked at, it may.
     #[must_use]
     pub fn owns(&self) -> bool {
         let building = matches!(
@@ -504,7 +513,7 @@ impl Facts {
         }
     }
 
-    /// What the domain was built from, or is being built from; otherwise what it would be.
+    /// Returns the spec that the domain was or is being built from; otherwise the one that it would be built from.
     pub(super) fn spec(&self) -> Option<&Spec> {
         let built = self.domain.as_ref().and_then(|d| d.spec.as_ref());
         let building = match &self.outstanding {
@@ -515,12 +524,12 @@ impl Facts {
         built.or(building).or(wished).map(AsRef::as_ref)
     }
 
-    /// How the domain is virtualised.
+    /// Virtualisation mode of the domain.
     pub(super) fn mode(&self) -> Mode {
         self.spec().map(|spec| spec.mode).unwrap_or_default()
     }
 
-    /// The name our domain has in Xen.
+    /// Name of the domain in Xen: from the spec or, without one, as last seen.
     pub(super) fn name(&self) -> Option<String> {
         let known = self.domain.as_ref().and_then(|d| d.name.clone());
         self.spec().map(|spec| spec.name.clone()).or(known)

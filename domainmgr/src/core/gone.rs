@@ -1,4 +1,4 @@
-//! Our domain is no more: what follows.
+//! Consequences of the end of our domain.
 
 use super::facts::{After, Backoff, Facts, Rest, Want};
 use super::halting::Stage;
@@ -7,7 +7,7 @@ use super::{Ctx, Now, order, pace, sibling};
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, ErrorKind, ShutdownReason};
 
-/// Our domain is no more.
+/// Handles the end of our domain: it is no longer in Xen.
 pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     let Some(domain) = f.domain.take() else {
         return;
@@ -20,12 +20,12 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     f.boot_time = None;
     if domain.leftover {
         cx.info(format!("domain {id} is gone"));
-        // Whoever has asked for a restart meanwhile gets the one that is built now.
+        // A restart that was ordered meanwhile is served by the domain that is built now.
         f.cycle = false;
         return;
     }
     f.copies = Copies::Fresh;
-    // Asked to stop and then to run again, it would be built anew; but not if an outsider has carried it off.
+    // A domain that was asked to stop and then to run again is built anew, unless an outsider has carried it off.
     let carried_off = sibling::is_suspended(domain.life)
         && halt.as_ref().is_some_and(|h| h.stage != Stage::Destroy);
     if f.want() != Want::Run || (halt.is_some() && !carried_off) {
@@ -45,7 +45,7 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
     f.cycle = false;
     f.tries = 0;
     if away && f.renewed {
-        // What is wished anew is started, whatever became of the old one.
+        // A newer wish is started, whatever happened to the old domain.
         cx.info(format!("domain {id} is gone since the agent last ran"));
         f.rest = Rest::Ready;
         f.error = None;
@@ -82,26 +82,29 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
                 format!("domain {id} vanished before it was started"),
             );
             f.tries = f.tries.max(1);
-            // Nothing has been written to them since they were made ready; before that, perhaps, if it was a restart.
+            // Nothing has been written to the copies since they were made ready. Before that, the guest may have
+            // written to them, if this was a restart.
             f.copies = Copies::Keep;
             super::boot_failed(cx, f, &e);
         }
     }
 }
 
-/// An outsider ended it. It may live on elsewhere, or in a file: whatever the policy says about guests that end by
-/// themselves, only a newer wish builds another one.
+/// Takes note that an outsider ended the domain.
+///
+/// The domain may live on elsewhere, or in a file. Only a newer wish builds another one, whatever the policy says about
+/// guests that end on their own.
 fn vanished(cx: &mut Ctx, f: &mut Facts, how: &str) {
     f.vanished = true;
     f.last_action = None;
     ended(cx, f, how.to_owned(), false);
 }
 
-/// What is said of a domain that was suspended when its host was switched off.
+/// Reason shown for the end of a domain that was suspended when its host was switched off.
 pub(super) const LOST_SUSPENDED: &str =
     "gone with its host while suspended: saved or migrated away";
 
-/// Whether an end like this is what the guest wanted.
+/// Returns whether the guest wanted to end, going by the reason.
 pub(super) fn is_peaceful(reason: ShutdownReason) -> bool {
     reason == ShutdownReason::POWEROFF
 }
@@ -110,7 +113,7 @@ fn error(why: &str) -> String {
     format!("the domain ended: {why}")
 }
 
-/// The guest ended although it should run, and is not to be restarted at once.
+/// Handles the end of a guest that should run, and is not to be restarted at once.
 fn ended(cx: &mut Ctx, f: &mut Facts, why: String, peacefully: bool) {
     note_end(cx.now, f, why, peacefully);
 }

@@ -10,32 +10,32 @@ use super::{Ctx, Next, Op};
 use crate::spec::Mode;
 use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
 
-/// How often a guest whose drivers are missing is asked whether they have come up meanwhile.
+/// Pause before a guest is asked again whose drivers are missing or did not answer: they may have come up meanwhile.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// How far bringing the domain down has come, in obedience to a wish.
+/// Progress in bringing the domain down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Halt {
     pub(super) stage: Stage,
     #[serde(skip)]
     pub(super) until: Time,
-    /// The guest has been asked, and cannot be un-asked.
+    /// The guest has been asked. The request cannot be withdrawn.
     pub(super) asked: bool,
-    /// Asking was ended early, so nobody knows whether it was heard.
+    /// The request was ended early, so it is unknown whether the guest received it.
     pub(super) ask_again: bool,
     /// The guest cannot be asked through its drivers: press the power button.
     pub(super) press: bool,
     /// The power button has been pressed.
     pub(super) pressed: bool,
-    /// A guest early in its boot hears nothing, and has no drivers yet: when to ask it again.
+    /// Time to ask the guest again: early in its boot, a guest receives nothing and has no drivers yet.
     #[serde(skip)]
     pub(super) ask_at: Option<Time>,
-    /// A paused guest cannot hear: we have let it run again.
+    /// The guest was paused and has been let run again, because a paused guest receives no request.
     pub(super) unpaused: bool,
 }
 
 impl Halt {
-    /// Nothing has been done yet. The guest has until then.
+    /// Returns the initial state: nothing has been done yet, and the guest has until `until`.
     pub(super) fn begin(until: Time) -> Self {
         Self {
             stage: Stage::Graceful,
@@ -57,7 +57,7 @@ pub(super) enum Stage {
     Destroy,
 }
 
-/// The next step of bringing the domain down.
+/// Returns the next step of bringing the domain down.
 pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
     let now = cx.now.mono;
     let Some(domain) = &f.domain else {
@@ -66,7 +66,7 @@ pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
     let (id, life, started) = (domain.id, domain.life, domain.started);
     let hvm = f.mode() == Mode::Hvm;
     let (graceful, forced) = (f.settings.graceful, f.settings.forced);
-    // What Xen has, whoever ended it: a dead domain cannot be asked, nor one that never ran.
+    // Going by its state in Xen, whoever ended it: a dead domain cannot be asked, nor one that never ran.
     let nobody_to_ask =
         !started || matches!(life, Life::Shutdown(r) if r != ShutdownReason::SUSPEND);
     f.exit = None;
@@ -78,7 +78,7 @@ pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
         return destroy(cx, f);
     }
     if life == Life::Shutdown(ShutdownReason::SUSPEND) {
-        // It may yet be resumed, and then be asked.
+        // The domain may yet be resumed, and then be asked.
         if now < h.until {
             return Next::Wait(Some(h.until));
         }
@@ -118,7 +118,7 @@ pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
         h.stage = Stage::Forced;
         h.until = now + forced;
         cx.warn(format!("domain {id} does not shut down; asking it harder"));
-        // The way that was not taken yet, where there is another.
+        // An HVM domain whose power button was not pressed yet has it pressed now. Any other domain is asked once more.
         let press = hvm && !h.pressed;
         h.pressed = press;
         return Next::Run(if press {
@@ -143,7 +143,7 @@ pub(super) fn destroy(cx: &mut Ctx, f: &mut Facts) -> Next {
     }
 }
 
-/// The guest has been asked to shut down.
+/// Handles the result of [`Op::Shutdown`].
 pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     let Err(e) = result else { return };
     let now = cx.now.mono;
@@ -152,7 +152,7 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         // The look that follows tells more than the error.
         ErrorKind::NotFound => {}
         ErrorKind::Aborted => h.ask_again = true,
-        // libxl's own patience is shorter than what the guest may take. It may have heard nevertheless.
+        // libxl waits for a shorter time than the guest may take. The guest may have received the request nevertheless.
         ErrorKind::TimedOut if now < h.until => h.ask_at = Some(now + ASK_AGAIN),
         ErrorKind::NoParavirt => {
             h.ask_at = Some(now + ASK_AGAIN);
@@ -165,13 +165,13 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         }
         _ => {
             cx.warn(format!("the guest cannot be asked to shut down: {e}"));
-            // No use in waiting for what was never heard.
+            // The guest never received the request, so waiting is of no use.
             h.until = now;
         }
     }
 }
 
-/// The power button has been pressed.
+/// Handles the result of [`Op::PowerButton`].
 pub(super) fn pressed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     let Err(e) = result else { return };
     let Some(h) = &mut f.halt else { return };
@@ -181,7 +181,7 @@ pub(super) fn pressed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     }
 }
 
-/// A destroy has ended. Whether the domain is gone is for the look to say.
+/// Handles the result of [`Op::Destroy`]. The look that follows tells whether the domain is gone.
 pub(super) fn destroyed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     f.look_wide = true;
     let Some(id) = f.domain() else { return };
@@ -196,7 +196,7 @@ pub(super) fn destroyed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) 
             cx.fail(f, text);
         }
         Ok(()) => {
-            // Should it be there still, it is tried again, but not at once.
+            // If the domain is still there, the destroy is tried again, but not at once.
             f.destroying.fail(cx.now.mono);
         }
     }

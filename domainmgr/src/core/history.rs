@@ -1,7 +1,7 @@
 //! The history of a domain, as a sequence of events.
 //!
-//! An event is the difference between what was told last and what is now. The record has what was told, and is committed
-//! together with the event: none is lost, and none is told twice, whatever becomes of the agent.
+//! An event is the difference between the state at the last event and the present state. The record holds the state at
+//! the last event, and is committed together with the event. So no event is lost or told twice, even if the agent ends.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -10,18 +10,18 @@ use super::facts::Facts;
 use super::view;
 use super::{Ctx, Effect};
 
-/// Something that became of a domain.
+/// An entry in the history of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it was noticed.
+    /// Time when the event was noticed.
     pub at: OffsetDateTime,
     /// The domain's name.
     pub name: String,
-    /// Its number in Xen; 0 if there is none.
+    /// Domid; 0 if there is no domain.
     pub domid: u32,
-    /// A state, as DomainStatus has it in `StateName`; or `error`, `held`, `changed`, `removed`.
+    /// State, as in `StateName` of the DomainStatus; or `error`, `held`, `changed`, `removed`.
     pub what: String,
-    /// Words: why, by whom.
+    /// Text for people, such as the reason or the user.
     pub detail: String,
 }
 
@@ -55,7 +55,7 @@ impl Told {
     }
 }
 
-/// Tells what is different from what was told last.
+/// Emits an event for each difference from the state at the last event.
 pub(super) fn tell(cx: &mut Ctx, f: &mut Facts) {
     if !f.publishable() {
         return;
@@ -100,7 +100,7 @@ pub(super) fn tell(cx: &mut Ctx, f: &mut Facts) {
 }
 
 impl Facts {
-    /// The last event of all: nothing is left of the domain.
+    /// Returns the last event of a domain: nothing is left of it.
     #[must_use]
     pub fn removed(&self, at: OffsetDateTime) -> Event {
         Event {

@@ -1,4 +1,4 @@
-//! What a look at Xen means.
+//! Interpretation of a look at Xen.
 
 use std::time::Duration;
 
@@ -9,10 +9,12 @@ use super::{Ctx, Effect, LOOK_PAUSE, adopt, ends, gone, reasons, sibling};
 use crate::disks::Copies;
 use crate::toolstack::{Error, Life, Seen, ShutdownReason};
 
-/// A device model goes before its domain does, whoever destroys that: what stays so long without is broken.
+/// Time after which a domain without its device model counts as broken.
+///
+/// The device model of a domain goes before the domain does, whoever destroys it.
 const GOING: Duration = Duration::from_secs(10);
 
-/// When it is certain that a domain without a device model stays.
+/// Returns the time from which it is certain that a domain without a device model stays.
 pub(super) fn broken_at(domain: &Domain) -> Option<Time> {
     domain
         .orphaned
@@ -20,7 +22,7 @@ pub(super) fn broken_at(domain: &Domain) -> Option<Time> {
         .map(|since| since + GOING)
 }
 
-/// What to look at.
+/// Returns the domains to look at next.
 pub(super) fn scope(f: &Facts) -> Scope {
     match &f.domain {
         Some(domain) if !f.look_wide => Scope::One(domain.id),
@@ -37,7 +39,7 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
             seen
         }
         Err(e) => {
-            // Not being able to look says nothing about the domain.
+            // A failed look says nothing about the domain.
             f.stale = true;
             f.looking.fail(cx.now.mono);
             let text = format!("cannot read the state of the domain: {e}");
@@ -55,7 +57,8 @@ pub(super) fn looked(cx: &mut Ctx, f: &mut Facts, scope: Scope, result: Result<V
     match (scope, here) {
         (Scope::One(_), Some(here)) => update(cx, f, here),
         (Scope::One(_), None) => {
-            // It is gone, or no longer ours. Before anything follows from that: did it move?
+            // The domain is gone, or no longer ours. Before anything follows from that, a look at all domains shows
+            // whether it has moved.
             f.look_wide = true;
             f.stale = true;
         }
@@ -84,7 +87,7 @@ fn looked_at_all(cx: &mut Ctx, f: &mut Facts, there: &[&Seen], here: Option<&See
     if let Some(id) = known {
         cx.effects.push(Effect::Unwatch);
         match best {
-            // Migrated to this very host, or built by someone else: it lives on under another number.
+            // Migrated to this very host, or built by someone else: the domain lives on under another domid.
             Some(new) if f.domain.as_ref().is_some_and(|d| d.started) => {
                 adopt::follow(cx, f, new);
                 return;
@@ -99,7 +102,8 @@ fn looked_at_all(cx: &mut Ctx, f: &mut Facts, there: &[&Seen], here: Option<&See
             f.create_failed = None;
         }
         None => {
-            // Someone is building a domain with our uuid, as the receiver of a migration does. Wait for what it becomes.
+            // Someone is building a domain with our uuid, as the receiver of a migration does. Wait until that has
+            // ended.
             f.stale = true;
             f.look_wide = true;
             f.looking.next = Some(cx.now.mono + LOOK_PAUSE);
@@ -107,7 +111,7 @@ fn looked_at_all(cx: &mut Ctx, f: &mut Facts, there: &[&Seen], here: Option<&See
     }
 }
 
-/// The domain we look after is there.
+/// Updates the facts about our domain, which is there.
 fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
     let Some(domain) = &mut f.domain else {
         return;
@@ -115,7 +119,7 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
     let (id, was, life) = (domain.id, domain.life, seen.life);
     let ran = life != Life::Paused || seen.cpu_time_ns > 0;
     if domain.maybe_started && !domain.started && ran {
-        // It was started before the agent ended, which did not live to hear of it.
+        // The domain was started before the agent ended, and the agent did not learn of that.
         super::started(cx, f);
     }
     let Some(domain) = &mut f.domain else {
@@ -127,10 +131,10 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
     if std::mem::take(&mut f.rejoin) {
         cx.info(format!("domain {id} found"));
         cx.effects.push(Effect::Watch(id));
-        // Watched from now on: what happened in between is seen by looking once more.
+        // Events come only from now on. One more look shows what happened in between.
         f.stale = true;
         if let Some(suffix) = ends::was_renamed(domain, seen) {
-            // By an earlier run of the agent, which did not live to hear of it.
+            // An earlier run of the agent renamed the domain, and did not learn of that.
             ends::stepped(cx, f, &Op::Preserve(id, suffix), Ok(()));
             return;
         }
@@ -145,7 +149,7 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
             f.rebuild.clone_from(&domain.spec);
         }
     }
-    // A name that cannot be read is no other name.
+    // A name that cannot be read does not count as another name.
     if seen.name.is_some() && domain.name != seen.name {
         let name = seen.name.clone().unwrap_or_default();
         cx.info(format!("domain {id} is called {name} now"));
@@ -164,7 +168,7 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
     }
     let lives = life == Life::Running || sibling::is_suspended(life);
     if domain.leftover && lives {
-        // Half-built or not: someone has started it, and what runs is not destroyed for tidiness.
+        // Someone has started the domain, half-built or not. A running domain is not destroyed just to tidy up.
         domain.leftover = false;
         domain.started = true;
         domain.since = cx.now.mono;
@@ -178,7 +182,7 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
         .domain
         .as_ref()
         .is_some_and(|d| d.broken && d.started && !d.leftover);
-    // One that is to stop is not said to be broken once more.
+    // A domain that is to stop is not reported as broken once more.
     if broken && f.want() == Want::Run && f.halt.is_none() && f.error.is_none() {
         cx.fail(f, reasons::broken(id));
     }

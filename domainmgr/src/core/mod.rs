@@ -1,15 +1,16 @@
 //! The pure core: everything the agent decides about one domain.
 //!
-//! [`step`] takes the facts and one input and returns new facts and what to do. It does no I/O, reads no clock, starts
-//! no thread and logs nothing, so every decision can be tested without Xen.
+//! [`step`] takes the facts and one input, and returns new facts and the effects to run. It does no I/O, reads no
+//! clock, starts no thread and logs nothing, so every decision can be tested without Xen.
 //!
-//! Facts are stored, decisions are derived from them after each input. The rules that matter most:
+//! Facts are stored; decisions are derived from them after each input. The most important rules:
 //!
-//! * Events are [`Input::Hint`]s: they only make the core look.
-//! * Nothing is created before a look at all domains, newer than any hint or operation, found none with our uuid.
-//! * A suspended domain is not an end: no timer runs, and only a wish to stop ends it. None is resumed but one that was
-//!   suspended here, for a save that came to nothing.
-//! * What an outsider ended may live on elsewhere: only a newer wish builds it again.
+//! * Events are [`Input::Hint`]s: a hint only makes the core look at Xen.
+//! * A domain is created only after a look at all domains, newer than any hint or operation, has found none with our
+//!   uuid.
+//! * A suspended domain has not ended: no timer runs, and only a wish to stop ends it. The only suspended domain to be
+//!   resumed is one that was suspended here, for a save that came to nothing.
+//! * A domain that an outsider ended may live on elsewhere: only a newer wish builds it again.
 //! * At most one operation is outstanding.
 
 pub mod abort;
@@ -58,31 +59,31 @@ use crate::settings::Settings;
 use crate::spec::{Assigned, Spec};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Seen, ShutdownReason};
 
-/// How often a boot is tried before it counts as failed.
+/// Number of attempts to boot before the boot counts as failed.
 const TRIES: u32 = 3;
-/// The pause between those.
+/// Pause between two attempts to boot.
 const TRY_PAUSE: Duration = Duration::from_secs(5);
-/// The pause before looking again at something only others can change.
+/// Pause before the next look at something that only others can change.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
-/// Something a worker learned.
+/// Something that a worker has learned: the input of [`step`].
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The DomainConfig file was read.
     Wish(Wish),
     /// The settings changed.
     Settings(Settings),
-    /// Somebody asks for something by hand. [`Effect::Answer`] is the answer.
+    /// An operator has given an order. [`Effect::Answer`] answers it.
     Order(Given),
     /// Something may have happened to the domain.
     Hint,
-    /// There are other domains with our uuid than the worker believes.
+    /// The domains that Xen has under our uuid differ from the worker's [`Belief`].
     Resync,
-    /// What was refused because others had it may be had now.
+    /// Something that was refused because others had it may be available now.
     Freed,
-    /// Time passed.
+    /// The time of the last [`Effect::Wake`] has come.
     Timer,
-    /// The outstanding operation copies an image, and has come so far.
+    /// Progress of the outstanding operation, which copies an image.
     Progress(Progress),
     /// The outstanding operation ended.
     Done(Outcome),
@@ -93,13 +94,13 @@ pub enum Input {
 pub struct Built {
     /// The domain.
     pub id: DomainId,
-    /// The memory that it was given, in KiB, or 0 if nobody knows.
+    /// Memory of the domain in KiB; 0 if unknown.
     pub memory_kib: u64,
-    /// Warnings about what it was given, as the host was then.
+    /// Warnings about what the domain was given, with the host as it was then.
     pub doubts: Vec<String>,
 }
 
-/// How an operation ended.
+/// Result of an operation.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// [`Op::Look`].
@@ -112,14 +113,14 @@ pub enum Outcome {
     Created(Result<Built, Error>),
     /// [`Op::Screen`]: the number of the display.
     Screen(Result<Option<u32>, Error>),
-    /// [`Op::Devices`]: words for those that the guest has not connected to.
+    /// [`Op::Devices`]: descriptions of the devices that the guest has not connected to.
     Devices(Result<Vec<String>, Error>),
-    /// Any other.
+    /// Any other operation.
     Ended(Result<(), Error>),
 }
 
 impl Outcome {
-    /// Why it failed, if it did.
+    /// Returns the error, if the operation failed.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
@@ -134,44 +135,44 @@ impl Outcome {
     }
 }
 
-/// How much a [`Effect::Note`] matters.
+/// Severity of an [`Effect::Note`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// The course of things.
+    /// Normal operation.
     Info,
     /// Something went wrong and is being dealt with.
     Warn,
 }
 
-/// Something the worker is to do, in the order given.
+/// Effect of a step, for the worker to carry out. Effects are carried out in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Tell the log.
+    /// Write this text to the log.
     Note(Level, String),
-    /// Something became of the domain: to be made durable together with the facts.
+    /// Add this event to the domain's history. It is made durable together with the facts.
     Event(Event),
-    /// Answer to the order with this number.
+    /// Answer the order with this number.
     Answer(u64, Answer),
-    /// Send hints about this domain from now on, and about no other.
+    /// Send hints about this domain, and only this one, from now on.
     Watch(DomainId),
     /// Send no more hints.
     Unwatch,
-    /// Run this operation and report its [`Outcome`].
+    /// Run this operation, within this time if one is given, and report its [`Outcome`].
     Run(Op, Option<Duration>),
-    /// Send [`Input::Timer`] then, or never.
+    /// Send [`Input::Timer`] at this time; `None`: never.
     Wake(Option<Time>),
     /// Remove every file about the key and end the worker.
     Finish,
 }
 
-/// What comes next, once nothing is outstanding.
+/// The next action of a worker that has no outstanding operation.
 enum Next {
     Run(Op),
     Wait(Option<Time>),
     Finish,
 }
 
-/// What a step works on.
+/// Context of one step: the present time, and the effects so far.
 struct Ctx {
     now: Now,
     effects: Vec<Effect>,
@@ -186,14 +187,14 @@ impl Ctx {
         self.effects.push(Effect::Note(Level::Warn, text.into()));
     }
 
-    /// Records what went wrong for the DomainStatus, and tells the log.
+    /// Records an error for the DomainStatus, and logs it.
     fn fail(&mut self, f: &mut Facts, text: String) {
         self.warn(text.clone());
         f.error = Some((text, self.now.wall));
     }
 }
 
-/// Takes one input and says what to do.
+/// Takes one input. Returns the new facts and the effects to carry out.
 #[must_use]
 pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
     let mut cx = Ctx {
@@ -204,7 +205,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
         Input::Wish(wish) => wishes::wished(&mut cx, &mut facts, wish),
         Input::Settings(settings) => facts.settings = settings,
         Input::Order(given) => order::given(&mut cx, &mut facts, given),
-        // What is due is done to what is, not to what was when the timer was set.
+        // The state may have changed since the timer was set, so a look comes before anything is done.
         Input::Hint | Input::Timer => {
             facts.stale = true;
             facts.clear = false;
@@ -250,7 +251,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
 fn deadline(f: &Facts, now: Time, op: &Op) -> Option<Duration> {
     match op {
         Op::Shutdown(_) | Op::PowerButton(_) => f.halt.as_ref().map(|h| h.until.since(now)),
-        // Longer each time: what needs longer than it is given would never end.
+        // The deadline doubles with each failure: a destroy that needs longer than its deadline would never end.
         Op::Destroy(_) => Some(
             f.settings
                 .destroy
@@ -265,7 +266,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         return;
     };
     if !matches!(op, Op::Look(_) | Op::Devices(_) | Op::Screen(_)) {
-        // Whatever came of it: what is counts.
+        // Whatever the outcome, only a look tells the present state.
         f.stale = true;
         f.clear = false;
     }
@@ -315,7 +316,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
     }
 }
 
-/// A domain has been built, and is paused.
+/// Takes note of a domain that has been built, and is paused.
 fn created(cx: &mut Ctx, f: &mut Facts, spec: Arc<Spec>, built: Built, restored: bool) {
     let id = built.id;
     f.has_run = true;
@@ -350,7 +351,7 @@ fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
             }
         }
         Err(e) => {
-            // Built but not startable: nothing of it may stay.
+            // The domain was built but cannot be started: nothing of it may stay.
             domain.leftover = true;
             let e = Error::new(e.kind, format!("unpause: {e}"));
             boot_failed(cx, f, &e);
@@ -358,7 +359,7 @@ fn unpaused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     }
 }
 
-/// The domain runs for the first time.
+/// Takes note that the domain runs for the first time.
 fn started(cx: &mut Ctx, f: &mut Facts) {
     let Some(domain) = &mut f.domain else {
         return;
@@ -381,14 +382,14 @@ fn started(cx: &mut Ctx, f: &mut Facts) {
     cx.info(format!("domain {id} running"));
 }
 
-/// An attempt to boot came to nothing.
+/// Takes note of an attempt to boot that failed.
 fn boot_failed(cx: &mut Ctx, f: &mut Facts, e: &Error) {
     if e.kind == ErrorKind::Aborted && f.want() != Want::Run {
         cx.info("starting was given up: the wish changed");
         f.rest = Rest::Ready;
         return;
     }
-    // Who waits for others is told when to try again.
+    // A domain that waits for something in use is told when to try again, by `Input::Freed`.
     f.in_use = e.kind == ErrorKind::InUse;
     let hopeless = f.in_use || e.kind == ErrorKind::InvalidConfig;
     let text = if f.tries >= TRIES || hopeless {
@@ -406,7 +407,7 @@ fn boot_failed(cx: &mut Ctx, f: &mut Facts, e: &Error) {
     cx.fail(f, text);
 }
 
-/// Derives what to do from the facts. May store what follows from time having passed.
+/// Derives the next action from the facts. May change facts because time has passed.
 fn next(cx: &mut Ctx, f: &mut Facts) -> Next {
     let now = cx.now.mono;
     if !f.heard {
@@ -451,10 +452,11 @@ fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     match f.want() {
         Want::Unknown => Next::Wait(None),
         Want::Stop => halting::halt(cx, f),
-        // A destroy that has failed has taken something from it already: devices, or the device model.
+        // A failed destroy has already taken something from the domain: devices, or the device model.
         Want::Run if f.halt.is_some() && f.destroying.failures > 0 => halting::halt(cx, f),
         Want::Run if f.halt.as_ref().is_some_and(|h| h.asked) => {
-            // Asked is asked: it goes down, and is built anew. But a suspended one is somebody's, unless it is to stop.
+            // A request to shut down cannot be withdrawn: the domain goes down, and is built anew. But a suspended
+            // domain belongs to another toolstack, unless it is to stop.
             if life == Life::Shutdown(ShutdownReason::SUSPEND) {
                 return Next::Wait(None);
             }
@@ -507,7 +509,7 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
         return Next::Run(op);
     }
     if f.doubtful && !f.restarting {
-        // Whatever the last wish was: nobody can see whether it still holds. A guest that reboots is none of its business.
+        // It is unknown whether the last wish still holds, so nothing is begun. A guest that reboots is not affected.
         return Next::Wait(None);
     }
     match f.want() {
@@ -537,7 +539,7 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     }
     let saved = f.saved.as_ref().and_then(|saved| saved.spec.clone());
     let spec = match (&f.rebuild, &f.desired) {
-        // It goes on as what it was.
+        // A saved domain goes on with the spec that it was built from.
         _ if saved.is_some() => saved,
         (Some(spec), _) if f.restarting => Some(changing::to_build(f, spec)),
         (_, Some(Desired { spec: Ok(spec), .. })) => Some(changing::to_build(f, spec)),
@@ -551,7 +553,7 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
             Rest::Until(at) if at > now && f.clear => {
                 return reserved::while_resting(f).unwrap_or(Next::Wait(Some(at)));
             }
-            // Not known to be gone: what it has stays its own.
+            // The domain is not known to be gone. Its adapters stay its own until a look has shown that it is.
             Rest::Ended if f.adapters == Holding::Nothing => return Next::Wait(None),
             Rest::Until(at) if at > now && f.adapters == Holding::Nothing => {
                 return Next::Wait(Some(at));
@@ -578,7 +580,7 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
                 return next;
             }
             let build = if f.saved.is_some() {
-                // Its memory knows what it has written.
+                // The saved memory depends on the data that the guest has written to its disks.
                 f.copies = Copies::Keep;
                 Op::Restore
             } else {

@@ -1,4 +1,4 @@
-//! What a worker does to Xen when the core says so.
+//! Operations that a worker performs on Xen for the core.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,66 +8,67 @@ use crate::disks::Copies;
 use crate::spec::Spec;
 use crate::toolstack::DomainId;
 
-/// Which domains to look at.
+/// Domains to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The one we know. Cheap.
+    /// The domain we know. Cheap.
     One(DomainId),
-    /// All with our uuid.
+    /// All domains with our uuid.
     All,
 }
 
 /// An operation on Xen, or on the files of disks, done by the worker. At most one is outstanding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Read what is.
+    /// Read the state of these domains.
     Look(Scope),
-    /// Find, check, copy and enlarge what the disks are made of. These copies were whole before: they are not made anew.
+    /// Find, check, copy and enlarge the images of the disks. The named copies were whole before, and are not made
+    /// anew.
     Disks(Arc<Spec>, Copies, BTreeSet<String>),
-    /// Find out which VNC display a domain has.
+    /// Find out the VNC display of a domain.
     Screen(DomainId),
-    /// See which devices of a running domain its guest has not connected to.
+    /// List the devices of a running domain that its guest has not connected to.
     Devices(DomainId),
     /// Remove these copies of images.
     Discard(Vec<String>),
-    /// Reserve the adapters of the host that it is to have, and have them taken from the host.
+    /// Reserve the host adapters that the domain is to have, and take them from the host.
     Reserve(Arc<Spec>),
-    /// Give up what is reserved.
+    /// Give up the reserved adapters.
     Release,
     /// Check the files, write the xl.cfg text, create the domain paused.
     Create(Arc<Spec>),
-    /// As [`Op::Create`], from the file in which its memory is.
+    /// Like [`Op::Create`], but from the file that holds the domain's memory.
     Restore(Arc<Spec>),
-    /// Write its memory to a file, after which it stays suspended. If that fails it goes on.
+    /// Write the domain's memory to a file. The domain stays suspended afterwards; if the save fails, it goes on.
     Save(DomainId),
-    /// Remove that file.
+    /// Remove the file of a saved domain.
     DiscardSaved,
     /// Let a suspended domain go on where it was.
     Resume(DomainId),
-    /// Let it run.
+    /// Let a paused domain run.
     Unpause(DomainId),
-    /// Take its processors from it.
+    /// Pause the domain: take the processors from it.
     Pause(DomainId),
-    /// Have a running domain be as this says, which has the first of these specs, and then the second.
+    /// Make this change to a running domain. The specs are those before and after the change.
     Change(DomainId, Arc<Change>, Arc<Spec>, Arc<Spec>),
     /// Ask the guest to power off.
     Shutdown(DomainId),
-    /// Press its power button.
+    /// Press the domain's power button.
     PowerButton(DomainId),
-    /// Destroy it.
+    /// Destroy the domain.
     Destroy(DomainId),
-    /// Write its memory to a file.
+    /// Write the domain's memory to a core dump.
     CoreDump(DomainId),
-    /// Keep it with this added to its name. To the hypervisor its uuid stays the same.
+    /// Keep the domain, with this suffix to its name. To the hypervisor its uuid stays the same.
     Preserve(DomainId, String),
     /// Take the disks and network interfaces from a domain that has shut down: its successor needs them.
     Strip(DomainId),
-    /// Restart it in place.
+    /// Restart the domain in place.
     SoftReset(DomainId, Arc<Spec>),
 }
 
 impl Op {
-    /// A word for logs.
+    /// Name of the operation, for logs.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -96,7 +97,7 @@ impl Op {
         }
     }
 
-    /// The domain it acts on.
+    /// Returns the domain that the operation acts on.
     #[must_use]
     pub fn target(&self) -> Option<DomainId> {
         match *self {

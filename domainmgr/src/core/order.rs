@@ -1,7 +1,6 @@
 //! Orders of an operator, and the holds that they leave behind.
 //!
-//! A hold stands beside the wish of the DomainConfig and goes before it, until it is taken back by another order, or until a
-//! newer wish comes.
+//! A hold overrides the wish of the DomainConfig, until another order takes it back or a newer wish comes.
 
 use std::sync::Arc;
 
@@ -15,52 +14,52 @@ use crate::change::Change;
 use crate::disks::Copies;
 use crate::toolstack::{DomainId, Error, Life, ShutdownReason};
 
-/// How long a domain is kept down.
+/// End of a hold that keeps a domain down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Until {
-    /// Until it is started, or until a newer wish comes.
+    /// The domain is started by an order, or a newer wish comes.
     #[default]
     Started,
-    /// The same, or until the host is started again.
+    /// The same, or the host is started again.
     Boot,
 }
 
-/// A verb of an operator.
+/// An operator's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Have it run, even if it ended or its DomainConfig does not activate it.
+    /// Run the domain, even if it has ended or its DomainConfig does not activate it.
     Start {
-        /// Also if somebody else has taken it away, and it may live on elsewhere.
+        /// Start the domain even if somebody else has taken it away, and it may live on elsewhere.
         anyway: bool,
-        /// If it is saved: forget that, and have it boot.
+        /// Discard the memory of a saved domain, and boot the domain.
         fresh: bool,
     },
-    /// Bring it down, and keep it down.
+    /// Bring the domain down, and keep it down.
     Stop {
-        /// Without asking the guest.
+        /// Destroy the domain without asking the guest.
         destroy: bool,
-        /// How long.
+        /// End of the hold that keeps the domain down.
         until: Until,
     },
-    /// Bring it down, and have it run again.
+    /// Bring the domain down, and run it again.
     Restart,
-    /// Write its memory to a file, and keep it down until it is started, which goes on from there.
+    /// Write the domain's memory to a file, and keep the domain down. A start goes on from the file.
     Save {
-        /// How long.
+        /// End of the hold that keeps the domain down.
         until: Until,
     },
-    /// Have it go on from that file.
+    /// Let a saved domain go on from its file.
     Restore,
-    /// Take its processors from it.
+    /// Pause the domain: take the processors from it.
     Pause,
-    /// Give them back.
+    /// Unpause the domain: give the processors back.
     Unpause,
-    /// Have it be as this says, now and whenever it is built again.
+    /// Make this change, now and whenever the domain is built again.
     Change(Arc<Change>),
 }
 
 impl Order {
-    /// The verb, as the command line has it.
+    /// The verb of the order on the command line.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -76,41 +75,41 @@ impl Order {
     }
 }
 
-/// An order, and whom to answer.
+/// An order, with its number and the user that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// Its number, by which it is answered.
+    /// Number of the order, by which it is answered.
     pub id: u64,
-    /// The verb.
+    /// The order itself.
     pub order: Order,
-    /// Name of the user that gave it.
+    /// Name of the user that gave the order.
     pub by: String,
 }
 
 /// Answer to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Why it cannot be obeyed. Nothing has changed.
+    /// The order cannot be obeyed, for this reason. Nothing has changed.
     Refused(String),
-    /// It is remembered, and is worked off whatever becomes of the agent. What comes of it is said later.
+    /// The order is recorded, and is worked off even if the agent ends meanwhile. A later answer tells the result.
     Accepted,
-    /// It has been obeyed.
+    /// The order has been obeyed.
     Done,
-    /// Why it was given up, or has led to nothing.
+    /// The order was given up or came to nothing, for this reason.
     Failed(String),
 }
 
 /// The lasting effect of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// It is to run; otherwise it is not.
+    /// The domain is to run; if false, it is not.
     pub run: bool,
-    /// How long, if nobody takes it back.
+    /// End of the hold, if nobody takes it back before.
     #[serde(default)]
     pub until: Until,
-    /// Name of the user that placed it.
+    /// Name of the user that placed the hold.
     pub by: String,
-    /// Since when.
+    /// Time when the hold was placed.
     pub since: OffsetDateTime,
 }
 
@@ -118,11 +117,11 @@ pub struct Hold {
 #[derive(Clone, Debug)]
 pub(super) struct UnderWay {
     given: Given,
-    /// It has been handed to Xen.
+    /// The order has been handed to Xen.
     begun: bool,
 }
 
-/// Takes an order. What becomes of it is answered by an [`Effect::Answer`], now or later.
+/// Takes an order. An [`Effect::Answer`] tells the result, now or later.
 pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     if !f.heard || !f.looked {
         // The domain has not been looked at yet.
@@ -132,7 +131,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     let (order, by) = (given.order.clone(), given.by.clone());
     let ends = matches!(order, Order::Stop { .. } | Order::Restart);
     if f.changing.is_some() && !ends {
-        // One after the other.
+        // The order waits for the end of the change under way.
         f.unheard.push(given);
         return;
     }
@@ -159,7 +158,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
                 f.forget_saved = true;
             }
             f.hold = (!activated).then(|| hold(true, Until::Started));
-            // If it is on its way down, it goes down first.
+            // A domain on its way down goes down first.
             f.cycle = f.domain.is_some() && f.halt.is_some();
             anew(f);
             afresh(f);
@@ -180,8 +179,8 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
             anew(f);
             afresh(f);
             if f.cycle {
-                // As if it had been asked to stop, and the wish had changed back since: it goes down, and is built anew. But
-                // should somebody suspend it meanwhile, it is not destroyed.
+                // As if the guest had been asked to stop, and the wish had changed back since: the domain goes down,
+                // and is built anew. But if somebody suspends it meanwhile, it is not destroyed.
                 let until = cx.now.mono + f.settings.graceful;
                 let halt = f.halt.get_or_insert_with(|| Halt::begin(until));
                 halt.asked = true;
@@ -190,7 +189,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
         }
         Order::Pause | Order::Unpause => {}
         Order::Change(change) => changing::asked(f, &change, &by),
-        // A domain that is suspended already is somebody else's: it is looked at before anything is asked of it.
+        // A domain that is suspended already belongs to another toolstack, so a look comes before the guest is asked.
         Order::Save { .. } => f.stale = true,
     }
     cx.effects.push(Effect::Answer(given.id, Answer::Accepted));
@@ -200,7 +199,7 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
     });
 }
 
-/// Takes the orders that came before anything was known.
+/// Takes the waiting orders, once the config file and Xen have been looked at.
 pub(super) fn hear(cx: &mut Ctx, f: &mut Facts) {
     if f.heard && f.looked {
         for waiting in std::mem::take(&mut f.unheard) {
@@ -209,14 +208,14 @@ pub(super) fn hear(cx: &mut Ctx, f: &mut Facts) {
     }
 }
 
-/// Forgets how the last domain ended. A stop does not: a domain that somebody took away may still live on elsewhere at the
-/// next start.
+/// Forgets the end of the last domain. A stop does not forget it: a domain that somebody took away may still live on
+/// elsewhere at the next start.
 fn anew(f: &mut Facts) {
     f.vanished = false;
     f.ended = false;
 }
 
-/// Every wait is cut short, save the one before a destroy is tried again.
+/// Ends every wait, except the one before the next attempt to destroy.
 fn afresh(f: &mut Facts) {
     if f.destroying.failures == 0 {
         f.error = None;
@@ -227,7 +226,7 @@ fn afresh(f: &mut Facts) {
     f.rest = Rest::Ready;
     f.next_retry = None;
     f.pending = Some(Pending::Modify);
-    // Nothing told us of a domain that an outsider has built meanwhile.
+    // No event tells of a domain that an outsider has built meanwhile.
     f.clear = false;
     f.stale = true;
 }
@@ -241,7 +240,7 @@ fn destroy_at_once(cx: &mut Ctx, f: &mut Facts) {
     halt.stage = Stage::Destroy;
 }
 
-/// Why the order cannot be obeyed.
+/// Returns the reason why the order cannot be obeyed.
 fn refusal(f: &Facts, order: &Order) -> Option<String> {
     if let Some((why, _)) = &f.hands_off {
         return Some(why.clone());
@@ -297,7 +296,7 @@ fn starting(f: &Facts, anyway: bool) -> Option<String> {
         ));
     }
     let Some(domain) = &f.domain else {
-        // Its DomainConfig cannot be read at the moment.
+        // The DomainConfig may be unreadable at the moment.
         let problem = f.problem.as_ref().filter(|_| f.doubtful);
         return problem.map(|(why, _)| why.clone());
     };
@@ -319,7 +318,7 @@ fn suspended(id: DomainId) -> String {
     )
 }
 
-/// The domain, if it is one whose processors can be taken and given.
+/// Returns the domain, if it can be paused or unpaused; otherwise the reason why not.
 pub(super) fn running(f: &Facts) -> Result<&Domain, String> {
     match &f.domain {
         None => Err("there is no domain".to_owned()),
@@ -333,7 +332,7 @@ pub(super) fn running(f: &Facts) -> Result<&Domain, String> {
     }
 }
 
-/// Takes the processors from a domain that runs or is paused, or gives them back, if that was ordered.
+/// Begins an ordered pause, unpause or save of a domain that runs or is paused.
 pub(super) fn next(f: &mut Facts) -> Option<Next> {
     let id = running(f).ok()?.id;
     let under_way = f.order.as_mut().filter(|o| !o.begun)?;
@@ -347,14 +346,14 @@ pub(super) fn next(f: &mut Facts) -> Option<Next> {
     Some(Next::Run(op))
 }
 
-/// It could not be handed to Xen: it is tried again.
+/// Has the order tried again, because it could not be handed to Xen.
 pub(super) fn not_begun(f: &mut Facts) {
     if let Some(under_way) = &mut f.order {
         under_way.begun = false;
     }
 }
 
-/// The domain has been paused, or not.
+/// Handles the result of [`Op::Pause`].
 pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     // Another order may have come meanwhile.
     let Some(by) = f.order.as_ref().and_then(|o| o.is_begun(&Order::Pause)) else {
@@ -367,7 +366,7 @@ pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     over(cx, f, result);
 }
 
-/// The domain has been saved, or not.
+/// Handles the result of [`Op::Save`].
 pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     let begun = f.order.as_ref().filter(|o| o.begun);
     let asked = begun.and_then(|o| match o.given.order {
@@ -382,7 +381,7 @@ pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     }
 }
 
-/// A domain that had run before has been unpaused, or not. Whether that was an order.
+/// Handles the result of [`Op::Unpause`] for a domain that had run before. Returns whether an order asked for it.
 pub(super) fn unpaused(cx: &mut Ctx, f: &mut Facts, result: &Result<(), Error>) -> bool {
     let ordered = f.order.as_ref();
     let ordered = ordered.is_some_and(|o| o.is_begun(&Order::Unpause).is_some());
@@ -395,7 +394,7 @@ pub(super) fn unpaused(cx: &mut Ctx, f: &mut Facts, result: &Result<(), Error>) 
     ordered
 }
 
-/// The domain has been changed, or not.
+/// Answers the order whose change has been made, or has failed.
 pub(super) fn changed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     // Somebody may have asked for something else meanwhile.
     let ordered = f.order.as_ref().map(|o| &o.given.order);
@@ -451,7 +450,7 @@ pub(super) fn settle(cx: &mut Ctx, f: &mut Facts) {
     answer_with(cx, f, answer);
 }
 
-/// A newer wish has come: what was asked for by hand does not stand any more.
+/// Ends holds, changes and orders made by hand, because a newer wish has come.
 pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
     f.cycle = false;
     if let Some(hold) = f.hold.take() {
@@ -464,8 +463,9 @@ pub(super) fn wish_goes_before(cx: &mut Ctx, f: &mut Facts) {
     give_up(cx, f, "given up: the DomainConfig has changed".to_owned());
 }
 
-/// How copies that are not preserved are treated after the domain was brought down. They survive a stop and a restart by an
-/// operator.
+/// Treatment of copies that are not preserved, after the domain was brought down.
+///
+/// They survive a stop and a restart by an operator.
 pub(super) fn copies_after_halt(f: &Facts) -> Copies {
     if f.cycle || f.hold.as_ref().is_some_and(|hold| !hold.run) {
         Copies::Keep
@@ -475,7 +475,7 @@ pub(super) fn copies_after_halt(f: &Facts) -> Copies {
 }
 
 impl Hold {
-    /// For people.
+    /// Description of the hold, for people.
     pub(super) fn words(&self) -> String {
         let (what, undo) = if self.run {
             ("started", "stop")

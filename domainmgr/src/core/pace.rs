@@ -1,4 +1,4 @@
-//! A guest that ends again and again soon after its start is not restarted as fast as it can end.
+//! Slows down the restarts of a guest that ends again and again soon after its start.
 
 use std::time::Duration;
 
@@ -6,10 +6,12 @@ use super::Ctx;
 use super::facts::{Facts, Rest, doubling};
 use super::time::Time;
 
-/// Says when a guest that has run since `since` may be started again: at once if it lived long enough, or the first time
-/// that it did not; then after 2 s, 4 s … 60 s. However it is started again, this is where it waits.
+/// Sets the time at which a guest that has run since `since` may be started again.
 ///
-/// Only the monotonic clock counts: setting the other one must neither hurry nor hold up anything.
+/// This is at once if the guest lived long enough, or the first time that it did not; then after 2 s, 4 s … 60 s. Every
+/// kind of restart waits here.
+///
+/// Only the monotonic clock counts: setting the wall clock must neither hurry nor hold up a restart.
 pub(super) fn before_restart(cx: &mut Ctx, f: &mut Facts, since: Time) {
     if cx.now.mono.since(since) >= f.settings.short_life {
         f.short_lives = 0;

@@ -1,4 +1,4 @@
-//! Why the state is what it is, where somebody else has a hand in it: words for an operator.
+//! Reasons for the state, where somebody else has a hand in it, as text for an operator.
 
 use super::Op;
 use super::facts::{Domain, Facts, Want};
@@ -6,7 +6,7 @@ use super::order::Hold;
 use super::sibling::{Sibling, is_dead, is_migrated_away, is_suspended};
 use crate::toolstack::{DomainId, Life};
 
-/// The words; none where the state speaks for itself.
+/// Returns the reasons; empty where the state needs no explanation.
 pub(super) fn of(f: &Facts) -> String {
     let own = f.domain.as_ref().and_then(|d| of_domain(f, d));
     let others = f.siblings.iter().filter_map(|b| of_other(f, b));
@@ -87,7 +87,7 @@ fn of_other(f: &Facts, other: &Sibling) -> Option<String> {
     })
 }
 
-/// What is said of a domain whose device model has ended.
+/// Message about a domain whose device model has ended.
 pub(super) fn broken(id: DomainId) -> String {
     format!(
         "the device model (QEMU) of domain {id} has ended, and the devices it had with it: deactivate the domain and \
@@ -95,7 +95,7 @@ pub(super) fn broken(id: DomainId) -> String {
     )
 }
 
-/// Why a domain that is kept lies there.
+/// Returns the reason why a domain is kept.
 pub(super) fn of_kept(life: Life) -> Option<String> {
     match life {
         life if is_suspended(life) => {

@@ -1,7 +1,7 @@
-//! What is remembered about a key, and how the facts are made from it again.
+//! The durable record of a key, and the recovery of the facts from it.
 //!
-//! The worker commits the record of its facts before it does what follows from them. A step that cannot be repeated is
-//! therefore known to have been begun, and everything known before it is known again after any end of the agent.
+//! The worker commits the record of the facts before it carries out the effects that follow from them. So a step that
+//! cannot be repeated is known to have been begun, and all facts from before it survive any end of the agent.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,24 +29,24 @@ use crate::spec::{Disk, Spec};
 use crate::toolstack::{DomainId, Life};
 use crate::wish::Origin;
 
-/// Everything about a key that outlives the agent. A missing field has its default: an older record stays readable.
+/// Everything about a key that outlives the agent. A missing field takes its default, so older records stay readable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
-    /// The run of the host in which the numbers of domains are valid.
+    /// Run of the host in which the domids are valid.
     pub boot: Uuid,
     pub(super) wish: Option<Desired>,
     /// Hold that an operator has placed.
     pub(super) hold: Option<Hold>,
-    /// What was changed by hand.
+    /// Changes made by hand.
     pub(super) changes: Changes,
-    /// What is being changed.
+    /// The change under way.
     pub(super) changing: Option<Changing>,
     /// State at the last event.
     pub(super) told: Told,
-    /// It is being brought down in order to be built again.
+    /// The domain is being brought down in order to be built again.
     pub(super) cycle: bool,
-    /// The wish is newer than what is known of the domain.
+    /// The wish is newer than the facts about the domain.
     pub(super) renewed: bool,
     pub(super) begun: Begun,
     pub(super) domain: Option<Domain>,
@@ -55,15 +55,15 @@ pub struct Record {
     /// Domains with our uuid that were kept aside.
     pub(super) kept: Vec<Sibling>,
     pub(super) copies: Copies,
-    /// Disks as they were when they were last ready, and the digest of the config that said so.
+    /// Disks as they were when they were last ready, after the digest of the config that they belong to.
     pub(super) disks: Option<(String, Vec<Disk>)>,
-    /// Copies that are whole.
+    /// Copies of images that were whole when the disks were last ready.
     pub(super) whole: BTreeSet<String>,
     /// Every copy that was made for the key.
     pub(super) made: BTreeSet<String>,
     pub(super) restarting: bool,
     pub(super) rebuild: Option<Arc<Spec>>,
-    /// Of the domain that runs; before that, trying begins anew with each run of the agent.
+    /// Number of attempts to boot the domain that runs. Before it runs, each run of the agent counts from the start.
     pub(super) tries: u32,
     pub(super) restarts: u32,
     pub(super) has_run: bool,
@@ -73,11 +73,11 @@ pub struct Record {
     pub(super) vanished: bool,
     pub(super) boot_time: Option<OffsetDateTime>,
     pub(super) error: Option<(String, OffsetDateTime)>,
-    /// Its memory is in a file.
+    /// The saved domain, if there is one.
     pub(super) saved: Option<Saved>,
 }
 
-/// A step that leaves something in Xen which only its outcome tells about.
+/// A step that leaves something in Xen of which only its outcome tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Begun {
     #[default]
@@ -88,14 +88,14 @@ pub(super) enum Begun {
     Start,
     /// The domain is being reset in place.
     SoftReset,
-    /// The domain is being renamed, with this added.
+    /// The domain is being renamed, with this suffix.
     Preserve(String),
     /// The domain is being saved.
     Save,
 }
 
 impl Record {
-    /// The record as bytes that every later version reads.
+    /// Encodes the record as bytes that every later version reads.
     ///
     /// # Errors
     /// A time that cannot be represented.
@@ -105,16 +105,17 @@ impl Record {
         Ok(bytes)
     }
 
-    /// Reads what [`Record::to_bytes`] has written.
+    /// Decodes the output of [`Record::to_bytes`].
     ///
     /// # Errors
-    /// It is something else.
+    /// The bytes are not a record.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         ciborium::from_reader(bytes).map_err(|e| e.to_string())
     }
 
-    /// The record, with its wish read as this version of the agent reads it: that another version read it otherwise is no
-    /// newer wish.
+    /// Returns the record with its wish as this version of the agent reads it.
+    ///
+    /// A wish that another version read differently is not a newer wish.
     #[must_use]
     pub fn reread(mut self, read: impl FnOnce(&Origin) -> Option<Spec>) -> Self {
         if let Some(Desired {
@@ -131,19 +132,19 @@ impl Record {
         self
     }
 
-    /// Returns whether the memory of its domain is in a file.
+    /// Returns whether the domain's memory is in a file.
     #[must_use]
     pub fn is_saved(&self) -> bool {
         self.saved.is_some()
     }
 
-    /// The origin of its wish.
+    /// Returns the origin of the wish.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
         self.wish.as_ref().map(|wish| wish.origin.clone())
     }
 
-    /// What its domain was built from, or is to be built from again.
+    /// Returns the spec that the domain was built from, or is to be built from again.
     #[must_use]
     pub fn built(&self) -> Option<Arc<Spec>> {
         let built = self.domain.as_ref().and_then(|d| {
@@ -163,7 +164,7 @@ impl Record {
         built.or_else(|| self.rebuild.clone().filter(|_| self.restarting))
     }
 
-    /// A word for the state it tells of, for people who look into the journal.
+    /// Returns a word for the recorded state, for people who look into the journal.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match &self.domain {
@@ -180,7 +181,7 @@ impl Record {
 }
 
 impl Facts {
-    /// What is to be remembered of these facts in the run `boot` of the host.
+    /// Returns the record of these facts. `boot` is the present run of the host.
     #[must_use]
     pub fn record(&self, boot: Uuid) -> Record {
         Record {
@@ -216,8 +217,9 @@ impl Facts {
         }
     }
 
-    /// The step that only its outcome tells about: under way, or begun by an earlier run of the agent and not yet looked
-    /// into.
+    /// Returns the step of which only its outcome tells.
+    ///
+    /// It is under way, or was begun by an earlier run of the agent and has not been looked into.
     fn begun(&self) -> Begun {
         if let Some(domain) = &self.domain {
             if let Some(suffix) = &domain.renaming {
@@ -236,7 +238,7 @@ impl Facts {
         match &self.outstanding {
             Some(Op::Create(spec) | Op::Restore(spec)) => Begun::Create(spec.name.clone()),
             Some(Op::Save(_)) => Begun::Save,
-            // Until a look has found that nothing was left, it may have.
+            // The create may have left a domain, until a look has found that it has not.
             _ if self.create_failed.is_some() => {
                 Begun::Create(self.create_failed.clone().unwrap_or_default())
             }
@@ -249,7 +251,7 @@ impl Facts {
         }
     }
 
-    /// The facts of a worker whose predecessor has left `record`. `boot` is the present run of the host.
+    /// Returns the facts of a worker whose predecessor has left `record`. `boot` is the present run of the host.
     #[must_use]
     pub fn recover(now: Now, uuid: Uuid, settings: Settings, record: Record, boot: Uuid) -> Self {
         let same_run = record.boot == boot;
@@ -266,7 +268,7 @@ impl Facts {
         f.halt = record.halt;
         f.exit = record.exit;
         f.siblings = record.kept;
-        // What is reserved is written down elsewhere, and may be older or newer than this record.
+        // Reservations are stored elsewhere, and may be older or newer than this record.
         f.adapters = Holding::Unknown;
         f.copies = record.copies;
         f.disks = record.disks;
@@ -299,18 +301,18 @@ impl Facts {
     }
 }
 
-/// Takes up what was under way when the agent ended.
+/// Takes up the step that was under way when the agent ended.
 fn resume(now: Now, f: &mut Facts, begun: Begun) {
     f.rejoin = f.domain.is_some();
     if let Some(domain) = &mut f.domain {
         domain.since = now.mono;
         match begun {
-            // It may have run since: if it is gone, somebody may have it.
+            // The domain may have run since. If it is gone, it may live on elsewhere.
             Begun::Start => domain.maybe_started = true,
-            // How far the reset has come cannot be told: what it has left is replaced, like a domain that is half-built.
+            // The progress of the reset is unknown: the domain that it has left is replaced, like a half-built one.
             Begun::SoftReset => domain.half_reset = true,
             Begun::Preserve(suffix) => domain.renaming = Some(suffix),
-            // Nobody has seen its end.
+            // The result of the save is unknown.
             Begun::Save => saving::interrupted(domain, now.mono),
             Begun::Create(_) | Begun::Nothing => {}
         }
@@ -318,13 +320,13 @@ fn resume(now: Now, f: &mut Facts, begun: Begun) {
         f.create_failed = Some(name);
     }
     if let Some(halt) = &mut f.halt {
-        // Asked once more: nobody knows what the guest has heard, and what time it was given is not counted.
+        // The guest is asked once more: it is unknown whether it received the request. Its graceful time starts anew.
         halt.until = now.mono + f.settings.graceful;
         halt.ask_again = halt.asked && halt.stage != Stage::Destroy;
     }
 }
 
-/// The host has been restarted: no domain of before is left, and none of them was ended by anybody.
+/// Adapts the facts to a restart of the host: no earlier domain is left, and none of them was ended by anybody.
 fn after_host_reboot(now: Now, f: &mut Facts, begun: &Begun) {
     f.siblings.clear();
     f.boot_time = None;
@@ -337,10 +339,10 @@ fn after_host_reboot(now: Now, f: &mut Facts, begun: &Begun) {
         return;
     }
     f.has_run = true;
-    // One that we were saving has not been moved by anybody, and the file is not whole.
+    // A domain that this agent was saving was not moved by anybody, and the file is not whole.
     let ours = *begun == Begun::Save;
     if domain.suspended.is_some() && halt.is_none() && !ours {
-        // A domain is suspended in order to be saved or moved: what was begun may have been completed.
+        // A domain is suspended in order to be saved or moved, and that may have been completed.
         gone::note_end(now, f, gone::LOST_SUSPENDED.to_owned(), false);
         f.vanished = true;
         f.rest = Rest::Ended;
@@ -365,52 +367,53 @@ fn after_host_reboot(now: Now, f: &mut Facts, begun: &Begun) {
     }
 }
 
-/// What is known of a key whose agent had no journal.
+/// Facts known about a key whose agent had no journal.
 #[derive(Clone, Debug, Default)]
 pub struct Inherited {
-    /// The run of the host in which this was so.
+    /// Run of the host from which these facts are.
     pub boot: Uuid,
-    /// The wish, if it is known that it has not changed.
+    /// The wish, if it is known to be unchanged.
     pub wish: Option<Desired>,
-    /// Its domain.
+    /// The domain of the key.
     pub domain: Option<DomainId>,
-    /// The name that its domain has, or was to have.
+    /// Name that the domain has, or was to have.
     pub name: Option<String>,
     /// The domain had been started.
     pub started: bool,
-    /// It was being built, perhaps because its guest had rebooted.
+    /// The domain was being built, perhaps because its guest had rebooted.
     pub booting: bool,
-    /// It was being brought down.
+    /// The domain was being brought down.
     pub halting: bool,
-    /// Since when it is suspended.
+    /// Time since which the domain has been suspended.
     pub suspended: Option<OffsetDateTime>,
     /// Domains that were kept aside.
     pub kept: Vec<DomainId>,
-    /// Its disks, and the digest of the config that they are of.
+    /// Disks of the domain.
     pub disks: Vec<Disk>,
-    /// See `disks`.
+    /// Digest of the config that `disks` belong to.
     pub digest: String,
-    /// The copies of images that were made for it.
+    /// Copies of images that were made for the domain.
     pub copies: Vec<String>,
-    /// How often its ends led to a restart.
+    /// Number of times that an end of the guest led to a restart.
     pub restarts: u32,
-    /// Why the guest ended last.
+    /// Reason of the guest's last end.
     pub last_exit: Option<String>,
-    /// What was done about that.
+    /// Action taken at the guest's last end.
     pub last_action: Option<String>,
-    /// It ended although it should run.
+    /// The guest ended although it should run.
     pub ended: bool,
-    /// … by an outsider's hand.
+    /// An outsider ended the domain.
     pub vanished: bool,
-    /// When it was started.
+    /// Time when the domain was started.
     pub boot_time: Option<OffsetDateTime>,
-    /// What was wrong, and since when.
+    /// The last error, and its time.
     pub error: Option<(String, OffsetDateTime)>,
 }
 
 impl Record {
-    /// The record of a key of which nothing is known but that there was something: it may have been taken away by
-    /// somebody, so a newer wish is waited for.
+    /// Returns the record of a key of which nothing is known, except that there was something.
+    ///
+    /// Somebody may have taken the domain away, so nothing is built before a newer wish.
     #[must_use]
     pub fn unknown(
         boot: Uuid,
@@ -431,11 +434,11 @@ impl Record {
         }
     }
 
-    /// The record that an agent with a journal would have left.
+    /// Returns the record that an agent with a journal would have left.
     #[must_use]
     pub fn inherit(i: Inherited) -> Self {
         let name = i.name.clone();
-        // One that was in the middle of being built is found again by its name, or built anew.
+        // A domain that was being built is found again by its name, or built anew.
         let domain = i
             .domain
             .filter(|_| i.started || i.halting)

@@ -1,4 +1,4 @@
-//! Adapters of the host: reserved before a domain is built, kept as long as there is one, given up after.
+//! Adapters of the host. They are reserved before a domain is built, kept as long as there is one, and given up after.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{Ctx, Next};
 use crate::spec::{Adapter, Assigned, Spec};
 use crate::toolstack::{Error, ErrorKind};
 
-/// What is reserved for us.
+/// Host adapters that are reserved for the domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Holding {
     /// An earlier run of the agent may have left something.
@@ -18,7 +18,7 @@ pub(super) enum Holding {
 }
 
 impl Holding {
-    /// What these adapters are, if it is these that are held.
+    /// Returns the devices of the `wanted` adapters, if exactly these adapters are held.
     fn of(&self, wanted: &[Adapter]) -> Option<&Assigned> {
         match self {
             Self::Held(held, assigned) if held == wanted => Some(assigned),
@@ -27,13 +27,14 @@ impl Holding {
     }
 }
 
-/// There is no domain, and none will be built for a while: nothing may stay reserved.
+/// Gives up all adapters, because there is no domain and none will be built for a while.
 pub(super) fn release(f: &Facts) -> Option<Next> {
     (f.adapters != Holding::Nothing).then_some(Next::Run(Op::Release))
 }
 
-/// While resting before the next attempt, others may have what we do not use. A restart that is only slowed down, and
-/// the pause between the first tries, are no rest.
+/// Gives up all adapters during the rest before the next attempt, so that others can have them.
+///
+/// The pause of a restart that is only slowed down, and the pause between the first tries, are no rest.
 pub(super) fn while_resting(f: &Facts) -> Option<Next> {
     if f.boot_failed || f.ended || f.rest == Rest::Ended {
         release(f)
@@ -42,14 +43,15 @@ pub(super) fn while_resting(f: &Facts) -> Option<Next> {
     }
 }
 
-/// What is to be done about adapters before `spec` is built.
+/// Returns the next step for the adapters before `spec` is built, if there is one.
 pub(super) fn before_build(cx: &Ctx, f: &Facts, spec: &Arc<Spec>) -> Option<Next> {
     if f.adapters.of(&spec.adapters).is_some() {
         return None;
     }
     let wants = !spec.adapters.is_empty();
     let waiting = f.reserving.waiting(cx.now.mono);
-    // What a guest had that was rebooting when the agent ended, nobody is to get in between.
+    // The adapters of a guest that was rebooting when the agent ended are reserved again directly, so that nobody else
+    // gets them in between.
     let again = f.adapters == Holding::Unknown && wants && waiting.is_none();
     if let Some(release) = release(f).filter(|_| !again) {
         return Some(release);
@@ -63,7 +65,7 @@ pub(super) fn before_build(cx: &Ctx, f: &Facts, spec: &Arc<Spec>) -> Option<Next
     Some(Next::Run(Op::Reserve(Arc::clone(spec))))
 }
 
-/// The spec, with what the adapters are that are held.
+/// Returns the spec with the devices of the held adapters.
 pub(super) fn equip(f: &Facts, spec: Arc<Spec>) -> Arc<Spec> {
     match f.adapters.of(&spec.adapters) {
         Some(assigned) if spec.assigned != *assigned => Arc::new(spec.with(assigned)),
@@ -71,7 +73,7 @@ pub(super) fn equip(f: &Facts, spec: Arc<Spec>) -> Arc<Spec> {
     }
 }
 
-/// A domain that an earlier run of the agent has built holds its adapters: so do we, if nobody has taken them.
+/// Reserves the adapters that a domain of an earlier run of the agent holds, if nobody has taken them.
 pub(super) fn for_adopted(f: &Facts) -> Option<Next> {
     let domain = f.domain.as_ref()?;
     let desired = f.desired.as_ref()?.spec.as_ref().ok()?;
@@ -82,7 +84,7 @@ pub(super) fn for_adopted(f: &Facts) -> Option<Next> {
 }
 
 pub(super) fn reserved(cx: &mut Ctx, f: &mut Facts, spec: &Spec, result: Result<Assigned, Error>) {
-    // What was found out before is as old as the wait.
+    // The result replaces earlier findings, which are as old as the wait.
     match result {
         Ok(assigned) => {
             if f.adapters_failed {
@@ -96,7 +98,8 @@ pub(super) fn reserved(cx: &mut Ctx, f: &mut Facts, spec: &Spec, result: Result<
         }
         Err(e) if e.kind == ErrorKind::Aborted => f.adapters = Holding::Nothing,
         Err(e) => {
-            // What an earlier run of the agent reserved may still be ours: it is given up when there is no domain.
+            // Adapters that an earlier run of the agent reserved may still be ours: they are given up when there is no
+            // domain.
             if f.domain.is_some() {
                 f.adapters = Holding::Unknown;
             }
@@ -111,7 +114,7 @@ pub(super) fn reserved(cx: &mut Ctx, f: &mut Facts, spec: &Spec, result: Result<
                 .reserving
                 .next
                 .map(|at| cx.now.wall + at.since(cx.now.mono));
-            // Said once, not with each attempt.
+            // The error is told once, not with each attempt.
             if f.error.as_ref().is_none_or(|(old, _)| *old != e.message) {
                 cx.fail(f, e.message);
             }
@@ -123,7 +126,7 @@ pub(super) fn released(f: &mut Facts) {
     f.adapters = Holding::Nothing;
 }
 
-/// What was refused may be had now.
+/// Ends the wait before the next attempt to reserve, because refused adapters may be available now.
 pub(super) fn news(f: &mut Facts) {
     f.reserving.next = None;
 }

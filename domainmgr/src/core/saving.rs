@@ -1,11 +1,11 @@
 //! Saving a domain to a file and bringing it back, by an operator's order.
 //!
-//! A saved domain is in one of two places, never in both: its memory is in the file and the domain does not run again, or it
-//! runs and the file is worth nothing. Which of them is in the record before anything follows from it:
+//! A saved domain is in one of two places, never in both: its memory is in the file and the domain does not run again,
+//! or the domain runs and the file is worthless. The record tells which, before anything follows from it:
 //!
 //! * The file is whole before the domain counts as saved, and the domain counts as saved before it is destroyed.
-//! * The domain counts as not saved any more before the one that was made from the file runs.
-//! * A save that nobody has seen the end of has not happened: the domain that was suspended for it goes on.
+//! * The domain no longer counts as saved before the domain that was restored from the file runs.
+//! * A save whose result is unknown has not happened: the domain that was suspended for it goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,20 +22,22 @@ use super::{Ctx, Next, Op};
 use crate::spec::Spec;
 use crate::toolstack::{Error, Life};
 
-/// How long a guest that is found suspended after a save has come to nothing is taken for one that was suspended for it. Guests
-/// obey within a second or two; later it may be another toolstack's, for a migration, and to resume that would be worse.
+/// Time in which a guest found suspended after a save that came to nothing counts as suspended for that save.
+///
+/// Guests obey within a second or two. Later, another toolstack may have suspended the guest for a migration, and
+/// resuming it would be worse.
 const LATE: Duration = Duration::from_secs(10);
 
 /// A domain whose memory is in a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Saved {
-    /// Spec that it was built from; `None` if nobody knows.
+    /// Spec that the domain was built from; `None` if unknown.
     pub(super) spec: Option<Arc<Spec>>,
-    /// Since when.
+    /// Time of the save.
     pub(super) at: OffsetDateTime,
 }
 
-/// Why the domain cannot be saved.
+/// Returns the reason why the domain cannot be saved.
 pub(super) fn refusal(f: &Facts) -> Option<String> {
     let devices = f.spec().is_some_and(|spec| {
         let given = spec.given.as_ref();
@@ -46,7 +48,7 @@ pub(super) fn refusal(f: &Facts) -> Option<String> {
     })
 }
 
-/// The domain has been saved, or goes on.
+/// Handles the result of [`Op::Save`]: the domain has been saved, or goes on.
 pub(super) fn saved(
     cx: &mut Ctx,
     f: &mut Facts,
@@ -56,7 +58,7 @@ pub(super) fn saved(
 ) {
     let Some(domain) = &mut f.domain else { return };
     if result.is_err() {
-        // libxl has let the domain go on. If it is suspended all the same, somebody else may have done that.
+        // libxl has let the domain go on. If it is suspended all the same, somebody else may have suspended it.
         return;
     }
     let id = domain.id;
@@ -76,13 +78,15 @@ pub(super) fn saved(
     cx.info(format!("domain {id} is saved"));
 }
 
-/// The agent has ended while the domain was being saved.
+/// Takes note that the agent ended while the domain was being saved.
 pub(super) fn interrupted(domain: &mut Domain, now: Time) {
     domain.saving_until = Some(now + LATE);
 }
 
-/// A domain that was saved is there, and not by us: somebody has made it from the file. What is in that is not what will be,
-/// and nobody wants it to be kept down.
+/// Drops the saved memory of a domain that is there although this agent did not restore it.
+///
+/// Somebody has restored the domain from the file. The file is out of date, and a hold that keeps the domain down no
+/// longer applies.
 pub(super) fn found_alive(cx: &mut Ctx, f: &mut Facts) {
     if f.saved.take().is_none() {
         return;
@@ -97,7 +101,7 @@ pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
     let now = cx.now.mono;
     let domain = f.domain.as_mut()?;
     let suspended = is_suspended(domain.life);
-    // It may have ended since, too: it has run.
+    // The domain may have ended since, too: then it has run.
     if domain.saved && !suspended && domain.life != Life::Dying {
         let id = domain.id;
         domain.saved = false;
@@ -126,10 +130,10 @@ pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
     None
 }
 
-/// The domain that was suspended for a save goes on, or not.
+/// Handles the result of [`Op::Resume`] for a domain that was suspended for a save.
 pub(super) fn resumed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     let Some(domain) = &mut f.domain else { return };
-    // Either way it is not tried again: who finds it suspended now may be another.
+    // Resuming is not tried again in either case: from now on, somebody else may have suspended the domain.
     domain.saving_until = None;
     if let Err(e) = result {
         let text = format!("domain {} cannot be resumed: {e}", domain.id);
@@ -137,12 +141,12 @@ pub(super) fn resumed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     }
 }
 
-/// Removes a file that is worth nothing any more.
+/// Removes the file of a saved domain, if it is out of date.
 pub(super) fn tidy(f: &mut Facts) -> Option<Op> {
     std::mem::take(&mut f.forget_saved).then_some(Op::DiscardSaved)
 }
 
-/// The domain is about to run that was made from the file.
+/// Drops the saved memory, because the domain that was restored from it is about to run.
 pub(super) fn about_to_run(f: &mut Facts) {
     if f.domain.as_ref().is_some_and(|d| d.restored) && f.saved.take().is_some() {
         f.forget_saved = true;

@@ -1,4 +1,4 @@
-//! The VNC display of a domain that was to have the next free one: nobody but its QEMU knows which that is.
+//! The VNC display of a domain that takes the next free one. Only the domain's QEMU knows the number.
 
 use std::net::IpAddr;
 
@@ -8,16 +8,16 @@ use super::facts::Facts;
 use super::{Next, Op};
 use crate::toolstack::Error;
 
-/// What is known of the display.
+/// The display of a domain, as far as known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Screen {
     #[default]
     Unknown,
-    /// It has been asked for; `None`: nobody says.
+    /// The display has been asked for; `None`: no answer.
     Asked(Option<u32>),
 }
 
-/// Asks for it, once.
+/// Asks for the display, once.
 pub(super) fn look(f: &Facts) -> Option<Next> {
     let domain = f.domain.as_ref()?;
     let wanted = domain.spec.as_ref()?.vnc.as_ref()?;
@@ -25,7 +25,7 @@ pub(super) fn look(f: &Facts) -> Option<Next> {
     open.then_some(Next::Run(Op::Screen(domain.id)))
 }
 
-/// It has been asked for.
+/// Takes note of the answer.
 pub(super) fn looked(f: &mut Facts, result: Result<Option<u32>, Error>) {
     if let Some(domain) = &mut f.domain {
         domain.screen = Screen::Asked(result.unwrap_or_default());
@@ -33,14 +33,14 @@ pub(super) fn looked(f: &mut Facts, result: Result<Option<u32>, Error>) {
 }
 
 impl Facts {
-    /// The address and the display of the domain that is there.
+    /// Returns the listen address and the display of the existing domain.
     #[must_use]
     pub fn screen(&self) -> Option<(IpAddr, u32)> {
         let spec = self.domain.as_ref()?.spec.as_ref()?;
         Some((spec.vnc.as_ref()?.listen, self.display()?))
     }
 
-    /// The display that the domain has, or is to have.
+    /// Returns the display that the domain has, or is to have.
     pub(super) fn display(&self) -> Option<u32> {
         let asked = self.domain.as_ref().and_then(|d| match d.screen {
             Screen::Unknown => None,

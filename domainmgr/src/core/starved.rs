@@ -1,13 +1,14 @@
 //! Operations that failed for want of the agent's own resources, such as file descriptors.
 //!
-//! Such a failure says nothing about the guest. Nothing follows from it, least of all a harsher step: the same operation
-//! is tried again, and a guest that is to shut down does not lose the time in which it could not be asked.
+//! Such a failure says nothing about the guest, and no harsher step follows from it. The same operation is tried again,
+//! and a guest that is to shut down does not lose the time in which it could not be asked.
 
 use super::facts::{Backoff, Facts};
 use super::{Ctx, Op, Outcome};
 use crate::toolstack::{Error, ErrorKind};
 
-/// The error, if the operation failed for this reason. A look has its own way of being repeated.
+/// Returns the error, if the operation failed for want of resources. A look is excluded: it has its own way of being
+/// repeated.
 pub(super) fn failure(outcome: &Outcome) -> Option<&Error> {
     let looked = matches!(outcome, Outcome::Looked(_));
     outcome
@@ -15,7 +16,7 @@ pub(super) fn failure(outcome: &Outcome) -> Option<&Error> {
         .filter(|e| !looked && e.kind == ErrorKind::Exhausted)
 }
 
-/// Has the operation tried again after a pause. It may have been half done: the look that comes first tells.
+/// Has the operation tried again after a pause. The look that comes first tells whether it was half done.
 pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
     let now = cx.now.mono;
     let pause = f.starved.fail(now);
@@ -57,7 +58,7 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
     }
 }
 
-/// An operation did not fail for this reason.
+/// Ends the pauses: an operation did not fail for want of resources.
 pub(super) fn over(f: &mut Facts) {
     f.starved = Backoff::default();
     f.lacking = None;

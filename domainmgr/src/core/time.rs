@@ -23,7 +23,7 @@ impl Time {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Returns the time since `earlier`; zero if `earlier` lies ahead.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -52,17 +52,17 @@ impl fmt::Display for Time {
     }
 }
 
-/// The present moment on both clocks: decisions use the monotonic one, people read the other.
+/// The present time on both clocks. Decisions use the monotonic clock, people read the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Monotonic.
+    /// Monotonic time.
     pub mono: Time,
     /// Wall clock, UTC.
     pub wall: OffsetDateTime,
 }
 
 impl Now {
-    /// What the wall clock will show at `at`, if nobody sets it meanwhile.
+    /// Returns the wall-clock time at `at`, if nobody sets the clock meanwhile.
     #[must_use]
     pub fn wall_at(self, at: Time) -> OffsetDateTime {
         self.wall + at.since(self.mono)

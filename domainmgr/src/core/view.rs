@@ -1,4 +1,4 @@
-//! What the facts look like from outside: the DomainStatus.
+//! The DomainStatus: the facts as seen from outside.
 
 use super::changing;
 use super::facts::{After, Facts, Pending, Want};
@@ -12,7 +12,7 @@ use crate::toolstack::{Life, ShutdownReason};
 use crate::wish::Origin;
 use crate::xl::File;
 
-/// The DomainStatus that says what `f` knows.
+/// Returns the DomainStatus that shows the facts `f`.
 #[must_use]
 pub fn view(f: &Facts) -> DomainStatus {
     let (state, state_name) = state(f);
@@ -77,14 +77,14 @@ pub fn view(f: &Facts) -> DomainStatus {
             Origin::Xl(file) => of_xl(f, file, &mut status),
         }
         status.config_digest.clone_from(&desired.digest);
-        // It waits for its adapters.
+        // The domain waits for its adapters.
         status.adapters_failed = f.adapters_failed;
     }
     status.warnings.extend(doubts.into_iter().flatten());
     status
 }
 
-/// The part that repeats the DomainConfig.
+/// Fills in the fields that repeat the DomainConfig.
 fn of_eve(f: &Facts, config: &DomainConfig, digest: &str, status: &mut DomainStatus) {
     status.display_name.clone_from(&config.display_name);
     status.app_num = config.app_num;
@@ -101,7 +101,7 @@ fn of_eve(f: &Facts, config: &DomainConfig, digest: &str, status: &mut DomainSta
     show_progress(f, status);
 }
 
-/// A file of xl's: there are no images that would be copied, and no adapters that would be known by a name.
+/// Fills in the fields that come from an xl file. There are no images to copy, and no adapters with names.
 fn of_xl(f: &Facts, file: &File, status: &mut DomainStatus) {
     status.display_name.clone_from(&file.name);
     let Some(spec) = f.spec() else { return };
@@ -111,7 +111,7 @@ fn of_xl(f: &Facts, file: &File, status: &mut DomainStatus) {
     status.disk_status_list = spec.disks.iter().map(DiskStatus::ready).collect();
 }
 
-/// What is wrong. If there is no config to go by, that comes first.
+/// Fills in the error to show. Without a usable config, the reason for that goes before errors of the domain.
 fn complain(f: &Facts, status: &mut DomainStatus) {
     let first = f.problem.as_ref().filter(|_| f.desired.is_none());
     let wrong = f
@@ -126,7 +126,7 @@ fn complain(f: &Facts, status: &mut DomainStatus) {
         status.last_err.clone_from(text);
         status.last_err_time = Some(*when);
     }
-    // Somebody who mends the config of a domain that did not start must hear that the agent cannot use what was written.
+    // Somebody who corrects the config of a domain that did not start must learn that the new config is unusable.
     let newer = f.problem.as_ref().filter(|_| f.boot_failed && !f.ended);
     match newer {
         Some((text, _)) if *text != status.last_err => {
@@ -136,7 +136,7 @@ fn complain(f: &Facts, status: &mut DomainStatus) {
     }
 }
 
-/// The disks of the domain that is there, or that were made ready for what is wished for.
+/// Disks of the existing domain, or those that were made ready for the present config.
 fn disks(f: &Facts, digest: &str) -> Option<Vec<DiskStatus>> {
     let known = f.disks.as_ref();
     let (_, disks) = known.filter(|(of, _)| of == digest || f.domain.is_some())?;
@@ -151,7 +151,7 @@ fn show_progress(f: &Facts, status: &mut DomainStatus) {
     }
 }
 
-/// The network interfaces as the guest has them, or would have them; `None` if nobody can tell.
+/// Network interfaces as the guest has them, or would have them; `None` if unknown.
 fn interfaces(f: &Facts) -> Option<Vec<VifConfig>> {
     let spec = f.spec()?;
     let domid = f.domain().map(|id| id.domid);
@@ -159,7 +159,7 @@ fn interfaces(f: &Facts) -> Option<Vec<VifConfig>> {
     let number = |i: usize, nic: &Nic| nic.devid.map_or_else(|| i.to_string(), |n| n.to_string());
     let all = nics.map(|(i, nic)| VifConfig {
         bridge: nic.bridge.clone().unwrap_or_default(),
-        // Xen's own name for one that was given none.
+        // Xen's own name, for an interface without a configured name.
         vif: match (&nic.vif, domid) {
             (Some(name), _) => name.clone(),
             (None, Some(domid)) => format!("vif{domid}.{}", number(i, nic)),
@@ -172,7 +172,7 @@ fn interfaces(f: &Facts) -> Option<Vec<VifConfig>> {
     Some(all.collect())
 }
 
-/// The domains with our uuid that lie there for somebody to look into.
+/// Domains with our uuid that are kept for somebody to look into.
 fn preserved(f: &Facts) -> Vec<PreservedDomain> {
     let ours = f
         .domain
@@ -193,7 +193,7 @@ fn preserved(f: &Facts) -> Vec<PreservedDomain> {
 }
 
 impl Facts {
-    /// Whether the dead domain stays where it is, because its action says so or could not be done.
+    /// Returns whether the dead domain stays where it is, because its action says so or could not be done.
     pub(super) fn is_preserved(&self) -> bool {
         let kept = self
             .exit

@@ -1,10 +1,10 @@
-//! What a newer wish changes.
+//! Effects of a newer wish on the facts.
 
 use super::Ctx;
 use super::facts::{Backoff, Facts, Pending, Rest, Want, Wish};
 use crate::settings::PoweroffPolicy;
 
-/// A wish has been worked off once nothing is on its way any more.
+/// Marks the wish as worked off, once nothing is on its way any more.
 pub(super) fn settle(f: &mut Facts) {
     let on_its_way = f.halt.is_some()
         || f.restarting
@@ -24,7 +24,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                 cx.info("its file is gone");
             }
             if f.present {
-                // Nothing told us of a domain that an outsider has built while there was none.
+                // No event tells of a domain that an outsider has built while there was none.
                 f.clear = false;
                 f.stale = true;
             }
@@ -57,11 +57,11 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
                 cx.warn(warning.clone());
             }
             if same {
-                // It may be written in other words.
+                // The file may say the same in other words.
                 f.desired = Some(new.clone());
             }
             if same && f.boot_failed {
-                // Written again, as it was: whoever did that has put something right, and does not want to wait.
+                // The same config was written again: its author has put something right, and does not want to wait.
                 try_again(f);
             }
             if same && f.problem.is_none() {
@@ -88,7 +88,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
             f.clear = false;
             f.stale = true;
             f.has_run |= f.boot_failed && f.want() == Want::Stop;
-            // A newer wish cuts every wait short, save the one before a destroy is tried again.
+            // A newer wish ends every wait, except the one before the next attempt to destroy.
             f.tries = 0;
             f.boot_failed = false;
             f.adapters_failed = false;
@@ -101,7 +101,7 @@ pub(super) fn wished(cx: &mut Ctx, f: &mut Facts, wish: Wish) {
     }
 }
 
-/// The boot that has failed is tried again at once.
+/// Tries a failed boot again at once.
 pub(super) fn try_again(f: &mut Facts) {
     if !f.boot_failed {
         return;
@@ -110,12 +110,12 @@ pub(super) fn try_again(f: &mut Facts) {
     f.tries = 0;
     f.rest = Rest::Ready;
     f.next_retry = None;
-    // Nothing told us of a domain that an outsider has built meanwhile.
+    // No event tells of a domain that an outsider has built meanwhile.
     f.clear = false;
     f.stale = true;
 }
 
-/// Whether a guest that ended although it should run is started again some time.
+/// Returns whether a guest that ended although it should run is started again some time.
 pub(super) fn retries(f: &Facts) -> bool {
     !f.vanished && f.settings.poweroff_policy == PoweroffPolicy::Retry
 }

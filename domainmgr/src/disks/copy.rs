@@ -1,4 +1,4 @@
-//! Copying an image: whole or not at all, without filling holes, and without keeping anybody else from the disk.
+//! Copies an image. The copy is whole or absent, keeps its holes, and does not keep others from the disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,17 +12,18 @@ use crate::crash;
 
 use super::{Bounds, Failure, Progress, name, remove};
 
-/// After so much somebody is told, and heard.
+/// Bytes in one step. After each step, an abort is noticed and progress may be reported.
 const STEP: u64 = 4 << 20;
-/// After so much it goes to the disk. What piles up in memory would be written at somebody else's expense, and an
-/// abort would have to wait for it.
+/// Bytes after which the copy is flushed to the disk.
+///
+/// Data that piles up in memory would be written at the expense of others, and an abort would have to wait for it.
 const FLUSH: u64 = 128 << 20;
-/// Zeros of this size become a hole.
+/// Bytes in a block: a block of zeros becomes a hole.
 const BLOCK: usize = 64 << 10;
-/// How often somebody is told.
+/// Time between two reports of the progress.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Copies `from` to `to`, which is not there, and applies `finish` before it gets its name.
+/// Copies `from` to `to`, which must not exist, and applies `finish` before the copy gets its name.
 pub(super) fn copy(
     disk: usize,
     from: &Path,
@@ -35,7 +36,7 @@ pub(super) fn copy(
         .parent()
         .ok_or_else(|| Failure::Other(format!("{}: no directory", to.display())))?;
     let mut source = File::open(from).map_err(|e| failed(from, &e))?;
-    // A block device has no length but an end.
+    // The metadata of a block device have no length, but the device has an end.
     let total = source
         .seek(SeekFrom::End(0))
         .map_err(|e| failed(from, &e))?;
@@ -52,7 +53,7 @@ pub(super) fn copy(
         told: Instant::now(),
         begun: Instant::now(),
     };
-    // Sharing the blocks takes no time and no room. Where that does not work, room is looked for first.
+    // Sharing the blocks takes no time and no room. Where that does not work, the free room is checked first.
     let shared =
         job.bounds.rate.is_none() && rustix::fs::ioctl_ficlone(&temp.file, &source).is_ok();
     if !shared {
@@ -76,7 +77,7 @@ pub(super) fn copy(
     temp.persist(to).map_err(|e| failed(to, &e))
 }
 
-/// What the copy will take: an image is often mostly holes.
+/// Returns the number of bytes that the copy will take: an image is often mostly holes.
 fn allocated(source: &File, total: u64) -> u64 {
     match source.metadata() {
         Ok(found) if found.is_file() => total.min(found.blocks().saturating_mul(512)),
@@ -85,7 +86,7 @@ fn allocated(source: &File, total: u64) -> u64 {
 }
 
 fn room(dir: &Path, needed: u64, image: &Path) -> Result<(), Failure> {
-    // Who cannot be asked will say so when it is full.
+    // A file system that does not tell its free room reports an error when it is full.
     let Ok(found) = rustix::fs::statvfs(dir) else {
         return Ok(());
     };
@@ -105,13 +106,14 @@ fn room(dir: &Path, needed: u64, image: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Bytes that a new copy leaves free in a file system of `total`: copies are mostly holes, and a guest that runs and fills
-/// one gets errors from its disk when there is nothing left.
+/// Returns the bytes that a new copy leaves free in a file system of `total` bytes.
+///
+/// Copies are mostly holes, and a running guest that fills one gets errors from its disk when no room is left.
 fn headroom(total: u64) -> u64 {
     (total / 20).min(1 << 30)
 }
 
-/// A file that is removed again unless it gets its name.
+/// A temporary file, which is removed unless it gets its final name.
 struct Temp {
     path: PathBuf,
     file: File,
@@ -122,7 +124,7 @@ impl Temp {
     fn create(dir: &Path, to: &Path) -> io::Result<Self> {
         let target = to.file_name().unwrap_or_default().to_string_lossy();
         let path = dir.join(name::temporary(&target));
-        // What an agent that was killed has left.
+        // A killed agent may have left a file of this name.
         remove(&path)?;
         let file = OpenOptions::new()
             .read(true)
@@ -153,7 +155,7 @@ impl Temp {
 impl Drop for Temp {
     fn drop(&mut self) {
         if !self.kept {
-            // If this fails, the next copy tries again.
+            // If this fails, the next copy removes the file.
             let _ = remove(&self.path);
         }
     }
@@ -242,7 +244,7 @@ impl Job<'_, '_> {
         Ok(())
     }
 
-    /// The next range that is not a hole.
+    /// Returns the next range that is not a hole.
     fn data(&self) -> Result<Option<(u64, u64)>, Stop> {
         use rustix::fs::{SeekFrom, seek};
         if self.done >= self.total {
@@ -250,9 +252,9 @@ impl Job<'_, '_> {
         }
         let start = match seek(self.source, SeekFrom::Data(self.done)) {
             Ok(start) => start,
-            // Nothing but a hole is left.
+            // Only a hole is left.
             Err(Errno::NXIO) => return Ok(None),
-            // Nobody knows of holes here.
+            // The file system does not know about holes.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some((self.done, self.total))),
             Err(e) => return Err(e.into()),
         };
@@ -260,9 +262,9 @@ impl Job<'_, '_> {
         Ok((start < end).then_some((start, end)))
     }
 
-    /// Copies up to so many bytes from where we are.
+    /// Copies up to `left` bytes from the current position.
     fn step(&mut self, left: u64) -> Result<u64, Stop> {
-        // A slow disk is slow also with small images.
+        // Smaller steps, so that a slow disk is slow also with small images.
         let most = left.min(if self.bounds.rate.is_some() {
             STEP / 16
         } else {
@@ -279,7 +281,7 @@ impl Job<'_, '_> {
                 most,
             ) {
                 Ok(moved) if moved > 0 => return Ok(moved as u64),
-                // Some file systems say nothing instead of no.
+                // Some file systems copy nothing instead of returning an error.
                 Ok(_)
                 | Err(
                     Errno::XDEV
@@ -339,7 +341,7 @@ mod tests {
         assert_eq!(headroom(1 << 40), 1 << 30);
     }
 
-    /// Where the kernel cannot do it, the same comes out: block by block, zeros left out.
+    /// Without `copy_file_range`, the copy is made block by block, skips zeros, and has the same content.
     #[test]
     fn by_hand_it_is_the_same() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Making a disk larger. Never smaller: what is behind the end may be somebody's data.
+//! Makes a disk larger, never smaller: the bytes that would be cut off may be somebody's data.
 
 use std::fs::File;
 
@@ -6,7 +6,7 @@ use super::header::{length, read_at};
 use super::qcow2::Header;
 use crate::spec::Format;
 
-/// Sees to it that the guest sees at least `least` bytes, rounded up to whole sectors.
+/// Enlarges a disk to at least `least` bytes, rounded up to whole sectors.
 pub(super) fn grow(file: &File, format: Format, least: u64) -> Result<(), String> {
     let least = least
         .checked_next_multiple_of(512)
@@ -49,7 +49,7 @@ pub(super) fn grow(file: &File, format: Format, least: u64) -> Result<(), String
     }
 }
 
-/// What the guest sees, by the header of a format that is only read.
+/// Returns the size that the guest sees, in bytes, from the header of a format that is never changed.
 fn fixed_size(file: &File, format: Format) -> Result<u64, String> {
     let at = match format {
         Format::Vhd => length(file)?.saturating_sub(512) + 48,

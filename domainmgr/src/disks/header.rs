@@ -1,4 +1,4 @@
-//! What a file says it is.
+//! The format of a file, according to its header.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use super::qcow2;
 use crate::spec::Format;
 
-/// Checks that a file is of this format, and complete in itself: an image that names another file would open that file
-/// to the guest.
+/// Checks that a file has this format and needs no other file: an image that names another file would open that file to
+/// the guest.
 pub(super) fn check(file: &File, wanted: Format) -> Result<(), String> {
     let found = sniff(file).map_err(|e| e.to_string())?;
     let what = found.map_or("raw", Kind::word);
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-/// Reads what is there; the rest stays zero.
+/// Reads `N` bytes at the offset `at`. Bytes behind the end of the file are zero.
 pub(super) fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     let mut have = 0;
@@ -86,7 +86,7 @@ fn sniff(file: &File) -> io::Result<Option<Kind>> {
     Ok((size > 512 && &end == b"conectix").then_some(Kind::Vhd))
 }
 
-/// QEMU's first format: where the name of another file is at 8, how it is encrypted at 36.
+/// Checks an image in QEMU's first format: the position of another file's name is at 8, the kind of encryption at 36.
 fn qcow(file: &File) -> Result<(), String> {
     let header: [u8; 48] = read_at(file, 0).map_err(|e| e.to_string())?;
     if header[8..16] != [0; 8] {

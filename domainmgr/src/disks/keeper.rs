@@ -1,4 +1,4 @@
-//! The ImageStatus of each copy, and the removal of copies that no domain has used for long.
+//! The `ImageStatus` of each copy, and the removal of copies that no domain has used for long.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::eve::ImageStatus;
 use crate::services::Services;
 use crate::store;
 
-/// What is known of one copy.
+/// The use of one copy, as it was last seen.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     needed: u32,
@@ -25,7 +25,7 @@ struct Known {
     shown: OffsetDateTime,
 }
 
-/// Takes note of whether a copy is needed, and says whether it has not been for `keep`.
+/// Notes whether a copy is needed. Returns true if it has not been needed for `keep`.
 fn note(known: &mut Option<Known>, now: Now, needed: u32, keep: Duration, periodic: bool) -> bool {
     let fresh = Known {
         needed,
@@ -34,7 +34,7 @@ fn note(known: &mut Option<Known>, now: Now, needed: u32, keep: Duration, period
     };
     let entry = known.get_or_insert(fresh);
     let was = std::mem::replace(&mut entry.needed, needed);
-    // What is in use is said to be now and then, not at every glance.
+    // The published time of a copy in use is renewed periodically, not at every look.
     if (needed > 0 && periodic) || (needed > 0) != (was > 0) {
         (entry.last, entry.shown) = (now.mono, now.wall);
     }
@@ -44,7 +44,7 @@ fn note(known: &mut Option<Known>, now: Now, needed: u32, keep: Duration, period
     needed == 0 && now.mono.since(entry.last) >= keep
 }
 
-/// Removes what agents that were killed had not finished. Before any copy is made.
+/// Removes copies that a killed agent had not finished. Must be called before any copy is made.
 pub fn tidy(dirs: &Dirs) {
     for name in store::list(&dirs.copies).unwrap_or_default() {
         if name::is_temporary(&name) && name::owner(&name).is_some() {
@@ -63,7 +63,7 @@ pub fn tidy(dirs: &Dirs) {
 /// Starts the thread that looks after the copies. It ends with the agent.
 ///
 /// # Errors
-/// The system has no thread to give.
+/// The thread cannot be started.
 pub fn start(env: Arc<Env>, services: &Services) -> std::io::Result<()> {
     services.start("images", 256 << 10, move || {
         let mut keeper = Keeper::default();
@@ -93,7 +93,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Removes what an earlier run of the agent said. What is still so is said again at once.
+    /// Takes note of the files of an earlier run. The first look removes them, or replaces them with current ones.
     fn forget_old(&mut self, dir: &Path) {
         for name in store::list(dir).unwrap_or_default() {
             if let Some(file) = name.strip_suffix(".json") {
@@ -123,12 +123,12 @@ impl Keeper {
             if !found.is_file() {
                 continue;
             }
-            // Held while the file is removed: nobody can begin to need it meanwhile.
+            // The lock is held while the file is removed, so that no domain can begin to need it meanwhile.
             let uses = env.register.lock();
             let refs = needed(&uses, file);
             let mut known = self.known.get(file).copied();
             let expired = note(&mut known, now, refs, keep, periodic);
-            // What others have put there, and what nobody remembers to have made, is shown and left alone.
+            // Files that others have put there, and copies that no record lists, are shown and left alone.
             if expired && is_ours(&uses, file) {
                 log::info!(
                     "{}: not used for {} s; removed",
@@ -159,7 +159,7 @@ impl Keeper {
         self.publish(&dirs.image_statuses(), statuses);
     }
 
-    /// Writes down what is new. What cannot be written or removed is tried again the next time.
+    /// Writes changed statuses and removes old ones. A failure is retried the next time.
     fn publish(&mut self, dir: &Path, statuses: BTreeMap<String, ImageStatus>) {
         let fail = |path: &Path, e: std::io::Error| log::error!("{}: {e}", path.display());
         self.published.retain(|file, _| {
@@ -208,7 +208,7 @@ mod tests {
         keeper.publish(&statuses, all.clone());
         let path = statuses.join(format!("{}.json", file(A)));
         assert!(path.exists());
-        // Nor is it written for nothing.
+        // An unchanged status is not written again.
         std::fs::remove_file(&path).unwrap();
         keeper.publish(&statuses, all);
         assert!(!path.exists());
@@ -224,7 +224,7 @@ mod tests {
         };
         let keep = Duration::from_secs(100);
         let mut known = None;
-        // Found at the start, whenever it was used before.
+        // A copy found at the start counts as used then, whenever it was used before.
         assert!(!note(&mut known, at(1_000), 0, keep, true));
         assert!(!note(&mut known, at(1_099), 0, keep, true));
         assert!(note(&mut known, at(1_100), 0, keep, true));
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(shown(known), 1_100, "nothing new to say");
         assert!(!note(&mut known, at(9_001), 1, keep, true));
         assert_eq!(shown(known), 9_001);
-        // No more needed: from then on.
+        // The time counts from the moment when the copy is no longer needed.
         assert!(!note(&mut known, at(9_050), 0, keep, false));
         assert!(!note(&mut known, at(9_149), 0, keep, true));
         assert_eq!(shown(known), 9_050);

@@ -1,7 +1,7 @@
-//! The files behind a domain's disks: finding them, checking what they are, copying them, growing them.
+//! The files behind a domain's disks: finding, checking, copying and growing them.
 //!
-//! What a guest may write to is never the image itself but a copy of its own. A copy is made under another name and
-//! gets its own in the end: what has that name is whole.
+//! A guest never writes to an image, only to its own copy. A copy is made under a temporary name and renamed at the end, so
+//! that a file with the final name is whole.
 
 mod copy;
 mod grow;
@@ -29,40 +29,40 @@ use crate::spec::{Disk, Format, Image, Spec};
 use crate::store;
 use crate::toolstack::AbortToken;
 
-/// Where images and copies of them are.
+/// Directories for images, for their copies, and for the disks that cloud-init reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'a> {
-    /// Copies, one file each.
+    /// Directory for copies, one file each.
     pub copies: &'a Path,
-    /// Images, each in a directory that is called after its hash.
+    /// Directory for images, each in a directory named after its hash.
     pub images: &'a Path,
-    /// Disks for cloud-init.
+    /// Directory for the disks that cloud-init reads.
     pub seeds: &'a Path,
 }
 
-/// What is to become of copies that are not to be preserved.
+/// Treatment of copies that are not to be preserved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Copies {
-    /// The guest starts from the image: what it wrote before is gone.
+    /// The guest starts from the image; its earlier writes are lost.
     #[default]
     Fresh,
-    /// The guest goes on with what it has written.
+    /// The guest goes on with the data that it has written.
     Keep,
 }
 
-/// How far a copy has come.
+/// Progress of a copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Of which disk: its place in the list.
+    /// Index of the disk in the list.
     pub disk: usize,
-    /// Bytes that are dealt with.
+    /// Number of bytes that are done.
     pub done: u64,
-    /// Bytes there are.
+    /// Number of bytes in total.
     pub total: u64,
 }
 
 impl Progress {
-    /// In percent, rounded down.
+    /// Returns the progress in percent, rounded down.
     #[must_use]
     pub fn percent(&self) -> u8 {
         let part = u128::from(self.done) * 100 / u128::from(self.total.max(1));
@@ -70,14 +70,14 @@ impl Progress {
     }
 }
 
-/// Why the disks are not ready.
+/// Reason why the disks are not ready.
 #[derive(Debug)]
 pub enum Failure {
-    /// The config asks for what cannot be, or what is not there.
+    /// The config asks for something that is impossible or missing.
     Config(FieldError),
-    /// Something that may be different next time.
+    /// An error that may not occur the next time.
     Other(String),
-    /// It was ended early.
+    /// The call was ended early.
     Aborted,
 }
 
@@ -90,20 +90,20 @@ impl From<FieldError> for Failure {
 /// Bounds of one call.
 #[allow(missing_debug_implementations, reason = "a closure has none")]
 pub struct Bounds<'a> {
-    /// Ends it early.
+    /// Ends the call early.
     pub abort: &'a AbortToken,
-    /// Is told now and then how far it has come.
+    /// Called with the progress now and then.
     pub progress: &'a mut dyn FnMut(Progress),
-    /// Bytes per second that a copy may make. For simulations: a slow disk.
+    /// The most bytes per second that are copied. Simulations use it as a slow disk.
     pub rate: Option<u64>,
 }
 
-/// Makes the disks of `spec` ready to be used, and says where they are: the same spec with every path in it.
+/// Makes the disks of `spec` ready to be used, and returns the spec with all their paths.
 ///
-/// Copies that are named in `whole` were there before, and are only used if they are there still.
+/// The copies named in `whole` existed before, and are only used if they still exist.
 ///
 /// # Errors
-/// What is there already stays as it is, and nothing half-made is left.
+/// A disk cannot be made ready. Existing files stay as they are, and no half-made copy is left.
 pub fn prepare(
     spec: &Spec,
     places: Places<'_>,
@@ -121,7 +121,7 @@ pub fn prepare(
         } else {
             one(i, disk, places, copies, whole, bounds)?;
         }
-        // In a directory that the operator has chosen.
+        // The path begins with a directory that the operator has chosen.
         let bad = limits::bad_disk_path(spec.mode, disk, &disk.path);
         if let Some(why) = bad.filter(|_| !disk.as_it_is) {
             return Err(FieldError::new(format!("DiskConfigList[{i}]"), why).into());
@@ -178,7 +178,7 @@ fn one(
         Err(e) => return Err(other(&path, &e)),
     };
     if found {
-        // The image may be gone by now: it is not needed any more.
+        // The image may be gone by now: it is no longer needed.
         if image.location.is_empty() {
             image.location = locate(i, image, places.images).unwrap_or_default();
         }
@@ -187,7 +187,7 @@ fn one(
         return enlarge(i, disk, &path);
     }
     if whole.contains(&copy.name) {
-        // It must not look as if the guest had never written anything.
+        // With a new copy, it would look as if the guest had never written anything.
         return Err(Failure::Other(format!(
             "{path}: the copy that the guest has written to is gone: mount {}, or move it back; to begin from the image \
              again, {}",
@@ -211,15 +211,15 @@ fn one(
     copy::copy(i, Path::new(&source), &target, bounds, &mut finish)
 }
 
-/// Removes these copies: what their domain does not need any more.
+/// Removes copies that their domain no longer needs.
 ///
 /// # Errors
-/// The first that cannot be removed. The others are.
+/// The first copy that cannot be removed. The others are removed.
 pub fn discard(dir: &Path, names: &[String]) -> Result<(), String> {
     let mut result = Ok(());
     for wanted in names {
         let mut found = spellings(dir, wanted).unwrap_or_default();
-        // It may be half made.
+        // The copy may be half-made.
         found.push(wanted.clone());
         for name in found {
             let path = dir.join(&name);
@@ -234,7 +234,7 @@ pub fn discard(dir: &Path, names: &[String]) -> Result<(), String> {
     result
 }
 
-/// The files in `dir` that are the copy `wanted`: agents of before did not fold the case of the hash.
+/// Returns the files in `dir` that are the copy `wanted`. Earlier agents did not fold the case of the hash.
 fn spellings(dir: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
     let mut names = match store::list(dir) {
         Ok(names) => names,
@@ -245,7 +245,8 @@ fn spellings(dir: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// The name that the copy `wanted` has in `dir`, or will have. One in `whole` counts: a guest has written to it.
+/// Returns the name that the copy `wanted` has in `dir`, or will have. A name in `whole` comes first: a guest has written
+/// to that copy.
 fn on_disk(dir: &Path, wanted: &str, whole: &BTreeSet<String>) -> Result<String, Failure> {
     let known = whole.iter().filter(|name| name::same(name, wanted));
     let mut found: Vec<String> = known.cloned().collect();
@@ -263,7 +264,7 @@ fn on_disk(dir: &Path, wanted: &str, whole: &BTreeSet<String>) -> Result<String,
     }
 }
 
-/// Removes every copy that was made for this domain, also half-made ones.
+/// Removes every copy that was made for this domain, including half-made ones.
 ///
 /// # Errors
 /// As [`discard`].
@@ -280,10 +281,10 @@ pub fn discard_all(dir: &Path, uuid: uuid::Uuid) -> Result<(), String> {
     discard(dir, &ours)
 }
 
-/// Checks that the disks that are used in place are there, and are what they should be.
+/// Checks that the disks used in place exist and have the right format.
 ///
 /// # Errors
-/// The first that is not.
+/// The first disk that does not.
 pub fn check(spec: &Spec) -> Result<(), FieldError> {
     for (i, disk) in spec.disks.iter().enumerate() {
         if disk.as_it_is {
@@ -294,7 +295,7 @@ pub fn check(spec: &Spec) -> Result<(), FieldError> {
             None => &disk.path,
             Some(image) => &image.location,
         };
-        // Where an image is that is only known by its hash is known where it runs.
+        // The path of an image known only by its hash is known only on the host where the domain runs.
         if !path.is_empty() {
             there(i, disk, path)?;
             inspect(i, disk, path, true)?;
@@ -322,14 +323,14 @@ fn maxsize(i: usize, why: String) -> FieldError {
     FieldError::new(field(i, "Maxsizebytes"), why)
 }
 
-/// libxl takes text.
+/// Returns the path as text, which libxl requires.
 fn text(path: &Path) -> Result<String, Failure> {
     path.to_str()
         .map(ToOwned::to_owned)
         .ok_or_else(|| Failure::Other(format!("{}: the path is not UTF-8", path.display())))
 }
 
-/// A disk of a file of xl's.
+/// Checks that a disk of one of xl's files exists, and is a plain file or a block device.
 fn as_it_is(i: usize, disk: &Disk) -> Result<(), FieldError> {
     if disk.path.is_empty() {
         return Ok(());
@@ -345,7 +346,7 @@ fn as_it_is(i: usize, disk: &Disk) -> Result<(), FieldError> {
     }
 }
 
-/// A plain file that has something in it, or will be made larger, or a block device.
+/// Checks that `path` is a block device that is not empty, or a plain file with content or one that will be enlarged.
 fn there(i: usize, disk: &Disk, path: &str) -> Result<(), FieldError> {
     let wrong = |why: String| FieldError::new(field(i, "FileLocation"), format!("{path}: {why}"));
     let found = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
@@ -376,12 +377,12 @@ fn there(i: usize, disk: &Disk, path: &str) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// The size of a file or a device, in bytes.
+/// Returns the size of a file or a device, in bytes.
 fn size_of(path: &str) -> io::Result<u64> {
     File::open(path)?.seek(SeekFrom::End(0))
 }
 
-/// Warnings about disks that are used as they are, and that their guest does not see whole.
+/// Returns warnings about raw disks whose last bytes the guest does not see.
 #[must_use]
 pub fn doubts(spec: &Spec) -> Vec<FieldError> {
     let raw = spec.disks.iter().enumerate();
@@ -398,7 +399,7 @@ pub fn doubts(spec: &Spec) -> Vec<FieldError> {
     .collect()
 }
 
-/// The file of an image: the only one in the directory of its hash.
+/// Returns the path of an image: the only file in the directory of its hash, unless the config names the path.
 fn locate(i: usize, image: &Image, images: &Path) -> Result<String, FieldError> {
     if !image.location.is_empty() {
         return Ok(image.location.clone());
@@ -423,7 +424,7 @@ fn locate(i: usize, image: &Image, images: &Path) -> Result<String, FieldError> 
     }
 }
 
-/// The name of the directory of an image, whichever case its hash is written in.
+/// Returns the name of the directory of an image, whichever case its hash is written in.
 fn directory(images: &Path, sha256: &str) -> String {
     let own = sha256.to_owned();
     if images.join(&own).exists() {
@@ -436,10 +437,10 @@ fn directory(images: &Path, sha256: &str) -> String {
         .unwrap_or(own)
 }
 
-/// Whether the file is of the format that the config says. `pristine`: no guest has written to it yet.
+/// Checks that the file has the format that the config says. `pristine`: no guest has written to the file yet.
 fn inspect(i: usize, disk: &Disk, path: &str, pristine: bool) -> Result<(), FieldError> {
     let wrong = |why: String| FieldError::new(field(i, "Format"), format!("{path}: {why}"));
-    // What a guest writes to a raw disk is its own affair, even if it looks like something else.
+    // A guest may write anything to a raw disk, even data that looks like another format.
     if disk.format == Format::Raw && (!pristine || (disk.image.is_none() && !disk.read_only)) {
         return Ok(());
     }

@@ -1,11 +1,12 @@
-//! What copies are called.
+//! Names of copies.
 
 use uuid::Uuid;
 
 use crate::spec::Format;
 
-/// `<sha256>-<uuid>.<format>`: EVE's name for the copy of an image that belongs to one domain. The second, third …
-/// disk of a domain that is made from the same image has its number before the dot.
+/// Returns EVE's name for the copy of an image that belongs to one domain: `<sha256>-<uuid>.<format>`.
+///
+/// The second, third … disk of a domain that is made from the same image has its number before the dot.
 #[must_use]
 pub fn of(sha256: &str, uuid: Uuid, nth: usize, format: Format) -> String {
     let format = format.word();
@@ -15,7 +16,7 @@ pub fn of(sha256: &str, uuid: Uuid, nth: usize, format: Format) -> String {
     }
 }
 
-/// Returns whether both name one copy. Agents of before wrote the hash as the DomainConfig did, in capitals or not.
+/// Returns whether both name one copy. Earlier agents wrote the hash as the DomainConfig did, in capitals or not.
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {
     match (a.split_once('-'), b.split_once('-')) {
@@ -26,24 +27,24 @@ pub fn same(a: &str, b: &str) -> bool {
     }
 }
 
-/// What a copy is called until it is whole. One name for each, so that nothing accumulates.
+/// Returns the name of a copy until it is whole. There is one for each copy, so that half-made files do not accumulate.
 #[must_use]
 pub fn temporary(name: &str) -> String {
     format!(".{name}.tmp")
 }
 
-/// Whether it is a copy that is not whole.
+/// Returns whether the name is that of a copy that is not whole.
 #[must_use]
 pub fn is_temporary(name: &str) -> bool {
     whole(name).is_some()
 }
 
-/// What it will be called once it is whole.
+/// Returns the name that the copy gets once it is whole.
 fn whole(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(".tmp")
 }
 
-/// Whose copy this is, whole or not; `None` if it is none that the agent has made.
+/// Returns the key of the domain that a copy, whole or not, was made for; `None` if the agent does not give such names.
 #[must_use]
 pub fn owner(name: &str) -> Option<Uuid> {
     let name = whole(name).unwrap_or(name);
@@ -59,11 +60,11 @@ pub fn owner(name: &str) -> Option<Uuid> {
         return None;
     }
     let owner: Uuid = uuid.parse().ok()?;
-    // One domain, one way to write it.
+    // The agent writes a uuid in one form only.
     (owner.to_string() == uuid).then_some(owner)
 }
 
-/// Whether this can be the hash of an image: nothing else becomes part of a path.
+/// Returns whether `text` can be the hash of an image. No other text becomes part of a path.
 #[must_use]
 pub fn is_hash(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())

@@ -10,13 +10,13 @@ const CORRUPT: u64 = 1 << 1;
 const EXTERNAL_DATA: u64 = 1 << 2;
 const COMPRESSION: u64 = 1 << 3;
 
-/// As far as it matters here.
+/// The fields of the header that matter here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     version: u32,
     backing: u64,
     cluster_bits: u32,
-    /// What the guest sees.
+    /// Size of the disk that the guest sees, in bytes.
     pub(super) size: u64,
     crypt: u32,
     l1_size: u32,
@@ -65,7 +65,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Whether an image of `length` bytes with this header is whole, and stands for itself.
+    /// Checks that an image of `length` bytes with this header is whole, is not encrypted, and needs no other file.
     pub(super) fn check(&self, length: u64) -> Result<(), String> {
         if self.backing != 0 {
             return Err(BACKING.to_owned());
@@ -94,19 +94,19 @@ impl Header {
         Ok(())
     }
 
-    /// Entries of the first table for a disk of this size.
+    /// Returns the number of entries that the first table needs for a disk of `size` bytes.
     fn entries(&self, size: u64) -> u64 {
         let cluster = 1_u64 << self.cluster_bits;
         size.div_ceil(cluster * (cluster / 8))
     }
 
-    /// Entries of the first table for which there is room where it is: it fills whole clusters.
+    /// Returns the number of entries that the first table has room for in place: a table fills whole clusters.
     fn capacity(&self) -> u64 {
         let cluster = 1_u64 << self.cluster_bits;
         (u64::from(self.l1_size) * 8).next_multiple_of(cluster) / 8
     }
 
-    /// Lets the guest see `size` bytes. Nothing else about the image changes.
+    /// Enlarges the disk to `size` bytes. Nothing else about the image changes.
     pub(super) fn grow(&self, file: &File, size: u64) -> Result<(), String> {
         let by_hand = "enlarge it with qemu-img resize";
         if self.incompatible & !(DIRTY | COMPRESSION) != 0
@@ -131,12 +131,12 @@ impl Header {
         let fail = |e: std::io::Error| e.to_string();
         let l1_size = u64::from(self.l1_size);
         let entries = entries.max(l1_size);
-        // Nobody has promised that what is behind the table is zero.
+        // The bytes behind the table need not be zero.
         let new = usize::try_from((entries - l1_size) * 8).unwrap_or_default();
         file.write_all_at(&vec![0; new], self.l1_offset + l1_size * 8)
             .map_err(fail)?;
         file.sync_all().map_err(fail)?;
-        // Both at once, in one sector: size, the kind of encryption (none), entries.
+        // One write, within one sector: the size, the kind of encryption (none), and the number of entries.
         let mut fields = [0; 16];
         fields[..8].copy_from_slice(&size.to_be_bytes());
         let entries = u32::try_from(entries).map_err(|e| e.to_string())?;

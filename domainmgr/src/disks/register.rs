@@ -13,7 +13,7 @@ use super::name;
 pub enum Use {
     /// These copies.
     Only(BTreeSet<String>),
-    /// Nobody can tell: every copy that was made for it.
+    /// Every copy that was made for the domain, because its needs are not known.
     All,
 }
 
@@ -21,7 +21,7 @@ pub enum Use {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) needs: Use,
-    /// Every copy that was made for it. What is not among them is not the agent's to remove.
+    /// Every copy that was made for the domain. The agent must not remove any other.
     pub(super) made: BTreeSet<String>,
 }
 
@@ -45,7 +45,7 @@ impl Default for Register {
 }
 
 impl Register {
-    /// A domain of this key is known, but not yet what it needs: until then everything of it is kept.
+    /// Announces a domain whose needs are not known yet. Until they are, all of its copies are kept.
     pub fn expect(&self, key: Uuid) {
         let claim = Claim {
             needs: Use::All,
@@ -54,8 +54,9 @@ impl Register {
         self.lock().entry(key).or_insert(claim);
     }
 
-    /// This is what `key` needs from now on, and what was ever made for it. When this returns, nothing of what it needs
-    /// is removed any more.
+    /// Sets the copies that `key` needs from now on, and those that were ever made for it.
+    ///
+    /// After this returns, no copy that `key` needs is removed.
     pub fn set(&self, key: Uuid, needs: Use, made: BTreeSet<String>) {
         let claim = Claim { needs, made };
         if self.lock().insert(key, claim.clone()) != Some(claim) {
@@ -63,15 +64,15 @@ impl Register {
         }
     }
 
-    /// There is no such domain any more.
+    /// Forgets a domain that no longer exists.
     pub fn forget(&self, key: Uuid) {
         self.lock().remove(&key);
         self.wake();
     }
 
-    /// Something happened to the files.
+    /// Wakes the keeper, because something happened to the files.
     pub fn wake(&self) {
-        // Full: it looks anyway.
+        // The channel is full: the keeper looks anyway.
         let _ = self.wake.try_send(());
     }
 
@@ -84,7 +85,7 @@ impl Register {
     }
 }
 
-/// The number of domains that need `file`.
+/// Returns the number of domains that need `file`.
 pub(super) fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
     let owner = name::owner(file);
     let needing = uses.iter().filter(|(key, claim)| match &claim.needs {
@@ -94,7 +95,7 @@ pub(super) fn needed(uses: &HashMap<Uuid, Claim>, file: &str) -> u32 {
     u32::try_from(needing.count()).unwrap_or(u32::MAX)
 }
 
-/// True if `file` is a copy that the agent has made for a domain that it knows.
+/// Returns whether `file` is a copy that the agent has made for a known domain.
 pub(super) fn is_ours(uses: &HashMap<Uuid, Claim>, file: &str) -> bool {
     let claim = name::owner(file).and_then(|owner| uses.get(&owner));
     claim.is_some_and(|claim| claim.made.iter().any(|made| name::same(made, file)))

@@ -175,7 +175,7 @@ fn a_preserved_copy_needs_no_image_any_more() {
 fn half_a_copy_is_never_taken_for_a_whole_one() {
     let mut place = Place::new();
     place.image(CONTENT);
-    // What an agent that was killed leaves.
+    // The file that a killed agent leaves.
     let half = place.at(&format!("img/.aa-{KEY}.raw.tmp"));
     fs::write(&half, "con, and much that is not of the image").unwrap();
     let ready = place.prepare(&copied(true), Copies::Fresh).unwrap();
@@ -415,7 +415,7 @@ fn the_format_is_what_the_header_says() {
     }
 }
 
-/// What a guest writes to its raw disk does not keep it from booting again.
+/// A guest may write anything to its raw disk and still boot again.
 #[test]
 fn a_raw_disk_may_look_like_anything_once_a_guest_has_it() {
     let mut place = Place::new();
@@ -435,7 +435,7 @@ fn a_qcow2_image_grows_where_its_tables_have_room() {
     let mut place = Place::new();
     let path = place.at("disk.qcow2");
     let mut image = qcow2(1 << 30);
-    // Nobody has promised that there is nothing behind the table.
+    // The bytes behind the table need not be zero.
     image[(3 << 16) + 16] = 0xff;
     fs::write(&path, image).unwrap();
     let disk = |least_size| Disk {
@@ -456,7 +456,7 @@ fn a_qcow2_image_grows_where_its_tables_have_room() {
             "DiskConfigList[0].Maxsizebytes: {path}: its tables have no room for 5497558138880 bytes: enlarge it with qemu-img resize"
         )
     );
-    // Who wrote the specification has a program to check it with.
+    // `qemu-img`, by the authors of the specification, can check the image.
     if let Ok(out) = Command::new("qemu-img").args(["info", &path]).output() {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         assert!(text.contains("(5368709120 bytes)"), "{text}");
@@ -504,7 +504,7 @@ fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
         let again = place.prepare(&copied(true), Copies::Keep);
         assert_eq!(again.is_err(), known, "{again:?}");
     }
-    // Two of them: which one is it?
+    // With two copies, the right one is not known.
     let mut place = Place::new();
     place.image(CONTENT);
     for path in [old(&place), place.at(&format!("img/{ours}"))] {
@@ -517,7 +517,7 @@ fn a_copy_whose_hash_is_in_capitals_is_the_same_copy() {
     assert_eq!(ready.path, old(&place), "the one that the guest has had");
     place.whole.insert(ours.clone());
     assert!(place.prepare(&copied(true), Copies::Keep).is_err());
-    // Neither is left of a copy that nobody needs, and the file of somebody else is.
+    // Both copies are removed when no domain needs them, and the file of somebody else stays.
     let other = place.at(&format!("img/AA-{}.raw", KEY.to_uppercase()));
     fs::write(&other, "notes").unwrap();
     discard(&place.dir.path().join("img"), std::slice::from_ref(&ours)).unwrap();
@@ -580,7 +580,7 @@ fn a_loop_device_without_a_file_is_no_disk() {
         let size = fs::read_to_string(format!("/sys/block/loop{n}/size")).unwrap_or_default();
         size.trim() == "0" && fs::File::open(format!("/dev/loop{n}")).is_ok()
     };
-    // Nobody but root can look, and a container may have none.
+    // Only root can open a loop device, and a container may have none.
     let Some(n) = (0..8).find(unbound) else {
         return;
     };

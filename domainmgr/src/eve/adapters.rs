@@ -1,5 +1,5 @@
-//! AssignableAdapters and DeviceNetworkStatus: which devices of the host there are to give away, and which it needs for
-//! itself.
+//! `AssignableAdapters` and `DeviceNetworkStatus`: the devices of the host that domains can get, and those that the host
+//! needs for itself.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,46 +14,46 @@ pub mod kind {
     pub const USB: u32 = 2;
 }
 
-/// The adapters of a hardware model, and, where this agent publishes it, what became of them.
+/// The adapters of a hardware model. This agent publishes the same structure with their present state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct AssignableAdapters {
-    /// Everything is known that has to be before an adapter is touched. Published only.
+    /// True if everything is known that must be known before an adapter is touched. Published only.
     pub initialized: bool,
-    /// What can be assigned as a whole.
+    /// Groups of adapters, each of which is assigned as a whole.
     pub io_bundle_list: Vec<IoBundle>,
 }
 
-/// Adapters that are assigned together or not at all.
+/// Adapters that are assigned only together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct IoBundle {
     /// 1 Ethernet, 2 USB controller, 3 serial port, 255 something else.
     pub r#type: u32,
-    /// What a DomainConfig calls it.
+    /// Name by which a DomainConfig refers to the bundle.
     pub name: String,
-    /// Interfaces, or names for people.
+    /// Interfaces of the bundle, or names for people.
     pub members: Vec<String>,
-    /// The application that has it. Published only.
+    /// The application that has the bundle. Published only.
     #[serde(rename = "UsedByUUID")]
     pub used_by_uuid: String,
-    /// The members are names of interfaces: their PCI addresses are looked up.
+    /// True if the members are names of interfaces, whose PCI addresses are looked up.
     pub lookup: bool,
     /// The PCI address, with the domain: `0000:00:14.0`.
     pub pci_long: String,
-    /// Without: `00:14.0`.
+    /// The PCI address without the domain: `00:14.0`.
     pub pci_short: String,
     /// Lines of xl.cfg instead of a PCI address: `irqs` and `ioports`.
     pub xen_cfg: String,
     /// The host's serial line, which QEMU serves to an HVM domain, such as `/dev/ttyS1`. EVE got this field later.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub serial: String,
-    /// Where the firmware has it. Not used.
+    /// Place of the device according to the firmware. Not used.
     pub unique: String,
-    /// What was looked up, one for each member. Published only.
+    /// PCI addresses that were looked up, one for each member. Published only.
     #[serde(rename = "MPciLong")]
     pub m_pci_long: Vec<String>,
-    /// The same without the domain. Published only.
+    /// The addresses of `MPciLong` without the domain. Published only.
     #[serde(rename = "MPciShort")]
     pub m_pci_short: Vec<String>,
     /// Not used.
@@ -62,17 +62,17 @@ pub struct IoBundle {
     /// The interface that each device had when it was taken from the host. Published only. Addition.
     #[serde(rename = "MIfName")]
     pub m_if_name: Vec<String>,
-    /// It is taken from the host. Published only.
+    /// True if the bundle is taken from the host. Published only.
     #[serde(rename = "IsPCIBack")]
     pub is_pci_back: bool,
-    /// The host needs it. Published only.
+    /// True if the host needs the bundle as a port. Published only.
     pub is_port: bool,
-    /// What is wrong with it. Published only. Addition.
+    /// Error of the bundle; empty if there is none. Published only. Addition.
     pub error: String,
 }
 
 impl AssignableAdapters {
-    /// Checks what a model says.
+    /// Checks the fields of a model.
     ///
     /// # Errors
     /// The first field that is wrong.
@@ -116,7 +116,7 @@ impl AssignableAdapters {
             if let Err(reason) = crate::adapters::xen_cfg(&bundle.xen_cfg) {
                 return bad("XenCfg", reason);
             }
-            // It becomes one of QEMU's arguments, and a comma would begin an option there.
+            // The text becomes one of QEMU's arguments, in which a comma would begin an option.
             let odd = |c: char| !(c.is_ascii_alphanumeric() || "/._-:".contains(c));
             let serial = bundle.serial.as_str();
             if !serial.is_empty() && (!serial.starts_with("/dev/") || serial.chars().any(odd)) {
@@ -130,13 +130,13 @@ impl AssignableAdapters {
     }
 }
 
-/// What the host's network manager says.
+/// Status that the host's network manager publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct DeviceNetworkStatus {
-    /// The ports are being tried out: the next ones may be others.
+    /// True while the ports are being tried out: the next ones may be others.
     pub testing: bool,
-    /// What the host needs for itself, for management or not.
+    /// Ports that the host needs for itself, for management or not.
     pub ports: Vec<Port>,
 }
 
@@ -144,11 +144,11 @@ pub struct DeviceNetworkStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Port {
-    /// The interface.
+    /// Name of the interface.
     pub if_name: String,
-    /// What the controller calls it.
+    /// Name that the controller gave to the port.
     pub name: String,
-    /// Its PCI address; later versions of EVE say it.
+    /// PCI address of the port, which later versions of EVE write.
     pub pci_long: String,
 }
 

@@ -8,39 +8,39 @@ use serde_json::Value;
 
 use super::UuidAndVersion;
 
-/// One application instance: what is to run, and whether.
+/// One application instance: the domain to run, and whether it should run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct DomainConfig {
-    /// Which application. The file is called after its uuid.
+    /// The application. The file is named after its uuid.
     #[serde(rename = "UUIDandVersion")]
     pub uuid_and_version: UuidAndVersion,
-    /// For people.
+    /// Name for people, and the first part of the domain's name.
     pub display_name: String,
-    /// Whether the domain should run.
+    /// True if the domain should run.
     pub activate: bool,
     /// Small number unique on this host.
     pub app_num: u32,
     /// Path of the kernel.
     pub kernel: String,
-    /// Path of its initial RAM disk.
+    /// Path of the kernel's initial RAM disk.
     pub ramdisk: String,
-    /// Memory.
+    /// Memory at the start.
     pub memory: Kilobytes,
-    /// Memory it may grow to.
+    /// Memory that the guest may grow to.
     pub max_mem: Kilobytes,
-    /// Processors; 0 means 1.
+    /// Number of virtual processors at the start; 0 means 1.
     #[serde(rename = "VCpus")]
     pub vcpus: u32,
-    /// Processors it may grow to; 0 means as many as it starts with.
+    /// Number of virtual processors that the guest may grow to; 0 means as many as it starts with.
     pub max_cpus: u32,
     /// Root device of a PV guest.
     pub root_dev: String,
-    /// More words for the kernel's command line.
+    /// Additional parameters for the kernel's command line.
     pub extra_args: String,
-    /// Bootloader of a PV guest.
+    /// Boot loader of a PV guest.
     pub boot_loader: String,
-    /// Physical processors, e.g. `1,2`; later a list of numbers.
+    /// Physical processors that the guest may use, e.g. `1,2`. Later versions of EVE write a list of numbers.
     #[serde(rename = "CPUs", deserialize_with = "cpus")]
     pub cpus: String,
     /// Path of a device tree.
@@ -53,41 +53,41 @@ pub struct DomainConfig {
     /// Physical memory passed through, e.g. `0xf7020,1`.
     #[serde(rename = "IOMem")]
     pub io_mem: Vec<String>,
-    /// How the guest is virtualised.
+    /// Virtualisation mode: PV, HVM or PVH.
     pub virtualization_mode: ModeField,
-    /// Whether there is a graphical console.
+    /// True if the guest has a graphical console.
     pub enable_vnc: bool,
-    /// Its number; 0 means the next free one.
+    /// Number of the VNC display; 0 means the next free one.
     pub vnc_display: u32,
-    /// Its password.
+    /// Password of the graphical console.
     pub vnc_passwd: Hidden,
-    /// The address of the host on which it listens; empty for 127.0.0.1. Addition.
+    /// Address of the host on which VNC listens; empty for 127.0.0.1. Addition.
     pub vnc_listen: String,
     /// Disks, in order.
     pub disk_config_list: Vec<DiskConfig>,
     /// Network interfaces, in order.
     pub vif_list: Vec<VifConfig>,
-    /// Devices to assign.
+    /// Adapters of the host to assign.
     pub io_adapter_list: Vec<IoAdapter>,
-    /// cloud-init user data.
+    /// User data for cloud-init.
     pub cloud_init_user_data: Bytes,
-    /// Which user data this is: a guest that has seen another number begins anew with it. EVE got this field later.
+    /// Version of the user data. A guest that has seen another version begins anew with it. EVE got this field later.
     #[serde(skip_serializing_if = "is_zero")]
     pub cloud_init_version: u32,
-    /// How the guest gets its user data. EVE got this field later.
+    /// EVE's number for the delivery of the user data: 0 or 3 for a drive, 1 for none. EVE got this field later.
     #[serde(skip_serializing_if = "is_zero")]
     pub meta_data_type: u32,
-    /// xl.cfg's word for what happens after a poweroff. Addition.
+    /// Action after a poweroff, in xl.cfg's words. Addition.
     pub on_poweroff: String,
-    /// … after a reboot. Addition.
+    /// Action after a reboot. Addition.
     pub on_reboot: String,
-    /// … after a crash. Addition.
+    /// Action after a crash. Addition.
     pub on_crash: String,
-    /// … after the watchdog fired. Addition.
+    /// Action after the watchdog fired. Addition.
     pub on_watchdog: String,
-    /// … when the guest wants a soft reset. Addition.
+    /// Action when the guest asks for a soft reset. Addition.
     pub on_soft_reset: String,
-    /// `keep` or `restart`: after the device model (QEMU) has ended. Addition.
+    /// Action after the device model (QEMU) has ended: `keep` or `restart`. Addition.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub on_device_model_exit: String,
 }
@@ -96,23 +96,23 @@ pub struct DomainConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct DiskConfig {
-    /// Hash that names the image. The guest gets a copy of its own, unless it only reads.
+    /// Hash that names the image. The guest gets its own copy unless it only reads.
     pub image_sha256: String,
-    /// Whether the guest may only read.
+    /// True if the guest may only read.
     pub read_only: bool,
-    /// Whether the guest's copy outlives its domain.
+    /// True if the guest's copy outlives its domain.
     pub preserve: bool,
-    /// Bytes the guest shall see at least.
+    /// Least size that the guest shall see, in bytes.
     pub maxsizebytes: u64,
-    /// `raw`, `qcow`, `qcow2` or `vhd`; later a number, which `iso` became possible with.
+    /// `raw`, `qcow`, `qcow2` or `vhd`. Later versions of EVE write a number, and also have `iso`.
     #[serde(deserialize_with = "format")]
     pub format: String,
     /// Empty or `cdrom`.
     pub devtype: String,
-    /// Where the image is; without `ImageSha256`, a file or block device to use in place. Addition: EVE got this field
+    /// Path of the image; without `ImageSha256`, of a file or block device to use in place. Addition: EVE got this field
     /// later.
     pub file_location: String,
-    /// Whether a file that is used in place may be used by others that say so too. Addition.
+    /// True if a file or block device used in place may also be used by others that set this. Addition.
     #[serde(skip_serializing_if = "is_false")]
     pub shared: bool,
 }
@@ -125,11 +125,11 @@ pub struct VifConfig {
     pub bridge: String,
     /// Name of the interface in the host.
     pub vif: String,
-    /// Address; later six bytes in base64.
+    /// MAC address. Later versions of EVE write six bytes in base64.
     pub mac: String,
     /// `vif`, or `ioemu` for an emulated card beside it. Addition.
     pub r#type: String,
-    /// The largest packet in bytes; 0 means the bridge's. Addition: EVE got this field later.
+    /// Largest packet (MTU) in bytes; 0 means that of the bridge. Addition: EVE got this field later.
     #[serde(rename = "MTU")]
     pub mtu: u32,
 }
@@ -140,7 +140,7 @@ pub struct VifConfig {
 pub struct IoAdapter {
     /// EVE's number for the kind: 1 Ethernet, 2 USB, 3 serial, 255 other.
     pub r#type: u32,
-    /// Its name in the model.
+    /// Name of the device in the model.
     pub name: String,
 }
 
@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for Kilobytes {
     }
 }
 
-/// How the guest is virtualised, as it came: EVE's number, or a word.
+/// Virtualisation mode as it came: EVE's number, or a word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ModeField {
@@ -214,7 +214,7 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// `"1,2"`, or since 2023 `[1, 2]`.
+/// Reads `"1,2"`, or since 2023 `[1, 2]`.
 fn cpus<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     struct V;
     impl<'de> Visitor<'de> for V {
@@ -239,7 +239,7 @@ fn cpus<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     d.deserialize_any(V)
 }
 
-/// EVE's words for the numbers of formats, since 2020. The first is no format in particular.
+/// Formats in the order of EVE's numbers, used since 2020. The first stands for no particular format.
 const FORMATS: [&str; 10] = [
     "",
     "raw",
@@ -285,7 +285,7 @@ impl<'de> Deserialize<'de> for Hidden {
     }
 }
 
-/// Text, or an error that does not show what there is instead, as serde's own would.
+/// Reads text. Unlike serde's own, the error does not show the value that was found.
 fn secret<'de, D: Deserializer<'de>>(d: D, expected: &str) -> Result<String, D::Error> {
     let found = match Value::deserialize(d)? {
         Value::String(text) => return Ok(text),
@@ -310,7 +310,7 @@ pub struct Bytes(pub String);
 
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // User data holds passwords more often than not.
+        // User data often contains passwords.
         write!(f, "Bytes({} characters)", self.0.len())
     }
 }
@@ -330,7 +330,9 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 impl DomainConfig {
-    /// Two configs with the same digest say the same. Not for secrets, and not against malice.
+    /// Returns a digest of the config: two configs with the same digest have the same content.
+    ///
+    /// The digest does not protect secrets, and is no defence against malice.
     #[must_use]
     pub fn digest(&self) -> String {
         // FNV-1a: the same on every machine and in every release, unlike the hashers of std.

@@ -1,4 +1,4 @@
-//! From a DiskConfig to a [`Disk`].
+//! From a `DiskConfig` to a [`Disk`].
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,7 +46,7 @@ pub(super) fn disks(key: Uuid, list: &[DiskConfig], mode: Mode) -> Result<Vec<Di
     Ok(disks)
 }
 
-/// The disk for cloud-init, if there is something for it to read.
+/// Returns the disk for cloud-init; `None` if there is no user data for it.
 pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
     let bad = |reason: String| Err(FieldError::new("CloudInitUserData", reason));
     match c.meta_data_type {
@@ -104,7 +104,7 @@ pub(super) fn seed(key: Uuid, c: &DomainConfig) -> Result<Option<Disk>> {
     }))
 }
 
-/// Returns whether it is a MIME message of several parts. The header is read as generously as Go and Python read it.
+/// Returns whether the user data is a MIME message of several parts. The header is read as leniently as by Go and Python.
 fn is_multipart(user_data: &[u8]) -> bool {
     let head = &user_data[..user_data.len().min(16 << 10)];
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
@@ -112,7 +112,7 @@ fn is_multipart(user_data: &[u8]) -> bool {
     let mut fields: Vec<String> = Vec::new();
     for line in head.lines().take_while(|line| !line.is_empty()) {
         match fields.last_mut() {
-            // A field goes on in a line that begins with a blank.
+            // A line that begins with a blank continues the field before it.
             Some(field) if line.starts_with([' ', '\t']) => field.push_str(line),
             _ => fields.push(line.to_owned()),
         }
@@ -174,7 +174,7 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
             );
         }
     };
-    // Nobody writes to a disc.
+    // A disc is never written to.
     let read_only = d.read_only || disc;
     if mode == Mode::Hvm && disc && i >= limits::IDE_DRIVES {
         return bad(
@@ -207,7 +207,7 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
         None
     } else if name::is_hash(&d.image_sha256) {
         Some(Image {
-            // One image, one way to write it.
+            // Lower case, so that one image has one hash.
             sha256: d.image_sha256.to_ascii_lowercase(),
             location: d.file_location.clone(),
             copy: None,
@@ -252,7 +252,7 @@ fn disk(i: usize, d: &DiskConfig, mode: Mode) -> Result<Disk> {
         as_it_is: false,
         attached: None,
     };
-    // Of an image it is that of the copy which counts.
+    // For an image that is copied, the path of the copy counts instead.
     if disk.image.is_none() || disk.read_only {
         if let Some(why) = limits::bad_disk_path(mode, &disk, &d.file_location) {
             return bad("FileLocation", why);

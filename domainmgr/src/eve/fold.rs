@@ -7,17 +7,17 @@ use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
-/// Where in a file something is wrong, and what.
+/// An error in a file: the field, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The path of the field, e.g. `DiskConfigList[0].Format`; empty for the file as a whole.
     pub field: String,
-    /// What is wrong with it.
+    /// Description of the error, for people.
     pub reason: String,
 }
 
 impl FieldError {
-    /// Says what is wrong with a field.
+    /// Makes the error for one field.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -41,15 +41,16 @@ impl std::error::Error for FieldError {}
 /// Reads a whole file.
 ///
 /// # Errors
-/// It is not JSON, or a field has the wrong type: which, and what it should be.
+/// The text is not a JSON object, or a field has the wrong type. An error about a type names the field and the type that was
+/// expected.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, FieldError> {
     read(value(text)?)
 }
 
-/// Reads JSON.
+/// Reads a JSON object.
 ///
 /// # Errors
-/// It is none, or no object.
+/// The text is not JSON, or not an object.
 pub(super) fn value(text: &[u8]) -> Result<Value, FieldError> {
     let value: Value =
         serde_json::from_slice(text).map_err(|e| FieldError::new("", format!("not JSON: {e}")))?;
@@ -60,10 +61,10 @@ pub(super) fn value(text: &[u8]) -> Result<Value, FieldError> {
     }
 }
 
-/// Reads what was JSON.
+/// Converts a JSON value into `T`.
 ///
 /// # Errors
-/// A field has the wrong type: which, and what it should be.
+/// A field has the wrong type. The error names the field and the type that was expected.
 pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(Folded(value)).map_err(|e| {
         let path = e.path().to_string();
@@ -72,7 +73,7 @@ pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
     })
 }
 
-/// serde says "invalid type: string \"x\", expected y".
+/// Rewords the errors of serde, which read "invalid type: string \"x\", expected y".
 fn reword(text: &str) -> String {
     let found = text
         .strip_prefix("invalid type: ")
@@ -83,7 +84,7 @@ fn reword(text: &str) -> String {
     }
 }
 
-/// A JSON value whose objects take any case for the names of a struct's fields.
+/// A JSON value whose objects match the names of a struct's fields without regard to case.
 struct Folded(Value);
 
 impl<'de> IntoDeserializer<'de, serde_json::Error> for Folded {
@@ -94,7 +95,7 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for Folded {
     }
 }
 
-/// Gives every member the name of the field it matches. An exact match wins over one that differs in case.
+/// Renames every member to the field that it matches. An exact match wins over one that differs in case.
 fn fold(object: Map<String, Value>, fields: &'static [&'static str]) -> Map<String, Value> {
     let mut folded = Map::new();
     let mut exact = Vec::new();
@@ -143,7 +144,7 @@ impl<'de> Deserializer<'de> for Folded {
             Value::Object(members) => {
                 Folded(Value::Object(fold(members, fields))).deserialize_any(visitor)
             }
-            // A struct is never a list here, whatever serde could make of one.
+            // serde could read a struct from a list. Here that is an error.
             Value::Array(_) => Err(serde::de::Error::invalid_type(
                 serde::de::Unexpected::Seq,
                 &"an object",

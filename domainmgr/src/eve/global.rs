@@ -1,15 +1,17 @@
-//! GlobalConfig: EVE's settings, as far as they concern this agent.
+//! `GlobalConfig`: EVE's settings, as far as they concern this agent.
 
 use serde_json::{Map, Value};
 
 use super::FieldError;
 use crate::settings::{Complaint, Settings};
 
-/// Applies a GlobalConfig file: EVE's own fields for the boot retry and the copies of images, and this agent's keys by their dotted names. What is
-/// known but could not be taken is returned; what is unknown is other agents'.
+/// Applies a `GlobalConfig` file: EVE's own fields, and this agent's keys by their dotted names.
+///
+/// EVE's fields are those for the boot retry, the copies of images, USB access and the log level. Known settings with an
+/// unusable value are returned. Unknown settings belong to other agents and are skipped.
 ///
 /// # Errors
-/// It is not a JSON object. Nothing was applied.
+/// The text is not a JSON object. No setting was applied.
 pub fn apply(text: &[u8], settings: &mut Settings) -> Result<Vec<Complaint>, FieldError> {
     let members: Map<String, Value> = serde_json::from_slice(text)
         .map_err(|e| FieldError::new("", format!("not a JSON object: {e}")))?;
@@ -38,7 +40,7 @@ pub fn apply(text: &[u8], settings: &mut Settings) -> Result<Vec<Complaint>, Fie
             complaints.extend(settings.set(key, &text).err());
         }
     }
-    // EVE's agents may each have their own level.
+    // Each of EVE's agents may have its own log level.
     let own = members
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case("AgentSettings"))

@@ -1,4 +1,4 @@
-//! The last use of a DomainStatus as a memory: agents before the journal had no other.
+//! Imports the state of a domain from a DomainStatus: agents without a journal had no other record.
 
 use uuid::Uuid;
 
@@ -8,8 +8,10 @@ use crate::disks::name;
 use crate::spec::{Copied, Disk, Format, Image};
 use crate::toolstack::DomainId;
 
-/// What the DomainStatus of an agent without a journal tells. `boot` is the run of the host that it is about, `wish` what
-/// the DomainConfig says now, `copies` the files in the image directory that are the key's.
+/// Makes a record from the DomainStatus of an agent without a journal.
+///
+/// `boot` is the run of the host that the status is about, `wish` is the DomainConfig as it is now, and `copies` are the
+/// key's files in the image directory.
 #[must_use]
 pub fn import(
     key: Uuid,
@@ -22,7 +24,7 @@ pub fn import(
     let booting = status.state == State::Booting;
     Record::inherit(Inherited {
         boot,
-        // A wish that is not the one it was about is a newer one.
+        // A config with another digest than that of the status is a newer one.
         wish: wish.filter(|w| w.digest == status.config_digest),
         domain: (status.domain_id != 0).then_some(DomainId {
             domid: status.domain_id,

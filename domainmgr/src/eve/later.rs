@@ -1,4 +1,4 @@
-//! Fields that EVE's DomainConfig has got since 2019, and fields that nobody knows: what is skipped is said.
+//! Fields that EVE's DomainConfig has gained since 2019, and unknown fields. Skipped fields are reported unless they are harmless.
 
 mod fields;
 #[cfg(test)]
@@ -10,22 +10,22 @@ use self::fields::Unread::{Harmless, Refused, Warned};
 use self::fields::{DISK, DOMAIN, Fields, IO_ADAPTER, UUID_AND_VERSION, VIF};
 use super::FieldError;
 
-/// Another name of the user data, since 2021.
+/// Another name of the field with the user data, since 2021.
 const LARGE_USER_DATA: &str = "pubsub-large-CloudInitUserData";
 
-/// What is said of fields that are set and not followed.
+/// Notices about fields that are set but not followed.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    /// The domain is built without them.
+    /// Skipped fields: the domain is built without them.
     pub(super) warnings: Vec<FieldError>,
-    /// The first for the sake of which it is not built.
+    /// The first field because of which the domain is not built.
     pub(super) refused: Option<FieldError>,
 }
 
-/// Gives the user data the name it has here.
+/// Renames `LARGE_USER_DATA` to `CloudInitUserData`, the name that the agent reads.
 ///
 /// # Errors
-/// There are two.
+/// Both fields are set, with different contents.
 pub(super) fn rename(config: &mut Map<String, Value>) -> Result<(), FieldError> {
     let find = |config: &Map<String, Value>, name: &str| {
         let mut names = config.iter().filter(|(_, value)| is_set(value));
@@ -49,7 +49,7 @@ pub(super) fn rename(config: &mut Map<String, Value>) -> Result<(), FieldError> 
     }
 }
 
-/// What is to be said of the fields of a DomainConfig that are not followed.
+/// Collects the notices about the fields of a DomainConfig that are not followed.
 pub(super) fn notices(config: &Map<String, Value>) -> Notices {
     let mut notices = Notices::default();
     notices.object("", config, DOMAIN);
@@ -80,7 +80,7 @@ impl Notices {
         for (name, value) in object.iter().filter(|(_, value)| is_set(value)) {
             let known = fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
             let (field, unread) = match known {
-                // A disk is a disk.
+                // Target 1 is a disk, as every entry of the list.
                 Some(("Target", _)) if value == 1 => continue,
                 Some(&(field, unread)) => (field.to_owned(), unread),
                 None => (shown(name), Warned("no such field is known")),
@@ -99,7 +99,7 @@ impl Notices {
     }
 }
 
-/// A name as it can be shown: no more than people can read, and nothing that a terminal would obey.
+/// Returns a name that is safe to show: short, and without control sequences for a terminal.
 fn shown(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if name.len() <= 64 && name.chars().all(plain) {
@@ -109,7 +109,7 @@ fn shown(name: &str) -> String {
     start.escape_default().to_string()
 }
 
-/// Whether it says anything: Go writes every field, most of them as nothing.
+/// Returns whether a value differs from Go's zero value. Go writes every field, most of them with that value.
 fn is_set(value: &Value) -> bool {
     match value {
         Value::Null => false,

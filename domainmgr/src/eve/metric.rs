@@ -1,4 +1,4 @@
-//! DomainMetric and HostMemory, as EVE reads them.
+//! `DomainMetric` and `HostMemory`, as EVE reads them.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -6,11 +6,11 @@ use time::OffsetDateTime;
 use super::UuidAndVersion;
 use super::status::go_time;
 
-/// What one domain uses. Memory is in MiB.
+/// Resources that one domain uses. Memory is in MiB.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct DomainMetric {
-    /// Which application; zeros for the host as a whole.
+    /// The application; a uuid of zeros stands for the host as a whole.
     #[serde(rename = "UUIDandVersion")]
     pub uuid_and_version: UuidAndVersion,
     /// Processor time in nanoseconds, divided by the number of processors.
@@ -19,23 +19,23 @@ pub struct DomainMetric {
     /// The number of processors by which it was divided.
     #[serde(rename = "CPUScaled")]
     pub cpu_scaled: u32,
-    /// Memory the domain may have.
+    /// Memory that the domain may have.
     #[serde(rename = "AllocatedMB")]
     pub allocated_mb: u32,
-    /// Memory it has. How much of that the guest uses, nobody outside can see.
+    /// Memory that the domain has. The part of it that the guest uses cannot be seen from outside.
     pub used_memory: u32,
-    /// The most it has had since this agent started.
+    /// The most memory that the domain has had since this agent started.
     pub max_used_memory: u32,
-    /// Memory it may have and has not.
+    /// Memory that the domain may have but does not have.
     pub available_memory: u32,
-    /// What it has, in percent of what it may have.
+    /// Memory that the domain has, in percent of the memory that it may have.
     pub used_memory_percent: f64,
-    /// When this was so.
+    /// Time of the measurement.
     #[serde(with = "go_time")]
     pub last_heard: Option<OffsetDateTime>,
-    /// There is a domain, and it has been started.
+    /// True if there is a domain that has been started.
     pub activated: bool,
-    /// EVE's clusters have names for their computers; there is none here.
+    /// Name of a computer in one of EVE's clusters; empty here.
     pub node_name: String,
 }
 
@@ -43,18 +43,18 @@ pub struct DomainMetric {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct HostMemory {
-    /// All of it.
+    /// Total memory.
     #[serde(rename = "TotalMemoryMB")]
     pub total_memory_mb: u64,
-    /// What no domain has, dom0 included.
+    /// Memory that no domain has, where dom0 counts as a domain.
     #[serde(rename = "FreeMemoryMB")]
     pub free_memory_mb: u64,
-    /// What dom0 uses of its own.
+    /// Memory that dom0 uses of its own.
     #[serde(rename = "UsedEveMB")]
     pub used_eve_mb: u64,
-    /// What dom0's kernel uses of that.
+    /// The part of `UsedEveMB` that dom0's kernel uses.
     #[serde(rename = "KmemUsedEveMB")]
     pub kmem_used_eve_mb: u64,
-    /// Physical processors.
+    /// Number of physical processors.
     pub ncpus: u32,
 }

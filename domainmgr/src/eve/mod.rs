@@ -1,7 +1,7 @@
 //! The files the agent shares with the rest of EVE, in EVE's schema.
 //!
-//! Go wrote them and Go reads them: field names are matched without regard to case, `null` is the same as nothing, and
-//! fields nobody knows are skipped; of a DomainConfig this is said.
+//! Programs in Go write and read these files. Field names match without regard to case, `null` counts as absent, and
+//! unknown fields are skipped. Those of a DomainConfig are reported.
 
 mod adapters;
 mod build;
@@ -47,24 +47,25 @@ pub struct UuidAndVersion {
     pub version: String,
 }
 
-/// As many as people read.
+/// The most warnings for one config: more would not be read.
 const MOST_WARNINGS: usize = 32;
 
-/// What a DomainConfig comes to.
+/// The result of reading a DomainConfig.
 #[derive(Clone, Debug)]
 pub struct Understood {
-    /// As it came.
+    /// The config as it came.
     pub config: DomainConfig,
-    /// What to build, or the first field for which that cannot be.
+    /// The domain to build, or the first field that makes it impossible.
     pub spec: Result<Spec, FieldError>,
-    /// Fields without effect, and those whose effect may surprise.
+    /// Fields that are skipped or have no effect, and those whose effect may surprise.
     pub warnings: Vec<FieldError>,
 }
 
 /// Reads the DomainConfig of `key`.
 ///
 /// # Errors
-/// It is not JSON, or a field has the wrong type: which, and what it should be.
+/// The text is not a JSON object, an object has a member twice, or a field has the wrong type. An error about a type names the
+/// field and the type that was expected.
 pub fn understand(key: Uuid, text: &[u8]) -> Result<Understood, FieldError> {
     let mut value = fold::value(text)?;
     if let Err(e) = serde_json::from_slice::<once::Once>(text) {
@@ -77,7 +78,7 @@ pub fn understand(key: Uuid, text: &[u8]) -> Result<Understood, FieldError> {
     let notices = later::notices(fields);
     let config: DomainConfig = fold::read(value)?;
     let spec = match (spec(key, &config), notices.refused) {
-        // Whose config this is comes first.
+        // A wrong uuid is reported before anything else.
         (Err(e), _) if e.field.starts_with("UUIDandVersion") => Err(e),
         (_, Some(refused)) => Err(refused),
         (spec, None) => spec,

@@ -1,4 +1,4 @@
-//! From a VifConfig to a [`Nic`].
+//! From a `VifConfig` to a [`Nic`].
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,15 +11,16 @@ use crate::spec::{Mode, Nic, NicKind};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
-/// An address of Xen's own, the same whenever the domain is built: its guest has given a name to the interface that has
-/// it, and its network may have given an IP address to it.
+/// Returns a MAC address from Xen's own range, the same whenever the domain is built.
+///
+/// The guest has named its interface by this address, and its network may have assigned an IP address to it.
 #[must_use]
 pub fn mac_of(key: Uuid, i: usize) -> [u8; 6] {
     let [a, b, c, ..] = Uuid::new_v5(&key, format!("vif{i}").as_bytes()).into_bytes();
     [0x00, 0x16, 0x3e, a, b, c]
 }
 
-/// `00:16:3e:00:00:01`, or the same six bytes in base64, as EVE writes them since 2023.
+/// Reads `00:16:3e:00:00:01`, or the same six bytes in base64, as EVE writes them since 2023.
 fn address(text: &str) -> Option<[u8; 6]> {
     if !text.contains(':') {
         return STANDARD.decode(text).ok()?.try_into().ok();
@@ -62,11 +63,11 @@ fn nic(key: Uuid, i: usize, v: &VifConfig, mode: Mode) -> Result<Nic> {
             Some(mac) if mac[0] & 1 == 1 => {
                 return Err(bad("Mac", format!("{} is a multicast address", v.mac)));
             }
-            // To libxl it means any, another one at each start.
+            // libxl takes it for "any", and picks another address at each start.
             Some([0, 0, 0, 0, 0, 0]) => {
                 return Err(bad("Mac", format!("{} is no address", v.mac)));
             }
-            // The host's end of each interface has it.
+            // The host's end of each interface has this address.
             Some([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]) => {
                 return Err(bad("Mac", format!("{} is the host's own", v.mac)));
             }

@@ -1,11 +1,11 @@
-//! JSON in which no object has a member twice: the last one would count, and nobody would be told.
+//! JSON in which no object has a member twice. Otherwise the last one would count, without a warning.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Any JSON value: whether it says anything.
+/// Any JSON value. The flag is false for `null`, which counts as absent.
 pub(super) struct Once(bool);
 
 impl<'de> Deserialize<'de> for Once {
@@ -56,7 +56,7 @@ impl<'de> Visitor<'de> for Look {
         let mut seen = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             let Once(says) = members.next_value()?;
-            // Names match in any case, and null is nothing.
+            // Names match without regard to case, and `null` counts as absent.
             if says && !seen.insert(name.to_ascii_lowercase()) {
                 return Err(A::Error::custom(format!("{name:?} is there twice")));
             }

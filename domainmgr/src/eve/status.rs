@@ -8,38 +8,38 @@ use crate::spec::Disk;
 
 use super::{DiskConfig, IoAdapter, UuidAndVersion, VifConfig};
 
-/// What became of one application instance.
+/// State of one application instance.
 ///
-/// A password of a graphical console is in the DomainConfig only: there is no `VncPasswd` here.
+/// The password of a graphical console is only in the DomainConfig: there is no `VncPasswd` here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct DomainStatus {
-    /// Which application, and the version of the config last taken note of.
+    /// The application, and the version of the config that the agent last took note of.
     #[serde(rename = "UUIDandVersion")]
     pub uuid_and_version: UuidAndVersion,
-    /// For people.
+    /// Name for people.
     pub display_name: String,
-    /// EVE's number.
+    /// State, as EVE's number.
     pub state: State,
-    /// What the number means, and more: also `SUSPENDED`, `PAUSED` and `PRESERVED`. Addition.
+    /// Name of the state, with more states than EVE has: `SUSPENDED`, `PAUSED` and `PRESERVED`. Addition.
     pub state_name: String,
-    /// A domain exists, and has been started.
+    /// True if a domain exists and has been started.
     pub activated: bool,
     /// Small number unique on this host.
     pub app_num: u32,
-    /// The first config is being acted upon.
+    /// True while the first config is being acted upon.
     pub pending_add: bool,
-    /// A newer config is being acted upon.
+    /// True while a newer config is being acted upon.
     pub pending_modify: bool,
-    /// The config is gone, the domain not yet.
+    /// True if the config is gone and the domain is not yet.
     pub pending_delete: bool,
     /// The domain's name in Xen.
     pub domain_name: String,
-    /// Its number in Xen; 0 if there is none.
+    /// Domid of the domain; 0 if there is no domain.
     pub domain_id: u32,
-    /// Memory that it has, in kB; 0 if there is no domain. Addition.
+    /// Memory that the domain has, in kB; 0 if there is no domain. Addition.
     pub memory: u64,
-    /// When it was started.
+    /// Time at which the domain was started.
     #[serde(with = "go_time")]
     pub boot_time: Option<OffsetDateTime>,
     /// Disks.
@@ -48,80 +48,79 @@ pub struct DomainStatus {
     pub vif_list: Vec<VifConfig>,
     /// Assigned devices.
     pub io_adapter_list: Vec<IoAdapter>,
-    /// 0 PV or PVH, 1 HVM.
+    /// Virtualisation mode: 0 for PV or PVH, 1 for HVM.
     pub virtualization_mode: u8,
-    /// `PV`, `HVM` or `PVH`. Addition.
+    /// Name of the virtualisation mode: `PV`, `HVM` or `PVH`. Addition.
     pub virtualization_mode_name: String,
-    /// Whether there is a graphical console.
+    /// True if the guest has a graphical console.
     pub enable_vnc: bool,
-    /// Its number.
+    /// Number of the VNC display.
     pub vnc_display: u32,
-    /// How often booting was tried since the wish for it, or since the last end.
+    /// Number of boot attempts since the domain was asked for, or since its last end.
     pub tried_count: u32,
-    /// What is wrong; empty if nothing is.
+    /// Description of the error; empty if there is none.
     pub last_err: String,
-    /// Since when.
+    /// Time at which the error began.
     #[serde(with = "go_time")]
     pub last_err_time: Option<OffsetDateTime>,
-    /// Booting failed for good; `NextRetry` says when it is tried again.
+    /// True if a series of boot attempts has failed; `NextRetry` is the time at which booting is tried again.
     pub boot_failed: bool,
-    /// Devices to assign are missing.
+    /// True if devices to assign are missing.
     pub adapters_failed: bool,
-    /// What somebody has renamed the domain to; empty if nobody has. Addition.
+    /// Name that somebody has given to the domain; empty if it was not renamed. Addition.
     pub renamed_to: String,
-    /// Why the state is what it is, where another toolstack has a hand in it, and what an operator can do. Addition.
+    /// Reason for the state where another toolstack is involved, and what an operator can do. Addition.
     pub state_reason: String,
-    /// Since when the guest is suspended; zero if it is not. Addition.
+    /// Time since which the guest has been suspended; zero if it is not. Addition.
     #[serde(with = "go_time")]
     pub suspended_since: Option<OffsetDateTime>,
-    /// Why the guest ended last: `poweroff`, `reboot`, `crash`, `watchdog`, `soft-reset`, `reason N`, or words. Addition.
+    /// Reason of the guest's last end: `poweroff`, `reboot`, `crash`, `watchdog`, `soft-reset`, `reason N`, or text. Addition.
     pub shutdown_reason: String,
-    /// What was done about that: an `On…` word, and where something else had to be done, what and why. Addition.
+    /// Action after that end: an `On…` word. If another action was necessary, also that action and the reason. Addition.
     pub shutdown_action: String,
-    /// The domain was ended by somebody else, and may go on elsewhere: only a newer config builds it again. Addition.
+    /// True if somebody else ended the domain, which may go on elsewhere. Only a newer config builds it again. Addition.
     pub vanished: bool,
-    /// Hold that an operator has placed: `stopped`, `started`, or empty.
-    /// Addition.
+    /// Hold that an operator has placed: `stopped`, `started`, or empty. Addition.
     pub held: String,
-    /// Name of the user that placed it. Addition.
+    /// Name of the user that placed the hold. Addition.
     pub held_by: String,
-    /// Only until the host is started again. Addition.
+    /// True if the hold lasts only until the host is started again. Addition.
     pub held_until_boot: bool,
-    /// Since when. Addition.
+    /// Time at which the hold was placed. Addition.
     #[serde(with = "go_time")]
     pub held_since: Option<OffsetDateTime>,
-    /// Since when the memory of the domain is in a file, from which it goes on when it is started; zero if it is not.
-    /// Addition.
+    /// Time since which the memory of the domain has been in a file; zero if it is not. The domain goes on from the file when
+    /// it is started. Addition.
     #[serde(with = "go_time")]
     pub saved_since: Option<OffsetDateTime>,
-    /// What was changed by hand, and stands beside the config. Addition.
+    /// Changes made by hand, which apply beside the config. Addition.
     pub changed: Vec<String>,
-    /// What of that the domain does not have before its next start, and why. Addition.
+    /// Those of the changes that the domain gets only at its next start, and the reasons. Addition.
     pub waiting: Vec<String>,
-    /// Domains of this application that do not run and are left for somebody to look into. Addition.
+    /// Domains of this application that do not run and are kept for an operator to examine. Addition.
     pub preserved: Vec<PreservedDomain>,
-    /// How often the guest was restarted because it ended. Addition.
+    /// Number of times that the guest was restarted because it had ended. Addition.
     pub restarts: u32,
-    /// When booting is tried next; zero if nothing is planned. Addition.
+    /// Time of the next boot attempt; zero if none is planned. Addition.
     #[serde(with = "go_time")]
     pub next_retry: Option<OffsetDateTime>,
-    /// The guest ended by itself although it should run. Addition.
+    /// True if the guest ended of its own accord although it should run. Addition.
     pub ended: bool,
-    /// What the config says and the guest gets nothing of. Addition.
+    /// Warnings, such as those about fields of the config that have no effect. Addition.
     pub warnings: Vec<String>,
-    /// Changes with the config. Addition.
+    /// Digest of the config, which changes with it. Addition.
     pub config_digest: String,
 }
 
-/// A domain that is left for somebody to look into, and to destroy.
+/// A domain that is kept for an operator to examine and destroy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct PreservedDomain {
-    /// Its number in Xen.
+    /// Domid of the domain.
     pub domain_id: u32,
-    /// Its name in Xen.
+    /// Name of the domain in Xen.
     pub domain_name: String,
-    /// Why it ended, as in `ShutdownReason`, or that it is suspended.
+    /// Reason of its end, as in `ShutdownReason`, or a note that it is suspended.
     pub reason: String,
 }
 
@@ -131,23 +130,23 @@ pub struct PreservedDomain {
 pub struct DiskStatus {
     /// Hash that names the image.
     pub image_sha256: String,
-    /// Whether the guest may only read.
+    /// True if the guest may only read.
     pub read_only: bool,
-    /// Whether the guest's copy outlives a restart.
+    /// True if the guest's copy outlives a restart.
     pub preserve: bool,
-    /// Where the image is.
+    /// Path of the image, or of the file that is used in place.
     pub file_location: String,
-    /// Size to grow to.
+    /// Size to grow to, in bytes.
     pub maxsizebytes: u64,
-    /// Format.
+    /// Format of the file, such as `raw`.
     pub format: String,
     /// Empty or `cdrom`.
     pub devtype: String,
     /// Name in the guest.
     pub vdev: String,
-    /// Where the file is that the guest uses.
+    /// Path of the file that the guest uses.
     pub active_file_location: String,
-    /// How much of the guest's copy has been made, in percent; 0 if none is being made. Addition.
+    /// Progress of the guest's copy, in percent; 0 if none is being made. Addition.
     pub progress: u8,
 }
 
@@ -199,13 +198,13 @@ pub enum State {
     /// There never was a domain.
     #[default]
     Installed,
-    /// One is being built.
+    /// A domain is being built.
     Booting,
-    /// It has been started.
+    /// The domain has been started.
     Running,
-    /// It is going down.
+    /// The domain is going down.
     Halting,
-    /// It is gone.
+    /// The domain is gone.
     Halted,
 }
 
@@ -241,7 +240,7 @@ impl<'de> Deserialize<'de> for State {
     }
 }
 
-/// Go's idea of a time that is none.
+/// Go's zero time, which stands for no time.
 const ZERO: &str = "0001-01-01T00:00:00Z";
 
 pub(super) mod go_time {

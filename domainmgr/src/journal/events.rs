@@ -3,36 +3,36 @@
 use rusqlite::{Connection, Transaction, params};
 use uuid::Uuid;
 
-/// Events that one page has at most.
+/// Maximum number of events in a page.
 pub const PAGE: usize = 256;
-/// Events of one key that are kept.
+/// Maximum number of events that are kept for one key.
 const OF_KEY: i64 = 500;
-/// Events that are kept. No key can drive out what became of others with fewer.
+/// Number of newest events that are kept, over all keys. No key can drive out the events of others with fewer.
 const OF_ALL: i64 = 50_000;
-/// The name under which the newest event that is not kept any more is remembered.
+/// Name of the value that holds the number of the newest event that is not kept any more.
 const PRUNED: &str = "events-pruned";
 
-/// Something that became of a domain.
+/// A change in the life of a domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// When, as RFC 3339 writes it.
+    /// Time of the event, in the format of RFC 3339.
     pub at: String,
     /// The domain's name.
     pub name: String,
-    /// Its number in Xen; 0 if there is none.
+    /// Its domid; 0 if there is no domain.
     pub domid: u32,
-    /// A word.
+    /// The event in one word.
     pub what: String,
-    /// More words.
+    /// Details of the event.
     pub detail: String,
 }
 
-/// Some of the events.
+/// A part of the events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Each with its number and its key.
+    /// The events, each with its number and its key.
     pub events: Vec<(i64, Uuid, Event)>,
-    /// Between the number that was asked for and the first of these, some are not kept any more.
+    /// Some events between the requested number and the first of these are not kept any more.
     pub gap: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Durable memory: one record per key, in an SQLite database that survives the agent and the host.
 //!
-//! The journal knows nothing of what a record says. `store` reads and writes the file; [`Journal`] is the thread that
-//! commits whatever has gathered as one transaction, so that many workers share the cost of reaching the disk.
+//! The journal does not interpret records. `store` reads and writes the file. [`Journal`] is the thread that commits all
+//! gathered changes as one transaction, so that many workers share the cost of reaching the disk.
 
 mod events;
 mod store;
@@ -21,15 +21,15 @@ use crate::services::Services;
 pub use self::events::{Event, PAGE, Page};
 pub use self::store::{Entry, FILE, OpenError, Store};
 
-/// Most changes that one transaction takes.
+/// Maximum number of changes in one transaction.
 const MOST: usize = 4096;
 
-/// What is to be made durable.
+/// A change to be made durable.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// The record of a key replaces the one before.
     Put(Entry),
-    /// The key is forgotten, but for what became of its domain in the end, and before.
+    /// The record of a key is removed. The events of its domain stay, with these last ones.
     Remove(Uuid, Vec<Event>),
     /// A value that belongs to no key.
     Set(&'static str, String),
@@ -40,14 +40,14 @@ struct Request {
     done: Sender<Result<(), Arc<str>>>,
 }
 
-/// A question to the thread that has the file.
+/// A request for events, to the thread that has the file.
 struct Question {
     after: i64,
     key: Option<Uuid>,
     answer: Sender<Result<Page, String>>,
 }
 
-/// The way to the thread that writes. Clones lead to the same thread, which ends with the last one.
+/// A handle to the thread that writes. Clones refer to the same thread, which ends with the last of them.
 #[derive(Clone, Debug)]
 pub struct Journal {
     requests: Sender<Request>,
@@ -55,10 +55,10 @@ pub struct Journal {
     followers: Arc<Mutex<Vec<Followed>>>,
 }
 
-/// One who is told of news, for as long as he has the other reference.
+/// A [`Follower`] that is told of new events, for as long as it holds the other reference.
 type Followed = (Arc<()>, Sender<()>);
 
-/// Is told when there may be more events.
+/// A subscription, which is woken when there may be more events.
 #[derive(Debug)]
 pub struct Follower {
     news: Receiver<()>,
@@ -81,7 +81,7 @@ impl Ticket {
     /// Waits until the change would survive a power cut.
     ///
     /// # Errors
-    /// It could not be written: why. Nothing of it is in the journal.
+    /// The change could not be written, and the reason. No part of it is in the journal.
     pub fn wait(&self) -> Result<(), Arc<str>> {
         self.0
             .recv()
@@ -107,7 +107,7 @@ impl Journal {
                         Err(_) => return,
                     },
                     recv(asked) -> question => {
-                        // The last of those who can ask is the last of those who write.
+                        // Both senders are in `Journal`: without the last clone, nobody writes either.
                         let Ok(Question { after, key, answer }) = question else { return };
                         let _ = answer.send(store.events(after, key));
                     }
@@ -141,7 +141,7 @@ impl Journal {
             .unwrap_or_else(|_| Err("the thread that has the journal has ended".to_owned()))
     }
 
-    /// Tells of news from now on.
+    /// Subscribes to new events.
     #[must_use]
     pub fn follow(&self) -> Follower {
         let (wake, news) = bounded(1);
@@ -189,17 +189,17 @@ fn write(
     if written.is_ok() && all.iter().any(news) {
         let followers = followers.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, wake) in followers.iter() {
-            // Full: it will look anyway. Gone: that is seen when the next one comes.
+            // Full: the follower will look anyway. Gone: it is removed when the next one subscribes.
             let _ = wake.try_send(());
         }
     }
     for request in all {
-        // Nobody waits any more: the agent is ending, or a newer change has taken its place.
+        // The send fails if nobody waits any more: the agent is ending, or a newer change has replaced this one.
         let _ = request.done.send(written.clone());
     }
 }
 
-/// Puts a journal that cannot be used aside, under a name that says when.
+/// Renames an unusable journal to a name that contains the time, `stamp`.
 ///
 /// # Errors
 /// It cannot be renamed.

@@ -18,8 +18,9 @@ pub const FILE: &str = "journal.db";
 /// Marks the file as a journal of this agent ("dmgr").
 const APPLICATION: i32 = 0x646d_6772;
 
-/// What leads from each version of the schema to the next; the first one makes an empty file version 1. Never changed
-/// once released: a new version is a new element.
+/// SQL that migrates each version of the schema to the next. The first element makes an empty file version 1.
+///
+/// An element never changes once released: a new version is a new element.
 const STEPS: &[&str] = &[
     "
     CREATE TABLE domains (
@@ -47,28 +48,28 @@ const STEPS: &[&str] = &[
 ",
 ];
 
-/// What is remembered of one key.
+/// The record of one key, with the events to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
     pub key: Uuid,
-    /// A word for people who look into the file.
+    /// The state in one word, for people who look into the file.
     pub state: &'static str,
-    /// Everything else.
+    /// The encoded record, from which decisions are made.
     pub record: Vec<u8>,
     /// Events since the previous record.
     pub events: Vec<Event>,
 }
 
-/// Why there is no journal to work with.
+/// The reason why the journal cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The file is not, or no longer, what was written.
+    /// The file is not a journal, or its content is damaged.
     #[error("{}: the journal is damaged: {why}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// Description of the damage.
         why: String,
     },
     /// A newer agent has written it.
@@ -80,9 +81,9 @@ pub enum OpenError {
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the file's schema.
         found: usize,
-        /// The newest that is known.
+        /// The newest version that this agent knows.
         known: usize,
     },
     /// The file cannot be used now: the disk is full, no descriptor is left, no permission.
@@ -90,7 +91,7 @@ pub enum OpenError {
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What happened.
+        /// Error of SQLite or of the file system.
         why: String,
     },
 }
@@ -106,7 +107,7 @@ impl Store {
     /// Opens the journal in `dir`, or makes an empty one.
     ///
     /// # Errors
-    /// It is damaged, newer, or cannot be used now.
+    /// The file is damaged, written by a newer agent, or cannot be used now.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         Self::open_with(dir, STEPS)
     }
@@ -119,14 +120,14 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
-        // It holds passwords of consoles and what cloud-init is told.
+        // The journal holds passwords of consoles and the data for cloud-init.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|e| {
             OpenError::Unusable {
                 path: path.clone(),
                 why: e.to_string(),
             }
         })?;
-        // Nobody else may write to it, and nothing of what is removed stays readable in the file.
+        // No other process may write to the file, and removed data does not stay readable in it.
         connection
             .execute_batch(
                 "PRAGMA locking_mode = EXCLUSIVE;
@@ -143,7 +144,7 @@ impl Store {
         }
         migrate(&mut connection, &path, steps)?;
         let mut store = Self { connection, path };
-        // An agent that was killed may have removed a key and not have lived to empty the log, where its secrets are.
+        // An agent may have been killed after removing a key and before emptying the log, which still holds the key's secrets.
         if let Err(e) = store.forget_log() {
             log::warn!("{e}");
         }
@@ -156,7 +157,7 @@ impl Store {
         &self.path
     }
 
-    /// Every key with its record.
+    /// Returns every key with its record.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -180,7 +181,7 @@ impl Store {
         .collect()
     }
 
-    /// A value that belongs to no key.
+    /// Returns a value that belongs to no key.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -234,7 +235,7 @@ impl Store {
         work().map_err(|e| format!("{}: {e}", self.path.display()))
     }
 
-    /// The first events after the one with the number `after`: of `key`, or of all.
+    /// Returns the first events after the one with the number `after`: of `key`, or of all keys.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -243,7 +244,7 @@ impl Store {
         page.map_err(|e| format!("{}: {e}", self.path.display()))
     }
 
-    /// Empties the write-ahead log, which still has what was removed.
+    /// Empties the write-ahead log, which still contains removed data.
     ///
     /// # Errors
     /// The file cannot be written.

@@ -179,7 +179,7 @@ fn events_are_kept_in_their_order_and_found_by_their_number() {
     assert_eq!((key, found), (B, event("two")));
     assert_eq!(told(&store, number, None).0, ["three"]);
     assert_eq!(told(&store, 0, Some(A)).0, ["one", "three"]);
-    // What is removed is remembered, and numbers are not used twice.
+    // The removal of a key is an event, and numbers are not used twice.
     store
         .commit([Change::Remove(A, vec![event("removed")])].iter())
         .unwrap();
@@ -208,7 +208,7 @@ fn one_that_has_many_events_does_not_drive_out_those_of_others() {
     assert_eq!((count(A), count(B)), (500, 1));
     let (first, gap) = told(&store, 0, Some(A));
     assert_eq!((first[0].as_str(), first.len(), gap), ("500", PAGE, true));
-    // Who has had the newest of those that are gone has missed nothing.
+    // A client that has seen the newest of the removed events has missed nothing.
     assert!(told(&store, 500, None).1);
     assert!(!told(&store, 501, None).1);
 }

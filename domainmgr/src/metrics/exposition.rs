@@ -20,11 +20,13 @@ const DOMAIN: [&str; 2] = ["name", "uuid"];
 /// Labels of each figure of a device of a domain.
 const DEVICE: [&str; 3] = ["name", "uuid", "device"];
 
-/// Everything that is known now: domains and their states from `board`, what they use from the last measurement, what their
-/// devices carry from below `sys`, which is `/sys`.
+/// Returns all figures as text.
+///
+/// The states of domains come from `board`, their usage from the last measurement, and the traffic of their devices from
+/// below `sys`, which is `/sys`.
 ///
 /// # Errors
-/// A figure that cannot be represented, which is a mistake of this program.
+/// A figure cannot be represented, which is a bug in this program.
 pub fn text(board: &Board, figures: &Figures, sys: &Path) -> Result<String, String> {
     let page = Page::default();
     let sample = figures.last();
@@ -36,7 +38,7 @@ pub fn text(board: &Board, figures: &Figures, sys: &Path) -> Result<String, Stri
         .map_err(|e| e.to_string())
 }
 
-/// One answer. Domains come and go, so that each begins with nothing.
+/// One reply. Each begins with an empty registry, because domains come and go.
 #[derive(Default)]
 struct Page {
     registry: Registry,
@@ -71,7 +73,7 @@ fn fill(
     devices(page, statuses, sys)
 }
 
-/// The name by which a domain is shown: that in Xen, or what people call it.
+/// The name by which a domain is shown: its name in Xen, or else its `DisplayName`.
 fn name(status: &DomainStatus) -> &str {
     if status.domain_name.is_empty() {
         &status.display_name
@@ -264,7 +266,7 @@ fn devices(
     Ok(())
 }
 
-/// Prometheus knows no other numbers; above 2^53 they lose the last digits.
+/// Prometheus has only floating-point numbers; above 2^53 they lose the last digits.
 #[allow(clippy::cast_precision_loss, reason = "said above")]
 fn float(value: u64) -> f64 {
     value as f64

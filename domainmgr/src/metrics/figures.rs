@@ -1,4 +1,4 @@
-//! What was measured last.
+//! The last measurement.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,11 +9,11 @@ use crate::toolstack::{HostInfo, Usage};
 /// One measurement.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Of the host.
+    /// Figures of the host.
     pub host: HostInfo,
-    /// Of each domain, dom0 among them.
+    /// Figures of each domain, dom0 included.
     pub usage: Vec<Usage>,
-    /// When.
+    /// Time of the measurement.
     pub at: OffsetDateTime,
 }
 
@@ -22,12 +22,12 @@ pub struct Sample {
 pub struct Figures(Mutex<Option<Arc<Sample>>>);
 
 impl Figures {
-    /// It was this.
+    /// Stores a new measurement.
     pub fn set(&self, sample: Sample) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sample));
     }
 
-    /// The last one.
+    /// Returns the last measurement, if there was one.
     #[must_use]
     pub fn last(&self) -> Option<Arc<Sample>> {
         self.0

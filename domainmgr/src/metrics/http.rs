@@ -1,7 +1,7 @@
 //! The figures over HTTP, for a Prometheus that fetches them.
 //!
-//! One request at a time, each within a few seconds and of limited size: whoever can connect can do no more than delay others who
-//! ask for figures.
+//! Requests are served one at a time, each within a few seconds and of limited size. A client can do no more harm than delay
+//! others that ask for figures.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use super::exposition::MEDIA_TYPE;
 use crate::services::Services;
 
-/// How long a client may take to ask, and then to listen.
+/// Time limit for a client to send its request, and again to receive the reply.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes in a request.
+/// Maximum size of a request, in bytes.
 const REQUEST: usize = 8 << 10;
-/// Headers in a request.
+/// Maximum number of headers in a request.
 const HEADERS: usize = 32;
-/// The pause after a connection that could not be taken, for want of files.
+/// Pause after a connection that could not be accepted for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Answers at `address` with what `text` makes.
+/// Answers requests at `address` with the text that `text` returns.
 ///
 /// # Errors
 /// Nothing can listen there, or the system has no thread to give.
@@ -34,7 +34,7 @@ pub fn start(
     services.start("http", 256 << 10, move || {
         for client in listener.incoming() {
             match client {
-                // What becomes of a client is its own affair.
+                // An error on a connection concerns only this client.
                 Ok(client) => drop(serve(client, &text)),
                 Err(e) => {
                     log::warn!("figures: a connection could not be taken: {e}");
@@ -69,7 +69,7 @@ fn serve(mut client: TcpStream, text: impl Fn() -> Result<String, String>) -> io
     Ok(())
 }
 
-/// What a client wants.
+/// Meaning of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Figures,
@@ -96,7 +96,7 @@ fn request(client: &mut TcpStream, end: Instant) -> io::Result<Asked> {
     }
 }
 
-/// What this request asks for; `None`: it is not yet all here.
+/// Returns the meaning of a request; `None` while it is incomplete.
 fn understood(bytes: &[u8]) -> Option<Asked> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);

@@ -12,7 +12,7 @@ pub struct Measured {
     pub version: String,
     /// The domain's number; 0 if there is none.
     pub domid: u32,
-    /// It has been started.
+    /// The domain has been started.
     pub activated: bool,
 }
 
@@ -21,12 +21,12 @@ pub struct Measured {
 pub struct Table(Mutex<BTreeMap<Uuid, Measured>>);
 
 impl Table {
-    /// This is so from now on.
+    /// Sets the description of the domain of `key`.
     pub fn set(&self, key: Uuid, measured: Measured) {
         self.lock().insert(key, measured);
     }
 
-    /// There is no such key any more.
+    /// Removes the domain of `key`.
     pub fn forget(&self, key: Uuid) {
         self.lock().remove(&key);
     }

@@ -1,6 +1,6 @@
-//! What disks and interfaces of domains have carried, as Linux counts it in dom0's backends.
+//! Traffic of the disks and interfaces of domains, as Linux counts it in dom0's backends.
 //!
-//! Disks that QEMU serves are not counted by anybody.
+//! Disks that QEMU serves are not counted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// Bytes in a sector, in which blkback counts.
 const SECTOR: u64 = 512;
 
-/// What a device has carried since it was attached.
+/// Traffic of a device since it was attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Traffic {
     /// Bytes read and written, requests to read and to write.
@@ -18,10 +18,10 @@ pub(super) enum Traffic {
     Interface([u64; 4]),
 }
 
-/// For each number of a domain, what its devices have carried, by the device's name: `vbd-51712`, `vif-0`.
+/// Returns the traffic of all devices for each domid, with the device's name: `vbd-51712`, `vif-0`.
 pub(super) fn read(sys: &Path) -> BTreeMap<u32, Vec<(String, Traffic)>> {
     let mut found = BTreeMap::<u32, Vec<_>>::new();
-    // Without Xen there are none.
+    // Without Xen there are no backends.
     let entries = fs::read_dir(sys.join("bus/xen-backend/devices"));
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -44,7 +44,7 @@ pub(super) fn read(sys: &Path) -> BTreeMap<u32, Vec<(String, Traffic)>> {
     found
 }
 
-/// `vbd-3-51712`: a disk of domain 3.
+/// Splits the name of a backend into kind, domid and device: `vbd-3-51712` is a disk of domain 3.
 fn parts(name: &str) -> Option<(&str, u32, &str)> {
     let (kind, rest) = name.split_once('-')?;
     let (domid, device) = rest.split_once('-')?;
@@ -62,7 +62,7 @@ fn disk(dir: &Path) -> Option<Traffic> {
     ]))
 }
 
-/// The host receives what the guest sends.
+/// Reads the counters of the host's end, which receives what the guest sends.
 fn interface(dir: &Path) -> Option<Traffic> {
     let interface = fs::read_dir(dir).ok()?.flatten().next()?;
     let statistics = interface.path().join("statistics");

@@ -1,4 +1,5 @@
-//! What a domain needs that the host has once, and whether two can have it. Pure but for looking up what a path is.
+//! Resources that a domain needs and the host has only once, and the conflicts about them. Pure except for looking up
+//! paths.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,23 +11,23 @@ use super::things::{self, Thing};
 use crate::spec::{Mode, NicKind, Spec};
 use crate::words::{self, Words};
 
-/// Why something cannot be had.
+/// Reason why a resource cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The field that asks for it.
+    /// The field that asks for the resource.
     pub field: String,
-    /// Who has it.
+    /// The resource and its owner, for people.
     pub reason: String,
-    /// It is a domain of ours: who waits is told when it gives that up.
+    /// True if the owner is a domain of this agent: a waiting domain is told when the owner gives up the resource.
     pub ours: bool,
 }
 
-/// Somebody else's domain, or the host, and what it has.
+/// Resources of a domain of another toolstack, or of the host.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// Words for it.
+    /// Description of the owner, for people.
     pub owner: String,
-    /// What it has.
+    /// Resources that the owner has.
     pub claims: Claims,
 }
 
@@ -34,7 +35,7 @@ pub struct Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Access {
     write: bool,
-    /// Others may do the same that say so too.
+    /// True if others that also set this may have the same access.
     shared: bool,
 }
 
@@ -67,19 +68,19 @@ struct Bytes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Interface {
     field: String,
-    /// The names that it, and its tap, have in the host.
+    /// Names of the interface and of its tap in the host.
     names: Vec<String>,
     mac: String,
     bridge: String,
 }
 
-/// A part of the host that a guest is given as it is.
+/// A part of the host that is passed through to a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hardware {
     Irq(u32),
-    /// The first, and how many.
+    /// The first page, and the number of pages.
     Pages(u64, u64),
-    /// By its address.
+    /// A PCI device, by its address.
     Pci(String),
 }
 
@@ -104,7 +105,7 @@ impl fmt::Display for Hardware {
     }
 }
 
-/// What one domain needs.
+/// Resources that one domain needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     name: Option<String>,
@@ -114,15 +115,15 @@ pub struct Claims {
     screen: Option<(IpAddr, u32)>,
     /// Interrupts, pages and PCI devices of the host.
     hardware: Vec<(&'static str, Hardware)>,
-    /// Its writer's names for these things.
+    /// Names of the fields in the file that the domain comes from.
     words: Words,
 }
 
-/// libxl's own, where none is said.
+/// libxl's default bridge.
 const BRIDGE: &str = "xenbr0";
 
 impl Claims {
-    /// What `spec` needs, as far as it says where that is.
+    /// Returns the resources that `spec` needs, as far as `spec` says where they are.
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
         let words = words::of(spec);
@@ -139,11 +140,11 @@ impl Claims {
                 Some(image) if image.location.is_empty() => place("ImageSha256"),
                 _ => place("FileLocation"),
             };
-            // It is copied from: nobody may write to it meanwhile, or ever.
+            // The image is the source of the copy: no domain may write to it meanwhile, or ever.
             if let Some(image) = copy {
                 claim(field.clone(), &image.location, Access::READ);
             }
-            // Before it is ready, the path of a copied disk is that of its image.
+            // Before a copied disk is ready, its path is that of its image.
             let is_copy = copy.is_none_or(|image| image.location != disk.path);
             if disk.seed.is_none() && is_copy {
                 let access = Access {
@@ -153,7 +154,7 @@ impl Claims {
                 claim(field, &disk.path, access);
             }
         }
-        // Boot loaders, too: programs of dom0, which no guest may write to.
+        // Boot loaders too are programs of dom0, which no guest may write to.
         let files = words::files(spec);
         bytes.extend(files.map(|(field, path)| Bytes::at(field.to_owned(), path, Access::READ)));
         let interfaces = spec.nics.iter().enumerate().map(|(i, nic)| {
@@ -189,7 +190,7 @@ impl Claims {
         }
     }
 
-    /// What uses these things.
+    /// Returns claims on these things.
     pub(super) fn of_things(things: impl IntoIterator<Item = Thing>, write: bool) -> Self {
         let bytes = Bytes {
             field: String::new(),
@@ -203,7 +204,7 @@ impl Claims {
         }
     }
 
-    /// What a domain of another toolstack has.
+    /// Returns the resources that a domain of another toolstack has.
     #[must_use]
     pub fn of_other(
         disks: impl IntoIterator<Item = (String, bool)>,
@@ -225,12 +226,12 @@ impl Claims {
         }
     }
 
-    /// The display that its device model has chosen.
+    /// Sets the display that the domain's device model has chosen.
     pub(super) fn shows(&mut self, listen: IpAddr, display: u32) {
         self.screen = Some((listen, display));
     }
 
-    /// Whether the domain itself asks for one thing twice.
+    /// Checks that the domain does not ask for one thing twice.
     pub(super) fn within(&self) -> Result<(), Refusal> {
         let refuse = |field: &str, reason: String| {
             Err(Refusal {
@@ -272,7 +273,7 @@ impl Claims {
         Ok(())
     }
 
-    /// What cannot be had because `owner` has it.
+    /// Returns the first resource that cannot be had because `owner` has it.
     #[must_use]
     pub fn refused_by(&self, theirs: &Self, owner: &dyn fmt::Display) -> Option<Refusal> {
         let refuse = |field: String, what: String| {
@@ -322,7 +323,7 @@ impl Claims {
         }
     }
 
-    /// What a domain can have, and should not.
+    /// Returns warnings about resources that the domain can have twice, but should not.
     pub(super) fn doubtful_within(&self) -> Vec<String> {
         let all = self.interfaces.iter().enumerate();
         let twice = all.filter_map(|(i, ours)| {
@@ -345,7 +346,7 @@ impl Claims {
         twice.chain(again).collect()
     }
 
-    /// What both can have, and should not.
+    /// Returns warnings about resources that both domains can have, but should not.
     #[must_use]
     pub fn doubtful_beside(&self, theirs: &Self, owner: &dyn fmt::Display) -> Vec<String> {
         let mut said = Vec::new();
@@ -374,7 +375,7 @@ impl Claims {
     }
 }
 
-/// The address of a device, as people write it.
+/// Returns the address of a device, as people write it.
 fn address(pci: &Pci) -> String {
     let Pci {
         domain,

@@ -1,4 +1,4 @@
-//! What the host itself uses: block devices that are mounted or swapped to.
+//! Block devices that the host itself uses, because they are mounted or swapped to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use super::claims::{Claims, Taken};
 use super::things;
 
-/// What the host uses, by the use.
+/// Returns the devices that the host uses, one entry for each use.
 #[must_use]
 pub fn taken() -> Vec<Taken> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -43,7 +43,7 @@ fn of(mounts: &str, swaps: &str) -> Vec<Taken> {
     taken
 }
 
-/// The devices of Btrfs file systems that are mounted. Each may have many, and a mount names one of them.
+/// Returns the devices of mounted Btrfs file systems. Each file system may have many, and a mount names one of them.
 fn pools() -> Vec<Taken> {
     let all = fs::read_dir("/sys/fs/btrfs").into_iter().flatten();
     let devices = all.filter_map(|pool| fs::read_dir(pool.ok()?.path().join("devices")).ok());
@@ -59,7 +59,7 @@ fn pools() -> Vec<Taken> {
         .collect()
 }
 
-/// The numbers of the devices that are mounted, where first, and whether they are written to anywhere: see proc(5).
+/// Returns the numbers of mounted devices, with the first mount point and whether any mount is writable: see proc(5).
 fn mounted(mounts: &str) -> BTreeMap<u64, (String, bool)> {
     let mut found = BTreeMap::new();
     for line in mounts.lines() {
@@ -67,7 +67,7 @@ fn mounted(mounts: &str) -> BTreeMap<u64, (String, bool)> {
         let (Some(number), Some(place)) = (words.get(2), words.get(4)) else {
             continue;
         };
-        // 0 is no block device, but a number that a file system has made up: the device is the source then, if any is.
+        // Major number 0 is not a block device: a file system has made the number up. The device is then the source, if any.
         let known = things::number(number).filter(|n| rustix::fs::major(*n) != 0);
         let Some(number) = known.or_else(|| source(&words)) else {
             continue;
@@ -82,7 +82,7 @@ fn mounted(mounts: &str) -> BTreeMap<u64, (String, bool)> {
     found
 }
 
-/// The number of the block device that a line of mountinfo names as the source.
+/// Returns the number of the block device that a line of mountinfo names as the source.
 fn source(words: &[&str]) -> Option<u64> {
     let end = words.iter().position(|word| *word == "-")?;
     let source = words.get(end + 2).filter(|text| text.starts_with('/'))?;

@@ -1,7 +1,9 @@
-//! Who owns what the host has once: files and devices of disks, names and addresses of network interfaces, VNC displays.
+//! Owners of the resources that the host has only once.
 //!
-//! Xen does not look after that. Its `block` script means to, and compares a hexadecimal number with a decimal one; QEMU
-//! opens images without their locks. Two guests that write to one file system destroy it.
+//! These are files and devices of disks, names and addresses of network interfaces, and VNC displays.
+//!
+//! Xen does not check who uses them. Its `block` script is meant to, but compares a hexadecimal number with a decimal one.
+//! QEMU opens images without their locks. Two guests that write to one file system destroy it.
 
 mod claims;
 mod host;
@@ -19,7 +21,7 @@ pub use self::host::taken as taken_by_host;
 pub use self::own_files::check as check_own_files;
 use crate::spec::Spec;
 
-/// An owner, as people know it.
+/// An owner: its name for people, and its resources.
 #[derive(Clone, Debug)]
 struct Owner {
     name: String,
@@ -29,11 +31,11 @@ struct Owner {
 #[derive(Debug, Default)]
 struct State {
     owners: HashMap<Uuid, Owner>,
-    /// Keys that were refused something.
+    /// Keys that were refused a resource.
     refused: HashSet<Uuid>,
 }
 
-/// The owners of everything that there is once on the host.
+/// The owners of all resources that the host has only once.
 #[derive(Debug, Default)]
 pub struct Owners {
     state: Mutex<State>,
@@ -44,7 +46,7 @@ impl Owners {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `spec` needs belongs to `key` already: its domain was there before.
+    /// Records that `key` already has the resources that `spec` needs, because its domain existed before.
     pub fn expect(&self, key: Uuid, spec: &Spec) {
         let owner = Owner {
             name: spec.name.clone(),
@@ -53,13 +55,12 @@ impl Owners {
         self.state().owners.insert(key, owner);
     }
 
-    /// Takes all that `spec` needs, or nothing. `others` are the host and the domains of other toolstacks, and what they
-    /// have.
+    /// Takes all resources that `spec` needs, or none. `others` are those of the host and of other toolstacks' domains.
     ///
     /// # Errors
-    /// What cannot be had, and who has it.
+    /// The resource that cannot be had, and its owner.
     pub fn take(&self, key: Uuid, spec: &Spec, others: &[Taken]) -> Result<(), Refusal> {
-        // Before the lock: it looks at files.
+        // Before the lock is taken, because this looks at files.
         let claims = Claims::of(spec);
         claims.within()?;
         let mut state = self.state();
@@ -89,7 +90,9 @@ impl Owners {
         Ok(())
     }
 
-    /// What `key` has is what `spec` says, from now on: its domain has been changed. Returns whether somebody waits for anything.
+    /// Sets the resources of `key` to those of `spec` after its domain was changed.
+    ///
+    /// Returns whether any domain waits for a resource.
     #[must_use]
     pub fn has(&self, key: Uuid, spec: &Spec) -> bool {
         let claims = Claims::of(spec);
@@ -100,14 +103,14 @@ impl Owners {
         !std::mem::take(&mut state.refused).is_empty()
     }
 
-    /// The VNC display that `key` has got, where any was to do.
+    /// Records the VNC display that `key` has got, where the config accepts any.
     pub fn shows(&self, key: Uuid, listen: IpAddr, display: u32) {
         if let Some(owner) = self.state().owners.get_mut(&key) {
             owner.claims.shows(listen, display);
         }
     }
 
-    /// Gives up what `key` has. Returns whether somebody waits for anything.
+    /// Gives up the resources of `key`. Returns whether any domain waits for a resource.
     #[must_use]
     pub fn release(&self, key: Uuid) -> bool {
         let mut state = self.state();
@@ -115,7 +118,7 @@ impl Owners {
         had && !std::mem::take(&mut state.refused).is_empty()
     }
 
-    /// What two domains can have, and should not: said of the one that has it second.
+    /// Returns warnings about resources of `key` that two domains can have, but should not.
     #[must_use]
     pub fn warnings(&self, key: Uuid) -> Vec<String> {
         let state = self.state();
@@ -129,12 +132,12 @@ impl Owners {
                 mine.doubtful_beside(&owner.claims, &format_args!("{} ({other})", owner.name))
             })
             .collect();
-        // Always in the same order: a status that says the same is not written again.
+        // Always in the same order, because an unchanged status is not written again.
         said.sort();
         mine.doubtful_within().into_iter().chain(said).collect()
     }
 
-    /// Whether `key` is known to have anything.
+    /// Returns whether `key` is known to have resources.
     #[must_use]
     pub fn knows(&self, key: Uuid) -> bool {
         self.state().owners.contains_key(&key)

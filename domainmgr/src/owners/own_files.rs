@@ -1,5 +1,7 @@
-//! Files of the agent's own, which no guest may have: copies of images belong to the domain they were made for, whether it
-//! runs or not, and the rest to nobody.
+//! Files of the agent's own, which no guest may have.
+//!
+//! A copy of an image belongs to the domain that it was made for, whether the domain runs or not. The other files belong
+//! to no domain.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use crate::words;
 /// Refuses a disk that is used in place and is a file of the agent's.
 ///
 /// # Errors
-/// The first such disk, and whose file it is.
+/// The first such disk, and the owner of its file.
 pub fn check(spec: &Spec, dirs: &Dirs) -> Result<(), Refusal> {
     let words = words::of(spec);
     let in_place = spec.disks.iter().enumerate();

@@ -63,7 +63,7 @@ fn a_file_has_one_writer_by_whatever_path() {
         );
     }
     assert_eq!(refusal(&owners, B, &one(&other, "")), None);
-    // What it had it keeps, until it has something else.
+    // A domain keeps its resources until it takes others.
     assert_eq!(refusal(&owners, A, &one(&file, "")), None);
     assert!(refusal(&owners, A, &one(&other, "")).is_some());
     assert!(!owners.release(A) || refusal(&owners, B, &one(&file, "")).is_none());

@@ -1,28 +1,29 @@
-//! What a path stands for: the same thing is the same file or device, by whatever path.
+//! The file or device that a path stands for, which is the same thing by whatever path.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
-/// As deep as devices lie on each other at the most. The kernel allows no circles, but takes devices away while we look.
+/// The deepest stack of devices that is followed. The kernel allows no cycles, but may remove devices during the search.
 const DEPTH: usize = 16;
 
-/// A place where bytes are kept.
+/// A place where bytes are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Thing {
-    /// A file, by the numbers of its file system and its own.
+    /// A file, by the numbers of its file system and its inode.
     File(u64, u64),
     /// A block device, by its number.
     Device(u64),
-    /// A part of something that another part does not touch: of a disk the partition with this number, of a physical volume
-    /// what the logical volume with this number has of it.
+    /// A part of a thing, which no other part overlaps.
+    ///
+    /// The number is that of the device which has the part: a partition of a disk, or a logical volume on a physical volume.
     Part(Box<Thing>, u64),
-    /// Nothing is there yet.
+    /// A path at which nothing exists yet.
     Path(PathBuf),
 }
 
 impl Thing {
-    /// Whether writing to one can change the other.
+    /// Returns whether writing to one can change the other.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Part(..), Self::Part(..)) => self == other,
@@ -31,7 +32,7 @@ impl Thing {
         }
     }
 
-    /// The part of it that `part` has.
+    /// Returns the part of this thing that the device `part` has.
     fn part(self, part: u64) -> Self {
         match self {
             Self::Part(whole, _) => Self::Part(whole, part),
@@ -40,7 +41,7 @@ impl Thing {
     }
 }
 
-/// Everything that the path stands for: a loop device is its file as well.
+/// Returns everything that the path stands for: a loop device is its file as well.
 pub(super) fn of(path: &Path) -> Vec<Thing> {
     match fs::metadata(path) {
         Ok(found) if found.file_type().is_block_device() => of_device(found.rdev()),
@@ -49,7 +50,7 @@ pub(super) fn of(path: &Path) -> Vec<Thing> {
     }
 }
 
-/// The path without `.` and `..`, for one that nobody can follow.
+/// Returns the path without `.` and `..`, for a path that cannot be followed.
 fn without_dots(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
@@ -64,7 +65,7 @@ fn without_dots(path: &Path) -> PathBuf {
     clean
 }
 
-/// Everything that the block device stands for: itself, and its part of what it is made from, however far down.
+/// Returns everything that a block device stands for: the device, and its part of each device below it, at any depth.
 pub(super) fn of_device(number: u64) -> Vec<Thing> {
     Sys::default().of_device(number, DEPTH)
 }
@@ -109,7 +110,7 @@ impl Sys {
     }
 }
 
-/// The directory of a partition is in that of its disk.
+/// Returns the number of a partition's disk, whose directory contains that of the partition.
 fn disk_of(about: &Path) -> Option<u64> {
     let disk = fs::canonicalize(about).ok()?;
     number_in(&disk.parent()?.join("dev"))
@@ -119,7 +120,7 @@ fn number_in(file: &Path) -> Option<u64> {
     number(fs::read_to_string(file).ok()?.trim())
 }
 
-/// `8:1`, as Linux writes the number of a device.
+/// Reads the number of a device as Linux writes it, e.g. `8:1`.
 pub(super) fn number(text: &str) -> Option<u64> {
     let (major, minor) = text.split_once(':')?;
     Some(rustix::fs::makedev(
@@ -134,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// A kernel's answers about block devices.
+    /// A directory like the one in which the kernel describes block devices.
     struct Kernel(tempfile::TempDir);
 
     impl Kernel {
@@ -144,7 +145,7 @@ mod tests {
             kernel
         }
 
-        /// A device whose directory is `place`.
+        /// Adds a device whose directory is `place`.
         fn device(&self, place: &str, number: &str) -> PathBuf {
             let dir = self.0.path().join("devices").join(place);
             fs::create_dir_all(&dir).unwrap();

@@ -1,4 +1,4 @@
-//! The configuration that libxl takes.
+//! The configuration of a domain, as libxl takes it.
 
 use libxl::config::{
     ActionOnShutdown, Bitmap, Disk, DiskFormat, DomainConfig, Dtdev, Guest, HvmInfo, IomemRange,
@@ -14,7 +14,7 @@ use crate::spec::{self, Action, Format, Mode, NicKind, PciAddress, PciDevice, Sp
 /// The first serial line of an HVM domain, which is its console.
 const PTY: &str = "pty";
 
-/// The same as [`xl_cfg`](super::xl_cfg), as data.
+/// Returns the configuration of a domain, as data. It is equivalent to the text of [`xl_cfg`](super::xl_cfg).
 #[must_use]
 pub fn domain_config(spec: &Spec) -> DomainConfig {
     if let Some(given) = &spec.given {
@@ -48,7 +48,7 @@ pub fn domain_config(spec: &Spec) -> DomainConfig {
             config = config.vnc(vnc(wanted));
         }
     }
-    // What xl sets, too: the text and the data are to be the same to the letter.
+    // xl sets these fields, too, and the text and the data must be equivalent in every field.
     config.c_info.run_hotplug_scripts = Some(true);
     for vfb in &mut config.vfbs {
         vfb.devid = Some(0);
@@ -161,7 +161,7 @@ fn pci(mode: Mode, device: &PciDevice) -> Pci {
         func,
     } = device.address;
     Pci {
-        // What xl sets.
+        // xl sets this mask.
         vfunc_mask: Some(1),
         rdm_policy: rdm_policy(mode, device).map(|policy| match policy {
             RdmPolicy::Strict => RdmReservePolicy::Strict,
@@ -200,7 +200,7 @@ fn vnc(wanted: &Vnc) -> VncInfo {
     VncInfo {
         listen: Some(listen),
         display,
-        // Otherwise it becomes the next free one, without a word.
+        // Otherwise the display silently becomes the next free one.
         findunused: wanted.display.map(|_| false),
         passwd: wanted.passwd.as_ref().map(|p| Secret::from(p.reveal())),
         ..VncInfo::default()

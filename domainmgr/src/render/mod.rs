@@ -1,4 +1,4 @@
-//! From a [`Spec`] to what libxl takes and to the text that says the same to people.
+//! Turns a [`Spec`] into the configuration for libxl, and into the equivalent text for people.
 
 mod libxl;
 #[cfg(test)]
@@ -17,15 +17,17 @@ use crate::limits;
 use crate::spec::{Mode, PciDevice, Spec, Vnc};
 use crate::words;
 
-/// What is said of the memory that the firmware reserves for a device.
+/// Policy for the memory that the firmware reserves for a device (`rdm_policy` of libxl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RdmPolicy {
     Strict,
     Relaxed,
 }
 
-/// … as far as something has to be. It is of no consequence for PV domains; but if nothing is said, xl reads it from where
-/// HVM domains have theirs, and finds `strict`.
+/// Returns the policy to set for a device, if one has to be set.
+///
+/// The policy has no effect on PV domains. But if none is set, xl reads the policy from the place for HVM domains, and
+/// finds `strict`.
 fn rdm_policy(mode: Mode, device: &PciDevice) -> Option<RdmPolicy> {
     match (device.relaxed, mode) {
         (true, _) => Some(RdmPolicy::Relaxed),
@@ -34,14 +36,16 @@ fn rdm_policy(mode: Mode, device: &PciDevice) -> Option<RdmPolicy> {
     }
 }
 
-/// The I/O ports of adapters, as far as the domain has a use for them: QEMU serves the lines of an HVM domain.
+/// Returns the I/O ports of adapters that the domain is to have: none for an HVM domain, whose serial lines QEMU serves.
 fn io_ports(spec: &Spec) -> impl Iterator<Item = (u16, u16)> {
     let all = spec.assigned.io_ports.iter().copied();
     all.filter(|_| spec.mode != Mode::Hvm)
 }
 
-/// The address on which the screen is shown, and the display, as libxl puts them together: an address with colons in it
-/// has to come with the display, and in brackets (`libxl_dm.c`).
+/// Returns the address on which the screen is shown, and the display.
+///
+/// Because of the way in which libxl joins the two (`libxl_dm.c`), an address with colons has to be in brackets and has to
+/// include the display.
 fn vnc_place(wanted: &Vnc) -> (String, Option<u32>) {
     match wanted.listen {
         IpAddr::V4(address) => (address.to_string(), wanted.display),
@@ -52,15 +56,16 @@ fn vnc_place(wanted: &Vnc) -> (String, Option<u32>) {
     }
 }
 
-/// The configuration of a domain, as text for people: for xl to read, or, where xl has a file of its own, as `xl create -n`
-/// prints that.
+/// Returns the configuration of a domain as text for people.
+///
+/// The text is one that xl reads. For a domain from a file of xl's, it is the JSON that `xl create -n` prints.
 #[must_use]
 pub fn written(spec: &Spec) -> String {
     match &spec.given {
         None => xl_cfg(spec),
         Some(_) => {
             let text = serde_json::to_string_pretty(&domain_config(spec));
-            // It was made from text, and becomes text again.
+            // The configuration was made from text, so it can be written as text.
             text.unwrap_or_default() + "\n"
         }
     }
@@ -69,7 +74,7 @@ pub fn written(spec: &Spec) -> String {
 /// Checks that the files a domain is built from are there and can be read.
 ///
 /// # Errors
-/// The first that is not, by the name of its field.
+/// The first file that is missing or unusable, with the name of its field.
 pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
     for (field, path) in words::files(spec) {
         let wrong = |why: String| FieldError::new(field, format!("{path}: {why}"));
@@ -94,8 +99,9 @@ pub fn check_files(spec: &Spec) -> Result<(), FieldError> {
     disks::check(spec)
 }
 
-/// Checks that the memory has room for the initial RAM disk. Of a kernel no more is known: most are compressed, and some
-/// carry what is not loaded.
+/// Checks that the memory has room for the initial RAM disk.
+///
+/// The size of a kernel in memory is not known: most are compressed, and some have parts that are not loaded.
 fn ramdisk_fits(spec: &Spec) -> Result<(), FieldError> {
     let Some(path) = &spec.ramdisk else {
         return Ok(());

@@ -28,7 +28,7 @@ fn load(case: &str) -> Spec {
     let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8".parse().unwrap();
     let found = eve::understand(uuid, text.as_bytes()).unwrap();
     let mut spec = found.spec.unwrap_or_else(|e| panic!("{case}: {e}"));
-    // Where a copy or the disk for cloud-init is, is known on the host.
+    // The path of a copy, or of the disk for cloud-init, is known only on the host.
     for disk in spec.disks.iter_mut().filter(|d| d.path.is_empty()) {
         disk.path = format!("/ready/{}", disk.vdev);
     }
@@ -130,7 +130,7 @@ fn missing_files_are_named() {
     );
 }
 
-/// What a guest tells its machine by: addresses, disks, firmware, what cloud-init reads.
+/// A guest recognises its machine by addresses, disks, firmware and the data for cloud-init.
 #[test]
 fn an_edit_that_does_not_concern_the_guest_gives_it_the_same_machine() {
     let build = |more: &str| {
@@ -149,7 +149,7 @@ fn an_edit_that_does_not_concern_the_guest_gives_it_the_same_machine() {
         let spec = found.spec.unwrap();
         let seed = spec.seed().unwrap().image();
         let mut config = serde_json::to_value(domain_config(&spec)).unwrap();
-        // These are for people, and for the toolstack.
+        // These fields are for people, and for the toolstack.
         config["c_info"]["name"].take();
         config["on_crash"].take();
         (config, seed)

@@ -1,4 +1,4 @@
-//! The xl.cfg text of a domain, for whoever debugs: `xl create -n` reads it to the configuration that libxl was given.
+//! The xl.cfg text of a domain, for debugging: `xl create -n` turns the text into the configuration that libxl was given.
 
 use std::fmt::Write as _;
 
@@ -204,7 +204,7 @@ impl Out {
     }
 }
 
-/// A string that xl's parser reads as exactly `text`, so that text never becomes syntax.
+/// Returns a quoted string that xl's parser reads as exactly `text`, so that text never becomes syntax.
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

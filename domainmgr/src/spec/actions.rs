@@ -1,10 +1,10 @@
-//! What to do with a domain that has ended.
+//! Actions for a domain that has ended.
 
 use serde::{Deserialize, Serialize};
 
 use crate::toolstack::ShutdownReason;
 
-/// What to do with a domain that has shut down: xl.cfg's words.
+/// Action for a domain that has shut down, after xl.cfg's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Destroy it.
@@ -24,7 +24,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 7] = [
         Self::Destroy,
         Self::Restart,
@@ -35,7 +35,7 @@ impl Action {
         Self::SoftReset,
     ];
 
-    /// xl.cfg's word.
+    /// Returns xl.cfg's word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Action {
     }
 }
 
-/// The action for each way to end. Defaults are xl's.
+/// The action for each way to end. The defaults are xl's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actions {
     /// The guest powered off.
@@ -63,15 +63,15 @@ pub struct Actions {
     pub on_watchdog: Action,
     /// The guest wants a soft reset.
     pub on_soft_reset: Action,
-    /// Its device model (QEMU) has ended, and the guest goes on without.
+    /// The device model (QEMU) has ended, and the guest goes on without it.
     #[serde(default)]
     pub on_device_model_exit: ModelExit,
 }
 
-/// What to do with a domain whose device model has ended.
+/// Action for a domain whose device model has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelExit {
-    /// Leave it as it is: it may do without.
+    /// Leave the domain as it is: it may not need a device model.
     #[default]
     Keep,
     /// Destroy it and build it again.
@@ -92,8 +92,9 @@ impl Default for Actions {
 }
 
 impl Actions {
-    /// What to do about `reason`. Reasons without a name are treated as xl does: destroy. A suspend is no end, so it
-    /// must not be asked about; it would be kept.
+    /// Returns the action for `reason`. For reasons without a name it is destroy, as in xl.
+    ///
+    /// A suspend is not an end, and must not be passed: the domain would be kept.
     #[must_use]
     pub fn on(&self, reason: ShutdownReason) -> Action {
         match reason {

@@ -1,4 +1,4 @@
-//! Adapters of the host that a domain is to have, and what they are to it.
+//! Adapters of the host that a domain is to have, and the devices that it gets with them.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Adapter {
     /// EVE's number for the kind; 0 for any.
     pub kind: u32,
-    /// Its name.
+    /// Name of the adapter.
     pub name: String,
 }
 
@@ -19,7 +19,7 @@ pub type Irqs = Vec<u32>;
 /// I/O ports: the first and the last of each range.
 pub type IoPorts = Vec<(u16, u16)>;
 
-/// What reserved adapters are to a domain.
+/// Devices and other resources that a domain gets with its reserved adapters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assigned {
     /// PCI devices.
@@ -36,14 +36,14 @@ pub struct Assigned {
 /// A PCI device that is passed through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PciDevice {
-    /// Where it is in the host.
+    /// Address of the device in the host.
     pub address: PciAddress,
-    /// Memory that the firmware reserves for it need not be kept clear of: that of USB controllers is for its own old
-    /// drivers.
+    /// True if the memory that the firmware reserves for the device need not be kept clear. For USB controllers, the firmware
+    /// reserves it for its own old drivers.
     pub relaxed: bool,
 }
 
-/// Where a PCI device is in the host.
+/// Address of a PCI device in the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PciAddress {
     /// Domain, or segment.
@@ -57,13 +57,13 @@ pub struct PciAddress {
 }
 
 impl PciAddress {
-    /// Whether both are functions of one device, which is given away as a whole.
+    /// Returns whether both are functions of one device, which is assigned as a whole.
     #[must_use]
     pub fn same_device(self, other: Self) -> bool {
         (self.domain, self.bus, self.dev) == (other.domain, other.bus, other.dev)
     }
 
-    /// `00:14.0`: as [`fmt::Display`], without the domain.
+    /// Returns the address as [`fmt::Display`] writes it, but without the domain: `00:14.0`.
     #[must_use]
     pub fn short(self) -> String {
         format!("{:02x}:{:02x}.{:x}", self.bus, self.dev, self.func)

@@ -9,64 +9,65 @@ use crate::cloudinit::Seed;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Disk {
-    /// Absolute path of what the guest uses. Of an image it is only known on the host: see [`crate::disks::prepare`].
+    /// Absolute path of the file or device that the guest uses. For an image it is only known on the host: see
+    /// [`crate::disks::prepare`].
     pub path: String,
-    /// The image it comes from; `None`: it is used in place.
+    /// The image that the disk comes from; `None` for a file or device that is used in place.
     pub image: Option<Image>,
-    /// Others that say so too may use it at the same time.
+    /// True if others that also set this may use the file or device at the same time.
     pub shared: bool,
-    /// What the agent writes onto it, for cloud-init in the guest.
+    /// Content that the agent writes to the disk, for cloud-init in the guest.
     pub seed: Option<Seed>,
-    /// What the file contains.
+    /// Format of the file.
     pub format: Format,
-    /// A CD-ROM drive with this disc in it.
+    /// True for a CD-ROM drive with this disc in it.
     pub cdrom: bool,
-    /// Bytes the guest shall see at least.
+    /// Least size that the guest shall see, in bytes.
     pub least_size: u64,
     /// Name in the guest.
     pub vdev: String,
-    /// Whether the guest may write.
+    /// True if the guest may only read.
     pub read_only: bool,
-    /// Its writer answers for what is in it: only whether it is there is looked at. Without a path there is nothing to
-    /// look at.
+    /// True if the author of the config answers for the content. Then only the existence of the file is checked, and nothing
+    /// without a path.
     pub as_it_is: bool,
-    /// It was attached by hand: libxl gets it as it was written.
+    /// The disk as the operator wrote it, if it was attached by hand. libxl gets it unchanged.
     pub attached: Option<Box<Written<config::Disk>>>,
 }
 
-/// A device as somebody has written it, in xl's language.
+/// A device as the operator wrote it, in xl's syntax.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written<T> {
     /// The text.
     pub text: String,
-    /// What libxl is given for it.
+    /// Configuration that libxl gets for the text.
     pub config: T,
 }
 
 /// An image, which no guest ever writes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// The hash it is known by.
+    /// Hash that names the image.
     pub sha256: String,
-    /// Where it is; empty: where the images are.
+    /// Path of the image; empty if it is in the directory for images.
     pub location: String,
-    /// The copy the guest uses; `None`: the guest only reads, and uses the image itself.
+    /// The copy that the guest uses; `None` if the guest only reads, and uses the image directly.
     pub copy: Option<Copied>,
 }
 
 /// A guest's own copy of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
-    /// The name of the file.
+    /// Name of the file.
     pub name: String,
-    /// It outlives the domain, until the DomainConfig is gone.
+    /// True if the copy outlives the domain, until the DomainConfig is gone.
     pub preserve: bool,
 }
 
-/// What a disk's file contains.
+/// Format of a disk's file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
-    /// The bytes of the disk.
+    /// The bytes of the disk as they are.
     #[default]
     Raw,
     /// QEMU's first format.
@@ -78,10 +79,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Raw, Self::Qcow, Self::Qcow2, Self::Vhd];
 
-    /// EVE's word, which is also libxl's, and the ending of a file.
+    /// Returns EVE's word, which is also libxl's, and the extension of a copy's name.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Why the agent could not start, or go on.
+//! Reasons why the agent could not start, or go on.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,32 +9,32 @@ use crate::control::SocketError;
 use crate::journal::OpenError;
 use crate::store::LockError;
 
-/// Why the agent could not start, or go on.
+/// Reason why the agent could not start, or go on.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// Nothing can listen there.
+    /// The metrics cannot be served at this address.
     #[error("--metrics-address {address}: {source}")]
     Metrics {
         /// The address.
         address: std::net::SocketAddr,
-        /// What happened.
+        /// Error from the system.
         source: io::Error,
     },
-    /// Another one runs, or the lock cannot be used.
+    /// Another agent runs, or the lock cannot be used.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A directory cannot be used.
     #[error("{}: {source}", path.display())]
     Dir {
-        /// Which.
+        /// Path of the directory.
         path: PathBuf,
-        /// What happened.
+        /// Error from the system.
         source: io::Error,
     },
     /// The journal cannot be used now.
     #[error(transparent)]
     Journal(OpenError),
-    /// Nothing is known of what should run, and something did.
+    /// The config directory is missing, although the journal has domains.
     #[error(
         "{}: no such directory, but {} tells of {count} domain(s); with an empty config directory they would be brought \
          down: create it if they should be",
@@ -42,19 +42,19 @@ pub enum StartError {
         journal.display()
     )]
     NoConfig {
-        /// Where DomainConfig should be.
+        /// Path of the missing config directory.
         config: PathBuf,
-        /// Where the journal is.
+        /// Path of the journal.
         journal: PathBuf,
-        /// How many there are.
+        /// Number of domains in the journal.
         count: usize,
     },
-    /// The system lacks something.
+    /// Something that the agent needs from the system failed.
     #[error("{what}: {source}")]
     System {
-        /// What.
+        /// The thing that failed, such as "signals".
         what: &'static str,
-        /// What happened.
+        /// Error from the system.
         source: io::Error,
     },
     /// A thread that serves all domains has ended.
@@ -62,7 +62,7 @@ pub enum StartError {
         "the thread {name:?} has ended ({why}): start domainmgr again, the guests are left as they are"
     )]
     Service {
-        /// Its name.
+        /// Name of the thread.
         name: &'static str,
         /// The message of its panic, or that it has returned.
         why: String,

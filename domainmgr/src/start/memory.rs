@@ -1,5 +1,5 @@
-//! Opening what the agent remembers: the journal, or what an agent without one has left, or nothing but the reason why
-//! it cannot be used.
+//! Opens the agent's records: the journal, the state that an agent without a journal left, or only the reason why the
+//! journal cannot be used.
 
 use std::collections::HashMap;
 use std::fs;
@@ -24,10 +24,10 @@ use crate::store::{self, Named};
 use crate::toolstack::Toolstack;
 use crate::worker::read_status;
 
-/// Opens the journal of `dirs`. One that is damaged is put aside if `forget` says so.
+/// Opens the journal of `dirs`. With `forget`, a damaged journal is put aside.
 ///
 /// # Errors
-/// The agent cannot start: the journal is a newer agent's, or cannot be used now.
+/// The agent cannot start: the journal is that of a newer agent, or cannot be used now.
 pub(super) fn open(
     dirs: &Dirs,
     toolstack: &dyn Toolstack,
@@ -74,16 +74,18 @@ fn read(dirs: &Dirs) -> Result<(Store, HashMap<Uuid, Bytes>), OpenError> {
     Ok((store, left))
 }
 
-/// Whether anything was ever committed to the journal. That its file is there does not tell: an agent may have ended between
-/// making it and taking over what was there before.
+/// Returns whether anything was ever committed to the journal.
+///
+/// The existence of the file is not enough: an agent may have ended between making the file and importing the earlier
+/// state.
 fn has_begun(store: &Store, left: &HashMap<Uuid, Bytes>) -> Result<bool, OpenError> {
-    // Earlier agents did not say so.
+    // Earlier agents did not write `BEGUN`.
     Ok(!left.is_empty()
         || store.value(records::BEGUN)?.is_some()
         || store.value(records::CONFIG_DIR)?.is_some())
 }
 
-/// Starts the journal. One that begins now gets what was imported first.
+/// Starts the journal. A new journal first gets the imported records.
 fn begin(
     mut store: Store,
     boot: Uuid,
@@ -142,7 +144,7 @@ fn begin(
     Ok(records)
 }
 
-/// What the DomainStatus files say that an agent without a journal has left.
+/// Makes records from the DomainStatus files that an agent without a journal has left.
 fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
     let mut records = HashMap::new();
     let copies = store::list(&dirs.copies).unwrap_or_default();
@@ -152,7 +154,7 @@ fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
         };
         let path = dirs.status.join(&file);
         let written = fs::metadata(&path).and_then(|m| m.modified()).ok();
-        // A status that is older than the present run of the host tells of domains of another.
+        // A status that is older than the present run of the host describes domains of an earlier run.
         let since = if written.is_some_and(|at| at < host_start()) {
             Uuid::nil()
         } else {
@@ -185,7 +187,7 @@ fn import(dirs: &Dirs, boot: Uuid) -> HashMap<Uuid, Record> {
     records
 }
 
-/// When the host was started.
+/// Returns the time at which the host was started.
 fn host_start() -> SystemTime {
     let up = clock_gettime(ClockId::Boottime);
     let up = Duration::from_secs(u64::try_from(up.tv_sec).unwrap_or(0));

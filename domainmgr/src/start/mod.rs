@@ -1,4 +1,4 @@
-//! From the locks to the main loop, and what it takes to get there.
+//! Startup of the agent, from the locks to the main loop.
 
 mod error;
 mod memory;
@@ -88,7 +88,7 @@ pub fn run(
     serve_figures(options, shown.clone(), &services)?;
     let mut supervisor = Supervisor::new(options, watching, lister, env);
     supervisor.begin();
-    // Not before: whoever asks is to hear of all domains.
+    // Not earlier, so that every client hears of all domains.
     let _socket = listen(options, shown, &services)?;
     let death = supervisor.run(ears);
     log::info!("domainmgr ended; guests are left as they are");
@@ -98,7 +98,7 @@ pub fn run(
     }
 }
 
-/// The figures over HTTP, if that was asked for.
+/// Serves the figures over HTTP, if the options ask for that.
 fn serve_figures(options: &Options, shown: Sources, services: &Services) -> Result<(), StartError> {
     let Some(address) = options.metrics_address else {
         return Ok(());
@@ -108,7 +108,7 @@ fn serve_figures(options: &Options, shown: Sources, services: &Services) -> Resu
         .map_err(|source| StartError::Metrics { address, source })
 }
 
-/// Domains are looked after without a socket rather than not at all, unless it was asked for.
+/// Opens the control socket. An error does not keep the agent from looking after domains, unless the socket is required.
 fn listen(
     options: &Options,
     shown: Sources,
@@ -125,7 +125,7 @@ fn listen(
     }
 }
 
-/// The things that all threads share. Their adapters are looked after from now on.
+/// Makes the state that all threads share, and starts the thread for adapters.
 fn env(
     options: &Options,
     toolstack: Arc<dyn Toolstack>,
@@ -144,7 +144,7 @@ fn env(
         Arc::clone(&toolstack),
         clock,
         settings.usb_access,
-        // Nobody listening: the agent is ending anyway.
+        // Without a receiver, the agent is ending anyway.
         Box::new(move || {
             let _ = news.send(Report::Freed);
         }),
@@ -184,7 +184,7 @@ fn env(
     Ok(Arc::new(env))
 }
 
-/// Removes memories of domains that have gone on since, or were never whole.
+/// Removes saved memory of domains that have gone on since, and files that were never whole.
 fn tidy_saved(dirs: &Dirs, records: &Records) {
     for name in store::list(&dirs.saved()).unwrap_or_default() {
         let key = name.strip_suffix(".save").and_then(|key| key.parse().ok());
@@ -198,7 +198,7 @@ fn tidy_saved(dirs: &Dirs, records: &Records) {
     }
 }
 
-/// The facts that the meaning of xl's files depends on.
+/// Returns the facts about the host on which the meaning of xl's files depends.
 fn hosts(toolstack: &Arc<dyn Toolstack>) -> Hosts {
     let toolstack = Arc::clone(toolstack);
     Hosts::new(move || {
@@ -213,7 +213,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
-/// Makes the directories that are written to, and removes what an agent that was killed has left half written in them.
+/// Makes the directories that the agent writes to, and removes half-written files that a killed agent left in them.
 fn prepare(dirs: &Dirs) -> Result<(), StartError> {
     let own = [
         &dirs.cfgs(),
@@ -236,7 +236,7 @@ fn prepare(dirs: &Dirs) -> Result<(), StartError> {
 
 fn check_overrides(options: &Options) -> Result<(), StartError> {
     for (key, value) in &options.overrides {
-        // What was merely changed is said when the settings are loaded.
+        // A value that is merely adjusted is reported when the settings are loaded.
         if let Err(e) = Settings::default().set(key, value) {
             let e = e.to_string();
             if !e.contains("; using ") && !e.contains("no such setting") {
@@ -247,10 +247,11 @@ fn check_overrides(options: &Options) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A config directory that is not there says nothing, least of all that no domain should run: its path may be mistyped.
-/// Only where no domain is known is it made.
+/// Checks that the config directory exists, unless no domain is known: only then may it be made.
+///
+/// A missing directory does not mean that no domain should run: its path may be mistyped.
 fn config_is_there(dirs: &Dirs, records: &Records) -> Result<(), StartError> {
-    // Of another run of the host: it is not there yet.
+    // A directory that was recorded in another run of the host may not be there yet.
     let before = |text: &String| text.starts_with(&records.boot().to_string());
     let known = records.config_dir.as_ref().is_none_or(before);
     if fs::symlink_metadata(&dirs.config).is_ok() || !known {
@@ -271,7 +272,7 @@ fn config_is_there(dirs: &Dirs, records: &Records) -> Result<(), StartError> {
 fn make_dirs(dirs: &[&PathBuf]) -> Result<(), StartError> {
     let make = |dir: &Path| {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // Whatever it is, it must be one.
+        // A path that exists already must be a directory.
         fs::read_dir(dir).map(drop)
     };
     for dir in dirs {
@@ -296,7 +297,7 @@ fn signals(services: &Services) -> io::Result<Receiver<i32>> {
     Ok(rx)
 }
 
-/// Watches the config directory, and the others where they are there.
+/// Watches the config directory, and the other directories that exist.
 fn watch_files(options: &Options, services: &Services) -> (Watching, Receiver<FileEvent>) {
     let configs = &options.dirs.config;
     let name = |path: &Path| {

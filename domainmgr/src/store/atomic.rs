@@ -1,10 +1,10 @@
-//! Writing so that a reader sees the old file or the new one, also after a power cut.
+//! Atomic writes: a reader sees the old file or the new one, also after a power cut.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What temporary files are called. The dot keeps readers of the directory away from them.
+/// Prefix of the names of temporary files. The dot keeps readers of the directory away from these files.
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".tmp";
 
@@ -38,8 +38,9 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes from `dir` what [`write()`] has left of files that an agent did not live to replace. They may hold secrets.
-/// Nobody else may write to the directory meanwhile.
+/// Removes the temporary files from `dir` that [`write()`] has left because an agent was killed.
+///
+/// The files may hold secrets. No other process may write to the directory meanwhile.
 ///
 /// # Errors
 /// From the file system.

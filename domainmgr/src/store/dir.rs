@@ -1,4 +1,4 @@
-//! Reading a directory that others write to: nothing in it is trusted.
+//! Reads a directory that others write to. Nothing in it is trusted.
 
 use std::fmt;
 use std::fs::{self, Metadata, OpenOptions};
@@ -8,17 +8,17 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-/// The largest file that is read.
+/// Size of the largest file that is read, in bytes.
 pub const LIMIT: u64 = 1 << 20;
 
-/// Why a file was not read.
+/// The reason why a file was not read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// It is not there (any more).
+    /// The file does not exist (any more).
     Gone,
-    /// It is not what it should be.
+    /// The file is not a plain file of limited size that can be read.
     Bad(String),
-    /// It could not be read for a reason that lies with the reader: no descriptor or memory is left, or the disk fails.
+    /// The reader could not read the file: no descriptor or memory is left, or the disk fails.
     Later(String),
 }
 
@@ -36,15 +36,15 @@ impl std::error::Error for ReadError {}
 /// Reads a plain file of at most [`LIMIT`] bytes. Follows no symbolic link and never blocks.
 ///
 /// # Errors
-/// It is gone, or something else than that.
+/// The file is gone, not a plain file, too large, or cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     read_with(path, false)
 }
 
-/// The same, for a directory in which people put symbolic links: they are followed.
+/// Like [`read`], but follows symbolic links, for a directory in which people put them.
 ///
 /// # Errors
-/// It is gone, or something else than that.
+/// The file is gone, not a plain file, too large, or cannot be read.
 pub fn read_through(path: &Path) -> Result<Vec<u8>, ReadError> {
     match read_with(path, true) {
         Err(ReadError::Gone) if fs::symlink_metadata(path).is_ok() => Err(ReadError::Bad(
@@ -66,7 +66,7 @@ fn read_with(path: &Path, follow: bool) -> Result<Vec<u8>, ReadError> {
         fs::symlink_metadata(path)
     };
     plain(&found.map_err(classify)?)?;
-    // Between the look and the open it may have become anything.
+    // Between the check and the open, the file may have been replaced by anything.
     let mut flags = rustix::fs::OFlags::NONBLOCK;
     flags.set(rustix::fs::OFlags::NOFOLLOW, !follow);
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
@@ -86,7 +86,7 @@ fn read_with(path: &Path, follow: bool) -> Result<Vec<u8>, ReadError> {
     Ok(content)
 }
 
-/// Whether an error says something about the one who met it, not about the file.
+/// Returns whether an error is about the reader, not about the file.
 fn is_ours(e: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = e.raw_os_error().map(Errno::from_raw_os_error);
@@ -112,7 +112,7 @@ fn plain(found: &Metadata) -> Result<(), ReadError> {
     Err(ReadError::Bad(bad))
 }
 
-/// Tells whether a file is still the same.
+/// Identifies a version of a file, to tell whether the file has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     inode: u64,
@@ -120,7 +120,7 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-/// The stamp of a file; `None` if it is not there.
+/// Returns the stamp of a file; `None` if the file does not exist.
 #[must_use]
 pub fn stamp(path: &Path) -> Option<Stamp> {
     fs::symlink_metadata(path)
@@ -128,7 +128,7 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
         .map(|found| Stamp::of(&found))
 }
 
-/// The stamp of what a symbolic link leads to; `None` if that is not there.
+/// Returns the stamp of the target of a symbolic link; `None` if the target does not exist.
 #[must_use]
 pub fn stamp_through(path: &Path) -> Option<Stamp> {
     fs::metadata(path).ok().map(|found| Stamp::of(&found))
@@ -144,18 +144,18 @@ impl Stamp {
     }
 }
 
-/// What the name of a file says.
+/// Meaning of the name of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// `<uuid>.json`
     Key(Uuid),
     /// `<anything else>.json`
     Bad(String),
-    /// Not ours: a temporary file, a marker.
+    /// A file that is not the agent's concern: a temporary file, a marker.
     Other,
 }
 
-/// What the name of a file says.
+/// Interprets the name of a file.
 #[must_use]
 pub fn key_of(name: &str) -> Named {
     let Some(stem) = name.strip_suffix(".json") else {
@@ -165,23 +165,23 @@ pub fn key_of(name: &str) -> Named {
         return Named::Other;
     }
     match stem.parse::<Uuid>() {
-        // dom0's.
+        // The nil uuid is dom0's.
         Ok(uuid) if uuid.is_nil() => Named::Bad("the nil uuid is dom0's".to_owned()),
-        // One key, one way to write it.
+        // Each key has only one spelling.
         Ok(uuid) if uuid.to_string() == stem => Named::Key(uuid),
         Ok(uuid) => Named::Bad(format!("the name of the file should be {uuid}.json")),
         Err(_) => Named::Bad("the name of the file is not a uuid with .json".to_owned()),
     }
 }
 
-/// The names in a directory.
+/// Returns the names in a directory, sorted.
 ///
 /// # Errors
 /// From the file system.
 pub fn list(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
-        // Whatever is not UTF-8 is no key.
+        // A name that is not UTF-8 is no key.
         if let Ok(name) = entry?.file_name().into_string() {
             names.push(name);
         }

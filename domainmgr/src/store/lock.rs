@@ -1,4 +1,4 @@
-//! One agent at a time, for each of the directories that it looks after.
+//! Locks that allow only one agent at a time for each directory.
 //!
 //! The lock belongs to the process, not to the open file: libxl forks processes that do not call `exec` and may outlive
 //! the agent, and these must not keep the next one from starting.
@@ -11,21 +11,21 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use thiserror::Error;
 
-/// Why the lock was not taken.
+/// The reason why a lock was not taken.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Another agent has it.
+    /// Another agent has the lock.
     #[error("another domainmgr (pid {pid}) is running with {}", path.display())]
     Taken {
-        /// Which.
+        /// Process id of the other agent.
         pid: String,
-        /// The lock.
+        /// The file of the lock.
         path: PathBuf,
     },
     /// Another agent, with other directories of its own, looks after this one.
     #[error("another domainmgr (pid {pid}) looks after {}", dir.display())]
     Shared {
-        /// Which.
+        /// Process id of the other agent.
         pid: String,
         /// The directory that both would look after.
         dir: PathBuf,
@@ -35,12 +35,12 @@ pub enum LockError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What happened.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Opens the file at `path`, which is made if it is not there, and locks it. `None` if another process has the lock.
+/// Opens or creates the file at `path`, and locks it. Returns `None` if another process has the lock.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new()
         .create(true)
@@ -55,10 +55,10 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Held as long as the agent runs. The kernel releases it however the agent ends.
+/// The lock that an agent holds as long as it runs. The kernel releases the lock however the agent ends.
 #[derive(Debug)]
 pub struct Lock {
-    /// Closing it, or any other descriptor of the same file, releases the lock.
+    /// Closing this descriptor, or any other of the same file, releases the lock.
     _file: File,
     pid_file: PathBuf,
 }
@@ -67,7 +67,7 @@ impl Lock {
     /// Takes `<run_dir>/domainmgr.lock` and writes `<run_dir>/domainmgr.pid`.
     ///
     /// # Errors
-    /// Another agent has it, or the files cannot be written.
+    /// Another agent has the lock, or the files cannot be written.
     pub fn take(run_dir: &Path) -> Result<Self, LockError> {
         let path = run_dir.join("domainmgr.lock");
         let pid_file = run_dir.join("domainmgr.pid");
@@ -83,7 +83,7 @@ impl Lock {
             });
         };
         if let Err(e) = fs::write(&pid_file, format!("{}\n", std::process::id())) {
-            // It is for people. A full file system must not keep the agent from starting.
+            // The pid file is for people. A full file system must not keep the agent from starting.
             log::warn!("{}: {e}", pid_file.display());
         }
         Ok(Self {
@@ -93,7 +93,7 @@ impl Lock {
     }
 }
 
-/// Returns true if an agent has the lock of `run_dir`; `None` if that cannot be told, such as where none ever ran.
+/// Returns whether an agent has the lock of `run_dir`; `None` if that is unknown, such as where no agent ever ran.
 #[must_use]
 pub fn is_locked(run_dir: &Path) -> Option<bool> {
     let file = File::open(run_dir.join("domainmgr.lock")).ok()?;
@@ -102,10 +102,10 @@ pub fn is_locked(run_dir: &Path) -> Option<bool> {
     Some(found.is_some())
 }
 
-/// Where agents tell each other which directories they look after. What they look after may be read-only.
+/// Directory in which agents tell each other which directories they use. It is a separate one, as those may be read-only.
 const TAKEN: &str = "/run/domainmgr.taken";
 
-/// The right to look after a directory that others write to, whatever its path.
+/// The exclusive right to use a directory that others write to, whatever its path.
 #[derive(Debug)]
 pub struct Claim {
     /// As in [`Lock`].
@@ -114,10 +114,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims `dir`, which has to be there. `None`: on this host agents cannot tell each other.
+    /// Claims `dir`, which has to exist. Returns `None` if agents on this host cannot tell each other.
     ///
     /// # Errors
-    /// Another agent has claimed it.
+    /// Another agent has claimed the directory.
     pub fn take(dir: &Path) -> Result<Option<Self>, LockError> {
         match Self::try_take(Path::new(TAKEN), dir) {
             Ok(claim) => Ok(Some(claim)),
@@ -149,11 +149,11 @@ impl Claim {
                     dir: dir.to_owned(),
                 });
             };
-            // The one that had it before may have removed the file in between.
+            // The previous owner may have removed the file in between.
             let there = fs::metadata(&path).map(|m| m.ino()).ok();
             let ours = file.metadata().map(|m| m.ino()).map_err(failed)?;
             if there == Some(ours) {
-                // For people, and for the message of the one that is refused.
+                // The pid is for people, and for the error message of an agent that is refused.
                 let _ = file.set_len(0);
                 let _ = writeln!(file, "{}", std::process::id());
                 return Ok(Self { _file: file, path });
@@ -164,14 +164,14 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // While it is locked still.
+        // The file is removed while it is still locked.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The lock is what counts; a pid file that stays behind misleads nobody but people.
+        // Only the lock counts: a pid file that stays behind can mislead people, but no agent.
         let _ = fs::remove_file(&self.pid_file);
     }
 }
@@ -180,7 +180,7 @@ impl Drop for Lock {
 mod tests {
     use super::*;
 
-    /// Whether another process is refused.
+    /// Returns whether another process is refused the lock.
     fn is_held(dir: &Path) -> bool {
         let locked = std::process::Command::new("perl")
             .arg("-e")

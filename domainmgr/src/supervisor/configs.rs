@@ -13,8 +13,9 @@ use crate::mailbox::Mail;
 use crate::records::{self, Records};
 use crate::store::{self, Named, Stamp};
 
-/// The directory in which an absent file is a wish from the start: the one in which the files of all known domains were,
-/// or the one that is `there`, if there is nothing to lose.
+/// Returns the directory in which an absent file is a wish from the start.
+///
+/// It is the directory that held the files of all known domains, or the one that is `there`, if there is nothing to lose.
 fn believed(
     dirs: &Dirs,
     records: &Records,
@@ -26,7 +27,7 @@ fn believed(
     }
     match &records.config_dir {
         Some(text) => inputs::from_text(text, records.boot()),
-        // Taken over from an agent that did not take note of it.
+        // The domains were taken over from an agent that did not record the directory.
         None => {
             let names = store::list(&dirs.config).unwrap_or_default();
             let any = names
@@ -62,18 +63,18 @@ impl Supervisor<'_> {
             .collect()
     }
 
-    /// Believes from now on that a file that is absent in the config directory is not wanted.
+    /// Takes an absent file in the config directory as a wish from now on. Returns true if this is new.
     pub(super) fn trust(&self, dir: Identity) -> bool {
         let news = self.env.inputs.eve.trust(dir);
         if news {
             let text = inputs::to_text(self.env.records.boot(), dir);
-            // Should that fail, the next agent knows less, and is the more careful.
+            // If this fails, the next agent knows less, and is more careful.
             drop(self.env.records.set(records::CONFIG_DIR, text));
         }
         news
     }
 
-    /// When a file is to be looked at again.
+    /// Fires when a file is to be looked at again.
     pub(super) fn next_look(&self) -> Receiver<Instant> {
         self.look_again
             .values()
@@ -82,7 +83,7 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn schedule_look(&mut self, key: Uuid) {
-        // A little later, lest it is just too early.
+        // A little later than necessary, so that the look is not just too early.
         let pause = self.env.clock.real(inputs::SETTLING) + Duration::from_millis(20);
         self.look_again.entry(key).or_insert(Instant::now() + pause);
     }
@@ -99,9 +100,9 @@ impl Supervisor<'_> {
             self.look_again.remove(&key);
             let absent = store::stamp(&self.env.inputs.path_of(key)).is_none();
             match self.workers.get(&key) {
-                // It is believed now, or it is said why it is not.
+                // The absence is believed now, or the worker reports why it is not.
                 Some(entry) if absent => entry.worker.config_changed(&self.env, key),
-                // It may describe another domain now.
+                // The file may describe another domain now.
                 Some(entry) if self.env.inputs.home(key) != Home::Eve => {
                     entry.worker.config_changed(&self.env, key);
                 }
@@ -110,7 +111,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Decides whether the files that are absent are known to be.
+    /// Decides whether the absent files are known to be absent.
     pub(super) fn believe(&mut self, names: &[String]) {
         let Some(there) = Identity::of(&self.options.dirs.config) else {
             return;
@@ -140,7 +141,7 @@ impl Supervisor<'_> {
         let names = match store::list(dir) {
             Ok(names) => names,
             Err(e) => {
-                // Nothing is known, so nothing follows: above all not that every config is gone.
+                // An unreadable directory proves nothing: above all not that every config is gone.
                 log::error!("{}: {e}", dir.display());
                 if !std::mem::replace(&mut self.lost, true) {
                     self.post_all(Mail::CONFIG);
@@ -153,7 +154,7 @@ impl Supervisor<'_> {
             self.look_at(name, false);
         }
         if std::mem::take(&mut self.lost) {
-            // Who has looked for a file meanwhile has not found it, and it may be the same as before.
+            // A worker that looked for its file meanwhile has not found it, and the file may be the same as before.
             self.post_all(Mail::CONFIG);
         }
         let missing: Vec<Uuid> = self
@@ -165,20 +166,21 @@ impl Supervisor<'_> {
         for key in missing {
             self.look_at(&format!("{key}.json"), true);
         }
-        // Not before it is known which have one.
+        // Only now is it known which keys have a file.
         self.start_orphans();
         if !std::mem::replace(&mut self.tidied, true) {
             self.tidy();
         }
     }
 
-    /// Keys whose config went away while no agent ran: their domains are brought down. Not only once: there may be no
-    /// thread for one of them.
+    /// Starts workers for keys whose config went away while no agent ran: their domains are brought down.
+    ///
+    /// This is tried more than once, as there may be no thread for one of them.
     fn start_orphans(&mut self) {
         for key in self.env.records.keys() {
             let there = match self.env.inputs.home(key) {
                 Home::Eve => store::stamp(&self.options.dirs.config_of(key)).is_some(),
-                // One that is there may describe another domain by now.
+                // A file that is there may describe another domain by now.
                 Home::Xl(_) => self.xl.as_ref().is_some_and(|t| t.file_of(key).is_some()),
             };
             if !self.workers.contains_key(&key) && !there {
@@ -189,7 +191,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes away what an agent has said and kept for domains that nobody knows any more.
+    /// Removes the statuses and the reservations of domains that nobody knows any more.
     fn tidy(&self) {
         if self.env.records.damage().is_some() {
             return;
@@ -217,14 +219,14 @@ impl Supervisor<'_> {
         }
     }
 
-    /// It may be another name of a file that is complete, which nobody will close.
+    /// Schedules a look at a new file: it may be another name of a complete file, and then no close follows.
     pub(super) fn file_created(&mut self, name: &str) {
         if let Named::Key(key) = store::key_of(name) {
             self.schedule_look(key);
         }
     }
 
-    /// Looks at one file; `changed`: even if it looks the same.
+    /// Looks at one file. With `changed`, the worker is told even if the file looks the same.
     pub(super) fn look_at(&mut self, name: &str, changed: bool) {
         let path = self.options.dirs.config.join(name);
         match store::key_of(name) {
@@ -262,7 +264,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Returns whether a DomainConfig is the one that counts for its key. Of two files, the one that came first is.
+    /// Returns true if a DomainConfig is the file that counts for its key. Of two files, the one that came first counts.
     fn is_eves(&self, key: Uuid, path: &Path, stamp: Option<Stamp>) -> bool {
         let Home::Xl(other) = self.env.inputs.home(key) else {
             return true;

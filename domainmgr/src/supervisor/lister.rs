@@ -14,7 +14,7 @@ use crate::worker::Handle;
 /// Workers, by their keys.
 type Believers = HashMap<Uuid, Handle>;
 
-/// Compares when it is asked to.
+/// The thread, which compares when it is asked to.
 #[derive(Debug)]
 pub(crate) struct Lister {
     asked: Sender<Believers>,
@@ -34,7 +34,7 @@ impl Lister {
                     Ok(seen) => compare(&believers, &seen),
                     Err(e) => {
                         log::warn!("the domains cannot be listed: {e}");
-                        // A new connection may do better.
+                        // A new session may do better.
                         session = None;
                     }
                 }
@@ -43,9 +43,11 @@ impl Lister {
         Ok(Self { asked })
     }
 
-    /// Asks for these to be told whose domains are not what they believe. `false`: the last ones are still being compared.
+    /// Asks for a comparison. Workers whose domains are not what they believe are told.
+    ///
+    /// Returns false if an earlier comparison has not begun yet.
     pub(super) fn ask(&self, believers: Believers) -> bool {
-        // Disconnected: it has ended, which is heard of otherwise.
+        // Disconnected: the thread has ended, which is reported elsewhere.
         !matches!(self.asked.try_send(believers), Err(TrySendError::Full(_)))
     }
 }

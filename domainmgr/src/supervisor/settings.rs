@@ -1,4 +1,4 @@
-//! Settings: those of the file for all, and those of the command line, which override them.
+//! Settings: those of the global file, and those of the command line, which override them.
 
 use std::sync::PoisonError;
 
@@ -11,7 +11,7 @@ use crate::records::Records;
 use crate::settings::Settings;
 use crate::store;
 
-/// The settings that are in force: those of the file, or the last that could be read, with those of the command line.
+/// Returns the settings in force: those of the file, or the last that could be read, with those of the command line.
 #[must_use]
 pub(crate) fn load(options: &Options, records: &Records) -> Settings {
     let file = &options.global_config;

@@ -1,4 +1,4 @@
-//! The directory of xl's files.
+//! The directory of xl configs.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::records;
 use crate::store;
 use crate::xl::Change;
 
-/// How long to wait after news of a file: others often follow it.
+/// Pause after a change of a file, as changes of other files often follow.
 const GATHER: Duration = Duration::from_millis(50);
 
 impl Supervisor<'_> {
-    /// The keys that are described by files of xl's, as far as is known.
+    /// Returns the keys that are described by xl configs, as far as is known.
     fn keys_of_xl(&self) -> Vec<Uuid> {
         let left = self.env.records.keys();
         let all = self.workers.keys().copied().chain(left);
@@ -34,8 +34,9 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The directory in which an absent file is a wish from the start: the one that was believed last, or the one that is
-    /// there, if there is nothing to lose.
+    /// Trusts a directory, in which an absent file is then a wish from the start.
+    ///
+    /// It is the directory that was trusted last, or the one that is there, if there is nothing to lose.
     pub(super) fn trust_xl_from_the_start(&self) {
         let Some(there) = self.xl.as_ref().and_then(|table| Identity::of(table.dir())) else {
             return;
@@ -55,13 +56,13 @@ impl Supervisor<'_> {
         let news = source.is_some_and(|source| source.trust(dir));
         if news {
             let text = inputs::to_text(self.env.records.boot(), dir);
-            // Should that fail, the next agent knows less, and is the more careful.
+            // If this fails, the next agent knows less, and is more careful.
             drop(self.env.records.set(records::XL_DIR, text));
         }
         news
     }
 
-    /// A file of xl's has changed; `half`: it may have nothing in it yet.
+    /// Schedules a look after a change of an xl config. With `half`, the file may still be empty.
     pub(super) fn xl_changed(&mut self, half: bool) {
         let pause = if half {
             self.env.clock.real(inputs::SETTLING)
@@ -69,7 +70,7 @@ impl Supervisor<'_> {
             GATHER
         };
         let due = Instant::now() + pause;
-        // Nothing may put off for ever what is due.
+        // Further changes must not put off for ever a look that is due.
         let earliest = self.xl_look.map_or(due, |known| known.min(due));
         self.xl_look = Some(earliest);
     }
@@ -81,7 +82,7 @@ impl Supervisor<'_> {
         let changes = match table.look() {
             Ok(changes) => changes,
             Err(e) => {
-                // Nothing is known, so nothing follows: above all not that every file is gone.
+                // An unreadable directory proves nothing: above all not that every file is gone.
                 if !std::mem::replace(&mut self.xl_lost, true) {
                     log::error!("{}: {e}", table.dir().display());
                     self.post_to_xl();

@@ -1,4 +1,4 @@
-//! Ending an operation from another thread.
+//! Aborting an operation from another thread.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,18 +11,18 @@ struct Inner {
     hooks: Vec<Hook>,
 }
 
-/// Asks one operation to end early. Clones are the same token. Once aborted it stays so.
+/// A request to end one operation early. Clones share one state, and an aborted token stays aborted.
 #[derive(Clone, Default)]
 pub struct AbortToken(Arc<Mutex<Inner>>);
 
 impl AbortToken {
-    /// A token that nobody has aborted yet.
+    /// Creates a token that has not been aborted.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks the operation to end. It may end well nevertheless.
+    /// Asks the operation to end. The operation may still succeed.
     pub fn abort(&self) {
         let hooks = {
             let mut inner = self.lock();
@@ -34,13 +34,13 @@ impl AbortToken {
         }
     }
 
-    /// Whether somebody did.
+    /// Returns true once [`AbortToken::abort`] has been called.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
         self.lock().aborted
     }
 
-    /// Runs `hook` once when the token is aborted: at once if it already is.
+    /// Runs `hook` once, when the token is aborted, or immediately if it already is.
     pub fn on_abort(&self, hook: impl FnOnce() + Send + 'static) {
         let mut inner = self.lock();
         if inner.aborted {

@@ -1,8 +1,8 @@
-//! How many domains are built at once.
+//! Limit on the number of domains that are built at the same time.
 //!
-//! A domain is built by many transactions in xenstored, which has one thread and makes one of two transactions that meet
-//! begin anew. More builders than dom0 has processors only get in each other's way. But nobody waits for a build that
-//! hangs: one that takes long stops counting.
+//! Building a domain takes many transactions in xenstored. xenstored has one thread, and of two conflicting transactions
+//! it makes one start over. More builders than dom0 has processors only slow each other down. A build that hangs must not
+//! block the others, so a build that takes long no longer counts.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Error, ErrorKind, Limits, Result};
 
-/// What takes longer than this is not busy in xenstored all the time, or hangs.
+/// Time after which a build no longer counts: by then it hangs, or does not keep xenstored busy all the time.
 const LONG: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub(super) struct BuildSlots {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// First come, first served.
+    /// Numbers and threads of the waiting builds: first come, first served.
     waiting: VecDeque<(u64, Thread)>,
-    /// Since when.
+    /// Numbers of the builds under way, and the time at which each began.
     under_way: Vec<(u64, Instant)>,
 }
 
@@ -38,7 +38,7 @@ impl Table {
     }
 }
 
-/// A build under way. When this is dropped, it is over.
+/// A build under way. Its slot is released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Start {
     slots: Arc<BuildSlots>,
@@ -73,10 +73,10 @@ impl BuildSlots {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for its turn.
+    /// Waits for a free slot.
     ///
     /// # Errors
-    /// `limits` end the waiting.
+    /// [`ErrorKind::Aborted`] if `limits` abort the wait.
     pub(super) fn begin(self: &Arc<Self>, limits: &Limits) -> Result<Start> {
         let me = thread::current();
         let number = {
@@ -103,20 +103,20 @@ impl BuildSlots {
                 if first && table.under_way.len() < self.most {
                     table.waiting.pop_front();
                     table.under_way.push((number, now));
-                    // There may be room for two.
+                    // There may be a slot for the next build, too.
                     table.wake_first();
                     return Ok(Start {
                         slots: Arc::clone(self),
                         number,
                     });
                 }
-                // Only the first one waits for time to pass; the others wait for that one.
+                // Only the first in the queue waits with a timeout. The others are woken when it leaves the queue.
                 let oldest = table.under_way.iter().map(|(_, since)| *since).min();
                 oldest
                     .filter(|_| first)
                     .map(|since| (since + self.long).saturating_duration_since(now))
             };
-            // Whoever changes the table afterwards unparks this thread, also if it is not parked yet.
+            // A later change of the table unparks this thread, even if the thread has not parked yet.
             match patience {
                 Some(time) => thread::park_timeout(time),
                 None => thread::park(),

@@ -1,46 +1,46 @@
-//! Why an operation of the toolstack failed.
+//! Errors of toolstack operations.
 
 use std::fmt;
 
-/// `Result` of the toolstack.
+/// Result of a toolstack operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What the agent must tell apart. Everything else is [`ErrorKind::Other`].
+/// Kinds of failure that the agent must tell apart. All others are [`ErrorKind::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The domain is gone, or its number is another's now.
+    /// The domain is gone, or its domid now belongs to another domain.
     NotFound,
-    /// The guest has no drivers that could obey.
+    /// The guest has no PV drivers that could obey the request.
     NoParavirt,
-    /// It took longer than it was given.
+    /// The operation took longer than allowed.
     TimedOut,
-    /// It was ended from outside.
+    /// The operation was aborted from outside.
     Aborted,
-    /// The host has not enough memory.
+    /// The host does not have enough memory.
     NoMemory,
-    /// The configuration cannot work, however often it is tried.
+    /// The config cannot work, however often it is tried.
     InvalidConfig,
-    /// This toolstack, or this kind of domain, cannot do it.
+    /// This toolstack, or this kind of domain, does not support the operation.
     Unsupported,
-    /// The agent itself lacks what it takes, such as a file descriptor. Says nothing about the domain.
+    /// The agent itself lacks a resource, such as a file descriptor. The error says nothing about the domain.
     Exhausted,
-    /// Another domain of ours has what it needs. Who waits is told when that is given up.
+    /// Another domain of the agent has something that this one needs. A waiting domain is told when that is released.
     InUse,
-    /// Anything else.
+    /// Any other failure.
     Other,
 }
 
-/// A failed operation: a kind to decide on and a line to show.
+/// Error of a failed operation: a kind for decisions, and a line for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// To decide on.
+    /// Kind of failure, on which decisions are based.
     pub kind: ErrorKind,
-    /// To show: one line.
+    /// Text for the operator, in one line.
     pub message: String,
 }
 
 impl Error {
-    /// An error of this kind.
+    /// Creates an error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -49,7 +49,7 @@ impl Error {
     }
 }
 
-/// Returns true if no file can be opened because the process, or the host, has too many open already.
+/// Returns true if no file can be opened because the process, or the host, already has too many open files.
 #[must_use]
 pub(super) fn no_descriptors() -> bool {
     use rustix::io::Errno;

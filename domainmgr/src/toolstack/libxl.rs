@@ -18,7 +18,7 @@ use super::memory_grant::MemoryGrants;
 use super::qemu::Models;
 use super::{DomainId, Error, ErrorKind, Result, Session, Toolstack, Wake, Watch};
 
-/// The Xen this runs on. One watcher for all domains; its context also serves everybody's reading.
+/// The Xen this runs on. One watcher serves all domains, and all sessions read through its context.
 struct Libxl {
     watcher: Watcher,
     models: Arc<Models>,
@@ -29,7 +29,7 @@ struct Libxl {
 /// Connects to the Xen this runs on.
 ///
 /// # Errors
-/// There is none, or it does not answer.
+/// There is no Xen, or it does not answer, or device models cannot be watched.
 pub fn open() -> Result<Arc<dyn Toolstack>> {
     let watcher = Watcher::start(Context::builder()).map_err(error)?;
     let models =
@@ -42,7 +42,7 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
     }))
 }
 
-/// What `--version` says.
+/// Returns the text of `--version`: the versions of the agent, of the libxl it was built for, and of the running Xen.
 #[must_use]
 pub fn versions() -> String {
     let running = Context::builder()
@@ -60,16 +60,16 @@ pub fn versions() -> String {
     )
 }
 
-/// Lets a suspended domain go on where it was; the agent sees it.
+/// Resumes a suspended domain where it stopped. A running agent notices the change.
 ///
 /// # Errors
-/// There is no such domain, or it is not suspended.
+/// There is no such domain, or the domain is not suspended.
 pub fn resume(id: DomainId) -> Result<()> {
     let ctx = Context::open().map_err(error)?;
     ctx.domain(theirs(id)).resume(true).map_err(error)
 }
 
-/// Where Linux tells its boots apart. dom0 is up for as long as Xen is.
+/// File with the id of the current boot of Linux. The id also identifies the run of Xen: dom0 is up for as long as Xen is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Toolstack for Libxl {

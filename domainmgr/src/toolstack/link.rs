@@ -1,4 +1,4 @@
-//! Renaming a network interface, which the kernel does through a netlink socket.
+//! Renaming a network interface of the host through a netlink socket.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-/// Gives an interface that is down another name.
+/// Renames an interface that is down.
 pub(super) fn rename(from: &str, to: &str) -> io::Result<()> {
     let index = std::fs::read_to_string(format!("/sys/class/net/{from}/ifindex"))?;
     let index = index.trim().parse().map_err(io::Error::other)?;
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_kernel_is_asked_and_answers() {
-        // The name is taken, the interface is up, or we are not allowed to: it is never done.
+        // The name is taken, the interface is up, or the caller is not allowed to rename it: the request fails in any case.
         assert!(rename("lo", "lo/x").is_err());
     }
 }

@@ -1,37 +1,37 @@
-//! Changing a domain that runs.
+//! Changes of a running domain.
 //!
-//! [`make`] is level-triggered: it looks at what the domain has, and does what is missing. So a change that was cut short is made
-//! to its end by making it once more.
+//! [`make`] is level-triggered: it looks at what the domain has, and does what is missing. A change that was interrupted is
+//! therefore completed by making it once more.
 
 use libxl::config;
 
 use super::{DomainId, Error, ErrorKind, Limits, Result};
 use crate::change::{Change, Figures, address, mac_of, vdev_of};
 
-/// What a session can change in a domain that runs. Each call blocks until the domain has what was asked for.
+/// The changes that a session can make to a running domain. Each call blocks until the domain has what was asked for.
 pub trait Live {
-    /// Disks that the domain has.
+    /// Returns the disks of the domain.
     ///
     /// # Errors
-    /// They cannot be listed.
+    /// The disks cannot be listed.
     fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>>;
 
-    /// Network interfaces that the domain has.
+    /// Returns the network interfaces of the domain.
     ///
     /// # Errors
-    /// They cannot be listed.
+    /// The interfaces cannot be listed.
     fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>>;
 
-    /// Gives it one more disk.
+    /// Attaches one more disk to the domain.
     ///
     /// # Errors
-    /// Of any kind. Something of it may be left: look.
+    /// Of any kind. Parts of the disk may be left behind: look for them.
     fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()>;
 
-    /// Takes a disk away; with `force` without asking the guest.
+    /// Detaches a disk; with `force`, without asking the guest.
     ///
     /// # Errors
-    /// The guest does not let go of it.
+    /// The guest does not release the disk.
     fn remove_disk(
         &mut self,
         id: DomainId,
@@ -40,7 +40,7 @@ pub trait Live {
         limits: &Limits,
     ) -> Result<()>;
 
-    /// Changes the disc in a drive; none if there is no path.
+    /// Changes the disc in a drive, or leaves the drive empty if there is no path.
     ///
     /// # Errors
     /// The domain has no such drive, or its device model does not take the disc.
@@ -52,13 +52,13 @@ pub trait Live {
         limits: &Limits,
     ) -> Result<()>;
 
-    /// Gives it one more network interface.
+    /// Attaches one more network interface to the domain.
     ///
     /// # Errors
-    /// Of any kind. Something of it may be left: look.
+    /// Of any kind. Parts of the interface may be left behind: look for them.
     fn add_nic(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<()>;
 
-    /// Takes a network interface away; with `force` without asking the guest.
+    /// Detaches a network interface; with `force`, without asking the guest.
     ///
     /// # Errors
     /// Of any kind.
@@ -70,36 +70,37 @@ pub trait Live {
         limits: &Limits,
     ) -> Result<()>;
 
-    /// Has the guest use so much memory, and waits until it does.
+    /// Makes the guest use `mib` MiB of memory, and waits until it does.
     ///
     /// # Errors
-    /// It does not, or may not. Then it is told to use what it was to use before.
+    /// The guest does not follow, or may not have that much. Its memory target is then the same as before.
     fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()>;
 
-    /// Lets the guest use so many processors. If these are fewer than it uses, waits until it uses no more; more of them are for
-    /// its system to use or not.
+    /// Lets the guest use `count` vCPUs.
+    ///
+    /// If the guest uses more, waits until it uses no more than `count`. Additional vCPUs are for its system to use or not.
     ///
     /// # Errors
-    /// It uses more still, or may not have as many. Then it is told to use those that it used before.
+    /// The guest still uses more, or may not have that many. It is then told to use those that it used before.
     fn set_vcpus(&mut self, id: DomainId, count: u32, limits: &Limits) -> Result<()>;
 
-    /// Has its processors run on these of the host.
+    /// Makes the domain's vCPUs run on these processors of the host.
     ///
     /// # Errors
-    /// The host has none of them, or not in the domain's pool.
+    /// The host has none of these processors, or none in the domain's CPU pool.
     fn set_cpus(&mut self, id: DomainId, cpus: &[u32]) -> Result<()>;
 
-    /// Gives it another share of the processors.
+    /// Changes the weight and the cap of the domain in the scheduler; `None` leaves a value as it is.
     ///
     /// # Errors
-    /// The scheduler has no such share.
+    /// The scheduler does not accept the values.
     fn set_share(&mut self, id: DomainId, weight: Option<u32>, cap: Option<u32>) -> Result<()>;
 }
 
-/// Has the domain be as `change` says, whatever of that it is already.
+/// Makes the domain as `change` says, however much of the change has been made already.
 ///
 /// # Errors
-/// It cannot be. What was done of it is undone, as far as that goes.
+/// The change cannot be made. Parts that were made are undone as far as possible.
 pub fn make(
     live: &mut (impl Live + ?Sized),
     id: DomainId,
@@ -123,7 +124,7 @@ pub fn make(
     }
 }
 
-/// One figure after the other, those first that may fail.
+/// Sets one figure after the other, beginning with those that may fail.
 fn set(
     live: &mut (impl Live + ?Sized),
     id: DomainId,
@@ -175,7 +176,7 @@ fn attach_disk(
 ) -> Result<()> {
     let vdev = vdev_of(disk);
     if let Some(there) = find_disk(live, id, vdev)? {
-        // What a script makes of its target may be called otherwise.
+        // A hotplug script may make a device with another name from its target.
         if there.pdev_path == disk.pdev_path || disk.script.is_some() {
             return Ok(());
         }
@@ -186,7 +187,7 @@ fn attach_disk(
     let Err(e) = live.add_disk(id, disk, limits) else {
         return Ok(());
     };
-    // Half a disk is none. Not within the limits: they may be what has ended it.
+    // Remove a disk that was attached only in part. The limits do not apply here: they may have ended the attempt.
     if let Some(left) = find_disk(live, id, vdev)? {
         live.remove_disk(id, &left, true, &Limits::default())
             .map_err(|more| half(&format!("disk {vdev}"), &e, &more))?;

@@ -1,4 +1,4 @@
-//! Memory for new domains: where dom0 has it all, it gives some back.
+//! Memory for new domains. On a host where dom0 has all memory, dom0 gives some back.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,25 +8,25 @@ use libxl::{Context, DomId, Domain};
 use super::{Error, ErrorKind, Limits, Result};
 use crate::settings::Autoballoon;
 
-/// What dom0 gets to give memory back, once and again, in slices.
+/// Number of slices that dom0 gets to free memory, each time it is asked.
 const PATIENCE: u32 = 10;
-/// How many slices it may get no further. Of these, libxl makes four seconds each.
+/// Number of slices that dom0 may spend without progress. libxl makes each of these last four seconds.
 const STALLED: u32 = 3;
-/// How often it is asked.
+/// Number of times that dom0 is asked.
 const TRIES: u32 = 3;
-/// How long libxl waits without hearing anything.
+/// Length of one wait in libxl. An abort is noticed only between two waits.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// Memory that was made free for domains that have not taken it yet.
+/// Memory that has been freed for domains that have not taken it yet.
 #[derive(Debug, Default)]
 pub(super) struct MemoryGrants {
-    /// Somebody makes memory free. Never so while a domain is built.
+    /// Some session is freeing memory. A session does not hold this while it builds its domain.
     making: Mutex<bool>,
     made: Condvar,
     promised_kib: Mutex<u64>,
 }
 
-/// Memory for one domain. When this is dropped, the domain has it, or needs it no more.
+/// Memory promised to one domain. This is dropped once the domain has its memory, or no longer needs it.
 #[derive(Debug)]
 pub(super) struct MemoryGrant {
     grants: Arc<MemoryGrants>,
@@ -42,7 +42,7 @@ impl Drop for MemoryGrant {
     }
 }
 
-/// The right to make memory free, which one has at a time.
+/// The right to free memory, which one session has at a time.
 struct Turn(Arc<MemoryGrants>);
 
 impl Drop for Turn {
@@ -52,17 +52,17 @@ impl Drop for Turn {
     }
 }
 
-/// Where memory is to be had from.
+/// Source of memory: Xen and dom0, or a fake in tests.
 trait Host {
     fn free(&self) -> Result<u64>;
-    /// What dom0 is to use.
+    /// Memory target of dom0, in KiB.
     fn target(&self) -> Result<u64>;
     fn set_target(&self, kib: u64) -> Result<()>;
-    /// Tells dom0 to use so much less.
+    /// Lowers the target of dom0 by `kib` KiB.
     fn lower_target(&self, kib: u64) -> Result<()>;
-    /// Waits so long for so much to be free.
+    /// Waits until `kib` KiB are free, for `time` at most. Returns true if they are.
     fn wait_for_free(&self, kib: u64, time: Duration) -> bool;
-    /// Waits until dom0 uses no more than it is to, or has got no further for so long.
+    /// Waits until dom0 has reached its target, or has made no progress for `time`. Returns true if the target is reached.
     fn wait_for_target(&self, time: Duration) -> bool;
 }
 
@@ -111,10 +111,10 @@ impl MemoryGrants {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has dom0 give back what is missing of `kib`.
+    /// Makes dom0 give back what is missing of `kib` KiB.
     ///
     /// # Errors
-    /// It does not, or `limits` end the waiting.
+    /// dom0 does not give enough back, or `limits` abort the wait.
     pub(super) fn make(
         self: &Arc<Self>,
         xen: &Context,
@@ -135,7 +135,7 @@ impl MemoryGrants {
         if host.free()? < kib + *self.promised() {
             let before = host.target()?;
             if let Err(e) = self.balloon(host, kib, limits) {
-                // Nobody needs what it has given back, or was still to give.
+                // The memory that dom0 has given back, or was still to give back, is not needed.
                 if let Err(e) = host.set_target(before) {
                     log::warn!("dom0 does not get its memory back: {e}");
                 }
@@ -149,12 +149,12 @@ impl MemoryGrants {
         })
     }
 
-    /// Waits until nobody else makes memory free.
+    /// Waits until no other session is freeing memory.
     fn turn(self: &Arc<Self>, limits: &Limits) -> Result<Turn> {
         let weak = Arc::downgrade(self);
         limits.abort.on_abort(move || {
             if let Some(grants) = weak.upgrade() {
-                // With the lock, so that nobody is between looking and waiting.
+                // Under the lock, so that no thread is between its check and its wait.
                 drop(grants.making());
                 grants.made.notify_all();
             }
@@ -172,7 +172,7 @@ impl MemoryGrants {
 
     fn balloon(&self, host: &impl Host, kib: u64, limits: &Limits) -> Result<()> {
         for _ in 0..TRIES {
-            // What others were promised may be taken already, or not yet.
+            // Other domains may have taken the memory promised to them, or not yet.
             let wanted = kib + *self.promised();
             let free = host.free()?;
             if free >= wanted {
@@ -191,7 +191,7 @@ impl MemoryGrants {
             if patiently(limits, PATIENCE, || host.wait_for_free(wanted, SLICE))? {
                 return Ok(());
             }
-            // Before it has done what it was asked for, asking for the rest would be asking for that twice.
+            // Until dom0 has reached its target, a request for the rest would ask for the same memory twice.
             if !patiently(limits, STALLED, || host.wait_for_target(SLICE))? {
                 break;
             }
@@ -211,7 +211,7 @@ fn unless_aborted(limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-/// Waits in slices, between which an abort is heard.
+/// Waits in slices. An abort is noticed between two of them.
 fn patiently(limits: &Limits, slices: u32, wait: impl Fn() -> bool) -> Result<bool> {
     for _ in 0..slices {
         unless_aborted(limits)?;
@@ -222,8 +222,9 @@ fn patiently(limits: &Limits, slices: u32, wait: impl Fn() -> bool) -> Result<bo
     Ok(false)
 }
 
-/// Whether dom0 is to give memory back on a Xen that was started with this command line. As with xl: not where an
-/// operator has said how much dom0 has.
+/// Returns true if dom0 is to give memory back on a Xen that was started with this command line.
+///
+/// As with xl, [`Autoballoon::Auto`] means: not if an operator has set the memory of dom0 with `dom0_mem=`.
 pub(super) fn is_wanted(policy: Autoballoon, commandline: &str) -> bool {
     match policy {
         Autoballoon::On => true,
@@ -234,7 +235,7 @@ pub(super) fn is_wanted(policy: Autoballoon, commandline: &str) -> bool {
     }
 }
 
-/// What is said when there is no memory to be had.
+/// Returns the error for a domain that needs more memory than is available.
 pub(super) fn short(needed_kib: u64, free_kib: u64) -> Error {
     Error::new(
         ErrorKind::NoMemory,
@@ -254,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// A dom0 that gives back so much in each slice, and does not go below what it needs.
+    /// A dom0 that gives back at most `pace` in each slice, and does not go below `needs`.
     struct Fake {
         free: Cell<u64>,
         has: Cell<u64>,
@@ -318,7 +319,7 @@ mod tests {
         let host = Fake::new(500, 30);
         let grant = grants.make_on(&host, 1000, &Limits::default()).unwrap();
         assert_eq!(host.target.get(), 3000);
-        // What is promised is not promised again.
+        // Memory that is promised is not promised again.
         let other = grants.make_on(&host, 500, &Limits::default()).unwrap();
         assert_eq!(host.target.get(), 2500);
         drop((grant, other));

@@ -1,6 +1,6 @@
-//! What the agent needs of Xen, as two traits, so that everything above can be run without it.
+//! The agent's interface to Xen: two traits, so that everything above them can run without Xen.
 //!
-//! [`libxl`] is the real one, [`sim`] an in-memory model of Xen's semantics.
+//! [`libxl`] implements them for the real Xen, [`sim`] for an in-memory model of Xen's semantics.
 
 mod abort;
 mod build_slots;
@@ -34,12 +34,12 @@ use crate::owners::Taken;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
-/// One incarnation of a domain. The number alone is not an identity: Xen reuses it.
+/// One incarnation of a domain. The domid alone is not an identity: Xen reuses domids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DomainId {
-    /// Xen's number.
+    /// Xen's number for the domain.
     pub domid: u32,
-    /// The uuid the domain was created with: that of its DomainConfig.
+    /// The uuid that the domain was created with: that of its DomainConfig.
     pub uuid: Uuid,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for DomainId {
     }
 }
 
-/// Why a domain shut down. The guest chooses the number freely, so this is open.
+/// Reason for which a domain shut down. The guest may choose any number, so this is not an enum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ShutdownReason(pub u8);
 
@@ -58,7 +58,7 @@ impl ShutdownReason {
     pub const POWEROFF: Self = Self(0);
     /// The guest wants to be started again.
     pub const REBOOT: Self = Self(1);
-    /// The guest suspended, for a save or a migration. Not an end.
+    /// The guest suspended, for a save or a migration. It has not ended.
     pub const SUSPEND: Self = Self(2);
     /// The guest crashed.
     pub const CRASH: Self = Self(3);
@@ -82,12 +82,12 @@ impl fmt::Display for ShutdownReason {
     }
 }
 
-/// What a domain is doing. One word out of Xen's flags: the first of these that applies.
+/// State of a domain, derived from Xen's flags: the first variant that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Life {
-    /// It will never run again; the hypervisor is still taking it apart.
+    /// The domain will never run again; the hypervisor is still tearing it down.
     Dying,
-    /// It has shut down (or suspended) and waits for the toolstack.
+    /// The domain has shut down (or suspended) and waits for the toolstack.
     Shutdown(ShutdownReason),
     /// Paused by a toolstack.
     Paused,
@@ -98,87 +98,89 @@ pub enum Life {
 /// A domain as Xen reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Which one.
+    /// Domid and uuid.
     pub id: DomainId,
-    /// Its name, where it has one.
+    /// The domain's name, if it has one.
     pub name: Option<String>,
-    /// What it is doing.
+    /// Running, paused, shut down or dying.
     pub life: Life,
-    /// Processor time it has used: zero as long as it never ran.
+    /// Processor time used, in nanoseconds: zero as long as the domain has never run.
     pub cpu_time_ns: u64,
-    /// Memory it has, in KiB.
+    /// Memory of the domain, in KiB.
     pub memory_kib: u64,
-    /// It had a device model, which has ended: the devices that it emulated or served are dead.
+    /// The domain had a device model, which has ended: the devices that it emulated or served are dead.
     pub orphaned: bool,
 }
 
-/// What the host is.
+/// Version and size of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostInfo {
-    /// The running hypervisor's version.
+    /// Version of the running hypervisor.
     pub xen_version: String,
-    /// All memory, in MiB.
+    /// Total memory, in MiB.
     pub memory_mib: u64,
-    /// Memory that no domain has, in MiB.
+    /// Memory that belongs to no domain, in MiB.
     pub free_memory_mib: u64,
-    /// Physical processors.
+    /// Number of physical processors.
     pub cpus: u32,
 }
 
-/// What a domain uses.
+/// Resources that a domain uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Which one; dom0 is among them.
+    /// Domid and uuid. dom0 is included.
     pub id: DomainId,
-    /// Processor time since it was built, all its processors together.
+    /// Processor time since the domain was built, in nanoseconds, summed over its vCPUs.
     pub cpu_time_ns: u64,
-    /// Processors it has switched on.
+    /// Number of vCPUs that are online.
     pub vcpus: u32,
-    /// Memory it has, in KiB.
+    /// Memory of the domain, in KiB.
     pub memory_kib: u64,
-    /// Memory it may have, in KiB.
+    /// Limit of the domain's memory, in KiB.
     pub max_memory_kib: u64,
 }
 
 /// A PCI device of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPci {
-    /// Where it is.
+    /// PCI address: domain, bus, device and function.
     pub address: PciAddress,
-    /// The driver in the host that has it.
+    /// Driver of the host that the device is bound to.
     pub driver: Option<String>,
-    /// The host's network interfaces on it.
+    /// Network interfaces of the host on this device.
     pub interfaces: Vec<String>,
-    /// It is taken from the host: domains can have it.
+    /// The device has been taken from the host, and can be given to domains.
     pub assignable: bool,
-    /// The domain that has it.
+    /// The domain that has the device.
     pub owner: Option<DomainId>,
 }
 
-/// How long an operation may take, and the way to end it early.
+/// Time limit of an operation, and the means to abort it.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
-    /// From outside.
+    /// Token that ends the operation from outside.
     pub abort: AbortToken,
-    /// By time.
+    /// Longest time that the operation may take.
     pub deadline: Option<Duration>,
 }
 
-/// Called when something may have happened to a domain. A hint, never a fact: state is read. Must not block.
+/// Called when something may have happened to a domain.
+///
+/// The call is a hint, never a fact: the receiver reads the state. The callback must not block.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// Watches one domain until it is dropped.
+/// A watch on one domain, which ends when this is dropped.
 pub trait Watch: Send {}
 
-/// Memory that is free for one domain, until this is dropped.
+/// Memory that is kept free for one domain until this is dropped.
 pub trait MemoryGrant: Send {}
 
-/// The facts about this host, which has so many processors, on which it depends whether `spec` can be built.
+/// Returns the facts about this host, which has so many `processors`, that decide whether `spec` can be built.
 ///
 /// # Errors
-/// From the file system.
+/// From the file system: `/sys/class/net` cannot be read.
 pub fn facts_of_this_host(spec: &Spec, processors: u32) -> std::io::Result<host::Facts> {
-    // There may be thousands.
+    // A host may have thousands of interfaces, so they are read only if needed.
     let interfaces = if spec.nics.is_empty() {
         Vec::new()
     } else {
@@ -191,75 +193,77 @@ pub fn facts_of_this_host(spec: &Spec, processors: u32) -> std::io::Result<host:
     })
 }
 
-/// The way to a hypervisor. Shared by all threads.
+/// Connection to a hypervisor, shared by all threads.
 pub trait Toolstack: Send + Sync {
-    /// A session of the caller's own.
+    /// Opens a session for the caller alone.
     ///
     /// # Errors
     /// The hypervisor cannot be reached.
     fn session(&self) -> Result<Box<dyn Session>>;
 
-    /// Calls `wake` whenever something may have happened to `id`. What happened before is for the caller to look at.
+    /// Calls `wake` whenever something may have happened to `id`. The caller checks for anything that happened earlier.
     ///
     /// # Errors
     /// The watch cannot be set.
     fn watch(&self, id: DomainId, wake: Wake) -> Result<Box<dyn Watch>>;
 
-    /// Identifies the present run of the host: another one after every reboot. A domain's number means nothing in
-    /// another run.
+    /// Returns the id of the host's current boot, which changes with every reboot. A domid is valid within one boot only.
     ///
     /// # Errors
-    /// The host does not say.
+    /// The id cannot be read.
     fn boot_id(&self) -> Result<Uuid>;
 
-    /// The facts about the host on which the meaning of a file of xl's depends.
+    /// Returns the facts about the host that the meaning of an xl config depends on.
     ///
     /// # Errors
     /// The hypervisor did not answer.
     fn host(&self) -> Result<Host>;
 }
 
-/// One thread's connection. Its calls block. Those that name a [`DomainId`] fail with [`ErrorKind::NotFound`], and do
-/// nothing, if that domid is gone or now belongs to a domain with another uuid.
+/// One thread's connection to the hypervisor. All calls block.
+///
+/// Calls that name a [`DomainId`] fail with [`ErrorKind::NotFound`], and do nothing, if the domid is gone or now belongs to
+/// a domain with another uuid.
 pub trait Session: Live + Send {
-    /// The state and the name of one domain; `None` if it is gone.
+    /// Returns the state and the name of one domain; `None` if the domain is gone.
     ///
     /// # Errors
-    /// The hypervisor did not answer. Says nothing about the domain.
+    /// The hypervisor did not answer. The error says nothing about the domain.
     fn info(&mut self, id: DomainId) -> Result<Option<Seen>>;
 
-    /// Every domain whose uuid is `wanted`, with its name, in order of their numbers.
+    /// Returns every domain whose uuid is `wanted`, with its name, in order of domids.
     ///
     /// # Errors
-    /// The hypervisor did not answer. Says nothing about the domains.
+    /// The hypervisor did not answer. The error says nothing about the domains.
     fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>>;
 
-    /// What the domains have whose uuid is `wanted`: disks and network interfaces.
+    /// Returns the disks and network interfaces of the domains whose uuid is `wanted`.
     ///
     /// # Errors
     /// The hypervisor did not answer.
     fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>>;
 
-    /// The facts about the host on which it depends whether `spec` can be built.
+    /// Returns the facts about the host that decide whether `spec` can be built.
     ///
     /// # Errors
-    /// The host does not say.
+    /// The facts cannot be read.
     fn facts_for(&mut self, spec: &Spec) -> Result<host::Facts>;
 
-    /// The number of the VNC display that a domain has; `None`: it has none, or nobody says.
+    /// Returns the number of the domain's VNC display; `None` if there is none, or if the number is unknown.
     ///
     /// # Errors
-    /// Its device model does not answer.
+    /// The device model does not answer.
     fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>>;
 
-    /// Words for the devices of a domain that its guest has not connected to, and cannot have in another way.
+    /// Describes the devices of a domain that the guest has not connected to, and cannot use in another way.
     ///
     /// # Errors
-    /// They cannot be listed.
+    /// The devices cannot be listed.
     fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>>;
 
-    /// Has dom0 give back memory that the domain needs and Xen does not have, where `policy` says so. `None`: nothing had
-    /// to be done, or may be done.
+    /// Makes dom0 give back memory that the domain needs and Xen does not have, where `policy` says so.
+    ///
+    /// `None` means that nothing had to be done, or may be done.
     ///
     /// # Errors
     /// [`ErrorKind::NoMemory`] if dom0 does not give enough back.
@@ -273,33 +277,36 @@ pub trait Session: Live + Send {
     /// Creates the domain, paused.
     ///
     /// # Errors
-    /// Of any kind. A half-built domain may be left behind: look.
+    /// Of any kind. A half-built domain may be left behind: look for it.
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId>;
 
-    /// Suspends the guest and writes its memory to a file that `xl restore` reads, too, whole or not at all. It stays
-    /// suspended then; if anything fails, it goes on.
+    /// Suspends the guest and writes its memory to a file that `xl restore` reads, too.
+    ///
+    /// A failed save leaves no partial file. The guest stays suspended after a save; if anything fails, it is resumed.
     ///
     /// # Errors
-    /// Of any kind. It may be suspended still, if it could not be resumed: look.
+    /// Of any kind. The guest may still be suspended, if it could not be resumed: check its state.
     fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()>;
 
-    /// Creates the domain of `spec` from such a file, paused.
+    /// Creates the domain of `spec` from a file written by [`Session::save`], paused.
     ///
     /// # Errors
-    /// Of any kind. A half-built domain may be left behind: look.
+    /// Of any kind. A half-built domain may be left behind: look for it.
     fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId>;
 
-    /// Lets a suspended domain go on where it was.
+    /// Resumes a suspended domain where it stopped.
     ///
     /// # Errors
-    /// Of any kind; it is not suspended.
+    /// Of any kind; the domain is not suspended.
     fn resume(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
-    /// Has the guest compute checksums and cut large packets itself, on so many interfaces: a domain behind it, to which it
-    /// hands packets on, cannot know that this is still to be done. Before the domain runs.
+    /// Makes the guest compute checksums and segment large packets itself, on its first `interfaces` interfaces.
+    ///
+    /// A domain to which the guest forwards packets cannot know that this work is still to be done. The setting must be made
+    /// before the domain runs.
     ///
     /// # Errors
-    /// Xenstore does not take it.
+    /// Xenstore does not accept the setting.
     fn no_offload(&mut self, id: DomainId, interfaces: usize) -> Result<()>;
 
     /// Lets a paused domain run.
@@ -308,13 +315,13 @@ pub trait Session: Live + Send {
     /// Of any kind.
     fn unpause(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
-    /// Takes the processors of a running domain from it.
+    /// Stops the vCPUs of a running domain.
     ///
     /// # Errors
     /// Of any kind.
     fn pause(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
-    /// Asks the guest to power off and waits for it to acknowledge, not for the end.
+    /// Asks the guest to power off and waits for its acknowledgement, not for the end of the domain.
     ///
     /// # Errors
     /// [`ErrorKind::NoParavirt`] if the guest cannot be asked this way, [`ErrorKind::TimedOut`] if it does not answer.
@@ -326,10 +333,10 @@ pub trait Session: Live + Send {
     /// Of any kind; a PV or PVH domain has no such button.
     fn power_button(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
-    /// Destroys the domain and waits until it is taken apart.
+    /// Destroys the domain and waits until it has been torn down.
     ///
     /// # Errors
-    /// Of any kind. It may be gone, or half gone, nevertheless: look.
+    /// Of any kind. The domain may be gone, or half gone, nevertheless: check its state.
     fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
     /// Writes the domain's memory to a file.
@@ -338,56 +345,55 @@ pub trait Session: Live + Send {
     /// Of any kind.
     fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()>;
 
-    /// Keeps a domain that has shut down for inspection, with `suffix` added to its name. The
-    /// hypervisor goes on reporting its uuid.
+    /// Keeps a domain that has shut down for inspection, with `suffix` added to its name. The hypervisor still reports its uuid.
     ///
     /// # Errors
     /// Of any kind.
     fn preserve(&mut self, id: DomainId, suffix: &str, limits: &Limits) -> Result<()>;
 
-    /// Takes the disks and the network interfaces from a domain that has shut down, without asking its guest.
+    /// Detaches the disks and the network interfaces of a domain that has shut down, without asking the guest.
     ///
     /// # Errors
-    /// The first that cannot be taken; the others are.
+    /// The error of the first device that cannot be detached. The other devices are detached nevertheless.
     fn strip(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
     /// Restarts a fully virtualised domain in place.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where the toolstack cannot.
+    /// [`ErrorKind::Unsupported`] if the toolstack cannot do this.
     fn soft_reset(&mut self, id: DomainId, spec: &Spec, limits: &Limits) -> Result<()>;
 
-    /// The terminal of the domain's primary console.
+    /// Returns the terminal of the domain's primary console.
     ///
     /// # Errors
-    /// It has none.
+    /// The domain has no console.
     fn console(&mut self, id: DomainId) -> Result<PathBuf>;
 
-    /// The PCI devices of the host.
+    /// Returns the PCI devices of the host.
     ///
     /// # Errors
-    /// They cannot be listed.
+    /// The devices cannot be listed.
     fn pci_devices(&mut self) -> Result<Vec<HostPci>>;
 
-    /// Takes a device from the host, so that domains can have it. What is taken already stays so.
+    /// Takes a device from the host, so that it can be given to domains. A device that is taken already stays so.
     ///
     /// # Errors
-    /// The host keeps it; why.
+    /// The host keeps the device; the message gives the reason.
     fn pci_take(&mut self, device: PciAddress) -> Result<()>;
 
-    /// Gives a device back to the driver that had it, and the name back to its network interface.
+    /// Gives a device back to its former driver, and its network interface its former name.
     ///
     /// # Errors
-    /// A domain has it: nothing was done. Or it has no driver, or another name, now.
+    /// A domain has the device: nothing was done. Or the device now has no driver, or its interface another name.
     fn pci_give_back(&mut self, device: PciAddress, interface: Option<&str>) -> Result<()>;
 
-    /// What the host is.
+    /// Returns the version and the size of the host.
     ///
     /// # Errors
     /// The hypervisor did not answer.
     fn host(&mut self) -> Result<HostInfo>;
 
-    /// What every domain uses, dom0 included, in order of their numbers.
+    /// Returns the resources that every domain uses, dom0 included, in order of domids.
     ///
     /// # Errors
     /// The hypervisor did not answer.

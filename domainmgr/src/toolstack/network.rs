@@ -1,4 +1,4 @@
-//! The network of the host, as its kernel tells of it.
+//! The host's network, as reported by its kernel.
 
 use std::fs;
 use std::io;
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use crate::host::Interface;
 
-/// The network interfaces that Linux lists in `classes`, which is `/sys/class/net`.
+/// Returns the network interfaces that Linux lists in `classes`, which is `/sys/class/net`.
 ///
 /// # Errors
-/// From the file system.
+/// From the file system: `classes` cannot be read.
 pub(super) fn interfaces(classes: &Path) -> io::Result<Vec<Interface>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(classes)? {
         let entry = entry?;
-        // A name that is not UTF-8 is in no config.
+        // No config contains a name that is not UTF-8.
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
@@ -30,7 +30,7 @@ pub(super) fn interfaces(classes: &Path) -> io::Result<Vec<Interface>> {
     Ok(found)
 }
 
-/// Why no program of the host can listen on `address`; `None`: one can.
+/// Returns the reason why no program of the host can listen on `address`; `None` if one can.
 pub(super) fn deaf(address: IpAddr) -> Option<String> {
     let listener = TcpListener::bind((address, 0));
     listener.err().map(|e| e.to_string())
@@ -65,7 +65,7 @@ mod tests {
     fn this_host_listens_where_it_is() {
         assert_eq!(deaf("127.0.0.1".parse().unwrap()), None);
         assert_eq!(deaf("0.0.0.0".parse().unwrap()), None);
-        // For documentation: no host has it.
+        // An address for documentation, which no host has.
         assert!(deaf("192.0.2.1".parse().unwrap()).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! The host's side of giving PCI devices away: what libxl leaves to its caller.
+//! The host's side of PCI passthrough: the steps that libxl leaves to its caller.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use super::sysfs::Sysfs;
 use super::{Error, ErrorKind, HostPci, Result, link};
 use crate::spec::PciAddress;
 
-/// How long a driver gets to make its network interface.
+/// Time that a driver gets to create its network interface.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn failed(device: PciAddress) -> impl Fn(std::io::Error) -> Error {
     move |e| Error::new(ErrorKind::Other, format!("{device}: {e}"))
 }
 
-/// The host's devices, without who has them.
+/// Returns the host's devices, without their owners.
 pub(super) fn host() -> Result<Vec<HostPci>> {
     Sysfs::default()
         .devices()
         .map_err(|e| Error::new(ErrorKind::Other, format!("/sys/bus/pci/devices: {e}")))
 }
 
-/// Whether it is taken from the host already.
+/// Returns true if the device has already been taken from the host.
 pub(super) fn is_taken(device: PciAddress) -> bool {
     let all = host().unwrap_or_default();
     all.iter().any(|d| d.address == device && d.assignable)
@@ -31,11 +31,11 @@ pub(super) fn theirs(device: PciAddress) -> libxl::config::Pci {
     libxl::config::Pci::new(device.domain, device.bus, device.dev, device.func)
 }
 
-/// Sees to it that a device that was given back has a driver, and its network interface the name it had.
+/// Makes sure that a device that was given back has a driver, and its network interface the former name.
 pub(super) fn settle(device: PciAddress, interface: Option<&str>) -> Result<()> {
     let sysfs = Sysfs::default();
     if sysfs.driver(device).is_none() {
-        // libxl knows only drivers that it has taken the device from itself.
+        // libxl knows only a driver that it has itself taken the device from.
         sysfs.probe(device).map_err(failed(device))?;
     }
     let Some(wanted) = interface else {

@@ -1,5 +1,6 @@
-//! Device models: the QEMU processes that emulate the devices of HVM domains and serve disks that Linux cannot. libxl
-//! starts them and does not look after them.
+//! Device models: the QEMU processes that emulate the devices of HVM domains and serve disks that Linux cannot.
+//!
+//! libxl starts device models, but does not supervise them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,23 +17,23 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::{DomainId, Error, ErrorKind, Wake};
 use crate::spec::{Format, Spec};
 
-/// The device models of the domains that are watched. One thread waits for the end of any of them.
+/// The device models of the watched domains. One thread waits for the end of any of them.
 pub(super) struct Models(Arc<Shared>);
 
 struct Shared {
     next: AtomicU64,
     watched: Mutex<HashMap<DomainId, Model>>,
-    /// Something was added or removed.
+    /// Event descriptor that wakes the thread when a device model is added or removed.
     changed: OwnedFd,
 }
 
 struct Model {
-    /// Which watch of the domain this is.
+    /// Number of the watch, which differs from that of any other watch.
     serial: u64,
-    /// `None`: there was none when it was looked for, though there should be.
+    /// Process of the device model. `None`: no process was found, though the domain needs one.
     process: Option<Arc<OwnedFd>>,
     wake: Wake,
-    /// Its end has been told.
+    /// The end of the process has been reported.
     told: bool,
 }
 
@@ -43,7 +44,7 @@ impl Model {
 }
 
 impl Models {
-    /// None yet.
+    /// Starts the thread. No device model is watched yet.
     ///
     /// # Errors
     /// The system has no descriptor or thread to give.
@@ -61,8 +62,9 @@ impl Models {
         Ok(Self(shared))
     }
 
-    /// Calls `wake` when the device model of `id` has ended, until [`Models::forget`] is called with what this returns. A
-    /// domain that has none is not watched, unless `needed`: then it has lost it already.
+    /// Calls `wake` when the device model of `id` has ended, until [`Models::forget`] is called with the returned number.
+    ///
+    /// A domain without a device model is not watched, unless `needed`: such a domain has already lost its device model.
     pub(super) fn watch(&self, id: DomainId, needed: bool, wake: Wake) -> u64 {
         let serial = self.0.next.fetch_add(1, Ordering::Relaxed);
         let process = of(id.domid);
@@ -72,7 +74,7 @@ impl Models {
         serial
     }
 
-    /// No longer.
+    /// Ends the watch with this number.
     pub(super) fn forget(&self, id: DomainId, serial: u64) {
         let mut watched = self.0.lock();
         if watched.get(&id).is_some_and(|model| model.serial == serial) {
@@ -82,7 +84,9 @@ impl Models {
         }
     }
 
-    /// Whether `id` had a device model that has ended. A soft reset replaces it: then the new one is watched.
+    /// Returns true if `id` had a device model that has ended.
+    ///
+    /// A soft reset replaces the device model. The new one is then watched instead.
     pub(super) fn is_orphaned(&self, id: DomainId) -> bool {
         let (serial, wake) = match self.0.lock().get(&id) {
             Some(model) if model.is_over() => (model.serial, Arc::clone(&model.wake)),
@@ -114,7 +118,7 @@ impl Shared {
     }
 
     fn say_changed(&self) {
-        // Full: it will be read anyway.
+        // If the counter is full, the thread is going to read it anyway.
         let _ = rustix::io::write(&self.changed, &1u64.to_ne_bytes());
     }
 
@@ -149,7 +153,7 @@ impl Shared {
             let _ = rustix::io::read(&self.changed, &mut [0; 8]);
             for id in over {
                 let wake = match self.lock().get_mut(&id) {
-                    // It may be another by now.
+                    // The domain may have another device model by now.
                     Some(model) if model.is_over() => {
                         model.told = true;
                         Arc::clone(&model.wake)
@@ -171,21 +175,23 @@ fn is_over(process: &OwnedFd) -> bool {
     matches!(poll(&mut fds, Some(&now)), Ok(n) if n > 0)
 }
 
-/// The device model of a domain.
+/// Returns the process of a domain's device model.
 fn of(domid: u32) -> Option<OwnedFd> {
     let pid = find(Path::new("/proc"), domid)?;
     let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    // Between the two it may have ended, and its number may be another's.
+    // The process may have ended in between, and its pid may belong to another one.
     (find(Path::new("/proc"), domid) == Some(pid)).then_some(process)
 }
 
-/// Whether the QEMU runs that serves disks to dom0 itself.
+/// Returns true if the QEMU that serves disks to dom0 itself is running.
 pub(super) fn serves_dom0() -> bool {
     find(Path::new("/proc"), 0).is_some()
 }
 
-/// What is missing for this domain to be built. A boot loader reads the first disk of a PV domain in dom0, before there
-/// is a domain: what Linux cannot read by itself, a QEMU of dom0's own has to serve.
+/// Returns an error if the domain cannot be built because the QEMU of dom0 is not running.
+///
+/// A boot loader reads the first disk of a PV domain in dom0, before the domain exists. A format that Linux cannot read
+/// must be served by a QEMU that belongs to dom0.
 pub(super) fn missing(spec: &Spec, serves_dom0: impl FnOnce() -> bool) -> Option<Error> {
     let disk = spec.bootloader.as_ref().and(spec.disks.first())?;
     if disk.format == Format::Raw || serves_dom0() {
@@ -202,10 +208,11 @@ pub(super) fn missing(spec: &Spec, serves_dom0: impl FnOnce() -> bool) -> Option
     ))
 }
 
-/// What the device model of a domain said last, in the log that libxl gives it: libxl itself only knows that it did not
-/// start.
+/// Returns the last line that a domain's device model wrote to the log that libxl gives it.
+///
+/// libxl itself only knows that the device model did not start.
 pub(super) fn last_words(logs: &Path, name: &str) -> Option<String> {
-    /// More is not read of a log, and not shown of a line.
+    /// Number of bytes read from the end of the log, and of characters shown of a line.
     const TAIL: u64 = 4096;
     const LONGEST: usize = 300;
     let file = format!("qemu-dm-{name}.log");
@@ -221,7 +228,7 @@ pub(super) fn last_words(logs: &Path, name: &str) -> Option<String> {
     Some(format!("{file}: {line}"))
 }
 
-/// The process whose command line says that it serves `domid`.
+/// Returns the pid of the QEMU whose command line says that it serves `domid`.
 fn find(proc: &Path, domid: u32) -> Option<i32> {
     let processes = fs::read_dir(proc).ok()?;
     for process in processes.flatten() {
@@ -230,7 +237,7 @@ fn find(proc: &Path, domid: u32) -> Option<i32> {
             continue;
         };
         let path: PathBuf = process.path().join("cmdline");
-        // One that has ended meanwhile is none.
+        // A process that has ended meanwhile does not count.
         let line = fs::read(path).unwrap_or_default();
         if serves(&line, domid) {
             return Some(pid);
@@ -250,7 +257,7 @@ fn serves(cmdline: &[u8], domid: u32) -> bool {
         .any(|pair| pair[0] == b"-xen-domid" && pair[1] == domid.as_bytes())
 }
 
-/// The display in what QEMU says to `info vnc`: a line like `  Server: 127.0.0.1:5901 (ipv4)`. The first server counts.
+/// Returns the display in QEMU's answer to `info vnc`: a line like `  Server: 127.0.0.1:5901 (ipv4)`. The first server counts.
 pub(super) fn vnc_display(said: &str) -> Option<u32> {
     let place = said
         .lines()
@@ -345,7 +352,7 @@ mod tests {
         assert!(models.is_orphaned(id));
         models.forget(id, 7);
         assert!(!models.is_orphaned(id));
-        // One that should have a device model, and has none.
+        // A domain that should have a device model, and has none.
         let serial = models.watch(id, true, Arc::new(|| ()));
         assert!(models.is_orphaned(id));
         models.forget(id, serial);

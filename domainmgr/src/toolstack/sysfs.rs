@@ -1,4 +1,4 @@
-//! What the host's kernel says about PCI devices.
+//! PCI devices of the host, as its kernel lists them in sysfs.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use super::HostPci;
 use crate::spec::PciAddress;
 
-/// The driver that keeps devices for domains: its module has another name than the driver itself in some kernels.
+/// Names of the driver that keeps devices for domains. In some kernels, the module's name differs from the driver's.
 const PCIBACK: [&str; 2] = ["pciback", "xen-pciback"];
 
-/// Where sysfs is mounted.
+/// Directory at which sysfs is mounted.
 #[derive(Clone, Debug)]
 pub(super) struct Sysfs(PathBuf);
 
@@ -23,16 +23,16 @@ impl Default for Sysfs {
 }
 
 impl Sysfs {
-    /// Looks below another directory.
+    /// Uses another directory.
     #[cfg(test)]
     pub(super) fn at(root: &Path) -> Self {
         Self(root.to_owned())
     }
 
-    /// All PCI devices; who has them is for Xen to say.
+    /// Returns all PCI devices, without their owners, which only Xen knows.
     ///
     /// # Errors
-    /// From the file system. A host without PCI has none.
+    /// From the file system. A host without PCI has no devices, which is no error.
     pub(super) fn devices(&self) -> io::Result<Vec<HostPci>> {
         let entries = match fs::read_dir(self.0.join("bus/pci/devices")) {
             Ok(entries) => entries,
@@ -51,7 +51,7 @@ impl Sysfs {
         Ok(devices)
     }
 
-    /// One device, without its interfaces.
+    /// Returns one device, without its interfaces.
     fn device(&self, address: PciAddress) -> HostPci {
         let driver = fs::read_link(self.path(address).join("driver")).ok();
         let driver = driver
@@ -66,13 +66,13 @@ impl Sysfs {
         }
     }
 
-    /// Whose driver it is now.
+    /// Returns the driver that the device is bound to now.
     #[must_use]
     pub(super) fn driver(&self, address: PciAddress) -> Option<String> {
         self.device(address).driver
     }
 
-    /// The network interfaces of one device.
+    /// Returns the network interfaces of one device.
     ///
     /// # Errors
     /// From the file system.
@@ -82,8 +82,10 @@ impl Sysfs {
         Ok(devices.swap_remove(0).interfaces)
     }
 
-    /// An interface may lie below more than the device itself, as that of a virtio or USB adapter does: of all addresses
-    /// in its path the deepest is the device, the others are bridges.
+    /// Adds the host's network interfaces to their devices.
+    ///
+    /// An interface may lie several levels below its device, as that of a virtio or USB adapter does. Of all addresses in its
+    /// path, the deepest is the device, and the others are bridges.
     fn add_interfaces(&self, devices: &mut [HostPci]) {
         let Ok(entries) = fs::read_dir(self.0.join("class/net")) else {
             return;
@@ -106,7 +108,7 @@ impl Sysfs {
         }
     }
 
-    /// Lets the kernel look for a driver.
+    /// Makes the kernel look for a driver.
     ///
     /// # Errors
     /// From the file system.
@@ -125,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// A host with a bridge, a network adapter behind it, a virtio one, and one that pciback has.
+    /// A host with a bridge, a network adapter behind it, a virtio adapter, and a device that pciback has.
     fn host() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let sys = dir.path();

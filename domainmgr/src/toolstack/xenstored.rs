@@ -1,4 +1,4 @@
-//! Waiting for xenstored at the start of a host: without it, libxl fails at once, or waits without a word.
+//! Waiting for xenstored at the start of a host. Without xenstored, libxl fails at once, or waits without logging anything.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-/// Where it listens. The second is for hosts where `/var/run` is no link.
+/// Sockets of xenstored. The second is for hosts where `/var/run` is not a link.
 const SOCKETS: [&str; 2] = ["/run/xenstored/socket", "/var/run/xenstored/socket"];
 
-/// How long it is waited for. Where xenstored is in a domain of its own, it never listens in dom0.
+/// Longest time to wait for xenstored. If xenstored has a domain of its own, it never listens in dom0.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub fn wait() {
     let capabilities = fs::read_to_string("/proc/xen/capabilities").unwrap_or_default();
     let hypervisor = fs::read_to_string("/sys/hypervisor/type").unwrap_or_default();
-    // Elsewhere there is none to wait for, which libxl says.
+    // Elsewhere there is no xenstored to wait for, which libxl reports.
     if capabilities.contains("control_d") || (capabilities.is_empty() && hypervisor.trim() == "xen")
     {
         until(&SOCKETS.map(Path::new), PATIENCE, PAUSE);
@@ -41,7 +41,7 @@ fn until(sockets: &[&Path], patience: Duration, pause: Duration) {
                 sockets[0].display()
             );
             log::warn!("{words}");
-            // Without a supervisor nobody is told, and that is no error.
+            // Without a supervisor there is nobody to notify, which is no error.
             let longer = u32::try_from(2 * patience.as_micros()).unwrap_or(u32::MAX);
             let _ = sd_notify::notify(&[
                 NotifyState::Status(&words),
@@ -55,7 +55,9 @@ fn until(sockets: &[&Path], patience: Duration, pause: Duration) {
     }
 }
 
-/// Whether somebody answers. One that we may not talk to does, too: libxl says why it fails.
+/// Returns true if xenstored listens.
+///
+/// A socket that the agent may not connect to counts, too: libxl then reports the reason.
 fn listens(socket: &Path) -> bool {
     match UnixStream::connect(socket) {
         Ok(_) => true,
@@ -80,7 +82,7 @@ mod tests {
         let begin = Instant::now();
         until(&[&socket], short, Duration::from_millis(5));
         assert!(begin.elapsed() >= short, "it may come yet");
-        // One that has ended leaves its socket.
+        // A xenstored that has ended leaves its socket behind.
         drop(UnixListener::bind(&socket).unwrap());
         assert!(socket.exists() && !listens(&socket));
         fs::remove_file(&socket).unwrap();

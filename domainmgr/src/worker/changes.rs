@@ -1,4 +1,4 @@
-//! How a worker changes a domain that runs.
+//! Changes that a worker makes to a running domain.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -14,8 +14,10 @@ use crate::toolstack::{DomainId, Error, ErrorKind, Limits};
 use crate::xl;
 
 impl Run<'_> {
-    /// Has the domain `id`, which is as `before` says, be as `after` says. What it takes for that is its own beforehand, and what
-    /// it gives up is its own until it has.
+    /// Changes the domain `id` from `before` to `after`.
+    ///
+    /// Beforehand, the domain takes ownership of what the change adds. It keeps what the change removes until the change has
+    /// been made.
     pub(super) fn change(
         &mut self,
         id: DomainId,
@@ -32,13 +34,13 @@ impl Run<'_> {
             .and_then(|session| make(session.as_mut(), id, change, limits));
         let has = if done.is_ok() { after } else { before };
         if self.env.owners.has(self.key, has) {
-            // Nobody listening: the agent is ending anyway.
+            // If nobody listens, the agent is ending anyway.
             let _ = self.env.reports.send(Report::Freed);
         }
         done
     }
 
-    /// Makes sure that what the domain is to have is there, and nobody else's.
+    /// Makes sure that the things that the change adds exist and belong to nobody else, and takes ownership of them.
     fn take(&mut self, id: DomainId, change: &Change, after: &Spec) -> Result<(), Error> {
         let other = |text: String| Error::new(ErrorKind::Other, text);
         is_there(change).map_err(other)?;
@@ -60,7 +62,7 @@ impl Run<'_> {
         let session = self.session()?;
         let mac = mac_of(&nic.config);
         if session.nics(id)?.iter().any(|there| mac_of(there) == mac) {
-            // It is the one, made by an agent that has not lived to hear of it.
+            // This is the wanted interface, attached by an agent that ended before it learned the result.
             return Ok(());
         }
         let alone = Spec {
@@ -76,7 +78,7 @@ impl Run<'_> {
     }
 }
 
-/// Makes sure that there is what a disk is to be made from. What a script makes of its target is for that to know.
+/// Makes sure that the file or block device of a disk exists. The target of a hotplug script is for the script to check.
 fn is_there(change: &Change) -> Result<(), String> {
     let path = match change {
         Change::AttachDisk(disk) => xl::disk(&disk.config).path,
@@ -96,7 +98,7 @@ fn is_there(change: &Change) -> Result<(), String> {
     ))
 }
 
-/// A refusal, with the word that the operator has for what is refused.
+/// Returns the text of a refusal, with the operator's name for the refused field.
 fn words(change: &Change, refusal: &Refusal) -> String {
     let part = refusal.field.rsplit_once('.').map(|(_, part)| part);
     let field = match (change, part) {

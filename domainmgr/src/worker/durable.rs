@@ -1,4 +1,4 @@
-//! How a worker makes what it knows durable before it acts on it.
+//! Durable facts: a worker records its facts in the journal before it acts on them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::core::{self, Facts, Level};
 use crate::journal::{Entry, Event};
 use crate::mailbox::Mail;
 
-/// An event as the journal has it.
+/// Returns an event in the form of the journal.
 pub(super) fn row(event: &core::Event) -> Event {
     Event {
         at: event.at.format(&Rfc3339).unwrap_or_default(),
@@ -22,7 +22,7 @@ pub(super) fn row(event: &core::Event) -> Event {
 }
 
 impl Run<'_> {
-    /// Hands the record of the facts to the journal, if it says something new.
+    /// Hands the record of the facts to the journal, if the record has changed.
     pub(super) fn remember(&mut self, facts: &Facts) {
         let record = facts.record(self.env.records.boot());
         let bytes = match record.to_bytes() {
@@ -45,13 +45,13 @@ impl Run<'_> {
         });
     }
 
-    /// Hands an entry to the journal, where there is one.
+    /// Hands an entry to the journal, if there is a journal.
     fn hand_over(&mut self, entry: Entry) {
         let ticket = self.env.records.put(entry.clone());
         self.ticket = ticket.map(|ticket| (entry, ticket));
     }
 
-    /// Waits until the journal has what was handed to it, however often that takes. `false`: the worker is to end first.
+    /// Waits until the entry is in the journal, however many attempts that takes. Returns false if the worker is to end first.
     pub(super) fn wait_for_journal(&mut self) -> bool {
         let mut failed = false;
         while let Some((entry, ticket)) = self.ticket.take() {
@@ -85,7 +85,7 @@ impl Run<'_> {
         true
     }
 
-    /// Shows why nothing is done.
+    /// Publishes the reason why nothing is done.
     fn publish_trouble(&mut self, why: &str) {
         let now = self.env.clock.now().wall;
         let text = format!("nothing is done until the journal can be written: {why}");
@@ -94,7 +94,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits, unless the worker is to end.
+    /// Waits for `span`. Returns false if the worker is to end.
     pub(super) fn pause(&self, span: Duration) -> bool {
         let over = at(self.env.clock.instant(self.env.clock.now().mono + span));
         loop {

@@ -18,17 +18,17 @@ use crate::toolstack::AbortToken;
 /// Stack of a worker thread, in bytes.
 const STACK: usize = 256 << 10;
 
-/// In a simulation, says for how many workers there is no thread.
+/// Environment variable of a simulation: number of workers for which there is no thread.
 pub const VARIABLE: &str = "DOMAINMGR_SIMULATE_NO_THREADS";
 
 static LACKING: AtomicU32 = AtomicU32::new(0);
 
-/// Has the first workers find no thread.
+/// Makes the start of the first `count` workers fail for lack of a thread.
 pub fn lack_threads(count: u32) {
     LACKING.store(count, Ordering::SeqCst);
 }
 
-/// State that a worker's thread and its handle both see.
+/// State shared by a worker's thread and its handles.
 #[derive(Default)]
 pub(super) struct Shared {
     running: Mutex<Option<(Op, AbortToken)>>,
@@ -45,7 +45,7 @@ impl Shared {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether an order that is still waiting makes `op` pointless.
+    /// Returns true if an order that is still waiting makes `op` pointless.
     pub(super) fn orders_end(&self, op: &Op) -> bool {
         self.orders().iter().any(|asked| asked.ends(op))
     }
@@ -63,7 +63,7 @@ impl Shared {
     }
 }
 
-/// A reference to a worker for other threads. Nothing that is done through it blocks.
+/// A reference to a worker for other threads. None of its calls blocks.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) mailbox: Mailbox,
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// What the worker believes to be there; `None` while it is changing that.
+    /// Returns the worker's belief about the domains in Xen; `None` while an operation is changing them.
     #[must_use]
     pub fn belief(&self) -> Option<Belief> {
         if self.shared.running().is_some() {
@@ -87,7 +87,7 @@ impl Handle {
         Some(belief.unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Tells it that there is something else. Never blocks.
+    /// Tells the worker that its belief is wrong. Never blocks.
     pub fn is_wrong(&self) {
         self.mailbox.post(Mail::RESYNC);
     }
@@ -122,7 +122,7 @@ impl Worker {
         let shared = Arc::new(Shared::default());
         mailbox.post(Mail::CONFIG);
         let theirs = (mailbox.clone(), Arc::clone(&shared));
-        // Names of threads have 15 bytes.
+        // The name of a thread has at most 15 bytes.
         let name = format!("dom-{}", &key.to_string()[..8]);
         let thread = thread::Builder::new()
             .name(name)
@@ -130,7 +130,7 @@ impl Worker {
             .spawn(move || {
                 let reports = env.reports.clone();
                 live(&env, key, &inbox, &theirs.0, &theirs.1);
-                // Nobody listening: the agent is ending anyway.
+                // If nobody listens, the agent is ending anyway.
                 let _ = reports.send(Report::Finished(key));
             })?;
         Ok(Self {
@@ -139,12 +139,12 @@ impl Worker {
         })
     }
 
-    /// Tells it to look at something again. Never blocks.
+    /// Tells the worker to look at something again. Never blocks.
     pub fn post(&self, mail: Mail) {
         self.handle.mailbox.post(mail);
     }
 
-    /// Tells it that its DomainConfig changed, and ends what it is doing if the new wish makes that pointless.
+    /// Tells the worker that its config has changed, and aborts an operation that the new wish makes pointless.
     pub fn config_changed(&self, env: &Env, key: Uuid) {
         self.post(Mail::CONFIG);
         let busy = self.handle.shared.running().is_some();
@@ -155,27 +155,27 @@ impl Worker {
         }
     }
 
-    /// Tells it to end, leaving the domain as it is.
+    /// Tells the worker to end, leaving the domain as it is.
     pub fn stop(&self) {
         self.post(Mail::STOP);
         self.handle.shared.abort_if(abort::on_stop);
     }
 
-    /// A reference to it for other threads.
+    /// Returns a reference to the worker for other threads.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Waits for its end, after it has said that it comes.
+    /// Waits until the thread has ended, after the worker has reported its end.
     pub fn join(mut self) {
         if let Some(thread) = self.thread.take() {
-            // It catches its own panics.
+            // The worker catches its own panics.
             let _ = thread.join();
         }
     }
 
-    /// True if its thread has ended.
+    /// Returns true if the worker's thread has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)

@@ -1,4 +1,4 @@
-//! The end of a key: nothing is left of it, and only then is it forgotten.
+//! The end of a key: everything that belongs to the key is removed, and only then is the key forgotten.
 
 use super::{Run, WRITE_AGAIN, durable};
 use crate::cloudinit;
@@ -8,7 +8,7 @@ use crate::disks;
 use crate::store;
 
 impl Run<'_> {
-    /// Leaves nothing about the key behind. `false`: the worker is to end before it is forgotten.
+    /// Removes everything about the key. Returns false if the worker is to end before the key is forgotten.
     pub(super) fn clean_up(&mut self) -> bool {
         self.watch = None;
         // As long as the journal knows the key, the next agent knows that something is left to be done.
@@ -40,7 +40,7 @@ impl Run<'_> {
         true
     }
 
-    /// Removes the files of the key: some hold secrets, and all are known to nobody else.
+    /// Removes the files of the key. Some hold secrets, and nobody else knows any of them.
     fn remove_files(&self) -> Result<(), String> {
         crash::point("before the copies are removed");
         disks::discard_all(&self.env.dirs.copies, self.key)
@@ -55,7 +55,7 @@ impl Run<'_> {
         store::remove(&seed).map_err(|e| format!("{}: {e}", seed.display()))
     }
 
-    /// Has the journal forget the key, however often that takes. `false`: the worker is to end first.
+    /// Removes the key from the journal, however many attempts that takes. Returns false if the worker is to end first.
     fn forget(&self) -> bool {
         let now = self.env.clock.now().wall;
         let last = self.facts.as_ref().map(|facts| facts.removed(now));
@@ -72,7 +72,7 @@ impl Run<'_> {
         true
     }
 
-    /// Shows why something of the key is still there.
+    /// Publishes the reason why something of the key is still there.
     fn publish_left(&mut self, why: &str) {
         let now = self.env.clock.now().wall;
         if let Some(facts) = self.facts.clone().filter(Facts::publishable) {

@@ -1,4 +1,4 @@
-//! How a worker does what the core decided: one operation at a time, which can be aborted meanwhile.
+//! The operations that the core has decided on. A worker runs one at a time, and each can be aborted meanwhile.
 
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;
@@ -21,7 +21,7 @@ use crate::spec::{Assigned, Mode, Spec};
 use crate::store;
 use crate::toolstack::{AbortToken, Error, ErrorKind, Limits, Session};
 
-/// The time for which the interface of a domain that has just been destroyed may still be there.
+/// Time for which the network interface of a domain that has just been destroyed may still exist.
 const LEFTOVERS: Duration = Duration::from_secs(3);
 
 impl Run<'_> {
@@ -31,7 +31,7 @@ impl Run<'_> {
             deadline: deadline.map(|d| d.max(Duration::from_secs(1))),
         };
         *self.shared.running() = Some((op.clone(), limits.abort.clone()));
-        // What came before anybody could see this operation.
+        // Mail that came before other threads could see this operation.
         let mail = self.inbox.peek();
         if (mail.has(Mail::STOP) && abort::on_stop(op))
             || (mail.has(Mail::HINT) && abort::on_hint(op))
@@ -59,7 +59,7 @@ impl Run<'_> {
         outcome
     }
 
-    /// True if the newest wish makes `op` pointless.
+    /// Returns true if the newest wish makes `op` pointless.
     fn is_unwished(&self, op: &Op) -> bool {
         match self.env.inputs.read(self.key, self.env.clock.now().mono) {
             Reading::Wish(wish) => abort::on_wish(op, &wish),
@@ -124,7 +124,7 @@ impl Run<'_> {
             Op::Look(Scope::All) => Outcome::Looked(session.find(&|uuid| uuid == key)),
             Op::Screen(id) => Outcome::Screen(session.vnc_display(*id)),
             Op::Devices(id) => Outcome::Devices(session.unconnected(*id)),
-            // Done above.
+            // Handled above.
             Op::Reserve(_) | Op::Release | Op::Create(_) | Op::Restore(_) => Outcome::Ended(Ok(())),
             Op::Save(id) => {
                 let path = env.dirs.saved_of(key);
@@ -153,7 +153,7 @@ impl Run<'_> {
         }
     }
 
-    /// The session, opened if there is none yet.
+    /// Returns the session, which is opened if there is none yet.
     pub(super) fn session(&mut self) -> Result<&mut Box<dyn Session>, Error> {
         match &mut self.session {
             Some(session) => Ok(session),
@@ -161,7 +161,7 @@ impl Run<'_> {
         }
     }
 
-    /// Makes sure that nobody else has what `spec` names.
+    /// Makes sure that nobody else has the things that `spec` names, and takes ownership of them.
     fn own(&mut self, spec: &Spec) -> Result<(), Error> {
         let (env, key) = (self.env, self.key);
         let others = |uuid| uuid != key && !env.owners.knows(uuid);
@@ -181,7 +181,7 @@ impl Run<'_> {
         })
     }
 
-    /// Has Xen create the domain, or make it from the file in which its memory is.
+    /// Creates the domain, or restores it from the file that holds its memory.
     fn build(
         &mut self,
         op: &Op,
@@ -201,7 +201,7 @@ impl Run<'_> {
             _ => session.create(spec, limits)?,
         };
         if !offload && !spec.nics.is_empty() {
-            // It runs with it, only not as well behind another guest.
+            // The domain runs with offloads, too, only not as well behind another guest.
             if let Err(e) = session.no_offload(id, spec.nics.len()) {
                 log::warn!(key:% = key, domid:% = id; "offloads of its interfaces are as they were: {e}");
             }
@@ -214,8 +214,9 @@ impl Run<'_> {
         })
     }
 
-    /// Makes sure that the host has what `spec` needs, and nothing in its way. What libxl or a script says of it names no
-    /// field. Returns the warnings.
+    /// Makes sure that the host has what `spec` needs, and that nothing is in its way. Returns the warnings.
+    ///
+    /// Unlike these refusals, the errors of libxl and of hotplug scripts name no field.
     fn fits_host(&mut self, spec: &Spec, limits: &Limits) -> Result<Vec<String>, Error> {
         let key = self.key;
         let end = Instant::now() + LEFTOVERS;
@@ -241,7 +242,7 @@ impl Run<'_> {
         }
     }
 
-    /// Makes the disks ready, and tells meanwhile how far that is.
+    /// Prepares the disks, and publishes the progress meanwhile.
     fn disks(
         &mut self,
         spec: &Spec,
@@ -279,10 +280,10 @@ impl Run<'_> {
         })
     }
 
-    /// Reserves adapters of the host, and waits until they are taken from it.
+    /// Reserves adapters of the host, and waits until they have been taken from the host.
     fn reserve(&self, spec: &Spec, limits: &Limits) -> Result<Assigned, Error> {
         let adapters = &self.env.adapters;
-        // A domain that is there may have been built with others.
+        // A domain that exists may have been built with other adapters.
         let only = self.facts.as_ref().is_none_or(|f| f.domain().is_none());
         let assigned = adapters.reserve(self.key, &spec.name, &spec.adapters, only, limits)?;
         if spec.mode == Mode::Pvh && !assigned.pci.is_empty() {
@@ -319,7 +320,7 @@ impl Run<'_> {
     }
 }
 
-/// Makes sure that the memory of a domain fits where it is to be saved, before its guest is asked to suspend.
+/// Makes sure that there is room to save the memory of a domain, before its guest is asked to suspend.
 fn room_for(path: &Path, memory_kib: u64) -> Result<(), Error> {
     let fail = |why: String| Error::new(ErrorKind::Other, format!("{}: {why}", path.display()));
     let dir = path.parent().unwrap_or(path);
@@ -330,7 +331,7 @@ fn room_for(path: &Path, memory_kib: u64) -> Result<(), Error> {
         .map_err(|e| fail(e.to_string()))?;
     let found = rustix::fs::statvfs(dir).map_err(|e| fail(e.to_string()))?;
     let free_kib = found.f_bavail.saturating_mul(found.f_frsize) / 1024;
-    // Beside the memory there is what libxl knows of devices, and QEMU of its own.
+    // Beside the memory, the file holds libxl's state of the devices and QEMU's own state.
     let needed_kib = memory_kib + memory_kib / 50 + (16 << 10);
     if free_kib < needed_kib {
         return Err(fail(format!(
@@ -342,7 +343,7 @@ fn room_for(path: &Path, memory_kib: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Why an HVM domain cannot have all of its adapters.
+/// Returns the reason why an HVM domain cannot have all of its adapters.
 fn too_much(spec: &Spec, assigned: &Assigned) -> Option<String> {
     let cards = limits::emulated_cards(spec.mode, &spec.nics);
     let (devices, slots) = (assigned.pci.len(), limits::PCI_SLOTS);

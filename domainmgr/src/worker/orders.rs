@@ -1,4 +1,4 @@
-//! Orders by hand on their way to a worker, and its answers on their way back.
+//! Manual orders on their way to a worker, and the worker's answers on their way back.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::handle::{Handle, Shared};
 use crate::core::{Answer, Given, Op, Order, abort};
 use crate::mailbox::Mail;
 
-/// An order, and where its answers go.
+/// An order, and the channel for its answers.
 #[derive(Debug)]
 pub(super) struct Asked {
     order: Order,
@@ -23,12 +23,12 @@ impl Asked {
 }
 
 impl Handle {
-    /// Asks for something in the name of `by`, and ends what the worker is doing if that becomes pointless. Never blocks.
+    /// Gives the worker an order in the name of `by`, and aborts an operation that the order makes pointless. Never blocks.
     ///
-    /// The answers end with one that is not [`Answer::Accepted`], or without one if the worker ends.
+    /// The last answer is one that is not [`Answer::Accepted`]. If the worker ends first, there is no such answer.
     #[must_use]
     pub fn order(&self, order: &Order, by: String) -> Receiver<Answer> {
-        // At most two come.
+        // At most two answers come.
         let (answers, theirs) = unbounded();
         let asked = Asked {
             order: order.clone(),
@@ -50,7 +50,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Takes what was asked for since the last time.
+    /// Takes the orders that were given since the last time.
     pub(super) fn take(&mut self, shared: &Shared) -> impl Iterator<Item = Given> {
         let asked = std::mem::take(&mut *shared.orders());
         let given: Vec<Given> = asked

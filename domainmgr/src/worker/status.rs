@@ -1,4 +1,4 @@
-//! DomainStatus: written for others, and read by nobody here but where an agent of before has left it.
+//! DomainStatus: written for others. The agent reads only the files that an earlier agent has left.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::store::{self, ReadError};
 /// Reads a DomainStatus; `None` if there is none.
 ///
 /// # Errors
-/// There is one, and it cannot be read: why.
+/// The file exists, and cannot be read; the text gives the reason.
 pub fn read_status(path: &Path) -> Result<Option<DomainStatus>, String> {
     match store::read(path) {
         Ok(text) => eve::parse(&text).map(Some).map_err(|e| e.to_string()),
@@ -43,10 +43,10 @@ pub(super) fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: 
 }
 
 impl Run<'_> {
-    /// Gives up what the host has once.
+    /// Releases the things that the host has only once.
     pub(super) fn disown(&self) {
         if self.env.owners.release(self.key) {
-            // Nobody listening: the agent is ending anyway.
+            // If nobody listens, the agent is ending anyway.
             let _ = self.env.reports.send(Report::Freed);
         }
     }
@@ -61,7 +61,7 @@ impl Run<'_> {
         } else {
             self.disown();
         }
-        // Before anything is done with them.
+        // The copies are registered before anything is done with them.
         self.env
             .register
             .set(self.key, facts.copies_needed(), facts.copies_made());

@@ -1,4 +1,4 @@
-//! News that comes just before an operation begins, where nobody can abort it yet.
+//! Mail that comes just before an operation begins, when the operation cannot be aborted yet.
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use crate::spec::Spec;
 use crate::store;
 use crate::toolstack::{Error, ErrorKind};
 
-/// The key of the domain that a file describes.
+/// Returns the key of the domain that a file describes.
 fn owner(path: &Path) -> Option<Uuid> {
     let text = store::read(path).ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -24,7 +24,7 @@ fn owner(path: &Path) -> Option<Uuid> {
 }
 
 impl Run<'_> {
-    /// Checks the files a domain is built from and writes down what it will be.
+    /// Checks the files that a domain is built from, and writes the cfg of the domain.
     pub(super) fn prepare(&self, spec: &Spec) -> Result<(), Error> {
         let config = self.env.inputs.path_of(self.key);
         render::check_files(spec).map_err(|e| {
@@ -40,7 +40,7 @@ impl Run<'_> {
         };
         crash::point("before the cfg is written");
         if let Err(e) = store::write(&path, render::written(spec).as_bytes()) {
-            // It is for people, and no reason not to build the domain.
+            // The file is for people. Without it, the domain can still be built.
             log::warn!(key:% = self.key; "{}: {e}", path.display());
         }
         if let Err(e) = self.remove_cfgs_but(Some(&path)) {
@@ -49,7 +49,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Where the domain is written down. Numbers should differ, and files must.
+    /// Returns the path of the domain's cfg. App numbers should differ between domains, and files must.
     fn cfg_path(&self, app_num: u32) -> PathBuf {
         let path = self.env.dirs.cfg_of(app_num);
         match owner(&path) {
@@ -62,7 +62,7 @@ impl Run<'_> {
         }
     }
 
-    /// Removes what domains of this key were built from, whatever number they had. It may hold a password.
+    /// Removes the cfgs of this key but for `current`, whatever app number they have. A cfg may hold a password.
     pub(super) fn remove_cfgs_but(&self, current: Option<&Path>) -> Result<(), String> {
         let dir = self.env.dirs.cfgs();
         let names = store::list(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;

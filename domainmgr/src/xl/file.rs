@@ -1,4 +1,4 @@
-//! One file of xl's: from its bytes to the domain that it describes.
+//! Reads one file of xl's: from its bytes to the domain that the file describes.
 
 use std::fmt;
 use std::path::Path;
@@ -10,21 +10,21 @@ use uuid::Uuid;
 use super::{Host, limits, spec};
 use crate::spec::Spec;
 
-/// The keys of domains that are known by their name are made in this space.
+/// Namespace for the keys of domains that are known by their name (version 5 UUIDs).
 const NAMES: Uuid = Uuid::from_u128(0x5d3f_0b52_7a0e_4c53_9b86_0f5e_6c1a_94d7);
 
-/// A file, as it came.
+/// The unparsed content of a file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     /// Its path.
     pub path: String,
     /// The name of its domain.
     pub name: String,
-    /// Everything in it.
+    /// The whole text.
     text: String,
 }
 
-/// The text may hold passwords.
+/// Leaves out the text, which may hold passwords.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("File")
@@ -37,23 +37,23 @@ impl fmt::Debug for File {
 /// A file that has been understood.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its domain.
+    /// The key of its domain.
     pub key: Uuid,
-    /// As it came.
+    /// The unparsed file.
     pub file: File,
-    /// The spec, or why there is none.
+    /// The spec, or the reason why there is none.
     pub spec: Result<Spec, String>,
-    /// The warnings that xl would give, and about what Xen makes of it.
+    /// Warnings that xl would give, and warnings about settings that do not take effect as written.
     pub warnings: Vec<String>,
 }
 
-/// The key of a domain that is known by its name.
+/// Returns the key of a domain that is known by its name.
 #[must_use]
 pub fn key_of_name(name: &str) -> Uuid {
     Uuid::new_v5(&NAMES, name.as_bytes())
 }
 
-/// The key under which a file is shown that does not say whose it is, or says what another one says.
+/// Returns the key for a file that does not identify its domain, or that identifies the domain of another file.
 #[must_use]
 pub fn key_of_file(path: &Path) -> Uuid {
     let name = format!(
@@ -63,17 +63,17 @@ pub fn key_of_file(path: &Path) -> Uuid {
     key_of_name(&name)
 }
 
-/// A file of which is known whose it is.
+/// A file whose domain is known.
 pub(super) struct Identified {
     pub(super) key: Uuid,
     file: File,
     config: XlConfig,
 }
 
-/// Reads the file at `path`, which has this content.
+/// Interprets the file at `path`, which has this content.
 ///
 /// # Errors
-/// It does not even say which domain it describes: the place and the reason.
+/// The file does not even identify its domain. The message has the place and the reason.
 pub fn understand(path: &Path, content: &[u8], host: &Host) -> Result<Found, String> {
     let Identified { key, file, config } = identify(path, content)?;
     let (spec, warnings) = match meaning(&file, key, &config, host) {
@@ -88,10 +88,10 @@ pub fn understand(path: &Path, content: &[u8], host: &Host) -> Result<Found, Str
     })
 }
 
-/// Whose file it is.
+/// Identifies the domain that a file describes.
 ///
 /// # Errors
-/// It does not say that.
+/// The file cannot be parsed, or does not identify its domain.
 pub(super) fn identify(path: &Path, content: &[u8]) -> Result<Identified, String> {
     let place = path.display().to_string();
     let text = match std::str::from_utf8(content) {
@@ -130,7 +130,7 @@ pub(super) fn identify(path: &Path, content: &[u8]) -> Result<Identified, String
     Ok(Identified { key, file, config })
 }
 
-/// The spec for the key, and the warnings.
+/// Returns the spec for the key, and the warnings.
 fn meaning(
     file: &File,
     key: Uuid,
@@ -153,7 +153,7 @@ fn meaning(
     Ok((spec, warnings))
 }
 
-/// The words of an error, without the name of libxl's function, which means nothing to people who wrote the file.
+/// Returns the text of an error without the name of libxl's function, which means nothing to people who wrote the file.
 fn words(e: &libxl::Error) -> String {
     let text = e.to_string();
     let function = format!("{}: ", e.function());
@@ -161,16 +161,16 @@ fn words(e: &libxl::Error) -> String {
 }
 
 impl File {
-    /// The spec, as this version of the agent understands the file.
+    /// Returns the spec, as this version of the agent understands the file.
     ///
     /// # Errors
-    /// The place and the reason why nothing can be built.
+    /// Nothing can be built from the file. The message has the place and the reason.
     pub fn spec(&self, key: Uuid, host: &Host) -> Result<Spec, String> {
         let config = XlConfig::parse(&self.text, &self.path).map_err(|e| words(&e))?;
         meaning(self, key, &config, host).map(|(spec, _)| spec)
     }
 
-    /// Two files with the same digest say the same. Not for secrets, and not against malice.
+    /// Returns a digest of the text, the same for files that say the same. It neither protects secrets nor resists malice.
     #[must_use]
     pub fn digest(&self) -> String {
         let text = Uuid::new_v5(&NAMES, self.text.as_bytes());

@@ -1,6 +1,7 @@
-//! What Xen would refuse, or cut off, of a file that xl accepts: the rows of `docs/limits.md` that hold for every file.
+//! Checks for settings that xl accepts and that Xen would refuse or cut off: the rows of `docs/limits.md` that hold for
+//! every file.
 //!
-//! Only what is sure to fail is refused. xl builds the rest as well.
+//! Only settings that are sure to fail are refused. xl builds the rest as well.
 
 use libxl::config::DomainConfig;
 
@@ -8,7 +9,7 @@ use crate::limits;
 use crate::spec::{Disk, Mode, NicKind, Spec};
 use crate::words;
 
-/// Refuses what cannot start.
+/// Refuses a domain that cannot start.
 pub(super) fn check(spec: &Spec, config: &DomainConfig) -> Result<(), String> {
     nics(spec, config)?;
     qemu_disks(spec, config)?;
@@ -34,7 +35,7 @@ pub(super) fn check(spec: &Spec, config: &DomainConfig) -> Result<(), String> {
     }
 }
 
-/// What starts, and is not what the file says.
+/// Returns warnings about settings with which the domain starts, but that do not take effect as written.
 pub(super) fn doubts(spec: &Spec) -> Vec<String> {
     let words = words::of(spec);
     let mut said = Vec::new();
@@ -64,7 +65,7 @@ pub(super) fn doubts(spec: &Spec) -> Vec<String> {
     said
 }
 
-/// Returns whether a QEMU in dom0 emulates its hardware. One in a stub domain has other limits.
+/// Returns whether a device model (QEMU) in dom0 emulates the domain's hardware. One in a stub domain has other limits.
 fn is_emulated(spec: &Spec, config: &DomainConfig) -> bool {
     spec.mode == Mode::Hvm && config.b_info.device_model_stubdomain != Some(true)
 }
@@ -83,7 +84,7 @@ fn nics(spec: &Spec, config: &DomainConfig) -> Result<(), String> {
         ];
         for (key, name, most) in names.into_iter().filter(|_| !elsewhere) {
             let Some(name) = name else { continue };
-            // Linux refuses these; of the other letters, some scripts can do with more than ours.
+            // Linux refuses these characters and names. Some scripts can handle more of the other characters than ours.
             let refused = name.contains(['/', ':', ' ', '\t'])
                 || matches!(name.as_str(), "." | ".." | "all" | "default");
             if name.len() > most || refused {
@@ -154,7 +155,7 @@ fn qemu_disks(spec: &Spec, config: &DomainConfig) -> Result<(), String> {
 
 fn memory(spec: &Spec, config: &DomainConfig) -> Result<(), String> {
     let (least, why) = limits::least_memory(spec.mode);
-    // That of an HVM domain depends on its screen and its firmware.
+    // The minimum for an HVM domain depends on its screen and its firmware.
     if spec.mode != Mode::Hvm && spec.memory_mib < least {
         return Err(format!(
             "memory: {} MiB, but {} domains need at least {least} MiB: {why}",

@@ -1,4 +1,4 @@
-//! The directory of xl's files: which are there, and whose they are.
+//! The directory of xl's files: the files that are there, and their domains.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,23 +10,23 @@ use uuid::Uuid;
 use super::file::{self, key_of_file};
 use crate::store::{self, ReadError, Stamp};
 
-/// A key of which something has changed.
+/// A change of the file of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The key.
     pub key: Uuid,
-    /// The file that describes it, or did until now.
+    /// The file that describes the domain, or did until now.
     pub path: PathBuf,
-    /// It is there.
+    /// True if the file is there.
     pub there: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     key: Uuid,
-    /// `None`: it was not looked at yet, or it has to be looked at again.
+    /// Stamp of the file at the last look; `None` if it has to be read.
     stamp: Option<Stamp>,
-    /// Another file describes the same domain, so that it goes by a key of its own.
+    /// True if the file goes by a key of its own, because another file describes the same domain or because it identifies none.
     refused: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Table {
     entries: BTreeMap<String, Entry>,
 }
 
-/// Returns whether a file is one that people mean to be there, not what editors and packages leave beside it.
+/// Returns whether the name is that of a file for use, not of one that editors or packages leave behind.
 #[must_use]
 pub fn is_meant(name: &str) -> bool {
     let ending = |ending: &str| name.ends_with(ending);
@@ -51,7 +51,7 @@ pub fn is_meant(name: &str) -> bool {
 }
 
 impl Table {
-    /// The files in `dir`, none of which was looked at yet.
+    /// Returns a table for the files in `dir`, none of which has been read yet.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Table {
         &self.dir
     }
 
-    /// An earlier run of the agent has found the key in the file at `path`.
+    /// Enters the file at `path`, in which an earlier run of the agent has found the key.
     pub fn expect(&mut self, path: &Path, key: Uuid) {
         let name = path.file_name().and_then(|name| name.to_str());
         if let (Some(name), true) = (name, path.parent() == Some(&self.dir)) {
@@ -80,7 +80,7 @@ impl Table {
         }
     }
 
-    /// The file that describes `key`.
+    /// Returns the file that describes the domain of `key`.
     #[must_use]
     pub fn file_of(&self, key: Uuid) -> Option<PathBuf> {
         let mut all = self.entries.iter();
@@ -88,7 +88,7 @@ impl Table {
         Some(self.dir.join(name))
     }
 
-    /// The directories in which the files are that links lead to.
+    /// Returns the directories of files that symbolic links lead to.
     #[must_use]
     pub fn elsewhere(&self) -> BTreeSet<PathBuf> {
         let targets = self.entries.keys().filter_map(|name| {
@@ -100,10 +100,10 @@ impl Table {
         targets.filter(|dir| *dir != self.dir).collect()
     }
 
-    /// Looks at the directory, and reads what has changed.
+    /// Looks at the directory, and reads files that have changed.
     ///
     /// # Errors
-    /// It cannot be read: then nothing is known.
+    /// The directory cannot be read. Nothing is known about its files then.
     pub fn look(&mut self) -> io::Result<Vec<Change>> {
         let names: BTreeSet<String> = store::list(&self.dir)?
             .into_iter()
@@ -123,7 +123,7 @@ impl Table {
             let before = self.entries.get(&name).copied();
             let path = self.dir.join(&name);
             let stamp = store::stamp_through(&path);
-            // A file that was refused depends on another one, too.
+            // The key of a file that was refused depends on another file, too.
             let same = before.is_some_and(|b| b.stamp.is_some() && b.stamp == stamp && !b.refused);
             if same {
                 continue;
@@ -150,7 +150,7 @@ impl Table {
             });
         }
         for (key, path) in gone {
-            // Another file may describe it now.
+            // Another file may describe the domain now.
             if self.file_of(key).is_none() {
                 changes.push(Change {
                     key,
@@ -162,7 +162,9 @@ impl Table {
         Ok(changes)
     }
 
-    /// Whose file it is, and whether that was refused to it; `None`: it cannot be read now.
+    /// Returns the key that the file goes by, and whether that is a key of its own instead of its domain's.
+    ///
+    /// Returns `None` if the file cannot be read now.
     fn owner(&self, name: &str, path: &Path, before: Option<Entry>) -> Option<(Uuid, bool)> {
         let own = key_of_file(path);
         let found = match store::read_through(path) {
@@ -171,11 +173,11 @@ impl Table {
                 log::warn!("{}: {why}; reading it again", path.display());
                 return None;
             }
-            // A link that leads nowhere, a directory that became a file: who has it sees what is wrong.
+            // A dangling link, or a directory in place of a file: reading the wish of its key reports the error.
             Err(ReadError::Gone | ReadError::Bad(_)) => None,
         };
         let Some(key) = found.map(|found| found.key) else {
-            // It has been one domain's, and still is, only that nobody can read what it says.
+            // The file still belongs to the domain that it described before it became unreadable.
             let known = before.filter(|b| !b.refused).map(|b| (b.key, false));
             return Some(known.unwrap_or((own, true)));
         };
@@ -227,11 +229,11 @@ mod tests {
         both.sort();
         assert_eq!(changes(&mut table), both);
         assert_eq!(changes(&mut table), [], "nothing has changed");
-        // Another name of the file is the same domain.
+        // A renamed file still describes the same domain.
         fs::rename(dir.join("b.cfg"), dir.join("z.cfg")).unwrap();
         assert_eq!(changes(&mut table), [(uuid, true)]);
         assert_eq!(table.file_of(uuid), Some(dir.join("z.cfg")));
-        // A link to a file elsewhere, and what becomes of that.
+        // A link to a file elsewhere, which changes and is then removed.
         let target = temp.path().join("mail.cfg");
         fs::write(&target, "name = 'mail'").unwrap();
         symlink("../mail.cfg", dir.join("mail")).unwrap();
@@ -242,7 +244,7 @@ mod tests {
         fs::write(&target, "name = 'mail'\nmemory = 64").unwrap();
         assert_eq!(changes(&mut table), [(mail, true)]);
         fs::remove_file(&target).unwrap();
-        // The link is there: nobody has said that the domain should go.
+        // The link is still there, so the domain is not to be removed.
         assert_eq!(changes(&mut table), [(mail, true)]);
         fs::remove_file(dir.join("mail")).unwrap();
         assert_eq!(changes(&mut table), [(mail, false)]);
@@ -262,7 +264,7 @@ mod tests {
         assert_eq!(table.file_of(web), Some(dir.join("a.cfg")));
         assert_eq!(changes(&mut table), [], "it is still too many");
         fs::remove_file(dir.join("a.cfg")).unwrap();
-        // The second is the first now.
+        // The second file describes the domain now.
         let mut now = vec![(web, true), (second, false)];
         now.sort();
         assert_eq!(changes(&mut table), now);
@@ -280,11 +282,11 @@ mod tests {
         assert_eq!(changes(&mut table), [(web, true)]);
         write(dir, "a.cfg", "name = 'web");
         assert_eq!(changes(&mut table), [(web, true)]);
-        // Also if the agent has been started since.
+        // The same holds if the agent has been started in between.
         let mut table = Table::new(dir);
         table.expect(&file, web);
         assert_eq!(changes(&mut table), [(web, true)]);
-        // One that nobody has ever understood goes by its own name.
+        // A file that was never understood goes by a key made from its own name.
         let mut table = Table::new(dir);
         assert_eq!(changes(&mut table), [(key_of_file(&file), true)]);
         write(dir, "a.cfg", "name = 'web'");

@@ -1,4 +1,4 @@
-//! A host with devices to give away, and what the agent says of them.
+//! A host with devices to assign, and the agent's description of them.
 
 use std::fs;
 
@@ -69,7 +69,7 @@ pub fn started() -> Host {
     host
 }
 
-/// What the host has at an address: driver, interface, owner, moves.
+/// Returns the properties of the host's device at an address: driver, interface, owner, moves.
 pub fn device(host: &Host, address: &str) -> Vec<String> {
     let all = host.xen(&["pci"]);
     let line = all.split("; ").find(|l| l.contains(address)).unwrap();

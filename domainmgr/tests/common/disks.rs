@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::Host;
 
 pub const HASH: &str = "0123456789abcdefabcdef";
-/// So slow that there is time to do something meanwhile.
+/// A copy rate so slow that there is time to do something meanwhile.
 pub const SLOWLY: [&str; 2] = ["--simulate-copy-rate", "4000000"];
-/// What takes ten seconds then.
+/// Size of an image that takes ten seconds to copy at that rate, in bytes.
 pub const LARGE: usize = 40_000_000;
 
-/// Content that begins with `text`, and is as large as a disk has to be.
+/// Returns content that begins with `text`, padded to the minimum size of a disk.
 pub fn sector(text: &[u8]) -> Vec<u8> {
     let mut sector = text.to_vec();
     sector.resize(text.len().max(512), 0);

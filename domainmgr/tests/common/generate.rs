@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 type Text = BoxedStrategy<String>;
 type Json = BoxedStrategy<Value>;
 
-/// How often something odd comes among a hundred things that are not.
+/// Weight of an odd value against a hundred usual ones.
 #[derive(Clone, Copy)]
 struct Odd(u32);
 

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How much faster than the world's the simulation's time passes.
+/// Speed of the simulation, as a multiple of real time.
 pub const SPEED: u32 = 20;
-/// For states that last five seconds and must not be missed.
+/// Speed for states that last five seconds and must not be missed.
 pub const SLOW: u32 = 4;
-/// Long enough on the slowest machine; nothing is asserted about time.
+/// A time that is long enough on the slowest machine; nothing is asserted about time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
@@ -30,9 +30,9 @@ pub struct Host {
     dir: tempfile::TempDir,
     agent: Option<Child>,
     pub speed: u32,
-    /// How much it logs; `None`: as its settings say.
+    /// Log level of the agent; `None` for that of its settings.
     pub log_level: Option<&'static str>,
-    /// More of the agent's environment.
+    /// Additional environment variables of the agent.
     pub env: Vec<(&'static str, std::ffi::OsString)>,
 }
 
@@ -60,7 +60,7 @@ impl Host {
         host
     }
 
-    /// The same, where time passes so slowly that a state of five seconds is seen.
+    /// A host with an agent, and time slow enough that a state of five seconds is seen.
     pub fn start_slowly(args: &[&str]) -> Self {
         let mut host = Self::new();
         host.speed = SLOW;
@@ -111,7 +111,7 @@ impl Host {
         self.agent = Some(child);
     }
 
-    /// As [`Host::run`], after these words of a shell.
+    /// Like [`Host::run`], after these commands in the same shell.
     pub fn run_after(&mut self, words: &str, args: &[&str]) {
         let plain = self.command(args);
         let mut command = Command::new("sh");
@@ -124,7 +124,7 @@ impl Host {
         self.agent = Some(child.unwrap());
     }
 
-    /// Changes a limit of the agent that runs, in the words of prlimit(1).
+    /// Changes a limit of the running agent, by an option of prlimit(1).
     pub fn limit(&self, words: &str) {
         let done = Command::new("prlimit")
             .args(["--pid", &self.pid().to_string(), words])
@@ -142,7 +142,7 @@ impl Host {
             .unwrap();
     }
 
-    /// Waits until the agent has ended by itself.
+    /// Waits until the agent ends on its own, and returns its exit status.
     pub fn wait_end(&mut self) -> std::process::ExitStatus {
         let begin = Instant::now();
         let mut agent = self.agent.take().unwrap();
@@ -162,7 +162,7 @@ impl Host {
         self.agent.as_ref().unwrap().id()
     }
 
-    /// `kill -9`.
+    /// Kills the agent with SIGKILL.
     pub fn kill(&mut self) {
         let mut child = self.agent.take().unwrap();
         child.kill().unwrap();
@@ -275,7 +275,7 @@ impl Host {
         }
     }
 
-    /// Does something behind the agent's back.
+    /// Does something to Xen without the agent.
     pub fn xen(&self, words: &[&str]) -> String {
         let out = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
             .args(["simulated", "--speed", &self.speed.to_string(), "--state"])
@@ -291,7 +291,7 @@ impl Host {
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     }
 
-    /// An operator's verb: the exit code, and what is said.
+    /// Runs a verb, and returns its exit code and output.
     pub fn verb(&self, words: &[&str]) -> (i32, String) {
         let words: Vec<&str> = words.iter().copied().chain(["--control"]).collect();
         let out = domainmgr(&words, &[&self.path("run/control.sock")]);
@@ -299,7 +299,7 @@ impl Host {
         (out.status.code().unwrap(), text(&said))
     }
 
-    /// One that must succeed.
+    /// Runs a verb that must succeed, and returns its output.
     #[track_caller]
     pub fn does(&self, words: &[&str]) -> String {
         let (code, said) = self.verb(words);
@@ -307,7 +307,7 @@ impl Host {
         said
     }
 
-    /// One that must fail with this exit code, and for this reason.
+    /// Runs a verb that must fail with this exit code, and for this reason.
     #[track_caller]
     pub fn fails(&self, words: &[&str], code: i32, reason: &str) {
         let (found, said) = self.verb(words);
@@ -317,7 +317,7 @@ impl Host {
         );
     }
 
-    /// How many domains there are.
+    /// Returns the number of domains, dying ones left out.
     pub fn domains(&self) -> usize {
         let list = self.xen(&["list"]);
         list.split("; ")
@@ -326,8 +326,9 @@ impl Host {
     }
 }
 
-/// In memory, as /run is: every file is written with an fsync, which on a disk takes longer than some states last.
-/// Unless there is little room, as in a container.
+/// Creates a directory in memory, as /run is, unless there is little room, as in a container.
+///
+/// Every file is written with an fsync, which on a disk takes longer than some states last.
 fn directory() -> tempfile::TempDir {
     const ROOM: u64 = 1 << 30;
     let memory = Path::new("/dev/shm");

@@ -12,7 +12,7 @@ use crate::scenario::{Scenario, running};
 /// Long enough on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a running domain is given by hand it has once, and so has the next one.
+/// A running domain gets each change of an operator exactly once, and so does the domain that is built next.
 #[test]
 fn a_domain_that_is_changed_while_it_runs() {
     let roomy = json!({"IoAdapterList": null, "MaxMem": 262_144, "VirtualizationMode": "PV"});
@@ -48,9 +48,9 @@ fn a_domain_that_is_changed_while_it_runs() {
                     let all = status["Changed"].as_array().cloned().unwrap_or_default();
                     all.iter().any(|c| c.as_str().unwrap().starts_with(done))
                 };
-                // A domain that is just being built would have it with its next start only.
+                // A domain that is just being built would get the change only with its next start.
                 run.wait_state("RUNNING");
-                // It fails if the agent is killed meanwhile, and then it may be made all the same.
+                // The command fails if the agent is killed meanwhile, but the change may have been made.
                 while run.host.verb(words).0 != 0 && !known(&run.host) {
                     run.wait_state("RUNNING");
                     assert!(begin.elapsed() < PATIENCE, "{words:?}: {}", run.said());

@@ -101,8 +101,10 @@ fn a_journal_that_is_full() {
         );
 }
 
-/// A journal that is damaged is no reason to do anything. An operator who has it forgotten gets what the file asks for;
-/// a disk that is to be kept is kept, and the others are of one generation.
+/// An agent does nothing with a damaged journal.
+///
+/// Once an operator has the journal forgotten, the domain becomes what its file asks for. A disk that is to be kept is kept,
+/// and the other disks are of one generation.
 #[test]
 fn a_journal_that_is_damaged() {
     Scenario::new("journal damaged")

@@ -49,8 +49,9 @@ fn a_guest_that_is_saved_and_restored() {
     );
 }
 
-/// Another toolstack brings the guest over into a domain of its own, as `xl migrate … localhost` does. The agent builds
-/// nothing, destroys nothing, and looks after the new one in the end.
+/// Another toolstack moves the guest to a domain of its own, as `xl migrate … localhost` does.
+///
+/// The agent builds nothing, destroys nothing, and looks after the new domain in the end.
 #[test]
 fn a_guest_that_migrates_in() {
     let without = json!({"IoAdapterList": null});

@@ -1,4 +1,4 @@
-//! One run of a scenario: an agent that is killed at a point that is chosen beforehand, and what must hold in the end.
+//! One run of a scenario: an agent that is killed at a point chosen beforehand, and the checks at the end.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -20,11 +20,11 @@ use crate::scenario::{SECRET, content};
 /// Long enough on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What happens between the end of the agent and its next start.
+/// Event between the end of the agent and its next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     Restart,
-    /// The next one is killed as well, at the point that it passes as the nth.
+    /// The next agent is killed as well, at the point that it passes as the nth.
     Again(u32),
     /// The last write to the journal was torn.
     Torn,
@@ -41,14 +41,14 @@ pub enum Then {
 pub struct Run {
     pub host: Host,
     agent: Option<Child>,
-    /// Writes down what the agent logs: a limit on the size of its files is none on that.
+    /// Thread that writes the agent's log, so that a limit on the size of the agent's files does not apply to the log.
     logging: Option<JoinHandle<()>>,
     pub then: Then,
     room: Option<u64>,
-    /// Where it was killed.
+    /// Point at which the agent was killed first.
     pub killed_at: Option<String>,
     pub second: u32,
-    /// The DomainStatus at the moment at which it was killed.
+    /// The DomainStatus at the moment at which the agent was killed first.
     pub shown: Option<Value>,
 }
 
@@ -101,7 +101,7 @@ impl Run {
             io::copy(&mut said, &mut log).unwrap();
         }));
         self.agent = Some(agent);
-        // Somebody who changes the host from now on changes the one that this agent has.
+        // From now on, changes of the host reach the host of this agent.
         let xen = self.host.path("xen.json.sock");
         while UnixStream::connect(&xen).is_err()
             && self.agent.as_mut().unwrap().try_wait().unwrap().is_none()
@@ -155,7 +155,7 @@ impl Run {
         file.set_len(length.saturating_sub(100)).unwrap();
     }
 
-    /// Damages the journal, and has an agent run with it for a while, which may build, change and remove nothing.
+    /// Damages the journal, and runs an agent with it for a while. The agent must build, change and remove nothing.
     fn damage(&mut self) {
         let state = self.host.path("run/state");
         let _ = fs::remove_file(state.join("journal.db-wal"));
@@ -210,7 +210,7 @@ impl Run {
         }
     }
 
-    /// Waits until this is so, or the agent is killed.
+    /// Waits until `holds` returns true, or the agent is killed.
     pub fn until_or_kill(&mut self, what: &str, holds: impl Fn(&Host) -> bool) {
         let begin = Instant::now();
         while self.killed_at.is_none() && !holds(&self.host) {
@@ -220,7 +220,7 @@ impl Run {
         }
     }
 
-    /// Waits until it is shown to be in this state, by an agent that lives.
+    /// Waits until a live agent shows the domain in this state.
     pub fn wait_state(&mut self, name: &str) -> Value {
         let mut last = Value::Null;
         self.until(name, |host| {
@@ -230,7 +230,7 @@ impl Run {
         last
     }
 
-    /// Does something behind the agent's back, though that may be killed while it hears of it.
+    /// Does something to Xen without the agent, which may be killed when it notices.
     pub fn xen(&self, words: &[&str]) -> Result<String, String> {
         let out = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
             .args([
@@ -250,7 +250,7 @@ impl Run {
         }
     }
 
-    /// Does something behind the agent's back, as often as it takes until the list of domains shows that it is done.
+    /// Does something to Xen without the agent, again and again until the list of domains shows that it is done.
     pub fn outside(&mut self, words: &[&str], is_done: impl Fn(&str) -> bool) {
         let begin = Instant::now();
         loop {
@@ -267,7 +267,7 @@ impl Run {
         }
     }
 
-    /// The guest of domain 1 ends with this reason.
+    /// Ends the guest of domain 1 with this reason.
     pub fn end(&mut self, reason: &str) {
         self.until("the agent to have looked", |host| {
             host.log().contains("domain 1 found")
@@ -279,12 +279,12 @@ impl Run {
         });
     }
 
-    /// The domains that there are, as soon as somebody can tell.
+    /// Returns the list of domains, if an agent can tell.
     pub fn list(&self) -> Option<String> {
         self.xen(&["list"]).ok()
     }
 
-    /// The domains that there are, as the next agent that lives long enough has them.
+    /// Returns the list of domains from the next agent that lives long enough.
     pub fn list_of_next(&mut self) -> String {
         let begin = Instant::now();
         loop {
@@ -296,7 +296,7 @@ impl Run {
         }
     }
 
-    /// Numbers of the domains that there are, dying ones left out.
+    /// Returns the domids of all domains, dying ones left out.
     fn ids(&mut self) -> BTreeSet<String> {
         let list = self.list_of_next();
         let there = list.split("; ").filter(|d| !d.ends_with("Dying"));
@@ -304,14 +304,14 @@ impl Run {
         ids.collect()
     }
 
-    /// The copies of images, half-made ones left out, and what is on them.
+    /// Returns the names of the copies of images, half-made ones left out, and the contents of the disks.
     fn disks(&self) -> (Vec<String>, [String; 3]) {
         let mut names = copies(&self.host);
         names.retain(|name| !name.starts_with('.'));
         (names, content(&self.host))
     }
 
-    /// What explains a failure.
+    /// Returns a text that explains a failure.
     pub fn said(&self) -> String {
         format!(
             "killed {:?}, then {:?}\nxen: {:?}\n{:?}\n{}",
@@ -323,8 +323,10 @@ impl Run {
         )
     }
 
-    /// What must hold in the end, in any case: so many domains, never two that could run, what is shown is what is there,
-    /// no reservation of a domain that is gone, nothing half-written, and no secret of a wish that was withdrawn.
+    /// Checks the invariants that hold at the end of every scenario.
+    ///
+    /// There are so many domains, and there were never two that could run. The shown domain exists. No reservation is left of a
+    /// domain that is gone, no half-written file, and no secret of a wish that was withdrawn.
     pub fn check(&mut self, domains: usize) {
         let begin = Instant::now();
         while self.ids().len() != domains {
@@ -365,7 +367,7 @@ impl Run {
         }
     }
 
-    /// No file below `dir` has the secret in it.
+    /// Checks that no file below `dir` contains a secret.
     fn check_secrets(&self, dir: &Path) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! A scenario is played once for each point at which the agent can be killed.
+//! Scenarios, each of which is played once for each point at which the agent can be killed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use crate::common::disks::image;
 use crate::common::{A, Host};
 use crate::run::{Run, Then};
 
-/// In every scenario; see [`config`].
+/// Hashes of the images in every scenario; see [`config`].
 pub const HASHES: [&str; 3] = ["aa", "bb", "cc"];
 
-/// In each config, and in no file once the config is gone.
+/// Secrets in each config, in plain text and in base64. They are in no file once the config is gone.
 pub const SECRET: [&str; 2] = ["hunter2", "aHVudGVyMg=="];
 
 /// Two disks that live as long as the guest, and one that is kept.
@@ -59,7 +59,7 @@ fn disk(host: &Host, hash: &str) -> PathBuf {
     host.path(&format!("run/img/{hash}-{A}.raw"))
 }
 
-/// What is on the three disks.
+/// Returns the contents of the three disks.
 pub fn content(host: &Host) -> [String; 3] {
     HASHES.map(|hash| {
         let content = fs::read_to_string(disk(host, hash)).unwrap_or_default();
@@ -67,7 +67,7 @@ pub fn content(host: &Host) -> [String; 3] {
     })
 }
 
-/// A scenario: its name, and what becomes of the agent in it.
+/// A scenario: its name, and the events between the end of the agent and its next start.
 pub struct Scenario<'a> {
     name: &'a str,
     then: &'a [Then],
@@ -85,18 +85,18 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    /// Only this happens between the end of the agent and its next start.
+    /// Replaces the events between the end of the agent and its next start.
     pub fn then(self, then: &'a [Then]) -> Self {
         Self { then, ..self }
     }
 
-    /// No file of the agent may grow beyond so many bytes, until [`Run::make_room`].
+    /// Limits the size of the agent's files to this many bytes, until [`Run::make_room`].
     pub fn room(self, bytes: u64) -> Self {
         let room = Some(bytes);
         Self { room, ..self }
     }
 
-    /// Plays it once for each point, until one is reached at which nobody is killed any more.
+    /// Plays the scenario for one point after the other, until no agent is killed any more.
     pub fn explore(&self, prepare: impl Fn() -> Host, play: impl Fn(&mut Run)) {
         let step = std::env::var("DOMAINMGR_CRASH_STEP").ok();
         let step: u32 = step.and_then(|n| n.parse().ok()).unwrap_or(3);

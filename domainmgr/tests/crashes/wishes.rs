@@ -9,7 +9,7 @@ use crate::common::{A, B};
 use crate::run::{Run, Then};
 use crate::scenario::{Scenario, config, content, running};
 
-/// Has the domain brought down, and up again from its images.
+/// Has the domain shut down, and started again from its images.
 pub fn restart(run: &mut Run, more: &Value) {
     let with = |field: &str, value: Value| {
         let mut changed = more.clone();
@@ -74,14 +74,14 @@ fn an_order_that_was_accepted() {
                 run.until("the agent has looked", |host| {
                     host.log().contains("domain 1 found")
                 });
-                // It fails if the agent is killed meanwhile, or before.
+                // The command fails if the agent is killed before or meanwhile.
                 run.until("the order", |host| host.verb(&["stop", "a.1"]).0 == 0);
                 run.until("the hold", |host| {
                     let status = host.status(A).unwrap_or_default();
                     status["StateName"] == "HALTED" && status["Held"] == "stopped"
                 });
                 run.check(0);
-                // What its file says is no newer wish.
+                // The unchanged file is no newer wish.
                 std::thread::sleep(Duration::from_secs(20) / run.host.speed);
                 run.check(0);
                 assert_eq!(content(&run.host), ["written"; 3], "{:?}", run.killed_at);

@@ -1,6 +1,6 @@
-//! The DomainConfigs that show what becomes of one: for the golden files beside them, and for `xl create -n`.
+//! DomainConfigs for the golden files beside them, and for `xl create -n`.
 
-/// Each by its name, as text.
+/// The name and the text of each DomainConfig.
 pub(super) const CASES: &[(&str, &str)] = &[
     ("pv", include_str!("pv.in.json")),
     ("pv-full", include_str!("pv-full.in.json")),
@@ -11,7 +11,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ("disks-hvm", include_str!("disks-hvm.in.json")),
     ("nics", include_str!("nics.in.json")),
     ("nics-hvm", include_str!("nics-hvm.in.json")),
-    // As EVE's own Go code of these years writes them: every field, also those that say nothing.
+    // As EVE's own Go code of these years writes them: every field, also empty ones.
     ("eve-2019", include_str!("eve-2019.in.json")),
     ("eve-2022", include_str!("eve-2022.in.json")),
     ("eve-2026", include_str!("eve-2026.in.json")),

@@ -6,12 +6,12 @@ use crate::common::Host;
 use crate::namespace::{is_inside, mount};
 use crate::scenes::explore;
 
-/// What the agent writes to: its journal, the copies, and what it shows.
+/// Directory that the agent writes to: its journal, the copies, and its status files.
 fn place(host: &Host) -> std::path::PathBuf {
     host.path("run")
 }
 
-/// Leaves so many free pages.
+/// Reduces the free space of the file system to this many pages.
 fn leave(place: &Path, pages: u64) {
     let found = rustix::fs::statvfs(place).unwrap();
     let used = (found.f_blocks - found.f_bfree) * found.f_frsize;

@@ -1,4 +1,4 @@
-//! What an agent finds to do when it starts, and has to come to in the end.
+//! Scenes: work that an agent finds when it starts, and the state that it has to reach in the end.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::common::disks::{copies, image};
 use crate::common::{A, B, Host, adapters, domid};
 
-/// How long an agent that is short of something is looked at: a minute of its own.
+/// Time for which an agent that is short of something is observed: a minute of its own clock.
 const WHILE: Duration = Duration::from_millis(300);
 
-/// The number of the domain of B, which runs all the time and is none of the matter.
+/// The domid of B, which runs all the time and must not be affected.
 const BYSTANDER: u64 = 1;
 
 /// Work that an agent finds when it starts.
@@ -30,7 +30,7 @@ pub enum Scene {
 impl Scene {
     pub const ALL: [Self; 4] = [Self::Start, Self::Stop, Self::Reboot, Self::Delete];
 
-    /// A host with that work, and no agent. `ready` is called before there is anything on it.
+    /// Returns a host with that work, and no agent. `ready` is called before anything is on the host.
     pub fn host(self, ready: impl FnOnce(&Host)) -> Host {
         let mut host = adapters::plugged();
         host.speed = 200;
@@ -60,7 +60,7 @@ impl Scene {
         host
     }
 
-    /// All of it is done.
+    /// Returns whether all of the work is done.
     fn is_done(self, host: &Host) -> bool {
         let status = host.status(A);
         let shows = |name: &str| status.as_ref().is_some_and(|s| s["StateName"] == name);
@@ -72,8 +72,9 @@ impl Scene {
         }
     }
 
-    /// Has an agent do it that is short of something until `relieve`. One of `words` must be in its log if it does not
-    /// come to the end meanwhile. Returns whether it had enough.
+    /// Plays the scene with an agent that is short of something until `relieve`. Returns whether it had enough.
+    ///
+    /// If the agent does not finish before `relieve`, one of `words` must be in its log.
     pub fn play(
         self,
         mut host: Host,

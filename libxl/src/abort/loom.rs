@@ -1,5 +1,5 @@
-//! All orders of one who waits within limits and one who ends that: a relay waits like this, for its
-//! handles and for its gate.
+//! All orders of a thread that waits within limits and a thread that ends the wait. A relay waits
+//! like this, for its handles and for its gate.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn loom_an_abort_is_seen_before_the_wait_or_ends_it() {
     });
 }
 
-/// Two who wait by one handle: neither takes the other's wake-up.
+/// Two threads wait with one handle: neither takes the other's wake-up.
 #[test]
 fn loom_an_abort_ends_every_wait() {
     model(2, || {

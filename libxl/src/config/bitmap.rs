@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// A set of CPUs, NUMA nodes or features (`libxl_bitmap`).
 ///
-/// In libxl's JSON it is the array of the numbers that are in the set. They must ascend, because libxl sizes the
-/// bitmap by the last one and drops what does not fit: hence the sorted set.
+/// libxl's JSON form is the array of the numbers in the set. The numbers must ascend, because libxl sizes the bitmap
+/// by the last number and drops the numbers that do not fit. A sorted set ensures the order.
 ///
-/// libxl does not tell an empty set from one that was never set.
+/// libxl does not distinguish an empty set from a field that was never set.
 ///
 /// ```
 /// use libxl::config::Bitmap;
@@ -24,51 +24,52 @@ use serde::{Deserialize, Serialize};
 pub struct Bitmap(BTreeSet<u32>);
 
 impl Bitmap {
-    /// The largest number that [`DomainConfig::validate`](super::DomainConfig::validate) lets pass. libxl allocates
-    /// as many bits as the largest number asks for; Xen has far fewer CPUs and nodes than this.
+    /// The largest number that [`DomainConfig::validate`](super::DomainConfig::validate) accepts.
+    ///
+    /// libxl allocates as many bits as the largest number requires. Xen has far fewer CPUs and nodes than this.
     pub const MAX: u32 = 0xffff;
 
-    /// The empty set, which libxl takes as "not set".
+    /// Creates an empty set, which libxl treats as "not set".
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The numbers from 0 to `n - 1`: `first(2)` is the first two vCPUs.
+    /// Creates the set of the numbers from 0 to `n - 1`: `first(2)` is the first two vCPUs.
     pub fn first(n: u32) -> Self {
         (0..n).collect()
     }
 
-    /// Adds a number; true if it was not there.
+    /// Adds a number. Returns true if the set did not contain the number.
     pub fn insert(&mut self, bit: u32) -> bool {
         self.0.insert(bit)
     }
 
-    /// Removes a number; true if it was there.
+    /// Removes a number. Returns true if the set contained the number.
     pub fn remove(&mut self, bit: u32) -> bool {
         self.0.remove(&bit)
     }
 
-    /// True if the number is in the set.
+    /// Returns true if the set contains the number.
     pub fn contains(&self, bit: u32) -> bool {
         self.0.contains(&bit)
     }
 
-    /// The numbers, ascending.
+    /// Returns the numbers in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().copied()
     }
 
-    /// How many numbers are in the set.
+    /// Returns the number of elements in the set.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// True if the set is empty.
+    /// Returns true if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The largest number in the set.
+    /// Returns the largest number in the set, or `None` if the set is empty.
     pub fn last(&self) -> Option<u32> {
         self.0.last().copied()
     }
@@ -92,7 +93,7 @@ impl<const N: usize> From<[u32; N]> for Bitmap {
     }
 }
 
-/// As ranges: `0-2,5`.
+/// Prints the numbers as ranges: `0-2,5`.
 impl fmt::Display for Bitmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";

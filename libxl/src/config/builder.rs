@@ -1,4 +1,4 @@
-//! Configurations that read like prose.
+//! Constructors and chainable setters of [`DomainConfig`].
 
 use uuid::Uuid;
 
@@ -7,12 +7,12 @@ use super::{
     Guest, Nic, P9, Pci, Usbctrl, Usbdev, Vfb, Vkb, VncInfo,
 };
 
-/// Constructors, and methods that set one thing each.
+/// Constructors, and methods that each set one property.
 impl DomainConfig {
-    /// A guest of any kind, with a random UUID.
+    /// Creates the configuration of a guest of any kind, with a random UUID.
     ///
-    /// This sets what `xl` sets and libxl does not default to the same: the UUID (libxl would give the domain the nil
-    /// one), the actions on shutdown, and that memory is claimed before the domain is built.
+    /// This constructor sets the values that `xl` sets and that differ from libxl's defaults: the UUID (libxl would use
+    /// the nil UUID), the actions on shutdown, and the claim of memory before the domain is built.
     pub fn new(name: impl Into<String>, guest: impl Into<Guest>) -> Self {
         Self {
             c_info: CreateInfo {
@@ -31,19 +31,19 @@ impl DomainConfig {
         }
     }
 
-    /// A PV guest.
+    /// Creates the configuration of a PV guest.
     pub fn pv(name: impl Into<String>) -> Self {
         Self::new(name, DomainType::Pv)
     }
 
-    /// A PVH guest.
+    /// Creates the configuration of a PVH guest.
     pub fn pvh(name: impl Into<String>) -> Self {
         Self::new(name, DomainType::Pvh)
     }
 
-    /// An HVM guest.
+    /// Creates the configuration of an HVM guest.
     ///
-    /// For what only HVM guests have, use [`new`](Self::new):
+    /// Use [`new`](Self::new) to set parameters that only HVM guests have:
     ///
     /// ```
     /// use libxl::config::{BiosType, DomainConfig, HvmInfo};
@@ -83,14 +83,14 @@ impl DomainConfig {
         self
     }
 
-    /// Sets the program that finds the kernel in the first disk, such as `pygrub`.
+    /// Sets the program that finds the kernel on the first disk, such as `pygrub`.
     #[must_use]
     pub fn bootloader(mut self, program: impl Into<String>) -> Self {
         self.b_info.bootloader = Some(program.into());
         self
     }
 
-    /// Sets the memory, in MiB. The limit follows, unless it was set apart and is higher.
+    /// Sets the memory, in MiB. The limit follows, unless it was set separately and is higher.
     #[must_use]
     pub fn memory_mib(mut self, mib: u64) -> Self {
         let kib = mib.saturating_mul(1024);
@@ -105,14 +105,15 @@ impl DomainConfig {
         self
     }
 
-    /// Sets the most memory it can have, in MiB. It starts with less, "ballooned", if its memory is less.
+    /// Sets the maximum memory, in MiB. A domain whose memory is lower starts with less, "ballooned".
     #[must_use]
     pub fn max_memory_mib(mut self, mib: u64) -> Self {
         self.b_info.max_memkb = Some(mib.saturating_mul(1024));
         self
     }
 
-    /// Sets how many vCPUs are online from the start. The limit follows, unless it was set apart and is higher.
+    /// Sets the number of vCPUs that are online from the start. The limit follows, unless it was set separately and is
+    /// higher.
     #[must_use]
     pub fn vcpus(mut self, count: u32) -> Self {
         let old = self.b_info.avail_vcpus.last().map(|last| last + 1);
@@ -127,14 +128,14 @@ impl DomainConfig {
         self
     }
 
-    /// Sets how many vCPUs it can have.
+    /// Sets the maximum number of vCPUs.
     #[must_use]
     pub fn max_vcpus(mut self, count: u32) -> Self {
         self.b_info.max_vcpus = Some(count);
         self
     }
 
-    /// Lets every vCPU run on these CPUs only.
+    /// Restricts every vCPU to these CPUs.
     #[must_use]
     pub fn cpus(mut self, cpus: Bitmap) -> Self {
         self.b_info.cpumap = cpus;
@@ -155,7 +156,7 @@ impl DomainConfig {
         self
     }
 
-    /// Adds a PCI device of the host. A PV guest gets the host's memory map with it, as with `xl`.
+    /// Adds a PCI device of the host. A PV guest also gets the host's memory map, as with `xl`.
     #[must_use]
     pub fn pci(mut self, pci: Pci) -> Self {
         if let Guest::Pv(pv) = &mut self.b_info.guest {
@@ -193,7 +194,7 @@ impl DomainConfig {
         self
     }
 
-    /// Gives it a screen that VNC shows: the emulated card's for HVM, else a paravirtual one with a keyboard.
+    /// Enables VNC: for the emulated card of an HVM guest, else for an added paravirtual screen with a keyboard.
     #[must_use]
     pub fn vnc(mut self, vnc: VncInfo) -> Self {
         let vnc = VncInfo {
@@ -212,35 +213,35 @@ impl DomainConfig {
         self
     }
 
-    /// Sets what the toolstack does when the domain has powered off.
+    /// Sets the toolstack's action after the domain has powered off.
     #[must_use]
     pub fn on_poweroff(mut self, action: ActionOnShutdown) -> Self {
         self.on_poweroff = action;
         self
     }
 
-    /// Sets what the toolstack does when the domain wants to be rebooted.
+    /// Sets the toolstack's action when the domain requests a reboot.
     #[must_use]
     pub fn on_reboot(mut self, action: ActionOnShutdown) -> Self {
         self.on_reboot = action;
         self
     }
 
-    /// Sets what the toolstack does when Xen's watchdog stopped the domain.
+    /// Sets the toolstack's action after Xen's watchdog has stopped the domain.
     #[must_use]
     pub fn on_watchdog(mut self, action: ActionOnShutdown) -> Self {
         self.on_watchdog = action;
         self
     }
 
-    /// Sets what the toolstack does when the domain has crashed.
+    /// Sets the toolstack's action after the domain has crashed.
     #[must_use]
     pub fn on_crash(mut self, action: ActionOnShutdown) -> Self {
         self.on_crash = action;
         self
     }
 
-    /// Sets what the toolstack does when the domain wants a soft reset.
+    /// Sets the toolstack's action when the domain requests a soft reset.
     #[must_use]
     pub fn on_soft_reset(mut self, action: ActionOnShutdown) -> Self {
         self.on_soft_reset = action;

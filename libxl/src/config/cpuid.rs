@@ -1,4 +1,4 @@
-//! What a guest reads with CPUID and from some MSRs.
+//! The CPUID leaves and MSRs that the guest sees.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -8,9 +8,9 @@ config_struct! {
     /// A register's filter is 32 characters, the first for bit 31: `1` and `0` force the bit, `x` takes Xen's safe
     /// choice, `k` takes the host's bit and keeps it over a migration.
     pub struct CpuidLeaf {
-        /// The leaf, as in EAX.
+        /// Number of the leaf, as in EAX.
         pub leaf: Option<u32>,
-        /// The subleaf, as in ECX. Default: every subleaf.
+        /// Number of the subleaf, as in ECX. Default: every subleaf.
         pub subleaf: Option<u32>,
         /// Filter of EAX.
         pub eax: Option<String>,
@@ -28,15 +28,15 @@ config_struct! {
 pub struct MsrPolicy {
     /// The register's number.
     pub index: u32,
-    /// 64 characters, the first for bit 63, as in [`CpuidLeaf`].
+    /// The filter: 64 characters, the first for bit 63, with the meanings given at [`CpuidLeaf`].
     pub policy: String,
 }
 
-/// How CPUID and MSRs appear to the guest (`libxl_cpuid_policy_list`). x86.
+/// The guest's view of CPUID and MSRs (`libxl_cpuid_policy_list`). x86.
 ///
-/// libxl has two JSON forms. The old one is the array of leaves. The new one, an object with `cpuid` and `msr`, came
-/// with 4.14.6, 4.15.5, 4.16.5, 4.17.2 and 4.18, which still read the old one: so the array is what is sent, unless
-/// there are MSRs; both are read.
+/// libxl has two JSON forms. The old form is the array of leaves. The new form is an object with `cpuid` and `msr`. It
+/// came with 4.14.6, 4.15.5, 4.16.5, 4.17.2 and 4.18, and these versions still read the old form. This crate writes the
+/// array unless there are MSRs, and reads both forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuidPolicy {
     /// The leaves that differ from Xen's default.

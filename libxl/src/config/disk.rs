@@ -15,48 +15,48 @@ config_struct! {
     /// # assert!(disk.readwrite && !data.readwrite && drive.is_cdrom);
     /// ```
     pub struct Disk {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// The image file or block device in the domain that serves it, or what [`script`](Self::script) takes.
+        /// Image file or block device in the backend domain, or the value that [`script`](Self::script) takes.
         /// `None` only for an empty CD drive.
         pub pdev_path: Option<String>,
-        /// What the guest sees: `xvda`, `hdc`, `sdb`, also with a partition number.
+        /// Name of the disk in the guest: `xvda`, `hdc`, `sdb`, also with a partition number.
         pub vdev: Option<String>,
-        /// What serves it. Default: the simplest that can.
+        /// Kind of backend. Default: the simplest one that can serve the disk.
         pub backend: Option<DiskBackend>,
-        /// The image's format. libxl has no default.
+        /// Format of the image. libxl has no default.
         pub format: Option<DiskFormat>,
         /// The hotplug script that makes a block device from `pdev_path`. Default: `block`.
         pub script: Option<String>,
-        /// The medium can be taken out. In C an `int`.
+        /// The medium can be removed. An `int` in C.
         #[serde(with = "int_bool")]
         pub removable: bool,
-        /// The guest may write. In C an `int`.
+        /// The guest may write to the disk. An `int` in C.
         #[serde(with = "int_bool")]
         pub readwrite: bool,
-        /// It is a CD drive. In C an `int`.
+        /// The device is a CD drive. An `int` in C.
         #[serde(with = "int_bool")]
         pub is_cdrom: bool,
-        /// `O_DIRECT` is safe here: do without the workaround for kernels that crash when the image is on a network
+        /// `O_DIRECT` is safe for this image: omit the workaround for kernels that crash when the image is on a network
         /// file system.
         pub direct_io_safe: bool,
-        /// Offer the guest to discard blocks. Default: if it may write.
+        /// Let the guest discard blocks. Default: yes if the guest may write.
         #[serde(with = "defbool")]
         pub discard_enable: Option<bool>,
-        /// The protocol. Default: Xen's. Since Xen 4.17.
+        /// Protocol of the disk. Default: Xen's block interface. Since Xen 4.17.
         pub specification: Option<DiskSpecification>,
-        /// How a virtio disk is reached. Since Xen 4.17.
+        /// Transport of a virtio disk. Since Xen 4.17.
         pub transport: Option<DiskTransport>,
         /// The interrupt of a virtio disk, chosen by libxl. Since Xen 4.17.
         pub irq: Option<u32>,
         /// The address of a virtio disk's registers, chosen by libxl. Since Xen 4.17.
         pub base: Option<u64>,
-        /// Replicate it with COLO. Default: no. COLO's fields may change with any Xen.
+        /// Replicate the disk with COLO. Default: no. COLO fields may change with any Xen release.
         #[serde(with = "defbool")]
         pub colo_enable: Option<bool>,
-        /// It is the secondary of a COLO pair. Default: no.
+        /// The disk is the secondary of a COLO pair. Default: no.
         #[serde(with = "defbool")]
         pub colo_restore_enable: Option<bool>,
         /// COLO: the secondary's host.
@@ -67,19 +67,20 @@ config_struct! {
         pub colo_export: Option<String>,
         /// COLO: the overlay with the secondary's own writes.
         pub active_disk: Option<String>,
-        /// COLO: the overlay that keeps what the primary overwrote.
+        /// COLO: the overlay that keeps the data that the primary overwrote.
         pub hidden_disk: Option<String>,
-        /// The guest need not guard itself against the domain that serves it. Default: yes. Since Xen 4.17.
+        /// The backend is trusted: the guest need not guard itself against the backend. Default: yes. Since Xen 4.17.
         #[serde(with = "defbool")]
         pub trusted: Option<bool>,
-        /// A virtio disk reaches the guest's memory by grants. Default: if it is not served by dom0. Since Xen 4.19.
+        /// The backend of a virtio disk accesses the guest's memory by grants. Default: yes if the backend domain is
+        /// not dom0. Since Xen 4.19.
         #[serde(with = "defbool")]
         pub grant_usage: Option<bool>,
     }
 }
 
 impl Disk {
-    /// A disk that the guest may write, from an image of the given format.
+    /// Creates a writable disk from an image of the given format.
     pub fn new(path: impl Into<String>, vdev: impl Into<String>, format: DiskFormat) -> Self {
         Self {
             pdev_path: Some(path.into()),
@@ -90,17 +91,17 @@ impl Disk {
         }
     }
 
-    /// A disk that the guest may write, from a block device or a file with its bytes.
+    /// Creates a writable disk from a block device, or from a file with the bytes of the disk.
     pub fn raw(path: impl Into<String>, vdev: impl Into<String>) -> Self {
         Self::new(path, vdev, DiskFormat::Raw)
     }
 
-    /// A disk that the guest may write, from a qcow2 image.
+    /// Creates a writable disk from a qcow2 image.
     pub fn qcow2(path: impl Into<String>, vdev: impl Into<String>) -> Self {
         Self::new(path, vdev, DiskFormat::Qcow2)
     }
 
-    /// A CD drive with a disc in it.
+    /// Creates a CD drive with a disc from a raw image.
     pub fn cdrom(path: impl Into<String>, vdev: impl Into<String>) -> Self {
         Self {
             removable: true,
@@ -110,7 +111,7 @@ impl Disk {
         }
     }
 
-    /// A CD drive without a disc.
+    /// Creates a CD drive without a disc.
     pub fn empty_cdrom(vdev: impl Into<String>) -> Self {
         Self {
             vdev: Some(vdev.into()),
@@ -121,7 +122,7 @@ impl Disk {
         }
     }
 
-    /// The same, but the guest may not write.
+    /// Makes the disk read-only for the guest.
     #[must_use]
     pub fn read_only(self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Screens, keyboards and how people reach them.
+//! Screens, keyboards, and the ways in which users access them.
 
 use super::enums::{VgaInterfaceType, VkbBackend};
 use super::json::defbool;
@@ -7,7 +7,7 @@ use super::secret::Secret;
 config_struct! {
     /// The emulated graphics card (`libxl_vga_interface_info`).
     pub struct VgaInterfaceInfo {
-        /// Its kind. Default: [`VgaInterfaceType::Cirrus`].
+        /// Kind of card. Default: [`VgaInterfaceType::Cirrus`].
         pub kind: Option<VgaInterfaceType>,
     }
 }
@@ -15,16 +15,16 @@ config_struct! {
 config_struct! {
     /// A VNC server (`libxl_vnc_info`).
     pub struct VncInfo {
-        /// There is one. Default: yes.
+        /// Run the server. Default: yes.
         #[serde(with = "defbool")]
         pub enable: Option<bool>,
-        /// The address it listens on, also with `:` and the display number. Default: `127.0.0.1`.
+        /// Address to listen on, also with `:` and the display number. Default: `127.0.0.1`.
         pub listen: Option<String>,
-        /// The password. Default and if empty: nobody is asked for one.
+        /// The password. If not set or empty, clients need no password.
         pub passwd: Option<Secret>,
-        /// The display number, which is the TCP port less 5900. Default: 0.
+        /// Display number, which is the TCP port minus 5900. Default: 0.
         pub display: Option<u32>,
-        /// If the port is taken, use the next free one. Default: yes.
+        /// If the port is taken, use the next free port. Default: yes.
         #[serde(with = "defbool")]
         pub findunused: Option<bool>,
     }
@@ -33,19 +33,19 @@ config_struct! {
 config_struct! {
     /// A SPICE server (`libxl_spice_info`). HVM.
     pub struct SpiceInfo {
-        /// There is one. Default: no.
+        /// Run the server. Default: no.
         #[serde(with = "defbool")]
         pub enable: Option<bool>,
-        /// The TCP port. One of `port` and `tls_port` must be there.
+        /// The TCP port. One of `port` and `tls_port` must be set.
         pub port: Option<u32>,
         /// The TCP port for encrypted connections.
         pub tls_port: Option<u32>,
-        /// The address it listens on. Default: all.
+        /// Address to listen on. Default: all addresses.
         pub host: Option<String>,
-        /// Ask nobody for a password. Default: no.
+        /// Let clients connect without a password. Default: no.
         #[serde(with = "defbool")]
         pub disable_ticketing: Option<bool>,
-        /// The password; must be there unless `disable_ticketing`.
+        /// The password; must be set unless `disable_ticketing` is yes.
         pub passwd: Option<Secret>,
         /// The agent in the guest handles the mouse. Default: yes.
         #[serde(with = "defbool")]
@@ -56,7 +56,7 @@ config_struct! {
         /// Share the clipboard; needs `vdagent`. Default: no.
         #[serde(with = "defbool")]
         pub clipboard_sharing: Option<bool>,
-        /// How many USB devices of the client the guest may use, 0 to 4. Default: 0.
+        /// Number of the client's USB devices that the guest may use, 0 to 4. Default: 0.
         pub usbredirection: Option<u32>,
         /// Compression of images: `auto_glz`, `auto_lz`, `quic`, `glz`, `lz` or `off`. Default: QEMU's.
         pub image_compression: Option<String>,
@@ -68,10 +68,10 @@ config_struct! {
 config_struct! {
     /// A window on an X display of the host (`libxl_sdl_info`).
     pub struct SdlInfo {
-        /// There is one. Default: no.
+        /// Open the window. Default: no.
         #[serde(with = "defbool")]
         pub enable: Option<bool>,
-        /// Draw it with OpenGL. Default: no.
+        /// Draw the window with OpenGL. Default: no.
         #[serde(with = "defbool")]
         pub opengl: Option<bool>,
         /// The X display. Default: `DISPLAY` of the environment.
@@ -82,17 +82,17 @@ config_struct! {
 }
 
 config_struct! {
-    /// A paravirtual screen (`libxl_device_vfb`), served by QEMU. It takes a [`Vkb`] for the keyboard.
+    /// A paravirtual screen (`libxl_device_vfb`), served by QEMU. The keyboard is a separate [`Vkb`].
     pub struct Vfb {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number among the domain's screens. Default: the next free one.
+        /// Device number among the domain's screens. Default: the next free number.
         pub devid: Option<i32>,
-        /// Its VNC server.
+        /// VNC server of the screen.
         pub vnc: VncInfo,
-        /// Its window on the host.
+        /// Window of the screen on the host.
         pub sdl: SdlInfo,
         /// The keyboard's layout. Default: `en-us`.
         pub keymap: Option<String>,
@@ -102,25 +102,25 @@ config_struct! {
 config_struct! {
     /// A paravirtual keyboard, pointer or touch screen (`libxl_device_vkb`).
     pub struct Vkb {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number among the domain's keyboards. Default: the next free one.
+        /// Device number among the domain's keyboards. Default: the next free number.
         pub devid: Option<i32>,
-        /// What serves it. Default: [`VkbBackend::Qemu`].
+        /// Kind of backend. Default: [`VkbBackend::Qemu`].
         pub backend_type: Option<VkbBackend>,
-        /// How the program that serves it tells it from others.
+        /// Identifier by which the backend program distinguishes the device from others.
         pub unique_id: Option<String>,
-        /// It has no keyboard.
+        /// The device has no keyboard.
         pub feature_disable_keyboard: bool,
-        /// It has no pointer.
+        /// The device has no pointer.
         pub feature_disable_pointer: bool,
         /// The pointer has absolute coordinates.
         pub feature_abs_pointer: bool,
         /// The pointer's absolute coordinates are not scaled to the screen.
         pub feature_raw_pointer: bool,
-        /// It has a touch screen.
+        /// The device has a touch screen.
         pub feature_multi_touch: bool,
         /// Width of the pointer's range, in pixels.
         pub width: Option<u32>,
@@ -130,7 +130,7 @@ config_struct! {
         pub multi_touch_width: Option<u32>,
         /// Height of the touch screen, in pixels.
         pub multi_touch_height: Option<u32>,
-        /// How many fingers the touch screen tells apart.
+        /// Number of fingers that the touch screen distinguishes.
         pub multi_touch_num_contacts: Option<u32>,
     }
 }
@@ -138,15 +138,15 @@ config_struct! {
 config_struct! {
     /// A paravirtual display with several connectors (`libxl_device_vdispl`).
     pub struct Vdispl {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number among the domain's displays. Default: the next free one.
+        /// Device number among the domain's displays. Default: the next free number.
         pub devid: Option<i32>,
-        /// The domain that serves it provides the buffers.
+        /// The backend domain provides the buffers.
         pub be_alloc: bool,
-        /// Its connectors.
+        /// Connectors of the display.
         pub connectors: Vec<ConnectorParam>,
     }
 }
@@ -154,7 +154,7 @@ config_struct! {
 config_struct! {
     /// A connector of a [`Vdispl`] (`libxl_connector_param`).
     pub struct ConnectorParam {
-        /// How the program that serves it tells it from others.
+        /// Identifier by which the backend program distinguishes the connector from others.
         pub unique_id: Option<String>,
         /// Width, in pixels.
         pub width: u32,

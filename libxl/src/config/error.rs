@@ -1,15 +1,16 @@
-//! What can be wrong with a configuration before libxl sees it.
+//! Errors in a configuration that are found before libxl sees it.
 
 use std::error::Error;
 use std::fmt;
 
-/// A configuration that must not reach libxl, found by [`DomainConfig::validate`](super::DomainConfig::validate).
+/// The error for a configuration that must not reach libxl, from
+/// [`DomainConfig::validate`](super::DomainConfig::validate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Invalid {
-    /// The place, in libxl's names: `b_info.type.hvm.vnc.listen`, `disks[1].format`.
+    /// Path of the field, in libxl's names: `b_info.type.hvm.vnc.listen`, `disks[1].format`.
     pub field: String,
-    /// What is wrong there.
+    /// Description of the fault, such as "is not set".
     pub reason: String,
 }
 
@@ -30,7 +31,7 @@ impl fmt::Display for Invalid {
 
 impl Error for Invalid {}
 
-/// A word that names no value of an enumeration, from its `FromStr`.
+/// The error for a word that names no value of an enumeration, from the enumeration's `FromStr`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownWord {
     what: &'static str,
@@ -47,7 +48,7 @@ impl UnknownWord {
         }
     }
 
-    /// The words that would have been understood.
+    /// Returns the words that name the values of the enumeration.
     pub fn expected(&self) -> &'static [&'static str] {
         self.expected
     }

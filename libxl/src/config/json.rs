@@ -1,13 +1,13 @@
-//! How libxl writes the types that JSON has no form of its own for.
+//! libxl's JSON forms of the types that have no form of their own in JSON.
 //!
-//! Each submodule is for serde's `with`. All of them read what every libxl from 4.14 on writes.
+//! Each submodule is for serde's `with`. All of them read the output of every libxl from 4.14 on.
 
-/// True if a field holds its default and is left out of the JSON.
+/// Returns true if a field holds its default value and is left out of the JSON.
 pub(super) fn is_unset<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// `libxl_defbool`: the strings `"True"` and `"False"`; libxl drops a JSON `true` without a word.
+/// `libxl_defbool`: the strings `"True"` and `"False"`. libxl silently drops a JSON `true`.
 pub(super) mod defbool {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -50,7 +50,7 @@ pub(super) mod defbool {
     }
 }
 
-/// A C `int` that means yes or no: `1`; libxl drops a JSON `true` without a word.
+/// A C `int` that means yes or no: `1` or `0`. libxl silently drops a JSON `true`.
 pub(super) mod int_bool {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -81,7 +81,7 @@ pub(super) mod int_bool {
     }
 }
 
-/// A number of seconds that libxl keeps as `uint32_t` and Xen takes as signed.
+/// A number of seconds that libxl keeps as `uint32_t` and Xen treats as signed.
 pub(super) mod wrapping_i32 {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -107,7 +107,7 @@ pub(super) mod wrapping_i32 {
     }
 }
 
-/// `libxl_uuid`: the nil UUID means that there is none.
+/// `libxl_uuid`: the nil UUID stands for `None`.
 pub(super) mod uuid {
     use ::uuid::Uuid;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -131,8 +131,10 @@ pub(super) mod uuid {
     }
 }
 
-/// `libxl_key_value_list`: an object. libxl may write `null` for a key without value, which it ignores when it uses
-/// the list; such a key is left out.
+/// `libxl_key_value_list`: an object.
+///
+/// libxl may write `null` for a key without a value, and ignores such a key when it uses the list. Such a key is left
+/// out here.
 pub(super) mod key_values {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::collections::BTreeMap;

@@ -1,26 +1,27 @@
-//! What libxl did not understand.
+//! Fields of a configuration that libxl did not understand.
 
 use serde_json::{Map, Value};
 
-/// The fields of `sent` that libxl did not take over, given what its `to_json` printed of the struct that it parsed.
+/// Returns the fields of `sent` that libxl dropped or changed, given the `to_json` output of the struct that it parsed.
 ///
-/// libxl's parser drops without a word what it does not know (a field of a newer Xen), a value of the wrong JSON type,
-/// and a number above 2⁶³ − 1. So what was sent is compared with what came back. That is not a comparison for
-/// equality, because `to_json` leaves out
+/// libxl's parser silently drops an unknown field (one of a newer Xen), a value of the wrong JSON type, and a number
+/// above 2⁶³ − 1. This function therefore compares the JSON that was sent with the JSON that came back. A comparison
+/// for equality would not do, because `to_json` leaves out
 ///
-/// * a field that has the value which libxl's `init` function gives it. This module knows those values: 0, `false`
+/// * a field with the value that libxl's `init` function gives the field. This module knows these values: 0, `false`
 ///   and the empty array, the first word of most enumerations, and a few others. A field that was sent with such a
-///   value and is missing is not lost: either it is there, or this libxl does not have it and it asked for nothing.
+///   value and did not come back is not lost: either libxl has the field, or this libxl does not know the field and
+///   the value requested nothing.
 /// * an empty bitmap, array, object of keys and values or CPUID policy, and the nil UUID and Ethernet address.
 ///
-/// A string, also an empty one, and a key of a union (`"type.hvm"`) always come back. A CPUID policy may come back in
-/// its other form.
+/// A string, even an empty one, and a key of a union (`"type.hvm"`) always come back. A CPUID policy may come back in
+/// the other of libxl's two forms.
 ///
-/// Each field is given as its path, such as `b_info.type.hvm.vnc.listen` or `disks[1].format`; an array or object
-/// that is missing as a whole is named as a whole. Fields that came back with another value are among them.
+/// Each field is named by its path, such as `b_info.type.hvm.vnc.listen` or `disks[1].format`. An array, an element of
+/// an array or a union that is missing as a whole is named as a whole; of a missing struct, each lost field is named.
 ///
-/// Both values may be those of any type of this module, such as a [`Disk`](super::Disk) and what
-/// `libxl_device_disk_to_json` printed.
+/// The function works with every type of this module, for instance with a [`Disk`](super::Disk) and the output of
+/// `libxl_device_disk_to_json`.
 ///
 /// ```
 /// use libxl::config::lost_fields;
@@ -58,7 +59,7 @@ fn compare(
                 path.truncate(length);
             }
         }
-        // A struct of which nothing came back: name what was in it.
+        // Nothing of this struct came back: name each field in it.
         (Value::Object(sent), None) if !is_union_key(name) => {
             let sent = Value::Object(sent.clone());
             compare(path, "", &sent, Some(&Value::Object(Map::new())), lost);
@@ -79,7 +80,7 @@ fn compare(
     }
 }
 
-/// A CPUID policy: an array of leaves, or an object of leaves and MSRs. All that is in it comes back.
+/// Compares a CPUID policy: an array of leaves, or an object of leaves and MSRs. libxl prints every entry of a policy.
 fn compare_cpuid(path: &mut String, sent: &Value, back: Option<&Value>, lost: &mut Vec<String>) {
     static NONE: Value = Value::Null;
     let parts = |policy: Option<&Value>| match policy {
@@ -102,7 +103,7 @@ fn compare_cpuid(path: &mut String, sent: &Value, back: Option<&Value>, lost: &m
     }
 }
 
-/// A union's key has a dot in it.
+/// Returns true for the key of a union, which contains a dot.
 fn is_union_key(name: &str) -> bool {
     name.contains('.')
 }
@@ -116,11 +117,11 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// True if this is the value that libxl's `init` function gives the field, or one that `to_json` takes for it.
+/// Returns true if libxl's `init` function gives the field this value, or `to_json` treats the two values alike.
 fn is_initial(name: &str, value: &Value) -> bool {
     match value {
         Value::Null | Value::Array(_) => is_empty(value),
-        // Plain C `bool`s; the other kind is a string.
+        // A plain C `bool`; a `libxl_defbool` is a string.
         Value::Bool(value) => !value,
         Value::Number(number) => match initial_numbers(name) {
             Initial::Zero => number.as_u64() == Some(0),
@@ -146,7 +147,7 @@ enum Initial {
     ZeroOrAllOnes32,
 }
 
-/// What a number is before anybody sets it. The names are unique enough for this.
+/// Returns the initial value of a numeric field. The field names are unique enough for this lookup.
 fn initial_numbers(name: &str) -> Initial {
     match name {
         "devid"
@@ -171,7 +172,7 @@ fn initial_numbers(name: &str) -> Initial {
     }
 }
 
-/// The words that stand for "not set".
+/// Returns the words that stand for "not set" in a field.
 fn initial_words(name: &str) -> &'static [&'static str] {
     match name {
         "passthrough" | "tsc_mode" | "gfx_passthru_kind" | "gic_version" => &["default"],
@@ -194,17 +195,17 @@ fn initial_words(name: &str) -> &'static [&'static str] {
         "hdtype" => &["ide"],
         "uuid" => &["00000000-0000-0000-0000-000000000000"],
         "mac" => &["00:00:00:00:00:00"],
-        // Of the domain, a USB controller, a 9pfs device and Arm's system controller.
+        // For the domain, a USB controller, a 9pfs device and Arm's system controller, in this order.
         "type" => &["invalid", "auto", "unknown", "none"],
         "on_poweroff" | "on_reboot" | "on_watchdog" | "on_crash" | "on_soft_reset" => &["destroy"],
         _ => &[],
     }
 }
 
-/// The fields of `sent` that libxl's parser refuses, given a function that tells whether it accepts a value.
+/// Returns the fields of `sent` that libxl's parser refuses. `accepts` tells whether the parser accepts a value.
 ///
 /// A word that this libxl does not know, or a number that does not fit the C type, makes libxl refuse the whole
-/// configuration without saying where. This offers it each field of `sent` alone.
+/// configuration without naming the field. This function offers each field of `sent` alone to the parser.
 ///
 /// ```
 /// use libxl::config::refused_fields;
@@ -226,7 +227,7 @@ pub fn refused_fields(sent: &Value, mut accepts: impl FnMut(&Value) -> bool) -> 
     refused
 }
 
-/// Offers each field of `value` alone; `wrap` puts a value in its place in an otherwise empty configuration.
+/// Offers each field of `value` alone. `wrap` puts a value in its place in an otherwise empty configuration.
 fn offer_alone(
     path: &mut String,
     value: &Value,
@@ -244,7 +245,7 @@ fn offer_alone(
                 path.push_str(key);
                 let wrap = &mut |value| wrap(Map::from_iter([(key.clone(), value)]).into());
                 if key == "cpuid" {
-                    // Its parts make no sense without each other.
+                    // The parts of a policy are meaningless without each other.
                     offer(path, &wrap(value.clone()), accepts, refused);
                 } else {
                     offer_alone(path, value, wrap, accepts, refused);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// The Ethernet address of a virtual NIC (`libxl_mac`).
 ///
-/// All zeroes is libxl's word for "choose one".
+/// libxl chooses an address if all bytes are zero.
 ///
 /// ```
 /// use libxl::config::Mac;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// True if this is the address that stands for none.
+    /// Returns true if all bytes are zero.
     pub fn is_nil(&self) -> bool {
         self.0 == [0; 6]
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// A text that is no Ethernet address of the form `00:16:3e:00:01:02`.
+/// The error for a text that is not an Ethernet address of the form `00:16:3e:00:01:02`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidMac(String);
 
@@ -66,7 +66,7 @@ impl FromStr for Mac {
         let mut pairs = text.split(':');
         for byte in &mut bytes {
             let pair = pairs.next().ok_or_else(invalid)?;
-            // from_str_radix alone would take a sign.
+            // `from_str_radix` alone would accept a sign.
             if pair.len() != 2 || !pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
                 return Err(invalid());
             }

@@ -1,10 +1,10 @@
-//! The two macros that keep the types of this module to a few lines each.
+//! The two macros that define the types of this module in a few lines each.
 
 /// Defines a struct of the configuration.
 ///
-/// A field that holds its `Default` is left out of the JSON, and a field that the JSON lacks gets its `Default`:
-/// this is how libxl writes and reads its own structs. A keyed union of libxl comes after a `+`: it is written
-/// always, as one key of the enclosing object.
+/// A field that holds its `Default` is left out of the JSON, and a field that the JSON lacks gets its `Default`.
+/// libxl writes and reads its own structs in the same way. A keyed union of libxl follows a `+`; the union is always
+/// written, as one key of the enclosing object.
 macro_rules! config_struct {
     (
         $(#[$meta:meta])*
@@ -47,9 +47,9 @@ macro_rules! config_struct {
 
 /// Defines an enumeration of libxl: a Rust enum whose variants are libxl's words.
 ///
-/// It can be printed, parsed from its word and sent as JSON. A word that is not in the list becomes `Other` when it
-/// comes from JSON, so that a value of a newer Xen survives; `FromStr`, which reads what people type, refuses it.
-/// A variant may have a second word for people (`| "…"`): then `Display` prints that one and `FromStr` takes both.
+/// A value can be printed, parsed from its word and sent as JSON. An unknown word becomes `Other` when it comes from
+/// JSON, so that a value of a newer Xen survives. `FromStr` reads user input and refuses an unknown word. A variant may
+/// have a second word for users (`| "…"`): `Display` then prints the second word, and `FromStr` accepts both.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -70,7 +70,7 @@ macro_rules! words {
             /// Every value that this version of the crate knows, in libxl's order.
             pub const KNOWN: &'static [$name] = &[ $( $name::$variant ),* ];
 
-            /// The word that stands for this value in libxl's JSON.
+            /// Returns the word for this value in libxl's JSON.
             pub fn word(&self) -> &str {
                 match self {
                     $( $name::$variant => $word, )*
@@ -78,7 +78,7 @@ macro_rules! words {
                 }
             }
 
-            /// The value for a word of libxl's JSON, in whatever case; `Other` if it is unknown.
+            /// Returns the value for a word of libxl's JSON, ignoring case, or `Other` if the word is unknown.
             fn from_word(word: &str) -> $name {
                 $( if word.eq_ignore_ascii_case($word) { return $name::$variant; } )*
                 $name::Other(word.to_owned())

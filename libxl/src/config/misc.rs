@@ -16,22 +16,22 @@ config_struct! {
     /// # assert_eq!(channel.name.as_deref(), Some("org.example.agent.1"));
     /// ```
     pub struct Channel {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number among the domain's channels. Default: the next free one.
+        /// Device number among the domain's channels. Default: the next free number.
         pub devid: Option<i32>,
-        /// The name by which the guest finds it.
+        /// The name by which the guest finds the channel.
         pub name: Option<String>;
         +
-        /// Its end in the domain that serves it.
+        /// End of the channel in the backend domain.
         pub connection: ChannelConnection,
     }
 }
 
 impl Channel {
-    /// A channel that ends in a pseudo terminal.
+    /// Creates a channel that ends in a pseudo terminal.
     pub fn pty(name: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -40,7 +40,7 @@ impl Channel {
         }
     }
 
-    /// A channel that ends in a listening Unix socket.
+    /// Creates a channel that ends in a listening Unix socket.
     pub fn socket(name: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -52,20 +52,20 @@ impl Channel {
     }
 }
 
-/// The end of a channel (`libxl_channel_connection` and its union).
+/// The end of a channel in the backend domain (`libxl_channel_connection` and its union).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ChannelConnection {
-    /// Not said; libxl refuses to create this.
+    /// Not specified. libxl refuses to create such a channel.
     #[serde(rename = "connection.unknown")]
     Unknown {},
     /// A pseudo terminal.
     #[serde(rename = "connection.pty")]
     Pty {},
-    /// A Unix socket that is listened on.
+    /// A listening Unix socket.
     #[serde(rename = "connection.socket")]
     Socket {
-        /// The socket's path.
+        /// Path of the socket.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<String>,
     },
@@ -80,33 +80,33 @@ impl Default for ChannelConnection {
 config_struct! {
     /// A directory of the host that the guest can mount (`libxl_device_p9`).
     pub struct P9 {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// The name by which the guest mounts it.
+        /// The name by which the guest mounts the directory.
         pub tag: Option<String>,
-        /// The directory.
+        /// Path of the directory.
         pub path: Option<String>,
-        /// How owners are mapped; `none` is all there is, and must be said.
+        /// Mapping of file owners. `none` is the only value, and must be set.
         pub security_model: Option<String>,
-        /// Its number among the domain's file systems. Default: the next free one.
+        /// Device number among the domain's file systems. Default: the next free number.
         pub devid: Option<i32>,
-        /// What serves it. Default: [`P9Type::Qemu`]. Since Xen 4.19.
+        /// Kind of backend. Default: [`P9Type::Qemu`]. Since Xen 4.19.
         pub r#type: Option<P9Type>,
-        /// Most space used, in MiB. Default: no limit. Not with QEMU. Since Xen 4.19.
+        /// Maximum space used, in MiB. Default: no limit. Not with QEMU. Since Xen 4.19.
         pub max_space: Option<u32>,
-        /// Most files. Default: no limit. Not with QEMU. Since Xen 4.19.
+        /// Maximum number of files. Default: no limit. Not with QEMU. Since Xen 4.19.
         pub max_files: Option<u32>,
-        /// Most files open at a time. Default: 5. Not with QEMU. Since Xen 4.19.
+        /// Maximum number of files open at a time. Default: 5. Not with QEMU. Since Xen 4.19.
         pub max_open_files: Option<u32>,
-        /// At a limit, delete the oldest file that is not open. Not with QEMU. Since Xen 4.19.
+        /// Delete the oldest file that is not open when a limit is reached. Not with QEMU. Since Xen 4.19.
         pub auto_delete: bool,
     }
 }
 
 impl P9 {
-    /// A directory under a name.
+    /// Creates a shared directory: the guest mounts `path` by the name `tag`.
     pub fn new(tag: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
             tag: Some(tag.into()),
@@ -120,26 +120,26 @@ impl P9 {
 config_struct! {
     /// A virtual TPM (`libxl_device_vtpm`).
     pub struct Vtpm {
-        /// The domain that serves it.
+        /// Domid of the backend domain.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number among the domain's TPMs. Default: the next free one.
+        /// Device number among the domain's TPMs. Default: the next free number.
         pub devid: Option<i32>,
-        /// Its UUID. Default: random.
+        /// UUID of the TPM. Default: random.
         #[serde(with = "uuid_form")]
         pub uuid: Option<Uuid>,
     }
 }
 
 config_struct! {
-    /// Sockets of another domain (`libxl_device_pvcallsif`).
+    /// An interface to the sockets of another domain (`libxl_device_pvcallsif`).
     pub struct Pvcallsif {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number. Default: the next free one.
+        /// Device number. Default: the next free number.
         pub devid: Option<i32>,
     }
 }
@@ -147,22 +147,22 @@ config_struct! {
 config_struct! {
     /// A virtio device that a program outside libxl serves (`libxl_device_virtio`). Arm. Since Xen 4.18.
     pub struct Virtio {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// What it is, as in a device tree: `virtio,device1a`.
+        /// Kind of device, as in a device tree: `virtio,device1a`.
         pub r#type: Option<String>,
-        /// How it is reached.
+        /// Transport of the device.
         pub transport: Option<VirtioTransport>,
-        /// It reaches the guest's memory by grants. Default: if it is not served by dom0.
+        /// The backend accesses the guest's memory by grants. Default: yes if the backend domain is not dom0.
         #[serde(with = "defbool")]
         pub grant_usage: Option<bool>,
-        /// Its number among the domain's virtio devices. Default: the next free one.
+        /// Device number among the domain's virtio devices. Default: the next free number.
         pub devid: Option<i32>,
-        /// Its interrupt, chosen by libxl.
+        /// Interrupt of the device, chosen by libxl.
         pub irq: Option<u32>,
-        /// The address of its registers, chosen by libxl.
+        /// Address of the device's registers, chosen by libxl.
         pub base: Option<u64>,
     }
 }

@@ -1,10 +1,12 @@
 //! The configuration of a domain, as plain data.
 //!
-//! [`DomainConfig`] is everything libxl is told when it creates a domain: what Xen needs to make it
-//! ([`CreateInfo`]), what it takes to build it ([`BuildInfo`]), and its devices. The structs, fields and values are
-//! those of libxl, under libxl's names and in libxl's units, and there is one set of them for every Xen: a field that
-//! came late says since when it is there, and libxl is asked at run time whether it knows it. `None` leaves a choice to
-//! libxl, which is then said as the default; a plain `bool` is no and a plain number is 0 unless somebody sets it.
+//! [`DomainConfig`] holds everything that libxl is told when it creates a domain: the parameters for creating the
+//! domain in Xen ([`CreateInfo`]), the parameters for building the domain ([`BuildInfo`]), and the devices.
+//!
+//! The structs, fields and values are those of libxl, with libxl's names and units. One set of structs serves every
+//! Xen: the documentation of a newer field names the first version that has the field, and libxl is asked at run time
+//! whether it knows the field. `None` leaves the choice to libxl; the documentation gives libxl's choice as the
+//! default. Unless set, a plain `bool` is no and a plain number is 0.
 //!
 //! ```
 //! use libxl::config::{Disk, DomainConfig, Nic};
@@ -21,8 +23,8 @@
 //! # Ok::<(), libxl::config::Invalid>(())
 //! ```
 //!
-//! A newer Xen has more fields, and so will these structs: that is no breaking change of this crate. Make them with the
-//! constructors, or end a literal with `..Default::default()`, which stays right.
+//! A newer Xen has more fields, and these structs will gain them too. Such an addition is not a breaking change of this
+//! crate. Create the structs with the constructors, or end a literal with `..Default::default()`, which stays valid.
 //!
 //! # JSON
 //!
@@ -100,21 +102,21 @@ pub use usb::{UsbHostdev, Usbctrl, Usbdev, UsbdevSource};
 pub(crate) use validate::MAX_MEMKB;
 pub use vsnd::{Vsnd, VsndParams, VsndPcm, VsndStream};
 
-/// Everything libxl is told when it creates a domain (`libxl_domain_config`).
+/// The complete configuration of a domain (`libxl_domain_config`).
 ///
-/// Build one with [`pv`](Self::pv), [`pvh`](Self::pvh) or [`hvm`](Self::hvm) and the methods that follow them, or
-/// field by field; both can be mixed.
+/// Build a configuration with [`pv`](Self::pv), [`pvh`](Self::pvh) or [`hvm`](Self::hvm) and the methods that follow
+/// them, or field by field. The two ways can be mixed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", default)]
 #[doc(alias = "libxl_domain_config")]
 #[doc(alias = "libxl_domain_config_init")]
 #[doc(alias = "libxl_domain_config_dispose")]
 pub struct DomainConfig {
-    /// What Xen needs to know to make it.
+    /// Parameters for creating the domain in Xen.
     pub c_info: CreateInfo,
-    /// What it takes to build it.
+    /// Parameters for building the domain.
     pub b_info: BuildInfo,
-    /// Disks and CD drives. A bootloader looks into the first.
+    /// Disks and CD drives. A bootloader reads the first one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
     /// Network interfaces.
@@ -123,7 +125,7 @@ pub struct DomainConfig {
     /// PCI devices that are passed through.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pcidevs: Vec<Pci>,
-    /// Memory to be kept clear of for devices. If there is none, libxl looks for it.
+    /// Reserved memory of devices that the guest keeps clear of. libxl determines the memory if the list is empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rdms: Vec<Rdm>,
     /// Device tree devices that are passed through. Arm.
@@ -132,7 +134,8 @@ pub struct DomainConfig {
     /// Paravirtual screens.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vfbs: Vec<Vfb>,
-    /// Paravirtual keyboards. HVM guests get theirs by [`HvmInfo::vkb_device`]; these only since Xen 4.19.
+    /// Paravirtual keyboards. HVM guests get one by [`HvmInfo::vkb_device`], and those in this list only
+    /// since Xen 4.19.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vkbs: Vec<Vkb>,
     /// virtio devices that a program outside libxl serves. Since Xen 4.18.
@@ -144,7 +147,7 @@ pub struct DomainConfig {
     /// Shared directories.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub p9s: Vec<P9>,
-    /// Sockets of other domains.
+    /// Interfaces to the sockets of other domains.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pvcallsifs: Vec<Pvcallsif>,
     /// Paravirtual displays.
@@ -162,31 +165,32 @@ pub struct DomainConfig {
     /// USB devices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub usbdevs: Vec<Usbdev>,
-    /// What the toolstack does when it has powered off.
+    /// The toolstack's action after the domain has powered off.
     #[serde(skip_serializing_if = "json::is_unset")]
     pub on_poweroff: ActionOnShutdown,
-    /// What the toolstack does when it wants to be rebooted. The constructors set [`ActionOnShutdown::Restart`].
+    /// The toolstack's action when the domain requests a reboot. The constructors set [`ActionOnShutdown::Restart`].
     #[serde(skip_serializing_if = "json::is_unset")]
     pub on_reboot: ActionOnShutdown,
-    /// What the toolstack does when Xen's watchdog stopped it.
+    /// The toolstack's action after Xen's watchdog has stopped the domain.
     #[serde(skip_serializing_if = "json::is_unset")]
     pub on_watchdog: ActionOnShutdown,
-    /// What the toolstack does when it has crashed.
+    /// The toolstack's action after the domain has crashed.
     #[serde(skip_serializing_if = "json::is_unset")]
     pub on_crash: ActionOnShutdown,
-    /// What the toolstack does when it wants a soft reset. The constructors set [`ActionOnShutdown::SoftReset`].
+    /// The toolstack's action when the domain requests a soft reset. The constructors set
+    /// [`ActionOnShutdown::SoftReset`].
     #[serde(skip_serializing_if = "json::is_unset")]
     pub on_soft_reset: ActionOnShutdown,
 }
 
 impl DomainConfig {
-    /// The kind of guest.
+    /// Returns the kind of guest.
     pub fn domain_type(&self) -> DomainType {
         self.b_info.guest.domain_type()
     }
 }
 
-/// In one line: `web: pvh, 512 MiB, 2 vCPUs, 1 disk, 1 nic`.
+/// Prints a summary in one line: `web: pvh, 512 MiB, 2 vCPUs, 1 disk, 1 nic`.
 impl fmt::Display for DomainConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { c_info, b_info, .. } = self;
@@ -213,7 +217,7 @@ impl fmt::Display for DomainConfig {
     }
 }
 
-/// Writes the kind of guest in both places where libxl wants it.
+/// Writes the kind of guest in both places where libxl expects it.
 impl Serialize for DomainConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut config =
@@ -223,8 +227,9 @@ impl Serialize for DomainConfig {
     }
 }
 
-/// Reads what libxl writes, and what people write by hand: the kind of guest may be in either place or in both, if they
-/// agree, and the old places of some fields are understood.
+/// Reads JSON from libxl and JSON written by hand.
+///
+/// The kind of guest may be in either place, or in both if they agree. Some fields may also be in their old places.
 impl<'de> Deserialize<'de> for DomainConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut config = Map::deserialize(deserializer)?;
@@ -253,7 +258,7 @@ impl<'de> Deserialize<'de> for DomainConfig {
     }
 }
 
-/// Fields that were once part of the union and are common to all kinds of guest now; libxl takes both, but not together.
+/// Moves fields out of the union that are now common to all kinds of guest. libxl accepts either place, but not both.
 fn move_old_fields(b_info: &mut Map<String, Value>) {
     for (arm, fields) in [
         ("type.hvm", ["apic", "timer_mode", "nested_hvm"].as_slice()),

@@ -14,13 +14,13 @@ config_struct! {
     /// # assert_eq!(nic.bridge.as_deref(), Some("xenbr0"));
     /// ```
     pub struct Nic {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number among the domain's NICs. Default: the next free one.
+        /// Device number among the domain's NICs. Default: the next free number.
         pub devid: Option<i32>,
-        /// The largest packet, in bytes. Default: 1500 (1492 up to Xen 4.14), or the bridge's.
+        /// Size of the largest packet, in bytes. Default: 1500 (1492 up to Xen 4.14), or the bridge's MTU.
         pub mtu: Option<u32>,
         /// The VLANs of the port, such as `10p/20`. Since Xen 4.19.
         pub vlan: Option<String>,
@@ -30,21 +30,21 @@ config_struct! {
         pub mac: Option<Mac>,
         /// An IP address for the hotplug script.
         pub ip: Option<String>,
-        /// The bridge it is put on. Default: `xenbr0`.
+        /// The bridge that the interface is attached to. Default: `xenbr0`.
         pub bridge: Option<String>,
-        /// The name of the interface in the domain that serves it. Default: `vifDOMID.DEVID`.
+        /// Name of the interface in the backend domain. Default: `vifDOMID.DEVID`.
         pub ifname: Option<String>,
-        /// The hotplug script that connects it. Default: `vif-bridge`.
+        /// The hotplug script that connects the interface. Default: `vif-bridge`.
         pub script: Option<String>,
-        /// Its kind. Default: [`NicType::VifIoemu`] for HVM, else [`NicType::Vif`].
+        /// Kind of NIC. Default: [`NicType::VifIoemu`] for HVM, else [`NicType::Vif`].
         pub nictype: Option<NicType>,
-        /// What the guest may send in one interval, in bytes. Default: no limit.
+        /// Number of bytes that the guest may send in one interval. Default: no limit.
         pub rate_bytes_per_interval: Option<u64>,
-        /// The interval, in microseconds.
+        /// Length of the interval, in microseconds.
         pub rate_interval_usecs: Option<u32>,
-        /// The interface of the host that is in the guest's network, for the script `vif-route`.
+        /// The host's interface in the guest's network, for the hotplug script `vif-route`.
         pub gatewaydev: Option<String>,
-        /// COLO: the device that packets are forwarded through. COLO's fields may change with any Xen.
+        /// COLO: the device that packets are forwarded through. COLO fields may change with any Xen release.
         pub coloft_forwarddev: Option<String>,
         /// COLO: primary, socket `mirror`: id.
         pub colo_sock_mirror_id: Option<String>,
@@ -110,7 +110,7 @@ config_struct! {
         pub colo_compare_sec_in: Option<String>,
         /// COLO: comparison: output.
         pub colo_compare_out: Option<String>,
-        /// COLO: comparison: the device it reports to.
+        /// COLO: comparison: the device that the comparison reports to.
         pub colo_compare_notify_dev: Option<String>,
         /// COLO: secondary, socket `redirector0`: id.
         pub colo_sock_sec_redirector0_id: Option<String>,
@@ -142,14 +142,14 @@ config_struct! {
         pub colo_checkpoint_host: Option<String>,
         /// COLO: the port of the checkpoint connection.
         pub colo_checkpoint_port: Option<String>,
-        /// The guest need not guard itself against the domain that serves it. Default: yes. Since Xen 4.17.
+        /// The backend is trusted: the guest need not guard itself against the backend. Default: yes. Since Xen 4.17.
         #[serde(with = "defbool")]
         pub trusted: Option<bool>,
     }
 }
 
 impl Nic {
-    /// A NIC on a bridge of the host, with an Ethernet address that libxl chooses.
+    /// Creates a NIC on a bridge of the host. libxl chooses the Ethernet address.
     pub fn bridge(bridge: impl Into<String>) -> Self {
         Self {
             bridge: Some(bridge.into()),
@@ -157,7 +157,7 @@ impl Nic {
         }
     }
 
-    /// The same, with this Ethernet address.
+    /// Sets the Ethernet address.
     #[must_use]
     pub fn with_mac(self, mac: Mac) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl Nic {
         }
     }
 
-    /// The same, under this name in the host.
+    /// Sets the name of the interface in the backend domain.
     #[must_use]
     pub fn with_ifname(self, ifname: impl Into<String>) -> Self {
         Self {

@@ -27,10 +27,12 @@ config_struct! {
         pub domain: u32,
         /// Slot and function that the guest sees, as `slot << 3 | function`. Default: the next free slot.
         pub vdevfn: Option<u32>,
-        /// [`Pci::ALL_FUNCTIONS`] passes all functions of the device through, and needs a slot in `vdevfn`. For one
-        /// function anything else will do; `xl` writes 1.
+        /// Mask of the functions that are passed through.
+        ///
+        /// [`Pci::ALL_FUNCTIONS`] passes all functions of the device through, and needs a slot in `vdevfn`. Any other
+        /// value passes one function; `xl` writes 1.
         pub vfunc_mask: Option<u32>,
-        /// Give the guest interrupts by line where the device uses messages.
+        /// Deliver the device's message signalled interrupts to the guest as line interrupts.
         pub msitranslate: bool,
         /// Let the guest set the device's power state. HVM.
         pub power_mgmt: bool,
@@ -38,10 +40,10 @@ config_struct! {
         pub permissive: bool,
         /// Take the device from the host's driver if it is not assignable yet.
         pub seize: bool,
-        /// What happens if the device's reserved memory cannot be kept clear of. HVM. Default: as in
+        /// Policy if the guest cannot keep clear of the device's reserved memory. HVM. Default: as in
         /// [`RdmReserve::policy`](super::RdmReserve::policy).
         pub rdm_policy: Option<RdmReservePolicy>,
-        /// The name that the device got when it was made assignable; instead of the address. Since Xen 4.15.
+        /// Name that the device got when it was made assignable, used instead of the address. Since Xen 4.15.
         pub name: Option<String>,
     }
 }
@@ -50,7 +52,7 @@ impl Pci {
     /// The [`vfunc_mask`](Self::vfunc_mask) that passes all functions of a device through.
     pub const ALL_FUNCTIONS: u32 = u32::MAX;
 
-    /// The device with this address in the host.
+    /// Creates a PCI device from the host's device at this address.
     pub fn new(domain: u16, bus: u8, dev: u8, func: u8) -> Self {
         Self {
             domain: domain.into(),
@@ -61,7 +63,7 @@ impl Pci {
         }
     }
 
-    /// The address in the host, such as `0000:07:00.1`.
+    /// Returns the address in the host, such as `0000:07:00.1`.
     #[must_use]
     pub fn address(&self) -> String {
         let Self {
@@ -75,7 +77,7 @@ impl Pci {
     }
 }
 
-/// A text that is no PCI address of the form `0000:07:00.1`, `07:00.1` or `07:00.*`.
+/// The error for a text that is not a PCI address of the form `0000:07:00.1`, `07:00.1` or `07:00.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPci(String);
 
@@ -91,7 +93,7 @@ impl fmt::Display for InvalidPci {
 
 impl Error for InvalidPci {}
 
-/// The address only: `0000:07:00.1`, or `07:00.1` in domain 0, or `07:00.*` for all functions.
+/// Parses an address only: `0000:07:00.1`, or `07:00.1` in domain 0, or `07:00.*` for all functions.
 impl FromStr for Pci {
     type Err = InvalidPci;
 
@@ -131,11 +133,11 @@ config_struct! {
     /// A range of memory that the guest keeps clear of, because a device of the host claims it
     /// (`libxl_device_rdm`). x86.
     pub struct Rdm {
-        /// First address.
+        /// First address of the range.
         pub start: u64,
-        /// Length, in bytes.
+        /// Length of the range, in bytes.
         pub size: u64,
-        /// What happens if it cannot be kept clear of.
+        /// Policy if the guest cannot keep clear of the range.
         pub policy: Option<RdmReservePolicy>,
     }
 }
@@ -143,13 +145,13 @@ config_struct! {
 config_struct! {
     /// A device of the host's device tree that is passed through (`libxl_device_dtdev`). Arm.
     pub struct Dtdev {
-        /// Its absolute path in the device tree.
+        /// Absolute path of the device in the device tree.
         pub path: Option<String>,
     }
 }
 
 impl Dtdev {
-    /// The device with this path.
+    /// Creates a device from the node at this path.
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: Some(path.into()),

@@ -1,39 +1,37 @@
-//! How a copy of a running domain is kept.
+//! Parameters for keeping a copy of a running domain.
 
 use super::json::defbool;
 
 config_struct! {
-    /// How a copy of a domain is kept on another host (`libxl_domain_remus_info`); see
-    /// [`Domain::remus_start`](crate::Domain::remus_start).
+    /// Parameters for keeping a copy of a domain on another host (`libxl_domain_remus_info`).
+    ///
+    /// See [`Domain::remus_start`](crate::Domain::remus_start).
     #[doc(alias = "libxl_domain_remus_info")]
     pub struct Remus {
-        /// How long the guest runs between two checkpoints, in milliseconds. Default: 0; `xl` takes
-        /// 200.
+        /// Time that the guest runs between two checkpoints, in milliseconds. Default: 0; `xl` uses 200.
         pub interval: Option<i32>,
-        /// Allows what may lose data: `blackhole`, and no `netbuf` or `diskbuf`. Default: no.
+        /// Allow settings that may lose data: `blackhole`, and the absence of `netbuf` or `diskbuf`. Default: no.
         #[serde(with = "defbool")]
         pub allow_unsafe: Option<bool>,
-        /// The copy is thrown away, to measure what the checkpoints cost. Default: no.
+        /// Discard the copy, to measure the cost of the checkpoints. Default: no.
         #[serde(with = "defbool")]
         pub blackhole: Option<bool>,
-        /// Checkpoints are compressed. Default: yes, except with `colo`.
+        /// Compress checkpoints. Default: yes, except with `colo`.
         #[serde(with = "defbool")]
         pub compression: Option<bool>,
-        /// What the guest sends is held back until the checkpoint after it has arrived. Default:
-        /// yes. Needs a libxl that was built with libnl.
+        /// Hold back packets that the guest sends until the following checkpoint has arrived. Default: yes. Needs a
+        /// libxl that was built with libnl.
         #[serde(with = "defbool")]
         pub netbuf: Option<bool>,
-        /// The script that sets that up. Default: `remus-netbuf-setup` in Xen's directory of
-        /// scripts.
+        /// The script that sets up `netbuf`. Default: `remus-netbuf-setup` in Xen's script directory.
         pub netbufscript: Option<String>,
-        /// Writes to disks are replicated, which must be DRBD's. Default: yes.
+        /// Replicate writes to disks, which must be DRBD disks. Default: yes.
         #[serde(with = "defbool")]
         pub diskbuf: Option<bool>,
-        /// The copy runs, too, and is only replaced when it answers differently (COLO). Default:
-        /// no.
+        /// Run the copy too, and replace it only when its answers differ (COLO). Default: no.
         #[serde(with = "defbool")]
         pub colo: Option<bool>,
-        /// COLO's answers are compared by QEMU and not in the kernel. Default: no.
+        /// For COLO, compare the answers in QEMU rather than in the kernel. Default: no.
         #[serde(with = "defbool")]
         pub userspace_colo_proxy: Option<bool>,
     }

@@ -19,7 +19,7 @@ use serde_json::Value;
 pub struct Secret(String);
 
 impl Secret {
-    /// The password itself.
+    /// Returns the password in the clear.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -43,7 +43,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Replaces the passwords in the JSON of a configuration or a device, so that it can be shown.
+/// Replaces the passwords in the JSON of a configuration or a device, so that the JSON can be shown.
 ///
 /// ```
 /// use libxl::config::redact;

@@ -1,4 +1,4 @@
-//! Tests of the JSON form, of what is lost in it, and of the checks before it.
+//! Tests of the JSON form, of fields that are lost in it, and of the checks before it.
 
 mod builders;
 mod full;
@@ -23,7 +23,7 @@ use super::{
     redact,
 };
 
-/// What libxl printed of [`typical::all`], by kind of guest and version.
+/// libxl's output for [`typical::all`], by kind of guest and version.
 const GOLDEN: &[(&str, &str, &str)] = &[
     ("pv", "4.14", include_str!("tests/golden/pv-4.14.json")),
     ("pv", "4.17", include_str!("tests/golden/pv-4.17.json")),
@@ -78,7 +78,7 @@ fn leaves(json: &Value) -> Vec<String> {
     }
 }
 
-/// Takes a value out of the object that it is in.
+/// Removes the value at `pointer` from its object and returns the value.
 fn take_out(json: &mut Value, pointer: &str) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let key = key.replace("~1", "/").replace("~0", "~");
@@ -105,7 +105,7 @@ fn every_field_can_be_absent() {
         let pointers = leaves(&all);
         assert!(pointers.len() > 200, "{} leaves", pointers.len());
         for pointer in pointers {
-            // Without their other half these are something else or nothing.
+            // Without their counterparts, these have another meaning or none.
             if pointer.contains("/cpuid/") || pointer.starts_with("/c_info/type") {
                 continue;
             }
@@ -114,7 +114,7 @@ fn every_field_can_be_absent() {
             let read: DomainConfig = from_json(without.clone());
             assert_ne!(read, config, "{pointer} is not read");
             let written = to_json(&read);
-            // Plain numbers are written also if they are 0.
+            // Plain numbers are written even if they are 0.
             let zero = written
                 .pointer(&pointer)
                 .is_none_or(|value| *value == json!(0));

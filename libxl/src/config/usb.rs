@@ -7,17 +7,17 @@ use super::enums::UsbctrlType;
 config_struct! {
     /// A USB controller (`libxl_device_usbctrl`).
     pub struct Usbctrl {
-        /// Its kind. Default: [`UsbctrlType::Auto`].
+        /// Kind of controller. Default: [`UsbctrlType::Auto`].
         pub r#type: Option<UsbctrlType>,
-        /// Its number among the domain's controllers. Default: the next free one.
+        /// Device number among the domain's controllers. Default: the next free number.
         pub devid: Option<i32>,
-        /// 1 for USB 1.1, 2 for 2.0, 3 for 3.0 (emulated controllers only). Default: 2.
+        /// USB version: 1 for USB 1.1, 2 for 2.0, 3 for 3.0 (emulated controllers only). Default: 2.
         pub version: Option<u32>,
-        /// How many ports it has. Default: 8, or what QEMU emulates.
+        /// Number of ports. Default: 8, or the number that QEMU emulates.
         pub ports: Option<u32>,
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
     }
 }
@@ -32,18 +32,18 @@ config_struct! {
     /// # assert_eq!(device.ctrl, None);
     /// ```
     pub struct Usbdev {
-        /// The number of its controller. Default: one with a free port, made if there is none.
+        /// Device number of the controller. Default: a controller with a free port, created if there is none.
         pub ctrl: Option<i32>,
-        /// Its port, counted from 1; only with `ctrl`. Default: a free one.
+        /// Port of the controller, counted from 1; only with `ctrl`. Default: a free port.
         pub port: Option<u32>;
         +
-        /// Where it comes from.
+        /// Source of the device.
         pub source: UsbdevSource,
     }
 }
 
 impl Usbdev {
-    /// The host's device at this address, on any free port.
+    /// Creates a USB device from the host's device at this address, on any free port.
     pub fn hostdev(hostbus: u8, hostaddr: u8) -> Self {
         Self {
             source: UsbdevSource::Hostdev(UsbHostdev { hostbus, hostaddr }),
@@ -52,11 +52,11 @@ impl Usbdev {
     }
 }
 
-/// Where a USB device comes from (`libxl_usbdev_type` and its union).
+/// Source of a USB device (`libxl_usbdev_type` and its union).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum UsbdevSource {
-    /// From the host.
+    /// A USB device of the host.
     #[serde(rename = "type.hostdev")]
     Hostdev(UsbHostdev),
 }
@@ -71,8 +71,8 @@ impl Default for UsbdevSource {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UsbHostdev {
-    /// Its bus.
+    /// Number of the bus.
     pub hostbus: u8,
-    /// Its number on the bus.
+    /// Number of the device on the bus.
     pub hostaddr: u8,
 }

@@ -5,19 +5,19 @@ use super::enums::{VsndPcmFormat, VsndStreamType};
 config_struct! {
     /// A paravirtual sound card (`libxl_device_vsnd`).
     pub struct Vsnd {
-        /// The domain that serves it. Default: dom0.
+        /// Domid of the backend domain. Default: dom0.
         pub backend_domid: Option<u32>,
-        /// The domain that serves it, by name; libxl looks up the number.
+        /// Name of the backend domain; libxl looks up the domid.
         pub backend_domname: Option<String>,
-        /// Its number among the domain's sound cards. Default: the next free one.
+        /// Device number among the domain's sound cards. Default: the next free number.
         pub devid: Option<i32>,
-        /// Its short name.
+        /// Short name of the card.
         pub short_name: Option<String>,
-        /// Its long name.
+        /// Long name of the card.
         pub long_name: Option<String>,
-        /// What it can; devices and streams may narrow this.
+        /// Capabilities of the card; devices and streams may narrow them.
         pub params: VsndParams,
-        /// Its devices.
+        /// Devices of the card.
         pub pcms: Vec<VsndPcm>,
     }
 }
@@ -25,11 +25,11 @@ config_struct! {
 config_struct! {
     /// A device of a sound card (`libxl_vsnd_pcm`).
     pub struct VsndPcm {
-        /// Its name.
+        /// Name of the device.
         pub name: Option<String>,
-        /// What it can, within what the card can.
+        /// Capabilities of the device, within those of the card.
         pub params: VsndParams,
-        /// Its streams.
+        /// Streams of the device.
         pub streams: Vec<VsndStream>,
     }
 }
@@ -37,27 +37,27 @@ config_struct! {
 config_struct! {
     /// A stream of a device (`libxl_vsnd_stream`).
     pub struct VsndStream {
-        /// How the program that serves it tells it from others.
+        /// Identifier by which the backend program distinguishes the stream from others.
         pub unique_id: Option<String>,
-        /// Its direction.
+        /// Direction of the stream.
         pub r#type: Option<VsndStreamType>,
-        /// What it can, within what the device can.
+        /// Capabilities of the stream, within those of the device.
         pub params: VsndParams,
     }
 }
 
 config_struct! {
-    /// What a sound card, a device or a stream can (`libxl_vsnd_params`).
+    /// Capabilities of a sound card, a device or a stream (`libxl_vsnd_params`).
     pub struct VsndParams {
-        /// Samples per second.
+        /// Supported sample rates, in samples per second.
         pub sample_rates: Vec<u32>,
-        /// Formats of a sample.
+        /// Supported formats of a sample.
         pub sample_formats: Vec<VsndPcmFormat>,
-        /// Fewest channels.
+        /// Minimum number of channels.
         pub channels_min: Option<u32>,
-        /// Most channels.
+        /// Maximum number of channels.
         pub channels_max: Option<u32>,
-        /// Largest buffer of a stream, in bytes.
+        /// Maximum size of a stream's buffer, in bytes.
         pub buffer_size: Option<u32>,
     }
 }

@@ -15,29 +15,31 @@ use super::{
 };
 use crate::{Error, ErrorKind, LogLevel, Result, loaded, logger::Logger, pump::Pump};
 
-/// Sets up a [`Context`]. What libxl only allows before first use can only be said here.
+/// Builder for a [`Context`]. Holds the settings that libxl accepts only before first use.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ContextBuilder {
-    /// `None` for what the `log` crate says; the inner one for nothing.
+    /// `None` follows the level of the `log` crate; `Some(None)` forwards no lines.
     log_level: Option<Option<LogLevel>>,
     sigchld: SigchldMode,
 }
 
 impl ContextBuilder {
-    /// The level from which up libxl's log lines go to the [`log`] crate, with target `libxl`.
-    /// Default: what [`log::max_level`] says when the context is opened. Warnings and errors are always
-    /// kept for [`Error::log`]. Needs the feature `log`.
+    /// Sets the lowest severity of libxl's log lines that go to the [`log`] crate, with target
+    /// `libxl`.
     ///
-    /// The program's logger gets the lines when the call of libxl that said them has returned, and
-    /// may call this crate. If it panics, that goes no further; the next error quotes it.
+    /// Default: the value of [`log::max_level`] when the context is opened. Warnings and errors are
+    /// always kept for [`Error::log`]. Needs the feature `log`.
+    ///
+    /// The program's logger receives the lines after the libxl call that wrote them has returned,
+    /// so it may call this crate. A panic in the logger is caught; the next error quotes it.
     #[cfg(feature = "log")]
     pub fn log_level(mut self, level: log::LevelFilter) -> Self {
         self.log_level = Some(level.to_level().map(LogLevel::from));
         self
     }
 
-    /// Who deals with SIGCHLD. Default: libxl, selectively.
+    /// Sets the owner of SIGCHLD. Default: [`SigchldMode::SelectiveReap`].
     pub fn sigchld(mut self, mode: SigchldMode) -> Self {
         self.sigchld = mode;
         self
@@ -47,10 +49,10 @@ impl ContextBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotAvailable`] when Xen cannot be reached: not running on Xen, not in dom0, not
-    /// root, or xenstored is not running. [`ErrorKind::Unsupported`] when the program has a SIGCHLD
-    /// handler of its own and the mode is [`SigchldMode::SelectiveReap`]: libxl would end the
-    /// process; or when the libxl that is loaded is not the one that this was built for.
+    /// [`ErrorKind::NotAvailable`] when Xen cannot be reached: the process does not run on Xen, in
+    /// dom0 and as root, or xenstored is not running. [`ErrorKind::Unsupported`] when the program
+    /// has a SIGCHLD handler of its own and the mode is [`SigchldMode::SelectiveReap`]: libxl would
+    /// end the process; or when the loaded libxl is not the one this crate was built for.
     /// [`ErrorKind::Invalid`] when a context in the other mode is open.
     #[doc(alias = "libxl_ctx_alloc")]
     #[doc(alias = "libxl_childproc_setmode")]
@@ -62,7 +64,7 @@ impl ContextBuilder {
         let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
         let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
 
-        // It also changes the process-wide SIGCHLD handler: one at a time.
+        // Opening also changes the process-wide SIGCHLD handler, so contexts open one at a time.
         let _opening = opening();
         OPEN.check(self.sigchld)?;
         if self.sigchld == SigchldMode::SelectiveReap {
@@ -77,7 +79,7 @@ impl ContextBuilder {
         let raw = match NonNull::new(raw) {
             Some(raw) if rc == 0 => raw,
             _ => {
-                // SAFETY: given away above, and nobody came to know it.
+                // SAFETY: from `Arc::into_raw` above; libxl never received the pointer.
                 drop(unsafe { Arc::from_raw(disaster.as_ptr()) });
                 logger.flush();
                 return Err(Error::from_code(FUNCTION, rc)
@@ -93,7 +95,7 @@ impl ContextBuilder {
             SigchldMode::SelectiveReap => &SELECTIVE_REAP,
             SigchldMode::Mainloop => &MAINLOOP,
         };
-        // SAFETY: nobody else knows the context yet, it has no children and no event source; both
+        // SAFETY: the context is not shared yet and has no children and no event source; both
         // tables are static, and `disaster` lives until the context is freed.
         unsafe {
             sys::libxl_event_register_callbacks(
@@ -104,9 +106,10 @@ impl ContextBuilder {
             sys::libxl_childproc_setmode(raw.as_ptr(), &raw const children.0, ptr::null_mut());
         }
         if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
-            // There libxl looks at the version by itself, when it builds a domain, and finds it filled
-            // in. Elsewhere only `version_info` does, which spares a context the hypercalls.
-            // SAFETY: a live context that nobody else knows.
+            // On Arm, libxl reads the version itself when it builds a domain, so it is filled in
+            // here. On other architectures only `version_info` needs it, and a context is spared
+            // the hypercalls.
+            // SAFETY: a live context that is not shared yet.
             unsafe { sys::libxl_get_version_info(raw.as_ptr()) };
         }
         OPEN.of(self.sigchld).fetch_add(1, Ordering::SeqCst);
@@ -126,7 +129,7 @@ impl ContextBuilder {
     }
 }
 
-/// The level from which up the program wants lines.
+/// Log level that the program has set in the `log` crate.
 fn wanted_by_the_program() -> Option<LogLevel> {
     #[cfg(feature = "log")]
     return log::max_level().to_level().map(LogLevel::from);

@@ -1,4 +1,4 @@
-//! What a context consists of, and how it ends.
+//! The parts of a context, and its teardown.
 
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
@@ -24,38 +24,39 @@ use crate::{
 
 pub(crate) struct Core {
     pub(super) raw: NonNull<sys::libxl_ctx>,
-    /// Held while libxl fills in what it knows of Xen's version, and while that is read.
+    /// Held while libxl fills in its record of Xen's version, and while the record is read.
     pub(super) version: Mutex<()>,
     pub(super) logger: Logger,
     pub(super) pump: Arc<Pump>,
-    /// What libxl's disaster callback has; from [`Arc::into_raw`].
+    /// Argument of libxl's disaster callback, from [`Arc::into_raw`].
     pub(super) disaster: NonNull<Pump>,
     pub(super) sigchld: SigchldMode,
 }
 
-// SAFETY: libxl.h, "libxl memory management": a context is thread-safe. What is not (registering
-// callbacks, the SIGCHLD mode) happens before the value exists, the one-poller rule is kept by Pump,
-// and `version` is held around the one function that fills in a part of the context without its lock.
+// SAFETY: libxl.h, "libxl memory management": a context is thread-safe. The exceptions (registering
+// callbacks, setting the SIGCHLD mode) happen before the value exists. Pump keeps the one-poller
+// rule, and `version` is held around the one function that fills in a part of the context without
+// its lock.
 unsafe impl Send for Core {}
 // SAFETY: as above.
 unsafe impl Sync for Core {}
 
 impl Core {
-    /// As [`Pump::wait`]; then the program's logger gets what libxl has said.
+    /// As [`Pump::wait`], then passes libxl's log lines to the program's logger.
     pub(crate) fn wait(&self, since: Moment, deadline: Option<Instant>) -> io::Result<()> {
         let result = self.pump.wait(self.raw.as_ptr(), since, deadline);
         self.logger.flush();
         result
     }
 
-    /// As [`Pump::dispatch`], and likewise.
+    /// As [`Pump::dispatch`], then passes libxl's log lines to the program's logger.
     pub(crate) fn dispatch(&self) -> io::Result<()> {
         let result = self.pump.dispatch(self.raw.as_ptr());
         self.logger.flush();
         result
     }
 
-    /// Aborts what is to be aborted by now.
+    /// Aborts the operations whose deadline has passed or whose abort was requested.
     pub(crate) fn enforce(&self) {
         self.pump.enforce(self.raw.as_ptr());
         self.logger.flush();
@@ -66,8 +67,8 @@ impl Core {
         self.pump.next_deadline()
     }
 
-    /// Has libxl see which of its children have ended, if that is for the program to say. Asked in
-    /// another mode, libxl ends the process.
+    /// Has libxl look for its children that have ended, in [`SigchldMode::Mainloop`] only. In the
+    /// other mode the call would make libxl end the process.
     pub(super) fn look_for_children(&self) {
         if self.sigchld == SigchldMode::Mainloop {
             // SAFETY: a live context, in the mode that this is for.
@@ -77,7 +78,8 @@ impl Core {
         }
     }
 
-    /// Brings abandoned operations to their end; whether all of them got there.
+    /// Aborts the abandoned operations and waits for their end. Returns false if that takes longer
+    /// than `time`, or if waiting fails.
     fn quiesce(&self, time: Duration) -> bool {
         for (token, name) in self.pump.abandoned() {
             log::warn!("libxl: {name} was dropped while it ran, and is aborted with its context");
@@ -86,7 +88,8 @@ impl Core {
         let deadline = Instant::now() + time;
         while self.pump.running() > 0 {
             let now = self.pump.now();
-            // Nobody has the context any more who could say that a child has ended.
+            // No clone of the context is left through which the program could report that a child
+            // has ended.
             self.look_for_children();
             let until = next_look(self.sigchld, Instant::now(), deadline);
             if Instant::now() >= deadline || self.wait(now, Some(until)).is_err() {
@@ -101,8 +104,8 @@ impl Wake for Core {
     fn wake(&self) {
         self.pump.kick();
         if !self.pump.is_driven() {
-            // Perhaps nobody waits either. If somebody does, each operation is aborted once all the
-            // same.
+            // Possibly no thread waits either. If one does, each operation is still aborted only
+            // once.
             self.enforce();
         }
     }
@@ -111,14 +114,15 @@ impl Wake for Core {
 impl Drop for Core {
     fn drop(&mut self) {
         // libxl_ctx_free ends the process if an operation is under way. Every `Running` holds a
-        // clone of the context, so what is left has been abandoned by its caller.
+        // clone of the context, so any operation left has been abandoned by its caller.
         const TIME: Duration = Duration::from_secs(30);
         if !self.quiesce(TIME) {
             log::error!(
                 "libxl: an abandoned operation has not ended within {TIME:?}: its context is leaked"
             );
-            // What libxl knows must live on with it: the memory of its operations, which the pump
-            // has, and the logger. Drop of a field cannot be stopped, so it gets something else.
+            // Everything that the leaked context points to must stay alive: the memory of its
+            // operations, which the pump holds, and the logger. The drop of a field cannot be
+            // prevented, so the logger is replaced by a spare one.
             std::mem::forget(Arc::clone(&self.pump));
             if let Some(spare) = Logger::new(None) {
                 std::mem::forget(std::mem::replace(&mut self.logger, spare));
@@ -134,13 +138,13 @@ impl Drop for Core {
             });
             OPEN.of(self.sigchld).fetch_sub(1, Ordering::SeqCst);
         }
-        // SAFETY: given away in `open`; the context that used it is gone.
+        // SAFETY: from `Arc::into_raw` in `open`; the context that used it is gone.
         drop(unsafe { Arc::from_raw(self.disaster.as_ptr()) });
         self.logger.flush();
     }
 }
 
-/// When a context that is being given up is to look again, at the latest.
+/// Time at which a context that is being dropped looks for ended children again, at the latest.
 fn next_look(mode: SigchldMode, now: Instant, deadline: Instant) -> Instant {
     const CHILDREN: Duration = Duration::from_millis(100);
     match mode {
@@ -149,7 +153,8 @@ fn next_look(mode: SigchldMode, now: Instant, deadline: Instant) -> Instant {
     }
 }
 
-/// The handles of a context; with the last one its own thread ends, if it has one.
+/// State shared by the clones of a context. Dropping the last clone ends the context's own thread,
+/// if it has one.
 pub(super) struct Handle {
     pub(super) core: Arc<Core>,
     pub(super) driver: Mutex<Option<Arc<AtomicBool>>>,
@@ -160,8 +165,8 @@ impl Drop for Handle {
         let driver = self.driver.get_mut();
         let driver = driver.unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(stop) = driver.take() {
-            // Not waited for: it may be waking a task that waits for this very thread. The core
-            // ends with the later of the two.
+            // The thread is not joined: it may be waking a task that waits for this very thread.
+            // The core is dropped by whichever of the two ends last.
             stop.store(true, Ordering::SeqCst);
             self.core.pump.kick();
         }
@@ -171,7 +176,7 @@ impl Drop for Handle {
 /// A table of callbacks that libxl reads for as long as contexts exist.
 pub(super) struct Table<T>(pub(super) T);
 
-// SAFETY: never written to, and it holds nothing but function pointers and integers.
+// SAFETY: never written to, and it holds only function pointers and integers.
 unsafe impl<T> Sync for Table<T> {}
 
 pub(super) static EVENTS: Table<sys::libxl_event_hooks> = Table(sys::libxl_event_hooks {
@@ -195,14 +200,15 @@ pub(super) static MAINLOOP: Table<sys::libxl_childproc_hooks> = Table(sys::libxl
     reaped_callback: None,
 });
 
-/// Must not call libxl, and runs under its lock: nothing of the program's may run in here.
+/// Records a disaster. Runs under libxl's lock and must not call libxl, so no code of the program
+/// may run here.
 unsafe extern "C" fn disaster(
     user: *mut c_void,
     _: sys::libxl_event_type,
     message: *const c_char,
     errnoval: c_int,
 ) {
-    // A panic must not unwind through C; the flag comes first.
+    // A panic must not unwind through C. `fail` sets the flag before it wakes anybody.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: registered with a value that lives until the context is freed.
         let pump = unsafe { &*user.cast::<Pump>() };
@@ -232,7 +238,7 @@ mod tests {
     fn a_disaster_is_noted_and_wakes_whoever_waits() {
         let pump = Arc::new(Pump::new().unwrap());
         let before = pump.now();
-        // SAFETY: as libxl calls it; there need not be a message.
+        // SAFETY: called as libxl calls it; the message may be NULL.
         unsafe {
             disaster(
                 Arc::as_ptr(&pump).cast_mut().cast(),

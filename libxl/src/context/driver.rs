@@ -1,5 +1,5 @@
-//! A thread of this crate's own that drives a context, for programs that neither wait on it nor
-//! have a loop.
+//! A thread of this crate that drives a context, for programs that neither wait on the context nor
+//! have an event loop.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,16 +14,19 @@ use std::{
 use super::{Context, Core};
 use crate::{Error, Result, log};
 
-/// It runs libxl's callbacks, whose largest frame is 22 KiB, and whatever waking a task runs.
+/// Stack size of the thread, in bytes. The thread runs libxl's callbacks, with frames of up to 22
+/// KiB, and the wakers of tasks.
 const STACK: usize = 256 * 1024;
 
 impl Context {
-    /// Sees to it that operations on this context get on although nobody waits for them: unless a
-    /// loop or a thread drives it already, a thread is begun that ends with the last clone.
+    /// Keeps operations on this context in progress even if nobody waits for them.
+    ///
+    /// Starts a thread unless a loop or a thread already drives the context. The thread ends with
+    /// the last clone of the context.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no thread can be made.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the thread cannot be created.
     pub fn drive(&self) -> Result<()> {
         let driver = self.0.driver.lock();
         let mut driver = driver.unwrap_or_else(PoisonError::into_inner);
@@ -49,10 +52,10 @@ fn run(core: &Core, stop: &AtomicBool) {
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        // What panics in here is a task that is woken.
+        // A panic in here comes from the waker of a task.
         let waited = catch_unwind(AssertUnwindSafe(|| core.wait(now, None)));
         if core.pump.has_failed() {
-            // Everybody has been woken, and nothing will come any more.
+            // Every waiter has been woken, and no more events will come.
             return;
         }
         if let Ok(Err(error)) = waited {

@@ -1,4 +1,4 @@
-//! Driving a context from a loop that is the program's own.
+//! Driving a context from the program's own event loop.
 
 use std::{
     fmt,
@@ -11,11 +11,13 @@ use crate::{Error, Result, log, pump::Descriptor};
 
 /// Lets a program's own event loop drive a [`Context`].
 ///
-/// The descriptor becomes readable when there is something to do: libxl has work, an operation has
-/// begun or ended, or a deadline has passed. [`dispatch`](Self::dispatch) then does it and never
-/// waits. Wait for it to be readable (`POLLIN`), level-triggered or edge-triggered. It is the same
-/// descriptor, and stays open, for as long as this value exists. It is close-on-exec, and its status flags
-/// are not changed.
+/// The descriptor becomes readable when there is work: libxl has something to do, an operation has
+/// begun or ended, or a deadline has passed. [`dispatch`](Self::dispatch) then does the work and
+/// never waits. Wait for the descriptor to be readable (`POLLIN`), level-triggered or
+/// edge-triggered.
+///
+/// The descriptor stays the same, and stays open, for as long as this value exists. It is
+/// close-on-exec, and its status flags are not changed.
 ///
 /// ```no_run
 /// use std::os::fd::AsFd;
@@ -36,24 +38,24 @@ use crate::{Error, Result, log, pump::Descriptor};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With tokio it is an `AsyncFd`, with mio a `SourceFd`. While it exists, a
-/// [`Running`](crate::Running) that is awaited relies on it. Other threads may wait for operations on
-/// the same context. If it is dropped while operations are under way, a thread of this crate drives
-/// them to their end.
+/// With tokio, use an `AsyncFd`; with mio, a `SourceFd`. While an `EventLoop` exists, a
+/// [`Running`](crate::Running) that is awaited relies on it. Other threads may wait for operations
+/// on the same context. If the `EventLoop` is dropped while operations are under way, a thread of
+/// this crate drives them to their end.
 #[doc(alias = "libxl_osevent_register_hooks")]
 pub struct EventLoop {
     ctx: Context,
-    /// Taken out when it is dropped.
+    /// `None` only while the value is dropped.
     descriptor: Option<Arc<Descriptor>>,
 }
 
 impl Context {
-    /// A descriptor by which the program's own loop drives this context. All values made by this
-    /// method for one context share one descriptor.
+    /// Returns a descriptor through which the program's own loop drives this context. All values
+    /// made by this method for one context share one descriptor.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no descriptor can be had.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the descriptor cannot be created.
     pub fn event_loop(&self) -> Result<EventLoop> {
         let descriptor = self.pump().attach_loop();
         let descriptor = descriptor.map_err(|e| Error::io("epoll_create", e))?;
@@ -65,7 +67,7 @@ impl Context {
 }
 
 impl EventLoop {
-    /// Does what there is to do, without waiting. Tasks that await an operation are woken in here.
+    /// Does all pending work without waiting. Tasks that await an operation are woken by this call.
     ///
     /// # Errors
     ///

@@ -25,20 +25,20 @@ pub use sigchld::SigchldMode;
 
 /// A connection to Xen's toolstack library.
 ///
-/// Cheap to clone, and may be used from many threads. An operation and its waiting go on one
-/// context; a thread that does long operations is best served by a context of its own, which costs
-/// a few file descriptors (about nine) and tens of KiB.
+/// Cheap to clone and usable from many threads. An operation runs, and is waited for, on one
+/// context. A thread that runs long operations should have a context of its own, which costs about
+/// nine file descriptors and tens of KiB.
 ///
-/// libxl ends the process when it runs out of memory or file descriptors, and when it finds itself
-/// in a state that it holds to be impossible: a toolstack is best a process of its own. A program
-/// that forks itself into the background opens its contexts after that.
+/// libxl ends the process when it runs out of memory or file descriptors, and when it finds a state
+/// that it considers impossible. A toolstack should therefore be a process of its own. A program
+/// that forks into the background opens its contexts after the fork.
 #[derive(Clone)]
 #[doc(alias = "libxl_ctx")]
 #[doc(alias = "libxl_ctx_free")]
 pub struct Context(Arc<Handle>);
 
 impl Context {
-    /// A context with the defaults.
+    /// Opens a context with the defaults.
     ///
     /// # Errors
     ///
@@ -47,24 +47,29 @@ impl Context {
         Self::builder().open()
     }
 
-    /// Sets up a context.
+    /// Returns a builder with the defaults.
     pub fn builder() -> ContextBuilder {
         ContextBuilder::default()
     }
 
-    /// To be called on every context after a SIGCHLD, in [`SigchldMode::Mainloop`]; not from a
-    /// signal handler. In another mode libxl knows by itself, and this does nothing.
+    /// Tells libxl that a SIGCHLD has arrived.
+    ///
+    /// In [`SigchldMode::Mainloop`] the program calls this on every context after a SIGCHLD, but
+    /// not from a signal handler. In the other mode libxl notices SIGCHLD itself, and the call only
+    /// wakes threads that wait on the context.
     #[doc(alias = "libxl_childproc_sigchld_occurred")]
     pub fn sigchld_occurred(&self) {
         self.0.core.look_for_children();
         self.pump().kick();
     }
 
-    /// To be called in a child that was forked without an exec and goes on using Rust: gives up what
-    /// the parent's contexts hold. In the child they must then neither be used nor dropped; it opens
-    /// new ones. The parent's watchers are none of the child's: they hear of what it does to a domain
-    /// as of a stranger's doing. No other thread of the parent may open or drop a context at the time
-    /// of the fork: the child would wait for it for ever.
+    /// Releases what the parent's contexts hold, in a child that was forked without an exec.
+    ///
+    /// For children that go on using Rust. The child must then neither use nor drop the parent's
+    /// contexts, and opens new ones. The parent's watchers do not belong to the child: they learn
+    /// of the child's actions on a domain as of those of any other program. No other thread of the
+    /// parent may open or drop a context at the time of the fork: the child would wait for it for
+    /// ever.
     ///
     /// # Safety
     ///
@@ -75,40 +80,44 @@ impl Context {
         // SAFETY: a context of the parent's, in a child with one thread.
         unsafe { sys::libxl_postfork_child_noexec(self.as_ptr()) };
         std::mem::forget(self);
-        // None of the parent's contexts is one of the child's.
+        // The parent's contexts do not count as open in the child.
         OPEN.forget();
     }
 
-    /// Whether libxl has reported that its event system is beyond repair. Operations on this
-    /// context fail from then on; open another one.
+    /// Returns true if libxl has reported that its event system is beyond repair. Operations on
+    /// this context fail from then on; open another one.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.pump().has_failed()
     }
 
-    /// The C context, for functions of `libxl-sys` that this crate does not wrap. It stays valid as
-    /// long as a clone of this `Context` lives.
+    /// Returns the C context, for functions of `libxl-sys` that this crate does not wrap. The
+    /// pointer stays valid as long as a clone of this `Context` lives.
     ///
-    /// Whoever passes it to C promises what this crate relies on:
+    /// Code that passes the pointer to C must keep the rules that this crate relies on:
     ///
     /// * The context is not freed, and not polled: neither `libxl_event_*` nor `libxl_osevent_*` nor
     ///   `libxl_childproc_*` is called with it, nor are callbacks or hooks registered.
     /// * A function with an `ao_how` gets NULL for it, or a callback. This crate fetches all events of
     ///   the context, and frees those that are not its own.
     /// * An event source is not armed: its events would be freed.
-    /// * No thread reads sound cards beside this crate: `libxl_device_vsnd_*` and
+    /// * Only this crate reads sound cards: `libxl_device_vsnd_*` and
     ///   `libxl_retrieve_domain_configuration` are not called.
     /// * After a call that gets NULL for `ao_how`, [`sigchld_occurred`](Self::sigchld_occurred) is
-    ///   called, in every mode: it has other threads look for what the call may have ended.
+    ///   called, in every mode, so that other threads look for operations that the call may have
+    ///   ended.
     ///
-    /// What libxl logs in such a call reaches the program's logger with the next call of this crate.
+    /// Lines that libxl logs in such a call reach the program's logger with the next call of this
+    /// crate.
     #[must_use]
     pub fn as_ptr(&self) -> *mut sys::libxl_ctx {
         self.0.core.raw.as_ptr()
     }
 
-    /// The C context for one call of libxl. When that has returned, the program's logger gets what
-    /// libxl has said: it may call this crate, and libxl must not be in the middle of something.
+    /// The C context for one call of libxl.
+    ///
+    /// The program's logger receives libxl's log lines when the guard is dropped, after the call:
+    /// the logger may call this crate, and libxl must not be in the middle of a call then.
     pub(crate) fn enter(&self) -> Entered<'_> {
         Entered(&self.0.core)
     }
@@ -130,12 +139,12 @@ impl Context {
         self.0.core.logger.mark()
     }
 
-    /// What has been logged about an operation, in whatever thread.
+    /// Lines logged since `mark` by any thread, for an operation.
     pub(crate) fn log_since(&self, mark: u64) -> Vec<LogLine> {
         self.0.core.logger.since(mark)
     }
 
-    /// What has been logged about a call of this thread, which is over.
+    /// Lines logged since `mark` by this thread, for a call that has returned.
     pub(crate) fn own_log_since(&self, mark: u64) -> Vec<LogLine> {
         self.0.core.logger.own_since(mark)
     }
@@ -144,7 +153,7 @@ impl Context {
         &self.0.core.logger
     }
 
-    /// Runs a call that returns a libxl code at once, and makes an error of what is not 0.
+    /// Runs a synchronous libxl call, and turns a code other than 0 into an error.
     pub(crate) fn call(
         &self,
         function: &'static str,
@@ -161,7 +170,7 @@ impl Context {
         }
     }
 
-    /// The same, of a call that returns a number, or a libxl code if that is negative.
+    /// As [`call`](Self::call), for a function that returns a number, or a negative libxl code.
     pub(crate) fn number(
         &self,
         function: &'static str,
@@ -177,9 +186,10 @@ impl Context {
         })
     }
 
-    /// The same, of a call that returns a list and its length; NULL is an error, unless it left 0
-    /// for the length and logged nothing in this thread: what another one meets with meanwhile says
-    /// nothing about the list.
+    /// As [`call`](Self::call), for a function that returns a list and its length.
+    ///
+    /// NULL is an error, unless the length is 0 and this thread has logged nothing. Lines of other
+    /// threads say nothing about the list.
     pub(crate) fn list<T>(
         &self,
         function: &'static str,
@@ -190,7 +200,8 @@ impl Context {
         let mark = self.log_mark();
         let mut count = 0;
         let at = call(self.enter().ptr(), &raw mut count);
-        // SAFETY: what a function of libxl returned together with the count, and what frees it.
+        // SAFETY: the array and count that a function of libxl returned, and the function that
+        // frees the array.
         if let Some(list) = unsafe { List::take(at, count, free) } {
             return Ok(Some(list));
         }
@@ -204,8 +215,8 @@ impl Context {
             .with_log(log))
     }
 
-    /// An error that says which feature of libxl is missing.
-    #[allow(dead_code)] // Whether anything is missing depends on the headers.
+    /// The error for a function that this libxl lacks; names the missing feature.
+    #[allow(dead_code)] // Unused with headers that have every feature.
     pub(crate) fn lacks(function: &'static str, feature: &str) -> Error {
         Error::new(ErrorKind::Unsupported, function).with_message(format!(
             "libxl {} does not have {function} (LIBXL_HAVE_{})",

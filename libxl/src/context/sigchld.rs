@@ -1,4 +1,4 @@
-//! Who deals with SIGCHLD in this process.
+//! Handling of SIGCHLD in this process.
 
 use std::{
     ffi::c_void,
@@ -14,13 +14,15 @@ use libxl_sys as sys;
 
 use crate::{Error, ErrorKind, Result, log};
 
-/// Who deals with SIGCHLD. libxl forks: to create, destroy, save and restore, for hotplug scripts.
-/// All contexts of a process must use the same mode.
+/// The owner of SIGCHLD in this process.
+///
+/// libxl forks to create, destroy, save and restore domains, and for hotplug scripts. All contexts
+/// of a process must use the same mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SigchldMode {
     /// libxl installs a handler and reaps its own children only. The program must not handle
-    /// SIGCHLD itself; [`std::process`] is fine.
+    /// SIGCHLD itself, but may use [`std::process`].
     #[default]
     SelectiveReap,
     /// The program handles SIGCHLD and calls [`Context::sigchld_occurred`](crate::Context::sigchld_occurred) on every
@@ -34,7 +36,7 @@ pub(super) fn opening() -> MutexGuard<'static, ()> {
     OPENING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many contexts of the process are open in each mode. Changed while [`opening`] is held.
+/// Number of open contexts of the process in each mode. Changed while [`opening`] is held.
 pub(super) static OPEN: Open = Open {
     selective_reap: AtomicUsize::new(0),
     mainloop: AtomicUsize::new(0),
@@ -53,8 +55,10 @@ impl Open {
         }
     }
 
-    /// libxl's handler and the program's cannot both be installed, and libxl ends the process when
-    /// it finds another one in place of its own.
+    /// Fails if a context is open in the other mode.
+    ///
+    /// The handlers of libxl and of the program cannot both be installed, and libxl ends the
+    /// process when it finds another handler in place of its own.
     pub(super) fn check(&self, wanted: SigchldMode) -> Result<()> {
         let other = match wanted {
             SigchldMode::SelectiveReap => SigchldMode::Mainloop,
@@ -76,10 +80,10 @@ impl Open {
     }
 }
 
-/// The present action for SIGCHLD.
+/// Returns the current action for SIGCHLD.
 fn action() -> Result<libc::sigaction> {
     let mut now = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: asks for the present action only.
+    // SAFETY: only reads the current action.
     let rc = unsafe { libc::sigaction(libc::SIGCHLD, ptr::null(), now.as_mut_ptr()) };
     if rc != 0 {
         return Err(Error::io("sigaction", std::io::Error::last_os_error()));
@@ -88,7 +92,7 @@ fn action() -> Result<libc::sigaction> {
     Ok(unsafe { now.assume_init() })
 }
 
-/// Fails if libxl would find a handler in place that is neither the default nor its own.
+/// Fails if the program has installed a handler: any but the default, `SIG_IGN` or libxl's own.
 pub(super) fn check_sigchld() -> Result<()> {
     let handler = action()?.sa_sigaction;
     if handler == libc::SIG_DFL || handler == libc::SIG_IGN || is_libxls(handler) {
@@ -102,11 +106,11 @@ pub(super) fn check_sigchld() -> Result<()> {
     )
 }
 
-/// Runs a call that may have libxl change the action for SIGCHLD, and puts the program's own action
-/// back if there is one in the place of libxl's.
+/// Runs a call in which libxl may change the action for SIGCHLD, and then restores the previous
+/// action if it was not libxl's.
 ///
-/// libxl (4.14 to 4.22) installs its handler anew whenever a context goes, and removes it with the
-/// last one, without looking whose handler is there.
+/// libxl (4.14 to 4.22) installs its handler anew whenever a context is freed, and removes the
+/// handler with the last context, without checking whose handler is installed.
 pub(super) fn keeping_a_foreign_action(call: impl FnOnce()) {
     let foreign = action().ok().filter(|now| !is_libxls(now.sa_sigaction));
     call();
@@ -120,7 +124,8 @@ pub(super) fn keeping_a_foreign_action(call: impl FnOnce()) {
     }
 }
 
-/// Whether a signal handler is code of libxl's library: that of another context.
+/// Returns true if a signal handler is code of the libxl library, and so belongs to another
+/// context.
 fn is_libxls(handler: usize) -> bool {
     let mut here = MaybeUninit::<libc::Dl_info>::zeroed();
     let mut there = MaybeUninit::<libc::Dl_info>::zeroed();

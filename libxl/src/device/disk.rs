@@ -6,7 +6,7 @@ use super::{device_info, device_methods};
 use crate::{Domain, Operation, Result, config::Disk, raw::c_string};
 
 device_info! {
-    /// How far a disk is (`libxl_diskinfo`).
+    /// Connection state of a disk (`libxl_diskinfo`).
     #[doc(alias = "libxl_diskinfo")]
     pub struct DiskInfo {
         /// The guest's event channel; -1 if it has none yet.
@@ -32,13 +32,15 @@ device_methods! {
 }
 
 impl Domain {
-    /// Takes a disk away as [`disk_remove`](Self::disk_remove) does, but fails while the guest uses
-    /// it instead of taking it away by force when the guest does not answer. Since Xen 4.15.
+    /// Removes a disk as [`disk_remove`](Self::disk_remove) does, but fails while the guest uses
+    /// the disk. Since Xen 4.15.
+    ///
+    /// `disk_remove` removes the disk by force when the guest does not answer.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) when the guest does not let go of it,
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) before Xen 4.15,
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) when the guest does not release the
+    /// disk, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) before Xen 4.15,
     /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
     #[doc(alias = "libxl_device_disk_safe_remove")]
     pub fn disk_safe_remove(&self, disk: &Disk) -> Result<Operation<()>> {
@@ -58,23 +60,26 @@ impl Domain {
         }
     }
 
-    /// Puts another disc into a CD drive: `disc` names the drive by [`Disk::vdev`], and is what is
-    /// to be in it. [`Disk::empty_cdrom`] takes the present one out. HVM.
+    /// Changes the disc in a CD drive of an HVM domain.
+    ///
+    /// `disc` names the drive by [`Disk::vdev`] and describes the new disc. [`Disk::empty_cdrom`]
+    /// removes the present one.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a domain that is not HVM, or a drive
-    /// that it does not have; [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
+    /// that the domain does not have;
+    /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
     #[doc(alias = "libxl_cdrom_insert")]
     pub fn cdrom_insert(&self, disc: &Disk) -> Result<Operation<Disk>> {
         self.device_add("libxl_cdrom_insert", disc, sys::libxl_cdrom_insert)
     }
 
-    /// The disk that the guest sees under this name, such as `xvda`.
+    /// Returns the disk that the guest sees under this name, such as `xvda`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none,
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such disk,
     /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
     #[doc(alias = "libxl_vdev_to_device_disk")]
     pub fn disk_by_vdev(&self, vdev: &str) -> Result<Disk> {

@@ -1,4 +1,4 @@
-//! Guests that eject a disc.
+//! Reports of guests that eject a disc.
 
 use std::ptr::{self, NonNull};
 
@@ -10,7 +10,7 @@ use crate::{
 
 const FUNCTION: &str = "libxl_evenable_disk_eject";
 
-/// Hears of it when a guest ejects the disc of one drive. Dropping it ends that.
+/// Reports when a guest ejects the disc of one drive. Dropping the value ends the reports.
 #[derive(Debug)]
 #[doc(alias = "libxl_evdisable_disk_eject")]
 #[must_use = "nothing is heard of ejects once this is dropped"]
@@ -28,9 +28,10 @@ unsafe impl Send for DiskEjects {}
 unsafe impl Sync for DiskEjects {}
 
 impl Domain {
-    /// Hears of it when the guest ejects the disc of a drive, from now on. `vdev` names the drive,
-    /// as in [`Disk::vdev`]. A paravirtual guest says so in xenstore; of a drive that QEMU emulates
-    /// nothing is heard.
+    /// Reports when the guest ejects the disc of a drive, from now on.
+    ///
+    /// `vdev` names the drive, as in [`Disk::vdev`]. A paravirtual guest announces an eject in
+    /// xenstore. Ejects from a drive that QEMU emulates are not reported.
     ///
     /// ```no_run
     /// # fn example(domain: &libxl::Domain) -> libxl::Result<()> {
@@ -50,14 +51,14 @@ impl Domain {
     /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound).
     #[doc(alias = "libxl_evenable_disk_eject")]
     pub fn watch_disk_eject(&self, vdev: &str) -> Result<DiskEjects> {
-        // libxl arms a source for any name, and corrupts memory if it cannot (Xen 4.14 to 4.22: it
-        // takes down a watch that it has not set up). So it is asked only for drives that exist.
+        // libxl arms a source for any name, and corrupts memory if arming fails (Xen 4.14 to 4.22:
+        // it removes a watch that was not set up). So a source is armed only for drives that exist.
         self.disk_by_vdev(vdev)?;
         let name = c_string(FUNCTION, "vdev", vdev)?;
         let ctx = self.context();
         let token = Token::fresh();
         let mut raw = ptr::null_mut();
-        // First: an event may come before the call returns.
+        // Before the call, because an event may come before the call returns.
         ctx.pump().expect_ejects(token);
         let armed = self.call(FUNCTION, |ctx, domid| {
             // SAFETY: a live context, a NUL-terminated name, which libxl copies, and a place for
@@ -86,22 +87,24 @@ impl Domain {
 }
 
 impl DiskEjects {
-    /// The drive.
+    /// Name of the drive, as in [`Disk::vdev`].
     #[must_use]
     pub fn vdev(&self) -> &str {
         &self.vdev
     }
 
-    /// Waits until the guest ejects the disc, and returns what [`Domain::cdrom_insert`] makes the
-    /// drive an empty one with. An eject since the last call, or since this exists, ends the wait at
-    /// once; several count as one, because each leaves the same empty drive.
+    /// Waits until the guest ejects the disc, and returns the empty drive to pass to
+    /// [`Domain::cdrom_insert`].
     ///
-    /// Nothing is heard when the domain dies: pull an [`AbortHandle`](crate::AbortHandle) when a
-    /// [`Watcher`](crate::Watcher) says that it has.
+    /// An eject since the last call, or since the watch began, ends the wait at once. Several
+    /// ejects count as one, because each leaves the same empty drive.
+    ///
+    /// The death of the domain does not end the wait: pull an [`AbortHandle`](crate::AbortHandle)
+    /// when a [`Watcher`](crate::Watcher) reports the death.
     ///
     /// # Errors
     ///
-    /// Those of the limits; [`ErrorKind::Io`](crate::ErrorKind::Io) when the context cannot be
+    /// The errors of the limits; [`ErrorKind::Io`](crate::ErrorKind::Io) when the context cannot be
     /// polled; [`ErrorKind::NotAvailable`](crate::ErrorKind::NotAvailable) after
     /// [`Context::is_poisoned`].
     pub fn wait(&self, limits: &Limits) -> Result<Disk> {
@@ -114,7 +117,7 @@ impl DiskEjects {
             let now = pump.now();
             if let Some(disk) = pump.take_eject(self.token) {
                 return Ok(Disk {
-                    // libxl looks for the name where it is not, and leaves it out.
+                    // libxl looks for the name in the wrong place, and leaves it out.
                     vdev: Some(self.vdev.clone()),
                     ..disk
                 });
@@ -133,7 +136,7 @@ impl DiskEjects {
 
 impl Drop for DiskEjects {
     fn drop(&mut self) {
-        // SAFETY: armed on this context by whoever made the value, disarmed once.
+        // SAFETY: armed on this context when the value was made, disarmed once.
         unsafe { sys::libxl_evdisable_disk_eject(self.ctx.enter().ptr(), self.raw.as_ptr()) };
         self.ctx.pump().forget_ejects(self.token);
     }

@@ -1,19 +1,19 @@
-//! Devices: to plug into a domain and out of it while it runs, and to ask about.
+//! Devices: hotplug into and out of a running domain, and queries.
 //!
 //! A paravirtual device has two ends that meet in xenstore: a *frontend* in the guest, and a
-//! *backend* in the domain that serves it, mostly dom0. Which there are at the start says the
-//! [`DomainConfig`](crate::DomainConfig); afterwards they come and go with the methods of
-//! [`Domain`] that are named here. libxl keeps the domain's configuration up to date, so that a
-//! device that was added survives a save or a migration.
+//! *backend* in the domain that serves it, usually dom0. The [`DomainConfig`](crate::DomainConfig)
+//! lists the devices present at the start; the methods of [`Domain`] named here add and remove
+//! devices later. libxl keeps the domain's configuration up to date, so an added device survives a
+//! save or a migration.
 //!
 //! All kinds work alike:
 //!
-//! * `…_add` gives the domain a device, and returns it with what libxl has filled in: its number,
-//!   an Ethernet address, the names of its ends.
-//! * `…_remove` asks the guest to let go of it, waits until it has, and after ten seconds takes it
-//!   by force.
-//! * `…_destroy` takes it away without asking.
-//! * `…_list` says what the domain has, `…_info` how far a device is.
+//! * `…_add` adds a device to the domain, and returns the device with the fields that libxl has
+//!   filled in: its number, an Ethernet address, the names of its ends.
+//! * `…_remove` asks the guest to release the device and waits for that. After ten seconds the
+//!   device is removed by force.
+//! * `…_destroy` removes the device without asking the guest.
+//! * `…_list` returns the devices of the domain, `…_info` the connection state of a device.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -31,7 +31,7 @@
 //! # Ok::<(), libxl::Error>(())
 //! ```
 //!
-//! PCI devices have no paravirtual ends of this kind, and methods of their own.
+//! PCI devices have no paravirtual ends of this kind; they have methods of their own.
 
 use std::{ffi::c_int, fmt};
 
@@ -60,30 +60,32 @@ pub use others::{ConnectorInfo, VdisplInfo, VkbInfo, VtpmInfo};
 pub use usb::UsbctrlInfo;
 pub use vsnd::{PcmInfo, StreamInfo, VsndInfo};
 
-/// How far one end of a device is. The ends agree on it through xenstore, and a guest can write
-/// there what it likes: hence not an enumeration.
+/// Connection state of one end of a device.
+///
+/// The ends negotiate through xenstore, where a guest can write any number: hence not an
+/// enumeration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct XenbusState(pub i32);
 
 impl XenbusState {
-    /// Not said.
+    /// The state is not given.
     pub const UNKNOWN: Self = Self(0);
-    /// It comes up.
+    /// The end is starting.
     pub const INITIALISING: Self = Self(1);
-    /// It waits for the other end's details.
+    /// The end waits for the other end's details.
     pub const INIT_WAIT: Self = Self(2);
-    /// It has told the other end its details.
+    /// The end has published its details to the other end.
     pub const INITIALISED: Self = Self(3);
-    /// It works.
+    /// The device works.
     pub const CONNECTED: Self = Self(4);
-    /// It is being taken down.
+    /// The end is closing.
     pub const CLOSING: Self = Self(5);
-    /// It is down.
+    /// The end is closed.
     pub const CLOSED: Self = Self(6);
-    /// It changes while it is in use.
+    /// The device changes while it is in use.
     pub const RECONFIGURING: Self = Self(7);
-    /// It has changed.
+    /// The change is complete.
     pub const RECONFIGURED: Self = Self(8);
 }
 
@@ -106,13 +108,13 @@ impl fmt::Display for XenbusState {
 
 /// A kind of device that libxl knows.
 pub(crate) trait Device: Serialize + DeserializeOwned + 'static {
-    /// Its structure.
+    /// C structure of the device.
     type Raw: FromJson;
 
-    /// What must not reach libxl.
+    /// Refuses values that must not reach libxl.
     fn checked(&self) -> Checked;
 
-    /// The same where libxl only has to know which device is meant.
+    /// As [`checked`](Self::checked), for calls in which libxl only has to identify the device.
     fn checked_name(&self) -> Checked {
         self.checked()
     }
@@ -120,21 +122,21 @@ pub(crate) trait Device: Serialize + DeserializeOwned + 'static {
 
 type Checked = std::result::Result<(), Invalid>;
 
-/// The shape of all functions that do something with a device.
+/// Signature of the libxl functions that act on a device.
 pub(crate) type Start<R> =
     unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *mut R, *const sys::libxl_asyncop_how) -> c_int;
 
-/// The shape of all functions that list devices.
+/// Signature of the libxl functions that list devices.
 type ListOf<R> = unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *mut c_int) -> *mut R;
 
-/// The shape of all functions that ask about a device.
+/// Signature of the libxl functions that query a device.
 type InfoOf<R, I> = unsafe extern "C" fn(*mut sys::libxl_ctx, u32, *const R, *mut I) -> c_int;
 
-/// An operation with a device.
+/// An operation on a device.
 pub(crate) struct OnDevice<R: Structure, T> {
     pub(crate) function: &'static str,
     pub(crate) domid: DomId,
-    /// libxl reads it, and fills in what was left to it.
+    /// Read by libxl, which also fills in the fields left to it.
     pub(crate) raw: Owned<R>,
     pub(crate) start: Start<R>,
     pub(crate) result: fn(&Context, &Owned<R>) -> Result<T>,
@@ -167,7 +169,7 @@ impl<R: Structure, T: 'static> Call for OnDevice<R, T> {
 }
 
 impl Domain {
-    /// libxl's structure of a device.
+    /// Checks a device, and converts it to libxl's structure.
     fn device<D: Device>(
         &self,
         function: &'static str,
@@ -200,7 +202,8 @@ impl Domain {
         Operation::new(self.context(), call).after(move || domain.check(function))
     }
 
-    /// Starts something after which the device is as libxl has completed it.
+    /// Makes an operation that adds or changes a device, and returns the device as libxl has
+    /// completed it.
     pub(crate) fn device_add<D: Device>(
         &self,
         function: &'static str,
@@ -211,7 +214,7 @@ impl Domain {
         Ok(self.on_device::<D, _>(function, raw, start, |ctx, raw| ctx.read_c(raw.as_ptr())))
     }
 
-    /// Starts something after which the device is gone.
+    /// Makes an operation that removes a device.
     pub(crate) fn device_remove<D: Device>(
         &self,
         function: &'static str,
@@ -222,7 +225,7 @@ impl Domain {
         Ok(self.on_device::<D, _>(function, raw, start, |_, _| Ok(())))
     }
 
-    /// Lists devices of a kind.
+    /// Lists the domain's devices of a kind.
     pub(crate) fn device_list<D: Device>(
         &self,
         function: &'static str,
@@ -244,7 +247,7 @@ impl Domain {
             .collect()
     }
 
-    /// Asks about a device.
+    /// Queries the state of a device.
     pub(crate) fn device_info<D: Device, I: ToJson, T: DeserializeOwned>(
         &self,
         function: &'static str,
@@ -258,8 +261,8 @@ impl Domain {
             unsafe { ask(ctx, domid, raw.as_ptr(), info.as_ptr()) }
         });
         if let Err(error) = asked {
-            // libxl may have freed what the structure points to (`libxl_device_disk_getinfo`), or have
-            // filled in fewer entries than it says there are (`libxl_device_vsnd_getinfo`; 4.14 to
+            // libxl may have freed what the structure points to (`libxl_device_disk_getinfo`), or
+            // have filled in fewer entries than it reports (`libxl_device_vsnd_getinfo`; 4.14 to
             // 4.22). Freeing it would corrupt memory.
             info.abandon();
             return Err(error);
@@ -267,7 +270,7 @@ impl Domain {
         self.context().read_c(info.as_ptr())
     }
 
-    /// Has libxl look up a device.
+    /// Looks up a device with a function of libxl.
     pub(crate) fn device_find<D: Device>(
         &self,
         function: &'static str,
@@ -279,7 +282,7 @@ impl Domain {
             find(self.context().enter().ptr(), self.domid().0, raw.as_ptr())
         });
         if found != 0 {
-            // Which code stands for "there is none" depends on the kind of device.
+            // The code for "no such device" depends on the kind of device.
             return Err(Error::from_code(function, found)
                 .with_kind(ErrorKind::NotFound)
                 .with_domain(Some(self.domid()))
@@ -298,10 +301,10 @@ macro_rules! device_methods {
         ///
         /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) and
         /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) name the field that this libxl
-        /// does not take; [`ErrorKind::DeviceExists`](crate::ErrorKind::DeviceExists);
-        /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) when the backend does not come up,
-        /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound). The log has the cause of
-        /// any other.
+        /// does not accept; [`ErrorKind::DeviceExists`](crate::ErrorKind::DeviceExists);
+        /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) when the backend does not start,
+        /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound). The log has the cause
+        /// of any other error.
         $(#[$alias])*
         pub fn $method(&self, device: &$device) -> $crate::Result<$crate::Operation<$device>> {
             self.device_add(stringify!($function), device, libxl_sys::$function)
@@ -335,7 +338,7 @@ macro_rules! device_methods {
         /// # Errors
         ///
         /// [`ErrorKind::DomainNotFound`](crate::ErrorKind::DomainNotFound);
-        /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) when xenstore holds what no device is.
+        /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) when xenstore holds an invalid device.
         $(#[$alias])*
         pub fn $method(&self) -> $crate::Result<Vec<$device>> {
             // SAFETY: the array and its length as libxl gave them, once.
@@ -389,7 +392,7 @@ macro_rules! device_methods {
 }
 use device_methods;
 
-/// Defines what is known of a device.
+/// Defines the structure with libxl's information about a device.
 macro_rules! device_info {
     (
         $(#[$meta:meta])*
@@ -404,15 +407,15 @@ macro_rules! device_info {
         pub struct $name {
             /// The backend's directory in xenstore.
             pub backend: Option<String>,
-            /// The domain that serves it.
+            /// Domid of the backend.
             pub backend_id: u32,
             /// The frontend's directory in xenstore.
             pub frontend: Option<String>,
-            /// The domain that has it.
+            /// Domid of the frontend: the domain that has the device.
             pub frontend_id: u32,
-            /// Its number among the domain's devices of its kind.
+            /// Number of the device among the domain's devices of its kind.
             pub devid: Option<i32>,
-            /// How far the frontend is.
+            /// State of the frontend.
             pub state: $crate::device::XenbusState,
             $( $(#[$fmeta])* pub $field: $ty, )*
         }

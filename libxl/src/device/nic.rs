@@ -11,7 +11,7 @@ use crate::{
 };
 
 device_info! {
-    /// How far a NIC is (`libxl_nicinfo`).
+    /// Connection state of a NIC (`libxl_nicinfo`).
     #[doc(alias = "libxl_nicinfo")]
     pub struct NicInfo {
         /// The guest's event channel; -1 if it has none yet, or one for each direction.
@@ -39,12 +39,11 @@ device_methods! {
 }
 
 impl Domain {
-    /// The NIC with this number.
+    /// Returns the NIC with this number.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none,
-    /// [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::NotFound`] if there is no such NIC, [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_devid_to_device_nic")]
     pub fn nic_by_devid(&self, devid: i32) -> Result<Nic> {
         self.device_find("libxl_devid_to_device_nic", |ctx, domid, nic| {
@@ -53,14 +52,15 @@ impl Domain {
         })
     }
 
-    /// The NIC with this Ethernet address.
+    /// Returns the NIC with this Ethernet address.
     ///
     /// # Errors
     ///
     /// As [`nic_by_devid`](Self::nic_by_devid).
     #[doc(alias = "libxl_mac_to_device_nic")]
     pub fn nic_by_mac(&self, mac: Mac) -> Result<Nic> {
-        // libxl's own function does the same, and never frees what it needs for that (Xen 4.14 to 4.22).
+        // libxl's own function does the same, but never frees the memory that it allocates for the
+        // search (Xen 4.14 to 4.22).
         let mut nics = self.nic_list()?.into_iter();
         nics.find(|nic| nic.mac == Some(mac)).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "libxl_device_nic_list")

@@ -1,4 +1,5 @@
-//! The kinds that are rarer than disks and NICs.
+//! The less common kinds of devices: virtual TPMs, keyboards, screens, displays, shared directories
+//! and sockets.
 
 use std::ffi::c_int;
 
@@ -13,14 +14,14 @@ use crate::{
 };
 
 device_info! {
-    /// How far a virtual TPM is (`libxl_vtpminfo`).
+    /// Connection state of a virtual TPM (`libxl_vtpminfo`).
     #[doc(alias = "libxl_vtpminfo")]
     pub struct VtpmInfo {
         /// The guest's event channel; -1 if it has none yet.
         pub evtch: i32,
         /// The grant of the ring; -1 if there is none yet.
         pub rref: i32,
-        /// Its UUID.
+        /// UUID of the virtual TPM.
         pub uuid: Uuid,
     }
 }
@@ -41,7 +42,7 @@ device_methods! {
 }
 
 device_info! {
-    /// How far a paravirtual keyboard is (`libxl_vkbinfo`).
+    /// Connection state of a paravirtual keyboard (`libxl_vkbinfo`).
     #[doc(alias = "libxl_vkbinfo")]
     pub struct VkbInfo {
         /// The guest's event channel; -1 if it has none yet.
@@ -77,23 +78,23 @@ device_methods! {
 }
 
 device_info! {
-    /// How far a paravirtual display is (`libxl_vdisplinfo`).
+    /// Connection state of a paravirtual display (`libxl_vdisplinfo`).
     #[doc(alias = "libxl_vdisplinfo")]
     pub struct VdisplInfo {
-        /// The domain that serves it provides the buffers.
+        /// True if the backend provides the buffers.
         pub be_alloc: bool,
-        /// Its connectors.
+        /// State of each connector.
         pub connectors: Vec<ConnectorInfo>,
     }
 }
 
-/// How far a connector of a display is (`libxl_connectorinfo`).
+/// Connection state of a connector of a display (`libxl_connectorinfo`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 #[doc(alias = "libxl_connectorinfo")]
 pub struct ConnectorInfo {
-    /// How the program that serves it tells it from others.
+    /// Name by which the backend program identifies the connector.
     pub unique_id: Option<String>,
     /// Width, in pixels.
     pub width: u32,
@@ -140,7 +141,7 @@ device_methods! {
     destroy pvcallsif_destroy = libxl_device_pvcallsif_destroy;
 }
 
-/// Looks up a device by its number.
+/// Defines methods that look up a device by its number.
 macro_rules! by_devid {
     ($($device:ident, $what:literal, $(#[$alias:meta])* $method:ident = $function:ident;)*) => {
         impl Domain {$(
@@ -171,7 +172,7 @@ by_devid! {
 }
 
 impl Domain {
-    /// The virtual TPM with this number.
+    /// Returns the virtual TPM with this number.
     ///
     /// # Errors
     ///
@@ -181,7 +182,7 @@ impl Domain {
         self.vtpm_that(|vtpm| vtpm.devid == Some(devid))
     }
 
-    /// The virtual TPM with this UUID.
+    /// Returns the virtual TPM with this UUID.
     ///
     /// # Errors
     ///
@@ -191,8 +192,10 @@ impl Domain {
         self.vtpm_that(|vtpm| vtpm.uuid == Some(uuid))
     }
 
-    /// libxl's own functions do the same, and of a domain without a virtual TPM they never free what
-    /// they need for that (Xen 4.14 to 4.22).
+    /// Looks up a virtual TPM in the list of the domain's devices.
+    ///
+    /// libxl's own functions do the same, but for a domain without a virtual TPM they never free
+    /// the memory that they allocate (Xen 4.14 to 4.22).
     fn vtpm_that(&self, matches: impl Fn(&Vtpm) -> bool) -> Result<Vtpm> {
         let vtpm = self.vtpm_list()?.into_iter().find(matches);
         vtpm.ok_or_else(|| {
@@ -202,8 +205,8 @@ impl Domain {
         })
     }
 
-    /// Gives the domain a shared directory. Since Xen 4.19; before, it can only be there from the
-    /// start.
+    /// Adds a shared directory to the domain. Since Xen 4.19; before, a shared directory can only
+    /// be there from the start.
     ///
     /// # Errors
     ///

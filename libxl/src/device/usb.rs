@@ -1,10 +1,10 @@
-//! USB controllers of domains, and devices of the host that are plugged into them.
+//! USB controllers of domains, and host devices plugged into them.
 //!
-//! libxl 4.14 to 4.20 takes it for granted that a controller which it is told of by number is
-//! there: it reads the controller's type from xenstore and compares what it found without looking
-//! whether it found anything, which ends the process. Whatever leads there is therefore preceded by
-//! a look at the controllers that the domain has. (A controller that somebody else takes away
-//! between the two would still end it.)
+//! libxl 4.14 to 4.20 assumes that a controller given by number exists: it reads the controller's
+//! type from xenstore and compares the result without checking whether it found one, which ends the
+//! process. Every call that leads there is therefore preceded by a look at the domain's
+//! controllers. (If somebody else removes the controller between the look and the call, the process
+//! still ends.)
 
 use libxl_sys as sys;
 
@@ -15,14 +15,14 @@ use crate::{
 };
 
 device_info! {
-    /// How far a USB controller is (`libxl_usbctrlinfo`).
+    /// Connection state of a USB controller (`libxl_usbctrlinfo`).
     #[doc(alias = "libxl_usbctrlinfo")]
     pub struct UsbctrlInfo {
-        /// Its kind.
+        /// Kind of the controller.
         pub r#type: Option<UsbctrlType>,
-        /// 1 for USB 1.1, 2 for 2.0, 3 for 3.0.
+        /// USB version: 1 for USB 1.1, 2 for 2.0, 3 for 3.0.
         pub version: i32,
-        /// How many ports it has.
+        /// Number of ports.
         pub ports: i32,
         /// The guest's event channel; -1 if it has none yet.
         pub evtch: i32,
@@ -52,13 +52,13 @@ device_methods! {
 }
 
 impl Domain {
-    /// Takes away a USB controller and the devices that are plugged into it.
+    /// Removes a USB controller and the devices that are plugged into it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the domain has no controller of this number;
     /// [`ErrorKind::Invalid`] without a [`type`](Usbctrl::type), which
-    /// [`usbctrl_list`](Self::usbctrl_list) knows; [`ErrorKind::DomainNotFound`].
+    /// [`usbctrl_list`](Self::usbctrl_list) reports; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_device_usbctrl_remove")]
     pub fn usbctrl_remove(&self, device: &Usbctrl) -> Result<Operation<()>> {
         const FUNCTION: &str = "libxl_device_usbctrl_remove";
@@ -67,7 +67,7 @@ impl Domain {
         Ok(self.after_a_look(remove, FUNCTION, device.devid))
     }
 
-    /// The same, whether the guest agrees or not.
+    /// Removes a USB controller and its devices, whether the guest agrees or not.
     ///
     /// # Errors
     ///
@@ -85,8 +85,8 @@ impl Domain {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the domain has no controller of the number in `ctrl`;
-    /// [`ErrorKind::Invalid`], [`ErrorKind::DomainNotFound`]. The log has the cause of any other,
-    /// such as a device that the host does not have.
+    /// [`ErrorKind::Invalid`], [`ErrorKind::DomainNotFound`]. The log has the cause of any other
+    /// error, such as a device that the host does not have.
     #[doc(alias = "libxl_device_usbdev_add")]
     pub fn usbdev_add(&self, device: &Usbdev) -> Result<Operation<Usbdev>> {
         const FUNCTION: &str = "libxl_device_usbdev_add";
@@ -111,7 +111,7 @@ impl Domain {
         Ok(self.after_a_look(remove, FUNCTION, device.ctrl))
     }
 
-    /// The USB controller with this number.
+    /// Returns the USB controller with this number.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Domain {
         })
     }
 
-    /// The USB device at a port of a controller; ports count from 1.
+    /// Returns the USB device at a port of a controller; ports count from 1.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Domain {
         })
     }
 
-    /// Has an operation that names a controller begin with a look for it.
+    /// Makes an operation on a controller check first that the controller exists.
     fn after_a_look<T: 'static>(
         &self,
         operation: Operation<T>,
@@ -155,8 +155,8 @@ impl Domain {
         operation.after(move || domain.has_usbctrl(function, devid))
     }
 
-    /// Fails for a controller of no kind in particular: libxl completes that only where it adds one, and
-    /// ends the process elsewhere (4.14 to 4.22).
+    /// Fails if the kind of the controller is not set. libxl fills it in only when it adds a
+    /// controller, and ends the process elsewhere (4.14 to 4.22).
     fn has_kind(&self, function: &'static str, device: &Usbctrl) -> Result<()> {
         match device.r#type {
             None | Some(UsbctrlType::Auto) => Err(Error::new(ErrorKind::Invalid, function)

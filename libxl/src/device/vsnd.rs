@@ -7,25 +7,25 @@ use super::{device_info, device_methods};
 use crate::{Domain, Error, ErrorKind, Result, config::Vsnd, sound_cards};
 
 device_info! {
-    /// How far a paravirtual sound card is (`libxl_vsndinfo`).
+    /// Connection state of a paravirtual sound card (`libxl_vsndinfo`).
     #[doc(alias = "libxl_vsndinfo")]
     pub struct VsndInfo {
-        /// Its devices.
+        /// State of each device of the card.
         pub pcms: Vec<PcmInfo>,
     }
 }
 
-/// How far a device of a sound card is (`libxl_pcminfo`).
+/// Connection state of a device of a sound card (`libxl_pcminfo`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 #[doc(alias = "libxl_pcminfo")]
 pub struct PcmInfo {
-    /// Its streams.
+    /// State of each stream of the device.
     pub streams: Vec<StreamInfo>,
 }
 
-/// How far a stream is (`libxl_streaminfo`).
+/// Connection state of a stream (`libxl_streaminfo`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -48,11 +48,11 @@ device_methods! {
 }
 
 impl Domain {
-    /// Those of the domain's devices that are a paravirtual sound card.
+    /// Returns the domain's paravirtual sound cards.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`]; [`ErrorKind::Failed`] when xenstore holds what no device is.
+    /// [`ErrorKind::DomainNotFound`]; [`ErrorKind::Failed`] when xenstore holds an invalid device.
     #[doc(alias = "libxl_device_vsnd_list")]
     #[doc(alias = "libxl_device_vsnd_list_free")]
     pub fn vsnd_list(&self) -> Result<Vec<Vsnd>> {
@@ -65,7 +65,7 @@ impl Domain {
         )
     }
 
-    /// The paravirtual sound card with this number.
+    /// Returns the paravirtual sound card with this number.
     ///
     /// # Errors
     ///
@@ -74,12 +74,13 @@ impl Domain {
     pub fn vsnd_by_devid(&self, devid: i32) -> Result<Vsnd> {
         let _turn = sound_cards::turn();
         self.device_find("libxl_devid_to_device_vsnd", |ctx, domid, device| {
-            // SAFETY: a live context and an initialised structure; nobody else reads sound cards.
+            // SAFETY: a live context and an initialised structure; no other thread reads sound
+            // cards.
             unsafe { sys::libxl_devid_to_device_vsnd(ctx, domid, devid, device) }
         })
     }
 
-    /// How far a paravirtual sound card is.
+    /// Returns the connection state of a paravirtual sound card.
     ///
     /// # Errors
     ///
@@ -88,9 +89,9 @@ impl Domain {
     #[doc(alias = "libxl_device_vsnd_getinfo")]
     pub fn vsnd_info(&self, device: &Vsnd) -> Result<VsndInfo> {
         const FUNCTION: &str = "libxl_device_vsnd_getinfo";
-        // libxl takes it for granted that xenstore names the card's backend, and reads what it found
-        // without looking whether it found anything (4.14 to 4.22). (A card that somebody takes away
-        // between the look and the call would still end the process.)
+        // libxl assumes that xenstore names the card's backend, and uses the result without
+        // checking whether it found one (4.14 to 4.22). (If somebody removes the card between the
+        // look and the call, the process still ends.)
         let known = self.vsnd_list()?;
         if device.devid.is_none() || known.iter().all(|card| card.devid != device.devid) {
             let why = device.devid.map_or_else(

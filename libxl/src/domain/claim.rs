@@ -1,5 +1,5 @@
-//! Who of this process decides what becomes of a domain: who suspends it, resumes it, or has given
-//! it away. One at a time, so that nobody acts on what another has just changed.
+//! Claims to domains: the right, within this process, to suspend a domain, resume it or give it
+//! away. One holder at a time, so that nobody acts on a state that another thread has just changed.
 
 use std::{
     collections::BTreeMap,
@@ -19,8 +19,8 @@ use crate::{
 };
 
 struct Table {
-    /// What others are told who want the domain as well; without words they wait, because it is over
-    /// soon.
+    /// The reason given to others that want the domain. Without a reason they wait, because the
+    /// claim is released soon.
     claims: PerProcess<BTreeMap<DomainId, Option<&'static str>>>,
     released: Condvar,
 }
@@ -39,14 +39,15 @@ static TABLE: Table = Table {
     };
 }
 
-/// The right to suspend a domain, to resume it, or to give it away, until this is dropped. A thread
-/// that has it must not take it again.
+/// The right to suspend a domain, to resume it, or to give it away, held until this is dropped.
+///
+/// A thread that holds a claim must not take it again.
 #[derive(Debug)]
 pub(crate) struct Claim(DomainId);
 
 impl Claim {
-    /// Waits for whoever is soon done with the domain, within the limits of `clock`, and fails if that
-    /// takes longer.
+    /// Takes the claim, and waits for a holder that releases it soon, within the limits of `clock`.
+    /// Fails if the holder's claim [`lasts`](Self::lasts).
     pub(crate) fn take(id: DomainId, function: &'static str, clock: &Clock) -> Result<Self> {
         // Until this returns, an abort ends the wait.
         let waiting = Arc::new(Waiting);
@@ -79,22 +80,23 @@ impl Claim {
         }
     }
 
-    /// It takes longer from here on: others are told why they cannot have the domain.
+    /// Marks the claim as long-lasting: others no longer wait, but fail with `why`.
     pub(crate) fn lasts(&self, why: &'static str) {
         TABLE.claims.lock().insert(self.0, Some(why));
         TABLE.released.notify_all();
     }
 }
 
-/// As good as no limit; clocks have an end.
+/// Timeout that stands for no limit: a year, because clocks have an end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Somebody who waits for a claim.
+/// A thread that waits for a claim.
 struct Waiting;
 
 impl Wake for Waiting {
     fn wake(&self) {
-        // Whoever has looked at the handle before the abort waits by the time that this is taken.
+        // A thread that has checked the handle before the abort is waiting by the time this lock is
+        // taken.
         drop(TABLE.claims.lock());
         TABLE.released.notify_all();
     }
@@ -126,7 +128,7 @@ mod tests {
         }
     }
 
-    /// For how long a thread is watched that must not go on.
+    /// Time for which the tests watch a thread that must not go on.
     const AWHILE: Duration = Duration::from_millis(50);
 
     #[test]

@@ -1,4 +1,4 @@
-//! Running, stopping and ending a domain.
+//! Pausing, shutting down and destroying a domain; triggers and core dumps.
 
 use std::{
     ffi::{CString, c_int},
@@ -11,7 +11,7 @@ use libxl_sys as sys;
 use super::Domain;
 use crate::{Context, DomId, Error, ErrorKind, Limits, Operation, Result, operation::Call};
 
-/// What can be signalled to a domain from outside (`libxl_trigger`).
+/// A signal that can be sent to a domain from outside (`libxl_trigger`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "libxl_trigger")]
@@ -43,16 +43,16 @@ impl Trigger {
     }
 }
 
-/// By which way a guest was asked to shut down.
+/// The channel through which a guest was asked to shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ShutdownVia {
     /// The guest acknowledged a request through xenstore.
     Paravirt,
-    /// The guest cannot be asked: its ACPI power button was pressed.
+    /// The guest cannot be asked, so its ACPI power button was pressed.
     PowerButton,
 }
 
-/// An operation that takes a domid and nothing else.
+/// An operation on a domid that has no result.
 struct Simple<F> {
     function: &'static str,
     domid: DomId,
@@ -103,7 +103,7 @@ impl Domain {
         .after(move || domain.check(function))
     }
 
-    /// Stops it from running until [`unpause`](Self::unpause).
+    /// Stops the domain from running until [`unpause`](Self::unpause).
     ///
     /// # Errors
     ///
@@ -116,11 +116,11 @@ impl Domain {
         })
     }
 
-    /// Lets it run: after its creation, or after [`pause`](Self::pause).
+    /// Lets the domain run, after its creation or after [`pause`](Self::pause).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`]; for HVM, that the device model does not answer.
+    /// [`ErrorKind::DomainNotFound`]; for HVM, an error if the device model does not answer.
     #[doc(alias = "libxl_domain_unpause")]
     pub fn unpause(&self) -> Operation<()> {
         // SAFETY: as in `pause`.
@@ -129,13 +129,15 @@ impl Domain {
         })
     }
 
-    /// Asks the guest to power off, and waits until it acknowledges that, not until it has. libxl
-    /// itself waits for 60 s at most. The end is seen through a [`Watcher`](crate::Watcher).
+    /// Asks the guest to power off, and waits for its acknowledgement, not for the power-off.
+    ///
+    /// libxl waits for 60 s at most. A [`Watcher`](crate::Watcher) reports when the guest has shut
+    /// down.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoParavirt`] if the guest cannot be asked; [`ErrorKind::TimedOut`] if it did
-    /// not acknowledge: a paused or hung guest; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::NoParavirt`] if the guest cannot be asked; [`ErrorKind::TimedOut`] if the guest
+    /// did not acknowledge, because it is paused or hangs; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_domain_shutdown")]
     pub fn shutdown(&self) -> Operation<()> {
         // SAFETY: as in `pause`.
@@ -161,9 +163,10 @@ impl Domain {
         }
     }
 
-    /// Asks the guest to reboot, and waits for its acknowledgement. The guest then shuts down with
-    /// [`ShutdownReason::REBOOT`](crate::ShutdownReason::REBOOT); to start it again is the
-    /// toolstack's part.
+    /// Asks the guest to reboot, and waits for its acknowledgement.
+    ///
+    /// The guest then shuts down with [`ShutdownReason::REBOOT`](crate::ShutdownReason::REBOOT),
+    /// and the toolstack has to start it again.
     ///
     /// # Errors
     ///
@@ -176,16 +179,16 @@ impl Domain {
         })
     }
 
-    /// Ends it at once, and takes its devices apart. Takes seconds; with hotplug scripts or a big
-    /// guest up to minutes.
+    /// Ends the domain at once, and removes its devices. Takes seconds; with hotplug scripts or a
+    /// big guest up to minutes.
     ///
     /// A destroyed domain may stay in Xen's list as [`DomainState::Dying`](crate::DomainState) for
     /// as long as another domain or a program maps a page of it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if it is gone already, which most callers take for success.
-    /// After any other failure look again: the domain may be gone nevertheless.
+    /// [`ErrorKind::DomainNotFound`] if the domain is gone already, which most callers treat as
+    /// success. After any other failure check the state: the domain may be gone nevertheless.
     #[doc(alias = "libxl_domain_destroy")]
     pub fn destroy(&self) -> Operation<()> {
         // SAFETY: as in `pause`.
@@ -194,12 +197,13 @@ impl Domain {
         })
     }
 
-    /// Sends a trigger to an HVM or PVH domain; `vcpu` counts only for [`Trigger::Init`] and
+    /// Sends a trigger to an HVM or PVH domain; `vcpu` matters only for [`Trigger::Init`] and
     /// [`Trigger::Nmi`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] or [`ErrorKind::Failed`] for what the domain cannot take.
+    /// [`ErrorKind::Invalid`] or [`ErrorKind::Failed`] for a trigger that the domain does not
+    /// accept.
     #[doc(alias = "libxl_send_trigger")]
     pub fn send_trigger(&self, trigger: Trigger, vcpu: u32) -> Operation<()> {
         // SAFETY: as in `pause`.
@@ -213,7 +217,7 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`]; the log says whether it was the file or the domain.
+    /// [`ErrorKind::Failed`]; the log shows whether the file or the domain is the cause.
     #[doc(alias = "libxl_domain_core_dump")]
     pub fn core_dump(&self, path: &Path) -> Result<Operation<()>> {
         const FUNCTION: &str = "libxl_domain_core_dump";

@@ -1,4 +1,4 @@
-//! Configurations to C and back.
+//! Conversion of configurations to C and back.
 
 use libxl_sys as sys;
 
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Context {
-    /// Makes libxl's structure.
+    /// Validates a configuration, and converts it to libxl's structure.
     pub(crate) fn config_to_c(
         &self,
         config: &DomainConfig,
@@ -19,15 +19,15 @@ impl Context {
         let made = self.make_c::<sys::libxl_domain_config>(config)?;
         if !config.b_info.nodemap.is_empty() {
             // libxl hands the map to Xen, which reads as many bytes as the host has nodes for (4.14
-            // to 4.22); its parser makes it as long as the last node in it.
+            // to 4.22). libxl's parser makes the map only as long as the last node in it.
             let bytes = self.max_nodes()?.div_ceil(8);
-            // SAFETY: initialised, and nobody else knows it yet.
+            // SAFETY: initialised, and not shared yet.
             lengthen(unsafe { &mut (*made.as_ptr()).b_info.nodemap }, bytes)?;
         }
         Ok(made)
     }
 
-    /// Reads libxl's structure.
+    /// Converts libxl's structure to a configuration.
     pub(super) fn config_from_c(
         &self,
         raw: &Owned<sys::libxl_domain_config>,

@@ -1,4 +1,4 @@
-//! Making domains.
+//! Creation of domains, and their configuration.
 
 use std::{
     ffi::{CStr, CString, c_int},
@@ -21,14 +21,14 @@ const INVALID_DOMID: u32 = u32::MAX;
 
 impl Context {
     /// Creates a domain from a configuration, and leaves it paused: [`Domain::unpause`] starts it.
-    /// Without a UUID in the configuration a random one is used.
+    /// A configuration without a UUID gets a random one.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] and [`ErrorKind::Unsupported`] name the field that this libxl does
-    /// not take, before anything is done. The cause of a later failure is in [`Error::log`]. libxl
-    /// then takes the half-made domain apart, except after an abort: if [`Error::domain`] names
-    /// one, see whether it exists, and destroy it.
+    /// not accept, before anything is done. The cause of a later failure is in [`Error::log`].
+    /// libxl then destroys the half-made domain, except after an abort: if [`Error::domain`] names
+    /// a domain, check whether it exists, and destroy it.
     #[doc(alias = "libxl_domain_create_new")]
     pub fn domain_create_new(&self, config: &DomainConfig) -> Result<Operation<DomainId>> {
         let mut config = config.clone();
@@ -45,7 +45,7 @@ impl Context {
     }
 }
 
-/// A place for the id: written by libxl at any time during the operation.
+/// Memory for a domid, which libxl may write at any time during the operation.
 pub(super) struct OutDomid(*mut u32);
 
 // SAFETY: owned, plain memory.
@@ -61,13 +61,13 @@ impl OutDomid {
     }
 
     pub(super) fn get(&self) -> Option<DomId> {
-        // SAFETY: allocated in `new`, freed in `drop`. libxl may be writing to it on
-        // another thread that polls the context: an aligned word, read without assumptions.
+        // SAFETY: allocated in `new`, freed in `drop`. libxl may be writing to it on another thread
+        // that polls the context; it is an aligned word, and the read is volatile.
         let domid = unsafe { self.0.read_volatile() };
         (domid != INVALID_DOMID).then_some(DomId(domid))
     }
 
-    /// The domain that a successful operation has made.
+    /// Identity of the domain that a successful operation has created.
     pub(super) fn identity(&self, uuid: Uuid, function: &'static str) -> Result<DomainId> {
         match self.get() {
             Some(domid) => Ok(DomainId { domid, uuid }),
@@ -85,7 +85,7 @@ impl Drop for OutDomid {
 }
 
 struct Create {
-    /// libxl fills in what was left to it.
+    /// Read by libxl, which also fills in the fields left to it.
     config: Owned<sys::libxl_domain_config>,
     domid: OutDomid,
     uuid: Uuid,
@@ -126,8 +126,10 @@ impl Call for Create {
 }
 
 impl Domain {
-    /// The configuration it has now: what it was created from, with the devices it has at present.
-    /// What a toolstack needs to create it again.
+    /// Returns the current configuration: the one that the domain was created from, with its
+    /// present devices.
+    ///
+    /// A toolstack can create the domain again from this configuration.
     ///
     /// # Errors
     ///
@@ -143,17 +145,18 @@ impl Domain {
             .after(move || domain.check("libxl_retrieve_domain_configuration"))
     }
 
-    /// Keeps a domain that has shut down: gives it the name `<name><suffix>`, and another UUID in
-    /// xenstore, so that a new domain can be created under its name.
+    /// Keeps a domain that has shut down, and frees its name for a new domain.
+    ///
+    /// The domain is renamed to `<name><suffix>`, and gets another UUID in xenstore.
     ///
     /// The hypervisor's record is not changed: [`DomainInfo::uuid`](crate::DomainInfo::uuid), and
     /// with it the identity of this handle, stay as they were. So a preserved domain and the one
-    /// created in its place have the same UUID there, and differ by their ids.
+    /// created in its place have the same UUID in the hypervisor, and differ by their domids.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the name is taken, [`ErrorKind::NotFound`] if it has none,
-    /// [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] if the new name is taken, [`ErrorKind::NotFound`] if the domain has
+    /// no name, [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_domain_preserve")]
     pub fn preserve(&self, suffix: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_preserve";
@@ -163,9 +166,9 @@ impl Domain {
         let name = self
             .c_name()
             .ok_or_else(|| failed(ErrorKind::NotFound).with_message("the domain has no name"))?;
-        // libxl finds out as well, but leaves a transaction with xenstored open then, as long as the
-        // context lives (4.14 to 4.22). Who takes the name between the look and the call still brings
-        // that about.
+        // libxl checks this as well, but then leaves a transaction with xenstored open for as long
+        // as the context lives (4.14 to 4.22). This still happens if somebody takes the name
+        // between the check and the call.
         let new = joined(&name, &suffix);
         match self.ctx.domid_of(&new) {
             Ok(other) if other != self.domid() => {
@@ -229,7 +232,8 @@ impl Call for Retrieve {
         how: *const sys::libxl_asyncop_how,
     ) -> c_int {
         // SAFETY: context and `how` are the caller's promise; the structure lives as long as
-        // `self`. That libxl initialises it once more leaks nothing: it owns nothing yet.
+        // `self`. libxl initialises the structure once more, which leaks nothing because it owns
+        // nothing yet.
         unsafe {
             sys::libxl_retrieve_domain_configuration(ctx, self.domid.0, self.config.as_ptr(), how)
         }

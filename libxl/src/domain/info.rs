@@ -1,4 +1,4 @@
-//! What Xen says about domains.
+//! The state of domains, as Xen reports it.
 
 use std::{ffi::c_int, fmt, slice};
 
@@ -11,17 +11,17 @@ use crate::{
     id::uuid_from, logger::expecting_failure, raw::Owned,
 };
 
-/// The state of a domain, as one word.
+/// The state of a domain, derived from its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DomainState {
-    /// It runs, waits for something to happen, or waits for a CPU.
+    /// The domain runs, waits for an event, or waits for a CPU.
     Running,
-    /// A toolstack has paused it.
+    /// A toolstack has paused the domain.
     Paused,
-    /// It has stopped and waits for the toolstack. With [`ShutdownReason::SUSPEND`] it may be
-    /// resumed.
+    /// The domain has stopped and waits for the toolstack. With [`ShutdownReason::SUSPEND`] it may
+    /// be resumed.
     Shutdown(ShutdownReason),
-    /// It is dead: its memory is being given back, or is still held by another domain.
+    /// The domain is dead. Its memory is being freed, or is still held by another domain.
     Dying,
 }
 
@@ -36,58 +36,59 @@ impl fmt::Display for DomainState {
     }
 }
 
-/// What Xen says about a domain at one moment (`libxl_dominfo`).
+/// Information that Xen has about a domain at one moment (`libxl_dominfo`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "libxl_dominfo")]
 pub struct DomainInfo {
-    /// Its id.
+    /// Domid of the domain.
     pub domid: DomId,
-    /// Its UUID; nil for dom0.
+    /// UUID of the domain; nil for dom0.
     pub uuid: Uuid,
-    /// PV or HVM; `None` for what this libxl has no word for. Xen itself knows no third kind: PVH
-    /// shows as HVM, and only [`retrieve_configuration`](crate::Domain::retrieve_configuration)
-    /// tells them apart.
+    /// PV or HVM; `None` for a type that this crate does not know.
+    ///
+    /// Xen has no third type: PVH shows as HVM, and only
+    /// [`retrieve_configuration`](crate::Domain::retrieve_configuration) tells the two apart.
     pub domain_type: Option<DomainType>,
-    /// A virtual CPU is running at this very moment.
+    /// A vCPU is running at this moment.
     pub running: bool,
-    /// All virtual CPUs wait for an event.
+    /// All vCPUs wait for an event.
     pub blocked: bool,
-    /// A toolstack has paused it.
+    /// A toolstack has paused the domain.
     pub paused: bool,
-    /// It has shut down; see [`Self::shutdown_reason`].
+    /// The domain has shut down; see [`Self::shutdown_reason`].
     pub shutdown: bool,
-    /// It is being torn down.
+    /// The domain is being torn down.
     pub dying: bool,
-    /// It is the domain that xenstore runs in, which no toolstack may stop. Not set for dom0, which
-    /// none may stop either: what stops all domains leaves out both.
+    /// The domain runs xenstore, and no toolstack may stop it. Not set for dom0, which must not be
+    /// stopped either: a program that stops all domains leaves out both.
     pub never_stop: bool,
-    /// Why it shut down, if it has.
+    /// Reason of the shutdown, if the domain has shut down.
     pub shutdown_reason: Option<ShutdownReason>,
-    /// Memory promised to it and not yet given, in KiB.
+    /// Memory promised to the domain but not yet given, in KiB.
     pub outstanding_memkb: u64,
-    /// Memory it has, in KiB.
+    /// Memory that the domain has, in KiB.
     pub current_memkb: u64,
-    /// Memory it shares with others, in KiB.
+    /// Memory that the domain shares with others, in KiB.
     pub shared_memkb: u64,
     /// Memory that is paged out, in KiB.
     pub paged_memkb: u64,
-    /// Memory it may have at most, in KiB.
+    /// Maximum memory of the domain, in KiB.
     pub max_memkb: u64,
-    /// CPU time of all its virtual CPUs together since it was made, in nanoseconds.
+    /// CPU time of all vCPUs together since the domain was created, in nanoseconds.
     pub cpu_time_ns: u64,
-    /// The highest id of a virtual CPU.
+    /// The highest id of a vCPU.
     pub vcpu_max_id: u32,
-    /// Virtual CPUs that are online.
+    /// Number of vCPUs that are online.
     pub vcpu_online: u32,
-    /// The id of its CPU pool.
+    /// Id of the domain's CPU pool.
     pub cpupool: u32,
-    /// Its FLASK security id.
+    /// FLASK security id of the domain.
     pub ssidref: u32,
 }
 
 impl DomainInfo {
-    /// Which domain it is.
+    /// Identity of the domain.
     #[must_use]
     pub fn id(&self) -> DomainId {
         DomainId {
@@ -96,7 +97,7 @@ impl DomainInfo {
         }
     }
 
-    /// The flags as one word: the last stage of life that applies.
+    /// Combines the flags into one state: the last stage of life that applies.
     #[must_use]
     pub fn state(&self) -> DomainState {
         match self.shutdown_reason {
@@ -107,7 +108,7 @@ impl DomainInfo {
         }
     }
 
-    /// Of a domain that runs and has run for this long, but for what is changed.
+    /// Information about a running domain with this CPU time, after `change`.
     #[cfg(test)]
     pub(super) fn for_test(cpu_time_ns: u64, change: impl FnOnce(&mut Self)) -> Self {
         let mut info = Self::from_raw(Owned::<sys::libxl_dominfo>::new().get());
@@ -155,7 +156,7 @@ fn domain_type(raw: sys::libxl_domain_type) -> Option<DomainType> {
 }
 
 impl Context {
-    /// The state of the domain that has this id now.
+    /// Returns the state of the domain that has this domid now.
     ///
     /// # Errors
     ///
@@ -164,13 +165,13 @@ impl Context {
     pub fn domain_info(&self, domid: DomId) -> Result<DomainInfo> {
         let info = Owned::<sys::libxl_dominfo>::new();
         let mark = self.log_mark();
-        // That there is no such domain is an answer; libxl since 4.18 logs it as an error.
+        // A domain that does not exist is an expected answer; libxl since 4.18 logs it as an error.
         // SAFETY: a live context and an initialised structure.
         let rc = expecting_failure(|| unsafe {
             sys::libxl_domain_info(self.enter().ptr(), info.as_ptr(), domid.0)
         });
-        // An id that is too large for Xen loses its upper bits on the way, and one of the reserved
-        // ones stands for the asking domain: libxl since 4.18 answers about another domain then.
+        // An id that is too large for Xen loses its upper bits, and one of the reserved ids stands
+        // for the calling domain: libxl since 4.18 then answers about another domain.
         let rc = if rc == 0 && info.get().domid != domid.0 {
             sys::libxl_error::ERROR_DOMAIN_NOTFOUND.0
         } else {
@@ -185,7 +186,7 @@ impl Context {
         }
     }
 
-    /// All domains, dom0 included, in the order of their ids.
+    /// Returns all domains, dom0 included, in the order of their domids.
     ///
     /// # Errors
     ///
@@ -198,7 +199,7 @@ impl Context {
         // SAFETY: a live context and a place for the count.
         let list = unsafe { sys::libxl_list_domain(self.enter().ptr(), &raw mut count) };
         if list.is_null() {
-            // dom0 always exists, so no list is an error; the count says nothing then.
+            // dom0 always exists, so NULL is an error, whatever the count.
             return Err(Error::new(ErrorKind::Failed, "libxl_list_domain")
                 .with_message("Xen did not give a list of domains")
                 .with_log(self.own_log_since(mark)));
@@ -222,7 +223,7 @@ mod tests {
 
     fn info(change: impl FnOnce(&mut sys::libxl_dominfo)) -> DomainInfo {
         let raw = Owned::<sys::libxl_dominfo>::new();
-        // SAFETY: initialised, and nobody else knows it.
+        // SAFETY: initialised, and not shared.
         change(unsafe { &mut *raw.as_ptr() });
         DomainInfo::from_raw(raw.get())
     }

@@ -1,5 +1,5 @@
-//! Looking after a domain for a while, in the background: its guest may obey a suspend that has been
-//! given up, or could not be resumed.
+//! Background supervision of a domain after a failed suspend: its guest may still obey the request,
+//! or could not be resumed.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{DomainId, ShutdownReason, log, per_process::PerProcess};
 
-/// How often a domain is looked at.
+/// Interval between two looks at a domain.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Somebody who looks after a domain, until the sender is dropped.
+/// A thread that looks after a domain until the sender is dropped.
 struct Keeper {
     undo: Undo,
     hold: mpsc::Sender<()>,
@@ -27,10 +27,11 @@ struct Keeper {
 static KEEPERS: PerProcess<BTreeMap<DomainId, Keeper>> = PerProcess::new(BTreeMap::new());
 
 impl Domain {
-    /// Looks at the domain for some time, and resumes it if that suspend is there.
+    /// Watches the domain in the background for some time, and resumes it from the suspend that
+    /// `undo` names.
     ///
-    /// Only for who has the claim to the domain: whoever gets it next and suspends the domain finds
-    /// this one and ends it.
+    /// Only for the holder of the claim to the domain: the next holder that begins a suspend finds
+    /// this supervision and ends it.
     pub(super) fn look_after(&self, undo: Undo) {
         let (hold, held) = mpsc::channel();
         let domain = self.clone();
@@ -50,13 +51,14 @@ impl Domain {
         }
     }
 
-    /// Ends the looking, and says what it was for if it was not over.
+    /// Ends the supervision, and returns its purpose if it had not finished.
     pub(super) fn look_no_more(&self) -> Option<Undo> {
         let keeper = KEEPERS.lock().remove(&self.id());
         let Keeper { undo, hold, thread } = keeper?;
         let unfinished = !thread.is_finished();
         drop(hold);
-        // It may be resuming the domain just now, and must not resume it from the next suspend.
+        // The thread may be resuming the domain just now, and must not resume it from the next
+        // suspend.
         let _ = thread.join();
         unfinished.then_some(undo)
     }
@@ -69,7 +71,7 @@ impl Domain {
         let mut until = Instant::now() + time;
         while Instant::now() < until {
             if held.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
-                // A new suspend is wanted, or somebody else looks.
+                // A new suspend begins, or another thread looks after the domain.
                 return;
             }
             match self.info().map(|info| next(undo, &info)) {
@@ -93,12 +95,12 @@ impl Domain {
     }
 }
 
-/// What to do after a look.
+/// The action after a look.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Resume,
     Wait,
-    /// The time begins again.
+    /// Wait, and start the time again.
     WaitAnew,
     Stop,
 }
@@ -107,9 +109,9 @@ fn next(undo: Undo, info: &DomainInfo) -> Next {
     match (info.state(), undo) {
         (DomainState::Shutdown(ShutdownReason::SUSPEND), undo) if undo.is_it(info) => Next::Resume,
         (DomainState::Running, Undo::Any { .. }) => Next::Wait,
-        // It cannot obey before it goes on.
+        // A paused guest cannot obey before it runs again.
         (DomainState::Paused, Undo::Any { .. }) => Next::WaitAnew,
-        // It has ended, or somebody else has resumed it: what it does next is not for this one.
+        // The domain has ended, or somebody else has resumed it: a later suspend is another one.
         _ => Next::Stop,
     }
 }

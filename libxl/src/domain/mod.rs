@@ -1,12 +1,13 @@
-//! Domains: making them, and what can be done with one.
+//! Domains: their creation, and everything that can be done with one.
 //!
-//! A domain is a virtual machine in Xen's words: dom0, where this runs, is one as well. Xen knows it
-//! by a number, the [`DomId`], which another domain gets when it is gone; its UUID tells
-//! it from that one. A [`Domain`] has both, and everything that is asked of it fails with
-//! [`ErrorKind::DomainNotFound`] rather than hit the other one.
+//! Xen calls a virtual machine a domain; dom0, where this runs, is one as well. Xen identifies a
+//! domain by a number, the [`DomId`], which is given to another domain once the first is gone. The
+//! UUID tells the two apart. A [`Domain`] holds both, and its methods fail with
+//! [`ErrorKind::DomainNotFound`] rather than act on another domain.
 //!
-//! [`Context::domain_create_new`] makes one and leaves it paused. It then runs, is asked to stop, and
-//! has to be destroyed when it has: what is legal when is on the [front page](crate).
+//! [`Context::domain_create_new`] creates a domain and leaves it paused. The domain then runs, is
+//! asked to stop, and has to be destroyed once it has stopped. The [front page](crate) describes
+//! which calls are legal in which state.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -29,7 +30,8 @@
 //! # Ok::<(), libxl::Error>(())
 //! ```
 //!
-//! [`Domain::retrieve_configuration`] gives back what it was made from, with what has changed since.
+//! [`Domain::retrieve_configuration`] returns the configuration that a domain was created from,
+//! with the changes since.
 
 mod claim;
 mod control;
@@ -61,9 +63,9 @@ use libxl_sys as sys;
 
 use crate::{Context, DomId, DomainId, Error, ErrorKind, Result, config::DomainType};
 
-/// One domain, by its identity, on one context.
+/// A handle to one domain, by its identity, on one context.
 ///
-/// A handle and nothing more: dropping it never touches the domain.
+/// Dropping the handle never affects the domain.
 #[derive(Clone, Debug)]
 pub struct Domain {
     ctx: Context,
@@ -71,7 +73,7 @@ pub struct Domain {
 }
 
 impl Context {
-    /// A handle to a domain whose identity is known. Whether it exists is not asked.
+    /// Returns a handle to a domain whose identity is known. Does not check that the domain exists.
     #[must_use]
     pub fn domain(&self, id: DomainId) -> Domain {
         Domain {
@@ -80,7 +82,7 @@ impl Context {
         }
     }
 
-    /// A handle to whatever domain has this id now.
+    /// Returns a handle to the domain that has this domid now.
     ///
     /// # Errors
     ///
@@ -91,13 +93,13 @@ impl Context {
 }
 
 impl Domain {
-    /// Which domain it is.
+    /// Identity of the domain.
     #[must_use]
     pub fn id(&self) -> DomainId {
         self.id
     }
 
-    /// Its number at the hypervisor.
+    /// Domid of the domain: its number in the hypervisor.
     #[must_use]
     pub fn domid(&self) -> DomId {
         self.id.domid
@@ -109,12 +111,12 @@ impl Domain {
         &self.ctx
     }
 
-    /// Its state.
+    /// Returns the state of the domain.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if it is gone, also when its id belongs to another domain by
-    /// now.
+    /// [`ErrorKind::DomainNotFound`] if the domain is gone, also when its domid belongs to another
+    /// domain by now.
     #[doc(alias = "libxl_domain_info")]
     pub fn info(&self) -> Result<DomainInfo> {
         let info = self.ctx.domain_info(self.domid())?;
@@ -125,8 +127,10 @@ impl Domain {
         }
     }
 
-    /// Whether it is HVM. Xen takes PVH for that, too, and so does
-    /// [`domain_type`](DomainInfo::domain_type): what the domain was built as says its configuration.
+    /// Returns true if the domain is HVM.
+    ///
+    /// Xen, and so [`domain_type`](DomainInfo::domain_type), reports PVH as HVM, too. This method
+    /// reads the configuration to tell the two apart.
     ///
     /// # Errors
     ///
@@ -139,13 +143,15 @@ impl Domain {
         Ok(config.domain_type() == DomainType::Hvm)
     }
 
-    /// Fails unless the id still belongs to this domain. Asked before anything that could hit
-    /// another one; between the question and the deed libxl leaves a gap that nobody can close, but
-    /// Xen's toolstack does not reuse an id within a minute.
+    /// Fails unless the domid still belongs to this domain.
+    ///
+    /// Called before anything that could affect another domain. libxl leaves a gap between the
+    /// check and the call that nobody can close, but Xen's toolstack does not reuse a domid within
+    /// a minute.
     pub(crate) fn check(&self, function: &'static str) -> Result<()> {
         match self.info().map(|info| info.state()) {
             Err(error) if !error.is_domain_gone() => Err(error),
-            // What is dying has no devices, no guest and no memory any more: only its id is left.
+            // A dying domain has no devices, no guest and no memory any more: only its id is left.
             Err(_) | Ok(DomainState::Dying) => Err(self.no_more(function)),
             Ok(_) => Ok(()),
         }
@@ -157,7 +163,7 @@ impl Domain {
             .with_message("there is no such domain any more")
     }
 
-    /// Checks, and then runs a call that returns a libxl code at once.
+    /// Runs a synchronous libxl call after [`check`](Self::check).
     pub(crate) fn call(
         &self,
         function: &'static str,

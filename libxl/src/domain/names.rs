@@ -17,12 +17,12 @@ use crate::{
 const BY_NAME: &str = "libxl_name_to_domid";
 
 impl Context {
-    /// The id of the domain with this name. Walks through all domains: prefer ids.
+    /// Returns the domid of the domain with this name. Walks through all domains, so prefer domids.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if no domain has it; [`ErrorKind::NoMemory`] when Xen does not
-    /// list the domains.
+    /// [`ErrorKind::DomainNotFound`] if no domain has the name; [`ErrorKind::NoMemory`] when Xen
+    /// does not list the domains.
     #[doc(alias = "libxl_name_to_domid")]
     pub fn name_to_domid(&self, name: &str) -> Result<DomId> {
         let c_name = c_string(BY_NAME, "name", name)?;
@@ -41,7 +41,7 @@ impl Context {
         }
     }
 
-    /// The name of a domain; `None` if it has none, or does not exist.
+    /// Returns the name of a domain; `None` if it has none, or does not exist.
     #[doc(alias = "libxl_domid_to_name")]
     #[must_use]
     pub fn domid_to_name(&self, domid: DomId) -> Option<String> {
@@ -51,14 +51,15 @@ impl Context {
 }
 
 impl Domain {
-    /// Its name, if it has one; `None` also when its id belongs to another domain by now.
+    /// Name of the domain, if it has one; `None` also when its domid belongs to another domain by
+    /// now.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         let name = self.c_name()?;
         Some(name.to_string_lossy().into_owned())
     }
 
-    /// The same byte for byte: a name need not be UTF-8.
+    /// As [`name`](Self::name), but as bytes: a name need not be UTF-8.
     pub(super) fn c_name(&self) -> Option<CString> {
         // SAFETY: a live context; the string is allocated for us.
         let name = unsafe {
@@ -71,19 +72,20 @@ impl Domain {
         self.info().ok().and(name)
     }
 
-    /// Gives it another name. Whoever else renames it at the same time, this name is the later one.
+    /// Renames the domain. A name that somebody else gives at the same time is overwritten.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if a domain with that name exists; [`ErrorKind::DomainNotFound`];
-    /// [`ErrorKind::Failed`] if others rename it again and again.
+    /// [`ErrorKind::Failed`] if others rename the domain again and again.
     #[doc(alias = "libxl_domain_rename")]
     pub fn rename(&self, name: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_rename";
         let new = c_string(FUNCTION, "name", name)?;
         self.check(FUNCTION)?;
-        // libxl makes the name that a stub domain has had from the old one, and compares that, in the
-        // transaction in which it writes the new one: neither is renamed if the id is another's by now.
+        // libxl derives the old name of a stub domain from the domain's, and compares the old name
+        // in the transaction in which it writes the new one: neither domain is renamed if the domid
+        // belongs to another by now.
         let rename_from = |old: Option<&CStr>| {
             self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
                 let old = old.map_or(ptr::null(), CStr::as_ptr);
@@ -99,16 +101,19 @@ impl Domain {
         if now == old {
             return Err(error);
         }
-        // Somebody else has renamed it between the look and the call; or the id is no longer its own.
+        // Somebody else has renamed the domain between the look and the call, or the domid belongs
+        // to another domain now.
         self.check(FUNCTION)?;
         rename_from(now.as_deref())
     }
 
-    /// The terminal of its primary console: PV console or, for HVM, the first serial port.
+    /// Path of the terminal of the primary console: the PV console or, for HVM, the first serial
+    /// port.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] while xenconsoled has not made one, or if there is none.
+    /// [`ErrorKind::Failed`] while xenconsoled has not made the terminal, or if there is no
+    /// console.
     #[doc(alias = "libxl_primary_console_get_tty")]
     pub fn primary_console_tty(&self) -> Result<PathBuf> {
         const FUNCTION: &str = "libxl_primary_console_get_tty";

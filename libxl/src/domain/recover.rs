@@ -1,48 +1,55 @@
-//! What follows a suspend that came to nothing: the domain is to run again, whatever it was that
-//! failed.
+//! Recovery from a failed suspend: the domain is to run again, whatever has failed.
 //!
 //! libxl never resumes a domain after a failed save, and leaves a request standing that the guest
-//! may obey minutes later. Both are seen to here, so that no caller can forget it.
+//! may obey minutes later. Both are handled here, so that no caller can forget them.
 
 use std::{fmt, time::Duration};
 
 use super::{Domain, DomainInfo, DomainState, claim::Claim};
 use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, log, rearm};
 
-/// For how long a guest that was asked may still suspend: libxl waits 60 s for its answer and then
-/// 60 s for the deed, and an abort ends that wait but does not withdraw the request.
+/// Time for which a guest that was asked may still suspend.
+///
+/// libxl waits 60 s for the guest's answer and then 60 s for the suspend. An abort ends the wait
+/// but does not withdraw the request.
 pub(super) const LATE: Duration = Duration::from_secs(120);
-/// The same where nothing says that the guest has been asked and taken its time over it.
+/// As [`LATE`], if nothing shows that the guest was asked and is slow to answer.
 pub(super) const SOON: Duration = Duration::from_secs(10);
-/// And where it has obeyed already.
+/// As [`LATE`], if the guest has already suspended.
 const NEVER: Duration = Duration::ZERO;
 
-/// What has become of a domain whose suspend, save or migration failed.
+/// State of a domain after its suspend, save or migration has failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Source {
-    /// Nothing had been asked of it yet: it is what it was.
+    /// The guest had not been asked yet: the domain is unchanged.
     Untouched,
-    /// It runs (or is paused, as before): it had not suspended, or has been resumed. If it had not,
-    /// it may have been asked a moment before: in the background it is looked at for ten seconds,
-    /// and resumed should it suspend. Have no other program suspend it in that time; a new suspend by
-    /// this one ends that.
+    /// The domain runs (or is paused, as before): it had not suspended, or has been resumed.
+    ///
+    /// If it had not suspended, it may have been asked a moment before. It is then watched in the
+    /// background for ten seconds, and resumed should it suspend. Have no other program suspend the
+    /// domain in that time; a new suspend by this program ends the supervision.
     Runs,
-    /// It runs, but has been asked to suspend. If it does so within two minutes, it is resumed in
-    /// the background. Nobody can tell whether it obeys the old request or a new one of another
-    /// program: have no other program suspend it in that time. A new suspend by this one ends that.
+    /// The domain runs, but has been asked to suspend. If it suspends within two minutes, it is
+    /// resumed in the background.
+    ///
+    /// Nobody can tell whether the guest obeys the old request or a new one of another program, so
+    /// have no other program suspend the domain in that time. A new suspend by this program ends
+    /// the supervision.
     MaySuspendYet,
-    /// It is suspended, and could not be resumed. That is tried again in the background for two
-    /// minutes.
+    /// The domain is suspended, and could not be resumed. Resuming is tried again in the background
+    /// for two minutes.
     Suspended(Error),
-    /// Somebody else had resumed it by then, and it is suspended again, or about to be: for another
-    /// save or migration, which decides what becomes of it. It was left alone.
+    /// Somebody else had resumed the domain by then, and it is suspended again, or about to be.
+    ///
+    /// The new suspend belongs to another save or migration, so the domain was left alone.
     TakenOver,
-    /// It has shut down meanwhile, for this reason: it is still there, but will not run again.
+    /// The domain has shut down meanwhile, for this reason. It still exists, but will not run
+    /// again.
     Ended(ShutdownReason),
-    /// It does not exist any more.
+    /// The domain no longer exists.
     Gone,
-    /// Its state cannot be read.
+    /// The state of the domain cannot be read.
     Unknown(Error),
 }
 
@@ -67,17 +74,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// A suspend, save or migration that failed, and what has become of the domain.
+/// The error of a failed suspend, save or migration, with the state of the domain after it.
 #[derive(Debug)]
 pub struct SuspendError {
-    /// What failed.
+    /// Cause of the failure.
     pub error: Error,
-    /// The domain since then.
+    /// State of the domain after the failure.
     pub source: Source,
 }
 
 impl SuspendError {
-    /// For what failed before anything was asked of the domain.
+    /// The error for a failure before the guest was asked.
     pub(crate) fn untouched(error: Error) -> Self {
         Self {
             error,
@@ -105,7 +112,7 @@ impl From<SuspendError> for Error {
     }
 }
 
-/// Why a suspend came to nothing, and for how long the guest may still obey it.
+/// Cause of a failed suspend, and the time for which the guest may still obey it.
 #[derive(Debug)]
 pub(super) struct Failed {
     error: Error,
@@ -113,12 +120,13 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// The guest has suspended, and something else failed.
+    /// A failure after the guest has suspended.
     pub(super) fn obeyed(error: Error) -> Self {
         Self { error, late: NEVER }
     }
 
-    /// This is the cause of it. What the guest may do is as the error before said.
+    /// Replaces the error with its cause. The time for which the guest may still suspend stays that
+    /// of the earlier error.
     pub(super) fn because_of(self, cause: Error) -> Self {
         let cause = cause
             .with_domain(self.error.domain())
@@ -137,17 +145,17 @@ impl From<Error> for Failed {
     }
 }
 
-/// Which suspend of a domain is to be undone.
+/// The suspend of a domain that is to be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Undo {
-    /// Whichever there is, and one that comes within this time: the guest may still obey ours.
+    /// Any suspend, also one that comes within this time: the guest may still obey our request.
     Any { late: Duration },
-    /// The one at which the domain had run for this long, and none that came after it.
+    /// Only the suspend at which the domain had this CPU time, and none that came after it.
     This { cpu_time_ns: u64 },
 }
 
 impl Undo {
-    /// Whether the domain is suspended, and by that one.
+    /// Returns true if the domain is suspended, by the suspend that is to be undone.
     pub(super) fn is_it(self, info: &DomainInfo) -> bool {
         let this = match self {
             Self::Any { .. } => true,
@@ -157,18 +165,20 @@ impl Undo {
     }
 }
 
-/// A suspend that has begun, and is the only one of its domain in this process until this is
-/// dropped. What one suspend makes of a guest another one must not undo, nor send to a target as its
-/// own.
+/// A suspend that has begun. It is the only one of its domain in this process until this is
+/// dropped.
+///
+/// One suspend must not undo the effect of another, nor send it to a target as its own.
 pub(crate) struct Suspending {
     domain: Domain,
-    /// What is left of an earlier one that has failed.
+    /// The unfinished undoing of an earlier suspend that has failed.
     unfinished: Option<Undo>,
     claim: Claim,
 }
 
 impl Suspending {
-    /// For what fails before anything is asked of the domain.
+    /// The error for a failure before the guest is asked. If an earlier request may still be
+    /// obeyed, the domain is supervised again.
     pub(crate) fn untouched(&self, error: Error) -> SuspendError {
         if self.asked_before() {
             self.domain.look_after(Undo::Any { late: LATE });
@@ -176,7 +186,8 @@ impl Suspending {
         SuspendError::untouched(error)
     }
 
-    /// Lets the domain run again after `error`, arms the watches anew and looks.
+    /// Lets the domain run again after `failed`, rearms its watches, and returns the error with the
+    /// state found.
     pub(super) fn recover(&self, failed: impl Into<Failed>) -> SuspendError {
         let Failed { error, late } = failed.into();
         let late = if self.asked_before() { LATE } else { late };
@@ -184,17 +195,17 @@ impl Suspending {
         self.domain.recovered(error, source)
     }
 
-    /// An earlier one has failed, and the guest may still obey it.
+    /// Returns true if an earlier suspend has failed and the guest may still obey it.
     fn asked_before(&self) -> bool {
         matches!(self.unfinished, Some(Undo::Any { .. }))
     }
 }
 
 impl Domain {
-    /// A new suspend is wanted from here on: what is left of an earlier one no longer counts.
+    /// Begins a new suspend, and ends the supervision for an earlier one.
     ///
-    /// Fails if the domain does not run: it may be suspended because somebody else is saving it,
-    /// and is none of our business then.
+    /// Fails if the domain does not run: somebody else may have suspended it for a save, and then
+    /// it must be left alone.
     pub(crate) fn suspend_begins(
         &self,
         function: &'static str,
@@ -211,7 +222,7 @@ impl Domain {
                 begun.claim.lasts("this process is suspending the domain");
                 return Ok(begun);
             }
-            // Nothing but its memory's being freed keeps it in the list.
+            // Only the freeing of its memory keeps the domain in the list.
             Ok(DomainState::Dying) => self.no_more(function),
             Ok(state) => Error::new(ErrorKind::Invalid, function)
                 .with_domain(Some(self.domid()))
@@ -219,7 +230,7 @@ impl Domain {
             Err(error) => error,
         };
         Err(match begun.unfinished {
-            // The earlier suspend may be what has suspended it.
+            // The earlier suspend may have suspended the domain.
             Some(Undo::Any { .. }) => begun.recover(error),
             Some(this) => self.recovered(error, self.bring_back(this)),
             None => SuspendError::untouched(error),
@@ -231,7 +242,8 @@ impl Domain {
         SuspendError { error, source }
     }
 
-    /// Undoes a suspend, arms the watches anew and looks. For who has the claim to the domain.
+    /// Undoes a suspend, rearms the watches, and returns the state found. Only for the holder of
+    /// the claim to the domain.
     pub(super) fn bring_back(&self, undo: Undo) -> Source {
         let again = match undo {
             Undo::Any { .. } => Undo::Any { late: LATE },
@@ -271,7 +283,8 @@ impl Domain {
             DomainState::Running | DomainState::Paused => {
                 rearm::rearm(self.id());
                 match undo {
-                    // Somebody has resumed it: the request was obeyed, and is not obeyed again.
+                    // Somebody has resumed the domain: the request was obeyed, and is not obeyed
+                    // again.
                     Undo::This { .. } => Source::Runs,
                     Undo::Any { late } => {
                         if late != NEVER {
@@ -289,7 +302,7 @@ impl Domain {
     }
 }
 
-/// For how long the guest may still suspend after this error.
+/// Time for which the guest may still suspend after this error.
 fn may_be_late(error: &Error) -> Duration {
     match error.kind() {
         ErrorKind::GuestTimedOut | ErrorKind::TimedOut | ErrorKind::Aborted => LATE,

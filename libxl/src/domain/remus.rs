@@ -65,12 +65,14 @@ impl Call for Replication {
 }
 
 impl Domain {
-    /// Keeps a copy of the domain up to date on another host, which goes on with it should this host
-    /// fail: the guest suspends again and again, for as long as it takes to send what has changed
-    /// (Remus). `to` and `from` lead to a receiver that restores such a stream, as `xl
-    /// migrate-receive --remus` does after its preamble. Only COLO reads from `from`.
+    /// Keeps a copy of the domain up to date on another host, which takes over should this host
+    /// fail (Remus).
     ///
-    /// Blocks until the copying fails or `limits` end it; so it never returns without an error. The
+    /// The guest suspends again and again, each time for as long as it takes to send the changes.
+    /// `to` and `from` lead to a receiver that restores such a stream, as
+    /// `xl migrate-receive --remus` does after its preamble. Only COLO reads from `from`.
+    ///
+    /// Blocks until the copying fails or `limits` end it, so it never returns without an error. The
     /// guest then goes on running here; see [`SuspendError`].
     ///
     /// ```no_run
@@ -98,9 +100,9 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] or [`ErrorKind::Aborted`] when the limits have ended it,
-    /// [`ErrorKind::Invalid`] for a domain that does not run, [`ErrorKind::Failed`] when the copying
-    /// has failed or could not begin; the log says why.
+    /// [`ErrorKind::TimedOut`] or [`ErrorKind::Aborted`] when the limits have ended the copying,
+    /// [`ErrorKind::Invalid`] for a domain that does not run, [`ErrorKind::Failed`] when the
+    /// copying has failed or could not begin; the log has the cause.
     #[doc(alias = "libxl_domain_remus_start")]
     pub fn remus_start(
         &self,
@@ -111,8 +113,8 @@ impl Domain {
     ) -> Result<Infallible, SuspendError> {
         let clock = Clock::start(limits);
         let mut how = how.clone();
-        // libxl refuses a configuration that does not say the first, and with COLO it ends the process
-        // over the second (4.14 to 4.22).
+        // libxl refuses a configuration without the first field, and with COLO it ends the process
+        // if the second one is missing (4.14 to 4.22).
         how.colo.get_or_insert(false);
         how.userspace_colo_proxy.get_or_insert(false);
         let untouched =

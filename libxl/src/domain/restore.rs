@@ -1,4 +1,4 @@
-//! Making a domain from what was saved of one.
+//! Restoring a domain from a saved stream.
 
 use std::{
     ffi::c_int,
@@ -27,17 +27,18 @@ use crate::{
 const FUNCTION: &str = "libxl_domain_create_restore";
 
 impl Context {
-    /// Makes a domain from a stream that [`Domain::suspend`] has written, and leaves it paused:
-    /// [`Domain::unpause`] lets it go on where it was. `config` is the configuration of the saved
-    /// domain, perhaps with another name. `report` is called with what libxl says of its progress.
+    /// Creates a domain from a stream that [`Domain::suspend`] has written, and leaves it paused.
     ///
-    /// The descriptor is read ahead: what follows the stream on it, before anything was written in
-    /// answer, may be lost. Nothing is left of the domain if this fails or `report` panics.
+    /// [`Domain::unpause`] lets the guest continue. `config` is the configuration of the saved
+    /// domain, perhaps with another name. `report` is called with each progress report of libxl.
+    ///
+    /// The descriptor is read ahead: bytes that follow the stream may be lost unless the sender
+    /// waits for an answer first. If the restore fails or `report` panics, no domain is left.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it is not such a stream; those of
-    /// [`domain_create_new`](Self::domain_create_new) and of the limits.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the input is not such a stream; those
+    /// of [`domain_create_new`](Self::domain_create_new) and of the limits.
     #[doc(alias = "libxl_domain_create_restore")]
     pub fn domain_create_restore(
         &self,
@@ -49,12 +50,12 @@ impl Context {
         self.restore_within(config, from, &Clock::start(limits), report)
     }
 
-    /// Makes a domain from what [`Domain::save`] or `xl save` has written, and leaves it paused.
-    /// Nothing is left of it if that fails.
+    /// Creates a domain from the output of [`Domain::save`] or `xl save`, and leaves it paused. If
+    /// the restore fails, no domain is left.
     ///
     /// # Errors
     ///
-    /// Those of [`SavedHeader::read`] and
+    /// The errors of [`SavedHeader::read`] and
     /// [`domain_create_restore`](Self::domain_create_restore).
     pub fn restore(&self, from: impl AsFd, limits: &Limits) -> Result<Domain> {
         let clock = Clock::start(limits);
@@ -74,7 +75,7 @@ impl Context {
         config.c_info.domid = config.c_info.domid.filter(|domid| *domid != 0);
         let uuid = *config.c_info.uuid.get_or_insert_with(Uuid::new_v4);
         let params = Owned::<sys::libxl_domain_restore_params>::new();
-        // SAFETY: initialised, and nobody else knows it. The stream of Xen 4.6 and later.
+        // SAFETY: initialised, and not shared. Version 2 is the stream of Xen 4.6 and later.
         unsafe { (*params.as_ptr()).stream_version = 2 };
         let pipe = pipe(FUNCTION)?;
         let gate = Arc::new(Gate::default());
@@ -90,7 +91,7 @@ impl Context {
             .limits(&clock.rest())
             .held_by(&gate);
 
-        // Not the caller's limits: what libxl does not get, it must not miss too early.
+        // Not the caller's limits: libxl must not miss data too early.
         let over = Until::new();
         let incoming = Incoming::new(FUNCTION, opening, pipe.writer, &over)?;
         let over = &over.handle;
@@ -110,7 +111,7 @@ impl Context {
             let _stop = StopOnDrop(over);
             let (result, panicked) = restore.wait_despite_panics(&mut report);
             over.abort();
-            // If reading failed, that is the cause, and libxl only saw the end of the stream.
+            // If reading failed, that error is the cause, and libxl only saw the end of the stream.
             match (result, carrying.join()) {
                 (Err(error), Ok(Err(cause))) if is_read_error(&cause) => {
                     let cause = cause
@@ -131,7 +132,7 @@ impl Context {
         }
     }
 
-    /// Destroys what a restore has left that nobody is given a handle to.
+    /// Destroys a domain that a restore has left without a handle.
     fn clear_away(&self, id: DomainId) {
         let domain = self.domain(id);
         if domain.info().is_err() {
@@ -145,8 +146,10 @@ impl Context {
     }
 }
 
-/// What is there of the domain that nobody will look after: libxl keeps it after an abort, and nobody
-/// gets the whole one of a caller who has panicked.
+/// The domain that a restore leaves without an owner, if any.
+///
+/// libxl keeps a partial domain after an abort, and after a panic nobody gets the handle to a
+/// complete one.
 fn left_behind(result: &Result<DomainId>, uuid: Uuid, panicked: bool) -> Option<DomainId> {
     match result {
         Ok(id) => panicked.then_some(*id),
@@ -154,7 +157,8 @@ fn left_behind(result: &Result<DomainId>, uuid: Uuid, panicked: bool) -> Option<
     }
 }
 
-/// Whether the stream could not be read. That libxl has closed its pipe is no cause of anything.
+/// Returns true if the stream could not be read. A broken pipe does not count: it only means that
+/// libxl has closed its end.
 fn is_read_error(error: &Error) -> bool {
     error.kind() == ErrorKind::Io && error.io_kind() != Some(io::ErrorKind::BrokenPipe)
 }

@@ -1,4 +1,4 @@
-//! Saving a domain: its memory and everything the guest knows of itself, as a stream.
+//! Saving a domain as a stream: its memory and everything that the guest knows about itself.
 
 use std::{
     ffi::c_int,
@@ -34,12 +34,12 @@ use crate::{
 };
 
 const FUNCTION: &str = "libxl_domain_suspend";
-/// How long libxl waits for a guest to answer.
+/// Time for which libxl waits for a guest to answer.
 const GUESTS_TIME: Duration = Duration::from_secs(60);
 
 pub(super) type Report<'a> = Box<dyn FnMut(&Progress) + 'a>;
 
-/// How to save a domain: live or not, with which limits, and who hears of the progress.
+/// Options for saving a domain: live or not, its limits, and a callback for progress.
 ///
 /// ```no_run
 /// # fn example(domain: &libxl::Domain) -> Result<(), Box<dyn std::error::Error>> {
@@ -79,14 +79,16 @@ impl std::fmt::Debug for Saving<'_> {
 }
 
 impl<'a> Saving<'a> {
-    /// The guest suspends first; no limits, nobody is told of the progress.
+    /// Options without limits or progress reports; the guest suspends first.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The guest runs while most of its memory is copied, and suspends only for the rest
-    /// (`LIBXL_SUSPEND_LIVE`). Where Xen cannot do that, which is so for PV guests if it was built
-    /// without shadow paging, the guest suspends first nevertheless.
+    /// Lets the guest run while most of its memory is copied, and suspends it only for the rest
+    /// (`LIBXL_SUSPEND_LIVE`).
+    ///
+    /// If Xen cannot do that, the guest suspends first nevertheless. This concerns PV guests on a
+    /// Xen built without shadow paging.
     pub fn live(mut self) -> Self {
         self.live = true;
         self
@@ -104,7 +106,7 @@ impl<'a> Saving<'a> {
         self
     }
 
-    /// Gives up when it has taken this long; the domain then goes on running.
+    /// Gives up when the save has taken this long; the domain then goes on running.
     pub fn deadline(mut self, time: Duration) -> Self {
         self.limits = self.limits.deadline(time);
         self
@@ -116,8 +118,8 @@ impl<'a> Saving<'a> {
         self
     }
 
-    /// Calls `report` on the saving thread with every step forward. If it panics, the save is
-    /// aborted, the domain resumed, and the panic goes on.
+    /// Calls `report` on the saving thread with every step forward. If `report` panics, the save is
+    /// aborted, the domain is resumed, and the panic goes on.
     pub fn progress(mut self, report: impl FnMut(&Progress) + 'a) -> Self {
         self.progress = Some(Box::new(report));
         self
@@ -161,9 +163,10 @@ impl Call for Stream {
 
 impl Domain {
     /// Suspends the guest and writes its stream, without a header, to any descriptor: a file, a
-    /// pipe, a socket. What [`Context::domain_create_restore`] reads.
+    /// pipe, a socket.
     ///
-    /// If anything fails, the guest goes on running; see [`SuspendError`].
+    /// [`Context::domain_create_restore`] reads the stream. If anything fails, the guest goes on
+    /// running; see [`SuspendError`].
     ///
     /// # Errors
     ///
@@ -198,7 +201,7 @@ impl Domain {
             }
             Err(error) => return Err(begun.untouched(error)),
         };
-        // Success is what the state says.
+        // Only the state of the domain shows success.
         let found = result.and_then(|()| Suspended::find(self).map_err(Failed::obeyed));
         let failed = match found {
             Ok(Ok(suspended)) => return Ok(suspended),
@@ -212,7 +215,7 @@ impl Domain {
         Err(begun.recover(failed))
     }
 
-    /// Has libxl write the stream to our pipe, and carries it to where it is to go.
+    /// Has libxl write the stream to our pipe, and forwards it to `to`.
     fn write_stream(
         &self,
         pipe: Pipe,
@@ -225,8 +228,7 @@ impl Domain {
         self.carry_stream(operation, pipe.reader, to, clock, &gate, saving.progress)
     }
 
-    /// Waits for an operation that writes a stream to our pipe, which is carried to where it is to
-    /// go.
+    /// Waits for an operation that writes a stream to our pipe, and forwards the stream to `to`.
     pub(super) fn carry_stream(
         &self,
         operation: Operation<()>,
@@ -238,7 +240,7 @@ impl Domain {
     ) -> Result<(), Failed> {
         let function = operation.function();
         let failed = |error| Error::io(function, error).with_domain(Some(self.domid()));
-        // Not the caller's limits: as long as libxl writes, it has to be read.
+        // Not the caller's limits: the pipe has to be read for as long as libxl writes.
         let (written, over) = (Until::new(), Until::new());
         let arrived = Bell::new().map_err(failed)?;
         let waiter = Waiter::new(function, clock)?;
@@ -251,7 +253,7 @@ impl Domain {
                 arrived.ring();
                 result
             })?;
-            // However this ends, also by a panic, nothing may be left to carry.
+            // However this ends, also by a panic, the forwarding must stop.
             let _stop = (StopOnDrop(over), StopOnDrop(written));
             let result = match report {
                 None => operation.wait(),
@@ -259,8 +261,8 @@ impl Domain {
             };
             match result {
                 Ok(()) => {
-                    // What is in the pipe has still to arrive. libxl has closed its end, but its
-                    // children may have inherited it, which take other domains apart.
+                    // The data in the pipe has still to arrive. libxl has closed its end, but
+                    // children of libxl that destroy other domains may have inherited it.
                     written.abort();
                     let arrival = waiter
                         .wait(arrived.as_fd(), PollFlags::IN)
@@ -271,7 +273,8 @@ impl Domain {
                     let failed = Failed::from(not_the_guest(error, begun.elapsed()));
                     over.abort();
                     written.abort();
-                    // If the carrying failed first, that is the cause, and libxl only saw its end.
+                    // If the forwarding failed first, its error is the cause, and libxl only saw
+                    // its end.
                     Err(match join(carrying) {
                         Err(cause) if cause.kind() == ErrorKind::Io => failed.because_of(cause),
                         _ => failed,
@@ -304,7 +307,7 @@ impl Domain {
             .after(move || domain.check(FUNCTION))
     }
 
-    /// Whether Xen can keep track of what the guest writes while its memory is copied.
+    /// Returns true if Xen can track the guest's writes while its memory is copied.
     fn can_run_meanwhile(&self) -> bool {
         let is_pv = self
             .info()
@@ -320,11 +323,10 @@ impl Domain {
         true
     }
 
-    /// Saves the domain to any descriptor: a header with its configuration, then the stream. What
-    /// [`Context::restore`] and `xl restore` read.
+    /// Saves the domain to any descriptor: a header with its configuration, then the stream.
     ///
-    /// On success the domain is suspended; destroy it before the saved one is restored. If anything
-    /// fails, it goes on running.
+    /// [`Context::restore`] and `xl restore` read the result. On success the domain is suspended;
+    /// destroy it before the saved one is restored. If anything fails, the domain goes on running.
     ///
     /// # Errors
     ///
@@ -344,19 +346,21 @@ impl Domain {
     pub(crate) fn saved_header(&self, clock: &Clock) -> Result<SavedHeader> {
         let retrieve = self.retrieve_configuration().limits(&clock.rest());
         let mut config = retrieve.wait()?;
-        // The number it has here means nothing where it is restored.
+        // The domid means nothing where the domain is restored.
         config.c_info.domid = None;
         Ok(SavedHeader { config })
     }
 
-    /// Saves the domain to a file, whole or not at all: it is written under another name, brought to
-    /// the disk and then given its own, which replaces a file of that name. Only its owner can read
-    /// it: it holds all the guest's memory.
+    /// Saves the domain to a file, completely or not at all.
+    ///
+    /// The file is written under another name, synced to the disk and then renamed, which replaces
+    /// a file of that name. Only its owner can read the file, because it holds all the guest's
+    /// memory.
     ///
     /// # Errors
     ///
-    /// As [`save`](Self::save). Nothing of the file is left then; one that had the name before is
-    /// replaced when all but its directory is on the disk.
+    /// As [`save`](Self::save). No part of the file is left then. An earlier file of that name is
+    /// replaced once everything but the directory is on the disk.
     pub fn save_file(
         &self,
         path: impl AsRef<Path>,
@@ -374,12 +378,13 @@ impl Domain {
         }
     }
 
-    /// Saves the domain to a file, as [`save_file`](Self::save_file), and lets it run on: what
-    /// `xl save -c` does, but the domain stays watched.
+    /// Saves the domain to a file, as [`save_file`](Self::save_file) does, and lets it run on.
+    ///
+    /// `xl save -c` does the same, but here the domain stays watched.
     ///
     /// # Errors
     ///
-    /// As [`save_file`](Self::save_file). If only the resume fails, the file is there and the source
+    /// As [`save_file`](Self::save_file). If only the resume fails, the file exists and the source
     /// is [`Suspended`](super::Source::Suspended).
     pub fn checkpoint(
         &self,
@@ -393,7 +398,10 @@ impl Domain {
     }
 }
 
-/// libxl blames the guest for whatever fails before it has suspended. But it gives it a minute.
+/// Corrects an error that libxl attributes to the guest.
+///
+/// libxl blames the guest for any failure before it has suspended, but gives the guest a minute to
+/// answer.
 fn not_the_guest(error: Error, took: Duration) -> Error {
     if error.kind() == ErrorKind::GuestTimedOut && took < GUESTS_TIME {
         return error
@@ -403,7 +411,7 @@ fn not_the_guest(error: Error, took: Duration) -> Error {
     error
 }
 
-/// Ends what is being carried when libxl has failed, or whoever is told of the progress has.
+/// Ends the forwarding when libxl has failed, or the progress callback has panicked.
 pub(super) struct StopOnDrop<'a>(pub(super) &'a AbortHandle);
 
 impl Drop for StopOnDrop<'_> {
@@ -426,7 +434,7 @@ fn directory(path: &Path) -> &Path {
     }
 }
 
-/// A file beside the one that is wanted, which goes away unless it is made that one.
+/// Creates a file beside `path`, which is removed unless it is renamed to `path`.
 fn partial_file(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let name = path
         .file_name()
@@ -441,9 +449,9 @@ fn make_durable(partial: tempfile::NamedTempFile, path: &Path) -> io::Result<()>
     let directory = File::open(directory(path))?;
     partial.as_file().sync_all()?;
     partial.persist(path).map_err(|e| e.error)?;
-    // Without this the name may not survive a loss of power, and then neither would the guest.
+    // Without this the name, and with it the guest, may not survive a loss of power.
     directory.sync_all().inspect_err(|_| {
-        // The guest will run on: what would be restored from the file no longer fits its disks.
+        // The guest will run on, so the file no longer fits its disks.
         let _ = fs::remove_file(path);
     })
 }

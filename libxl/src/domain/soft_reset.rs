@@ -10,18 +10,20 @@ use crate::{
 };
 
 impl Domain {
-    /// Gives a fully virtualised guest that asked for it
-    /// ([`ShutdownReason::SOFT_RESET`](crate::ShutdownReason::SOFT_RESET), for a kexec) a fresh set
-    /// of devices around its memory. The domain keeps its id, and is paused afterwards. `config` is
-    /// what [`retrieve_configuration`](Self::retrieve_configuration) gives.
+    /// Gives a fully virtualised guest a fresh set of devices around its memory.
     ///
-    /// Blocks, and cannot be aborted: libxl's asynchronous variant of this writes to a stack frame
-    /// that is gone (Xen 4.14 to 4.22), and is never used. Best called on a context of its own.
+    /// The guest must have asked for that
+    /// ([`ShutdownReason::SOFT_RESET`](crate::ShutdownReason::SOFT_RESET), for a kexec). The domain
+    /// keeps its domid, and is paused afterwards. `config` is the configuration that
+    /// [`retrieve_configuration`](Self::retrieve_configuration) returns.
+    ///
+    /// Blocks, and cannot be aborted: libxl's asynchronous variant writes to a stack frame that is
+    /// gone (Xen 4.14 to 4.22), and is never used. Best called on a context of its own.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a domain that is not HVM, or has not asked for it: nothing was
-    /// done to it. After any other failure the domain is of no use any more, and may be gone.
+    /// [`ErrorKind::Invalid`] for a domain that is not HVM, or has not asked for a reset; the
+    /// domain is unchanged then. After any other failure the domain is unusable, and may be gone.
     #[doc(alias = "libxl_domain_soft_reset")]
     pub fn soft_reset(&self, config: &DomainConfig) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_soft_reset";
@@ -31,7 +33,7 @@ impl Domain {
                 .with_message(why))
         };
         self.check(FUNCTION)?;
-        // libxl goes by the configuration alone, and by the state when the devices are gone.
+        // libxl checks only the configuration, and the state only when the devices are gone.
         if !self.is_hvm()? || config.domain_type() != DomainType::Hvm {
             return refuse("only an HVM domain can be soft-reset".to_owned());
         }
@@ -43,7 +45,7 @@ impl Domain {
         }
         let config = self.ctx.config_to_c(config)?;
         let result = self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
-            // libxl polls in there, and works on the operations of other threads.
+            // libxl polls in this call, and works on the operations of other threads.
             self.ctx.pump().within(|| {
                 // SAFETY: a live context and an initialised structure, which libxl is done with when
                 // this returns, because there is no `how`.
@@ -58,7 +60,7 @@ impl Domain {
                 }
             })
         });
-        // It may have ended operations that other threads wait for.
+        // The call may have ended operations that other threads wait for.
         self.ctx.pump().kick();
         // The reset was a shutdown, and the event source reports only one.
         if result.is_ok() {

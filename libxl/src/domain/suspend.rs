@@ -8,31 +8,30 @@ use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, rea
 impl Domain {
     /// Resumes a suspended domain: after a save or a migration that failed, or a checkpoint.
     ///
-    /// `cooperative` tells the guest that its suspend was called off, which every Linux
-    /// understands; without it the guest believes that it has been restored, and reconnects
-    /// everything.
+    /// `cooperative` tells the guest that its suspend was cancelled, which every Linux understands.
+    /// Without it the guest believes that it has been restored, and reconnects everything.
     ///
-    /// Every [`Watcher`](crate::Watcher) of this process is armed anew before this returns, and then
+    /// Every [`Watcher`](crate::Watcher) of this process is rearmed before this returns, and then
     /// looks at the domain: a libxl event source reports one shutdown in its life, and the suspend
-    /// was it.
+    /// has used it up.
     ///
-    /// Whatever the domain was suspended for is out of date then: a [`Suspended`], or a migration
-    /// that has not sent GO, can neither give it away nor resume it once more.
+    /// A [`Suspended`], or a migration that has not sent GO, is out of date after this call: it can
+    /// neither give the domain away nor resume it again.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if the domain is not suspended, while this process is still
     /// suspending or saving it, and while it waits for what the target of a migration reports
-    /// ([`Committed`](crate::migrate::Committed)); [`ErrorKind::DomainNotFound`] if it is gone or
-    /// dying.
+    /// ([`Committed`](crate::migrate::Committed)); [`ErrorKind::DomainNotFound`] if the domain is
+    /// gone or dying.
     #[doc(alias = "libxl_domain_resume")]
     pub fn resume(&self, cooperative: bool) -> Result<()> {
         let _claim = Claim::take(self.id(), "libxl_domain_resume", &Clock::none())?;
         self.resume_claimed(cooperative)
     }
 
-    /// As [`resume`](Self::resume), for who has the claim to the domain, or ends before anybody who
-    /// has it suspends the domain.
+    /// As [`resume`](Self::resume), for a caller that holds the claim to the domain, or that ends
+    /// before any holder suspends the domain.
     pub(super) fn resume_claimed(&self, cooperative: bool) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_resume";
         let state = self.info()?.state();
@@ -51,15 +50,16 @@ impl Domain {
                 unsafe { sys::libxl_domain_resume(ctx, domid, cooperative.into(), how) }
             })
             .wait();
-        // Also after a failure: the hypervisor may have resumed it before something else failed.
+        // Also after a failure: the hypervisor may have resumed the domain before something else
+        // failed.
         rearm::rearm(self.id());
         result
     }
 
-    /// Has the guest suspend, and leaves it so. Nothing is saved.
+    /// Has the guest suspend, and leaves it suspended. Nothing is saved.
     ///
     /// A guest that does not suspend goes on running, and is resumed should it suspend late. libxl
-    /// gives it two minutes; `limits` may give it less.
+    /// gives the guest two minutes; `limits` may give it less.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Domain {
             })
             .limits(&clock.rest())
             .wait();
-        // libxl reports success, too, when the guest has not acknowledged: only the state counts.
+        // libxl also reports success when the guest has not acknowledged, so only the state counts.
         match result.and_then(|()| Suspended::find(self)) {
             Ok(Ok(suspended)) => Ok(suspended),
             Ok(Err(state)) => {

@@ -1,4 +1,4 @@
-//! A domain that has suspended, and how to tell whether it still is what it was then.
+//! A suspended domain, and the check that it is still in the same suspend.
 
 use std::{thread, time::Duration};
 
@@ -9,27 +9,28 @@ use super::{
 };
 use crate::{Error, ErrorKind, Operation, Result, ShutdownReason, limits::Clock};
 
-/// After this long no virtual CPU is still on its way out of the hypervisor.
+/// Time after which no vCPU is still on its way out of the hypervisor.
 const AT_REST: Duration = Duration::from_millis(1);
 
-/// A domain that has suspended, because this program wanted it to. It is for the caller to decide
-/// what becomes of it: [`resume`](Self::resume) or [`destroy`](Self::destroy). Dropping this leaves
-/// it suspended.
+/// A domain that this program has suspended.
 ///
-/// Anybody may resume the domain meanwhile, by [`Domain::resume`] or in another program, and somebody
-/// may suspend it again after that, for a save or a migration. Then this value is out of date:
-/// both fail, and leave the domain to them.
+/// The caller decides whether to [`resume`](Self::resume) or to [`destroy`](Self::destroy) the
+/// domain. Dropping this value leaves the domain suspended.
+///
+/// Anybody may resume the domain meanwhile, by [`Domain::resume`] or in another program, and
+/// suspend it again for another save or migration. This value is then out of date: both methods
+/// fail, and leave the domain alone.
 #[derive(Debug)]
 #[must_use = "the domain stays suspended until it is resumed or destroyed"]
 pub struct Suspended {
     domain: Domain,
-    /// What all its virtual CPUs together have run. It cannot suspend again without running for
-    /// that, so as long as this is the same, it is the same suspend, whoever does what.
+    /// CPU time of all vCPUs together, in nanoseconds. The domain cannot suspend again without
+    /// running first, so the same value means the same suspend.
     cpu_time_ns: u64,
 }
 
 impl Suspended {
-    /// The domain as it is suspended now or, if it is not, what it is.
+    /// Returns the domain as it is suspended now, or its state if it is not suspended.
     pub(crate) fn find(domain: &Domain) -> Result<Result<Self, DomainState>> {
         let info = at_rest(|| domain.info())?;
         Ok(match info.state() {
@@ -47,24 +48,26 @@ impl Suspended {
         &self.domain
     }
 
-    /// Lets it run on where it was, as [`Domain::resume`] does with a guest that cooperates.
+    /// Lets the domain run on where it was, as [`Domain::resume`] does with a guest that
+    /// cooperates.
     ///
     /// # Errors
     ///
-    /// As [`Domain::resume`]; [`ErrorKind::Invalid`] also if somebody else has resumed it since,
-    /// whatever it is now.
+    /// As [`Domain::resume`]; [`ErrorKind::Invalid`] also if somebody else has resumed the domain
+    /// since, whatever its state is now.
     pub fn resume(self) -> Result<()> {
         self.go_on(|| {})
     }
 
-    /// Destroys it, as [`Domain::destroy`] does: it goes on elsewhere, or later from a file.
+    /// Destroys the domain, as [`Domain::destroy`] does, when the guest goes on elsewhere, or later
+    /// from a file.
     ///
-    /// Fails with [`ErrorKind::Invalid`] if somebody else has resumed it since: what was saved is out
-    /// of date then.
+    /// Fails with [`ErrorKind::Invalid`] if somebody else has resumed the domain since: the saved
+    /// state is out of date then.
     pub fn destroy(self) -> Operation<()> {
         let destroy = self.domain.destroy();
         let function = destroy.function();
-        // Until it is gone nobody else in this process may resume it.
+        // Until the domain is gone, nobody else in this process may resume it.
         destroy.holding(move || {
             let claim = Claim::take(self.domain.id(), function, &Clock::none())?;
             claim.lasts("this process is destroying the domain");
@@ -73,7 +76,7 @@ impl Suspended {
         })
     }
 
-    /// Lets it run on, after `prepare`.
+    /// Lets the domain run on, after `prepare`.
     pub(crate) fn go_on(&self, prepare: impl FnOnce()) -> Result<()> {
         const FUNCTION: &str = "libxl_domain_resume";
         let _claim = Claim::take(self.domain.id(), FUNCTION, &Clock::none())?;
@@ -82,8 +85,9 @@ impl Suspended {
         self.domain.resume_claimed(true)
     }
 
-    /// Fails unless it is what it was. Who has the claim to the domain can rely on that as far as
-    /// this process goes.
+    /// Fails unless the domain is still in the same suspend.
+    ///
+    /// The holder of the claim to the domain can rely on the result within this process.
     pub(crate) fn check(&self, function: &'static str) -> Result<()> {
         let info = self.domain.info()?;
         if self.undo().is_it(&info) {
@@ -100,16 +104,17 @@ impl Suspended {
         })
     }
 
-    /// Lets it run again after `error`, unless somebody else has done that.
+    /// Lets the domain run again after `error`, unless somebody else has resumed it.
     pub(crate) fn recover(&self, error: Error) -> SuspendError {
         match Claim::take(self.domain.id(), error.function(), &Clock::none()) {
             Ok(claim) => self.recover_claimed(&claim, error),
-            // A suspend that has begun since saw it run, and one that is given away is that one's.
+            // Another claim lasts: a later suspend saw the domain run, or a migration has given it
+            // away.
             Err(_) => self.domain.recovered(error, Source::TakenOver),
         }
     }
 
-    /// As [`recover`](Self::recover), for who has the claim to the domain.
+    /// As [`recover`](Self::recover), for the holder of the claim to the domain.
     pub(crate) fn recover_claimed(&self, _: &Claim, error: Error) -> SuspendError {
         let source = self.domain.bring_back(self.undo());
         self.domain.recovered(error, source)
@@ -122,9 +127,10 @@ impl Suspended {
     }
 }
 
-/// What `read` says when it says the same twice. The virtual CPU that has suspended the domain may
-/// not be off its processor when the hypervisor calls the domain shut down, and its time runs on
-/// until then.
+/// Returns the result of `read` once a suspended domain gives the same one twice.
+///
+/// The vCPU that has suspended the domain may still be on its processor when the hypervisor calls
+/// the domain shut down, and its CPU time grows until it has left.
 fn at_rest(mut read: impl FnMut() -> Result<DomainInfo>) -> Result<DomainInfo> {
     let mut before = read()?;
     while before.state() == DomainState::Shutdown(ShutdownReason::SUSPEND) {

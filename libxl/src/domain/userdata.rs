@@ -1,4 +1,4 @@
-//! What a toolstack stores beside a domain: small files that go away with it.
+//! Userdata: small files that a toolstack stores beside a domain, and that go away with it.
 
 use std::{ffi::c_int, ptr, slice};
 
@@ -8,12 +8,14 @@ use super::Domain;
 use crate::{Error, ErrorKind, Result, raw::c_string};
 
 impl Domain {
-    /// Stores `data` beside the domain, under a key that names the program it is for; it replaces
-    /// what was there. libxl and `xl` use `libxl-json` and `xl`, libvirt `libvirt-xml`.
+    /// Stores `data` beside the domain, and replaces earlier data under the same key.
+    ///
+    /// The key names the program that the data is for. libxl and `xl` use `libxl-json` and `xl`,
+    /// libvirt `libvirt-xml`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when it cannot be written, [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Failed`] when the data cannot be written, [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_userdata_store")]
     pub fn userdata_store(&self, key: &str, data: &[u8]) -> Result<()> {
         const FUNCTION: &str = "libxl_userdata_store";
@@ -31,11 +33,11 @@ impl Domain {
         })
     }
 
-    /// What is stored under this key; `None` if nothing is, or nothing but emptiness.
+    /// Returns the data stored under this key; `None` if there is none, or it is empty.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when it cannot be read, [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Failed`] when the data cannot be read, [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_userdata_retrieve")]
     pub fn userdata_retrieve(&self, key: &str) -> Result<Option<Vec<u8>>> {
         const FUNCTION: &str = "libxl_userdata_retrieve";
@@ -66,11 +68,12 @@ impl Domain {
         Ok((!copy.is_empty()).then_some(copy))
     }
 
-    /// Removes what is stored under this key.
+    /// Removes the data stored under this key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when nothing is, or it cannot be removed; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Failed`] when there is none, or it cannot be removed;
+    /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_userdata_unlink")]
     pub fn userdata_unlink(&self, key: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_userdata_unlink";
@@ -83,7 +86,7 @@ impl Domain {
     }
 }
 
-/// The key becomes a part of a file's name, which libxl does not check.
+/// Checks a key: it becomes a part of a file's name, which libxl does not check.
 fn userdata_key(function: &'static str, key: &str) -> Result<std::ffi::CString> {
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if key.is_empty() || !key.chars().all(usual) {

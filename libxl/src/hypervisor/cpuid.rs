@@ -16,7 +16,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is no such item.
+    /// [`ErrorKind::Invalid`] if libxl does not accept the item.
     #[doc(alias = "libxl_cpuid_parse_config")]
     pub fn parse_cpuid(&self, item: &str) -> Result<CpuidPolicy> {
         self.cpuid(
@@ -31,7 +31,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is no such item.
+    /// [`ErrorKind::Invalid`] if libxl does not accept the item.
     #[doc(alias = "libxl_cpuid_parse_config_xend")]
     pub fn parse_cpuid_xend(&self, item: &str) -> Result<CpuidPolicy> {
         self.cpuid(
@@ -51,7 +51,7 @@ impl Context {
 /// The shape of the two functions that read an item of a CPUID policy.
 type ParseCpuid = unsafe extern "C" fn(*mut sys::libxl_cpuid_policy_list, *const c_char) -> c_int;
 
-/// A configuration with nothing in it but this item.
+/// Returns a configuration that holds only this item.
 fn parse_cpuid_item(
     function: &'static str,
     item: &str,
@@ -90,7 +90,7 @@ mod tests {
     use super::{parse_cpuid_item, sys};
     use crate::ErrorKind;
 
-    /// Under valgrind this also says that nothing behind them is read.
+    /// Under valgrind this also shows that nothing beyond the items is read.
     #[test]
     fn items_of_a_cpuid_policy_that_end_early_are_refused() {
         const FUNCTION: &str = "libxl_cpuid_parse_config_xend";

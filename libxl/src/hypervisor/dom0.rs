@@ -18,12 +18,12 @@ use crate::{
 };
 
 impl Context {
-    /// The path of a log file in libxl's directory (`/var/log/xen`), for `name`. Earlier ones are
-    /// kept under numbers, ten at most.
+    /// Path of a log file for `name` in libxl's directory (`/var/log/xen`). Earlier files are kept
+    /// under numbers, ten at most.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failed`] when they cannot be renamed.
+    /// [`ErrorKind::Failed`] when the earlier files cannot be renamed.
     #[doc(alias = "libxl_create_logfile")]
     pub fn create_logfile(&self, name: &str) -> Result<PathBuf> {
         const FUNCTION: &str = "libxl_create_logfile";
@@ -44,13 +44,13 @@ impl Context {
         })
     }
 
-    /// The backend of a disk, by the word that old configurations have for it: `phy`, `file`, `qdisk`
-    /// and, since Xen 4.17, `standalone`.
+    /// Disk backend for the word that old configurations use: `phy`, `file`, `qdisk` and, since Xen
+    /// 4.17, `standalone`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for another word. `tap` is one: libxl wants a format after it, and does
-    /// not know it with one.
+    /// [`ErrorKind::Invalid`] for any other word. `tap` is one of these: libxl requires a format
+    /// after it, and does not know it with one.
     #[doc(alias = "libxl_string_to_backend")]
     pub fn string_to_backend(&self, word: &str) -> Result<DiskBackend> {
         const FUNCTION: &str = "libxl_string_to_backend";
@@ -75,9 +75,10 @@ impl Context {
         }
     }
 
-    /// Serves devices to other domains, in a driver domain: runs hotplug scripts and device models
-    /// as they come and go. **It never ends**, and libxl advises against
-    /// aborting it: end the process.
+    /// Serves devices to other domains, in a driver domain.
+    ///
+    /// Runs hotplug scripts and device models as devices come and go. **The operation never ends**,
+    /// and libxl advises against aborting it: end the process.
     #[doc(alias = "libxl_device_events_handler")]
     pub fn device_events_handler(&self) -> Operation<()> {
         Operation::new(self, EventsHandler)

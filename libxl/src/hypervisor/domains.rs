@@ -1,4 +1,4 @@
-//! Questions about domains: which there are, their stub domains, their device models.
+//! Queries about domains: the list of all, their stub domains, their device models.
 
 use std::{
     ffi::{CString, c_char, c_int},
@@ -42,19 +42,19 @@ impl Context {
             .collect())
     }
 
-    /// The id of the domain that a person means by a name or an id. A name that is made of digits is
-    /// taken for an id.
+    /// Id of the domain that a user gives by name or by id. A name that is made of digits is taken
+    /// for an id.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::DomainNotFound`] if no domain has this name, or there is none; an id is not
-    /// looked up. [`ErrorKind::Invalid`] for an id that is too large to be one;
+    /// [`ErrorKind::DomainNotFound`] if no domain has this name, or the text is empty; an id is not
+    /// looked up. [`ErrorKind::Invalid`] for a number that is too large for an id;
     /// [`ErrorKind::NoMemory`] when Xen does not list the domains.
     #[doc(alias = "libxl_domain_qualifier_to_domid")]
     pub fn domain_qualifier_to_domid(&self, name_or_id: &str) -> Result<DomId> {
         const FUNCTION: &str = "libxl_domain_qualifier_to_domid";
         if name_or_id.is_empty() {
-            // For libxl this is made of digits, and 0.
+            // libxl takes an empty text for the number 0.
             let error = Error::new(ErrorKind::Invalid, FUNCTION);
             return Err(qualifier::no_domain(error, name_or_id));
         }
@@ -78,7 +78,7 @@ impl Context {
 struct Monitor {
     domid: DomId,
     command: CString,
-    /// From Box::into_raw: libxl writes to it while the operation is under way.
+    /// From `Box::into_raw`: libxl writes to this place while the operation is under way.
     output: *mut *mut c_char,
 }
 
@@ -132,12 +132,13 @@ impl Drop for Monitor {
 }
 
 impl Domain {
-    /// Gives the guest's Linux kernel a magic SysRq key, such as `s`. The guest does it in its own
-    /// time.
+    /// Sends a magic SysRq key, such as `s`, to the guest's Linux kernel. The guest reacts in its
+    /// own time.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what is no ASCII character; [`ErrorKind::DomainNotFound`].
+    /// [`ErrorKind::Invalid`] if the key is not a visible ASCII character;
+    /// [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_send_sysrq")]
     pub fn send_sysrq(&self, key: char) -> Result<()> {
         const FUNCTION: &str = "libxl_send_sysrq";
@@ -154,13 +155,13 @@ impl Domain {
         })
     }
 
-    /// Has the domain's QEMU do a command of its human monitor, and returns the answer. HVM.
+    /// Runs a command in the human monitor of the domain's QEMU, and returns the answer. HVM.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] for a domain without a QEMU of its own;
-    /// [`ErrorKind::TimedOut`] when it does not answer; [`ErrorKind::DomainNotFound`]. That QEMU
-    /// does not know the command is an answer, not an error.
+    /// [`ErrorKind::TimedOut`] when QEMU does not answer; [`ErrorKind::DomainNotFound`]. A command
+    /// that QEMU does not know is reported in the answer, not as an error.
     #[doc(alias = "libxl_qemu_monitor_command")]
     pub fn qemu_monitor_command(&self, command: &str) -> Result<Operation<String>> {
         const FUNCTION: &str = "libxl_qemu_monitor_command";
@@ -173,7 +174,7 @@ impl Domain {
         Ok(Operation::new(self.context(), call).after(move || domain.check(FUNCTION)))
     }
 
-    /// When it was started; `None` if nobody has written that down.
+    /// Time at which the domain was started; `None` if it was not recorded.
     ///
     /// # Errors
     ///
@@ -188,7 +189,7 @@ impl Domain {
         Ok((seconds != 0 && seconds != u32::MAX).then_some(time))
     }
 
-    /// The domain in which its device model runs, if that is not dom0.
+    /// Domain in which this domain's device model runs, if that is not dom0.
     ///
     /// # Errors
     ///
@@ -203,7 +204,7 @@ impl Domain {
         Ok((stubdom != 0).then_some(DomId(stubdom)))
     }
 
-    /// The domain whose device model runs in this one, if it is for that.
+    /// Domain whose device model runs in this one, if this is a stub domain.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Xen itself: its log, its debug keys and its parameters; what stands around domains.
+//! Xen itself: its log, its debug keys and its parameters; and functions around domains.
 //!
 //! ```no_run
 //! use libxl::Context;

@@ -11,7 +11,7 @@ use crate::{Context, Error, ErrorKind, Result, raw::c_string};
 const LOG_BUFFER: usize = 16384;
 
 impl Context {
-    /// The content of Xen's log, which is a ring: old lines are lost. With `clear` it is emptied.
+    /// Contents of Xen's log, which is a ring: old lines are lost. With `clear` the log is emptied.
     ///
     /// # Errors
     ///
@@ -54,8 +54,8 @@ impl Context {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Does what these keys do on Xen's serial console: `h` lists them, in the [log](Self::xen_log).
-    /// Some stop the machine.
+    /// Sends debug keys to Xen, as if typed on its serial console. `h` lists the keys in the
+    /// [log](Self::xen_log). Some keys stop the machine.
     ///
     /// # Errors
     ///
@@ -70,19 +70,20 @@ impl Context {
         })
     }
 
-    /// Changes those of Xen's command line parameters that can be changed while it runs, written as
-    /// there: `gnttab_max_frames=64`. Several are separated by spaces; `no` in front of one stands
-    /// for the value `no`.
+    /// Changes parameters of Xen's command line, as far as they can be changed while Xen runs.
+    ///
+    /// They are written as on the command line: `gnttab_max_frames=64`. Several are separated by
+    /// spaces; `no` in front of a parameter stands for the value `no`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for one without a value; [`ErrorKind::Failed`] for a parameter that
-    /// cannot be changed, or a value that is none.
+    /// [`ErrorKind::Invalid`] for a parameter without a value; [`ErrorKind::Failed`] for a
+    /// parameter that cannot be changed, or an invalid value.
     #[doc(alias = "libxl_set_parameters")]
     pub fn set_parameters(&self, parameters: &str) -> Result<()> {
         const FUNCTION: &str = "libxl_set_parameters";
-        // libxl takes it for granted that there is a `=`, and writes to wherever none leads it (Xen
-        // 4.14 to 4.22).
+        // libxl assumes that each parameter has a `=`, and without one writes to a wrong address
+        // (Xen 4.14 to 4.22).
         if let Some(word) = without_a_value(parameters) {
             return Err(Error::new(ErrorKind::Invalid, FUNCTION)
                 .with_message(format!("parameters: {word:?} has no value")));
@@ -96,8 +97,11 @@ impl Context {
     }
 }
 
-/// The first of these parameters that has neither a value nor the prefix that stands for one. They
-/// are taken apart as libxl does it: a parameter ends at a space, and begins at what is no blank.
+/// Returns the first of these parameters that has neither a value nor the prefix that stands for
+/// one.
+///
+/// The text is split as in libxl: a parameter ends at a space, and begins at a character that is
+/// not a blank.
 fn without_a_value(parameters: &str) -> Option<&str> {
     let mut rest = parameters.trim_start_matches([' ', '\t']);
     while !rest.is_empty() {

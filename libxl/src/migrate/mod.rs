@@ -2,8 +2,8 @@
 //! of an ssh child.
 //!
 //! Two state machines talk to each other. Each phase is a type, and the step to the next one
-//! consumes it, so that no step can be left out or done twice. The words on the wire are those of
-//! `xl`: a domain can be sent to `xl migrate-receive`, and received from `xl migrate`.
+//! consumes it, so no step can be left out or done twice. The messages on the wire are those of
+//! `xl`, so a domain can be sent to `xl migrate-receive`, and received from `xl migrate`.
 //!
 //! ```text
 //!   source                                                  target
@@ -23,12 +23,14 @@
 //!   Outcome
 //! ```
 //!
-//! **Before GO** the guest belongs to the source: whatever fails, is aborted, panics or is dropped
-//! there, the guest is resumed and goes on, and its watches are armed anew. The target destroys its
-//! copy. If somebody else has resumed the guest by then, what was sent is out of date: it is not given
-//! away, and whatever it is suspended for since is not touched. **After GO** it may run at the target.
-//! If the target then says that it does not, it is resumed; if the target is silent, nobody here can
-//! know, and [`Outcome::Undecided`] leaves it suspended: two copies that run at once ruin their disks.
+//! **Before GO** the guest belongs to the source. After a failure, an abort, a panic or a drop
+//! there, the guest is resumed and goes on, and its watches are rearmed. The target destroys its
+//! copy. If somebody else has resumed the guest by then, the copy is out of date: the guest is not
+//! given away, and a later suspend of it is left alone.
+//!
+//! **After GO** the guest may run at the target. If the target then reports that it does not, the
+//! guest is resumed at the source. If the target is silent, the source cannot know, and
+//! [`Outcome::Undecided`] leaves the guest suspended: two copies that run at once ruin their disks.
 //! Somebody has to look at the target, and then calls [`Undecided::resume_here`] or
 //! [`Undecided::destroy_here`].
 //!
@@ -60,7 +62,7 @@ mod words;
 pub use receiver::{Arrived, ReceiveError, Received, Receiver};
 pub use sender::{Committed, Outcome, Sender, Sent, Undecided};
 
-/// Hears what a target says: before, and after GO.
+/// Reads the messages of a target, before and after GO.
 #[cfg(fuzzing)]
 pub(crate) fn hear(wire: &crate::stream::Wire, clock: &crate::limits::Clock) {
     let _ = wire.expect(words::BANNER, "its banner", clock);
@@ -68,7 +70,7 @@ pub(crate) fn hear(wire: &crate::stream::Wire, clock: &crate::limits::Clock) {
     let _ = sender::answer(wire, clock);
 }
 
-/// What a domain is called at the source once it may run at the target.
+/// Suffix of a domain's name at the source once it may run at the target.
 const AWAY: &str = "--migratedaway";
-/// What a domain is called at the target while it may not run there yet.
+/// Suffix of a domain's name at the target while it may not run there yet.
 const INCOMING: &str = "--incoming";

@@ -13,19 +13,18 @@ use crate::{
 };
 
 const FUNCTION: &str = "migration";
-/// What is reported when libxl gave no code of its own (`ERROR_FAIL`).
+/// Code that is reported when libxl gave none of its own (`ERROR_FAIL`).
 const FAILED: u8 = 3;
 
 impl Context {
-    /// Begins to receive a domain from whoever is at the other end of these descriptors: a program
-    /// that calls [`Domain::migrate`], or `xl migrate`. Says that it is ready, and reads the
-    /// configuration.
+    /// Begins to receive a domain from the sender at the other end of these descriptors.
     ///
-    /// `limits` hold until everything is here.
+    /// The sender is a program that calls [`Domain::migrate`], or `xl migrate`. This call sends the
+    /// banner and reads the configuration. `limits` apply until the whole domain has been received.
     ///
     /// # Errors
     ///
-    /// Those of [`SavedHeader::read`].
+    /// The errors of [`SavedHeader::read`].
     pub fn receive_migration(
         &self,
         reader: impl Into<OwnedFd>,
@@ -46,7 +45,8 @@ impl Context {
     }
 }
 
-/// It is known what will come. Dropping this refuses it: the guest goes on at the source.
+/// A migration whose configuration has been received. Dropping it refuses the domain: the guest
+/// goes on at the source.
 #[derive(Debug)]
 #[must_use = "the sender waits to send the domain"]
 pub struct Receiver {
@@ -57,24 +57,25 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// What the domain will be.
+    /// Configuration of the domain that will be received.
     #[must_use]
     pub fn config(&self) -> &DomainConfig {
         &self.saved.config
     }
 
-    /// The same, to fit it to this host: the paths of disks, bridges, and so on.
+    /// The same configuration, to adapt it to this host: the paths of disks, bridges, and so on.
     pub fn config_mut(&mut self) -> &mut DomainConfig {
         &mut self.saved.config
     }
 
-    /// Makes a paused copy of the guest from what the source sends, called `NAME--incoming`, and
-    /// tells the source when it is complete. `report` is called on this thread with every step
-    /// forward.
+    /// Receives the guest as a paused copy called `NAME--incoming`, and tells the source when the
+    /// copy is complete.
+    ///
+    /// `report` is called on this thread with every step forward.
     ///
     /// # Errors
     ///
-    /// As [`Context::restore`]. Nothing is left here then, nor after a panic of `report`, and the
+    /// As [`Context::restore`]. No copy is left here then, nor after a panic of `report`, and the
     /// guest goes on at the source.
     pub fn receive(self, report: impl FnMut(&Progress)) -> Result<Received> {
         let Self {
@@ -103,14 +104,14 @@ impl Receiver {
 #[derive(Debug)]
 struct Copy {
     domain: Domain,
-    /// What it will be called when it may run.
+    /// Name of the domain once it may run.
     name: String,
     wire: Wire,
 }
 
-/// A complete, paused copy, which must not run before the source has given it away.
+/// A complete, paused copy, which must not run before the source has given the guest away.
 ///
-/// Dropping this destroys the copy; the source then does not get an answer.
+/// Dropping this value destroys the copy; the source then gets no answer.
 #[derive(Debug)]
 #[must_use = "dropping this destroys what was received"]
 pub struct Received(Option<Copy>);
@@ -129,8 +130,8 @@ impl Received {
         &self.copy().domain
     }
 
-    /// Waits for GO, starts the guest under its own name, and reports to the source. `limits` are
-    /// for the wait.
+    /// Waits for GO, starts the guest under its own name, and reports to the source. `limits` apply
+    /// to the wait.
     ///
     /// # Errors
     ///
@@ -182,7 +183,8 @@ fn report(wire: &Wire, code: u8) -> Result<()> {
         .map_err(|unwritten| unwritten.error)
 }
 
-/// Tells the source that the guest does not run here, makes sure of it, and lets it have it back.
+/// Reports to the source that the guest does not run here, destroys the copy, and permits the
+/// source to resume the guest.
 fn give_back(domain: &Domain, wire: &Wire, why: &Error) -> Result<()> {
     let code = why
         .raw_code()
@@ -200,23 +202,23 @@ fn give_back(domain: &Domain, wire: &Wire, why: &Error) -> Result<()> {
         .map_err(|unwritten| unwritten.error)
 }
 
-/// The guest runs here.
+/// A guest that has been received and runs here.
 #[derive(Debug)]
 pub struct Arrived {
     /// The domain.
     pub domain: Domain,
-    /// Whether the source could be told. If not, it is left with a suspended domain and does not
-    /// know what to do with it: destroy it.
+    /// Result of the report to the source. After an error the source keeps a suspended domain and
+    /// does not know what to do with it: destroy that domain.
     pub reported: Result<()>,
 }
 
-/// A guest that was received and not started.
+/// The error for a guest that was received but not started.
 #[derive(Debug)]
 pub struct ReceiveError {
-    /// Why not.
+    /// Cause of the failure.
     pub error: Error,
-    /// Whether the copy is destroyed and the source has permission to resume its own. If not, the
-    /// source does not know what to do.
+    /// `Ok` if the copy is destroyed and the source has permission to resume its own domain. After
+    /// an error the source does not know what to do.
     pub given_back: Result<()>,
 }
 

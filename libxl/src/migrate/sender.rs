@@ -13,20 +13,21 @@ use crate::{
 };
 
 const FUNCTION: &str = "migration";
-/// Why nobody in this process may resume a domain after GO.
+/// Reason given to others in this process that want to resume a domain after GO.
 const GIVEN_AWAY: &str =
     "this process has given the domain away, and waits for the target's report";
 
 impl Domain {
-    /// Begins to migrate the domain to whoever is at the other end of these descriptors, and has
-    /// called [`Context::receive_migration`](crate::Context::receive_migration) or is
-    /// `xl migrate-receive`: waits for its banner, and sends the configuration.
+    /// Begins to migrate the domain to the receiver at the other end of these descriptors.
     ///
-    /// `limits` hold until GO.
+    /// The receiver is a program that has called
+    /// [`Context::receive_migration`](crate::Context::receive_migration), or `xl migrate-receive`.
+    /// This call waits for the receiver's banner, and sends the configuration. `limits` apply until
+    /// GO.
     ///
     /// # Errors
     ///
-    /// When there is no receiver, or none that says the right words; those of the limits. The domain
+    /// When there is no receiver, or it sends the wrong messages; those of the limits. The domain
     /// has not been touched then.
     pub fn migrate(
         &self,
@@ -57,7 +58,8 @@ impl Domain {
     }
 }
 
-/// The receiver is there and knows what will come. The guest runs. Dropping this calls it off.
+/// A migration whose configuration has been sent. The guest runs. Dropping this value cancels the
+/// migration.
 #[derive(Debug)]
 #[must_use = "the receiver waits for the domain"]
 pub struct Sender {
@@ -68,12 +70,15 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Sends the guest while it runs ([`Saving::live`] says when it cannot), suspends it, sends the
-    /// rest, and waits until the receiver has all of it. `report` is called on this thread with every step forward.
+    /// Sends the guest while it runs, suspends it, sends the rest, and waits until the receiver has
+    /// everything.
+    ///
+    /// [`Saving::live`] describes when a guest cannot be sent while it runs. `report` is called on
+    /// this thread with every step forward.
     ///
     /// # Errors
     ///
-    /// Whatever it is, the guest goes on running here; see [`SuspendError`].
+    /// After any error the guest goes on running here; see [`SuspendError`].
     pub fn send(self, report: impl FnMut(&Progress)) -> Result<Sent, SuspendError> {
         let Self {
             domain,
@@ -83,7 +88,7 @@ impl Sender {
         } = self;
         let saving = Saving::new().live().progress(report);
         let suspended = domain.suspend_within(wire.writer(), saving, &clock)?;
-        // From here on a drop resumes it.
+        // From here on a drop resumes the guest.
         let sent = Sent(Some(Link {
             leaving: Leaving { suspended, name },
             wire,
@@ -100,7 +105,7 @@ impl Sender {
     }
 }
 
-/// What all phases have after that.
+/// State of all phases after [`Sender`].
 #[derive(Debug)]
 struct Link {
     leaving: Leaving,
@@ -109,8 +114,8 @@ struct Link {
 }
 
 impl Link {
-    /// Renames the domain and sends GO, or does neither. What went wrong with a GO that is out in
-    /// part is returned.
+    /// Renames the domain and sends GO, or does neither. Returns the error of a GO that was sent
+    /// only in part.
     fn give_away(&self) -> Result<Option<Error>> {
         self.clock.check(FUNCTION)?;
         self.leaving.go_away()?;
@@ -120,13 +125,13 @@ impl Link {
                 self.leaving.come_back();
                 Err(unwritten.error)
             }
-            // The receiver wants all of it, but who knows what it will do.
+            // The receiver expects the whole message, but nobody knows what it does with a part.
             Err(unwritten) => Ok(Some(unwritten.error)),
         }
     }
 }
 
-/// The domain, and what it is called when it is not away.
+/// The domain, and its name while it is not given away.
 #[derive(Debug)]
 struct Leaving {
     suspended: Suspended,
@@ -138,15 +143,15 @@ impl Leaving {
         self.suspended.domain()
     }
 
-    /// Gives it the name of a domain that is away, unless somebody has resumed it: it must not run
-    /// at the target as well.
+    /// Marks the domain as given away by a new name. Fails if somebody has resumed the domain: it
+    /// must not run at the target as well.
     fn go_away(&self) -> Result<()> {
         self.suspended.check(FUNCTION)?;
         if self.name.is_empty() {
             return Ok(());
         }
         let renamed = self.domain().rename(&format!("{}{AWAY}", self.name));
-        // Another program has had all that time to resume it.
+        // Another program may have resumed the domain meanwhile.
         let away = renamed.and_then(|()| self.suspended.check(FUNCTION));
         away.inspect_err(|_| self.come_back())
     }
@@ -157,7 +162,7 @@ impl Leaving {
             return;
         }
         if let Err(error) = domain.rename(&self.name) {
-            // It runs, and that matters more than what it is called.
+            // Running matters more than the name, so the error is only logged.
             log::error!("domain {}: {error:#}", domain.id());
         }
     }
@@ -169,11 +174,12 @@ impl Leaving {
     }
 }
 
-/// The receiver has the guest and waits for permission to start it. Here it is suspended.
+/// A migration before GO: the receiver has the guest and waits for permission to start it. The
+/// domain is suspended here.
 ///
-/// Dropping this resumes it, as every failure before GO does. If somebody else resumes it meanwhile,
-/// this can neither give it away any more nor resume it once more: whoever has suspended it after that
-/// decides what becomes of it.
+/// Dropping this value resumes the domain, as every failure before GO does. If somebody else
+/// resumes the domain meanwhile, this value can neither give it away nor resume it again, and a
+/// later suspend is left alone.
 #[derive(Debug)]
 #[must_use = "dropping this calls the migration off"]
 pub struct Sent(Option<Link>);
@@ -195,13 +201,14 @@ impl Sent {
 
     fn fail(self, error: Error) -> SuspendError {
         let Link { leaving, wire, .. } = self.take();
-        // Before the guest runs here: a receiver that waits for GO hears that none will come.
+        // Dropped before the guest runs here, so that a receiver that waits for GO learns that none
+        // will come.
         drop(wire);
         let error = error.with_domain(Some(leaving.domain().domid()));
         leaving.suspended.recover(error)
     }
 
-    /// Calls the migration off: the guest goes on running here.
+    /// Cancels the migration: the guest goes on running here.
     ///
     /// # Errors
     ///
@@ -213,14 +220,15 @@ impl Sent {
     }
 
     /// Gives the domain away: renames it, and sends GO. From then on the guest may run at the
-    /// target, and only [`Committed::outcome`] says whether it does.
+    /// target, and only [`Committed::outcome`] reports whether it does.
     ///
     /// # Errors
     ///
-    /// Only when GO has certainly not been sent: the guest goes on running here, or was resumed by
-    /// somebody else already, which is [`ErrorKind::Invalid`]: what the target has is out of date.
+    /// Only when GO has certainly not been sent. The guest goes on running here, or was resumed by
+    /// somebody else already. The latter is [`ErrorKind::Invalid`], because the target's copy is
+    /// out of date.
     pub fn commit(self) -> Result<Committed, SuspendError> {
-        // Until there is an outcome, nobody else in this process may resume it.
+        // Until there is an outcome, nobody else in this process may resume the domain.
         let Link { leaving, clock, .. } = self.link();
         let claim = match Claim::take(leaving.domain().id(), FUNCTION, clock) {
             Ok(claim) => claim,
@@ -253,21 +261,24 @@ impl Drop for Sent {
     }
 }
 
-/// GO is out: the guest may run at the target. Here it is suspended, and stays so until the target
-/// has spoken: as long as this lives, [`Domain::resume`] refuses to resume it.
+/// A migration after GO: the guest may run at the target.
+///
+/// The domain is suspended here until the target has answered. As long as this value lives,
+/// [`Domain::resume`] refuses to resume the domain.
 #[derive(Debug)]
 #[must_use = "the guest is suspended here, and may run at the target"]
 pub struct Committed {
     link: Link,
     claim: Claim,
-    /// GO was sent only in part.
+    /// Error of a GO that was sent only in part.
     half_sent: Option<Error>,
 }
 
 impl Committed {
-    /// Waits for what the target reports, and does what follows: destroys the domain here if it runs
-    /// there, resumes it if it does not, and leaves it suspended if there is no telling. `limits`
-    /// are for this wait.
+    /// Waits for the target's report, and acts on it.
+    ///
+    /// Destroys the domain here if the guest runs at the target, resumes it if the guest does not,
+    /// and leaves it suspended if that is unknown. `limits` apply to this wait.
     pub fn outcome(self, limits: &Limits) -> Outcome {
         let Link { leaving, wire, .. } = self.link;
         let claim = self.claim;
@@ -281,7 +292,7 @@ impl Committed {
                 destroyed: leaving.domain().destroy().wait(),
             },
             Ok(Answer::GivenBack(code)) => {
-                // Not what another migration has renamed meanwhile.
+                // Not a domain that another migration has renamed meanwhile.
                 if leaving.suspended.check(FUNCTION).is_ok() {
                     leaving.come_back();
                 }
@@ -294,7 +305,7 @@ impl Committed {
     }
 }
 
-/// What the target has said.
+/// Answer of the target after GO.
 pub(super) enum Answer {
     Started,
     GivenBack(u8),
@@ -307,29 +318,32 @@ pub(super) fn answer(wire: &Wire, clock: &Clock) -> Result<Answer> {
     if code == [0] {
         return Ok(Answer::Started);
     }
-    // Until the target says so, its copy may still be there.
+    // Until the target gives permission, its copy may still be there.
     wire.expect(words::GO, "permission to resume", clock)?;
     Ok(Answer::GivenBack(code[0]))
 }
 
-/// How a migration ended, after GO.
+/// Result of a migration after GO.
 #[derive(Debug)]
 #[must_use = "an undecided migration needs somebody to decide"]
 pub enum Outcome {
     /// The guest runs at the target.
     Moved {
-        /// Whether what was left of it here could be destroyed. It must not be resumed.
+        /// Result of destroying the domain here. The domain must not be resumed, even after an
+        /// error.
         destroyed: Result<()>,
     },
-    /// The target could not start it and has given it back: it runs here again, unless
-    /// [`SuspendError::source`] says otherwise.
+    /// The target could not start the guest and has given it back: the guest runs here again,
+    /// unless [`SuspendError::source`] shows otherwise.
     Rejected(SuspendError),
     /// The target has not answered. The guest is suspended here.
     Undecided(Undecided),
 }
 
-/// A guest that is suspended here, and runs at the target or not. Only somebody who has looked there
-/// can say. Dropping this leaves it as it is: suspended, and called `NAME--migratedaway`.
+/// A guest that is suspended here, and may run at the target.
+///
+/// Only somebody who looks at the target can decide. Dropping this value leaves the domain
+/// suspended, and called `NAME--migratedaway`.
 #[derive(Debug)]
 #[must_use = "somebody has to look at the target"]
 pub struct Undecided {
@@ -338,7 +352,7 @@ pub struct Undecided {
 }
 
 impl Undecided {
-    /// Why there is no answer.
+    /// The error that prevented an answer.
     #[must_use]
     pub fn error(&self) -> &Error {
         &self.error
@@ -350,7 +364,8 @@ impl Undecided {
         self.leaving.domain()
     }
 
-    /// It does not run at the target, and never will: gives it its name back, and resumes it.
+    /// Gives the domain its name back and resumes it. Only for a guest that does not run at the
+    /// target, and never will.
     ///
     /// # Errors
     ///
@@ -360,7 +375,7 @@ impl Undecided {
         suspended.go_on(|| self.leaving.come_back())
     }
 
-    /// It runs at the target: destroys what is left of it here, also if that runs by now.
+    /// Destroys the domain here, even if it runs by now. Only for a guest that runs at the target.
     ///
     /// # Errors
     ///

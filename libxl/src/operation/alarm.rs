@@ -1,5 +1,5 @@
-//! Deadlines of operations that nobody waits for: one thread for all of the process, which exists
-//! while there are any.
+//! Deadlines of operations that nobody waits for. One thread serves the whole process, and exists
+//! only while there are deadlines.
 
 use std::{
     sync::{Arc, Condvar, PoisonError, Weak},
@@ -9,14 +9,15 @@ use std::{
 
 use crate::{Error, Result, context::Core, per_process::PerProcess};
 
-/// It runs libxl's callbacks, whose largest frame is 22 KiB.
+/// Stack size of the thread, in bytes. The thread runs libxl's callbacks, whose largest frame is 22
+/// KiB.
 const STACK: usize = 256 * 1024;
 
 #[derive(Default)]
 struct Alarms {
-    /// The next time at which something is due on a context.
+    /// The next deadline on each context.
     due: Vec<(Instant, Weak<Core>)>,
-    /// The thread is there.
+    /// True while the thread exists.
     runs: bool,
 }
 
@@ -38,7 +39,7 @@ impl Alarms {
 static ALARMS: PerProcess<Option<Alarms>> = PerProcess::new(None);
 static SET: Condvar = Condvar::new();
 
-/// Has the deadlines of a context enforced from this time on.
+/// Has the deadlines of a context enforced from `at` on.
 pub(super) fn set(at: Instant, core: &Arc<Core>) -> Result<()> {
     let mut guard = ALARMS.lock();
     let alarms = guard.get_or_insert_default();
@@ -71,7 +72,7 @@ fn run() {
             continue;
         }
         let (_, core) = alarms.due.swap_remove(first);
-        // Not under the lock: this calls libxl, and the program's logger.
+        // Outside the lock, because this calls libxl, and the program's logger.
         drop(guard);
         let Some(core) = core.upgrade() else { continue };
         core.enforce();

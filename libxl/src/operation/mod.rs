@@ -1,8 +1,8 @@
 //! Operations that take time: one way to start, wait for, limit and abort all of them.
 //!
-//! Where libxl's function takes an `ao_how`, the method here returns an [`Operation`], which has not
-//! begun. [`wait`](Operation::wait) does it and returns what came of it; [`start`](Operation::start)
-//! begins it, so that several can be under way at once. It may have a deadline and an
+//! A method whose libxl function takes an `ao_how` returns an [`Operation`], which has not begun.
+//! [`wait`](Operation::wait) runs the operation and returns its result; [`start`](Operation::start)
+//! begins it, so that several can be under way at once. An operation may have a deadline and an
 //! [`AbortHandle`], which another thread pulls; both work whether or not anybody waits. A
 //! [`Running`] operation can be waited for, tried, awaited, aborted, or
 //! [detached](Running::detach).
@@ -33,9 +33,9 @@
 //! # Ok::<(), libxl::Error>(())
 //! ```
 //!
-//! libxl makes progress only while somebody drives the context: a thread that waits for something on
-//! it, a loop of the program's ([`Context::event_loop`]), or a thread of this crate
-//! ([`Context::drive`], which awaiting and detaching begin by themselves).
+//! libxl makes progress only while somebody drives the context: a thread that waits on the context,
+//! an event loop of the program ([`Context::event_loop`]), or a thread of this crate
+//! ([`Context::drive`]), which awaiting and detaching start.
 
 mod alarm;
 mod running;
@@ -54,24 +54,24 @@ pub use crate::limits::Limits;
 pub use running::Running;
 use running::{Listening, Panic, Started};
 
-/// What an operation does. The value stays at one address from `start` to `finish`, so that `start`
-/// may give C pointers into it.
+/// The work of an operation. The value keeps its address from `start` until the operation is over,
+/// so that `start` may give C pointers into it.
 pub(crate) trait Call: Send {
-    /// What the caller gets.
+    /// Result for the caller.
     type Output;
 
-    /// The C function, for errors.
+    /// Name of the C function, for errors.
     fn function(&self) -> &'static str;
 
-    /// The domain it is about, for errors. For a creation: the one that came to be, if any.
+    /// Domain of the operation, for errors. For a creation: the new domain, if there is one yet.
     fn domain(&self) -> Option<DomId>;
 
-    /// Whether libxl reads sound cards for it; see [`crate::sound_cards`].
+    /// Returns true if libxl reads sound cards during the operation; see [`crate::sound_cards`].
     fn reads_cards(&self) -> bool {
         false
     }
 
-    /// Calls the C function with the `how` given, and returns what that returned.
+    /// Calls the C function with `how`, and returns its code.
     ///
     /// # Safety
     ///
@@ -83,23 +83,22 @@ pub(crate) trait Call: Send {
         how: *const sys::libxl_asyncop_how,
     ) -> c_int;
 
-    /// The caller's result of an operation that ended with 0.
+    /// Converts an operation that ended with 0 into the caller's result.
     fn succeed(self: Box<Self>, ctx: &Context) -> Result<Self::Output>;
 }
 
-/// An operation that has not begun: it does when [`wait`](Self::wait) or [`start`](Self::start) is
-/// called.
+/// An operation that has not begun. [`wait`](Self::wait) or [`start`](Self::start) begins it.
 #[must_use = "an operation does nothing until it is waited for or started"]
 pub struct Operation<T: 'static> {
     ctx: Context,
     call: Box<dyn Call<Output = T>>,
-    /// Runs first; see [`Self::after`].
+    /// Check that runs first; see [`Self::after`].
     check: Option<Check>,
     limits: Limits,
     gate: Option<Arc<Gate>>,
 }
 
-/// What is held until an operation is over.
+/// A value that is held until an operation is over.
 pub(crate) type Hold = Box<dyn Send>;
 
 type Check = Box<dyn FnOnce() -> Result<Option<Hold>> + Send>;
@@ -115,7 +114,7 @@ impl<T> Operation<T> {
         }
     }
 
-    /// The C function.
+    /// Name of the C function.
     pub(crate) fn function(&self) -> &'static str {
         self.call.function()
     }
@@ -127,13 +126,14 @@ impl<T> Operation<T> {
         self
     }
 
-    /// Does it only if `check` succeeds at that time.
+    /// Begins the operation only if `check` succeeds at that time.
     pub(crate) fn after(mut self, check: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
         self.check = Some(Box::new(|| check().map(|()| None)));
         self
     }
 
-    /// The same, and keeps what `check` returns until it is over, whoever waits for that.
+    /// As [`after`](Self::after), and keeps the value of `check` until the operation is over,
+    /// whoever waits for it.
     pub(crate) fn holding<H: Send + 'static>(
         mut self,
         check: impl FnOnce() -> Result<H> + Send + 'static,
@@ -151,8 +151,9 @@ impl<T> Operation<T> {
     }
 
     /// Aborts the operation when it has taken this long; it then fails with
-    /// [`ErrorKind::TimedOut`]. libxl leaves an operation at its next opportunity, which may be a
-    /// little later.
+    /// [`ErrorKind::TimedOut`].
+    ///
+    /// libxl leaves an operation at its next opportunity, which may be a little later.
     pub fn deadline(mut self, time: Duration) -> Self {
         self.limits = self.limits.deadline(time);
         self
@@ -164,20 +165,21 @@ impl<T> Operation<T> {
         self
     }
 
-    /// Does it, and waits for the end.
+    /// Runs the operation and waits for its end.
     ///
     /// # Errors
     ///
-    /// Those of the operation, [`ErrorKind::TimedOut`] or [`ErrorKind::Aborted`].
+    /// The errors of the operation, [`ErrorKind::TimedOut`] or [`ErrorKind::Aborted`].
     pub fn wait(self) -> Result<T> {
         self.begin()?.wait(None)
     }
 
-    /// Does it, calls `report` on this thread with every [`Progress`] that libxl makes, and waits
-    /// for the end. Saves and restores report progress.
+    /// Runs the operation, calls `report` on this thread with every [`Progress`] that libxl makes,
+    /// and waits for the end.
     ///
-    /// libxl does not say whose progress it is: of two saves on one context each hears both. A
-    /// panic of `report` aborts the operation and goes on when that has ended.
+    /// Saves and restores report progress. libxl does not identify the operation: of two saves on
+    /// one context each receives the reports of both. A panic of `report` aborts the operation, and
+    /// goes on when the operation has ended.
     ///
     /// # Errors
     ///
@@ -189,8 +191,10 @@ impl<T> Operation<T> {
         }
     }
 
-    /// As [`wait_with_progress`](Self::wait_with_progress), for who has something to tidy up before
-    /// a panic of `report` may go on: returns what came of the operation nevertheless, and the panic.
+    /// As [`wait_with_progress`](Self::wait_with_progress), but returns a panic of `report` beside
+    /// the result.
+    ///
+    /// For callers that have to clean up before the panic goes on.
     pub(crate) fn wait_despite_panics(
         self,
         report: &mut dyn FnMut(&Progress),
@@ -209,16 +213,18 @@ impl<T> Operation<T> {
         (result, listening.panic.take())
     }
 
-    /// Begins it. libxl does a part of the work, sometimes most of it, before this returns.
+    /// Begins the operation. libxl does a part of the work, sometimes most of it, before this
+    /// returns.
     ///
     /// # Errors
     ///
     /// When libxl refuses the operation, or the abort handle has been pulled already;
-    /// [`ErrorKind::Io`] if it has a deadline and there is no thread to see to that.
+    /// [`ErrorKind::Io`] if the operation has a deadline and the thread that enforces it cannot be
+    /// created.
     pub fn start(self) -> Result<Running<T>> {
         let deadline = self.limits.deadline_from_now();
         if let Some(at) = deadline.filter(|_| !self.ctx.pump().is_driven()) {
-            // First: an operation that cannot be limited must not begin.
+            // Before the operation begins: one that cannot be limited must not begin.
             alarm::set(at, self.ctx.core())?;
         }
         self.begin().map(Running::new)

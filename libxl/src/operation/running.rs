@@ -21,11 +21,12 @@ use crate::{
 
 /// An operation under way.
 ///
-/// It can be waited for ([`wait`](Self::wait)), looked at ([`try_wait`](Self::try_wait)), awaited
-/// (it is a [`Future`]), and [aborted](Self::abort).
+/// The operation can be waited for ([`wait`](Self::wait)), looked at
+/// ([`try_wait`](Self::try_wait)), awaited (it is a [`Future`]), and [aborted](Self::abort).
 ///
-/// Dropping it leaves it to the context: it goes on as long as a clone of that exists, and is then
-/// aborted, with a warning in the log. [`detach`](Self::detach) lets it go on to its end.
+/// Dropping this value leaves the operation to the context: it goes on as long as a clone of the
+/// context exists, and is then aborted, with a warning in the log. [`detach`](Self::detach) lets it
+/// go on to its end.
 #[must_use = "an operation that is dropped is aborted with its context; `detach` lets it go on"]
 pub struct Running<T: 'static>(Option<Started<T>>);
 
@@ -34,7 +35,7 @@ impl<T> Running<T> {
         Self(Some(started))
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the operation.
     ///
     /// # Errors
     ///
@@ -51,9 +52,10 @@ impl<T> Running<T> {
         }
     }
 
-    /// The result if the operation is over, without waiting for that. Does what there is to do on the
-    /// context, unless somebody else is at that. `None` if it is not over, or its result has been
-    /// returned.
+    /// Returns the result if the operation is over, without waiting for the end.
+    ///
+    /// Does pending work on the context, unless another thread is doing it. Returns `None` if the
+    /// operation is not over, or its result has been returned already.
     pub fn try_wait(&mut self) -> Option<Result<T>> {
         let started = self.0.take()?;
         if !started.is_over() {
@@ -70,14 +72,14 @@ impl<T> Running<T> {
         }
     }
 
-    /// Whether it is over; [`wait`](Self::wait) then returns at once.
+    /// Returns true if the operation is over; [`wait`](Self::wait) then returns at once.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.0.as_ref().is_none_or(Started::is_over)
     }
 
-    /// Asks for its end, whoever drives the context. It then fails with [`ErrorKind::Aborted`],
-    /// unless it was just done.
+    /// Requests an abort, whoever drives the context. The operation then fails with
+    /// [`ErrorKind::Aborted`], unless it was just done.
     #[doc(alias = "libxl_ao_abort")]
     pub fn abort(&self) {
         if let Some(started) = &self.0 {
@@ -85,12 +87,13 @@ impl<T> Running<T> {
         }
     }
 
-    /// Lets it go on to its end, and the context with it, although nobody waits for that. Its limits
-    /// still hold. How it ends is in the log only.
+    /// Lets the operation go on to its end, and the context with it, although nobody waits. The
+    /// limits still apply. The result is in the log only.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if there is no thread to drive it; it is then as good as dropped.
+    /// [`ErrorKind::Io`] if there is no thread to drive the context; the operation is then treated
+    /// as if dropped.
     pub fn detach(mut self) -> Result<()> {
         let Some(started) = self.0.take() else {
             return Ok(());
@@ -106,8 +109,10 @@ impl<T> Running<T> {
     }
 }
 
-/// Completes when the operation is over. Unless a loop or a thread drives the context, a thread is
-/// begun that does ([`Context::drive`]). Dropping the future does not abort the operation.
+/// Completes when the operation is over. Dropping the future does not abort the operation.
+///
+/// Unless a loop or a thread already drives the context, this starts a thread that does
+/// ([`Context::drive`]).
 impl<T> Future for Running<T> {
     type Output = Result<T>;
 
@@ -150,7 +155,7 @@ impl<T> fmt::Debug for Running<T> {
 
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// Somebody who is told of progress.
+/// A callback that receives progress reports.
 pub(super) struct Listening<'a> {
     pub(super) ctx: &'a Context,
     pub(super) listener: Listener,
@@ -183,14 +188,14 @@ pub(super) struct Started<T: 'static> {
     pub(super) call: NonNull<dyn Call<Output = T>>,
     pub(super) hold: Option<Hold>,
     pub(super) mark: u64,
-    /// That of the deadline.
+    /// Duration of the deadline, for the error.
     pub(super) time: Duration,
 }
 
 // SAFETY: the call is Send by its trait, and this is its only owner on the Rust side.
 unsafe impl<T: 'static> Send for Started<T> {}
 
-/// The memory of an operation that nobody waits for. Dropped in this order.
+/// The memory of an operation that nobody waits for. The fields are dropped in this order.
 struct Left<T: 'static>(
     #[allow(dead_code)] Box<dyn Call<Output = T>>,
     #[allow(dead_code)] Option<Hold>,
@@ -202,8 +207,8 @@ impl<T> Started<T> {
         let mut asked = false;
         loop {
             let now = self.ctx.pump().now();
-            // Outside of libxl, which reports it with its locks held. Whoever polls the context
-            // wakes this thread after every round, so nothing waits for long.
+            // Outside of libxl, which reports progress with its locks held. The thread that polls
+            // the context wakes this thread after every round, so no report waits for long.
             if let Some(listening) = &mut listening {
                 listening.tell();
                 if listening.panic.is_some() && !asked {
@@ -223,7 +228,8 @@ impl<T> Started<T> {
         }
     }
 
-    /// What has come of it, if it is over or nothing can come of it any more.
+    /// Returns the result if the operation is over, or an error if the events of the context have
+    /// failed; otherwise returns `self`.
     fn try_finish(self) -> Result<Result<T>, Self> {
         if let Some(ended) = self.ctx.pump().take_result(self.token) {
             return Ok(self.finish(ended));
@@ -280,7 +286,7 @@ impl<T> Started<T> {
         let mut error = Error::from_code(self.function(), rc)
             .with_domain(self.domain())
             .with_log(self.ctx.log_since(self.mark));
-        // libxl does not always say that it was an abort that it failed by.
+        // libxl's code does not always show that an abort was the cause of the failure.
         match cause {
             Some(Cause::Deadline) => {
                 let time = self.time;

@@ -1,4 +1,4 @@
-//! Saying which parts of a cache a domain may fill, and how fast its memory is.
+//! Allocation: the parts of a cache that a domain may fill, and the speed of its memory.
 
 use std::{
     collections::BTreeSet,
@@ -23,19 +23,19 @@ use crate::{
 #[doc(alias = "libxl_psr_cbm_type")]
 #[doc(alias = "libxl_psr_type")]
 pub enum PsrType {
-    /// The parts of the L3 cache that it may fill, a bit for each.
+    /// Parts of the L3 cache that the domain may fill, one bit for each.
     L3Cbm,
-    /// The same for code only, with CDP.
+    /// Parts of the L3 cache for code only, with CDP.
     L3CbmCode,
-    /// The same for data only, with CDP.
+    /// Parts of the L3 cache for data only, with CDP.
     L3CbmData,
-    /// The parts of the L2 cache that it may fill.
+    /// Parts of the L2 cache that the domain may fill.
     L2Cbm,
-    /// How much its memory is slowed down.
+    /// Throttling of the domain's memory.
     MbaThrottle,
 }
 
-/// A feature that divides something (`libxl_psr_feat_type`).
+/// A feature that divides a resource (`libxl_psr_feat_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias = "libxl_psr_feat_type")]
@@ -78,9 +78,9 @@ impl PsrFeature {
 pub struct CatInfo {
     /// The socket.
     pub id: u32,
-    /// The highest number of a class of service: one more domains can differ.
+    /// The highest number of a class of service: `cos_max + 1` domains can differ.
     pub cos_max: u32,
-    /// The number of parts of the cache.
+    /// Number of parts of the cache.
     pub cbm_len: u32,
     /// Code and data are divided separately.
     pub cdp_enabled: bool,
@@ -99,9 +99,9 @@ pub enum PsrHwInfo {
         id: u32,
         /// The highest number of a class of service.
         cos_max: u32,
-        /// The most that memory can be slowed down.
+        /// The largest throttling of memory.
         throttle_max: u32,
-        /// A value is a percentage, in steps of 100 minus the most.
+        /// A value is a percentage, in steps of 100 minus `throttle_max`.
         linear: bool,
     },
 }
@@ -149,7 +149,7 @@ impl Context {
         })
     }
 
-    /// The abilities of a feature in each socket; `level` is that of a cache, and 0 for
+    /// The abilities of a feature in each socket. `level` is the level of a cache, and 0 for
     /// [`PsrFeature::Mba`].
     ///
     /// # Errors
@@ -189,9 +189,11 @@ impl Context {
         })
     }
 
-    /// Fails if libxl would write behind its list: it makes room for as many sockets as it counts, and
-    /// fills in all that have a CPU which is online (4.14 to 4.22). With some CPUs offline it counts
-    /// fewer. A CPU that goes offline between this and the call still brings that about.
+    /// Fails if libxl would write beyond the end of its list.
+    ///
+    /// libxl makes room for as many sockets as it counts, and fills in all sockets with an online
+    /// CPU (4.14 to 4.22). With some CPUs offline it counts fewer. A CPU that goes offline between
+    /// this check and the call still causes the overrun.
     #[cfg(libxl_have = "psr_generic")]
     fn has_room_for_sockets(&self, function: &'static str) -> Result<()> {
         let room = self.sockets()?;
@@ -240,7 +242,8 @@ fn check_level(function: &'static str, level: u32) -> Result<()> {
     )
 }
 
-/// `feature` is what was asked for: libxl does not set the type in its answer.
+/// Converts libxl's structure. `feature` is the one that was asked for: libxl does not set the type
+/// in its answer.
 #[cfg(libxl_have = "psr_generic")]
 fn hw_info(feature: PsrFeature, raw: &sys::libxl_psr_hw_info) -> PsrHwInfo {
     match feature {
@@ -268,12 +271,12 @@ fn hw_info(feature: PsrFeature, raw: &sys::libxl_psr_hw_info) -> PsrHwInfo {
 }
 
 impl Domain {
-    /// Sets something in these sockets.
+    /// Changes a setting of the domain in these sockets.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a socket that the host does not have; [`ErrorKind::Failed`] for a
-    /// value that is none, when the classes of service are used up, or when the processor cannot do
+    /// [`ErrorKind::Invalid`] for a socket that the host does not have; [`ErrorKind::Failed`] for
+    /// an invalid value, when the classes of service are used up, or when the processor cannot do
     /// it; [`ErrorKind::Unsupported`] on Arm; [`ErrorKind::DomainNotFound`].
     #[doc(alias = "libxl_psr_set_val")]
     pub fn psr_set(&self, what: PsrType, sockets: &Bitmap, value: u64) -> Result<()> {
@@ -286,7 +289,7 @@ impl Domain {
         })
     }
 
-    /// The value that is set in a socket.
+    /// Value of a setting of the domain in a socket.
     ///
     /// # Errors
     ///

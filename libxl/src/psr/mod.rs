@@ -1,8 +1,9 @@
 //! Shared resources of a socket: watching and dividing its caches and its memory bandwidth. x86.
 //!
 //! Intel's *Platform Shared Resource* features: *CMT* counts how much of the L3 cache a domain has
-//! filled, *MBM* how much memory it moves, *CAT* and *CDP* say which parts of the L2 and L3 caches
-//! it may fill, *MBA* slows its memory down. What the processor lacks fails, and the log says so.
+//! filled, and *MBM* how much memory it moves. *CAT* and *CDP* set the parts of the L2 and L3
+//! caches that a domain may fill, and *MBA* slows its memory down. A feature that the processor
+//! lacks fails, and the log says so.
 //!
 //! ```no_run
 //! use libxl::{Context, config::Bitmap, psr::PsrType};

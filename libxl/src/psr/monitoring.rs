@@ -1,4 +1,4 @@
-//! Watching how much of a cache a domain fills, and how much memory it moves.
+//! Monitoring: how much of a cache a domain fills, and how much memory it moves.
 
 use libxl_sys as sys;
 use serde::Serialize;
@@ -11,11 +11,11 @@ use crate::{Context, Domain, Error, ErrorKind, Result};
 #[non_exhaustive]
 #[doc(alias = "libxl_psr_cmt_type")]
 pub enum CmtType {
-    /// How much of the L3 cache is filled, in bytes.
+    /// Occupancy of the L3 cache, in bytes.
     CacheOccupancy,
-    /// Memory moved in all.
+    /// Memory moved, in total.
     TotalMemory,
-    /// Memory moved from and to the socket's own.
+    /// Memory moved from and to the socket's own memory.
     LocalMemory,
 }
 
@@ -35,14 +35,14 @@ impl CmtType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CmtSample {
-    /// The counter; two of them and the time in between make a rate.
+    /// Value of the counter. Two values and the time between them give a rate.
     pub value: u64,
     /// The time stamp counter at that moment.
     pub tsc: u64,
 }
 
 impl Context {
-    /// Returns true if the processor can watch its caches, and Xen was told to (`psr=cmt`).
+    /// Returns true if the processor can monitor its caches, and Xen was told to (`psr=cmt`).
     #[doc(alias = "libxl_psr_cmt_enabled")]
     #[must_use]
     pub fn psr_cmt_enabled(&self) -> bool {
@@ -53,7 +53,7 @@ impl Context {
         false
     }
 
-    /// Returns true if this can be watched.
+    /// Returns true if this can be measured.
     #[doc(alias = "libxl_psr_cmt_type_supported")]
     #[must_use]
     pub fn psr_cmt_supports(&self, what: CmtType) -> bool {
@@ -64,7 +64,7 @@ impl Context {
         false
     }
 
-    /// The number of domains that can be watched at a time.
+    /// Number of domains that can be monitored at a time.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Context {
 }
 
 impl Domain {
-    /// Begins to watch its use of the caches.
+    /// Starts to monitor the domain's use of the caches.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Domain {
         )
     }
 
-    /// Ends it.
+    /// Stops monitoring the domain's use of the caches.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Domain {
         )
     }
 
-    /// Returns true if it is watched; false if it is gone.
+    /// Returns true if the domain is monitored; false if it is gone.
     #[doc(alias = "libxl_psr_cmt_domain_attached")]
     #[must_use]
     pub fn psr_cmt_attached(&self) -> bool {
@@ -148,11 +148,12 @@ impl Domain {
         false
     }
 
-    /// How much of a socket's L3 cache it has filled, in KiB.
+    /// Amount of a socket's L3 cache that the domain has filled, in KiB.
     ///
     /// # Errors
     ///
-    /// As [`psr_cmt_attach`](Self::psr_cmt_attach); [`ErrorKind::Failed`] while it is not watched.
+    /// As [`psr_cmt_attach`](Self::psr_cmt_attach); [`ErrorKind::Failed`] while the domain is not
+    /// monitored.
     #[doc(alias = "libxl_psr_cmt_get_cache_occupancy")]
     pub fn psr_cache_occupancy(&self, socket: u32) -> Result<u32> {
         if_there!("libxl_psr_cmt_get_cache_occupancy", {
@@ -194,7 +195,8 @@ impl Domain {
     }
 }
 
-/// Fails for libxl's mark of a CPU that is offline: it takes such a CPU for one of this socket.
+/// Fails for the number by which libxl marks an offline CPU: it would take such a CPU for one of
+/// this socket.
 fn check_socket(function: &'static str, socket: u32) -> Result<()> {
     if socket == u32::MAX {
         return Err(Error::new(ErrorKind::Invalid, function)

@@ -1,9 +1,10 @@
 //! One descriptor for everything that a context waits for, so that a program's own loop can drive it.
 //!
 //! It is an epoll instance with three members: a bell, a timer, and another epoll instance that has
-//! libxl's descriptors. The latter is made anew after every round. libxl closes descriptors and opens
-//! others under the same number without telling; and a descriptor that was closed here may live on in
-//! a child that libxl has forked, where an epoll instance that once had it would report it for ever.
+//! libxl's descriptors. The latter is made anew after every round: libxl closes descriptors and
+//! opens others under the same number without notice, and a descriptor that was closed here may
+//! live on in a child that libxl has forked, where an epoll instance that once had it would report
+//! it for ever.
 
 use std::{
     io,
@@ -23,7 +24,7 @@ use rustix::{
 
 use crate::wake::Bell;
 
-/// Of the outer instance; nobody reads what it says.
+/// Data of the epoll entries, which nobody reads.
 const NO_DATA: epoll::EventData = epoll::EventData::new_u64(0);
 
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Descriptor {
         })
     }
 
-    /// Makes it readable until the next dispatch.
+    /// Makes the descriptor readable until the next dispatch.
     pub(super) fn ring(&self) {
         self.bell.ring();
     }
@@ -59,8 +60,8 @@ impl Descriptor {
         self.bell.silence();
     }
 
-    /// Becomes readable when one of these descriptors is ready as its `events` say, or the time has
-    /// come. Replaces what was said before.
+    /// Makes the descriptor readable when one of `fds` is ready for its `events`, or at `until`.
+    /// Replaces what was set before.
     pub(super) fn wait_for(
         &self,
         fds: impl Iterator<Item = (RawFd, i16)>,
@@ -69,8 +70,8 @@ impl Descriptor {
         let new = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut at_once = false;
         for (fd, events) in fds {
-            // SAFETY: libxl has just named it as open. It is only told to the kernel, which says so if
-            // another thread's call of libxl has closed it since.
+            // SAFETY: libxl has just named it as open. It is only passed to the kernel, which
+            // reports an error if another thread's call of libxl has closed it since.
             let fd = unsafe { BorrowedFd::borrow_raw(fd) };
             let events = u32::try_from(events).unwrap_or(0);
             match epoll::add(
@@ -80,9 +81,9 @@ impl Descriptor {
                 epoll::EventFlags::from_bits_retain(events),
             ) {
                 Ok(()) => {}
-                // A file, for which there is no waiting: it is always ready.
+                // A file, which cannot be waited for: it is always ready.
                 Err(Errno::PERM) => at_once = true,
-                // Closed by another thread's call since: the round that follows knows better.
+                // Closed by another thread's call since: the next round gets the present ones.
                 Err(Errno::BADF | Errno::EXIST) => at_once = true,
                 Err(errno) => return Err(errno.into()),
             }
@@ -91,14 +92,14 @@ impl Descriptor {
         let mut libxls = libxls.unwrap_or_else(PoisonError::into_inner);
         epoll::add(&self.outer, &new, NO_DATA, epoll::EventFlags::IN)?;
         if let Some(old) = libxls.replace(new) {
-            // Closing it would not be enough where a forked child has it, too.
+            // Closing the old instance would not be enough where a forked child has it, too.
             epoll::delete(&self.outer, &old)?;
         }
         self.set_timer(if at_once { Some(Instant::now()) } else { until })
     }
 
-    /// Leaves it to another thread to poll, which rings when it has done a round. Otherwise this
-    /// would stay readable for as long as that thread polls.
+    /// Leaves polling to another thread, which rings when it has done a round. Otherwise the
+    /// descriptor would stay readable for as long as that thread polls.
     pub(super) fn wait_for_nothing(&self) -> io::Result<()> {
         self.wait_for(std::iter::empty(), None)
     }
@@ -109,7 +110,7 @@ impl Descriptor {
             tv_nsec: 0,
         };
         let left = at.map(|at| at.saturating_duration_since(Instant::now()));
-        // Zero would turn it off.
+        // Zero would turn the timer off.
         let left = left.map(|left| left.max(Duration::from_nanos(1)));
         let it_value = left.map_or(OFF, |left| {
             Timespec::try_from(left).unwrap_or(Timespec {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Pump {
-    /// Empties libxl's queue. Whether there was anything in it.
+    /// Empties libxl's queue. Returns true if there was an event in it.
     pub(super) fn drain(&self, ctx: *mut sys::libxl_ctx) -> bool {
         let mut any = false;
         loop {
@@ -31,7 +31,7 @@ impl Pump {
         }
     }
 
-    /// Files one event.
+    /// Records one event.
     ///
     /// # Safety
     ///
@@ -52,13 +52,13 @@ impl Pump {
                 let disk = unsafe { ejected(&event.u.disk_eject.disk) };
                 self.state().ejected(token, disk);
             }
-            // Nothing else was asked for. A type from a newer libxl is not an error.
+            // No other events were requested. A type from a newer libxl is not an error.
             _ => {}
         }
     }
 }
 
-/// Copies what an eject leaves behind: an empty drive.
+/// Copies the empty drive that an eject leaves behind.
 ///
 /// # Safety
 ///

@@ -1,4 +1,5 @@
-//! All orders of threads that wait on a context, of which one polls, and of libxl, which ends operations.
+//! Models of threads that wait on a context, one of which polls, and of libxl, which ends
+//! operations, in all orders.
 #![allow(clippy::unwrap_used)] // A test may, in its helpers as well.
 
 use std::{ffi::c_int, io, sync::Arc, time::Instant};
@@ -12,13 +13,13 @@ use crate::sync::{Mutex, model};
 /// libxl, as far as a pump calls it.
 #[derive(Default)]
 struct Libxl {
-    /// Events that it has queued.
+    /// Events that libxl has queued.
     queued: Mutex<Vec<(Token, c_int)>>,
-    /// Ends that it notices only when somebody polls its descriptors, one of which is ready.
+    /// Ends that libxl notices only when somebody polls its descriptors, one of which is ready.
     due: Mutex<Vec<(Token, c_int)>>,
 }
 
-// What `super::poll` and `super::event` do on the real one.
+// Stand-ins for `super::poll` and `super::event`, which call libxl.
 impl Pump {
     pub(super) fn drain(&self, ctx: *mut sys::libxl_ctx) -> bool {
         let queued = std::mem::take(&mut *of(ctx).queued.lock().unwrap());
@@ -30,7 +31,7 @@ impl Pump {
 
     pub(super) fn poll(&self, ctx: *mut sys::libxl_ctx, until: Option<Instant>) -> io::Result<()> {
         assert!(self.state().polling, "one thread has the turn");
-        // Time passes in no model: what has no end is a wait, and everything else none.
+        // No time passes in a model: a poll without an end waits, and any other returns at once.
         if until.is_none() {
             self.wake.wait();
         }
@@ -61,7 +62,7 @@ pub(crate) fn how(_: Token) -> sys::libxl_asyncop_how {
 }
 
 fn of<'a>(ctx: *mut sys::libxl_ctx) -> &'a Libxl {
-    // SAFETY: a `Host` makes it from a reference to what it keeps.
+    // SAFETY: a `Host` makes the pointer from a reference to the `Libxl` that it keeps.
     unsafe { &*ctx.cast::<Libxl>() }
 }
 
@@ -89,7 +90,7 @@ impl Host {
         token
     }
 
-    /// A descriptor of libxl's becomes ready: it is among those that are polled.
+    /// Makes a descriptor of libxl ready, which is among those that are polled.
     fn ends(&self, token: Token) {
         self.libxl.due.lock().unwrap().push((token, 0));
         self.pump.wake.ring();
@@ -131,7 +132,7 @@ fn loom_two_threads_wait_and_one_polls_for_both() {
     });
 }
 
-/// A call that starts one operation may end another, and tells nobody who polls.
+/// A call that starts one operation may end another, and does not wake the thread that polls.
 #[test]
 fn loom_an_end_that_a_start_brings_is_heard() {
     model(3, || {
@@ -148,7 +149,7 @@ fn loom_an_end_that_a_start_brings_is_heard() {
     });
 }
 
-/// Whoever polls enforces what another thread asks for.
+/// The thread that polls enforces the abort that another thread requests.
 #[test]
 fn loom_an_abort_reaches_the_thread_that_polls() {
     model(3, || {

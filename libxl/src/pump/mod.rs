@@ -1,12 +1,12 @@
 //! The event loop of one context.
 //!
-//! libxl makes progress only while somebody polls its file descriptors. Whoever waits for
-//! something on a context does that polling, one thread at a time as libxl demands, and hands on
-//! what it finds to the others. A program's own loop can do it instead, by a [`Descriptor`], or a
-//! thread of this crate.
+//! libxl makes progress only while somebody polls its file descriptors. The threads that wait on a
+//! context do the polling, one thread at a time as libxl demands, which passes the events on to the
+//! others. A program's own loop can do it instead, with a [`Descriptor`], or a thread of this
+//! crate.
 //!
-//! Deadlines and aborts of all operations are enforced by whoever polls, not by whoever waits for
-//! the operation.
+//! Deadlines and aborts of all operations are enforced by the thread that polls, not by the one
+//! that waits for the operation.
 
 mod descriptor;
 #[cfg(not(all(libxl_loom, test)))]
@@ -47,14 +47,15 @@ pub(crate) use poll::how;
 use table::Table;
 pub(crate) use table::{Cause, Ended, Orphan, Terms};
 
-/// What libxl calls `for_user`: says which operation or which watch an event is about. Never
-/// reused, so that a stale event meets nobody.
+/// Identifies the operation or watch that an event belongs to; libxl's `for_user`. Never reused, so
+/// that a stale event matches nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Token(pub(crate) u64);
 
 impl Token {
-    /// A token that was never given out before in this process. They begin far from where a program
-    /// would begin that uses libxl beside this crate.
+    /// Returns a token that was never used before in this process.
+    ///
+    /// Tokens begin far from the numbers that a program would use with libxl beside this crate.
     pub(crate) fn fresh() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0x7273_0000_0000_0001);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -70,20 +71,22 @@ pub(crate) struct Pump {
     state: Mutex<Table>,
     /// Signalled whenever `state` has changed in a way that may matter to a waiting thread.
     changed: Condvar,
-    /// Ends the poll of whichever thread is in it.
+    /// Ends the poll of the thread that is in it.
     wake: Bell,
-    /// What libxl has said when it reported a disaster.
+    /// Text of the first disaster that libxl has reported.
     failed: OnceLock<String>,
-    /// It has been told to the program's logger.
+    /// True once the disaster has been logged.
     told: AtomicBool,
-    /// Threads that poll for as long as the context exists.
+    /// Number of threads that drive the context; see [`Pump::drive`].
     drivers: AtomicUsize,
     /// The descriptor by which a program's own loop drives the context, if it does.
     descriptor: Mutex<Weak<Descriptor>>,
     /// Number of operations under way that may read sound cards.
     card_readers: AtomicUsize,
-    /// Read by every call of libxl that may work on operations; written while such an operation is
-    /// counted, so that no call is inside that has not seen the count.
+    /// Keeps calls of libxl apart from the counting of an operation that reads sound cards.
+    ///
+    /// Locked for reading by every call of libxl that may work on operations, and for writing while
+    /// such an operation is counted, so that no call is in progress that has not seen the count.
     calls: RwLock<()>,
 }
 
@@ -115,7 +118,7 @@ impl Pump {
         descriptor.unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
-    /// The descriptor for a program's own loop; there is one for all that ask.
+    /// Returns the descriptor for a program's own loop. All callers share one.
     pub(crate) fn attach_loop(&self) -> io::Result<Arc<Descriptor>> {
         let known = self.descriptor.lock();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
@@ -123,13 +126,13 @@ impl Pump {
             return Ok(descriptor);
         }
         let descriptor = Arc::new(Descriptor::new()?);
-        // Its first dispatch learns what there is to wait for.
+        // The first dispatch finds out what there is to wait for.
         descriptor.ring();
         *known = Arc::downgrade(&descriptor);
         Ok(descriptor)
     }
 
-    /// Whether a thread or a loop drives the context, whoever waits.
+    /// Returns true if a thread or a loop drives the context, whoever waits.
     pub(crate) fn is_driven(&self) -> bool {
         self.drivers.load(Ordering::SeqCst) > 0 || self.descriptor().is_some()
     }
@@ -140,20 +143,20 @@ impl Pump {
         Driving(self)
     }
 
-    /// Makes every thread that waits on this context look at its own affairs again.
+    /// Wakes every thread that waits on this context, so that it checks its condition again.
     pub(crate) fn kick(&self) {
         self.state().changes += 1;
         self.changed.notify_all();
-        // The descriptor last. A thread that polls takes back all that has been written, and may be
-        // another one than has to know of this. The latter must then either find the change, or
-        // begin to poll before it is counted and so before this is written.
+        // The bell is rung last. The thread that polls takes back all rings, and may not be the
+        // thread that this change concerns. The latter must then either find the change, or begin
+        // to poll before the change is counted and so before the bell is rung.
         self.wake.ring();
         if let Some(descriptor) = self.descriptor() {
             descriptor.ring();
         }
     }
 
-    /// Notes that libxl's events can no longer be relied on, and why, and wakes everybody.
+    /// Records that libxl's events can no longer be relied on, and why, and wakes everybody.
     pub(crate) fn fail(&self, why: String) {
         // The first disaster is the cause of the others.
         let _ = self.failed.set(why);
@@ -164,26 +167,26 @@ impl Pump {
         self.failed.get().is_some()
     }
 
-    /// What libxl said when its events failed.
+    /// Text of the disaster, if libxl's events have failed.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failed.get().map(String::as_str)
     }
 
-    /// The present. Take it before looking at what you wait for and pass it to [`Self::wait`]:
-    /// what changes in between then ends the wait at once.
+    /// The current moment. Take it before checking the condition you wait for, and pass it to
+    /// [`Self::wait`]: a change in between then ends the wait at once.
     pub(crate) fn now(&self) -> Moment {
         Moment(self.state().changes)
     }
 
-    /// Runs a call of libxl that may work on operations, whichever they are.
+    /// Runs a call of libxl that may work on any operation.
     pub(crate) fn within<R>(&self, call: impl FnOnce() -> R) -> R {
         let _call = self.calls.read().unwrap_or_else(PoisonError::into_inner);
         let _turn = (self.card_readers.load(Ordering::SeqCst) > 0).then(sound_cards::turn);
         call()
     }
 
-    /// To be called before an operation is given to libxl: another thread may hear of its end
-    /// before the call that starts it returns.
+    /// Records an operation before it is given to libxl: another thread may receive its end before
+    /// the call that starts it returns.
     pub(crate) fn starting(&self, token: Token, terms: Terms) {
         if terms.reads_cards {
             let _nobody_inside = self.calls.write().unwrap_or_else(PoisonError::into_inner);
@@ -192,14 +195,14 @@ impl Pump {
         self.state().begin(token, terms);
     }
 
-    /// libxl has refused the operation: no completion will come.
+    /// Records that libxl has refused the operation: no completion will come.
     pub(crate) fn refused(&self, token: Token) {
         if self.state().refused(token) {
             self.card_readers.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
-    /// libxl has accepted the operation: its completion will come, or has come.
+    /// Records that libxl has accepted the operation: its completion will come, or has come.
     pub(crate) fn started(&self) {
         let polling = self.state().polling;
         if polling || self.descriptor().is_some() {
@@ -216,7 +219,7 @@ impl Pump {
         }
     }
 
-    /// The result of an operation, if it is there.
+    /// Takes the result of an operation, if there is one.
     pub(crate) fn take_result(&self, token: Token) -> Option<Ended> {
         self.state().take(token)
     }
@@ -229,13 +232,13 @@ impl Pump {
         self.state().wake_at_end(token, waker);
     }
 
-    /// Asks for the end of an operation; the next round of whoever polls sees to it.
+    /// Requests the abort of an operation; the next round of the thread that polls carries it out.
     pub(crate) fn ask_for_end(&self, token: Token) {
         self.state().ask(token);
         self.kick();
     }
 
-    /// The earliest deadline of those under way that can be aborted.
+    /// The earliest deadline of the operations under way that can be aborted.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.state().next_deadline()
     }
@@ -243,7 +246,7 @@ impl Pump {
     /// Keeps `memory` until the operation is over.
     pub(crate) fn abandon(&self, token: Token, memory: Orphan, name: String) {
         let over = self.state().leave(token, memory, name);
-        // Not under the lock: what it owns may do anything when it goes.
+        // Outside the lock, because dropping the memory may run any code.
         drop(over);
     }
 
@@ -257,28 +260,28 @@ impl Pump {
         self.state().running()
     }
 
-    /// The watches of which something was heard since the last call.
+    /// Takes the watches that have reported something since the last call.
     pub(crate) fn take_watch_events(&self) -> Vec<Token> {
         self.state().take_watch_events()
     }
 
-    /// Keeps ejects with this token from now on.
+    /// Records ejects with this token from now on.
     pub(crate) fn expect_ejects(&self, token: Token) {
         self.state().expect_ejects(token);
     }
 
-    /// Keeps them no more.
+    /// Stops recording ejects with this token.
     pub(crate) fn forget_ejects(&self, token: Token) {
         self.state().forget_ejects(token);
     }
 
-    /// The eject with this token, if there has been one.
+    /// Takes the eject with this token, if there has been one.
     pub(crate) fn take_eject(&self, token: Token) -> Option<Disk> {
         self.state().take_eject(token)
     }
 
-    /// Waits until something happened on the context since `since`, or `deadline` passed. Returns
-    /// early whenever in doubt: callers look at what they wait for and come back.
+    /// Waits until something has happened on the context since `since`, or `deadline` has passed.
+    /// May return early: callers check their condition and wait again.
     pub(crate) fn wait(
         &self,
         ctx: *mut sys::libxl_ctx,
@@ -291,7 +294,7 @@ impl Pump {
             return Ok(());
         }
         if state.polling {
-            // Somebody else polls and will tell.
+            // Another thread polls and will signal a change.
             match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
                 Some(time) => drop(self.changed.wait_timeout(state, time)),
                 None => drop(self.changed.wait(state)),
@@ -314,7 +317,7 @@ impl Pump {
         result
     }
 
-    /// Does what can be done without waiting.
+    /// Does all pending work without waiting.
     pub(crate) fn dispatch(&self, ctx: *mut sys::libxl_ctx) -> io::Result<()> {
         let descriptor = self.descriptor();
         if let Some(descriptor) = &descriptor {
@@ -344,12 +347,12 @@ impl Pump {
         result
     }
 
-    /// One round of the loop. `until` says until when it may wait, and for ever if that is `None`.
+    /// One round of the loop. Does not wait if `until` is `None`; `Some(None)` waits for ever.
     fn round(&self, ctx: *mut sys::libxl_ctx, until: Option<Option<Instant>>) -> io::Result<()> {
         // Completions can have been queued without a poll: by the call that started the operation.
         let result = match (self.drain(ctx), until) {
             (false, Some(until)) => self.poll(ctx, until),
-            // There is something to tell.
+            // There is something to report, so the round does not wait.
             (true, Some(_)) => Ok(()),
             (_, None) => self.poll(ctx, Some(Instant::now())),
         };
@@ -357,7 +360,7 @@ impl Pump {
         result
     }
 
-    /// Has libxl abort what is to be aborted by now.
+    /// Has libxl abort the operations whose deadline has passed or whose abort was requested.
     pub(crate) fn enforce(&self, ctx: *mut sys::libxl_ctx) {
         let due = self.state().due(Instant::now());
         for token in due {
@@ -365,8 +368,8 @@ impl Pump {
         }
     }
 
-    /// Wakes tasks and frees memory. Whatever that does may come back here, so no lock is held, and
-    /// the turn is not this thread's.
+    /// Wakes tasks and frees memory. Both may call the pump again, so this thread holds neither a
+    /// lock nor the turn.
     fn settle(&self) {
         if let Some(why) = self.failure() {
             if !self.told.swap(true, Ordering::SeqCst) {
@@ -401,7 +404,8 @@ impl Drop for Driving<'_> {
     }
 }
 
-/// The right to poll, until it is dropped: also by a panic, or everybody else would wait for ever.
+/// The right to poll. The drop returns it, also during a panic: otherwise all other threads would
+/// wait for ever.
 struct Turn<'a>(&'a Pump);
 
 impl Drop for Turn<'_> {

@@ -13,16 +13,16 @@ use libxl_sys as sys;
 
 use super::{Descriptor, Pump, Token, earlier};
 
-/// What libxl wants to wait for.
+/// The descriptors that libxl waits for, and the timeout.
 struct Interest {
     fds: Vec<sys::pollfd>,
-    /// In milliseconds; negative for ever.
+    /// Timeout in milliseconds; negative for ever.
     timeout: c_int,
 }
 
 impl Pump {
-    /// Asks libxl what it wants to wait for, until `until` at the latest. For the thread that has the
-    /// turn.
+    /// Asks libxl for its descriptors and its timeout, `until` at the latest. Only for the thread
+    /// that has the turn.
     fn interest(&self, ctx: *mut sys::libxl_ctx, until: Option<Instant>) -> io::Result<Interest> {
         let mut fds: Vec<sys::pollfd> = Vec::with_capacity(16);
         let mut timeout = millis_until(until);
@@ -46,7 +46,7 @@ impl Pump {
                     unsafe { fds.set_len(count.min(fds.capacity())) };
                     return Ok(Interest { fds, timeout });
                 }
-                // Too little room, and now we know how much it takes.
+                // Too little room; `count` is the room that it takes.
                 _ if count > fds.capacity() => fds.reserve(count),
                 _ => return Err(io::Error::other(format!("libxl_osevent_beforepoll: {rc}"))),
             }
@@ -75,7 +75,7 @@ impl Pump {
             }
         }
         if fds[of_libxl].revents != 0 {
-            // Takes back the kicks: whoever is woken looks at everything anyway.
+            // Takes back the kicks: a thread that is woken checks everything anyway.
             self.wake.silence();
         }
         // SAFETY: the descriptors of the beforepoll above, as poll left them, without our own.
@@ -90,7 +90,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Has a loop's descriptor wait for what libxl waits for now. For the thread that has the turn.
+    /// Makes a loop's descriptor wait for the same as libxl. Only for the thread that has the turn.
     pub(super) fn prepare(
         &self,
         ctx: *mut sys::libxl_ctx,
@@ -108,15 +108,17 @@ impl Pump {
     pub(super) fn abort(&self, ctx: *mut sys::libxl_ctx, token: Token) {
         let how = how(token);
         // SAFETY: a live context; `how` is only compared. "Not found" means that the operation has
-        // just ended, which is what we are after.
+        // just ended, as intended.
         self.within(|| unsafe { sys::libxl_ao_abort(ctx, &raw const how) });
-        // It may have ended the operation in here, and wakes nobody who waits for something else.
+        // The call may have ended the operation, and wakes nobody who waits for something else.
         self.kick();
     }
 }
 
-/// How libxl is to report the end: by an event with our token. A call without `how` would poll by
-/// itself, and neither hear of an abort nor leave the context to others.
+/// Makes libxl report the end of an operation by an event with our token.
+///
+/// A call without `how` would poll itself, and neither notice an abort nor leave the context to
+/// others.
 pub(crate) fn how(token: Token) -> sys::libxl_asyncop_how {
     sys::libxl_asyncop_how {
         callback: None,
@@ -126,7 +128,7 @@ pub(crate) fn how(token: Token) -> sys::libxl_asyncop_how {
     }
 }
 
-/// The time as libxl wants it.
+/// The current time, in libxl's type.
 fn time_of_day() -> sys::timeval {
     let mut now = libc::timeval {
         tv_sec: 0,
@@ -140,7 +142,8 @@ fn time_of_day() -> sys::timeval {
     }
 }
 
-/// A poll time-out: rounded up, so that it is not over just before the deadline.
+/// Timeout for poll(2) in milliseconds, rounded up so that it does not end just before the
+/// deadline.
 pub(super) fn millis_until(deadline: Option<Instant>) -> c_int {
     let Some(deadline) = deadline else { return -1 };
     let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_micros(999);

@@ -13,10 +13,10 @@ use std::{
 use super::Token;
 use crate::{AbortHandle, config::Disk, limits::Gate};
 
-/// Memory that C works on while an operation whose caller has gone away finishes.
+/// Memory that C still uses for an operation whose caller has gone away.
 pub(crate) type Orphan = Box<dyn Send>;
 
-/// Why libxl is asked to abort an operation.
+/// Reason for which libxl is asked to abort an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     Deadline,
@@ -29,11 +29,11 @@ pub(crate) struct Terms {
     pub(crate) deadline: Option<Instant>,
     pub(crate) abort: Option<AbortHandle>,
     pub(crate) gate: Option<Arc<Gate>>,
-    /// See [`crate::sound_cards`].
+    /// True if libxl reads sound cards during the operation; see [`crate::sound_cards`].
     pub(crate) reads_cards: bool,
 }
 
-/// An operation that has ended: libxl's code, and why it was aborted if it was.
+/// An operation that has ended: libxl's code, and the cause of the abort, if there was one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) rc: c_int,
@@ -43,13 +43,13 @@ pub(crate) struct Ended {
 /// One operation, from just before libxl gets it until its result is fetched.
 struct Entry {
     terms: Terms,
-    /// Somebody has asked for its end.
+    /// An abort was requested.
     asked: bool,
-    /// libxl has been asked for it.
+    /// Set once libxl has been asked to abort the operation.
     cause: Option<Cause>,
     result: Option<c_int>,
     waker: Option<Waker>,
-    /// Nobody waits for it any more: the memory, and the name of the operation.
+    /// Set once nobody waits any more: the memory, and the name of the operation.
     left: Option<(Orphan, String)>,
 }
 
@@ -82,8 +82,8 @@ pub(super) struct Table {
     operations: HashMap<Token, Entry>,
     /// Watches whose event source has reported something.
     watch_events: HashSet<Token>,
-    /// Event sources for ejects. A guest may eject as often as it likes, and each time leaves the
-    /// same empty drive: one is kept.
+    /// Ejects by event source. A guest may eject as often as it likes, and always leaves the same
+    /// empty drive, so one is kept.
     ejects: HashMap<Token, Option<Disk>>,
     /// Tasks to wake, and memory to free, when no thread holds a lock or the turn.
     to_wake: Vec<Waker>,
@@ -91,7 +91,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Before libxl gets the operation: its end may be reported before the call returns.
+    /// Records an operation before libxl gets it: its end may be reported before the call returns.
     pub(super) fn begin(&mut self, token: Token, terms: Terms) {
         let entry = Entry {
             terms,
@@ -104,14 +104,14 @@ impl Table {
         self.operations.insert(token, entry);
     }
 
-    /// Forgets an operation that libxl has refused. Whether it would have read sound cards.
+    /// Forgets an operation that libxl has refused. Returns true if it would have read sound cards.
     pub(super) fn refused(&mut self, token: Token) -> bool {
         let entry = self.operations.remove(&token);
         entry.is_some_and(|entry| entry.terms.reads_cards)
     }
 
-    /// Files the end of an operation. Whether that had to do with sound cards. An end that nobody
-    /// has asked for is not ours.
+    /// Records the end of an operation. Returns true if the operation read sound cards. Ends of
+    /// unknown operations are ignored: they are not ours.
     pub(super) fn end(&mut self, token: Token, rc: c_int) -> bool {
         let Some(entry) = self.operations.get_mut(&token) else {
             return false;
@@ -138,7 +138,7 @@ impl Table {
         Some(Ended { rc, cause })
     }
 
-    /// Whether the operation is over and its result not yet fetched.
+    /// Returns true if the operation is over and its result not yet fetched.
     pub(super) fn is_over(&self, token: Token) -> bool {
         let entry = self.operations.get(&token);
         entry.is_some_and(|entry| entry.result.is_some())
@@ -154,13 +154,13 @@ impl Table {
         }
     }
 
-    /// Wakes every task: their operations have to look at something else.
+    /// Wakes every task, so that it checks whether the context has failed.
     pub(super) fn wake_all(&mut self) {
         let wakers = self.operations.values_mut().filter_map(|e| e.waker.take());
         self.to_wake.extend(wakers);
     }
 
-    /// Keeps `memory` until the operation is over; gives it back if it is.
+    /// Keeps `memory` until the operation is over; returns it if the operation is over already.
     pub(super) fn leave(&mut self, token: Token, memory: Orphan, name: String) -> Option<Orphan> {
         let entry = self.operations.get_mut(&token);
         let Some(entry) = entry.filter(|entry| entry.result.is_none()) else {
@@ -172,21 +172,21 @@ impl Table {
         None
     }
 
-    /// The operations that were left and are under way, and what they are called.
+    /// The abandoned operations that are under way, and their names.
     pub(super) fn left(&self) -> Vec<(Token, String)> {
         let left = self.operations.iter();
         left.filter_map(|(token, entry)| Some((*token, entry.left.as_ref()?.1.clone())))
             .collect()
     }
 
-    /// Asks for the end of an operation.
+    /// Requests the abort of an operation.
     pub(super) fn ask(&mut self, token: Token) {
         if let Some(entry) = self.operations.get_mut(&token) {
             entry.asked = true;
         }
     }
 
-    /// The operations that have to be aborted by now. Each is named once.
+    /// The operations that have to be aborted by now. Each is returned once.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Token> {
         let mut due = Vec::new();
         for (token, entry) in &mut self.operations {
@@ -198,7 +198,7 @@ impl Table {
         due
     }
 
-    /// The earliest deadline of those that can be aborted.
+    /// The earliest deadline of the operations that can be aborted.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let running = self.operations.values();
         let open = running.filter(|entry| entry.may_be_aborted());
@@ -241,7 +241,7 @@ impl Table {
         self.ejects.get_mut(&token)?.take()
     }
 
-    /// What must be woken and freed outside of all locks.
+    /// Takes the tasks to wake and the memory to free, outside of all locks.
     pub(super) fn settle(&mut self) -> (Vec<Waker>, Vec<Orphan>) {
         (mem::take(&mut self.to_wake), mem::take(&mut self.spent))
     }

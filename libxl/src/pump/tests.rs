@@ -1,4 +1,4 @@
-//! Without libxl.
+//! Tests of the pump that need no libxl.
 
 use std::{
     os::fd::{AsFd, AsRawFd},
@@ -12,7 +12,7 @@ use std::{
 use super::{Cause, Ended, Pump, Terms, Token, Turn, poll::millis_until, sys};
 use crate::{AbortHandle, limits::Gate};
 
-/// As libxl reports the end of an operation.
+/// Reports the end of an operation as libxl does.
 fn end(pump: &Pump, token: Token) {
     // SAFETY: a C structure of integers and pointers, all of which may be zero.
     let mut event: sys::libxl_event = unsafe { std::mem::zeroed() };
@@ -80,8 +80,8 @@ fn is_readable(pump: &Pump) -> bool {
     unsafe { libc::poll(&raw mut fd, 1, 0) == 1 }
 }
 
-/// Otherwise a thread that polls could take the wake-up back before the one that it is for begins
-/// to wait, and that one would find nothing changed.
+/// Otherwise a thread that polls could take the wake-up back before the intended thread begins to
+/// wait, and that thread would find nothing changed.
 #[test]
 fn a_change_is_counted_before_anybody_is_woken() {
     let pump = Pump::new().unwrap();
@@ -119,7 +119,7 @@ fn timeouts_are_rounded_up_and_never_negative() {
     );
 }
 
-/// A program may use libxl beside this crate, and a number of its own.
+/// A program may use libxl beside this crate, with numbers of its own.
 #[test]
 fn an_end_that_nobody_has_asked_for_is_not_ours() {
     let pump = Pump::new().unwrap();

@@ -29,7 +29,7 @@ fn loom_a_reader_that_waits_misses_nothing() {
     });
 }
 
-/// What is read and what is missed are all that was written.
+/// The items read and the items missed add up to all that were written.
 #[test]
 fn loom_what_is_lost_is_counted() {
     model(3, || {

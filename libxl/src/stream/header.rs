@@ -1,5 +1,7 @@
-//! The header before the stream of a saved domain. That of `xl`, so that its files can be read here
-//! and ours there: tools/xl/xl.h, `struct save_file_header`.
+//! The header before the stream of a saved domain.
+//!
+//! The format is that of `xl` (tools/xl/xl.h, `struct save_file_header`), so that its files can be
+//! read here and ours there.
 
 use std::os::fd::AsFd;
 
@@ -9,35 +11,38 @@ use super::{read_exact, write_all};
 use crate::{DomainConfig, Error, ErrorKind, Limits, Result, config::lost_fields, limits::Clock};
 
 const MAGIC: &[u8; 32] = b"Xen saved domain, xl format\n \0 \r";
-/// What byte order the numbers have that follow.
+/// Marker of the byte order of the numbers that follow.
 const BYTE_ORDER: u32 = 0x0102_0304;
-/// The configuration is libxl's JSON, and not the text of an xl.cfg.
+/// Flag: the configuration is libxl's JSON, and not the text of an xl.cfg.
 const JSON: u32 = 1 << 0;
-/// The stream that follows is of the second version, which came with Xen 4.6.
+/// Flag: the stream that follows is of the second version, which came with Xen 4.6.
 const STREAM_V2: u32 = 1 << 1;
-/// Magic and four numbers.
+/// Size of the fixed part in bytes: the magic and four numbers.
 const FIXED: usize = MAGIC.len() + 4 * 4;
-/// More than any configuration takes, and little enough to be read from anybody.
+/// Maximum size of the rest of the header, in bytes: more than any configuration takes, and little
+/// enough to be read from anybody.
 const MOST: u32 = 16 << 20;
 
 const FUNCTION: &str = "save header";
 
-/// What precedes the memory of a saved domain: the configuration to restore it with.
+/// Header before the memory of a saved domain: the configuration to restore it with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedHeader {
-    /// What the domain was when it was saved. May be changed before it is restored: the name, the
-    /// devices, not what the guest knows of itself.
+    /// Configuration of the domain when it was saved. Before the restore the name and the devices
+    /// may be changed, but not what the guest knows about itself.
     pub config: DomainConfig,
 }
 
 impl SavedHeader {
-    /// Reads the header from the start of a file, a pipe or a socket, and leaves the rest there for
+    /// Reads the header from the start of a file, a pipe or a socket.
+    ///
+    /// The rest is left there for
     /// [`Context::domain_create_restore`](crate::Context::domain_create_restore).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if it is not one, [`ErrorKind::Unsupported`] if it holds what this
-    /// crate cannot restore, [`ErrorKind::Io`], and those of the limits.
+    /// [`ErrorKind::Invalid`] if the input is not such a header, [`ErrorKind::Unsupported`] if this
+    /// crate cannot restore its contents, [`ErrorKind::Io`], and those of the limits.
     pub fn read(from: impl AsFd, limits: &Limits) -> Result<Self> {
         Self::read_within(from, &Clock::start(limits))
     }
@@ -66,7 +71,7 @@ impl SavedHeader {
     fn encode(&self) -> Result<Vec<u8>> {
         let invalid = |text: String| Error::new(ErrorKind::Invalid, FUNCTION).with_message(text);
         let json = serde_json::to_string(&self.config).map_err(|e| invalid(e.to_string()))?;
-        // With its NUL, and with its size before it.
+        // The JSON with its NUL; its size comes before it.
         let size = u32::try_from(json.len() + 1)
             .ok()
             .filter(|size| *size < MOST - 4)
@@ -82,7 +87,7 @@ impl SavedHeader {
     }
 }
 
-/// How much follows the fixed part.
+/// Checks the fixed part, and returns the size of the part that follows, in bytes.
 fn optional_size(fixed: &[u8; FIXED]) -> Result<usize> {
     let invalid = |text: &str| Err(Error::new(ErrorKind::Invalid, FUNCTION).with_message(text));
     let unsupported =
@@ -121,7 +126,7 @@ fn optional_size(fixed: &[u8; FIXED]) -> Result<usize> {
     usize::try_from(size).or_else(|_| invalid("there is no configuration in it"))
 }
 
-/// The configuration in what follows the fixed part.
+/// Reads the configuration in the part that follows the fixed one.
 fn config(optional: &[u8]) -> Result<DomainConfig> {
     let invalid = |text: String| Error::new(ErrorKind::Invalid, FUNCTION).with_message(text);
     let (size, rest) = optional
@@ -245,7 +250,7 @@ mod tests {
         let mut bytes = header().encode().unwrap();
         let word = b"\"kernel\"";
         let at = bytes.windows(word.len()).position(|w| w == word).unwrap();
-        // Of the same length, so that the sizes stay right.
+        // A word of the same length, so that the sizes stay right.
         bytes[at..at + word.len()].copy_from_slice(b"\"kernem\"");
         let error = read(&bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);

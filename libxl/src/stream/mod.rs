@@ -1,4 +1,4 @@
-//! What a saved or migrating domain looks like on its way: the file format and the wire of `xl`.
+//! The formats of a saved or migrating domain: the file format and the wire format of `xl`.
 
 mod header;
 pub(crate) mod relay;

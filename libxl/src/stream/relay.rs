@@ -1,14 +1,13 @@
-//! Between libxl and the descriptor that a stream really goes to, or comes from.
+//! Forwarding between libxl and the descriptor that a stream really goes to, or comes from.
 //!
 //! libxl reads and writes the first bytes of a stream itself and then lets a helper process go on.
-//! If those bytes cannot be read, written or understood, or if the operation is aborted while it is
-//! at them, it takes down a helper that does not exist yet, and calls a function that nobody has set:
+//! If those bytes cannot be read, written or understood, or if the operation is aborted before they
+//! are done, libxl stops a helper that does not exist yet, and calls a function that was never set:
 //! the process dies (`libxl__save_helper_abort`, Xen 4.14 to 4.22; seen on 4.17.7). A peer that
-//! hangs up at the right moment could do that to a toolstack.
+//! hangs up at the right moment could crash a toolstack this way.
 //!
-//! So libxl gets a pipe of ours, on which those bytes always go well, and a thread carries
-//! everything between it and the real descriptor. Aborts are held back by a [`Gate`] until the
-//! helper runs.
+//! So libxl gets a pipe of ours, on which those bytes never fail, and a thread forwards everything
+//! between the pipe and the real descriptor. A [`Gate`] holds back aborts until the helper runs.
 
 use std::{
     io,
@@ -29,22 +28,24 @@ use crate::{
     limits::{Clock, Gate},
 };
 
-/// The stream's header and the header of its first record. Once libxl has dealt with them, the
-/// helper runs. docs/specs/libxl-migration-stream.pandoc in Xen's sources.
+/// Size of the stream's header and the header of its first record, in bytes.
+///
+/// Once libxl has dealt with them, the helper runs. See docs/specs/libxl-migration-stream.pandoc in
+/// Xen's sources.
 const OPENING: usize = HEADER.len() + RECORD.len();
 /// `LibxlFmt`, version 2, no options; in network byte order.
 const HEADER: &[u8; 16] = b"LibxlFmt\0\0\0\x02\0\0\0\0";
-/// A record without a body that says that libxc's stream follows; in the host's byte order.
+/// A record without a body that announces libxc's stream; in the host's byte order.
 const RECORD: [u8; 8] = {
     let [a, b, c, d] = 1u32.to_ne_bytes();
     [a, b, c, d, 0, 0, 0, 0]
 };
 
-/// How much is carried at once, and what a pipe of ours holds.
+/// Number of bytes forwarded at once, and the size of our pipes.
 const CARRIED: usize = 256 << 10;
-/// How often it is told what has come.
+/// Number of bytes between two progress reports.
 const TOLD: u64 = 4 << 20;
-/// The smallest size of a pipe. It is writable only when it is empty.
+/// The smallest size of a pipe, in bytes. Such a pipe is writable only when it is empty.
 const ONE_PAGE: usize = 4096;
 
 const STREAM: &str = "the stream";
@@ -60,20 +61,22 @@ pub(crate) fn pipe(function: &'static str) -> Result<Pipe> {
     Ok(Pipe { reader, writer })
 }
 
-/// How long to wait after the system had nothing left for a poll.
+/// Time to wait after poll(2) has failed because the system had no resources left.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// What carries a stream from libxl's pipe to where it is to go. All that can be refused is had
-/// before libxl begins: it would see a failure of ours as a broken pipe.
+/// Forwards a stream from libxl's pipe to its destination.
+///
+/// Everything that the system can refuse is acquired before libxl begins: libxl would see a failure
+/// of ours as a broken pipe.
 pub(crate) struct Outgoing<'a> {
     function: &'static str,
     from: OwnedFd,
     reading: Waiter<'a>,
     writing: Waiter<'a>,
     buffer: Vec<u8>,
-    /// Set when libxl has written all.
+    /// Set when libxl has written everything.
     written: &'a AbortHandle,
-    /// Set when nothing is to be carried any more.
+    /// Set when nothing is to be forwarded any more.
     over: &'a AbortHandle,
 }
 
@@ -97,10 +100,11 @@ impl<'a> Outgoing<'a> {
         })
     }
 
-    /// Carries until libxl has closed the pipe, or all has been `written` to it and carried, and
-    /// closes it.
+    /// Forwards until libxl has closed the pipe, or until everything has been `written` and
+    /// forwarded, and closes the pipe.
     ///
-    /// A failure to write is not known to libxl before its helper runs, and then as a broken pipe.
+    /// libxl does not learn of a failure to write before its helper runs, and then sees a broken
+    /// pipe.
     pub(crate) fn carry(mut self, to: BorrowedFd<'_>, gate: &Gate) -> Result<()> {
         let mut carried = 0;
         let mut failed = None;
@@ -112,7 +116,7 @@ impl<'a> Outgoing<'a> {
                 Err(_) if self.written.is_aborted() && !self.over.is_aborted() => {
                     rest(self.function, self.from.as_fd(), &mut self.buffer)?
                 }
-                // libxl must not learn of it now.
+                // libxl must not learn of the failure yet.
                 Err(_) if carried < OPENING && !self.over.is_aborted() => {
                     thread::sleep(AGAIN);
                     continue;
@@ -137,7 +141,7 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// A handle, and the limits that it makes.
+/// An abort handle, and the clock that it ends.
 pub(crate) struct Until {
     pub(crate) handle: AbortHandle,
     clock: Clock,
@@ -159,7 +163,7 @@ pub(crate) fn opening() -> [u8; OPENING] {
     opening
 }
 
-/// Reads what is in a pipe already; 0 if there is nothing.
+/// Reads the bytes that are in a pipe already; 0 if there are none.
 fn rest(function: &'static str, from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     let mut fds = [PollFd::from_borrowed_fd(from, PollFlags::IN)];
     let at_once = Timespec {
@@ -202,8 +206,9 @@ pub(crate) fn read_opening(
     Err(Error::new(ErrorKind::Invalid, function).with_message(text))
 }
 
-/// What carries a stream from where it comes to libxl's pipe. As with [`Outgoing`], all that can be
-/// refused is had before libxl begins.
+/// Forwards a stream from its origin to libxl's pipe.
+///
+/// As with [`Outgoing`], everything that the system can refuse is acquired before libxl begins.
 pub(crate) struct Incoming<'a> {
     opening: [u8; OPENING],
     to: OwnedFd,
@@ -228,8 +233,8 @@ impl<'a> Incoming<'a> {
         })
     }
 
-    /// Carries until the stream ends or the carrying is over, and closes the pipe. `came` is told of
-    /// every few MiB.
+    /// Forwards until the stream ends or the forwarding is over, and closes the pipe. `came` is
+    /// called with the number of bytes so far every few MiB.
     pub(crate) fn carry(
         mut self,
         from: BorrowedFd<'_>,
@@ -261,7 +266,7 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// A thread that carries, within `scope`.
+/// Starts a thread that forwards, within `scope`.
 pub(crate) fn spawn<'scope, T: Send + 'scope>(
     function: &'static str,
     scope: &'scope Scope<'scope, '_>,
@@ -325,7 +330,8 @@ mod tests {
         });
     }
 
-    /// A child of libxl's that takes another domain apart has the pipe, too, for as long as that takes.
+    /// A child of libxl that destroys another domain holds the pipe open, too, for as long as that
+    /// takes.
     #[test]
     fn what_others_keep_open_ends_when_all_is_written() {
         let ours = pipe("f").unwrap();
@@ -348,7 +354,7 @@ mod tests {
         drop(writer);
     }
 
-    /// libxl must not hear of it before its helper runs.
+    /// libxl must not learn that the peer is gone before its helper runs.
     #[test]
     fn a_peer_that_is_gone_is_hidden_until_after_the_opening() {
         let ours = pipe("f").unwrap();

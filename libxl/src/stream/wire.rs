@@ -16,11 +16,13 @@ use rustix::{
 
 use crate::{Error, Result, limits::Clock, wake::Bell};
 
-/// A pipe that polls as writable takes this much without blocking (`PIPE_BUF`).
+/// Number of bytes that a pipe takes without blocking when it polls as writable (`PIPE_BUF`).
 const AT_ONCE: usize = 4096;
 
-/// Writes as much as can be written without blocking, on a descriptor that polls as writable, may
-/// block, and may be shared: a big plain write would block for its rest, whatever the deadline.
+/// Writes as much as possible without blocking, on a descriptor that polls as writable.
+///
+/// The descriptor may block, and may be shared: a big plain write would block for its rest,
+/// whatever the deadline.
 fn write_some(to: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<usize> {
     match send(to, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
         Err(Errno::NOTSOCK) => {}
@@ -28,7 +30,7 @@ fn write_some(to: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<usize> {
     }
     let file = FileType::from_raw_mode(fstat(to)?.st_mode);
     let most = match file {
-        // A disk is waited for, as with any program.
+        // Writes to a disk block, as in any program.
         FileType::RegularFile | FileType::BlockDevice => bytes.len(),
         _ => bytes.len().min(AT_ONCE),
     };
@@ -42,7 +44,7 @@ pub(crate) struct Unwritten {
     pub(crate) written: usize,
 }
 
-/// Fills `buffer`. `what` says what is being read, for errors.
+/// Fills `buffer`. `what` names the data, for errors.
 pub(crate) fn read_exact(
     function: &'static str,
     from: BorrowedFd<'_>,
@@ -114,10 +116,10 @@ impl<'a> Waiter<'a> {
         })
     }
 
-    /// Waits until there is something to do on `fd`, be it to find out that the other end is gone.
+    /// Waits until `fd` is ready, or its other end is gone.
     pub(crate) fn wait(&self, fd: BorrowedFd<'_>, flags: PollFlags) -> Result<()> {
         loop {
-            // Comes after the attaching: an abort is either seen here or ends the poll.
+            // After attaching the bell, so that an abort is either seen here or ends the poll.
             self.clock.check(self.function)?;
             let mut fds = vec![PollFd::from_borrowed_fd(fd, flags)];
             if let Some(wake) = &self.wake {
@@ -138,7 +140,7 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    /// Reads what there is; 0 at the end.
+    /// Reads the available bytes; 0 at the end.
     pub(super) fn read(
         &self,
         from: BorrowedFd<'_>,
@@ -182,7 +184,7 @@ impl<'a> Waiter<'a> {
 #[derive(Debug)]
 pub(crate) struct Wire {
     function: &'static str,
-    /// Who is at the other end.
+    /// Name of the other end, for errors.
     peer: &'static str,
     reader: OwnedFd,
     writer: OwnedFd,
@@ -211,7 +213,7 @@ impl Wire {
         self.writer.as_fd()
     }
 
-    /// Reads a message that must be this one.
+    /// Reads a message, and fails if it is not this one.
     pub(crate) fn expect(&self, message: &[u8], what: &str, clock: &Clock) -> Result<()> {
         let mut read = vec![0; message.len()];
         self.read(&mut read, what, clock)?;

@@ -1,8 +1,8 @@
 //! Watching all domains of the host.
 //!
-//! Shutdowns, resumes and deaths come from the watcher, which gets a watch for each domain. Domains that
-//! appear and names that change are known to xenstored: a thread of its own waits for its watches, and
-//! then reads the list of domains, or the name. The list is read at every resync, too.
+//! Shutdowns, resumes and deaths come from the watcher, which gets a watch for each domain.
+//! xenstored knows of new domains and changed names: a separate thread waits for xenstored's
+//! watches, and then reads the list of domains, or the name. The list is also read at every resync.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -35,13 +35,13 @@ use crate::{
 
 /// The token of the watch for domains that appear.
 const APPEARS: &str = "introduce";
-/// That of a name is this and the domain's id.
+/// The token of the watch for a name is this prefix and the domid.
 const NAME: &str = "name ";
 
-/// All domains, for whoever watches them.
+/// The watch on all domains of the host.
 pub(super) struct All {
     state: Mutex<State>,
-    /// Has the thread look at the readers and at what has ended.
+    /// Makes the thread check the readers and the domains that have ended.
     bell: Bell,
     stopped: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -54,7 +54,7 @@ struct State {
     readers: Vec<Feed<HostEvent>>,
     /// Domains that have died, whose names need no watch any more.
     ended: Vec<DomainId>,
-    /// There is a thread.
+    /// True while there is a thread.
     running: bool,
 }
 
@@ -87,7 +87,7 @@ impl All {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a queue with what there is, and has the thread fill it.
+    /// Begins a queue with the present domains, and has the thread fill it.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
@@ -104,14 +104,14 @@ impl All {
         Ok(events)
     }
 
-    /// What is known comes first, and everything later after that.
+    /// Adds a reader. The known domains come first in its queue, and every later event after them.
     fn add(&self, feed: Feed<HostEvent>) {
         let mut state = self.state();
         feed.queue().begin_with(state.census.level());
         state.readers.push(feed);
     }
 
-    /// Finds out what there is, and begins the thread that goes on with that.
+    /// Reads the list of domains, and begins the thread that keeps it up to date.
     fn begin(self: &Arc<Self>, shared: &Arc<Shared>, feed: Feed<HostEvent>) -> Result<()> {
         let mut work = Thread {
             all: Arc::clone(self),
@@ -129,7 +129,7 @@ impl All {
             .spawn(move || work.run(resync))
             .map_err(|e| Error::io("pthread_create", e))?;
         let before = self.thread().replace(thread);
-        // It has ended, or is about to: it found nobody who read.
+        // The earlier thread has ended, or is about to, because it has found no reader.
         drop(before);
         Ok(())
     }
@@ -143,7 +143,7 @@ impl All {
         self.stopped.store(true, Ordering::SeqCst);
         self.bell.ring();
         let thread = self.thread().take();
-        // Whatever it panicked with, nothing of it is left.
+        // Even after a panic of the thread, nothing of it is left.
         let _ = thread.map(JoinHandle::join);
         self.forget();
     }
@@ -151,11 +151,11 @@ impl All {
     /// Closes every queue and watches nothing.
     fn forget(&self) {
         let old = mem::take(&mut *self.state());
-        // Not under the lock: what is dropped takes that of the watcher.
+        // Outside the lock, because dropping the watches takes the lock of the watcher.
         drop(old);
     }
 
-    /// Called by the watcher's thread.
+    /// Records an event of a domain. Called by the watcher's thread.
     fn changed(&self, id: DomainId, event: DomainEvent) {
         let mut state = self.state();
         let Some(news) = state.census.changed(id, event) else {
@@ -170,7 +170,7 @@ impl All {
             None
         };
         drop(state);
-        // Not under the lock: it takes that of the watcher.
+        // Outside the lock, because the drop takes the lock of the watcher.
         drop(ended);
     }
 
@@ -192,7 +192,7 @@ impl All {
     }
 }
 
-/// What the thread works with.
+/// State of the thread.
 struct Thread {
     all: Arc<All>,
     shared: Weak<Shared>,
@@ -201,7 +201,7 @@ struct Thread {
 }
 
 impl Thread {
-    /// Connects to xenstored, with all watches that are needed by now.
+    /// Connects to xenstored, and sets all watches that are needed by now.
     fn connect(&mut self) -> Result<()> {
         let store = Xenstore::open()?;
         store.watch("@introduceDomain", APPEARS)?;
@@ -218,7 +218,7 @@ impl Thread {
     fn run(mut self, interval: Duration) {
         let mut resync = next_resync(Instant::now(), interval);
         loop {
-            // What panics in here is the program's logger.
+            // A panic in here comes from the program's logger.
             let round = catch_unwind(AssertUnwindSafe(|| self.round(&mut resync, interval)));
             match round {
                 Ok(true) => {}
@@ -256,13 +256,14 @@ impl Thread {
             self.read_name(&ctx, domid);
         }
         self.forget_ended();
-        // The watcher may go while this waits.
+        // The watcher may be dropped while this waits.
         drop((ctx, shared));
         self.wait(*resync);
         true
     }
 
-    /// Makes sure that xenstored still answers: a connection that it has closed stays silent for ever.
+    /// Makes sure that xenstored still answers: a connection that xenstored has closed stays silent
+    /// for ever.
     fn check_connection(&mut self) {
         let Some(store) = &self.store else { return };
         if let Err(error) = store.read("/local/domain/0/name") {
@@ -279,7 +280,7 @@ impl Thread {
         connected.is_ok()
     }
 
-    /// What the watches have told.
+    /// Collects the events of xenstored's watches.
     fn heard(&mut self) -> Heard {
         let mut heard = Heard::default();
         let Some(store) = &self.store else {
@@ -298,13 +299,14 @@ impl Thread {
         }
     }
 
-    /// Reads the list of domains, reports those that are new, and has each of them watched.
+    /// Reads the list of domains, reports the new ones, and watches each of them.
     fn look(&self, ctx: &Context, shared: &Arc<Shared>) -> Result<()> {
         let list = ctx.list_domains()?;
         let there = list.iter().map(|info| (info.id(), info.state()));
         let new = self.all.state().census.unknown(there);
         for (id, domain_state) in new {
-            // Watched before it is read: what changes in between is read once more.
+            // The watch is set before the name is read, so that a change in between is read once
+            // more.
             if let Some(store) = &self.store {
                 if let Err(error) = store.watch(&path_of_name(id.domid), &token_of_name(id.domid)) {
                     log::warn!("domain {id}: its name is not watched: {error:#}");
@@ -319,7 +321,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Has every domain watched that is not yet.
+    /// Watches every domain that is not watched yet.
     fn watch_all(&self, shared: &Arc<Shared>) {
         let unwatched: Vec<DomainId> = {
             let state = self.all.state();
@@ -336,7 +338,7 @@ impl Thread {
             match shared.watch(id, sink) {
                 Ok(watch) => {
                     let mut state = self.all.state();
-                    // It may have died, or everything ended, since.
+                    // The domain may have died, or everything ended, since.
                     let gone = if state.census.knows(id) {
                         state.watches.insert(id, watch)
                     } else {
@@ -367,7 +369,7 @@ impl Thread {
         let ended: Vec<DomainId> = {
             let mut state = self.all.state();
             let mut ended = mem::take(&mut state.ended);
-            // The id may belong to another one by now.
+            // The domid may belong to another domain by now.
             ended.retain(|id| state.census.with_domid(id.domid).is_empty());
             ended
         };
@@ -378,7 +380,7 @@ impl Thread {
         }
     }
 
-    /// Waits for a watch, the bell, or this time.
+    /// Waits for a watch, the bell, or the time `until`.
     fn wait(&self, until: Instant) {
         let now = Instant::now();
         let mut time = until.saturating_duration_since(now);
@@ -394,14 +396,14 @@ impl Thread {
             PollFlags::IN,
         )];
         fds.extend(descriptor.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        // It rounds down, and a round that is too early costs nothing but itself.
+        // A wait that is rounded down only costs a round that is too early.
         let time = Timespec::try_from(time).ok();
         // An interrupted poll is as good as an early one.
         let _ = poll(&mut fds, time.as_ref());
     }
 }
 
-/// What has to be read.
+/// The data that has to be read anew.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Heard {
     appeared: bool,

@@ -6,8 +6,8 @@ use libxl_sys as sys;
 
 use crate::{Context, DomId, Result, pump::Token};
 
-/// `libxl_evgen_domain_death`: reports at most one shutdown and one death of whatever has this id,
-/// as an event with `token`. Disarmed when dropped.
+/// `libxl_evgen_domain_death`: reports at most one shutdown and one death of the domain that has
+/// this domid, as an event with `token`. Disarmed when dropped.
 pub(super) struct Armed {
     ctx: Context,
     raw: NonNull<sys::libxl_evgen_domain_death>,

@@ -1,4 +1,5 @@
-//! The domains of the host as far as they have been reported, and what a new look at them means. Pure.
+//! The domains of the host that have been reported, and the events that follow from a new look at
+//! them. Pure.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,47 +11,50 @@ use uuid::Uuid;
 use super::DomainEvent;
 use crate::{DomId, DomainId, DomainState};
 
-/// Number of dead domains whose id is remembered, for those that come with the same UUID.
+/// Number of dead domains whose domid is remembered, for new domains with the same UUID.
 const FORMER: usize = 1024;
 
 /// A change among the domains of the host, see [`Watcher::watch_all`](super::Watcher::watch_all).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HostEvent {
-    /// A domain is there: the first event of every domain. It has appeared, was there when the watch
-    /// began, or is named again after events were [missed](Self::Missed).
+    /// A domain exists: the first event of every domain.
+    ///
+    /// The domain has appeared, was there when the watch began, or is named again after events were
+    /// [missed](Self::Missed).
     #[non_exhaustive]
     Appeared {
         /// The domain.
         id: DomainId,
-        /// Its name. A domain that is being built has none at first.
+        /// Name of the domain. A domain that is being built has none at first.
         name: Option<String>,
-        /// Its state when somebody looked.
+        /// State of the domain at the time of the look.
         state: DomainState,
-        /// The id of the domain that had this UUID before: it was restarted, or has moved to another
-        /// host and back. `None` where no such domain was seen.
+        /// Domid of the earlier domain with this UUID: the domain was restarted, or has moved to
+        /// another host and back. `None` where no such domain was seen.
         former: Option<DomId>,
     },
-    /// A domain has shut down, runs again, or is gone. [`DomainEvent::Death`] is its last event.
+    /// A domain has shut down, runs again, or is gone. [`DomainEvent::Death`] is the last event of
+    /// a domain.
     #[non_exhaustive]
     Changed {
         /// The domain.
         id: DomainId,
-        /// What happened to it.
+        /// The change.
         event: DomainEvent,
     },
-    /// A domain has another name.
+    /// A domain was renamed.
     #[non_exhaustive]
     Renamed {
         /// The domain.
         id: DomainId,
         /// The last name that was reported.
         from: Option<String>,
-        /// The new one.
+        /// The new name.
         to: String,
     },
-    /// Events were not read in time. Everything that is known from earlier ones is to be forgotten: an
-    /// [`Appeared`](Self::Appeared) follows for each domain that there is.
+    /// Events were not read in time. Forget everything that is known from earlier ones: an
+    /// [`Appeared`](Self::Appeared) follows for each domain that exists.
     #[non_exhaustive]
     Missed {
         /// Number of events that were missed since the watch began.
@@ -97,8 +101,8 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Those of the list that have not been reported. Neither dom0, which is there for as long as the
-    /// host is, nor domains that are dying.
+    /// Returns the domains of the list that have not been reported, without dom0, which is there
+    /// for as long as the host is, and without domains that are dying.
     pub(super) fn unknown(
         &self,
         list: impl Iterator<Item = (DomainId, DomainState)>,
@@ -128,7 +132,8 @@ impl Census {
         event
     }
 
-    /// `None` if the domain has not been reported, or its death has.
+    /// Records an event of a domain. Returns `None` if the domain has not been reported, or its
+    /// death has.
     pub(super) fn changed(&mut self, id: DomainId, event: DomainEvent) -> Option<HostEvent> {
         let known = self.known.get_mut(&id)?;
         match event {
@@ -145,8 +150,8 @@ impl Census {
         Some(HostEvent::Changed { id, event })
     }
 
-    /// `None` if that is not new. A domain that has lost its name is being taken apart, and keeps the last
-    /// one here.
+    /// Records the name of a domain. Returns `None` if the name is not new. A domain that has lost
+    /// its name is being destroyed, and keeps the last name here.
     pub(super) fn named(&mut self, id: DomainId, name: Option<String>) -> Option<HostEvent> {
         let (known, to) = (self.known.get_mut(&id)?, name?);
         if known.name.as_ref() == Some(&to) {
@@ -156,8 +161,8 @@ impl Census {
         Some(HostEvent::Renamed { id, from, to })
     }
 
-    /// Those with this id: one that had it before, and whose death is still to be reported, may be there
-    /// as well.
+    /// Returns the domains with this domid. An earlier one whose death is still to be reported may
+    /// be among them.
     pub(super) fn with_domid(&self, domid: DomId) -> Vec<DomainId> {
         let with = self.ids().filter(|id| id.domid == domid);
         with.collect()
@@ -171,7 +176,7 @@ impl Census {
         self.known.contains_key(&id)
     }
 
-    /// All that is known, as it would be reported now.
+    /// Returns all known domains, as they would be reported now.
     pub(super) fn level(&self) -> VecDeque<HostEvent> {
         self.known
             .iter()
@@ -179,7 +184,7 @@ impl Census {
             .collect()
     }
 
-    /// The same, for a reader that has missed so many events.
+    /// As [`level`](Self::level), for a reader that has missed `total` events.
     pub(super) fn level_after(&self, total: u64) -> VecDeque<HostEvent> {
         let mut level = self.level();
         level.push_front(HostEvent::Missed { total });

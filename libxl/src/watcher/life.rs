@@ -1,19 +1,21 @@
-//! What a watched domain was last seen to be, and what a new look at it means. Pure.
+//! The last known state of a watched domain, and the events that follow from a new look at it.
+//! Pure.
 
 use std::fmt;
 
 use crate::{DomainState, ShutdownReason};
 
-/// What happened to a domain.
+/// A change in the life of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DomainEvent {
-    /// It stopped running. With [`ShutdownReason::SUSPEND`] this is not an end.
+    /// The domain stopped running. With [`ShutdownReason::SUSPEND`] it has not ended.
     Shutdown(ShutdownReason),
-    /// It runs again, after a suspend or another shutdown.
+    /// The domain runs again, after a suspend or another shutdown.
     Resumed,
-    /// It is gone: nothing of it is left but, perhaps, an id that is being cleared away. Comes
-    /// once, is the last, and need not follow a [`Shutdown`](Self::Shutdown).
+    /// The domain is gone: nothing is left of it but, perhaps, a domid that is being cleared away.
+    ///
+    /// This event comes once, is the last, and need not follow a [`Shutdown`](Self::Shutdown).
     Death,
 }
 
@@ -27,16 +29,16 @@ impl fmt::Display for DomainEvent {
     }
 }
 
-/// What a look found under the id of a watched domain.
+/// Result of a look at the domid of a watched domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The domain, in this state.
     State(DomainState),
-    /// Nothing, or another domain.
+    /// No domain, or another one.
     Gone,
 }
 
-/// What was last reported of a domain.
+/// The last reported state of a domain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Life {
     #[default]
@@ -46,7 +48,7 @@ pub(super) enum Life {
 }
 
 impl Life {
-    /// What is new, if `found` is what it is now.
+    /// Takes over the state that was found, and returns the event if the state is new.
     pub(super) fn advance(&mut self, found: Found) -> Option<DomainEvent> {
         let next = match found {
             Found::Gone | Found::State(DomainState::Dying) => Self::Dead,
@@ -64,7 +66,7 @@ impl Life {
         })
     }
 
-    /// Whether somebody may resume it without anything telling us.
+    /// Returns true if the domain is suspended, so that somebody may resume it without notice.
     pub(super) fn is_suspended(self) -> bool {
         self == Self::Shutdown(ShutdownReason::SUSPEND)
     }

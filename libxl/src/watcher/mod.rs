@@ -1,4 +1,4 @@
-//! Learning of the shutdown and the death of domains, and never losing one.
+//! Reports of the shutdown and the death of domains, none of which is lost.
 //!
 //! ```no_run
 //! use libxl::{Context, DomainEvent, Watcher};
@@ -19,22 +19,22 @@
 //! # Why this is not a thin wrapper
 //!
 //! A libxl event source (`libxl_evenable_domain_death`) reports one shutdown in its life. A domain
-//! that suspends for a migration uses that one up; if the migration fails and the domain is
+//! that suspends for a migration uses up this report; if the migration fails and the domain is
 //! resumed, its later poweroff, reboot or crash is never reported. Nor do events queue up: they
-//! say what the state was when somebody looked. So here
+//! carry the state at the time of a look. Therefore:
 //!
-//! * an event is a hint, upon which the state is read; what is delivered follows from the state;
+//! * an event is a hint to read the state; the delivered events follow from the state;
 //! * after a suspend the event source is replaced: the new one is armed first, the old one disarmed
 //!   second, and the state read third;
 //! * [`Domain::resume`](crate::Domain::resume) and every operation that may leave a domain resumed
-//!   does the same for all watchers of the process: a caller cannot forget it;
+//!   do the same for all watchers of the process, so no caller can forget it;
 //! * nothing tells a toolstack that somebody else has resumed a domain, so a suspended domain is
-//!   looked at again and again, ever more seldom;
-//! * all states are read once in [`RESYNC`] even if nothing is heard.
+//!   looked at again and again, at growing intervals;
+//! * all states are read once per [`RESYNC`] even without an event.
 //!
-//! One context and one thread watch any number of domains. [`Watcher::watch_all`] reports on all domains
-//! of the host, with those that appear. A domain that others resume is seen within a second in the first
-//! minute of its suspend: Xen announces no resume, and the state is looked at.
+//! One context and one thread watch any number of domains. [`Watcher::watch_all`] reports on all
+//! domains of the host, including new ones. A resume by others is seen within a second in the first
+//! minute of the suspend: Xen announces no resume, so the state is polled.
 
 mod all;
 mod armed;
@@ -63,22 +63,24 @@ pub use census::HostEvent;
 pub use life::DomainEvent;
 use run::Shared;
 
-/// How often all watched domains are looked at when nothing is heard, by default. Some time of up to
-/// a tenth of it is added, so that many hosts do not do it in step.
+/// Default interval between two looks at all watched domains when no event arrives.
+///
+/// Up to a tenth of the interval is added, so that many hosts do not look in step.
 pub const RESYNC: Duration = Duration::from_secs(30);
 
-/// The watcher's thread runs libxl's callbacks, whose largest frame is 22 KiB.
+/// Stack size of the threads, in bytes. The watcher's thread runs libxl's callbacks, whose largest
+/// frame is 22 KiB.
 const STACK: usize = 256 * 1024;
 
-/// Watches domains: one context and one thread, however many domains.
+/// Watches any number of domains with one context and one thread.
 ///
-/// Dropping it ends the thread and all watches.
+/// Dropping the watcher ends the thread and all watches.
 #[derive(Debug)]
 pub struct Watcher {
-    /// The first one.
+    /// The context that the watcher began with.
     ctx: Context,
     shared: Arc<Shared>,
-    /// For whoever watches all domains.
+    /// The watch on all domains, once somebody has asked for it.
     all: OnceCell<Arc<All>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -88,14 +90,16 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// As [`ContextBuilder::open`]; [`ErrorKind::Io`](crate::ErrorKind::Io) if no thread can be
-    /// made.
+    /// As [`ContextBuilder::open`]; [`ErrorKind::Io`](crate::ErrorKind::Io) if the thread cannot be
+    /// created.
     pub fn start(builder: ContextBuilder) -> Result<Self> {
         Self::start_with(builder, RESYNC)
     }
 
-    /// As [`start`](Self::start), with another interval than [`RESYNC`] between two looks at
-    /// everything: the longest time for which an event that Xen has lost goes unnoticed.
+    /// As [`start`](Self::start), with another interval than [`RESYNC`] between two looks at all
+    /// domains.
+    ///
+    /// The interval is the longest time for which an event that Xen has lost goes unnoticed.
     ///
     /// # Errors
     ///
@@ -122,10 +126,10 @@ impl Watcher {
 
     /// Watches one domain until the [`Watch`] is dropped.
     ///
-    /// `sink` is called on the watcher's thread, for every change that can be told apart when
-    /// somebody looks; each names the state now, so one that came and went meanwhile is not among
-    /// them. It must return soon, and may call this crate. What has happened already is reported
-    /// at once: watch first, then look at nothing else.
+    /// `sink` is called on the watcher's thread for every change between two looks at the state.
+    /// Each event carries the present state, so a change that came and went between two looks is
+    /// not reported. `sink` must return soon, and may call this crate. Earlier changes are reported
+    /// at once, so there is no need to read the state after this call.
     ///
     /// # Errors
     ///
@@ -150,30 +154,33 @@ impl Watcher {
         Ok((watch, events))
     }
 
-    /// Watches all domains of the host except dom0, with those that appear, until the [`Events`] are
+    /// Watches all domains of the host except dom0, including new ones, until the [`Events`] are
     /// dropped.
     ///
-    /// The first events name the domains that there are: they can be read when this returns. A domain that
-    /// appears later is seen when xenstored announces it, a new name when it is written, and everything
-    /// else as by [`watch`](Self::watch). What nobody has announced is found at the next resync.
+    /// The first events name the domains that exist, and can be read when this returns. A later
+    /// domain is reported when xenstored announces it, a new name when it is written, and
+    /// everything else as by [`watch`](Self::watch). A change that nobody has announced is found at
+    /// the next resync.
     ///
-    /// A reader that has not read 1024 events loses them, and then begins anew: it gets
-    /// [`HostEvent::Missed`], and all domains that there are.
+    /// A reader that has not read 1024 events loses them, and then starts over with
+    /// [`HostEvent::Missed`] and all domains that exist.
     ///
-    /// It takes a connection to xenstored and a thread; all that watch by the same watcher share them.
+    /// The watch needs a connection to xenstored and a thread, which all readers of one watcher
+    /// share.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no connection to xenstored, or no thread can be
-    /// made; as [`Context::list_domains`].
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no connection to xenstored, or the
+    /// thread cannot be created; as [`Context::list_domains`].
     #[doc(alias = "libxl_list_domain")]
     #[doc(alias = "xs_watch")]
     pub fn watch_all(&self) -> Result<Events<HostEvent>> {
         self.watch_all_with(CAPACITY)
     }
 
-    /// As [`watch_all`](Self::watch_all), with another number of events that may wait to be read, beside
-    /// those that name the domains that there are.
+    /// As [`watch_all`](Self::watch_all), with another number of events that may wait to be read.
+    ///
+    /// The events that name the domains that exist do not count.
     ///
     /// # Errors
     ///
@@ -183,16 +190,19 @@ impl Watcher {
         all.subscribe(&self.shared, capacity)
     }
 
-    /// The context that the watcher began with: good for reading states, not for long operations.
+    /// The context that the watcher began with: suitable for reading states, not for long
+    /// operations.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.ctx
     }
 
-    /// Number of times that libxl's events have failed ([`Context::is_poisoned`]), and the watcher has
-    /// replaced its context. All watches go on then: what happened meanwhile is found out by reading
-    /// the states. Where no new context can be had, that is tried again every second, and states are
-    /// read as often.
+    /// Number of times that the watcher has replaced its context because libxl's events had failed
+    /// ([`Context::is_poisoned`]).
+    ///
+    /// All watches go on after that, and changes in between are found by reading the states. Where
+    /// no new context can be opened, the watcher tries again every second, and reads the states as
+    /// often.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.shared.restarts()
@@ -240,7 +250,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Which domain it is about.
+    /// Identity of the watched domain.
     #[must_use]
     pub fn id(&self) -> DomainId {
         self.id

@@ -1,4 +1,4 @@
-//! The watcher's thread and what it shares with those who watch.
+//! The watcher's thread, and the state that it shares with the watches.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,7 +21,7 @@ use crate::{
     ShutdownReason, log, logger::panic_text, pump::Token, rearm::Rearm,
 };
 
-/// When to look again at a domain whose state could not be read.
+/// Time until the next attempt after a failure, such as a state that could not be read.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
@@ -30,20 +30,20 @@ type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 struct Watched {
     id: DomainId,
     sink: Sink,
-    /// `None` once the domain is dead: its id may come to belong to another one.
+    /// `None` once the domain is dead: its domid may be given to another domain.
     armed: Option<Armed>,
     life: Life,
-    /// It was suspended after the last look, whatever the next one finds.
+    /// The domain was suspended after the last look, whatever the next look finds.
     was_suspended: bool,
-    /// It has gone on since the last look, whatever the next one finds.
+    /// The domain has gone on since the last look, whatever the next look finds.
     went_on: bool,
     suspended_since: Option<Instant>,
-    /// When to look, whatever is heard.
+    /// Time of the next look, with or without an event.
     look: Option<Instant>,
 }
 
 impl Watched {
-    /// Asks for a look at this time at the latest.
+    /// Requests a look at this time at the latest.
     fn look_by(&mut self, at: Instant) {
         self.look = Some(self.look.map_or(at, |earlier| earlier.min(at)));
     }
@@ -60,13 +60,15 @@ pub(super) struct Shared {
     /// Replaced when libxl's events have failed on it.
     ctx: Mutex<Context>,
     builder: ContextBuilder,
-    /// How often it has been replaced.
+    /// Number of times that the context has been replaced.
     restarts: AtomicU64,
     table: Mutex<Table>,
     stopped: AtomicBool,
     resync: Duration,
-    /// An event source on dom0, which never dies: libxl registers its xenstore watch with the
-    /// first source of a context and drops it with the last.
+    /// An event source on dom0, which never dies.
+    ///
+    /// libxl registers its xenstore watch with the first source of a context and drops it with the
+    /// last, so this source keeps the watch.
     anchor: Mutex<Armed>,
 }
 
@@ -128,7 +130,8 @@ impl Shared {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Only bookkeeping happens while it is held, and libxl calls that call nothing of ours.
+        // While the lock is held, only bookkeeping happens, and libxl calls that call nothing of
+        // ours.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,8 +151,8 @@ impl Shared {
             was_suspended: false,
             went_on: false,
             suspended_since: None,
-            // What happened before it was armed is reported with the next event of any domain:
-            // on a quiet host, never.
+            // Earlier changes would be reported with the next event of any domain: on a quiet host,
+            // never.
             look: Some(Instant::now()),
         };
         table.watched.insert(number, watched);
@@ -169,8 +172,10 @@ impl Shared {
         drop(watched);
     }
 
-    /// Arms a new event source, disarms the old one, and asks for a look. In this order: while one
-    /// is armed the xenstore watch stays registered and does not fire at once.
+    /// Arms a new event source, disarms the old one, and requests a look.
+    ///
+    /// In this order, because the xenstore watch stays registered while a source is armed, and does
+    /// not fire at once.
     fn rearm_one(&self, number: u64) {
         let mut table = self.table();
         let Some(watched) = table.watched.get_mut(&number) else {
@@ -183,7 +188,7 @@ impl Shared {
         let new = match Armed::new(&self.context(), watched.id.domid) {
             Ok(new) => new,
             Err(error) => {
-                // The old one stays, for the death; shutdowns are left to the resync.
+                // The old source stays, for the death; shutdowns are left to the resync.
                 log::error!(
                     "domain {}: cannot arm the watch anew: {error:#}",
                     watched.id
@@ -200,7 +205,7 @@ impl Shared {
         drop(old);
     }
 
-    /// Whether more shutdowns are to be expected of a domain: it runs, or may be resumed.
+    /// Returns true if more shutdowns are to be expected of a domain: it runs, or may be resumed.
     fn may_go_on(&self, number: u64) -> bool {
         let table = self.table();
         let life = table.watched.get(&number).map(|watched| watched.life);
@@ -216,14 +221,14 @@ impl Shared {
     fn heard(&self, ctx: &Context) -> Vec<u64> {
         let tokens = ctx.pump().take_watch_events();
         let table = self.table();
-        // A token that is not in the table is of a source that has been replaced or removed.
+        // A token that is not in the table belongs to a source that has been replaced or removed.
         tokens
             .iter()
             .filter_map(|token| table.by_token.get(token).copied())
             .collect()
     }
 
-    /// The watches whose time to be looked at has come, and the earliest time among the others.
+    /// The watches that are due for a look, and the earliest time among the others.
     fn due(&self, now: Instant) -> (Vec<u64>, Option<Instant>) {
         let table = self.table();
         let times = table
@@ -237,10 +242,10 @@ impl Shared {
         )
     }
 
-    /// Reads the state of one watched domain and reports what is new.
+    /// Reads the state of one watched domain and reports a change.
     fn look(&self, number: u64) {
         let Some((id, was_suspended, went_on)) = self.table().watched.get_mut(&number).map(|w| {
-            // Before the state is read: who asks for a look from here on gets another one.
+            // Before the state is read: a request from here on leads to another look.
             w.look = None;
             let was_suspended = mem::take(&mut w.was_suspended);
             (w.id, was_suspended, mem::take(&mut w.went_on))
@@ -258,7 +263,7 @@ impl Shared {
             Ok(info) => found(id, Some(&info)),
             Err(error) if error.kind() == ErrorKind::DomainNotFound => Found::Gone,
             Err(error) => {
-                // Not knowing is not death.
+                // A state that cannot be read is not a death.
                 log::warn!("domain {id}: cannot read its state: {error:#}");
                 if let Some(watched) = self.table().watched.get_mut(&number) {
                     watched.look_by(Instant::now() + AGAIN);
@@ -296,11 +301,11 @@ impl Shared {
         drop(disarmed);
         let Some(event) = event else { return };
         if event == DomainEvent::Resumed {
-            // Somebody else has resumed it: its source is spent. The look that this asks for sees
-            // what has happened up to the arming.
+            // Somebody else has resumed the domain, so its source is spent. The look that this
+            // requests sees everything up to the arming.
             self.rearm_one(number);
         }
-        // Before anything else that could panic: this is the only time that it is told.
+        // Before anything else that could panic, because the event is delivered only once.
         let told = catch_unwind(AssertUnwindSafe(|| sink(event)));
         log::debug!("domain {id} {event}");
         if let Err(panic) = told {
@@ -309,7 +314,7 @@ impl Shared {
         }
     }
 
-    /// Looks at all of them: one list, however many there are.
+    /// Looks at all watched domains with a single list from libxl.
     fn look_at_all(&self) {
         let ids: Vec<(u64, DomainId)> = self
             .table()
@@ -370,25 +375,25 @@ fn found(id: DomainId, info: Option<&DomainInfo>) -> Found {
     }
 }
 
-/// The thread.
+/// Body of the watcher's thread.
 pub(super) fn run(shared: &Shared) {
     let mut resync = next_resync(Instant::now(), shared.resync);
     despite_panics(|| {
-        // What was heard before a panic may not have been looked at: then at once.
+        // Events before a panic may not have led to a look, so the next resync is at once.
         rounds(shared, mem::replace(&mut resync, Instant::now()));
     });
 }
 
-/// Runs `work` until it returns. What panics in here is the program's logger, and for its sake no
-/// domain may go unwatched.
+/// Runs `work` until it returns without a panic. A panic comes from the program's logger, and must
+/// not leave domains unwatched.
 fn despite_panics(mut work: impl FnMut()) {
     while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
-        // The panic has been told by the panic hook. Not in a tight loop.
+        // The panic hook has reported the panic. The pause avoids a tight loop.
         std::thread::sleep(Duration::from_secs(1));
     }
 }
 
-/// Rounds on one context after the other.
+/// Runs rounds on one context after the other.
 fn rounds(shared: &Shared, mut resync: Instant) {
     while !shared.stopped.load(Ordering::SeqCst) {
         let ctx = shared.context();
@@ -399,7 +404,7 @@ fn rounds(shared: &Shared, mut resync: Instant) {
         match shared.begin_anew() {
             Ok(()) => {
                 log::error!("libxl's events have failed: the watcher goes on with a new context");
-                // What nobody has heard of meanwhile.
+                // Finds the changes that nobody has reported meanwhile.
                 resync = Instant::now();
             }
             Err(error) => {
@@ -411,8 +416,8 @@ fn rounds(shared: &Shared, mut resync: Instant) {
     }
 }
 
-/// Rounds on one context, until the watcher stops or libxl's events fail on it. Returns the time of
-/// the next resync.
+/// Runs rounds on one context until the watcher stops or libxl's events fail on it. Returns the
+/// time of the next resync.
 fn rounds_of(shared: &Shared, ctx: &Context, mut resync: Instant) -> Instant {
     let _driving = ctx.pump().drive();
     while !shared.stopped.load(Ordering::SeqCst) && !ctx.is_poisoned() {
@@ -420,8 +425,8 @@ fn rounds_of(shared: &Shared, ctx: &Context, mut resync: Instant) -> Instant {
         for number in shared.heard(ctx) {
             shared.look(number);
             if shared.may_go_on(number) {
-                // The source has reported its one shutdown, and there may be another: arming a new
-                // one asks for a second look, at what happened up to then.
+                // The source has reported its one shutdown, and there may be another. Arming a new
+                // source requests a second look, which sees everything up to then.
                 shared.rearm_one(number);
             }
         }

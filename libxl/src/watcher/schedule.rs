@@ -1,19 +1,21 @@
-//! When to look without having heard anything. Pure but for the clock it is given.
+//! Times of looks that need no event. Pure but for the clock that is passed in.
 
 use std::time::{Duration, Instant};
 
 use super::RESYNC;
 
-/// How often a suspended domain is looked at in the beginning: nothing tells when somebody else
-/// resumes it, and an operator who does expects to see that.
+/// Interval between two looks at a suspended domain in the beginning.
+///
+/// Nothing reports that somebody else resumes a domain, and an operator who does that expects to
+/// see it.
 const SUSPENDED: Duration = Duration::from_secs(1);
-/// For how long that goes on; then the intervals double up to that of the resync.
+/// Time for which that interval holds; then the intervals grow up to that of the resync.
 const EAGER: Duration = Duration::from_secs(60);
 
-/// The longest time between two looks at everything: clocks have an end.
+/// The longest time between two looks at all domains: clocks have an end.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The next time to look at everything.
+/// The next time to look at all domains.
 pub(super) fn next_resync(now: Instant, interval: Duration) -> Instant {
     let interval = interval.min(YEAR);
     // The clock's own low digits spread the hosts well enough.

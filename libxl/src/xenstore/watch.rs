@@ -1,6 +1,7 @@
-//! Watches, which tell that something has changed and not what it is now.
+//! Watches: notifications that a node has changed, without the new value.
 //!
-//! libxenstore begins a thread of its own for a connection with watches; it ends with the connection.
+//! libxenstore starts a thread for each connection with watches. The thread ends with the
+//! connection.
 
 use std::{
     ffi::{CStr, c_char},
@@ -16,7 +17,7 @@ use crate::{Error, Result, raw::c_string};
 /// The event of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Changed {
-    /// What the watch was registered with.
+    /// The token that the watch was registered with.
     pub(crate) token: String,
 }
 

@@ -54,7 +54,7 @@ impl Report {
         // SAFETY: a live stream; the next text overwrites this one.
         unsafe {
             libc::rewind(self.stream.as_ptr());
-            // So that the length is that of the next text, not of this one.
+            // Flushed again, so that the length is that of the next text, not of this one.
             libc::fflush(self.stream.as_ptr());
         }
         text

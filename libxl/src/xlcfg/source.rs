@@ -1,4 +1,4 @@
-//! The text of a configuration: where it is from, and where a key stands in it.
+//! The text of a configuration: its origin, and the places of the keys in it.
 
 use std::{ffi::c_char, fs, path::Path, ptr};
 
@@ -117,7 +117,7 @@ impl XlConfig {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] with the place of what is wrong, or for an override without `=`.
+    /// [`ErrorKind::Invalid`] with the place of the mistake, or for an override without `=`.
     pub fn parse_with(text: &str, name: &str, overrides: &[String]) -> Result<Self> {
         Self::joined(text.as_bytes(), name, overrides)
     }
@@ -127,8 +127,8 @@ impl XlConfig {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] with the place of what
-    /// is wrong, or for an override without `=`.
+    /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] with the place of the
+    /// mistake, or for an override without `=`.
     pub fn read_with(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = fs::read(path).map_err(|e| {
             let message = format!("{}: {e}", path.display());
@@ -164,9 +164,9 @@ impl XlConfig {
         all.filter(|key| self.place(key).is_some()).collect()
     }
 
-    /// The place of the last value of a key; `None` if the file does not have the key.
+    /// Returns the place of the last value of a key; `None` if the file does not have the key.
     ///
-    /// For a value that spans several lines it is the line of its end.
+    /// For a value that spans several lines, the place is the line of its end.
     #[must_use]
     pub fn place(&self, key: &str) -> Option<Place> {
         let (report, key) = (
@@ -176,7 +176,8 @@ impl XlConfig {
         let mut text: *const c_char = ptr::null();
         let mut list = ptr::null_mut();
         report.take();
-        // libxlutil tells the line only of a value that is of the wrong kind: so both are asked for.
+        // libxlutil reports the line only of a value of the wrong kind, so both kinds are
+        // requested.
         // SAFETY: xlu_cfg_get_string reads the configuration and a NUL-terminated name, and stores
         // a pointer to its own string.
         let errno =

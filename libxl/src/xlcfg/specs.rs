@@ -1,4 +1,4 @@
-//! The small languages of libxlutil that stand in some values.
+//! The small languages of libxlutil within some values.
 
 use libxl_sys as sys;
 
@@ -9,12 +9,13 @@ use crate::{
     raw::{Owned, c_string, copy_str},
 };
 
-/// Reads a disk as `xl.cfg` has it: `/dev/vg/web,raw,xvda,rw`, or with names for the parts:
-/// `format=qcow2, vdev=xvdb, access=ro, target=/images/data.qcow2`.
+/// Parses a disk in the syntax of `xl.cfg`: `/dev/vg/web,raw,xvda,rw`.
+///
+/// The parts may have names: `format=qcow2, vdev=xvdb, access=ro, target=/images/data.qcow2`.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with what is wrong.
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a description of the mistake.
 #[doc(alias = "xlu_disk_parse")]
 pub fn parse_disk(spec: &str) -> Result<Disk> {
     const FUNCTION: &str = "xlu_disk_parse";
@@ -29,12 +30,12 @@ pub fn parse_disk(spec: &str) -> Result<Disk> {
     Ok(disk_of(disk.get()))
 }
 
-/// The value of a default boolean: positive is yes, negative no, 0 not said.
+/// The value of a default boolean: positive is yes, negative no, 0 not set.
 fn defbool(raw: &sys::libxl_defbool) -> Option<bool> {
     (raw.val != 0).then_some(raw.val > 0)
 }
 
-/// Copies what libxlutil found; the fields of COLO included.
+/// Copies libxlutil's result, including the fields of COLO.
 fn disk_of(raw: &sys::libxl_device_disk) -> Disk {
     // SAFETY: xlu_disk_parse leaves NULL or NUL-terminated strings, which are the structure's.
     let text = |raw| unsafe { copy_str(raw) };
@@ -95,7 +96,7 @@ fn with_newer_fields(disk: Disk, raw: &sys::libxl_device_disk) -> Disk {
 }
 
 impl Context {
-    /// Reads a disk as `xl.cfg` has it; the same as [`parse_disk`], which needs no context.
+    /// Parses a disk in the syntax of `xl.cfg`; the same as [`parse_disk`], which needs no context.
     ///
     /// # Errors
     ///
@@ -106,12 +107,12 @@ impl Context {
     }
 }
 
-/// Reads what `xl.cfg` says about reserved memory of devices: `strategy=host`.
+/// Parses the settings of `xl.cfg` for reserved memory of devices: `strategy=host`.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with what is wrong. The libxlutil of Xen 4.17
-/// refuses every `policy=` here.
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a description of the mistake. The
+/// libxlutil of Xen 4.17 refuses every `policy=` here.
 #[doc(alias = "xlu_rdm_parse")]
 pub fn parse_rdm(spec: &str) -> Result<RdmReserve> {
     const FUNCTION: &str = "xlu_rdm_parse";
@@ -130,14 +131,14 @@ pub fn parse_rdm(spec: &str) -> Result<RdmReserve> {
     })
 }
 
-/// The value for a policy; the number that means "not said" is none.
+/// Converts libxl's number of a policy; the number that means "not set" gives `None`.
 pub(super) fn policy(raw: sys::libxl_rdm_reserve_policy) -> Option<RdmReservePolicy> {
     // SAFETY: the generated to_string function returns a literal or NULL.
     let word = unsafe { copy_str(sys::libxl_rdm_reserve_policy_to_string(raw)) };
     word.and_then(|word| word.parse().ok())
 }
 
-/// libxl's number for a policy.
+/// Converts a policy to libxl's number.
 pub(super) fn policy_to_c(policy: &RdmReservePolicy) -> sys::libxl_rdm_reserve_policy {
     use sys::libxl_rdm_reserve_policy as Raw;
     match policy {
@@ -147,12 +148,12 @@ pub(super) fn policy_to_c(policy: &RdmReservePolicy) -> sys::libxl_rdm_reserve_p
     }
 }
 
-/// Reads the rate of a `vif` as `xl.cfg` has it, `10MB/s` or `1MB/s@20ms`, into a NIC that is
-/// otherwise empty.
+/// Parses the rate of a `vif` in the syntax of `xl.cfg`, `10MB/s` or `1MB/s@20ms`, into a NIC that
+/// is otherwise empty.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with what is wrong.
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a description of the mistake.
 ///
 /// ```
 /// use libxl::xlcfg::parse_vif_rate;

@@ -20,7 +20,7 @@ fn values_that_are_no_text_are_refused_with_their_line() {
         ),
         (b"name = 'x'\ndisk = [ 'a',\n 'b\xff' ]\n", Some("2: disk")),
         (b"list = [ [ 'x', ['\xc3'] ] ]\n", Some("1: list")),
-        // Nobody reads that.
+        // Nobody reads comments.
         (b"# sch\xf6n\nname = 'x' # \xff\n", None),
         ("name = 'sch\u{f6}n \u{fffd}'\n".as_bytes(), None),
     ] {
@@ -133,7 +133,7 @@ fn pci_devices() {
         let error = parse_pci(wrong).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong}: {error}");
     }
-    // libxlutil before Xen 4.15 passes over an option that it does not know.
+    // libxlutil before Xen 4.15 ignores an option that it does not know.
     let unknown = parse_pci("07:00.1,colour=red");
     assert_eq!(
         unknown.is_err(),
@@ -142,7 +142,7 @@ fn pci_devices() {
     );
 }
 
-/// What is wrong with these is that libxlutil does not survive them; seen under valgrind.
+/// libxlutil does not survive these addresses; seen under valgrind.
 #[test]
 fn addresses_without_a_function_do_not_reach_libxlutil() {
     for wrong in [
@@ -176,7 +176,7 @@ fn addresses_without_a_function_do_not_reach_libxlutil() {
 fn reserved_memory_and_rates() {
     let rdm = parse_rdm("strategy=host").unwrap();
     assert_eq!(rdm.strategy, Some(RdmReserveStrategy::Host));
-    // Strict or not at all: libxlutil of Xen 4.17 takes no policy here.
+    // Strict or an error: libxlutil of Xen 4.17 takes no policy here.
     let policy = parse_rdm("strategy=host,policy=strict").map(|rdm| rdm.policy);
     assert!(!matches!(policy, Ok(other) if other != Some(RdmReservePolicy::Strict)));
     assert_eq!(
@@ -192,11 +192,11 @@ fn reserved_memory_and_rates() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }
 
-/// Whatever a person types: an answer or an error. Under valgrind this also says that nothing
-/// else is read.
+/// Any text leads to an answer or an error. Under valgrind this also shows that nothing else is
+/// read.
 #[test]
 fn any_text_is_survived() {
-    // Pieces of what is right, in any order, so that a parser is led far into it.
+    // Pieces of valid texts, in any order, so that a parser is led far into them.
     const PIECES: &[&str] = &[
         "07:00.1",
         "07:00",

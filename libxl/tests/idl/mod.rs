@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-/// Where each field of a structure is in libxl's JSON, as a JSON pointer; of an array, in its first
-/// element. The structures in it are followed down to what is none.
+/// Place of each field of a structure in libxl's JSON, as a JSON pointer.
+///
+/// For an array it is the place in the first element. Nested structures are followed down to plain
+/// fields.
 pub(crate) fn fields_of(header: &str, structure: &str) -> Vec<String> {
     let mut all = Vec::new();
     Header::parse(header).walk(structure, "", &mut all);
@@ -23,7 +25,7 @@ enum Kind {
         pointer: bool,
     },
     Struct(Vec<Member>),
-    /// What it is depends on the member before it.
+    /// A union keyed by the member before it.
     Union(Vec<Member>),
 }
 
@@ -68,12 +70,12 @@ impl Header {
                 }
                 Kind::Of { .. } if name.starts_with("num_") => {}
                 Kind::Of { name: of, pointer } => {
-                    // Structures are not pointed to for another reason.
+                    // A pointer to a structure always stands for an array.
                     let inside = match pointer {
                         true => format!("{here}/0"),
                         false => here.clone(),
                     };
-                    // What libxl writes as one value is no structure of its own here.
+                    // A structure that libxl writes as one value counts as a plain field.
                     let opaque = of == "libxl_cpuid_policy_list";
                     match self.0.get(of) {
                         Some(inner) if !opaque => self.walk_members(inner, &inside, all),
@@ -86,7 +88,7 @@ impl Header {
     }
 }
 
-/// The members up to the brace that closes them, and that brace.
+/// Takes the members up to and including the closing brace.
 fn members(tokens: &mut Vec<String>) -> Vec<Member> {
     let mut all = Vec::new();
     loop {
@@ -118,7 +120,7 @@ fn members(tokens: &mut Vec<String>) -> Vec<Member> {
     }
 }
 
-/// Words and single characters; comments and preprocessor lines are none.
+/// Words and single characters of a text, without comments and preprocessor lines.
 fn tokens(text: &str) -> Vec<String> {
     let mut all = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -173,7 +175,7 @@ pub(crate) const LEFT_OUT: [(&str, &str); 10] = [
         "/b_info/type.pv/features",
         "libxl neither reads nor writes it",
     ),
-    // One of the two: they name the same thing.
+    // The key of the union: the arm that is present says the same.
     (
         "/b_info/type",
         "said by which of type.pv, type.pvh, type.hvm is there",

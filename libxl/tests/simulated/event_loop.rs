@@ -1,4 +1,4 @@
-//! A context that a loop drives, which is not ours.
+//! A context driven by a loop that is not ours.
 
 use std::{
     future::Future,
@@ -18,7 +18,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::stand_in::{aborts, contexts, domain, eventually, operations_take, simulated};
 
-/// Waits for the descriptor; whether it was readable in time.
+/// Waits for the descriptor. Returns true if it was readable in time.
 fn readable(events: &EventLoop, within: Duration) -> bool {
     let mut fd = libc::pollfd {
         fd: events.as_fd().as_raw_fd(),
@@ -30,7 +30,7 @@ fn readable(events: &EventLoop, within: Duration) -> bool {
     unsafe { libc::poll(&raw mut fd, 1, ms) == 1 }
 }
 
-/// Runs the loop until all are over, and counts its rounds.
+/// Runs the loop until all operations are over, and counts its rounds.
 fn run<T>(events: &EventLoop, running: &[Running<T>]) -> usize {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut rounds = 0;
@@ -99,7 +99,8 @@ fn deadlines_and_aborts_are_seen_by_the_loop() {
     );
 }
 
-/// A thread that waits polls as well: the loop must neither miss what that finds nor spin meanwhile.
+/// A waiting thread polls as well: the loop must neither miss what the thread finds nor spin
+/// meanwhile.
 #[test]
 fn a_loop_and_a_thread_share_a_context() {
     simulated("event_loop::a_loop_and_a_thread_share_a_context", || {

@@ -83,7 +83,7 @@ fn refused(result: Result<(), Error>, what: &str) {
     assert_eq!((before, reached()), (0, 0), "{text}");
 }
 
-/// A bitmap of libxl has whole bytes, and what is behind the host's last one is passed over.
+/// A bitmap of libxl has whole bytes, and bits beyond the host's last one are ignored.
 #[test]
 fn what_the_host_does_not_have_is_no_success() {
     simulated("faults::what_the_host_does_not_have_is_no_success", || {
@@ -137,7 +137,8 @@ fn numbers_that_are_too_large_for_libxl_are_named() {
     );
 }
 
-/// libxl adds to the figure, and Xen counts the pages in 32 bits: a limit of next to nothing, or none.
+/// libxl adds to the figure, and Xen counts the pages in 32 bits: the limit would be next to
+/// nothing, or none.
 #[test]
 fn more_memory_than_xen_can_count_is_refused() {
     simulated("faults::more_memory_than_xen_can_count_is_refused", || {
@@ -158,7 +159,7 @@ fn more_memory_than_xen_can_count_is_refused() {
     });
 }
 
-/// libxl asserts that one is said which it does not set itself.
+/// libxl asserts that a kind of proxy is set, and sets none itself.
 #[test]
 fn colo_is_told_which_proxy_it_has() {
     simulated("faults::colo_is_told_which_proxy_it_has", || {
@@ -197,7 +198,7 @@ fn a_viewer_that_is_not_there_is_an_error() {
     });
 }
 
-/// libxl knows what kind a controller is only where it adds one.
+/// libxl determines the kind of a controller only when it adds one.
 #[test]
 fn a_usb_controller_of_no_kind_is_not_taken_away() {
     simulated(

@@ -1,5 +1,5 @@
-//! Contexts, operations and the watcher on a stand-in for libxl, so that what they do can be seen
-//! without Xen. What a test claims about Xen itself belongs into the live tests.
+//! Contexts, operations and the watcher on a stand-in for libxl, so that their behaviour can be
+//! tested without Xen. Claims about Xen itself belong in the live tests.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may.
 
 mod event_loop;

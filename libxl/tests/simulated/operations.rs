@@ -179,7 +179,7 @@ fn a_result_is_given_once() {
     });
 }
 
-/// Somebody else in this process must not resume what is just being destroyed.
+/// Another part of this process must not resume a domain that is just being destroyed.
 #[test]
 fn what_is_destroyed_cannot_be_resumed_meanwhile() {
     simulated(
@@ -205,7 +205,7 @@ fn what_is_destroyed_cannot_be_resumed_meanwhile() {
     );
 }
 
-/// The claim ends with the operation, and not with the handle to it.
+/// The claim ends with the operation, not with its handle.
 #[test]
 fn a_claim_outlives_a_dropped_operation() {
     simulated("operations::a_claim_outlives_a_dropped_operation", || {
@@ -231,7 +231,7 @@ fn waiting_for_a_claim_has_the_limits_of_the_caller() {
             let domain = domain(&ctx, 3);
             operations_take(0);
             let suspended = domain.suspend_only(&Limits::none()).unwrap();
-            // A resume that takes long has the claim, and says nothing of it.
+            // A long resume holds the claim, and does not show it.
             operations_take(500);
             let (begun, has_begun) = mpsc::channel();
             let resuming = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What an attacker, or a mistake, must not bring about.
+//! Effects that an attacker, or a mistake, must not bring about.
 
 use std::{fs::File, thread, time::Duration};
 
@@ -95,7 +95,7 @@ fn a_guest_that_ejects_for_ever_fills_nothing() {
     );
 }
 
-/// libxl calls a function that nobody has set when its stream breaks before its helper runs.
+/// libxl calls a function pointer that is not set when its stream breaks before its helper runs.
 #[test]
 fn a_stream_does_not_break_for_want_of_descriptors() {
     simulated(

@@ -25,7 +25,7 @@ pub(crate) fn simulated(name: &str, body: fn()) {
     simulated_as(name, None, body);
 }
 
-/// The same, with a stand-in that has this SONAME.
+/// As [`simulated`], with a stand-in that has this SONAME.
 pub(crate) fn simulated_as(name: &str, soname: Option<&str>, body: fn()) {
     if env::var_os(PRESENT).is_some() {
         return body();
@@ -79,7 +79,7 @@ fn build(soname: Option<&str>) -> PathBuf {
         cc.arg(format!("-Wl,-soname,{soname}"));
     }
     if let Some(headers) = option_env!("LIBXL_HEADERS") {
-        // As the system's: what their code makes compilers warn of is not ours.
+        // As system headers, so that the compiler does not warn about their code.
         cc.arg("-isystem").arg(headers);
     }
     let output = cc.output().unwrap();
@@ -110,8 +110,8 @@ fn ask(name: &CStr) -> c_int {
     function()
 }
 
-/// How long the operations take that begin from here on, in milliseconds: 0 is over when it begins,
-/// and -1 not before it is aborted.
+/// Sets the duration of operations that begin from here on, in milliseconds. With 0 an operation is
+/// over when it begins, and with -1 not before it is aborted.
 pub(crate) fn operations_take(ms: c_int) {
     tell(c"fake_duration", ms);
 }
@@ -151,27 +151,27 @@ pub(crate) fn reached() -> c_int {
     ask(c"fake_reached")
 }
 
-/// The last CPUs of the host's six are offline, so many of them; a socket has three.
+/// Takes the last `count` of the host's six CPUs offline; a socket has three.
 pub(crate) fn offline(count: c_int) {
     tell(c"fake_offline", count);
 }
 
-/// The host has so many NUMA nodes.
+/// Sets the number of the host's NUMA nodes.
 pub(crate) fn nodes(count: c_int) {
     tell(c"fake_nodes", count);
 }
 
-/// Every domain has so many sound cards.
+/// Sets the number of sound cards of every domain.
 pub(crate) fn sound_cards(count: c_int) {
     tell(c"fake_cards", count);
 }
 
-/// Every guest that is watched ejects its disc so often.
+/// Has every watched guest eject its disc `times` times.
 pub(crate) fn eject(times: c_int) {
     tell(c"fake_ejects", times);
 }
 
-/// libxl's events fail on every context that is open.
+/// Has libxl's events fail on every open context.
 pub(crate) fn disaster() {
     // SAFETY: a function of the stand-in with this signature.
     let function: extern "C" fn() = unsafe { std::mem::transmute(symbol(c"fake_disaster")) };
@@ -185,18 +185,18 @@ fn tell_of(name: &CStr, domid: u32, number: c_int) {
     function(c_int::try_from(domid).unwrap(), number);
 }
 
-/// What a domain is from here on.
+/// Sets the state of a domain.
 pub(crate) fn becomes(domid: u32, state: c_int) {
     tell_of(c"fake_domain", domid, state);
 }
 
-/// A domain is called `d`, its id, `-` and this number from here on; it has no name if that is negative.
-/// Every domain has the number 0 at first.
+/// Names a domain `d`, its id, `-` and this number. With a negative number it has no name. Every
+/// domain has the number 0 at first.
 pub(crate) fn is_called(domid: u32, number: c_int) {
     tell_of(c"fake_name", domid, number);
 }
 
-/// xenstored announces that a domain has appeared.
+/// Has xenstored announce that a domain has appeared.
 pub(crate) fn introduce() {
     // SAFETY: a function of the stand-in with this signature.
     let function: extern "C" fn() = unsafe { std::mem::transmute(symbol(c"fake_introduce")) };
@@ -208,7 +208,7 @@ pub(crate) fn store_watches() -> c_int {
     ask(c"fake_store_watches")
 }
 
-/// Whether xenstored runs. The connections to one that goes stay silent.
+/// Starts or stops xenstored. Connections to a stopped xenstored stay silent.
 pub(crate) fn store_runs(runs: bool) {
     tell(c"fake_store", c_int::from(runs));
 }

@@ -10,7 +10,7 @@ use crate::stand_in::{
 };
 
 const LONG: Duration = Duration::from_secs(20);
-/// In which nothing is expected to happen.
+/// Time in which no event is expected.
 const SHORT: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -49,7 +49,7 @@ fn nothing(events: &Events<HostEvent>) {
     assert_eq!(events.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout));
 }
 
-/// Leaves these domains and no others.
+/// Leaves only these domains.
 fn only(domids: &[u32]) {
     for domid in 1..64 {
         becomes(
@@ -72,10 +72,10 @@ fn the_first_batch_names_all_that_are_there() {
             becomes(4, OFF);
             is_called(9, 7);
             let watcher = watcher(HOUR);
-            // They do not count for the capacity.
+            // The first events do not count for the capacity.
             let events = watcher.watch_all_with(1).unwrap();
             let mut batch: Vec<String> = events.batch().unwrap().iter().map(short).collect();
-            // The watcher looks by itself, too, and may say this once more.
+            // The watcher also reads the states itself, and may report this once more.
             while let Ok(event) = events.recv_timeout(SHORT) {
                 batch.push(short(&event));
             }
@@ -154,7 +154,8 @@ fn a_slow_reader_begins_anew() {
     });
 }
 
-/// A connection that is lost says nothing: the resync notices, and the list is read until it is back.
+/// A lost connection is silent: the resync notices it, and the list is read until the connection is
+/// back.
 #[test]
 fn xenstored_may_go_and_come_back() {
     simulated("watch_all::xenstored_may_go_and_come_back", || {
@@ -166,7 +167,7 @@ fn xenstored_may_go_and_come_back() {
         becomes(4, RUNNING);
         assert_eq!(next(&events), "4 d4-0 running");
         store_runs(true);
-        // It is connected to again within a second, with watches for the names of both.
+        // The watcher reconnects within a second, with watches for the names of both.
         for _ in 0..100 {
             is_called(4, 1);
             if let Ok(event) = events.recv_timeout(SHORT) {

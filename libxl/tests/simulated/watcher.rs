@@ -24,7 +24,7 @@ fn a_watcher_goes_on_after_a_disaster() {
             assert_eq!(events.recv_timeout(LONG).unwrap(), off);
             becomes(3, RUNNING);
             disaster();
-            // Nothing is announced, but it looks.
+            // Nothing is announced, but the watcher reads the state.
             assert_eq!(events.recv_timeout(LONG).unwrap(), DomainEvent::Resumed);
             eventually("it is counted", || watcher.restarts() == restarts + 1);
         }
@@ -48,7 +48,7 @@ fn operations_fail_after_a_disaster() {
     });
 }
 
-/// Faster than any watcher looks: what this process resumes, it knows to have been suspended.
+/// The resume is faster than the watcher, but this process knows that the domain was suspended.
 #[test]
 fn a_suspend_is_reported_however_soon_the_domain_is_resumed() {
     const TEST: &str = "watcher::a_suspend_is_reported_however_soon_the_domain_is_resumed";

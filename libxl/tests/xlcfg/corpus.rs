@@ -1,9 +1,9 @@
 //! The files of the corpus, with what their first lines say about them.
 //!
-//! A line `#! override KEY=VALUE` is an argument that comes after the file. `#! differs FIELD` names a
-//! part of the configuration in which `xl` prints what it did not set, or what depends on the host;
-//! `#! outcome differs: REASON` a file that `xl` accepts, refuses or survives by chance. `#! needs a
-//! context` is said of a file that cannot be read off Xen.
+//! A line `#! override KEY=VALUE` is an argument that comes after the file. `#! differs FIELD`
+//! names a part of the configuration in which `xl` prints a value that it did not set, or that
+//! depends on the host. `#! outcome differs: REASON` marks a file that `xl` accepts, refuses or
+//! survives by chance. The line `#! needs a context` marks a file that can be read on Xen only.
 
 use super::list::CASES;
 
@@ -16,9 +16,9 @@ pub(crate) struct Case {
     pub(crate) overrides: Vec<String>,
     /// Fields that are not compared with those of `xl`, as the beginnings of their paths.
     pub(crate) differs: Vec<&'static str>,
-    /// It is left to chance what `xl` makes of it.
+    /// The outcome of `xl` depends on chance.
     pub(crate) outcome_differs: bool,
-    /// It cannot be read off Xen.
+    /// The file can be read on Xen only.
     #[allow(dead_code)] // The live test, which is on Xen, does not ask.
     pub(crate) needs_context: bool,
 }

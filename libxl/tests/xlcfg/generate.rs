@@ -5,8 +5,8 @@ use proptest::{prelude::*, sample::select};
 
 use super::corpus::corpus;
 
-/// Keys whose value `xl` reads beyond its end, or counts to for minutes, when it is nonsense: they get
-/// values of the corpus only.
+/// Keys that get values of the corpus only: `xl` reads a nonsense value beyond its end, or counts
+/// to it for minutes.
 const DELICATE: &[&str] = &[
     "bootloader_args",
     "cpus",
@@ -71,7 +71,7 @@ fn harvest() -> Vec<String> {
     seen
 }
 
-/// A value as a file has it.
+/// A value, as written in a file.
 fn written(value: &Value) -> String {
     match value {
         Value::String(text) => {

@@ -1,7 +1,7 @@
 //! The meaning of `xl.cfg`: the corpus, random files, and the table in `docs/xl-cfg.md`.
 //!
-//! What `xl` itself makes of the corpus is compared in the live tests. Here its results are compared
-//! with those that were found before: `BLESS=1 cargo test -p libxl --test xlcfg` writes them anew.
+//! The live tests compare the corpus with the results of `xl` itself. The tests here compare it
+//! with recorded results: `BLESS=1 cargo test -p libxl --test xlcfg` writes these anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may.
 
 mod corpus;
@@ -39,7 +39,7 @@ fn parse(case: &Case) -> libxl::Result<XlConfig> {
     XlConfig::parse_with(case.text, &format!("{}.cfg", case.name), &case.overrides)
 }
 
-/// The outcome without what is random, and without wording.
+/// The outcome without random values and without wording.
 fn outcome(case: &Case) -> Value {
     let short = |complaint: &Complaint| {
         let text = complaint.to_string();
@@ -126,7 +126,7 @@ fn a_complaint_names_file_and_key() {
     }
 }
 
-/// What a file stands for is written and read as libxl's JSON without a loss.
+/// The configuration of a file is written and read as libxl's JSON without a loss.
 #[test]
 fn every_result_survives_json() {
     for case in corpus() {
@@ -171,7 +171,7 @@ proptest! {
         }
     }
 
-    /// So are texts that are no files at all.
+    /// Random texts are read or refused as well.
     #[test]
     fn random_texts_do_no_harm(text in "[a-z0-9_= \\[\\]'\"#,;+\n-]{0,80}") {
         if let Ok(file) = XlConfig::parse(&text, "random.cfg") {

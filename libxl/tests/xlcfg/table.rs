@@ -6,7 +6,8 @@ use libxl::xlcfg::{KEYS, XlConfig};
 
 use super::corpus::{Case, corpus};
 
-/// A row: the key, or key and parameter; since which Xen; the case that covers it.
+/// A row, for a key or a parameter of a key: the Xen release that introduced it, and the case that
+/// covers it.
 struct Row {
     since: String,
     case: String,
@@ -34,7 +35,7 @@ fn rows() -> BTreeMap<String, Row> {
     rows
 }
 
-/// The names in the table for what the code knows, each with its release.
+/// Keys and parameters that the code knows, named as in the table, each with its release.
 fn known() -> BTreeMap<String, u32> {
     let mut known = BTreeMap::new();
     for key in KEYS {

@@ -1,4 +1,5 @@
-//! The text in `xen/xen<AppNum>.cfg` against the real `xl`: `xl create -n` must read it to what libxl is given.
+//! Compares the text in `xen/xen<AppNum>.cfg` with the real `xl`: `xl create -n` must read it as the configuration
+//! that libxl is given.
 
 use std::{fs, process::Command};
 
@@ -19,14 +20,14 @@ fn spec(text: &str) -> Spec {
     let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8".parse().unwrap();
     let found = eve::understand(uuid, text.as_bytes()).unwrap();
     let mut spec = found.spec.unwrap();
-    // Where a copy or the disk for cloud-init is, is known on the host.
+    // The paths of copies and of the disk for cloud-init are only known on the host.
     for disk in spec.disks.iter_mut().filter(|d| d.path.is_empty()) {
         disk.path = format!("/ready/{}", disk.vdev);
     }
     spec
 }
 
-/// Every case, and some of them with adapters of the host.
+/// Returns every case, and some of them again with adapters of the host.
 fn specs() -> Vec<(String, Spec)> {
     let device = |text: &str, relaxed| PciDevice {
         address: text.parse().unwrap(),
@@ -49,7 +50,7 @@ fn specs() -> Vec<(String, Spec)> {
     all
 }
 
-/// What `xl` makes of a file.
+/// Returns the configuration that `xl` reads from a file, or its error.
 fn xl_reads(path: &std::path::Path) -> Result<Value, String> {
     let out = Command::new("xl")
         .args(["create", "-n"])
@@ -61,7 +62,7 @@ fn xl_reads(path: &std::path::Path) -> Result<Value, String> {
         .find('{')
         .ok_or_else(|| format!("no JSON: {said}{}", String::from_utf8_lossy(&out.stderr)))?;
     let whole: Value = serde_json::from_str(&said[start..]).map_err(|e| format!("{e}: {said}"))?;
-    // Without a domain there is only the configuration.
+    // Without a domain the JSON has only the configuration.
     Ok(whole.get("config").cloned().unwrap_or(whole))
 }
 
@@ -85,7 +86,7 @@ fn xl_reads_every_golden_text_to_the_same_configuration() {
             }
         };
         let ours = serde_json::to_value(render::domain_config(spec)).unwrap();
-        // Both ways: nothing that is in one of them may be missing or different in the other.
+        // Compared in both directions: no field of either may be missing or different in the other.
         for (which, sent, read) in [("xl", &theirs, &ours), ("ours", &ours, &theirs)] {
             for field in lost_fields(sent, read) {
                 wrong.push(format!("{name}: {which} has another {field}"));

@@ -1,4 +1,4 @@
-//! What a domain is made of besides disks and networks: boot loader, device model, consoles, ports, and what it uses.
+//! Parts of a domain other than disks and networks: boot loader, device model, consoles, ports, and resource usage.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
     support::{context, wait_for},
 };
 
-/// The BIOS of an HVM domain takes its time, and hears no request meanwhile.
+/// Does not wait for a graceful shutdown: the BIOS of an HVM domain is slow, and hears no request meanwhile.
 const AT_ONCE: [&str; 2] = ["--config", "timer.shutdown.graceful:0"];
 
 fn console(app: &App) -> String {
@@ -27,7 +27,7 @@ fn console(app: &App) -> String {
     String::from_utf8_lossy(&log.unwrap_or_default()).into_owned()
 }
 
-/// The command line of a domain's device model, and its number.
+/// Returns the process id and the command line of a domain's device model.
 pub(crate) fn qemu(domid: u32) -> Option<(u32, Vec<String>)> {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = process.file_name().to_string_lossy().parse() else {
@@ -43,7 +43,7 @@ pub(crate) fn qemu(domid: u32) -> Option<(u32, Vec<String>)> {
     None
 }
 
-/// A disk that a boot loader finds the small guest on.
+/// Makes a disk on which a boot loader finds the small guest.
 fn bootable(host: &Host) -> PathBuf {
     let content = host.path("content");
     fs::create_dir_all(content.join("boot/grub")).unwrap();
@@ -86,7 +86,7 @@ fn a_boot_loader_finds_the_kernel_in_the_disk() {
     assert!(words.contains("bootloader"), "{words}");
 }
 
-/// What a VNC server says first, and the ways it offers to prove who one is.
+/// Returns the version that a VNC server announces and the authentication methods it offers.
 fn greeting(port: u16) -> (String, Vec<u8>) {
     let mut last = None;
     wait_for("a VNC server", || {
@@ -107,7 +107,7 @@ fn greeting(port: u16) -> (String, Vec<u8>) {
     (String::from_utf8_lossy(&version).into_owned(), ways)
 }
 
-/// The addresses on which somebody listens to a port, as the kernel writes them.
+/// Returns the addresses that listen on a port, as the kernel writes them.
 fn listeners(port: u16) -> Vec<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|t| fs::read_to_string(t).unwrap());
     let end = format!(":{port:04X}");
@@ -133,7 +133,7 @@ fn graphical_consoles_listen_to_this_host_alone() {
             s["StateName"] == "RUNNING" || s["BootFailed"] == true
         });
         if up["BootFailed"] == true {
-            // Debian's QEMU knows no DES, which passwords of VNC need. Its own words say so.
+            // Debian's QEMU lacks DES, which VNC passwords need. QEMU's message says so.
             let words = up["LastErr"].as_str().unwrap();
             assert!(words.contains("does not support DES"), "{words}");
             assert!(!passwd.is_empty() && !words.contains(passwd), "{words}");
@@ -188,7 +188,7 @@ fn the_death_of_a_device_model_is_noticed() {
     host.put_tiny(&app, "HVM", "", &json!({}));
     let again = host.wait_state(&app, "RUNNING");
     assert_eq!(again["LastErr"], "");
-    // One that is stopped is not said to have lost it.
+    // For a domain that is stopped, the end of the device model is not reported.
     host.remove(&app);
     host.wait_gone(&app);
     assert_eq!(
@@ -249,7 +249,7 @@ fn what_domains_and_the_host_use_is_measured() {
     wait_for("figures", || metric()["Activated"] == true);
     let first = metric();
     println!("{first}");
-    // 4 MiB, and a page or another.
+    // 4 MiB, and a few pages.
     assert!((3..6).contains(&first["UsedMemory"].as_u64().unwrap()));
     assert_eq!(first["CPUScaled"], 1);
     let time = |m: &Value| m["CPUTotalNs"].as_u64().unwrap();
@@ -264,17 +264,17 @@ fn what_domains_and_the_host_use_is_measured() {
     assert!(time(&whole) > time(&first), "{whole}");
 }
 
-/// No domain of that size is built: other tests need the memory.
+/// No domain of this size is built, because other tests need the memory.
 #[test]
 fn dom0_gives_memory_back_for_a_new_domain() {
-    // Nobody else asks dom0 for memory, but other tests end their guests.
+    // Only this test asks dom0 for memory, but other tests end their guests and so free memory.
     let given = (0..5)
         .map(|_| room_in_dom0())
         .find(|given| *given >= 40 << 10);
     assert!(given.is_some());
 }
 
-/// Asks for 48 MiB more than are free, and returns the KiB that dom0 gave for it.
+/// Asks for 48 MiB more than the free memory. Returns the KiB that dom0 gave back.
 fn room_in_dom0() -> u64 {
     let ctx = context();
     let dom0 = ctx.domain_by_domid(DomId(0)).unwrap();
@@ -303,13 +303,13 @@ fn room_in_dom0() -> u64 {
     given
 }
 
-/// A partition of a disk, as the kernel names it.
+/// The disk is a partition, named as by the kernel.
 #[test]
 fn a_guest_mounts_and_writes_a_partition() {
     let host = Host::start();
     let disk = host.path("disk.img");
     fs::File::create(&disk).unwrap().set_len(40 << 20).unwrap();
-    // One Linux partition from 1 MiB on: 32 MiB of 512-byte sectors.
+    // One Linux partition from 1 MiB on, with 32 MiB of 512-byte sectors.
     let mut table = vec![0; 512];
     table[446 + 4] = 0x83;
     table[446 + 8..446 + 12].copy_from_slice(&u32::to_le_bytes(2048));
@@ -318,7 +318,7 @@ fn a_guest_mounts_and_writes_a_partition() {
     let mut file = fs::File::options().write(true).open(&disk).unwrap();
     file.write_all(&table).unwrap();
     drop(file);
-    // Far from the numbers that Xen's script chooses: it is not alone in looking for a free one.
+    // Far from the numbers that Xen's script chooses, because others look for free loop devices as well.
     let name = "/dev/loop79";
     let _attached = Attached::new(name, &disk, &["-P"]);
     let partition = format!("{name}p1");
@@ -356,7 +356,7 @@ impl Drop for Attached {
     }
 }
 
-/// The guest's own tools find it by its label; here its bytes do.
+/// The guest's own tools find the disk by its label. The test looks for its content.
 #[test]
 fn a_guest_reads_its_disk_for_cloud_init() {
     let host = Host::start();

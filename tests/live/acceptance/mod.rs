@@ -1,5 +1,7 @@
-//! The acceptance cases of `domainmgr/tests/acceptance.rs`, under the same numbers, where they touch Xen. Those about
-//! adapters (10 and 11) are in `devices`, which needs a computer with some; 13 and 14 are about files alone.
+//! The acceptance cases of `domainmgr/tests/acceptance.rs` that touch Xen, under the same numbers.
+//!
+//! Cases 10 and 11 are about adapters and in `devices`, because they need a computer with some. Cases 13 and 14 are
+//! about files alone.
 
 mod golden;
 pub(crate) mod machine;
@@ -35,7 +37,7 @@ fn tool(program: &str, args: &[&str]) -> String {
 const NEVER: &str = "0001-01-01T00:00:00Z";
 const QUICK: [&str; 2] = ["--config", "timer.boot.retry:10"];
 
-/// Starts a small guest that does as it is told.
+/// Starts the small guest, and waits until it is up.
 fn up(host: &Host, hint: &str, changes: &Value) -> (App, Value) {
     let app = host.app(hint);
     host.put_tiny(&app, "PV", "", changes);
@@ -52,7 +54,7 @@ fn image(host: &Host, hash: &str, content: &[u8]) {
 #[test]
 fn acceptance_01_a_config_becomes_a_running_domain() {
     let host = Host::start();
-    // An HVM domain does so in `an_hvm_domain_runs_and_stops`: its BIOS takes its time.
+    // `an_hvm_domain_runs_and_stops` covers an HVM domain, whose BIOS is slow.
     for mode in ["PV", "PVH"] {
         let app = host.app("one");
         host.put_tiny(&app, mode, "", &json!({}));
@@ -105,7 +107,7 @@ fn acceptance_02_and_03_a_boot_is_tried_again_until_the_wish_ends() {
     assert_eq!(host.domains(&given_up), []);
 }
 
-/// How long one domain takes to start and another to stop; what `check` expects is so when the one has started.
+/// Returns the time that one domain takes to start, and another to stop. `check` runs once the first has started.
 fn start_and_stop(host: &Host, check: impl FnOnce()) -> [Duration; 2] {
     let (old, _) = up(host, "stops", &json!({}));
     let new = host.app("starts");
@@ -127,7 +129,7 @@ fn start_and_stop(host: &Host, check: impl FnOnce()) -> [Duration; 2] {
 
 #[test]
 fn acceptance_04_neither_a_stuck_shutdown_nor_a_copy_keeps_anybody_waiting() {
-    // On the disk: what tests write elsewhere is in memory.
+    // On the disk, because other temporary files of tests are in memory.
     let disk = tempfile::tempdir_in("/var/tmp").unwrap();
     let copies_in = disk.path().join("img");
     let patient = ["--config", "timer.shutdown.graceful:600", "--image-dir"];
@@ -247,7 +249,7 @@ fn acceptance_08_a_guest_is_asked_then_asked_otherwise_then_destroyed() {
         "it obeyed"
     );
 
-    // Nothing to boot, so nothing that has PV drivers or an ear for the power button.
+    // Nothing to boot, so nothing has PV drivers or reacts to the power button.
     let empty = host.app("bios");
     let config = json!({"Kernel": "", "Ramdisk": "", "Memory": 32 << 10, "ExtraArgs": ""});
     host.put(&empty, "HVM", "", &config);
@@ -332,7 +334,7 @@ fn acceptance_15_text_never_becomes_syntax() {
         "{words}"
     );
     assert_eq!(host.domains(&app), []);
-    // What is allowed reaches the guest as it is.
+    // Allowed characters reach the guest unchanged.
     let app = host.app("fifteen");
     let args = "lab.tick=60 \" kernel='/etc/passwd' \\ #";
     host.put_tiny(&app, "PV", args, &json!({}));

@@ -1,6 +1,6 @@
-//! Shutdown is not death: what others do to a domain while the agent looks after it.
+//! Shutdown is not death: actions of others on a domain that the agent manages.
 //!
-//! The numbers are those of the table in docs/architecture.md.
+//! The numbers refer to the table in docs/architecture.md.
 
 use std::{
     fs::File,
@@ -21,10 +21,10 @@ use crate::{
     support::{Kind, context, given_up, outsider_is_there, tiny_config, wait_for, xl},
 };
 
-/// What an outsider has done shows so soon in the DomainStatus.
+/// Time within which an outsider's action appears in the DomainStatus.
 const SOON: Duration = Duration::from_secs(2);
 
-/// An agent with one running domain: the small guest, told how to behave.
+/// Returns an agent with one running domain: the small guest, with parameters for its behaviour.
 fn managed(mode: &str, hint: &str, params: &str) -> (Host, App, Value) {
     let host = Host::start();
     let app = host.app(hint);
@@ -33,7 +33,7 @@ fn managed(mode: &str, hint: &str, params: &str) -> (Host, App, Value) {
     (host, app, up)
 }
 
-/// Waits for a state, and says how long it took since `since`.
+/// Waits for a state, and prints the time since `since`.
 #[track_caller]
 fn shows(host: &Host, app: &App, state: &str, since: Instant) -> Value {
     let status = host.wait_state(app, state);
@@ -45,7 +45,7 @@ fn shows(host: &Host, app: &App, state: &str, since: Instant) -> Value {
     status
 }
 
-/// As [`shows`], within the time that an operator is promised.
+/// Same as [`shows`], within the time promised to an operator.
 #[track_caller]
 fn shows_soon(host: &Host, app: &App, state: &str, since: Instant) -> Value {
     let status = shows(host, app, state, since);
@@ -58,7 +58,7 @@ fn shows_soon(host: &Host, app: &App, state: &str, since: Instant) -> Value {
     status
 }
 
-/// Nothing more happens: no second copy, no restart.
+/// Checks that nothing more happens: no second copy, no restart.
 #[track_caller]
 fn stays(host: &Host, app: &App, status: &Value) {
     let before = host.domains(app);
@@ -70,7 +70,7 @@ fn stays(host: &Host, app: &App, status: &Value) {
     assert_eq!(host.domains(app), before);
 }
 
-/// It is managed: it obeys a wish to stop, and is gone.
+/// Checks that the domain is managed: it stops when its config is removed, and disappears.
 #[track_caller]
 fn obeys(host: &Host, app: &App) {
     host.remove(app);
@@ -144,7 +144,7 @@ fn case_04_a_guest_that_was_resumed_twice_crashes() {
     obeys(&host, &app);
 }
 
-/// Xenstored says nothing of a shutdown between the two steps of a resume.
+/// xenstored does not announce a shutdown between the two steps of a resume.
 #[test]
 fn case_05_a_guest_powers_off_in_the_instant_of_its_resume() {
     let (host, app, _) = managed("PV", "instant", "lab.resumed=poweroff");
@@ -171,12 +171,14 @@ fn case_08_a_guest_that_never_answers_stays_managed() {
     println!("{failed}");
     let status = host.wait_state(&app, "RUNNING");
     assert_eq!(status["DomainId"], up["DomainId"]);
-    // It does not hear the agent either.
+    // The guest ignores the agent as well.
     host.outsider(&app).destroy().wait().unwrap();
     host.wait_state(&app, "HALTED");
 }
 
-/// Whoever asked resumes it when it obeys at last, and the agent neither takes that for an end nor misses what follows.
+/// The guest obeys late, and the requesting toolstack resumes it.
+///
+/// The agent must not take this suspend for an end, and must notice what follows.
 #[test]
 fn case_07_it_suspends_after_everybody_has_given_up() {
     let words = "lab.suspend-after=6 lab.resumed=poweroff lab.resumed-after=1";
@@ -239,7 +241,7 @@ fn case_09_an_outsider_migrates_it() {
     if !outsider_is_there() {
         return;
     }
-    // Xen without shadow paging cannot move a PV guest while it runs, and xl knows no other way.
+    // Xen without shadow paging cannot migrate a running PV guest, and xl only does live migrations.
     let (host, app, up) = managed("PVH", "moved", "");
     exactly_one_copy(&app, || {
         xl(&["migrate", "-s", "", &app.name(), "xl migrate-receive"]);
@@ -253,7 +255,7 @@ fn case_09_an_outsider_migrates_it() {
     obeys(&host, &app);
 }
 
-/// Runs `deed`, and then what the agent might do about it, with one running copy at every moment.
+/// Runs `deed`, and waits for reactions of the agent. At every moment there must be exactly one running copy.
 fn exactly_one_copy(app: &App, deed: impl FnOnce()) {
     migrate::exactly_one_copy(app.key.parse().unwrap(), || {
         deed();
@@ -261,7 +263,7 @@ fn exactly_one_copy(app: &App, deed: impl FnOnce()) {
     });
 }
 
-/// Nobody looks while the domain goes and another one gets its number.
+/// The agent is stopped while the domain disappears and another one gets its domid.
 #[test]
 fn case_10_another_domain_has_its_number() {
     let (host, app, up) = managed("PV", "gone", "");
@@ -271,7 +273,7 @@ fn case_10_another_domain_has_its_number() {
     wait_for("Xen to forget it", || {
         host.state(&app, domid(&up)).is_none()
     });
-    // Xen's toolstack would wait for a minute; another one need not.
+    // Xen's own toolstack would wait for a minute before it uses the domid again. Another toolstack need not.
     ctx.clear_domid_history().unwrap();
     let mut config: DomainConfig = tiny_config(Kind::Pv, "stranger", "");
     config.c_info.domid = Some(domid(&up));
@@ -286,7 +288,7 @@ fn case_10_another_domain_has_its_number() {
     assert_eq!(stranger.0.info().unwrap().state(), DomainState::Running);
 }
 
-/// Destroyed in the end.
+/// A domain that is destroyed at the end of the test.
 struct Stranger(Domain);
 
 impl Drop for Stranger {
@@ -336,7 +338,7 @@ fn case_12_after_go_the_target_is_silent() {
 #[test]
 fn case_13_a_save_that_is_given_up() {
     let (host, app, up) = managed("PV", "given-up", "");
-    // Nobody reads it.
+    // Nobody reads the pipe.
     let (_reader, writer) = rustix::pipe::pipe().unwrap();
     let saving = Saving::new().deadline(Duration::from_secs(2));
     let failed = host.outsider(&app).save(&writer, saving).unwrap_err();
@@ -372,8 +374,8 @@ fn receive(ctx: &Context, socket: UnixStream) {
     arrived.reported.unwrap();
 }
 
-/// Destroyed while it was suspended: it may live on in the file, and is not built again. Restored,
-/// it is managed again.
+/// A domain that is destroyed while it is suspended may live on in the saved file, and is not rebuilt. Once it is
+/// restored, the agent manages it again.
 #[test]
 fn case_15_it_is_saved_and_restored_by_an_outsider() {
     let (host, app, up) = managed("PV", "stored", "");
@@ -394,8 +396,9 @@ fn case_15_it_is_saved_and_restored_by_an_outsider() {
     obeys(&host, &app);
 }
 
-/// `xl` of Xen 4.17 stops looking after a domain that has suspended once: what comes later is never
-/// dealt with. The same steps, under the agent's eyes.
+/// `xl` of Xen 4.17 stops managing a domain that has suspended once, and never handles its later shutdown.
+///
+/// The same steps are run with the agent.
 #[test]
 fn the_same_steps_lose_a_domain_of_xl_and_none_of_ours() {
     if !outsider_is_there() {
@@ -434,7 +437,7 @@ fn the_same_steps_lose_a_domain_of_xl_and_none_of_ours() {
     let lost_by_xl = ctx.version_info().unwrap().minor < 20;
     if lost_by_xl {
         wait_for("the guest to power off", || state() == poweroff);
-        // Its monitor would have tidied up at once.
+        // A monitor of xl would have cleaned up at once.
         thread::sleep(Duration::from_secs(10));
         assert_eq!(state(), poweroff, "xl has not lost it");
         let monitors = Command::new("pgrep")

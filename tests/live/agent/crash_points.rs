@@ -1,8 +1,10 @@
-//! The agent is killed at points before and after what outlives it, on a real Xen, and started again: nothing is lost,
-//! doubled or mixed. The simulated Xen sees every point (`domainmgr/tests/crashes/`); this is a sample of them, and of
-//! moments in between, at which libxl is at work.
+//! The agent is killed before and after steps whose effects outlive it, on a real Xen, and started again: nothing may
+//! be lost, doubled or mixed.
 //!
-//! `LAB_CRASH_POINTS` sets how many points are tried, in all scenarios together.
+//! The simulated Xen covers every point (`domainmgr/tests/crashes/`). This test covers a sample of them, and moments
+//! in between, at which libxl is at work.
+//!
+//! `LAB_CRASH_POINTS` sets the number of points that are tried, in all scenarios together.
 
 use std::{
     env, fs,
@@ -22,48 +24,49 @@ use super::{
 };
 use crate::support::LONG;
 
-/// In every run; more are for a day on which something was changed here.
+/// Number of points in an ordinary run. More are useful after a change to this code.
 const USUAL: usize = 10;
 
-/// The program that can be made to die, which xtask puts beside this test, and the variable that it obeys.
+/// The agent that can be made to die, which xtask puts beside this test, and the variable that names the point.
 const PROGRAM: &str = "domainmgr-crash-points";
 const POINT: &str = "DOMAINMGR_CRASH_POINT";
 
-/// A number that no agent reaches: it says which points it passes.
+/// A point that no agent reaches. With this number the agent logs the points it passes.
 const NEVER: u32 = u32::MAX;
 
-/// About how many points a scenario has.
+/// Approximate number of points in a scenario.
 const LIKELY: u32 = 10;
 
-/// Between two looks. Each costs dom0 some milliseconds, and other tests wait for it as well.
+/// Pause between two looks. Each look costs dom0 some milliseconds, and other tests are waiting for it.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long after a point the agent is killed, in milliseconds: at it, and in the middle of what follows.
+/// Delays from a point to the kill, in milliseconds: at the point, and in the middle of the following work.
 const LATER: [u64; 4] = [0, 150, 600, 1500];
 
-/// What two of the disks hold at first, and the third one, which is to be kept.
+/// Initial content of the three disks. The third disk is kept.
 const HASHES: [&str; 3] = ["aa", "bb", "cc"];
 
 const SETTINGS: [&str; 2] = ["--config", "timer.boot.retry:10"];
 
-/// How a scenario begins and what happens in it.
+/// A scenario: its initial state and its events.
 struct Scenario {
     name: &'static str,
-    /// The domain runs, and its disks have been written to, when the agent that is killed starts.
+    /// Config of a domain that already runs, with disks that have been written to, when the agent to be killed
+    /// starts.
     running: Option<Value>,
     play: fn(&mut Run),
 }
 
-/// The moment at which an agent is killed.
+/// The moment at which the agent is killed.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     nth: u32,
     later_ms: u64,
-    /// The next agent is killed as well, at its second point.
+    /// Also kills the next agent, at its second point.
     twice: bool,
 }
 
-/// An agent that is killed, and the one domain it looks after.
+/// An agent that is killed, and the single domain that it manages.
 struct Run {
     host: Host,
     app: App,
@@ -82,7 +85,7 @@ fn config(more: &Value) -> Value {
 }
 
 impl Run {
-    /// Makes a host ready for a scenario, and starts the agent that dies.
+    /// Prepares a host for a scenario, and starts the agent that dies.
     fn start(scenario: &Scenario, moment: Moment) -> Self {
         let mut host = Host::without_agent(&SETTINGS);
         for hash in HASHES {
@@ -147,7 +150,7 @@ impl Run {
         }
     }
 
-    /// Waits until it is shown to be in this state.
+    /// Waits until the DomainStatus shows this state.
     #[track_caller]
     fn state(&mut self, name: &str) -> Value {
         self.until(name, |host, app| {
@@ -156,7 +159,7 @@ impl Run {
         self.host.status(&self.app).unwrap_or_default()
     }
 
-    /// Waits until the agent has seen the domain that was there before it.
+    /// Waits until the agent has found the domain of its predecessor.
     fn looked(&mut self) -> u32 {
         self.until("the agent to have looked", |host, _| {
             host.log().contains(" found")
@@ -168,7 +171,7 @@ impl Run {
         self.host.put_tiny(&self.app, "PV", words, &config(more));
     }
 
-    /// Has the guest crash, which it does when it goes on after a suspend.
+    /// Makes the guest crash, which it does when it is resumed.
     fn crash(&mut self) {
         self.looked();
         let domain = self.host.outsider(&self.app);
@@ -176,7 +179,7 @@ impl Run {
         suspended.resume().unwrap();
     }
 
-    /// What explains a failure.
+    /// Returns details that explain a failure.
     fn said(&self) -> String {
         format!(
             "killed at {:?} ({:?}); domains {:?}\n{:#?}\n{}",
@@ -188,13 +191,13 @@ impl Run {
         )
     }
 
-    /// What must hold in the end: so many domains, and these disks.
+    /// Checks the final state: the number of domains, and the content of the disks.
     #[track_caller]
     fn check(&mut self, domains: usize, disks: Option<[&str; 3]>) {
         self.until("the right number of domains", |host, app| {
             host.domains(app).len() == domains
         });
-        // Nothing more comes of it.
+        // Waits for belated effects.
         thread::sleep(Duration::from_secs(1));
         self.revive();
         let found = self.host.domains(&self.app);
@@ -226,7 +229,7 @@ fn content(path: &Path) -> String {
     text.trim_end_matches('\0').to_owned()
 }
 
-/// What a disk holds that begins with `text`: whole sectors.
+/// Returns the content of a disk that begins with `text`, in whole sectors.
 fn padded(text: &str) -> Vec<u8> {
     let mut content = text.as_bytes().to_vec();
     content.resize(64 << 10, 0);
@@ -300,10 +303,10 @@ fn goes_while_it_is_built(run: &mut Run) {
     goes(run);
 }
 
-/// Its memory outlives the domain, whatever happens in between.
+/// Checks that the memory outlives the domain, whatever happens in between.
 fn is_saved_and_restored(run: &mut Run) {
     run.looked();
-    // It fails if the agent is killed meanwhile.
+    // Fails if the agent is killed meanwhile.
     let _ = verb(&run.host, &["save"], &run.app);
     run.until("the save to have ended", |host, app| {
         let status = host.status(app).unwrap_or_default();
@@ -323,7 +326,7 @@ fn scenarios() -> Vec<Scenario> {
         play,
     };
     let plain = || Some(json!({}));
-    // It crashes once: the next domain is suspended by nobody.
+    // The guest crashes once: nobody suspends the next domain.
     let crash = |on: &str| Some(json!({"ExtraArgs": "lab.resumed=crash", "OnCrash": on}));
     vec![
         scenario("start", None, starts),
@@ -342,8 +345,9 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Moments in the life of an agent that passes so many points, without end: `wanted` of them are evenly spread. The same
-/// point comes again, and the agent is killed later after it, once all have been had.
+/// Returns an endless series of moments for an agent that passes `points` points; `wanted` of them are evenly spread.
+///
+/// Once all points have been used, they are repeated, and the agent is killed later after each.
 fn moments(points: u32, wanted: u32) -> impl Iterator<Item = Moment> {
     let stride = (points / wanted.max(1)).max(1);
     let round = points.div_ceil(stride);
@@ -354,7 +358,7 @@ fn moments(points: u32, wanted: u32) -> impl Iterator<Item = Moment> {
     })
 }
 
-/// The number of points that the agent passes in a scenario, if nobody kills it.
+/// Returns the number of points that an undisturbed agent passes in a scenario.
 fn count(scenario: &Scenario) -> u32 {
     let never = Moment {
         nth: NEVER,
@@ -366,18 +370,20 @@ fn count(scenario: &Scenario) -> u32 {
     passed(scenario, &run)
 }
 
-/// The number of points that an agent has passed that nobody has killed.
+/// Returns the number of points that an agent has passed that nobody has killed.
 fn passed(scenario: &Scenario, run: &Run) -> u32 {
     let passed = run.host.log().matches("passes: ").count();
     assert!(passed > 2, "{}: {}", scenario.name, run.said());
     u32::try_from(passed).unwrap()
 }
 
-/// Two scenarios at once. Each starts three scripts for its disks; with more of them libxl would end some, because it gives a
-/// script 40 s, and the domain would be built again and again.
+/// Limits the test to two scenarios at once.
+///
+/// Each starts three scripts for its disks. With more scripts at once, libxl would end some, because it gives a
+/// script 40 s, and the domain would be rebuilt again and again.
 static AT_ONCE: [Mutex<()>; 2] = [const { Mutex::new(()) }; 2];
 
-/// Plays this scenario for its share of the points that are to be tried.
+/// Plays this scenario for its share of the points to be tried.
 fn sample(name: &str) {
     let all: usize = env::var("LAB_CRASH_POINTS").map_or(USUAL, |n| n.parse().unwrap());
     let scenarios = scenarios();
@@ -392,14 +398,14 @@ fn sample(name: &str) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     let few = u32::try_from(share).unwrap();
-    // Counting is as long as a try: it is worth that if there are many.
+    // Counting takes as long as a try, so it only pays off for many points.
     let mut points = if few > 2 { count(scenario) } else { LIKELY };
     let (mut tried, mut twice, mut missed) = (0, 0, 0);
     let mut moments_left = moments(points, few);
     while let Some(moment) = moments_left.next() {
         let mut run = Run::start(scenario, moment);
         (scenario.play)(&mut run);
-        // A point that is passed only now and then is not always met.
+        // Some points are only passed now and then, and may be missed.
         if run.killed_at.is_none() {
             missed += 1;
             assert!(missed <= share + 3, "{name}: the points are not reached");

@@ -1,4 +1,5 @@
-//! Disks of the agent's domains: raw files and qcow2 images behind a real blkback, and a guest that mounts and writes.
+//! Disks of the agent's domains: raw files and qcow2 images behind a real blkback, and a guest that mounts and writes
+//! them.
 
 use std::{
     fs,
@@ -25,7 +26,7 @@ pub(super) fn tool(program: &str, args: &[&str]) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// An image with a file system of 32 MiB and a file in it, at its place below its hash.
+/// Makes an image with a file system of 32 MiB and a file in it, in the directory of verified images below its hash.
 pub(super) fn image(host: &Host) -> PathBuf {
     let dir = host.path("verified").join(HASH);
     let content = host.path("content");
@@ -49,7 +50,7 @@ pub(super) fn image(host: &Host) -> PathBuf {
     path
 }
 
-/// What the file `name` in the file system of a disk contains.
+/// Returns the content of the file `name` in the file system of a disk.
 fn content(disk: &Path, name: &str) -> String {
     tool(
         "debugfs",
@@ -95,7 +96,7 @@ fn a_guest_mounts_and_writes_its_copy_of_a_raw_image() {
     assert!(sectors.contains("98304"), "48 MiB: {sectors}");
     shell.run("echo from the guest >/mnt/answer && umount /mnt && sync");
 
-    // A reboot from inside: the same disk.
+    // After a reboot from inside, the guest has the same disk.
     shell_reboot(&host, &app, &up);
     let mut shell = host.shell(&app);
     let said = shell.run(&format!("{MOUNT} && cat /mnt/answer && umount /mnt"));
@@ -113,7 +114,7 @@ fn a_guest_mounts_and_writes_its_copy_of_a_raw_image() {
     assert!(!copy(&host, &app).exists());
 }
 
-/// The guest restarts by itself; waits for the next domain.
+/// Reboots the guest, and waits for the next domain.
 fn shell_reboot(host: &Host, app: &App, up: &Value) {
     host.outsider(app).reboot().wait().unwrap();
     host.wait(app, "another domain", |s| {
@@ -153,7 +154,7 @@ fn a_guest_mounts_and_writes_a_qcow2_image_in_place() {
     assert_eq!(content(&back, "answer"), "from the guest\n");
 }
 
-/// Read-only, the guest has the image itself, and cannot write to it.
+/// A read-only disk is the image itself, which the guest cannot change.
 #[test]
 fn a_disc_is_only_read() {
     let host = Host::start();
@@ -176,7 +177,7 @@ fn a_disc_is_only_read() {
     assert!(image.exists());
 }
 
-/// Room is looked for before anything is written; and where that did not help, nothing is left.
+/// The agent checks for room before it writes. Where this does not help, nothing is left behind.
 #[test]
 fn nothing_is_lost_on_a_full_disk() {
     let full = tempfile::tempdir().unwrap();
@@ -204,7 +205,7 @@ fn nothing_is_lost_on_a_full_disk() {
         .collect();
     assert_eq!(names, ["other"]);
     assert_eq!(fs::read(&other).unwrap(), b"somebody's");
-    // Room is made: the next try finds it.
+    // The next try finds the room that is made here.
     tool("mount", &["-o", "remount,size=32M", &dir]);
     host.wait(&app, "a later try", |s| s["StateName"] == "RUNNING");
     host.remove(&app);

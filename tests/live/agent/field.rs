@@ -1,4 +1,4 @@
-//! Reports from the field: what is accepted comes true, what cannot work is refused, nothing has two owners.
+//! Reports from the field: an accepted config is fulfilled, an impossible one is refused, and nothing has two owners.
 
 use std::{fs, net::TcpListener, process::Command};
 
@@ -11,7 +11,7 @@ use crate::{
     support::{context, unique, wait_for},
 };
 
-/// The BIOS of an HVM domain takes its time, and hears no request meanwhile.
+/// Does not wait for a graceful shutdown: the BIOS of an HVM domain is slow, and hears no request meanwhile.
 const AT_ONCE: [&str; 2] = ["--config", "timer.shutdown.graceful:0"];
 
 /// "lab user data 4711\n"
@@ -45,7 +45,8 @@ fn run(program: &str, args: &[&str]) {
     assert!(done.success(), "{program} {args:?}");
 }
 
-/// A number of its own, far from those that Xen's script chooses: it is not alone in looking for a free one.
+/// Attaches a loop device. Its number is far from those that Xen's script chooses, because others look for free ones
+/// as well.
 #[track_caller]
 fn losetup(device: &std::path::Path, file: &std::path::Path) {
     run(
@@ -75,17 +76,17 @@ fn one_disk_is_not_given_to_two_domains() {
     host.put_tiny(&second, "PVH", "", &on(&link));
     let owner = format!("{} ({})", first.name(), first.key);
     refused(&host, &second, &owner);
-    // Over a restart of the agent.
+    // The owner persists over a restart of the agent.
     host.kill();
     host.start_again();
     refused(&host, &second, &owner);
-    // A loop device is its file.
+    // A loop device counts as its file.
     let device = std::path::Path::new("/dev/loop77");
     losetup(device, &raw);
     host.put_tiny(&second, "PV", "", &on(device));
     refused(&host, &second, &owner);
     run("losetup", &["-d", "/dev/loop77"]);
-    // Once the first is gone, the second starts.
+    // The second domain starts once the first is gone.
     host.put_tiny(&second, "PV", "", &on(&raw));
     host.remove(&first);
     host.wait_gone(&first);
@@ -169,7 +170,7 @@ fn a_kept_domain_gives_its_interface_to_its_successor() {
     });
 }
 
-/// The small guest has no driver for disks. One that has is not named.
+/// The small guest has no driver for disks, so its disk is named. The disk of a guest with a driver is not.
 #[test]
 fn a_disk_that_the_guest_does_not_take_is_named() {
     let host = Host::start_with(&AT_ONCE);
@@ -226,7 +227,7 @@ fn the_display_of_vnc_is_the_one_that_was_asked_for() {
     let failed = host.wait(&app, "an error", |s| s["LastErr"] != "");
     println!("{}", failed["LastErr"]);
     assert_ne!(failed["StateName"], "RUNNING");
-    // Any that is free: which one is said.
+    // Any free display; the status says which one.
     let next = host.app("next");
     host.put_tiny(&next, "PV", "", &screen(0, ""));
     host.wait_state(&next, "RUNNING");
@@ -237,7 +238,7 @@ fn the_display_of_vnc_is_the_one_that_was_asked_for() {
         port.is_some_and(|port| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
     });
     println!("display {last:?}");
-    // With an address that has colons in it.
+    // An address with colons.
     host.put_tiny(&app, "PV", "", &screen(82, "::1"));
     host.wait(&app, "the newer config", |s| {
         s["ConfigDigest"] != failed["ConfigDigest"]
@@ -247,7 +248,7 @@ fn the_display_of_vnc_is_the_one_that_was_asked_for() {
         std::net::TcpStream::connect(("::1", 5900 + 82)).is_ok()
     });
     assert!(std::net::TcpStream::connect(("127.0.0.1", 5900 + 82)).is_err());
-    // Not before: the first display would have been had at the next try, and the domain would run as it was asked for first.
+    // Not earlier: the next try would have got the first display, and the domain would run with the first config.
     drop(taken);
 }
 
@@ -281,8 +282,9 @@ fn a_device_model_that_ends_is_dealt_with_as_the_config_says() {
     }
 }
 
-/// The line of the host is one end of a pseudo-terminal here; the test has the other. One guest for both, which takes
-/// minutes to boot in the emulated lab.
+/// The serial line of the host is one end of a pseudo-terminal here, and the test has the other.
+///
+/// Both checks use one guest, which takes minutes to boot in the emulated lab.
 #[test]
 fn an_hvm_guest_reads_its_user_data_and_has_a_serial_line_of_the_host() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -322,7 +324,7 @@ fn an_hvm_guest_reads_its_user_data_and_has_a_serial_line_of_the_host() {
     host.wait_gone(&app);
 }
 
-/// The agent sees a host on which xenstored does not listen yet, because its directory is hidden from it at first.
+/// At first xenstored's directory is hidden from the agent, which therefore finds no listening xenstored.
 #[test]
 fn an_agent_that_comes_before_xenstored_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();

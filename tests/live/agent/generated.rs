@@ -1,5 +1,7 @@
-//! DomainConfigs of every kind on a real Xen: what `check` accepts starts, and is what was asked for. `LAB_CONFIGS` sets how
-//! many are tried.
+//! DomainConfigs of every kind on a real Xen: each config that `check` accepts must start, and must become what it
+//! asks for.
+//!
+//! `LAB_CONFIGS` sets the number of configs.
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
@@ -23,10 +25,10 @@ use crate::{acceptance::machine::qemu, support::context};
 #[allow(unreachable_pub, reason = "another test uses it as well")]
 mod generate;
 
-/// In every run; more are for a day on which something was changed here.
+/// Number of configs in an ordinary run. More are useful after a change to this code.
 const USUAL: usize = 8;
 
-/// The same path in a directory of the test's.
+/// Moves an absolute path into a directory of the test.
 fn moved(dir: &Path, field: &mut Value) -> Option<String> {
     let text = field.as_str()?.to_owned();
     if text.starts_with('/') {
@@ -37,7 +39,7 @@ fn moved(dir: &Path, field: &mut Value) -> Option<String> {
 
 fn write(path: &str, make: impl FnOnce(&Path)) {
     let path = Path::new(path);
-    // A name that no file can have is for `check` to refuse.
+    // `check` must refuse names that no file can have.
     if let Some(parent) = path
         .parent()
         .filter(|_| path.is_absolute() && !path.ends_with(".."))
@@ -48,7 +50,7 @@ fn write(path: &str, make: impl FnOnce(&Path)) {
     }
 }
 
-/// Makes of it what this host could run: with its bridge, a kernel and disks that are there, and little memory.
+/// Adapts a config to this host: an existing bridge, kernel and disks, and little memory.
 fn for_this_host(dir: &Path, n: usize, config: &mut Value) {
     for field in [
         "Ramdisk",
@@ -94,7 +96,7 @@ fn for_this_host(dir: &Path, n: usize, config: &mut Value) {
     {
         disk.as_object_mut().unwrap().remove("ImageSha256");
         disk.as_object_mut().unwrap().remove("Maxsizebytes");
-        // The QEMU that Debian 13 has for Xen was built without that driver.
+        // Debian 13's QEMU for Xen was built without the driver for VHD.
         let vhd = disk["Format"]
             .as_str()
             .is_some_and(|text| text.eq_ignore_ascii_case("vhd"));
@@ -128,7 +130,7 @@ fn for_this_host(dir: &Path, n: usize, config: &mut Value) {
     }
 }
 
-/// What it is told apart by in Xen, in xenstore and among the arguments of QEMU.
+/// Compares the domain with its spec in Xen, in xenstore and in the arguments of QEMU.
 #[track_caller]
 fn is_as_asked(spec: &Spec, domid: u32) {
     let ctx = context();
@@ -186,7 +188,7 @@ fn what_is_accepted_starts_and_is_as_asked() {
     let xen = toolstack::libxl::open().unwrap();
     let (mut accepted, mut refused) = (0, 0);
     let mut runner = TestRunner::new(Config {
-        // The usual ones are always the same, so that a failure is.
+        // Fixed seed: an ordinary run always tries the same configs, so failures are reproducible.
         rng_seed: RngSeed::Fixed(4711),
         ..Config::default()
     });
@@ -230,7 +232,7 @@ fn what_is_accepted_starts_and_is_as_asked() {
         };
         let ready = disks::prepare(&spec, places, Copies::Fresh, &BTreeSet::new(), &mut bounds);
         let ready = ready.unwrap_or_else(|e| panic!("{e:?}: {text}"));
-        // Two that are one, which the table of owners refuses.
+        // Two paths to one disk, which the table of owners refuses.
         let paths: BTreeSet<&str> = ready.disks.iter().map(|d| d.path.as_str()).collect();
         if paths.len() < ready.disks.len() {
             refused += 1;
@@ -247,7 +249,7 @@ fn what_is_accepted_starts_and_is_as_asked() {
             Err(e) => wrong.push(format!("{e}: {text}")),
         }
         for seen in session.find(&|uuid| uuid == key).unwrap() {
-            // One that could not be built may be on its way out.
+            // A domain that could not be built may already be disappearing.
             if let Err(e) = session.destroy(seen.id, &Limits::default()) {
                 assert_eq!(e.kind, ErrorKind::NotFound, "{e}");
             }

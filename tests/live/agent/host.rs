@@ -1,4 +1,4 @@
-//! An agent of its own for each test: the real program on the real Xen, in temporary directories.
+//! A separate agent for each test: the real program on the real Xen, in temporary directories.
 
 use std::{
     cell::RefCell,
@@ -22,9 +22,9 @@ pub(crate) struct Host {
     dir: tempfile::TempDir,
     agent: Option<Child>,
     ctx: Context,
-    /// Everything whose domains have to be gone in the end.
+    /// Keys of all apps. Their domains must be gone at the end.
     keys: RefCell<Vec<Uuid>>,
-    /// What the agent was started with.
+    /// Arguments of the agent's first start.
     args: Vec<String>,
 }
 
@@ -35,10 +35,10 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    /// Runs a command in the guest, and returns what it said.
+    /// Runs a command in the guest, and returns its output.
     #[track_caller]
     pub(crate) fn run(&mut self, command: &str) -> String {
-        // The console shows what is typed as well: the mark must not be in it as it stands.
+        // The console also shows the typed line, so the line must not contain the mark itself.
         let line = format!("{command}; echo mark''-$?-ed\n");
         self.tty.write_all(line.as_bytes()).unwrap();
         self.said.clear();
@@ -72,7 +72,7 @@ impl Shell {
     }
 }
 
-/// The key of one domain, and the name it is given.
+/// The key of a domain, and its name.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) key: String,
@@ -81,7 +81,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The name that the agent gives to its domain.
+    /// Returns the name that the agent gives to the domain.
     pub(crate) fn name(&self) -> String {
         format!("{}.{}", self.display_name, self.number)
     }
@@ -98,7 +98,7 @@ impl Host {
         host
     }
 
-    /// A host whose agent will be started with `args`.
+    /// Returns a host whose agent will be started with `args`.
     pub(crate) fn without_agent(args: &[&str]) -> Self {
         let host = Self {
             dir: tempfile::tempdir().unwrap(),
@@ -121,7 +121,7 @@ impl Host {
         self.run_program("domainmgr", &[], args);
     }
 
-    /// Starts this program as the agent, with these variables in its environment.
+    /// Starts this program as the agent, with these variables in the environment.
     pub(crate) fn run_program(&mut self, name: &str, vars: &[(&str, &str)], args: &[&str]) {
         // xtask puts the agent beside this test.
         let program = env::current_exe().unwrap().with_file_name(name);
@@ -144,7 +144,7 @@ impl Host {
             ("--image-dir", "img"),
             ("--verified-dir", "verified"),
         ] {
-            // A flag may be given once.
+            // A flag may only be given once.
             if !args.contains(&flag) {
                 command.arg(flag).arg(self.path(dir));
             }
@@ -160,7 +160,7 @@ impl Host {
         self.agent = Some(agent);
     }
 
-    /// `domainmgr resume`, as an operator types it.
+    /// Runs `domainmgr resume`, as an operator does.
     pub(crate) fn resume(&self, app: &App) -> Output {
         let program = env::current_exe().unwrap().with_file_name("domainmgr");
         Command::new(program)
@@ -170,14 +170,14 @@ impl Host {
             .unwrap()
     }
 
-    /// Starts the agent as it was started first.
+    /// Starts the agent with the arguments of its first start.
     pub(crate) fn start_again(&mut self) {
         let args = self.args.clone();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         self.run(&args);
     }
 
-    /// Changes the file that was given as `--network-status`.
+    /// Changes the file given as `--network-status`.
     pub(crate) fn set_ports(&self, text: &str) {
         let at = self.args.iter().position(|a| a == "--network-status");
         let path = PathBuf::from(&self.args[at.unwrap() + 1]);
@@ -186,12 +186,12 @@ impl Host {
         fs::rename(temp, path).unwrap();
     }
 
-    /// How the agent has ended, if it has.
+    /// Returns the exit status of the agent, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.agent.as_mut()?.try_wait().unwrap()
     }
 
-    /// `kill -9`.
+    /// Kills the agent with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let mut agent = self.agent.take().unwrap();
         agent.kill().unwrap();
@@ -202,18 +202,18 @@ impl Host {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// Waits until the agent has logged something.
+    /// Waits until the agent's log contains this text.
     #[track_caller]
     pub(crate) fn wait_log(&self, text: &str) {
         wait_for(text, || self.log().contains(text));
     }
 
-    /// A new app with a name that no other test uses. Nothing is put in place yet.
+    /// Creates an app with a name that no other test uses. The agent is not told about it yet.
     pub(crate) fn app(&self, hint: &str) -> App {
         self.named(&unique(hint))
     }
 
-    /// A new app with this name.
+    /// Creates an app with this name.
     pub(crate) fn named(&self, name: &str) -> App {
         let key = Uuid::new_v4();
         self.keys.borrow_mut().push(key);
@@ -224,7 +224,7 @@ impl Host {
         }
     }
 
-    /// Puts a DomainConfig into place: a lab guest of this kind that does `action`, with changes.
+    /// Writes a DomainConfig: a lab guest of this mode that does `action`, with changes.
     pub(crate) fn put(&self, app: &App, mode: &str, action: &str, changes: &Value) {
         let kernel = if mode == "HVM" {
             "/lab/guest/vmlinuz"
@@ -254,7 +254,7 @@ impl Host {
         fs::rename(temp, self.path("config").join(format!("{}.json", app.key))).unwrap();
     }
 
-    /// As [`Self::put`], with the small guest.
+    /// Same as [`Self::put`], with the small guest.
     pub(crate) fn put_tiny(&self, app: &App, mode: &str, params: &str, changes: &Value) {
         let (kernel, mib) = if mode == "HVM" {
             ("/share/guest/tiny-hvm", 32)
@@ -268,7 +268,7 @@ impl Host {
         self.put(app, mode, params, &all);
     }
 
-    /// The number of the agent's process.
+    /// Returns the process id of the agent.
     pub(crate) fn process(&self) -> u32 {
         self.agent.as_ref().expect("the agent runs").id()
     }
@@ -301,7 +301,7 @@ impl Host {
         let mut hope = Hope::for_guest(&app.name());
         loop {
             let status = self.status(app);
-            // A guest that is still coming up may be what is waited for.
+            // The condition may depend on a guest that is still coming up.
             let over = begin.elapsed() > LONG && (hope.lost().is_some() || is_up(&app.name()));
             match status {
                 Some(status) if wanted(&status) => return status,
@@ -318,7 +318,7 @@ impl Host {
     #[track_caller]
     pub(crate) fn wait_state(&self, app: &App, name: &str) -> Value {
         self.wait(app, name, |status| {
-            // Waiting for what has failed for good would only take long.
+            // Waiting for a domain that has failed for good would only take long.
             let hopeless = name == "RUNNING" && status["BootFailed"] == true;
             assert!(
                 !hopeless,
@@ -330,16 +330,16 @@ impl Host {
         })
     }
 
-    /// Waits until it is RUNNING and the guest has said its first line.
+    /// Waits until the domain is RUNNING and the guest has printed its first line.
     #[track_caller]
     pub(crate) fn wait_up(&self, app: &App) -> Value {
         self.wait_state(app, "RUNNING");
         wait_until_up(&app.name(), || ());
-        // Only now: a guest that resets early is started again by the agent, as another domain.
+        // Checked again: a guest that resets early is restarted by the agent as another domain.
         self.wait_state(app, "RUNNING")
     }
 
-    /// Waits until neither the DomainStatus nor a domain is left.
+    /// Waits until the DomainStatus is gone, and checks that no domain is left.
     #[track_caller]
     pub(crate) fn wait_gone(&self, app: &App) {
         wait_for("no DomainStatus", || self.status(app).is_none());
@@ -350,7 +350,7 @@ impl Host {
         );
     }
 
-    /// The domains of an app, dying ones left out.
+    /// Returns the domains of an app, except dying ones.
     pub(crate) fn domains(&self, app: &App) -> Vec<DomId> {
         let uuid = Uuid::parse_str(&app.key).unwrap();
         let list = self.ctx.list_domains().unwrap();
@@ -360,17 +360,17 @@ impl Host {
             .collect()
     }
 
-    /// A handle to the one domain of an app, for what another toolstack may do to it.
+    /// Returns a handle to the only domain of an app, for actions of another toolstack.
     pub(crate) fn outsider(&self, app: &App) -> Domain {
         let domains = self.domains(app);
         assert_eq!(domains.len(), 1, "{}", app.name());
         self.ctx.domain_by_domid(domains[0]).unwrap()
     }
 
-    /// The shell that the lab's Linux has on its console.
+    /// Opens the shell on the console of the lab's Linux.
     #[track_caller]
     pub(crate) fn shell(&self, app: &App) -> Shell {
-        // That of an HVM guest is on its paravirtual console, too; its first one is the serial line.
+        // An HVM guest has its shell on the paravirtual console as well. Its first console is the serial line.
         let path = self.outsider(app).console_tty(0, ConsoleType::Pv).unwrap();
         let tty = File::options().read(true).write(true).open(path).unwrap();
         let mut raw = rustix::termios::tcgetattr(&tty).unwrap();
@@ -382,7 +382,7 @@ impl Host {
         }
     }
 
-    /// How often each of the agent's threads has gone to sleep, by its name.
+    /// Returns the number of voluntary context switches of the agent's threads, by name.
     pub(crate) fn switches(&self) -> BTreeMap<String, u64> {
         let tasks = format!("/proc/{}/task", self.process());
         let mut found = BTreeMap::new();
@@ -424,7 +424,7 @@ impl Drop for Host {
         let keys = self.keys.borrow();
         for info in self.ctx.list_domains().unwrap_or_default() {
             if keys.contains(&info.uuid) {
-                // What fails here is gone, or shows in the list that the lab prints.
+                // If this fails, the domain is already gone, or it shows in the list that the lab prints.
                 let _ = self.ctx.domain(info.id()).destroy().wait();
             }
         }

@@ -25,7 +25,7 @@ use crate::support::{outsider_is_there, unique, xl};
 fn runs_and_stops(mode: &str) {
     let host = Host::start();
     let app = host.app("runs");
-    // A Linux in an HVM domain takes minutes to boot in the emulated lab: what becomes of one is tried with `libxl` itself.
+    // A Linux in an HVM domain takes minutes to boot in the emulated lab. The tests of `libxl` itself cover one.
     let put = if mode == "HVM" {
         Host::put_tiny
     } else {
@@ -58,14 +58,14 @@ fn a_pvh_domain_runs_and_stops() {
     runs_and_stops("PVH");
 }
 
-/// To Xen it looks like an HVM domain, which would have a device model.
+/// To Xen this domain looks like an HVM domain, which would have a device model.
 #[test]
 fn a_pvh_domain_is_not_broken_at_the_next_look() {
     let host = Host::start();
     let app = host.app("whole");
     host.put_tiny(&app, "PVH", "", &json!({}));
     host.wait_up(&app);
-    // Longer than from one resync to the next.
+    // Longer than the time between two resyncs.
     thread::sleep(Duration::from_secs(40));
     let status = host.status(&app).unwrap();
     assert_eq!(status["StateName"], "RUNNING", "{status:#}");
@@ -140,8 +140,7 @@ fn a_crash_is_handled_as_configured() {
     );
 }
 
-/// What other toolstacks lose: the guest suspends and is resumed by somebody else, and shuts down
-/// later.
+/// The guest suspends, is resumed by somebody else, and shuts down later. Other toolstacks lose such a domain.
 #[test]
 fn a_domain_that_was_suspended_and_resumed_stays_managed() {
     if !outsider_is_there() {
@@ -183,14 +182,14 @@ fn a_domain_that_stays_suspended_is_shown_and_left_alone() {
     let suspended = domain.suspend_only(&Limits::none()).unwrap();
     let asleep = host.wait_state(&app, "SUSPENDED");
     assert_eq!(domid(&asleep), domid(&up));
-    // The death of another makes everybody look.
+    // The death of another domain makes every observer look.
     host.outsider(&other).destroy().wait().unwrap();
     host.wait_state(&other, "HALTED");
     assert_eq!(
         host.state(&app, domid(&up)),
         Some(DomainState::Shutdown(ShutdownReason::SUSPEND))
     );
-    // Who suspended it has forgotten it.
+    // The suspender gives up its handle.
     drop(suspended);
     let resumed = host.resume(&app);
     assert!(resumed.status.success(), "{resumed:?}");
@@ -230,7 +229,7 @@ fn an_agent_that_is_killed_finds_its_domains_again() {
 
     host.kill();
     assert_eq!(host.state(&stays, domid(&up)), Some(DomainState::Running));
-    // Both while nobody looks.
+    // Both happen while no agent runs.
     host.outsider(&ends).destroy().wait().unwrap();
     host.remove(&removed);
     host.run(&[]);
@@ -241,7 +240,7 @@ fn an_agent_that_is_killed_finds_its_domains_again() {
     let again = host.wait_state(&stays, "RUNNING");
     assert_eq!(domid(&again), domid(&up), "adopted, not started again");
     assert_eq!(again["BootTime"], up["BootTime"]);
-    // And it is watched again.
+    // The new agent watches the domain.
     host.outsider(&stays).shutdown().wait().unwrap();
     let down = host.wait_state(&stays, "HALTED");
     assert_eq!(down["ShutdownReason"], "poweroff");
@@ -282,7 +281,7 @@ fn a_guest_that_ignores_requests_is_destroyed() {
     let up = host.wait_up(&app);
     host.put_tiny(&app, "PV", ignore, &json!({"Activate": false}));
     let down = host.wait_state(&app, "HALTED");
-    // It did not go by itself.
+    // The guest did not shut down on its own.
     assert_eq!(down["ShutdownReason"], "");
     let (log, id) = (host.log(), domid(&up));
     for line in [

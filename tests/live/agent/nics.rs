@@ -7,7 +7,7 @@ use crate::support::wait_for;
 
 #[test]
 fn a_guest_pings_dom0_over_a_bridge() {
-    // Without a MAC it has the one of its file for xl.
+    // Without a MAC the interface gets the one in its file for xl.
     for (mode, last, mac) in [("PV", 71, "00:16:3e:00:00:71"), ("PVH", 72, "")] {
         let host = Host::start();
         let app = host.app("pings");
@@ -40,7 +40,7 @@ fn a_guest_pings_dom0_over_a_bridge() {
     }
 }
 
-/// What the hotplug script said stands only in libxl's log.
+/// Only libxl's log contains the output of the hotplug script.
 #[test]
 fn a_bridge_that_is_not_there_is_named() {
     let host = Host::start();

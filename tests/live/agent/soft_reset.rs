@@ -1,4 +1,4 @@
-//! A guest that asks for a soft reset under the agent's care.
+//! A guest that asks for a soft reset while the agent manages it.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn an_hvm_guest_goes_on_in_the_same_domain() {
     assert_eq!(domid(&again), domid(&up));
     assert_eq!(host.domains(&app), [libxl::DomId(domid(&up))]);
 
-    // It is managed on: what it does next is heard of.
+    // The domain is still managed: the agent notices its next shutdown.
     let down = host.wait_state(&app, "HALTED");
     assert_eq!(down["ShutdownReason"], "poweroff");
     assert!(!host.log().contains("shut down: reboot"), "{EARLY_RESET}");
@@ -40,7 +40,7 @@ fn an_hvm_guest_goes_on_in_the_same_domain() {
 fn a_pv_guest_is_restarted_instead() {
     let host = Host::start();
     let app = host.app("anew");
-    // Later than what counts as soon after its start, so that each restart follows at once.
+    // Later than the time that counts as soon after the start, so that each restart follows at once.
     host.put_tiny(&app, "PV", "lab.action=5 lab.after=11", &json!({}));
     let up = host.wait_up(&app);
     let again = host.wait(&app, "a restart", |status| {
@@ -55,7 +55,7 @@ fn a_pv_guest_is_restarted_instead() {
     assert_eq!(host.domains(&app), [libxl::DomId(domid(&again))]);
 }
 
-/// What is left of it in its memory is nothing to go on with.
+/// The remains in the memory of a crashed guest are no basis for a soft reset.
 #[test]
 fn an_hvm_guest_that_has_not_asked_for_it_is_restarted_instead() {
     let host = Host::start();

@@ -1,4 +1,4 @@
-//! Files of xl's in the agent's hands, on a real Xen, beside xl itself.
+//! The agent runs domains from files for xl, on a real Xen, and is compared with xl itself.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -10,7 +10,7 @@ use super::host::{App, Host, domid};
 use super::orders::does;
 use crate::support::{outsider_is_there, wait_for, xl};
 
-/// The address of the guest, and what it pings.
+/// The address of the guest, and the address that it pings.
 const NETWORK: &str = "lab.ip=192.168.99.73/24 lab.ping=192.168.99.1";
 
 fn file(host: &Host, app: &App) -> PathBuf {
@@ -22,7 +22,7 @@ fn file(host: &Host, app: &App) -> PathBuf {
 struct Kind {
     mode: &'static str,
     boots: &'static str,
-    /// It has a shell on its console.
+    /// True for a guest with a shell on its console.
     shell: bool,
     mib: u32,
 }
@@ -34,7 +34,7 @@ const LINUX: Kind = Kind {
     mib: 128,
 };
 
-/// A Linux would take much longer to boot.
+/// The small guest, because a Linux would take much longer to boot.
 const TINY: Kind = Kind {
     mode: "pvh",
     boots: "kernel = '/share/guest/tiny'\n",
@@ -51,7 +51,7 @@ const TINY_HVM: Kind = Kind {
 
 fn put(host: &Host, app: &App, kind: Kind, memory: u32, more: &str) {
     let Kind { mode, boots, .. } = kind;
-    // The tiny guest ends if it is told what it does not understand.
+    // The small guest ends if its command line has unknown words.
     let network = if kind.shell { NETWORK } else { "" };
     let text = format!(
         "name = '{}'\nuuid = '{}'\ntype = '{mode}'\n{boots}memory = {memory}\n\
@@ -65,7 +65,7 @@ fn put(host: &Host, app: &App, kind: Kind, memory: u32, more: &str) {
     fs::rename(part, path).unwrap();
 }
 
-/// The output of a program, from where its JSON begins.
+/// Returns the output of a program from the beginning of its JSON.
 fn json(program: &str, args: &[&str], path: &std::path::Path) -> Value {
     let out = Command::new(program).args(args).arg(path).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -87,24 +87,24 @@ fn lives(kind: Kind, more: impl FnOnce(&Host) -> String) {
     put(&host, &app, kind, kind.mib, more);
     let first = host.wait_up(&app);
     assert_eq!(first["DomainName"], app.name().as_str());
-    // To xl the file says the same.
+    // xl reads the same configuration from the file.
     if outsider_is_there() {
         let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
         let path = file(&host, &app);
         let theirs = json("xl", &["create", "-n"], &path);
         let ours = json(program.to_str().unwrap(), &["config", "--json"], &path);
-        // xl prints empty objects as well, which say nothing.
+        // xl also prints empty objects, which carry no information.
         assert_eq!(lost_fields(&theirs, &ours), Vec::<String>::new());
         assert_eq!(lost_fields(&ours, &theirs), Vec::<String>::new());
     }
     answers_still(&host, &app);
-    // An agent that comes later finds it.
+    // A later agent finds the domain.
     host.kill();
     host.start_again();
     host.wait_log(" started: ");
     answers_still(&host, &app);
     assert_eq!(domid(&host.wait_state(&app, "RUNNING")), domid(&first));
-    // A new file is used when it is started next.
+    // A new file is used at the next start.
     put(&host, &app, kind, kind.mib * 2, more);
     host.wait(&app, "the new file", |s| {
         s["ConfigDigest"] != first["ConfigDigest"]
@@ -147,7 +147,7 @@ fn an_hvm_domain_lives_by_its_file() {
     lives(TINY_HVM, |_| "serial = 'pty'\nvnc = 0\n".to_owned());
 }
 
-/// The card and the disk are what the guest finds, not only what libxl was told.
+/// Checks the interface and the disk in the guest, and not only in libxl's configuration.
 #[test]
 fn a_guest_finds_the_devices_of_its_file() {
     let host = Host::start();
@@ -168,7 +168,7 @@ fn a_guest_finds_the_devices_of_its_file() {
     let mac = built["nics"][0]["mac"].as_str().unwrap();
     let said = host.shell(&app).run("cat /sys/class/net/eth0/address");
     assert!(said.contains(mac), "{said}: {mac}");
-    // xl has nothing against what the agent has built, and the agent nothing against what xl does.
+    // xl works with a domain that the agent has built, and the agent copes with xl's actions.
     if outsider_is_there() {
         let first = host.status(&app).unwrap();
         let out = xl(&["reboot", &app.name()]);

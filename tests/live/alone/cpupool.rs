@@ -1,7 +1,7 @@
 //! CPU pools and schedulers.
 //!
-//! Xen may lose a vCPU to a CPU that leaves its pool (`docs/upstream/xen-credit2-removed-cpu.md`). Beside other tests, every
-//! twentieth run hung with a vCPU of dom0. So nothing runs beside these, and dom0 keeps off the CPU.
+//! Xen may lose a vCPU to a CPU that leaves its pool (`docs/upstream/xen-credit2-removed-cpu.md`). Beside other
+//! tests, every twentieth run hung with a vCPU of dom0. So these tests run alone, and dom0 keeps off the CPU.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use libxl::{
 use crate::examples::succeeds;
 use crate::support::{Guest, Kind, context, tiny_config, unique, watcher};
 
-/// While it lives, dom0 stays on the first CPU.
+/// While this value lives, dom0 stays on the first CPU.
 struct OffTheSecondCpu {
     dom0: Domain,
 }
@@ -40,7 +40,7 @@ impl Drop for OffTheSecondCpu {
     }
 }
 
-/// A pool with the second CPU, which goes back in the end.
+/// A pool with the second CPU, which is returned at the end.
 struct Pool<'a> {
     ctx: &'a Context,
     id: u32,
@@ -175,7 +175,7 @@ fn a_domain_gets_its_share() {
     domain.set_sched_params(&share).unwrap();
     let after = domain.sched_params().unwrap();
     assert_eq!((after.weight, after.cap), (Some(512), Some(50)));
-    // What is not said stays.
+    // Parameters that are not given keep their values.
     let share = DomainSchedParams {
         weight: Some(300),
         ..DomainSchedParams::default()
@@ -191,7 +191,7 @@ fn a_domain_gets_its_share() {
         domain.set_sched_params(&wrong).unwrap_err().kind(),
         ErrorKind::Invalid
     );
-    // Credit2 has no parameters of vCPUs.
+    // Credit2 has no parameters for vCPUs.
     let error = domain.vcpu_sched_params_all().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:#}");
 
@@ -204,7 +204,8 @@ fn a_domain_gets_its_share() {
     ctx.credit_params(0).unwrap_err();
 }
 
-/// Whether this Xen was built with an option, as Debian says in a file beside it.
+/// Returns whether this Xen was built with an option, according to the `.config` file that Debian installs beside
+/// Xen.
 fn xen_has(option: &str) -> bool {
     let built: Vec<_> = fs::read_dir("/boot")
         .unwrap()
@@ -232,7 +233,7 @@ fn vcpus_get_shares_of_their_own() {
     if !xen_has("SCHED_RTDS") {
         let error = pool.err().expect("this Xen was built without RTDS");
         assert_eq!(error.kind(), ErrorKind::Failed, "{error:#}");
-        // Credit2, in which the domain is, has no parameters of vCPUs.
+        // Credit2, which schedules the domain, has no parameters for vCPUs.
         for error in [
             domain.set_vcpu_sched_params_all(&VcpuSchedParams::default()),
             domain.set_vcpu_sched_params(&[VcpuSchedParams {

@@ -1,4 +1,4 @@
-//! Adapters under the agent's care.
+//! Adapters that the agent manages.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn model() -> Value {
     ]})
 }
 
-/// A host whose first spare NIC is called otherwise than the kernel does, with an agent.
+/// Starts an agent on a host whose first spare NIC does not have the kernel's name.
 fn started() -> Host {
     restore();
     rename("eth1", "wan7");

@@ -1,4 +1,4 @@
-//! The devices of the lab that can be given away, as its kernel sees them.
+//! The lab's assignable devices, as dom0's kernel sees them.
 
 use std::{fs, path::Path, process::Command};
 
@@ -12,25 +12,25 @@ fn path(address: &str) -> String {
     format!("/sys/bus/pci/devices/{address}")
 }
 
-/// Who has it in dom0.
+/// Returns the driver that holds the device in dom0.
 pub(super) fn driver(address: &str) -> Option<String> {
     let link = fs::read_link(Path::new(&path(address)).join("driver")).ok()?;
     Some(link.file_name()?.to_string_lossy().into_owned())
 }
 
-/// Whether it is taken from dom0.
+/// Returns whether the device is taken from dom0.
 pub(super) fn pciback(address: &str) -> bool {
     driver(address).as_deref() == Some("pciback")
 }
 
-/// Its network interface in dom0.
+/// Returns the network interface of the device in dom0.
 pub(super) fn interface(address: &str) -> Option<String> {
     let mut entries = fs::read_dir(Path::new(&path(address)).join("net")).ok()?;
     let entry = entries.next()?.ok()?;
     Some(entry.file_name().to_string_lossy().into_owned())
 }
 
-/// Gives an interface, which is down, another name.
+/// Renames an interface, which must be down.
 pub(super) fn rename(from: &str, to: &str) {
     let done = Command::new("ip")
         .args(["link", "set", from, "name", to])
@@ -39,7 +39,7 @@ pub(super) fn rename(from: &str, to: &str) {
     assert!(done.success(), "{from} to {to}");
 }
 
-/// Gives everything back to dom0 under the names it has after a boot, whatever a test before this left.
+/// Returns all devices to dom0, under the names they have after a boot, whatever an earlier test has left.
 pub(super) fn restore() {
     let ctx = context();
     for address in [NIC, OTHER_NIC, USB] {

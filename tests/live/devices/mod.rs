@@ -1,5 +1,7 @@
-//! PCI devices of a real Xen host, given to domains and back. They need a lab with an IOMMU and devices to give away:
-//! `cargo xtask test --devices`. There is one of each device, so these tests run one after the other.
+//! PCI devices of a real Xen host, assigned to domains and returned.
+//!
+//! The tests need a lab with an IOMMU and devices to give away: `cargo xtask test --devices`. There is one of each
+//! device, so they run one after the other.
 
 mod agent;
 mod host;
@@ -26,7 +28,7 @@ fn a_device_is_made_assignable_and_given_back() {
     ctx.pci_assignable_add(&nic, true).unwrap();
     assert!(pciback(NIC));
     assert!(addresses(&ctx.pci_assignable_list().unwrap()).contains(&NIC.to_owned()));
-    // It is no error to do it again.
+    // Adding the device again is no error.
     ctx.pci_assignable_add(&nic, true).unwrap();
     ctx.pci_assignable_remove(&nic, true).unwrap();
     assert_eq!(driver(NIC), Some(home));
@@ -65,7 +67,7 @@ fn a_domain_is_built_with_a_device_and_another_cannot_have_it() {
         .wait()
         .unwrap_err();
     if let Some(left) = error.domain() {
-        // What the failed creation left is the caller's to destroy.
+        // The caller must destroy the remains of a failed creation.
         if let Ok(left) = ctx.domain_by_domid(left) {
             let _ = left.destroy().wait();
         }
@@ -84,7 +86,7 @@ fn a_device_comes_and_goes_while_a_domain_runs() {
     let watcher = watcher();
     ctx.pci_assignable_add(&pci(USB), true).unwrap();
     let mut config = config(Kind::Pv, "hot", "");
-    // What a PV guest needs to be given devices later.
+    // A PV guest needs these settings to get devices later.
     config.c_info.passthrough = Some(Passthrough::Enabled);
     if let libxl::config::Guest::Pv(pv) = &mut config.b_info.guest {
         pv.e820_host = Some(true);
@@ -92,15 +94,15 @@ fn a_device_comes_and_goes_while_a_domain_runs() {
     let guest = Guest::create(&ctx, &watcher, &config);
     guest.domain.pci_add(&pci(USB)).unwrap().wait().unwrap();
     assert_eq!(addresses(&guest.domain.pci_list().unwrap()), [USB]);
-    // The guest, which does not run, is not asked. libxl lists the device until its frontend has let
-    // go of it, or is gone.
+    // The guest, which does not run, is not asked. libxl lists the device until the frontend has released it or is
+    // gone.
     guest.domain.pci_destroy(&pci(USB)).unwrap().wait().unwrap();
     guest.destroy();
     ctx.pci_assignable_remove(&pci(USB), true).unwrap();
     assert!(!pciback(USB));
 }
 
-/// A row of `docs/limits.md`: an HVM domain with a device has all of its memory from the beginning.
+/// A row of `docs/limits.md`: an HVM domain with a device must have all of its memory from the beginning.
 #[test]
 fn memory_on_demand_and_a_device_exclude_each_other() {
     restore();

@@ -1,4 +1,4 @@
-//! A run of the demo as a picture: a lane for each domain, coloured by its state, with marks where something happened.
+//! Draws a run of the demo: one lane per domain, coloured by its state, with marks for events.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ const LANE: f64 = 34.0;
 const BAR: f64 = 16.0;
 const HEADING: f64 = 14.0;
 
-/// What is drawn, on any background.
+/// Style sheet of the picture. It fits any page, because the picture has a white background of its own.
 const STYLE: &str = "text { font: 12px sans-serif; fill: #24292f } .small { font-size: 10px; fill: #57606a } \
                      .title { font-size: 15px; font-weight: bold }";
 
@@ -32,7 +32,7 @@ const STATES: [(&str, &str); 7] = [
     ("failed", "#cf222e"),
 ];
 
-/// Which of [`STATES`] a `StateName` is drawn as.
+/// Maps a `StateName` to the entry of [`STATES`] that it is drawn as.
 fn state(name: &str) -> &'static str {
     match name {
         "RUNNING" => "running",
@@ -45,7 +45,7 @@ fn state(name: &str) -> &'static str {
     }
 }
 
-/// A stretch of time in one state.
+/// A period of time in one state.
 #[derive(Debug, PartialEq)]
 struct Span {
     from: f64,
@@ -62,7 +62,7 @@ struct Mark {
     bad: bool,
 }
 
-/// All of one domain.
+/// Everything drawn for one domain.
 #[derive(Debug, Default, PartialEq)]
 struct Lane {
     spans: Vec<Span>,
@@ -75,7 +75,7 @@ struct Run {
     end: f64,
     headings: Vec<(f64, String)>,
     lanes: BTreeMap<String, Lane>,
-    /// Names in the order in which they appeared.
+    /// Names of the domains, in the order in which they appeared.
     order: Vec<String>,
 }
 
@@ -159,7 +159,7 @@ impl Lane {
         });
     }
 
-    /// Closes the span that is open.
+    /// Closes the open span.
     fn ends(&mut self, at: f64) {
         if let Some(span) = self.spans.last_mut().filter(|span| span.to.is_infinite()) {
             span.to = at;
@@ -246,7 +246,7 @@ fn lane(name: &str, lane: &Lane, top: f64, x: &impl Fn(f64) -> f64) -> Group {
             Rectangle::new()
                 .set("x", x(span.from))
                 .set("y", top)
-                // What is short is seen, too.
+                // A minimum width, so that short spans are visible.
                 .set("width", (x(span.to) - x(span.from)).max(1.5))
                 .set("height", BAR)
                 .set("fill", colour)

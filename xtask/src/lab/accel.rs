@@ -1,4 +1,5 @@
-//! How the lab's processors are had: by emulation, which works everywhere, or by the host's hardware, which is some twenty times faster.
+//! Chooses how the lab's processors are provided: by emulation, which works everywhere, or by the host's hardware, which is about twenty
+//! times faster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,26 +24,27 @@ pub(crate) enum Accel {
     Tcg,
 }
 
-/// What is used.
+/// The kind of virtualisation in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// The host's own virtualisation, which has to be able to nest: Xen virtualises in it.
+    /// The host's own virtualisation. It must support nesting, because Xen virtualises inside it.
     Kvm,
     /// QEMU's emulation.
     Tcg,
 }
 
 impl Backend {
-    /// QEMU's `-accel` and `-cpu`.
+    /// Returns the values of QEMU's `-accel` and `-cpu`.
     pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Kvm => ("kvm", "host"),
-            // Xen runs PV, PVH and HVM guests on this processor. On `max` SMAP stops the PV dom0; without npt there are no PVH and HVM guests.
+            // On this processor Xen runs PV, PVH and HVM guests. `max` has SMAP, which stops the PV dom0. Without npt there are no PVH
+            // and HVM guests.
             Self::Tcg => ("tcg,thread=multi,tb-size=1024", "qemu64,+svm,+npt"),
         }
     }
 
-    /// For people, and for the names of files.
+    /// Name for messages and file names.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -54,10 +56,10 @@ impl Backend {
 /// The device through which programs use KVM.
 const DEVICE: &str = "/dev/kvm";
 
-/// Chooses. `boots` tries whether Xen and a guest of it come up on KVM: that the device is there, or that a module says it can nest, does
-/// not tell.
+/// Chooses the backend. `boots` tries whether Xen and a guest come up on KVM: neither the presence of the device nor a module's claim
+/// that it can nest is proof.
 ///
-/// The answer is kept for each `computer`: one may be more than KVM can do, and another not.
+/// The answer is remembered for each `computer`, because KVM may cope with one kind and not with another.
 pub(crate) fn choose(
     asked: Accel,
     computer: &str,
@@ -78,7 +80,7 @@ pub(crate) fn choose(
         Some(answer) => answer,
         None => {
             eprintln!("lab: trying whether KVM can run Xen here");
-            // Should the trial hang, the next run does without it.
+            // If the trial hangs, the next run skips it.
             remember(&file, &machine, &Err("the trial did not end".to_owned()))?;
             let answer = boots().map_err(|error| format!("{error:#}"));
             remember(&file, &machine, &answer)?;
@@ -100,7 +102,7 @@ pub(crate) fn choose(
     })
 }
 
-/// Whether the device can be opened at all.
+/// Fails if the KVM device cannot be opened for reading and writing.
 fn usable() -> Result<()> {
     fs::File::options()
         .read(true)
@@ -110,7 +112,7 @@ fn usable() -> Result<()> {
     Ok(())
 }
 
-/// Whatever may change the answer.
+/// Digest of everything that may change the answer.
 fn this_machine(emulator: &Emulator) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
@@ -130,7 +132,7 @@ fn this_machine(emulator: &Emulator) -> String {
         .finish()
 }
 
-/// What was found out on this machine: that it can, or why not.
+/// Returns the remembered answer for this machine: `Ok` if KVM works, or the reason why it does not.
 fn remembered(file: &Path, machine: &str) -> Option<Result<(), String>> {
     let known: Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     if known["machine"] != machine {

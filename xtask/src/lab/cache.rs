@@ -1,4 +1,4 @@
-//! Things that are slow to make are kept under a name that says what they were made from.
+//! A cache of things that are slow to make. Each is stored under a digest of its inputs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::tool;
 
-/// How the name ends of what is being made.
+/// Suffix of a directory that is still being made.
 const PART: &str = ".part";
 
 /// A digest of everything a cached thing is made from.
@@ -60,12 +60,12 @@ impl Key {
     }
 }
 
-/// Whether there is this one.
+/// Returns whether the cache has an entry with this kind and key.
 pub(crate) fn has(parent: &Path, kind: &str, key: Key) -> bool {
     parent.join(format!("{kind}-{}", key.finish())).exists()
 }
 
-/// Whether there is one of this kind, of whatever key.
+/// Returns whether the cache has a complete entry of this kind, with any key.
 pub(crate) fn is_there(parent: &Path, kind: &str) -> bool {
     fs::read_dir(parent).is_ok_and(|mut entries| {
         entries.any(|entry| {
@@ -80,8 +80,8 @@ pub(crate) fn is_there(parent: &Path, kind: &str) -> bool {
 
 /// Returns `<parent>/<kind>-<key>`, made by `make` if it is not there.
 ///
-/// `make` gets an empty directory of another name, which is renamed once it is whole, so that an interrupted build is never taken for a
-/// finished one. Then what other keys left behind is removed: only the newest is ever used.
+/// `make` fills an empty directory of another name. The directory is renamed once it is complete, so an interrupted build never counts as
+/// a finished one. Entries of the same kind with other keys are removed: only the newest is used.
 pub(crate) fn get(
     parent: &Path,
     kind: &str,
@@ -94,7 +94,7 @@ pub(crate) fn get(
         return Ok(whole);
     }
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    // Before building, since two of these at once can be more than the disk holds.
+    // Removed before the build, because the disk may not hold two of these.
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
         if entry
@@ -108,17 +108,17 @@ pub(crate) fn get(
     let part = parent.join(format!("{name}{PART}"));
     fs::create_dir(&part)?;
     if let Err(error) = make(&part) {
-        // Half of a lab's memory or disk is gigabytes.
+        // Removed at once: half of a lab's memory or disk is gigabytes.
         remove(&part)?;
         return Err(error);
     }
-    // A power cut must not leave the name without what is in it.
+    // Synced, so that a power cut cannot leave the name without the content.
     rustix::fs::sync();
     fs::rename(&part, &whole)?;
     Ok(whole)
 }
 
-/// Removes what earlier runs have left half made, and what an earlier version of this program called otherwise. For who holds the lock.
+/// Removes incomplete entries of earlier runs, and entries named by an older version of this program. The caller holds the lock.
 pub(crate) fn remove_parts(parent: &Path) -> Result<()> {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -133,7 +133,7 @@ pub(crate) fn remove_parts(parent: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes what was made earlier, or half made. Should something still be mounted in it, that stays.
+/// Removes an entry, complete or not. If something is still mounted in it, the mounted part stays.
 fn remove(path: &Path) -> Result<()> {
     tool::output(
         Command::new("rm")

@@ -1,4 +1,4 @@
-//! Trees of files made from Debian's packages.
+//! File trees made from Debian packages.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,12 +7,12 @@ use anyhow::{Error, Result, anyhow};
 
 use crate::{paths, tool};
 
-/// `mmdebstrap`, to be given options, a release and a target, in this order: [`from_mirror`] adds the last word.
+/// Returns a `mmdebstrap` command. Options, a release and a target follow in this order; [`from_mirror`] adds the mirror.
 pub(crate) fn command() -> Command {
     tool::builder("mmdebstrap")
 }
 
-/// Names the mirror, if one was asked for.
+/// Adds the mirror, if `LIBXL_LAB_MIRROR` names one.
 pub(crate) fn from_mirror(command: &mut Command) -> &mut Command {
     if let Some(mirror) = paths::mirror() {
         command.arg(mirror);
@@ -20,12 +20,12 @@ pub(crate) fn from_mirror(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Runs it; what it says goes to `log`.
+/// Runs the command, with the output in `log`.
 pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
     tool::logged(from_mirror(command), log).map_err(|error| in_words(error, log))
 }
 
-/// An error of mmdebstrap. If the log says that packages could not be downloaded, the error says that.
+/// Explains an error of mmdebstrap: if the log says that packages could not be downloaded, the error says so.
 pub(crate) fn in_words(error: Error, log: &Path) -> Error {
     match unreachable(&tool::tail(log, 40)) {
         Some(why) => anyhow!(
@@ -36,7 +36,7 @@ pub(crate) fn in_words(error: Error, log: &Path) -> Error {
     }
 }
 
-/// The line that says why apt could not reach what it wanted.
+/// Returns the line in which apt says why it could not reach the mirror.
 fn unreachable(log: &str) -> Option<&str> {
     const REASONS: [&str; 5] = [
         "Temporary failure resolving",

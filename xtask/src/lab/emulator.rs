@@ -1,8 +1,8 @@
-//! The QEMU that the lab's computers run on.
+//! QEMU, which emulates the lab's computers.
 //!
-//! The lab brings its own: every released QEMU since 4.2 loses a guest now and then, and those since 9.1 cannot run a PVH Linux at all
-//! (`lab/emulator/*.patch` says why, and makes it more than twice as fast). It is built once from Debian's source, in a Debian of its own,
-//! so it is the same on every host and the host needs none of its libraries.
+//! The lab builds a QEMU of its own. Every release since 4.2 loses a guest now and then, and those since 9.1 cannot run a PVH Linux
+//! (`lab/emulator/*.patch` explains why; the patches also make it more than twice as fast). It is built once from Debian's source, in a
+//! Debian of its own. So it is the same on every host and needs none of the host's libraries.
 
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use super::cache::{self, Key};
 use super::debian;
 use crate::{paths, tool};
 
-/// The Debian release whose QEMU it is.
+/// The Debian release whose QEMU is built.
 const SUITE: &str = "trixie";
 
-/// Packages that building QEMU takes, and the firmware that it loads.
+/// Packages for building QEMU, and the firmware that QEMU loads.
 const PACKAGES: &[&str] = &[
     "bison",
     "ca-certificates",
@@ -42,22 +42,24 @@ const PACKAGES: &[&str] = &[
     "zlib1g-dev",
 ];
 
-/// The first part of its name in the cache.
+/// First part of the name in the cache.
 const KIND: &str = "emulator";
 
-/// Disk space that building it takes for a while, in MiB.
+/// Disk space that the build takes temporarily, in MiB.
 const ROOM: u64 = 3000;
 
 /// An emulator that is ready to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Emulator {
-    /// Directory with `bin`, `lib` and `firmware`; the name changes with what they were made from.
+    /// Directory with `bin`, `lib` and `firmware`. The name changes with the inputs of the build.
     pub(crate) dir: PathBuf,
 }
 
 impl Emulator {
-    /// `program` of the emulator with the loader and the libraries it was built with, as words of a command line. `dir` is how the one who
-    /// runs it names [`Emulator::dir`]: a colon or semicolon in it would end a library path.
+    /// Returns the command line for `program` of the emulator: the loader, the libraries it was built with, and the program.
+    ///
+    /// `dir` is [`Emulator::dir`] as the running process names it. It must not contain a colon or semicolon, which would end a library
+    /// path.
     pub(crate) fn words(dir: &str, program: &str) -> Vec<String> {
         vec![
             format!("{dir}/lib/ld-linux-x86-64.so.2"),
@@ -80,13 +82,13 @@ impl Emulator {
     }
 }
 
-/// Disk space that [`ensure`] will take for a while, in MiB.
+/// Disk space that [`ensure`] will take temporarily, in MiB.
 pub(super) fn disk_room() -> Result<u64> {
     let there = cache::has(&paths::lab_dir(), KIND, key()?);
     Ok(if there { 0 } else { ROOM })
 }
 
-/// What it is made from.
+/// Digest of the inputs of the build.
 fn key() -> Result<Key> {
     Key::default()
         .add(SUITE)
@@ -94,7 +96,7 @@ fn key() -> Result<Key> {
         .add_dir(&paths::root().join("lab/emulator"))
 }
 
-/// Builds it if it is not there.
+/// Builds the emulator if the cache does not have it.
 pub(crate) fn ensure() -> Result<Emulator> {
     let parent = paths::lab_dir();
     let sources = paths::root().join("lab/emulator");
@@ -104,7 +106,7 @@ pub(crate) fn ensure() -> Result<Emulator> {
     Ok(Emulator { dir })
 }
 
-/// Everything happens in a root below `part` that mmdebstrap removes in the end; what is copied out of it stays.
+/// Builds in a root below `part` that mmdebstrap removes at the end. Only files copied out of this root remain.
 fn build(sources: &Path, part: &Path, log: &Path) -> Result<()> {
     let shell = |text: &Path| tool::quote(&text.to_string_lossy());
     let mut command = debian::command();
@@ -115,7 +117,7 @@ fn build(sources: &Path, part: &Path, log: &Path) -> Result<()> {
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--aptopt=Acquire::Languages \"none\"",
-            // The build reads sources as root.
+            // The build reads the sources as root.
             "--aptopt=APT::Sandbox::User \"root\"",
         ])
         .arg(format!(
@@ -138,7 +140,7 @@ fn build(sources: &Path, part: &Path, log: &Path) -> Result<()> {
     .context("the emulator could not be built")
 }
 
-/// Runs a build whose output has lines like `[123/1500] Compiling …`, and shows how far it is.
+/// Runs a build whose output has lines like `[123/1500] Compiling …`, and shows the progress.
 fn progress(command: &mut Command, what: &str, log: &Path) -> Result<()> {
     eprintln!("lab: {what}");
     let bar = ProgressBar::new(0).with_style(
@@ -167,7 +169,7 @@ fn progress(command: &mut Command, what: &str, log: &Path) -> Result<()> {
         bar.set_message("compiling");
         bar.set_length(all);
         bar.set_position(done);
-        // Where there is no terminal there is no bar.
+        // Without a terminal there is no bar: every quarter is printed instead.
         let quarter = done * 4 / all.max(1);
         if quarter > told && !std::io::stderr().is_terminal() {
             eprintln!("lab: {done} of {all} files compiled");
@@ -182,7 +184,7 @@ fn progress(command: &mut Command, what: &str, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The two numbers at the beginning of a line of ninja's.
+/// Returns the two numbers at the beginning of a line of ninja's output.
 fn steps(line: &str) -> Option<(u64, u64)> {
     let (done, all) = line.strip_prefix('[')?.split_once(']')?.0.split_once('/')?;
     Some((done.parse().ok()?, all.parse().ok()?))

@@ -10,16 +10,16 @@ use anyhow::{Context, Result};
 
 use super::Lab;
 
-/// How often the processors are looked at, to tell one that hangs from one that works.
+/// Number of times the processors are inspected, to tell a hanging processor from a working one.
 const LOOKS: u32 = 3;
 
-/// Between two of those looks.
+/// Pause between two inspections.
 const PAUSE: Duration = Duration::from_millis(300);
 
 impl Lab {
-    /// Puts into `results`, which is made anew, what explains a failure, while the computer still runs.
+    /// Collects logs and states that explain a failure into `results`, a new directory. The computer still runs.
     ///
-    /// What the host can see comes first: it is all that there is when dom0 does not answer, which is an error.
+    /// The host's own view comes first: there is nothing else if dom0 does not answer, which is an error.
     pub(crate) fn collect(&mut self, results: &Path) -> Result<()> {
         if results.exists() {
             fs::remove_dir_all(results)?;
@@ -42,7 +42,7 @@ impl Lab {
         Ok(())
     }
 
-    /// The computer's state and that of its processors, several times. A computer that does not tell says so here, and hides nothing else.
+    /// Returns the state of the computer and its processors, several times. An error of QEMU is part of the text, and the rest follows.
     fn computer(&mut self) -> String {
         let mut text = String::new();
         for look in 0..LOOKS {

@@ -1,4 +1,4 @@
-//! The disk of dom0, and the files QEMU boots it from.
+//! The disk of dom0, and the files from which QEMU boots it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,21 +15,21 @@ use crate::xen::Xen;
 /// A directory with `disk`, `xen`, `vmlinuz`, `initrd` and `ssh_key`.
 #[derive(Debug)]
 pub(crate) struct Image {
-    /// Where the files are; the name changes with what they were made from.
+    /// Directory of the files. The name changes with the inputs of the build.
     pub(crate) dir: PathBuf,
 }
 
 impl Image {
-    /// The key that opens dom0.
+    /// The private key for dom0's SSH server.
     pub(super) fn key(&self) -> PathBuf {
         self.dir.join("ssh_key")
     }
 }
 
-/// How it is built is part of what it is made from.
+/// This source file. It is part of the cache keys, because it determines how the image is built.
 const THIS: &str = include_str!("image.rs");
 
-/// What dom0 needs beyond a minimal Debian. `xl` comes with `xen-utils`: the tests use it as an outsider to compare with.
+/// Packages that dom0 needs beyond a minimal Debian. `xl` comes with `xen-utils`; the tests compare with it as an outsider.
 fn packages(xen: Xen, init: Init) -> String {
     let version = xen.as_str();
     let init = match init {
@@ -42,17 +42,17 @@ fn packages(xen: Xen, init: Init) -> String {
     )
 }
 
-/// The first process of dom0.
+/// The init process of dom0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Init {
-    /// A script of the lab's, which starts no more than a toolstack needs.
+    /// A script of the lab that starts only what a toolstack needs.
     Small,
-    /// Debian's own.
+    /// The systemd of Debian.
     Systemd,
 }
 
 impl Init {
-    /// The name that a directory of this kind has.
+    /// Returns the cache kind of a directory for this init process.
     fn kind(self, kind: &str) -> String {
         match self {
             Self::Small => kind.to_owned(),
@@ -60,7 +60,7 @@ impl Init {
         }
     }
 
-    /// The path of the program.
+    /// Path of the program.
     pub(super) fn program(self) -> &'static str {
         match self {
             Self::Small => "/lab/dom0/init",
@@ -82,8 +82,10 @@ pub(super) fn disk_room(xen: Xen, init: Init) -> u64 {
     missing("rootfs", 2500) + missing("image", 2500)
 }
 
-/// Builds what is missing. The root file system takes about a minute and depends on the package list alone; the image takes seconds and
-/// also depends on what is in `lab/`.
+/// Builds the missing parts.
+///
+/// The root file system takes about a minute and depends on the package list alone. The image takes seconds and also depends on the files
+/// in `lab/`.
 pub(crate) fn ensure(xen: Xen, init: Init) -> Result<Image> {
     let parent = paths::xen_dir(xen);
     let rootfs = rootfs(xen, init, &parent)?;
@@ -103,7 +105,7 @@ pub(crate) fn ensure(xen: Xen, init: Init) -> Result<Image> {
     Ok(Image { dir })
 }
 
-/// The tree of files that Debian's packages make.
+/// Returns the file tree that Debian's packages make.
 fn rootfs(xen: Xen, init: Init, parent: &Path) -> Result<PathBuf> {
     let packages = packages(xen, init);
     let key = Key::default().add(THIS).add(xen.suite()).add(&packages);
@@ -116,7 +118,7 @@ fn rootfs(xen: Xen, init: Init, parent: &Path) -> Result<PathBuf> {
         let mut command = debian::command();
         command
             .args(["--variant=minbase", "--include", &packages])
-            // None of this is ever read in dom0.
+            // Nothing in dom0 reads these files.
             .args([
                 "--dpkgopt=path-exclude=/usr/share/doc/*",
                 "--dpkgopt=path-exclude=/usr/share/locale/*",
@@ -132,7 +134,7 @@ fn rootfs(xen: Xen, init: Init, parent: &Path) -> Result<PathBuf> {
     Ok(dir.join("tree"))
 }
 
-/// Everything of ours is below `/lab`, so that the tree can serve for the next image too.
+/// Builds the image. All files of this project are below `/lab`, so that the tree can be reused for the next image.
 fn build(rootfs: &Path, init: Init, sources: &Path, out: &Path) -> Result<()> {
     let log = out.join("build.log");
     let lab = rootfs.join("lab");
@@ -178,7 +180,7 @@ fn build(rootfs: &Path, init: Init, sources: &Path, out: &Path) -> Result<()> {
     let boot = rootfs.join("boot");
     fs::copy(find(&boot, "vmlinuz-", "")?, out.join("vmlinuz"))?;
     fs::copy(find(&boot, "initrd.img-", "")?, out.join("initrd"))?;
-    // QEMU loads Xen as it is, and cannot unpack it.
+    // QEMU cannot decompress Xen.
     let packed = out.join("xen.gz");
     fs::copy(find(&boot, "xen-", ".gz")?, &packed)?;
     tool::logged(Command::new("gunzip").arg(&packed), &log)?;

@@ -1,4 +1,4 @@
-//! One lab at a time: emulation takes the whole machine, and two builders would undo each other's work.
+//! A lock for one lab at a time: emulation takes the whole machine, and two builders would undo each other's work.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,15 +11,16 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::paths;
 
-/// Held until dropped, or until this process and all that it has started have ended, in whatever way: what builds an image outlives a builder
-/// that was killed, and must not meet the next one.
+/// A lock, held until it is dropped, or until this process and all its children have ended, in whatever way.
+///
+/// The children count because the process that builds an image outlives a builder that was killed, and must not run beside the next one.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Waits, with a message, until no other process holds it.
+    /// Waits until no other process holds the lock, and prints a message meanwhile.
     pub(crate) fn take(what: &str) -> Result<Self> {
         let dir = paths::lab_dir();
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -39,7 +40,7 @@ impl Lock {
             );
             flock(&file, FlockOperation::LockExclusive).context("cannot lock the lab")?;
         }
-        // For the words above.
+        // Read by the next process, for the message above.
         let words: Vec<String> = env::args().skip(1).collect();
         let holder = format!(
             "cargo xtask {} (process {})",

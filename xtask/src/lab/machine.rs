@@ -18,33 +18,35 @@ use super::qmp::Qmp;
 use super::scratch::Scratch;
 use crate::tool;
 
-// What QEMU uses, by the names that it is given: in its working directory, as links. To QEMU a space or a comma in a path ends it, or begins an
-// option, and each option has its own way to say that it does not.
+// Names of QEMU's files, as links in its working directory. A space or a comma in a path would end it for QEMU or begin an option, and
+// each option has its own syntax for escaping them.
 const EMULATOR: &str = "emulator";
 const IMAGE: &str = "image";
 const STATE: &str = "state";
 const SHARE: &str = "share";
 const SERIAL: &str = "serial.log";
 
-/// The state of everything but the memory and the disk.
+/// File with the state of everything except the memory and the disk.
 const DEVICE_STATE: &str = "state/devices";
 
-/// Memory of the computer.
+/// Memory of the computer, in MiB.
 pub(crate) const MEMORY_MIB: u32 = 4096;
 
-/// A computer that starts and says nothing for so long, though it has the processors, hangs.
+/// A starting computer hangs if it prints nothing for this long although it gets the processors.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps what explains a failure.
+/// Command line of Xen. `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps the messages
+/// that explain a failure.
 const XEN_LINE: &str = "console=com1 conring_size=1M dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info spec-ctrl=no";
 
 const DOM0_LINE: &str =
     "console=hvc0 root=/dev/vda rw rootfstype=ext4 panic=5 mitigations=off net.ifnames=0 init=";
 
-/// Drivers of the devices to give away, which are loaded later than those of dom0's own, so that eth0 is always the way to the host.
+/// Drivers of the devices to give away. They are loaded later than those of dom0's own devices, so that eth0 is always the link to the
+/// host.
 const LATE_DRIVERS: &str = "e1000 xhci_pci";
 
-/// What dom0 does on a computer with devices to give away, before anything else.
+/// Command that dom0 runs first on a computer with devices to give away.
 pub(crate) const LOAD_LATE: &str = "modprobe -a xen-pciback e1000 xhci_pci";
 
 /// The devices to give away: two network adapters and a USB controller. `tests/live/devices` knows their addresses.
@@ -63,20 +65,21 @@ const SPARE: [(&str, &str); 6] = [
     ("-device", "qemu-xhci,addr=12"),
 ];
 
-/// Whether a computer starts anew or where a saved one stopped.
+/// The way a computer starts: anew, or from a saved state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// Power on, and write to the disk and the memory file.
+    /// Powers on, and writes to the disk and the memory file.
     Boot,
-    /// Take up the state next to the disk, and leave all files as they are.
+    /// Resumes from the state next to the disk, and changes no file.
     Resume,
-    /// Power on a computer with an IOMMU, and with devices that can be given to guests; leave all files as they are. QEMU cannot save the
-    /// state of an IOMMU of AMD's.
+    /// Powers on a computer with an IOMMU and devices that can be given to guests. Changes no file. QEMU cannot save the state of an AMD
+    /// IOMMU.
     Devices,
-    /// Power on a computer with a second disk, [`DATA_DISK`] in the state, which outlives it; leave all other files as they are. What dom0
-    /// has flushed to that disk is there after a power cut, and the rest may not be.
+    /// Powers on a computer with a second disk, [`DATA_DISK`] in the state directory, which outlives the computer.
+    ///
+    /// Changes no other file. Data that dom0 has flushed to this disk survives a power cut; other data may not.
     Durable,
-    /// Power on, and write to the disk; the computer may start itself again. Debian's systemd is its first process.
+    /// Powers on, and writes to the disk. The computer may restart. Its first process is Debian's systemd.
     Systemd,
 }
 
@@ -88,45 +91,45 @@ impl Start {
         }
     }
 
-    /// Xen and dom0 boot, from a disk on which nothing stays.
+    /// Returns whether Xen and dom0 boot from a disk whose changes are discarded.
     fn boots_anew(self) -> bool {
         matches!(self, Self::Devices | Self::Durable)
     }
 }
 
-/// The file of the disk that outlives its computer. In dom0 it is /dev/vdb.
+/// File of the disk that outlives its computer. It is `/dev/vdb` in dom0.
 pub(crate) const DATA_DISK: &str = "data.qcow2";
 
-/// A running QEMU. Dropping it, or the end of this process, ends it.
+/// A running QEMU. It ends when this value is dropped or this process ends.
 #[derive(Debug)]
 pub(crate) struct Machine {
     child: Child,
     qmp: Option<Qmp>,
     serial: PathBuf,
-    /// How often its dom0 has said that all is up.
+    /// Number of times dom0 has reported that it is ready.
     starts: usize,
     dir: Scratch,
 }
 
-/// What a computer is made of.
+/// The parts of a computer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts<'a> {
-    /// What runs it.
+    /// QEMU, which runs the computer.
     pub(crate) emulator: &'a Emulator,
-    /// How its processors are had.
+    /// Hardware virtualisation or emulation.
     pub(crate) backend: Backend,
-    /// What it boots.
+    /// The disk of dom0, Xen, and dom0's kernel.
     pub(crate) image: &'a Image,
-    /// Directory of its disk, its memory and, once it has been saved, its devices.
+    /// Directory of the disk, the memory and, in a saved state, the devices.
     pub(crate) state: &'a Path,
-    /// Directory that dom0 can mount.
+    /// Directory on the host that dom0 can mount.
     pub(crate) share: &'a Path,
-    /// File for what Xen and dom0 write to the serial port.
+    /// File for the output of Xen and dom0 on the serial port.
     pub(crate) serial: &'a Path,
 }
 
 impl Machine {
-    /// Starts QEMU.
+    /// Starts QEMU. With [`Start::Resume`] the computer runs on from its saved state.
     pub(crate) fn start(parts: &Parts<'_>, start: Start) -> Result<Self> {
         let Parts {
             emulator,
@@ -157,7 +160,7 @@ impl Machine {
             .args(arguments(start, backend))
             .args(["-qmp", "unix:qmp,server=on,wait=off"])
             .current_dir(dir.path())
-            // Where `snapshot=on` writes: a large file, which a small /tmp in memory may not hold.
+            // Directory for the file of `snapshot=on`. The file is large, and a small `/tmp` in memory may not hold it.
             .env("TMPDIR", share.parent().unwrap_or(share))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -185,7 +188,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Waits for dom0's init to say that all is up, once more than before.
+    /// Waits for dom0's init to report once more that dom0 is ready.
     pub(crate) fn wait_ready(&mut self) -> Result<()> {
         let mut patience = self.patience();
         let mut said = 0;
@@ -202,7 +205,7 @@ impl Machine {
             }
             for trouble in ["lab: FAILED", "Kernel panic", "Panic on CPU"] {
                 if text.contains(trouble) {
-                    // What explains it may still be on its way.
+                    // More lines that explain the failure may follow.
                     thread::sleep(Duration::from_secs(1));
                     bail!(
                         "dom0 did not start; its console ends with:\n{}",
@@ -243,12 +246,13 @@ impl Machine {
         Ok(())
     }
 
-    /// What Xen and dom0 have written to the serial port.
+    /// Returns the output of Xen and dom0 on the serial port.
     pub(crate) fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.serial).unwrap_or_default()).into_owned()
     }
 
-    /// Stops the computer for good and writes to its state what a later one resumes from. Its memory file stays as it is.
+    /// Stops the computer for good and saves the state of its devices, from which a later one resumes. The memory file is already
+    /// complete.
     pub(crate) fn freeze(mut self) -> Result<()> {
         self.qmp()?.execute("stop", &json!({}))?;
         self.ignore_memory()?;
@@ -257,13 +261,13 @@ impl Machine {
             &json!({ "uri": format!("exec:cat >{DEVICE_STATE}") }),
         )?;
         self.qmp()?.wait_migrated()?;
-        // Not killed: it has to write out what it knows of the disk.
+        // QEMU is asked to quit, and not killed: it must write out its metadata of the disk.
         self.qmp()?.execute("quit", &json!({}))?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// The port on the loopback address behind which dom0's sshd is. QEMU lets the kernel choose it, so it is always free.
+    /// Returns the port of dom0's sshd on the loopback address. QEMU lets the kernel choose this port, so it is always free.
     pub(crate) fn ssh_port(&mut self) -> Result<u16> {
         let text = self.ask("info usernet")?;
         // TCP[HOST_FORWARD]  13  127.0.0.1 37929  10.0.2.15 22  0 0
@@ -273,7 +277,7 @@ impl Machine {
             .with_context(|| format!("QEMU does not say which port it forwards: {text}"))
     }
 
-    /// The answer of QEMU's monitor for people.
+    /// Returns the answer of QEMU's monitor for people.
     pub(crate) fn ask(&mut self, question: &str) -> Result<String> {
         let answer = self.qmp()?.execute(
             "human-monitor-command",
@@ -282,17 +286,17 @@ impl Machine {
         Ok(answer.as_str().unwrap_or_default().to_owned())
     }
 
-    /// For waiting until something in this computer answers.
+    /// Returns a deadline for waiting until something in this computer answers.
     pub(crate) fn patience(&self) -> Patience {
         Patience::new(self.child.id(), SILENCE)
     }
 
-    /// A directory with a short path, gone with the computer.
+    /// A directory with a short path, removed together with the computer.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Fails, with the reason, if QEMU has ended.
+    /// Fails if QEMU has ended, with the exit status and the last output as the reason.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -304,17 +308,17 @@ impl Machine {
         }
     }
 
-    /// A conversation with QEMU that broke off because QEMU has ended is explained by QEMU's own last words.
+    /// If the connection broke because QEMU has ended, returns an error with QEMU's last output.
     fn or_its_own_words<T>(&mut self, result: Result<T>) -> Result<T> {
         result.or_else(|error| {
-            // It may just be about to end.
+            // QEMU may be about to end.
             thread::sleep(Duration::from_millis(200));
             self.check_alive()?;
             Err(error)
         })
     }
 
-    /// The memory file is the memory: sending it through the migration stream as well would take seconds.
+    /// Leaves the memory out of the migration stream, which would take seconds. The memory file already holds it.
     fn ignore_memory(&mut self) -> Result<()> {
         let capabilities =
             json!({ "capabilities": [{ "capability": "x-ignore-shared", "state": true }] });
@@ -335,7 +339,7 @@ impl Drop for Machine {
     }
 }
 
-/// Everything that must be the same when a state is saved and when it is taken up.
+/// Returns QEMU's arguments that must be the same when a state is saved and when it is resumed.
 pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     let image = |name: &str| format!("{IMAGE}/{name}");
     let resume = start == Start::Resume;
@@ -358,7 +362,7 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     add("-cpu", processor.into());
     add("-smp", "2".into());
     add("-m", format!("{MEMORY_MIB}M"));
-    // Not shared means mapped privately: a resumed computer writes to pages of its own.
+    // `share=off` is a private mapping: a resumed computer writes to pages of its own.
     let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
     if !anew && !systemd {
         add(
@@ -393,7 +397,8 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
         format!("file={disk},if=virtio,format={format},cache=unsafe{throw_away}"),
     );
     if start == Start::Durable {
-        // Flushes are obeyed. Until then, where new clusters are is known to QEMU alone, and goes with it: as with a drive's own cache.
+        // QEMU obeys flushes. Until a flush only QEMU knows where new clusters are, so they are lost with it, as with the cache of a real
+        // drive.
         add(
             "-drive",
             format!("file={STATE}/{DATA_DISK},if=virtio,format=qcow2,cache=writeback"),
@@ -429,7 +434,7 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// The arguments that describe disks.
+    /// Returns the arguments that describe disks.
     fn disks(start: Start) -> Vec<String> {
         let words = arguments(start, Backend::Tcg);
         let pairs = words.windows(2).filter(|pair| pair[0] == "-drive");

@@ -1,7 +1,7 @@
 //! The lab: a real Xen with a dom0, emulated by QEMU.
 //!
-//! A dom0 is installed and booted once; its memory and devices are saved when it is ready, and every later lab starts from there in about
-//! a second. Nothing that happens in a lab outlives it, except for what it writes to the shared directory.
+//! dom0 is installed and booted once. Its memory and devices are saved when it is ready, and every later lab resumes from this state in
+//! about a second. Changes in a lab are discarded, except for the shared directory.
 
 pub(crate) mod accel;
 pub(crate) mod cache;
@@ -43,7 +43,7 @@ use crate::xen::Xen;
 /// A running dom0. Dropping it switches the computer off.
 #[derive(Debug)]
 pub(crate) struct Lab {
-    // In the order in which they have to go.
+    // Dropped in this order.
     ssh: Ssh,
     machine: Machine,
     dir: PathBuf,
@@ -51,21 +51,23 @@ pub(crate) struct Lab {
     _lock: Lock,
 }
 
-/// A computer that is up, with a way into its dom0.
+/// A computer that is up, with a connection to its dom0.
 #[derive(Debug)]
 struct Up {
     ssh: Ssh,
     machine: Machine,
 }
 
-/// What the lab's computer has.
+/// The hardware of the lab's computer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hardware {
-    /// What dom0 needs.
+    /// Only the hardware that dom0 needs.
     Plain,
-    /// An IOMMU as well, and devices to give to guests. It boots anew each time, which takes half a minute.
+    /// Also an IOMMU and devices to give to guests. The computer boots anew each time, which takes half a minute.
     Devices,
-    /// What dom0 needs, which starts with Debian's systemd. The computer boots anew each time, and may start again: its disk stays as it is.
+    /// The plain hardware, with Debian's systemd as dom0's first process.
+    ///
+    /// The computer boots anew each time and may restart: its disk keeps the changes.
     Systemd,
 }
 
@@ -78,14 +80,14 @@ impl Hardware {
     }
 }
 
-/// The right to run a lab, and what it takes from the host: had before anything long begins.
+/// The right to run a lab, with enough memory and disk space. It is taken before anything that takes long.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     xen: Xen,
     lock: Lock,
 }
 
-/// Everything about a computer that is on disk before it starts.
+/// The files on disk that a computer needs before it starts.
 #[derive(Debug)]
 struct Plan {
     xen: Xen,
@@ -96,13 +98,13 @@ struct Plan {
     dir: PathBuf,
 }
 
-/// Disk space that a running lab may fill, in MiB: what is written in it goes to files that end with it.
+/// Disk space that a running lab may fill, in MiB. Its changes go to files that are removed with it.
 const DISK_ROOM: u64 = 2000;
 
-/// Memory that a lab takes beside its computer's own, in MiB: the emulator's translations.
+/// Memory that a lab needs in addition to that of its computer, in MiB: the emulator's translations.
 const OVERHEAD: u64 = 1200;
 
-/// Fails, in words, if the host has too little memory or disk space for a lab. While another one runs this may be too strict.
+/// Fails if the host has too little memory or disk space for a lab. While another lab runs this check may be too strict.
 pub(crate) fn check_room(xen: Xen) -> Result<()> {
     room::check_memory(u64::from(machine::MEMORY_MIB) + OVERHEAD, "the lab")?;
     let missing = emulator::disk_room()? + image::disk_room(xen, Init::Small);
@@ -110,27 +112,27 @@ pub(crate) fn check_room(xen: Xen) -> Result<()> {
 }
 
 impl Reservation {
-    /// Waits until no other process runs a lab; then fails, in words, if the host has too little memory or disk space for one.
+    /// Waits until no other process runs a lab. Then fails if the host has too little memory or disk space for one.
     pub(crate) fn of(xen: Xen) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             bail!("the lab needs root: its dom0 is a Debian that is installed with chroot");
         }
         let lock = Lock::take("lab")?;
-        // Nobody else is at work: what is half made was interrupted.
+        // No other builder runs, so incomplete entries belong to interrupted ones.
         cache::remove_parts(&paths::lab_dir())?;
         cache::remove_parts(&paths::xen_dir(xen))?;
         check_room(xen)?;
         Ok(Self { xen, lock })
     }
 
-    /// Makes what is missing.
+    /// Builds the missing parts.
     pub(crate) fn prepare(&self) -> Result<()> {
         emulator::ensure()?;
         image::ensure(self.xen, Init::Small)?;
         Ok(())
     }
 
-    /// Makes what is missing and returns once commands can run.
+    /// Builds the missing parts, starts the computer, and returns once commands can run.
     pub(crate) fn start(self, hardware: Hardware, accel: Accel) -> Result<Lab> {
         let (plan, backend) = self.plan(hardware, accel)?;
         let up = plan.up(backend)?;
@@ -143,7 +145,7 @@ impl Reservation {
         })
     }
 
-    /// Makes what is missing, and chooses what the computer runs on.
+    /// Builds the missing parts, and chooses the backend.
     fn plan(&self, hardware: Hardware, accel: Accel) -> Result<(Plan, Backend)> {
         let xen = self.xen;
         let plan = Plan {
@@ -167,22 +169,22 @@ impl Reservation {
 }
 
 impl Lab {
-    /// Makes what is missing and returns once commands can run.
+    /// Same as [`Reservation::start`], with a new reservation.
     pub(crate) fn start(xen: Xen, hardware: Hardware, accel: Accel) -> Result<Self> {
         Reservation::of(xen)?.start(hardware, accel)
     }
 
-    /// Runs a line of shell in dom0, with this process's standard input and output.
+    /// Runs a shell command in dom0, with this process's standard input and output.
     pub(crate) fn run(&self, line: &str) -> Result<ExitStatus> {
         self.command(line).status().context("cannot run ssh")
     }
 
-    /// A line of shell for dom0, not yet started.
+    /// Returns a shell command for dom0, not yet started.
     pub(crate) fn command(&self, line: &str) -> Command {
         self.ssh.command(line)
     }
 
-    /// The same, ended after so many seconds: all of dom0 may hang.
+    /// Same as [`Self::command`], but killed after this many seconds: all of dom0 may hang.
     pub(crate) fn command_within(&self, seconds: u32, line: &str) -> Command {
         let remote = self.command(line);
         let mut command = Command::new("timeout");
@@ -193,15 +195,15 @@ impl Lab {
         command
     }
 
-    /// Runs a line of shell in dom0 and returns what it printed; failure is an error.
+    /// Runs a shell command in dom0 and returns the output. A failure of the command is an error.
     pub(crate) fn output(&self, line: &str) -> Result<String> {
         tool::output(&mut self.command_within(120, line))
             .with_context(|| format!("in dom0: {line}"))
     }
 
-    /// Brings a program into dom0, as `/share/bin/<name>`.
+    /// Copies a program into dom0, as `/share/bin/<name>`.
     ///
-    /// Without debugging sections: dom0 reads it through the shared directory, which is slow.
+    /// Debugging sections are stripped: dom0 reads the file through the shared directory, which is slow.
     pub(crate) fn put(&self, program: &Path, name: &str) -> Result<()> {
         put(&self.dir, program, name)
     }
@@ -213,7 +215,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes `xl` away, and everything else of its package that a person would type.
+    /// Hides `xl` and all other commands of its package.
     pub(crate) fn hide_xl(&self) -> Result<()> {
         self.output(
             "cd / && mkdir -p /root/hidden && mv /usr/lib/xen-*/bin/xl /root/hidden/ && \
@@ -222,7 +224,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Waits until the computer, whose dom0 was told to start it again, takes commands.
+    /// Waits until the restarting computer takes commands.
     pub(crate) fn wait_restarted(&mut self) -> Result<()> {
         self.machine.wait_ready()?;
         self.ssh = connect(&mut self.machine, &self.key)?;
@@ -234,18 +236,18 @@ impl Lab {
         self.machine.wait_off()
     }
 
-    /// What Xen and dom0 have written to the serial port.
+    /// Returns the output of Xen and dom0 on the serial port.
     pub(crate) fn console(&self) -> String {
         self.machine.console()
     }
 
-    /// An interactive shell in dom0.
+    /// Runs an interactive shell in dom0.
     pub(crate) fn shell(&self) -> Result<ExitStatus> {
         self.ssh.shell()
     }
 }
 
-/// Brings a program into the dom0s whose directory is `dir`.
+/// Copies a program into the shared directory of the dom0s below `dir`.
 fn put(dir: &Path, program: &Path, name: &str) -> Result<()> {
     let bin = dir.join("share/bin");
     fs::create_dir_all(&bin)?;
@@ -281,14 +283,14 @@ impl Plan {
     fn up(&self, backend: Backend) -> Result<Up> {
         let (state, start) = match self.hardware {
             Hardware::Plain => (self.ready_state(backend)?, Start::Resume),
-            // It has no state to start from.
+            // There is no saved state for this hardware.
             Hardware::Devices => (self.image.dir.clone(), Start::Devices),
             Hardware::Systemd => (self.new_disk("systemd")?, Start::Systemd),
         };
         self.power_on(backend, &state, start)
     }
 
-    /// The same, from this state.
+    /// Same as [`Self::up`], with this state and kind of start.
     fn power_on(&self, backend: Backend, state: &Path, start: Start) -> Result<Up> {
         let share = self.dir.join("share");
         let serial = self.dir.join("serial.log");
@@ -315,9 +317,9 @@ impl Plan {
         Ok(up)
     }
 
-    /// A directory with the disk, the memory and the devices of a dom0 that is up.
+    /// Returns a directory with the disk, the memory and the devices of a dom0 that is up.
     fn ready_state(&self, backend: Backend) -> Result<PathBuf> {
-        // A state fits only the emulator that made it.
+        // A state works only with the emulator that made it.
         let key = Key::default()
             .add(include_str!("mod.rs"))
             .add(self.image.dir.as_os_str().as_encoded_bytes())
@@ -328,7 +330,7 @@ impl Plan {
             eprintln!("lab: booting Xen and dom0 for the first time (less than a minute)");
             self.overlay(state)?;
             let begin = Instant::now();
-            // Kept outside, so that it can be read when the boot failed.
+            // Outside the state directory, so that it can be read after a failed boot.
             let serial = self.dir.join("boot.log");
             let share = self.dir.join("share");
             let parts = self.parts(backend, state, &share, &serial);
@@ -339,7 +341,7 @@ impl Plan {
                 begin.elapsed().as_secs_f32()
             );
             let ssh = connect(&mut machine, &self.image.key())?;
-            // What is read once is in memory for every lab to come.
+            // Files that are read now are in the memory of every later lab.
             tool::output(&mut ssh.command(
                 "cat /lab/guest/* /usr/lib/xen-*/bin/* /usr/lib/xen-*/boot/* /usr/libexec/xen-qemu-system-i386 \
                  /usr/lib/x86_64-linux-gnu/*.so* >/dev/null; xl info >/dev/null; xl list >/dev/null; rm -rf /tmp/* && sync",
@@ -350,7 +352,7 @@ impl Plan {
         })
     }
 
-    /// A directory with a disk that is as dom0 was installed.
+    /// Returns a directory with a disk as it was after the installation of dom0.
     fn new_disk(&self, name: &str) -> Result<PathBuf> {
         let dir = self.dir.join(name);
         if dir.exists() {
@@ -361,7 +363,7 @@ impl Plan {
         Ok(dir)
     }
 
-    /// Makes the disk of a computer: what is written to it goes to a file in `dir`.
+    /// Creates the disk of a computer: a file in `dir` that takes the changes.
     fn overlay(&self, dir: &Path) -> Result<()> {
         self.emulator.image_tool(&[
             "create".as_ref(),
@@ -377,14 +379,14 @@ impl Plan {
     }
 }
 
-/// A way into the dom0 of a computer that is up.
+/// Connects to the dom0 of a computer that is up.
 fn connect(machine: &mut Machine, key: &Path) -> Result<Ssh> {
     let port = machine.ssh_port()?;
     let patience = machine.patience();
     Ssh::connect(machine.dir(), port, key, patience)
 }
 
-/// Sets the clock, which may still show when a state was saved, and gives dom0 the shared directory.
+/// Sets dom0's clock, which may still show the time at which the state was saved, and mounts the shared directory.
 fn settle(ssh: &Ssh) -> Result<()> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)?
@@ -398,7 +400,7 @@ fn settle(ssh: &Ssh) -> Result<()> {
     Ok(())
 }
 
-/// Runs a line of shell in dom0 and returns what it printed; failure is an error.
+/// Runs a shell command in dom0 and returns the output. A failure of the command is an error.
 fn output(ssh: &Ssh, line: &str) -> Result<String> {
     // A computer on KVM may hang where an emulated one is slow.
     let remote = ssh.command(line);
@@ -411,7 +413,7 @@ fn output(ssh: &Ssh, line: &str) -> Result<String> {
 }
 
 impl Up {
-    /// Runs a line of shell in dom0 and returns what it printed; failure is an error.
+    /// Runs a shell command in dom0 and returns the output. A failure of the command is an error.
     fn output(&self, line: &str) -> Result<String> {
         output(&self.ssh, line)
     }

@@ -1,10 +1,12 @@
-//! How long to wait for a computer that other programs may keep from running.
+//! Deadlines for a computer that other programs may keep from running.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// A deadline in time that the emulated computer had: what its threads waited for a processor of the host is not counted, so a busy host
-/// does not make a slow computer look like one that hangs.
+/// A deadline measured in time that the emulated computer had.
+///
+/// Time in which its threads waited for a processor of the host is not counted. So a computer on a busy host does not look like one that
+/// hangs.
 #[derive(Debug)]
 pub(crate) struct Patience {
     process: u32,
@@ -14,7 +16,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Waits for `limit` of the time of QEMU's `process`.
+    /// Creates a deadline after `limit` of the time that QEMU's `process` gets.
     pub(crate) fn new(process: u32, limit: Duration) -> Self {
         Self {
             process,
@@ -24,12 +26,12 @@ impl Patience {
         }
     }
 
-    /// There was progress: begins anew.
+    /// Restarts the deadline after progress.
     pub(crate) fn renew(&mut self) {
         self.had = Duration::ZERO;
     }
 
-    /// Whether the time is over. To be asked every now and then.
+    /// Returns whether the time is over. Must be called regularly.
     pub(crate) fn is_over(&mut self) -> bool {
         let (now, waits) = (Instant::now(), kept_waiting(self.process));
         let (before, earlier) = &self.last;
@@ -40,7 +42,7 @@ impl Patience {
     }
 }
 
-/// What the thread that was kept waiting most had to wait between two readings.
+/// Returns the delay, between two readings, of the thread that waited longest.
 fn longest_delay(before: &[(u64, Duration)], now: &[(u64, Duration)]) -> Duration {
     now.iter()
         .filter_map(|(thread, delay)| {
@@ -51,7 +53,7 @@ fn longest_delay(before: &[(u64, Duration)], now: &[(u64, Duration)]) -> Duratio
         .unwrap_or_default()
 }
 
-/// For each thread of a process, how long it has waited for a processor in its life: the second number of its `schedstat`.
+/// Returns for each thread of a process how long it has waited for a processor so far: the second number of its `schedstat`.
 fn kept_waiting(process: u32) -> Vec<(u64, Duration)> {
     let tasks = fs::read_dir(format!("/proc/{process}/task"));
     tasks

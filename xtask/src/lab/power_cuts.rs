@@ -1,8 +1,8 @@
-//! `cargo xtask lab --power-cuts N`: the power goes while the agent works off wishes, and nothing is lost.
+//! `cargo xtask lab --power-cuts N`: cuts the power while the agent works, and checks that nothing is lost.
 //!
-//! Each computer boots from the same root disk. What the agent has to find again is on a second one, which stays: its journal, the
-//! DomainConfigs, and the copies of disks. The emulator is killed in the middle of ten starts and ten deletes; then another computer boots
-//! with that disk, the agent is started, and has to come to what is wished for.
+//! Every computer boots from the same root disk. A second disk persists and holds everything the agent must find again: its journal, the
+//! DomainConfigs, and the copies of disks. The emulator is killed in the middle of ten starts and ten deletes. Then another computer
+//! boots with the second disk, the agent starts, and must reach the wanted state.
 
 mod wishes;
 
@@ -22,31 +22,31 @@ use crate::cargo::Cargo;
 use crate::tool;
 use crate::xen::Xen;
 
-/// How far into the work the power goes, in percent of the time that all of it takes.
+/// Moments of the power cuts, in percent of the time that the whole work takes.
 const MOMENTS: [u32; 7] = [5, 50, 20, 80, 35, 95, 65];
 
-/// What the agent needs at most for all wishes after a boot. Emulated on a busy machine, a start takes seconds.
+/// Longest time the agent may need for all wishes after a boot. Under emulation on a busy machine, a start takes seconds.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Where the second disk is mounted in dom0.
+/// Mount point of the second disk in dom0.
 const DATA: &str = "/data";
 
-/// The directory that dom0 shares with this program, here and there: configs go in, the log of the agent comes out.
+/// Name of the directory that dom0 shares with this program. Configs go into dom0, the log of the agent comes out.
 const SHARED: &str = "power-cuts";
 
-/// Makes the disk ready: a file system with a journal, the images, and what is written to later.
+/// Prepares the disk: a file system with a journal, the images, and the disk that is written to later.
 const FORMAT: &str = "mke2fs -q -t ext4 /dev/vdb && mount -t ext4 /dev/vdb /data && mkdir -p /data/config /data/verified/aa /data/verified/cc \
     && head -c 1048576 /dev/urandom >/data/verified/aa/disk.raw && head -c 65536 /dev/zero >/data/verified/cc/disk.raw && sync";
 
 const MOUNT: &str = "mount -t ext4 /dev/vdb /data";
 
-/// Starts the agent, which goes on when the command is over.
+/// Starts the agent, which keeps running after the command.
 const AGENT: &str = "mkdir -p /share/power-cuts && setsid /share/bin/domainmgr run --config-dir /data/config --state-dir /data/state \
     --image-dir /data/img --verified-dir /data/verified --run-dir /run/domainmgr --log-level info \
     </dev/null >>/share/power-cuts/agent.log 2>&1 &";
 
-/// Prints what is there: the statuses as JSON, the domains of ours, the copies, those of them that are not as the image, and the content
-/// that is to be kept.
+/// Prints the state of dom0: the statuses as JSON, our domains, the copies, the copies that differ from the image, and the content to be
+/// kept.
 const LOOK: &str = "cat /run/domainmgr/DomainStatus/*.json 2>/dev/null; echo; echo domains; xl list | awk '$1 ~ /^cut-/ { print $1 }'; \
     echo copies; ls -A /data/img 2>/dev/null; echo differ; for copy in /data/img/aa-*.raw; do cmp -s /data/verified/aa/disk.raw \"$copy\" || \
     echo \"$copy\"; done; echo kept; for copy in /data/img/cc-*.raw; do echo \"$(head -c 4 \"$copy\" | tr -d '\\0') $copy\"; done";
@@ -86,7 +86,7 @@ pub(crate) fn run(xen: Xen, accel: Accel, cuts: u32) -> Result<ExitCode> {
 }
 
 impl Rig {
-    /// A new disk, and nothing shared yet.
+    /// Creates a rig with a new disk and an empty shared directory.
     fn new(plan: Plan, backend: Backend) -> Result<Self> {
         let state = plan.dir.join("power-cuts");
         let shared = plan.dir.join("share").join(SHARED);
@@ -112,7 +112,7 @@ impl Rig {
         })
     }
 
-    /// A computer that is up, with the disk in its place.
+    /// Boots a computer, and prepares or mounts the disk with `line`.
     fn boot(&self, line: &str) -> Result<Up> {
         let up = self
             .plan
@@ -136,12 +136,12 @@ impl Rig {
             let pause = whole * moment / 100;
             thread::sleep(pause);
             let before = self.look(&up)?;
-            // SIGKILL: what the emulator knows and has not written is gone.
+            // SIGKILL: data that the emulator has not written is lost.
             drop(up);
             let begin = Instant::now();
             up = self.boot(MOUNT)?;
             let booted = begin.elapsed();
-            // Whoever writes the configs writes those again whose writing the cut may have undone.
+            // The cut may have undone the last writes of configs, so their writer writes them again.
             up.output(AGENT)?;
             self.wish(&up, &wishes)?;
             self.wait(&up, &wishes)
@@ -159,7 +159,7 @@ impl Rig {
         Ok(())
     }
 
-    /// Starts the agent on a new disk, has it work off wishes of the kind that is interrupted later, and says how long that takes.
+    /// Starts the agent on a new disk and lets it fulfil wishes like those that are interrupted later. Returns the time this takes.
     fn begin(&self, up: Up) -> Result<(Up, Duration)> {
         let first = Wishes::of_round(0);
         for (key, config) in Wishes::all_configs() {
@@ -167,7 +167,7 @@ impl Rig {
         }
         up.output(AGENT)?;
         self.wish(&up, &first)?;
-        // Not yet the content that is to be kept: there is a copy only when it runs.
+        // Content to be kept is checked later: a copy exists only once its domain runs.
         let begin = Instant::now();
         self.wait_but_for_content(&up, &first)?;
         for key in Wishes::kept_keys() {
@@ -186,7 +186,7 @@ impl Rig {
         Ok((up, begin.elapsed()))
     }
 
-    /// Has the config directory say what is wished for, and nothing else.
+    /// Makes the config directory contain exactly the wanted configs.
     fn wish(&self, up: &Up, wishes: &Wishes) -> Result<()> {
         let wanted = wishes.wanted();
         let unwanted = wishes.unwanted();
@@ -203,7 +203,7 @@ impl Rig {
         Found::parse(&up.output(LOOK)?)
     }
 
-    /// Waits until everything is as wished for.
+    /// Waits until the wanted state is reached.
     fn wait(&self, up: &Up, wishes: &Wishes) -> Result<()> {
         self.wait_until(up, |found| wishes.missing(found, true))
     }
@@ -231,14 +231,14 @@ impl Rig {
         }
     }
 
-    /// Fails if the agent has not been able to use its journal.
+    /// Fails if the log says that the agent could not use its journal.
     fn check_log(&self, log: &Path) -> Result<()> {
         let text = fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let is_bad = |line: &&str| {
             line.contains("journal is damaged")
                 || line.contains("internal error")
-                // Its last words.
+                // The agent's last message before it exits.
                 || line.starts_with("domainmgr: ")
         };
         match text.lines().find(is_bad) {

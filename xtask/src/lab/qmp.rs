@@ -16,7 +16,7 @@ pub(crate) struct Qmp {
 }
 
 impl Qmp {
-    /// Connects; `alive` is asked between tries whether waiting still makes sense.
+    /// Connects to QEMU. Between tries, `alive` fails if waiting makes no sense any more.
     pub(crate) fn connect(socket: &Path, mut alive: impl FnMut() -> Result<()>) -> Result<Self> {
         let deadline = Instant::now() + Duration::from_secs(20);
         let stream = loop {
@@ -57,11 +57,11 @@ impl Qmp {
             if let Some(result) = answer.get_mut("return") {
                 return Ok(result.take());
             }
-            // Anything else is an event.
+            // All other messages are events.
         }
     }
 
-    /// Waits for a migration, outgoing or incoming, to be over.
+    /// Waits for the end of a migration, outgoing or incoming.
     pub(crate) fn wait_migrated(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {

@@ -1,11 +1,11 @@
-//! Whether the host has what a lab takes, asked before anything long begins.
+//! Checks the host's memory and disk space before anything that takes long.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Fails, in words, if the file system of `dir` has less than `mib` MiB free.
+/// Fails if the file system of `dir` has less than `mib` MiB free.
 pub(crate) fn check_disk(dir: &Path, mib: u64, what: &str) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let stat =
@@ -21,7 +21,7 @@ pub(crate) fn check_disk(dir: &Path, mib: u64, what: &str) -> Result<()> {
     )
 }
 
-/// Fails, in words, if the host has less than `mib` MiB of memory that can be used.
+/// Fails if the host has less than `mib` MiB of available memory.
 pub(crate) fn check_memory(mib: u64, what: &str) -> Result<()> {
     let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
     let Some(free) = available(&text) else {

@@ -1,4 +1,4 @@
-//! A directory with a short path that goes away with its owner, also when a signal ends this process.
+//! A directory with a short path. It is removed with its owner, also when a signal ends this process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use tempfile::TempDir;
 
-/// Those that exist now.
+/// The directories that exist now.
 static ALL: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A temporary directory. Not below `target`, because the path of a socket may not be long.
+/// A temporary directory. It is not below `target`, because the path of a socket must be short.
 #[derive(Debug)]
 pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
-    /// Makes one.
+    /// Creates a directory with a random name.
     pub(crate) fn new() -> Result<Self> {
         clean_up_on_signals()?;
         let dir = tempfile::Builder::new().prefix("libxl-lab-").tempdir()?;
@@ -27,7 +27,7 @@ impl Scratch {
         Ok(Self(dir))
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -43,7 +43,7 @@ fn all() -> std::sync::MutexGuard<'static, Vec<PathBuf>> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The programs we started need no help: they die with this process.
+/// Removes the directories when a signal ends this process. Child processes need no cleanup: they die with this process.
 fn clean_up_on_signals() -> Result<()> {
     static ONCE: Once = Once::new();
     if ONCE.is_completed() {
@@ -53,7 +53,7 @@ fn clean_up_on_signals() -> Result<()> {
     ONCE.call_once(|| {
         thread::spawn(move || {
             for signal in signals.forever() {
-                // All that was started goes with this process, and half-made files are removed by the next run.
+                // Child processes end with this process. The next run removes incomplete files.
                 eprintln!("\ninterrupted: the lab is switched off");
                 for path in all().iter() {
                     let _ = fs::remove_dir_all(path);

@@ -1,4 +1,4 @@
-//! `cargo xtask lab --soak N`: how often a guest comes up that is started N times.
+//! `cargo xtask lab --soak N`: starts a guest N times, and counts how often it comes up.
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
@@ -8,22 +8,22 @@ use anyhow::{Context, Result, bail};
 
 use super::Lab;
 
-/// Runs in dom0.
+/// The script that runs in dom0.
 const SCRIPT: &str = include_str!("soak.sh");
 
-/// Guests that boot side by side: as many as the computer has processors.
+/// Number of guests that boot side by side: as many as the computer has processors.
 const LANES: u32 = 2;
 
-/// What has become of the boots.
+/// Results of the boots.
 #[derive(Debug, Default, PartialEq)]
 struct Tally {
-    /// Seconds from `create` to the guest's first line, of those that came up.
+    /// Seconds from `create` to the guest's first line, for each guest that came up.
     up: Vec<f32>,
-    /// Guests that ended before.
+    /// Guests that ended before their first line.
     ended: u32,
     /// Guests that neither came up nor ended.
     hung: u32,
-    /// Guests whose processor was reset, as Xen saw it.
+    /// Guests whose processor was reset, according to Xen's log.
     triple_faults: u32,
 }
 
@@ -39,7 +39,7 @@ impl Tally {
         }
     }
 
-    /// All of them came up, and at the first try.
+    /// Returns whether all guests came up at the first try.
     fn is_good(&self, boots: usize) -> bool {
         self.up.len() == boots && self.triple_faults == 0
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Boots a PVH Linux guest `boots` times. The exit code is zero only if each came up.
+/// Boots a PVH Linux guest `boots` times. The exit code is zero only if every guest came up at the first try.
 pub(crate) fn run(lab: &Lab, boots: usize) -> Result<ExitCode> {
     println!("soak: {boots} boots of a PVH Linux guest, {LANES} at a time");
     let mut child = lab

@@ -1,4 +1,4 @@
-//! Commands in dom0, all through one connection: opening one takes half a second under emulation, a command on it a tenth.
+//! Commands in dom0, all through one connection. Under emulation a connection takes half a second to open, and a command on it a tenth.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::patience::Patience;
 use crate::tool;
 
-/// A connection to dom0. Dropping it ends its commands.
+/// A connection to dom0. Dropping it ends the commands on it.
 #[derive(Debug)]
 pub(crate) struct Ssh {
     dir: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Ssh {
 }
 
 impl Ssh {
-    /// Connects to `port` with the private key `key`; its socket will be in `dir`.
+    /// Connects to `port` with the private key `key`. The control socket is in `dir`.
     pub(crate) fn connect(
         dir: &Path,
         port: u16,
@@ -31,7 +31,7 @@ impl Ssh {
             command
                 .args(["-F", "none", "-N", "-M", "-S", "ssh", "-i"])
                 .arg(key)
-                // And no other: sshd listens to the first six keys, and an agent may have more.
+                // Offers only this key: sshd accepts six attempts, and an agent may hold more keys.
                 .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"])
                 // The other end is our own computer, made a moment ago, behind the loopback address.
                 .args([
@@ -69,14 +69,14 @@ impl Ssh {
         }
     }
 
-    /// A command line for dom0's shell.
+    /// Returns a command line for dom0's shell, not yet started.
     pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = self.base();
         command.args(["-T", "lab", line]);
         command
     }
 
-    /// A login shell, with a terminal if there is one here.
+    /// Runs a login shell, with a terminal if there is one here.
     pub(crate) fn shell(&self) -> Result<ExitStatus> {
         let mut command = self.base();
         if std::io::stdin().is_terminal() {
@@ -95,7 +95,7 @@ impl Ssh {
                 "none",
                 "-o",
                 "ControlMaster=no",
-                // Without the connection below, ssh would look for a computer of that name.
+                // Without the connection below, ssh would try to reach a computer of this name.
                 "-o",
                 "ProxyCommand=false",
                 "-o",

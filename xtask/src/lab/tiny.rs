@@ -1,6 +1,6 @@
-//! The small guest of our own, from `lab/tiny`.
+//! The project's small guest, from `lab/tiny`.
 //!
-//! It comes into dom0 through the shared directory: a change to it costs a second, not a new image.
+//! dom0 finds it in the shared directory. So a change costs a second, not a new image.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use anyhow::Result;
 use super::cache::{self, Key};
 use crate::{paths, tool};
 
-/// A kernel: no libraries, no vector registers, and nothing below the stack pointer, where Xen's hypercall page pushes.
+/// Compiler options for a kernel: no libraries, no vector registers, and no red zone below the stack pointer, where Xen's hypercall page
+/// pushes.
 const OPTIONS: &[&str] = &[
     "-std=gnu11",
     "-O2",
@@ -32,10 +33,10 @@ const OPTIONS: &[&str] = &[
     "-Wl,--build-id=none,--no-warn-rwx-segments",
 ];
 
-/// The files it is built as, and what makes the difference between them.
+/// The files it is built as, each with the options that make the difference.
 const KERNELS: [(&str, &[&str]); 2] = [("tiny", &[]), ("tiny-hvm", &["-DHVM"])];
 
-/// Builds it if it has changed, and puts it where dom0 finds it, in `/share/guest`.
+/// Builds the guest if it has changed, and copies it to `/share/guest`, where dom0 finds it.
 pub(super) fn ensure(parent: &Path, share: &Path) -> Result<()> {
     let sources = paths::root().join("lab/tiny");
     let key = Key::default()

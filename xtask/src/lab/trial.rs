@@ -1,10 +1,10 @@
-//! Whether a computer can do what the lab is for: run guests of Xen that need the processor's virtualisation.
+//! Tries whether a computer can run guests of Xen that need the processor's virtualisation.
 
 use anyhow::{Context, Result};
 
 use super::{Hardware, Up};
 
-/// Starts our small guest as a PVH domain, and waits for its first line.
+/// Shell commands that start our small guest as a PVH domain and wait for its first line.
 const LINE: &str = r#"
 printf 'name="trial"\ntype="pvh"\nkernel="/share/guest/tiny"\nmemory=16\n' >/tmp/trial.cfg
 xl create -q /tmp/trial.cfg
@@ -18,7 +18,7 @@ echo "a PVH guest says nothing" >&2
 exit 1
 "#;
 
-/// Fails with the reason.
+/// Fails with the reason why the computer is unusable.
 pub(super) fn run(up: &Up, hardware: Hardware) -> Result<()> {
     up.output(LINE).context("starting a guest")?;
     if hardware == Hardware::Devices {

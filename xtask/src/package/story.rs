@@ -1,4 +1,4 @@
-//! The package on a host with systemd: installed, upgraded and removed under running guests, and the host restarted and switched off.
+//! The package on a host with systemd: installed, upgraded and removed under running guests, then the host restarted and switched off.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::test::Counts;
 use crate::tool;
 use crate::xen::Xen;
 
-/// Its guests, as files of xl's: a PV guest with a disk and an interface, a PVH and an HVM guest. Each prints its uptime.
+/// The guests, as files for xl: a PV guest with a disk and an interface, a PVH and an HVM guest. Each prints its uptime.
 const GUESTS: [(&str, &str); 3] = [
     (
         "web",
@@ -25,16 +25,16 @@ const GUESTS: [(&str, &str); 3] = [
     ),
 ];
 
-/// How long something in the lab may take, in seconds: a Linux with emulated hardware boots for a minute there.
+/// Time limit for a command in the lab, in seconds. A Linux boots for a minute on emulated hardware.
 const PATIENCE: u32 = 600;
 
-/// A host, and what was seen of it.
+/// A host, and the results of the checks on it.
 struct Host {
     lab: Lab,
     counts: Counts,
 }
 
-/// Tells the story. It ends with the first step that goes otherwise.
+/// Runs all steps. The first step that fails ends the run.
 pub(crate) fn run(accel: Accel) -> Result<Counts> {
     let package = super::build(true)?;
     let xen = of_this_host()?;
@@ -53,7 +53,7 @@ pub(crate) fn run(accel: Accel) -> Result<Counts> {
     told.map(|()| host.counts)
 }
 
-/// The Xen whose libxl the package fits.
+/// Returns the Xen whose libxl the package was built for.
 fn of_this_host() -> Result<Xen> {
     let version = tool::output(Command::new("pkg-config").args(["--modversion", "xenlight"]))?;
     [Xen::V4_17, Xen::V4_20]
@@ -62,7 +62,7 @@ fn of_this_host() -> Result<Xen> {
         .with_context(|| format!("there is no lab for Xen {}", version.trim()))
 }
 
-/// The package as a later version of it.
+/// Makes a later version of the package.
 fn newer(package: &Path) -> Result<std::path::PathBuf> {
     let dir = package.with_file_name("newer");
     tool::output(
@@ -98,7 +98,7 @@ impl Host {
         self.switch_off()
     }
 
-    /// Something was as it should be.
+    /// Counts a successful check, and prints it.
     fn seen(&mut self, what: &str) {
         self.counts.passed += 1;
         println!("ok: {what}");
@@ -109,7 +109,7 @@ impl Host {
             .with_context(|| format!("in dom0: {line}"))
     }
 
-    /// Fails unless the line ends with this text.
+    /// Fails unless the output of the command contains this text.
     fn expect(&self, line: &str, wanted: &str) -> Result<()> {
         let found = self.dom0(line)?;
         ensure!(
@@ -120,7 +120,7 @@ impl Host {
     }
 
     fn install(&mut self) -> Result<()> {
-        // Debian's own start script has started xendomains.
+        // The start script of Debian has started xendomains.
         self.expect(
             "apt-get install --yes /share/domainmgr.deb 2>&1",
             "xendomains is enabled",
@@ -166,12 +166,12 @@ impl Host {
         Ok(())
     }
 
-    /// Number, name, and how long each guest has run, as Xen has them.
+    /// Returns the name and domid of each guest, as `xl list` prints them.
     fn domains(&self) -> Result<String> {
         self.dom0("xl list | awk 'NR > 2 {print $1, $2}' | sort")
     }
 
-    /// Fails if another domain is there than `before`, or one that does not go on.
+    /// Fails if the domains differ from `before`, or if one of them does not go on.
     fn unharmed(&self, before: &str) -> Result<()> {
         self.all_run()?;
         let after = self.domains()?;
@@ -190,7 +190,7 @@ impl Host {
         Ok(())
     }
 
-    /// What the guest has printed last, in seconds.
+    /// Returns the last uptime that the guest has printed, in seconds.
     fn uptime(&self, name: &str) -> Result<f64> {
         let line = self.dom0(&format!(
             "log=/var/log/xen/console/guest-{name}.log; for i in $(seq {PATIENCE}); do \
@@ -241,7 +241,7 @@ impl Host {
         Ok(())
     }
 
-    /// Sets the options of what is done with the host.
+    /// Sets the options for stopping the host.
     fn on_stop(&self, options: &str) -> Result<()> {
         self.dom0(&format!(
             "sed -i 's/^DOMAINMGR_HOST_STOP_OPTIONS=.*/DOMAINMGR_HOST_STOP_OPTIONS=\"{options}\"/' /etc/default/domainmgr && \
@@ -314,7 +314,7 @@ impl Host {
         Ok(())
     }
 
-    /// Prints what may explain a failure.
+    /// Prints logs and states that may explain a failure.
     fn explain(&self) {
         for line in [
             "systemctl --no-pager status domainmgr domainmgr-guests xen xendomains 2>&1 | tail -n 80",

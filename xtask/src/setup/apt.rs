@@ -1,15 +1,15 @@
-//! What `apt-get --simulate` says.
+//! Parses the output of `apt-get --simulate`.
 
 use std::fmt;
 
 use crate::tool;
 
-/// Something that happens to a package that is installed already.
+/// A change to an installed package.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It goes.
+    /// The package is removed.
     Removed { package: String },
-    /// It becomes another version.
+    /// The package is replaced by another version.
     Replaced {
         package: String,
         from: String,
@@ -18,7 +18,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Whether it takes something away: all but an upgrade.
+    /// Returns whether the change takes something away. Only an upgrade does not.
     pub(super) fn is_harm(&self) -> bool {
         match self {
             Self::Removed { .. } => true,
@@ -46,7 +46,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// All that is not an addition. Lines are `Inst NAME (NEW …)`, `Inst NAME [OLD] (NEW …)` and `Remv NAME [OLD]`.
+/// Returns all changes except additions. Lines are `Inst NAME (NEW …)`, `Inst NAME [OLD] (NEW …)` and `Remv NAME [OLD]`.
 pub(super) fn changes(simulation: &str) -> Vec<Change> {
     simulation
         .lines()
@@ -67,12 +67,14 @@ pub(super) fn changes(simulation: &str) -> Vec<Change> {
         .collect()
 }
 
-/// A package from another archive, which a Debian of any release would replace or remove for the sake of its own QEMU.
+/// A package from another archive. A Debian of any release would replace or remove it for its own QEMU.
 const FOREIGN: &str = "Package: qemu-utils\nStatus: install ok installed\nPriority: optional\nSection: otherosfs\nMaintainer: nobody\n\
                        Architecture: amd64\nVersion: 1:99.0\nBreaks: qemu-system-x86 (<< 1:99)\nDescription: from another archive\n";
 
-/// dpkg's status of this machine as it may have been before set-up: without those of `packages` that nothing else there needs, and with
-/// one from another archive. Returns also which of `packages` set-up would have to install there.
+/// Returns dpkg's status of this machine as it may have been before set-up.
+///
+/// The status lacks those of `packages` that no other package needs, and has one package from another archive. The second value lists
+/// those of `packages` that set-up would have to install.
 pub(super) fn before_set_up<'a>(status: &str, packages: &[&'a str]) -> (String, Vec<&'a str>) {
     let paragraphs: Vec<&str> = status
         .split("\n\n")

@@ -1,16 +1,16 @@
-//! The table of cases in docs/architecture.md, as the live tests tell it.
+//! The table of cases in docs/architecture.md, with the results of the live tests.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::libtest::{Outcome, Test};
 
-/// What has become of the tests of each case.
+/// Results of the tests of each case, by the number of the case.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cases(BTreeMap<u32, Vec<(String, &'static str)>>);
 
 impl Cases {
-    /// The cases among `tests`: those with names like `save::case_13_a_full_disk`.
+    /// Collects the cases among `tests`: those with names like `save::case_13_a_full_disk`.
     pub(crate) fn among(tests: &[Test]) -> Self {
         let mut cases = Self::default();
         for test in tests {

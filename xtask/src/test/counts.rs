@@ -1,4 +1,4 @@
-//! How many tests passed and failed, as their runners say.
+//! Numbers of passed and failed tests, as reported by their runners.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -8,18 +8,18 @@ use anyhow::{Context, Result, bail};
 
 use super::libtest::{self, Line, Outcome, Test};
 
-/// What a step found out.
+/// Results of a step.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Counts {
     /// Tests that passed.
     pub(crate) passed: u64,
     /// Tests that failed.
     pub(crate) failed: u64,
-    /// Tests that their runner left out.
+    /// Tests that were skipped.
     pub(crate) skipped: u64,
-    /// Each of them, where the runner tells.
+    /// The tests themselves, if the runner reports them one by one.
     pub(crate) tests: Vec<Test>,
-    /// The step itself went wrong, whatever its tests say.
+    /// True if the step failed independently of its tests.
     pub(crate) broken: bool,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Display for Counts {
 }
 
 impl Counts {
-    /// Adds a test that is over.
+    /// Adds a finished test.
     fn count(&mut self, test: Test) {
         match test.outcome {
             Outcome::Passed => self.passed += 1,
@@ -55,8 +55,9 @@ impl Counts {
     }
 }
 
-/// Runs test programs, showing what they say, and adds up their results. They speak JSON ([`libtest::ARGUMENTS`]), or as rustdoc does.
-/// It is an error if there was no test to run.
+/// Runs test programs, prints their output, and adds up their results.
+///
+/// The programs print JSON ([`libtest::ARGUMENTS`]), or text as rustdoc does. It is an error if no test has run.
 pub(crate) fn of(suite: &str, command: &mut Command) -> Result<Counts> {
     let counts = of_some(suite, command)?;
     if !counts.broken && counts.passed + counts.failed == 0 {
@@ -65,7 +66,7 @@ pub(crate) fn of(suite: &str, command: &mut Command) -> Result<Counts> {
     Ok(counts)
 }
 
-/// As [`of`], but there may be no test.
+/// Same as [`of`], but it is no error if no test has run.
 pub(crate) fn of_some(suite: &str, command: &mut Command) -> Result<Counts> {
     let mut child = command
         .stdin(Stdio::null())
@@ -99,7 +100,7 @@ pub(crate) fn of_some(suite: &str, command: &mut Command) -> Result<Counts> {
     Ok(counts)
 }
 
-/// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+/// Parses a line like `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
 fn parse(line: &str) -> Counts {
     let mut counts = Counts::default();
     let Some((_, results)) = line

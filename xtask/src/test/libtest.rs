@@ -1,44 +1,44 @@
-//! What Rust's test runner says of itself, as lines of JSON.
+//! The JSON lines that Rust's test runner prints.
 //!
-//! The format is behind a switch that is meant for nightly compilers: `RUSTC_BOOTSTRAP` in the environment of the test program, and of
-//! nothing else, turns it on. Only it tells how long each test took.
+//! The format is for nightly compilers. `RUSTC_BOOTSTRAP` enables it, and is set in the environment of the test program only. No other
+//! format reports the time of each test.
 
 use serde_json::Value;
 
-/// Words for a test program.
+/// Arguments for a test program.
 pub(crate) const ARGUMENTS: [&str; 3] = ["-Zunstable-options", "--format=json", "--report-time"];
 
-/// Variable and value for its environment.
+/// Variable and value for the environment of a test program.
 pub(crate) const SWITCH: &str = "RUSTC_BOOTSTRAP=1";
 
-/// What has become of a test.
+/// Result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It passed.
+    /// The test passed.
     Passed,
-    /// It failed.
+    /// The test failed.
     Failed,
-    /// Its runner left it out.
+    /// The test was skipped.
     Skipped,
 }
 
-/// A test that is over.
+/// A finished test.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Test {
-    /// Of the step or program.
+    /// Name of the step or program.
     pub(crate) suite: String,
-    /// With its modules.
+    /// Name of the test, with its modules.
     pub(crate) name: String,
-    /// What has become of it.
+    /// Result of the test.
     pub(crate) outcome: Outcome,
-    /// How long it took.
+    /// Duration, in seconds.
     pub(crate) seconds: f64,
-    /// What it printed, if it failed.
+    /// Output of a failed test.
     pub(crate) output: String,
 }
 
 impl Test {
-    /// As Rust's runner shows it to people, with the time.
+    /// The line that Rust's runner prints for people, with the time added.
     pub(crate) fn line(&self) -> String {
         let outcome = match self.outcome {
             Outcome::Passed => "ok",
@@ -52,19 +52,19 @@ impl Test {
 /// A line of a test program's output.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Line {
-    /// A test is over.
+    /// A test has finished.
     Over(Test),
-    /// A test takes long.
+    /// A test runs for long.
     Slow(String),
-    /// The whole program is over.
+    /// The whole program has finished.
     End,
-    /// Nothing that people need to see.
+    /// An event that people need not see.
     Noise,
-    /// Not the runner's.
+    /// A line that is not the runner's.
     Other,
 }
 
-/// Reads a line of the test program of `suite`.
+/// Parses a line of the test program of `suite`.
 pub(crate) fn parse(suite: &str, line: &str) -> Line {
     let Some(event) = line
         .starts_with('{')
@@ -89,7 +89,7 @@ pub(crate) fn parse(suite: &str, line: &str) -> Line {
             seconds: event["exec_time"].as_f64().unwrap_or_default(),
             output: text("stdout"),
         }),
-        // Times of whole programs, and whatever comes with a later release.
+        // Times of whole programs, and kinds of events that a later release may add.
         (Some("suite" | "bench" | "report"), _) => Line::Noise,
         _ => Line::Other,
     }

@@ -1,5 +1,4 @@
-//! The tests that run here, without a lab: most of them wait for something most of the time, so that several programs run
-//! beside each other.
+//! The tests that run here, without a lab. Most of them wait most of the time, so several programs run beside each other.
 
 use std::process::Command;
 use std::sync::Mutex;
@@ -11,9 +10,9 @@ use super::counts::{self, Counts};
 use super::libtest;
 use crate::cargo::{Cargo, Program};
 
-/// Programs that run at once.
+/// Number of programs that run at once.
 const PROGRAMS: usize = 3;
-/// Tests that each of them runs at once, unless the user has set [`THREADS`].
+/// Number of tests that each program runs at once, unless the user has set [`THREADS`].
 const TESTS: &str = "4";
 const THREADS: &str = "RUST_TEST_THREADS";
 
@@ -62,13 +61,13 @@ fn one(program: &Program) -> Result<Counts> {
     let threads = std::env::var(THREADS).unwrap_or_else(|_| TESTS.to_owned());
     let (variable, value) = libtest::SWITCH.split_once('=').context("not a variable")?;
     let mut command = Command::new(&program.path);
-    // As cargo runs them.
+    // Same directory and environment as under cargo.
     command
         .args(libtest::ARGUMENTS)
         .current_dir(&program.package)
         .env("CARGO_MANIFEST_DIR", &program.package)
         .env(THREADS, threads)
         .env(variable, value);
-    // A program may have no tests, such as a binary without any.
+    // A program may have no tests.
     counts::of_some(&format!("unit and process: {}", program.name), &mut command)
 }

@@ -40,8 +40,10 @@ pub(crate) enum Labs {
     All,
 }
 
-/// Everything that can be built. What is tested elsewhere is not among all targets, and cannot be named together with them. It is always the
-/// whole workspace that is built from: with one package alone, another has other features, and all is compiled once more.
+/// Arguments that build everything.
+///
+/// Tests that run elsewhere are not part of `--all-targets`, and cannot be named together with it. The build always covers the whole
+/// workspace: building one package alone would give another one other features, and everything would be compiled again.
 const BOTH: [&[&str]; 2] = [
     &["--workspace", "--all-targets"],
     &["--workspace", "--test=live", "--test=demo", "--test=bench"],
@@ -85,7 +87,7 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// Runs all that was asked for, also after a failure; the exit code is zero only if nothing failed.
+/// Runs all steps that were asked for, also after a failure. The exit code is zero only if nothing failed.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let labs = match options.xen {
         Labs::V4_17 => &[Xen::V4_17][..],
@@ -101,7 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let live = !options.quick && !options.loom && (!options.valgrind || options.sanitize);
     if live {
-        // Before anything long.
+        // Checked before anything that takes long.
         for &xen in labs {
             lab::check_room(xen)?;
         }
@@ -141,7 +143,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                     live::run(plain, &options.arguments)
                 });
             }
-            // Words for the tests' runner choose tests of one of the two.
+            // Arguments for the tests' runner select tests of one of the two.
             if options.devices || options.arguments.is_empty() {
                 let setting = Setting {
                     hardware: Hardware::Devices,
@@ -157,7 +159,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(steps.finish())
 }
 
-/// What runs on any machine.
+/// Runs the checks that work on any machine.
 fn checks(steps: &mut Steps) {
     steps.run("tools", || setup::components().map(|()| Counts::default()));
     steps.run("set-up adds packages, and changes none", setup::rehearse);
@@ -173,7 +175,7 @@ fn checks(steps: &mut Steps) {
         Ok(Counts::default())
     });
     steps.run("features of libxl, none and each alone", || {
-        // All of them together are checked above.
+        // The combination of all features is checked above.
         for features in ["--features=", "--features=log", "--features=xlutil"] {
             let words = [
                 "clippy",
@@ -203,12 +205,12 @@ fn checks(steps: &mut Steps) {
     );
     steps.run("unit, doc and process tests", || {
         let mut counts = local::run(&cargo)?;
-        // rustdoc has its own runner, which says how many there were.
+        // rustdoc has a runner of its own, which counts the tests.
         counts += counts::of("doc", &mut cargo.command(&["test", "--workspace", "--doc"]))?;
         Ok(counts)
     });
     steps.run("functions of libxl that are wrapped", || {
-        // Run above, too; here with its table.
+        // This test also runs above; here its table is shown.
         let coverage = [
             "test",
             "--workspace",
@@ -222,11 +224,12 @@ fn checks(steps: &mut Steps) {
     steps.run(&format!("build with Rust {}", oldest::RUST), || {
         oldest::check(&BOTH)
     });
-    // The oldest and the newest headers that are supported; the system's own are those in between.
+    // The oldest and the newest supported headers. The system's own are in between.
     for (version, suite) in [("4.14", "bullseye"), ("4.20", "trixie")] {
         steps.run(&format!("build and tests against Xen {version}"), || {
             let cargo = Cargo::against(version, suite)?;
-            // All that uses libxl. The tests of domainmgr do not care which one it is, and those of libxl, below, are linked with it.
+            // Everything that uses libxl. The tests of domainmgr do not depend on its version, and the tests of libxl below are linked
+            // with it.
             steps::succeed(cargo::ready_soon(&mut cargo.command(&[
                 "check",
                 "--workspace",
@@ -236,7 +239,7 @@ fn checks(steps: &mut Steps) {
                 "--test=demo",
                 "--test=bench",
             ])))?;
-            // The coverage of the headers and the layout of their structures, among others.
+            // Includes the coverage of the headers and the layout of their structures.
             let mut tests = cargo.test(&[
                 "--package=libxl-sys",
                 "--package=libxl",

@@ -1,4 +1,4 @@
-//! The oldest Rust that is supported, which is the one that Debian 13 ships.
+//! The oldest supported Rust, which Debian 13 ships.
 
 use anyhow::Result;
 
@@ -7,11 +7,11 @@ use super::steps;
 use crate::cargo::ready_soon;
 use crate::{paths, toolchain};
 
-/// As `rust-version` in the workspace's Cargo.toml.
+/// `rust-version` of the workspace's Cargo.toml.
 pub(crate) const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// Compiles all `targets` with it. rustup fetches it if it is not there; without rustup, or a way to where it gets compilers from, this
-/// counts as left out.
+/// Compiles all `targets` with this release. rustup installs it if it is missing. Without rustup, or a connection to its server, the
+/// check counts as skipped.
 pub(crate) fn check(targets: &[&[&str]]) -> Result<Counts> {
     if toolchain::is_mine(RUST)? {
         println!("Rust {RUST}: everything here was built with it");

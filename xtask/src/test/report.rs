@@ -1,4 +1,4 @@
-//! What is left of a run of tests: JUnit's XML for machines, and for people where the time went.
+//! Reports of a test run: JUnit XML for machines, and the slowest tests for people.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,10 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::libtest::{Outcome, Test};
 
-/// Tests that are listed by name.
+/// Number of slowest tests that are listed by name.
 const SLOWEST: usize = 10;
 
-/// The tests that took longest, and the modules, as lines.
+/// Lists the slowest tests and modules, one line each.
 pub(super) fn slowest(tests: &[Test]) -> String {
     let mut by_time: Vec<&Test> = tests.iter().collect();
     by_time.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
@@ -38,7 +38,7 @@ pub(super) fn slowest(tests: &[Test]) -> String {
     text
 }
 
-/// Writes all of them to `dir`, as `junit.xml`.
+/// Writes all tests to `junit.xml` in `dir`.
 pub(super) fn write(tests: &[Test], dir: &Path) -> Result<PathBuf> {
     let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
     for test in tests {

@@ -1,7 +1,8 @@
 //! The live tests with the address and leak sanitizers.
 //!
-//! They watch what our code does with memory, also with what libxl has allocated, and what either never frees. What libxl does by itself
-//! they see only where it calls the C library, because it was not built for them; nor was Rust's own library.
+//! The sanitizers check how our code uses memory, including memory that libxl has allocated, and find memory that neither frees. They see
+//! libxl's own accesses only where it calls the C library, because it was not built with them. The same holds for Rust's standard
+//! library.
 
 use std::process::Command;
 
@@ -11,10 +12,10 @@ use crate::cargo::{Cargo, Program, RUSTFLAGS, SEPARATOR};
 use crate::paths;
 use crate::xen::Xen;
 
-/// What goes before a program: leaks are looked for at its end, and end it with another status.
+/// Prefix for a program: it looks for leaks when the program ends, and changes the exit status if there are any.
 pub(crate) const WORDS: &[&str] = &["env", "ASAN_OPTIONS=detect_leaks=1:exitcode=99"];
 
-/// What is run when nothing else is asked for.
+/// The tests that run by default.
 const TESTS: &[&str] = &[
     "context::",
     "hotplug::",
@@ -26,7 +27,7 @@ const TESTS: &[&str] = &[
     "vcpu::",
 ];
 
-/// Words for the tests' runner: those that were asked for, or a choice.
+/// Returns the words for the tests' runner: those that were asked for, or the default choice.
 pub(crate) fn tests(asked: &[String]) -> Vec<String> {
     if asked.is_empty() {
         TESTS.iter().map(|&test| test.to_owned()).collect()
@@ -35,7 +36,7 @@ pub(crate) fn tests(asked: &[String]) -> Vec<String> {
     }
 }
 
-/// Builds the live tests with it, for the dom0 of `xen`.
+/// Builds the live tests with the sanitizers, for the dom0 of `xen`.
 pub(crate) fn programs(cargo: &Cargo, xen: Xen) -> Result<Vec<Program>> {
     let mut flags = cargo.rustflags();
     flags.push("-Zsanitizer=address".to_owned());
@@ -45,11 +46,11 @@ pub(crate) fn programs(cargo: &Cargo, xen: Xen) -> Result<Vec<Program>> {
             "--no-run",
             "--workspace",
             "--test=live",
-            // Build scripts and macros run here, without it.
+            // Build scripts and macros run here, without the sanitizers.
             "--target=x86_64-unknown-linux-gnu",
         ],
         |command: &mut Command| {
-            // The compiler has it in every release, behind a switch that is meant for nightly ones.
+            // Every release of the compiler has the sanitizers, behind a switch for nightly compilers.
             command
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env(RUSTFLAGS, flags.join(SEPARATOR))

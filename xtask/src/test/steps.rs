@@ -9,7 +9,7 @@ use super::counts::Counts;
 use super::report;
 use crate::paths;
 
-/// What has been run so far.
+/// The steps that have run so far, and their results.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     counts: Counts,
@@ -17,7 +17,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Runs one step under a heading. A failure is remembered, and the next step runs nevertheless.
+    /// Runs one step under a heading. A failure is recorded, and the next step still runs.
     pub(crate) fn run(&mut self, name: &str, step: impl FnOnce() -> Result<Counts>) {
         println!("\n=== {name}");
         let begin = Instant::now();
@@ -63,7 +63,7 @@ impl Steps {
     }
 }
 
-/// A step that is one program, which has nothing to count.
+/// Runs a step that is a single program without tests to count.
 pub(crate) fn succeed(command: &mut Command) -> Result<Counts> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command

@@ -1,7 +1,7 @@
 //! The unit tests of the crates that have unsafe code, under valgrind.
 //!
-//! What libxl and libxlutil do without Xen is most of what can go wrong in memory. The live tests cannot run in it: to valgrind the
-//! hypercalls of today's Xen are unknown, and it lets them fail. See `sanitizer.rs` for those.
+//! Most memory errors are possible in the parts of libxl and libxlutil that work without Xen. The live tests cannot run under valgrind,
+//! which does not know the hypercalls of today's Xen and lets them fail. See `sanitizer.rs` for the live tests.
 
 use anyhow::Result;
 
@@ -9,11 +9,11 @@ use super::counts::{self, Counts};
 use crate::cargo::Cargo;
 use crate::setup;
 
-/// Everything that is lost for good, read before it was written, or touched where nothing is, ends a test program with this.
+/// Ends a test program with status 99 if memory is definitely lost, read before it was written, or accessed where nothing is allocated.
 const RUNNER: &str = "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
                       --show-leak-kinds=definite --num-callers=25 --child-silent-after-fork=yes";
 
-/// Runs them; valgrind is installed if it is not there.
+/// Runs the tests. Installs valgrind if it is missing.
 pub(crate) fn run() -> Result<Counts> {
     setup::packages(&["valgrind", "libc6-dbg"])?;
     counts::of(
@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<Counts> {
                 "--no-fail-fast",
             ])
             .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", RUNNER)
-            // Fewer random cases: each takes thirty times as long.
+            // Fewer random cases, because each takes thirty times as long.
             .env("PROPTEST_CASES", "8"),
     )
 }

@@ -5,18 +5,18 @@ use crate::core::Op;
 use crate::spec::{Action, Mode};
 use crate::toolstack::{Life, ShutdownReason};
 
-/// What is to become of a domain.
+/// Outcome for a domain whose guest has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// Gone, and stays so.
     Ended,
-    /// Another one runs in its place.
+    /// Another domain runs in its place.
     Anew,
-    /// Another one runs, and the dead one is there under another name.
+    /// Another domain runs, and the dead one is there under another name.
     Sibling,
-    /// It is there, dead, under its name.
+    /// The dead domain is there, under its name.
     Kept,
-    /// It runs again under its number.
+    /// The domain runs again under its domid.
     InPlace,
 }
 
@@ -79,7 +79,7 @@ fn every_action_for_every_reason_in_every_mode() {
                     h.advance(60_000);
                     h.outside(|xen, id| xen.shut_down(id, reason).unwrap());
                     if restart {
-                        // The agent is away when it happens, and after it has been dealt with.
+                        // The agent ends right after the shutdown, and again after the shutdown has been dealt with.
                         h.restart();
                     }
                     h.half_minutes(2);
@@ -169,7 +169,7 @@ fn a_domain_that_goes_away_during_its_soft_reset_is_built_anew() {
     );
 }
 
-/// It waits for its start because it was reset too soon after the last one.
+/// The domain waits for its start, because it was reset too soon after its last start.
 #[test]
 fn a_domain_that_an_outsider_destroys_after_its_soft_reset_has_vanished() {
     let mut h = Harness::new();
@@ -196,7 +196,7 @@ fn a_domain_that_an_outsider_destroys_after_its_soft_reset_has_vanished() {
 
 #[test]
 fn a_soft_reset_domain_is_managed_on() {
-    // Also by a source of events that has reported its one shutdown: it is set anew.
+    // Also by a source of events that reports only one shutdown: it is set anew.
     let mut h = Harness::new();
     h.delivery.bare = true;
     h.wish(Some(Harness::desired(true, Mode::Hvm, "")));
@@ -211,13 +211,13 @@ fn a_soft_reset_domain_is_managed_on() {
 
 #[test]
 fn an_agent_that_ends_in_the_middle_of_a_soft_reset_starts_the_guest_anew() {
-    // Every 20 ms into it; also while the reset domain waits, because it does so too often.
+    // Every 20 ms into the reset; also while the reset domain waits, because it is reset too often.
     for at in 0..30 {
         let mut h = Harness::new();
         h.wish(Some(Harness::desired(true, Mode::Hvm, "")));
         h.advance(1000);
         for _ in 0..3 {
-            // Not while the last one is still being dealt with.
+            // Fails while the last reset is still being dealt with.
             h.outside(|xen, id| drop(xen.shut_down(id, ShutdownReason::SOFT_RESET)));
             h.advance(at * 20);
         }

@@ -27,7 +27,7 @@ fn reserved_first_and_given_up_last() {
     h.wish(Some(desired(true, "")));
     h.advance(60_000);
     assert_eq!(words(&h), ["reserve", "create", "unpause"]);
-    // A reboot gives nothing up.
+    // A reboot gives no adapters up.
     h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
     h.advance(60_000);
     assert_eq!(h.state(), "RUNNING");
@@ -66,7 +66,7 @@ fn what_is_refused_is_waited_for() {
     assert_eq!(status.last_err, "IoAdapterList[0]: \"eth1\" is used by b.2");
     assert!(status.next_retry.is_some());
     assert_eq!(words(&h), ["reserve"], "and nothing is built");
-    // Now and then without news, and at once with.
+    // Without news, the reservation is tried now and then; with news, at once.
     h.advance(120_000);
     let tried = words(&h).len();
     assert!((3..8).contains(&tried), "{tried}");
@@ -102,7 +102,7 @@ fn a_boot_that_failed_holds_nothing_while_it_waits() {
     let status = h.published.clone().unwrap();
     assert!(status.boot_failed && status.next_retry.is_some());
     assert!(!h.reserved, "others may have it");
-    // The retry reserves anew, and does not build with what it does not hold.
+    // The retry reserves anew, and builds nothing without the adapter.
     h.fails = |_| false;
     h.refusal = Some("no");
     h.advance(700_000);
@@ -124,7 +124,7 @@ fn a_new_agent_holds_what_its_domain_has() {
     h.restart();
     h.advance(60_000);
     assert_eq!(words(&h)[before..], ["reserve"]);
-    // And builds with it again.
+    // The next domain is built with the adapter again.
     h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
     h.advance(60_000);
     assert_eq!(h.state(), "RUNNING");
@@ -134,7 +134,7 @@ fn a_new_agent_holds_what_its_domain_has() {
     );
 }
 
-/// It may have become a port, or the config wants others now, which another domain has.
+/// The adapter may have become a port, or the config now wants others, which another domain has.
 #[test]
 fn what_a_new_agent_is_refused_is_given_up_with_its_domain() {
     let mut h = Harness::new();
@@ -167,7 +167,7 @@ fn a_reboot_that_a_new_agent_finishes_gives_nothing_up() {
         words(&h)[before..],
         ["destroy", "reserve", "create", "unpause"]
     );
-    // What it cannot have any more, it does not hold either.
+    // Adapters that the domain cannot have any more are not held either.
     h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
     h.advance(1000);
     h.refusal = Some("no");
@@ -221,7 +221,7 @@ fn other_adapters_are_reserved_instead() {
 fn one_that_keeps_them_has_no_successor() {
     let mut h = Harness::new();
     let mut desired = desired(true, "");
-    // As an agent of before has accepted it.
+    // An earlier agent has accepted this config.
     let spec = desired.spec.as_mut().unwrap();
     Arc::make_mut(spec).actions.on_crash = Action::RenameRestart;
     h.wish(Some(desired));

@@ -1,4 +1,4 @@
-//! Single cases: what must not be left to chance to be tried.
+//! Single cases that must be tried, and not be left to chance.
 
 use std::time::Duration;
 
@@ -60,11 +60,11 @@ fn a_leftover_that_an_outsider_starts_is_broken_and_says_so() {
     assert!(status.last_err.contains("has ended"), "{}", status.last_err);
 }
 
-/// What is left of a domain after that is good for nothing.
+/// The rest of the domain is good for nothing after a destroy that failed.
 #[test]
 fn a_destroy_that_failed_is_carried_through_whatever_the_wish_is_now() {
     for suspended in [false, true] {
-        // Not even asked: there is no graceful time.
+        // The guest is not even asked: there is no graceful time.
         let mut h = Harness::with(Settings {
             graceful: Duration::ZERO,
             ..Settings::default()
@@ -118,7 +118,7 @@ fn not_being_able_to_look_says_nothing_about_the_domain() {
         ("RUNNING", "")
     );
     assert_eq!(creates(&h), 1);
-    // Nor can the next agent.
+    // The next agent cannot look either.
     h.fails = |op| matches!(op, Op::Look(_));
     h.restart();
     h.advance(30_000);
@@ -132,7 +132,7 @@ fn not_being_able_to_look_says_nothing_about_the_domain() {
     assert_eq!(same, status);
 }
 
-/// Of an agent that heard it and was killed before it could look what had become of the domain.
+/// The first agent has read the wish, and is killed before it could look at the domain.
 #[test]
 fn a_newer_wish_is_worked_off_by_the_next_agent() {
     let mut h = Harness::new();
@@ -149,7 +149,7 @@ fn a_newer_wish_is_worked_off_by_the_next_agent() {
     assert_eq!((h.state().as_str(), creates(&h)), ("RUNNING", 2));
 }
 
-/// Another domain would be a second copy of what may live on elsewhere.
+/// The domain may live on elsewhere, so another one would be a second copy.
 #[test]
 fn what_has_ended_stays_so_while_nobody_can_read_its_config() {
     let config = Harness::desired(true, Mode::Pv, "");
@@ -189,7 +189,7 @@ fn what_has_ended_stays_so_while_nobody_can_read_its_config() {
     }
 }
 
-/// Somebody mends the config of a domain that did not start, and mistypes it.
+/// Somebody corrects the config of a domain that did not start, and mistypes it.
 #[test]
 fn a_failed_boot_does_not_hide_that_the_newer_config_is_unusable() {
     let mut h = Harness::new();
@@ -246,7 +246,7 @@ fn what_an_outsider_built_while_it_waited_is_found_first() {
 
 #[test]
 fn what_is_impossible_is_not_tried_three_times() {
-    // Building fails because of the config: the worker says InvalidConfig. Here: not even a spec.
+    // A build that fails because of the config ends with `InvalidConfig`. Here there is not even a spec.
     let mut h = Harness::new();
     h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
         c.memory.0 = 0;
@@ -560,7 +560,7 @@ fn what_is_due_is_done_to_what_is_and_not_to_what_was() {
     let words = "sim.fail-unpause=1 sim.fail-destroy=1";
     h.wish(Some(Harness::desired(true, Mode::Pv, words)));
     h.advance(700);
-    // Left half-built, and its destroy has failed. Now somebody starts it, and nobody says so.
+    // The domain is left half-built, and its destroy has failed. Now somebody starts it, and no event tells of that.
     assert_eq!(count(&h, |op| matches!(op, Op::Destroy(_))), 1);
     h.outside(|xen, id| xen.unpause(id).unwrap());
     h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
@@ -576,7 +576,7 @@ fn an_agent_that_ends_while_it_tidies_up_after_a_crash_blames_nobody_else() {
         h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
         h.advance(at * 20);
         if h.is_busy() {
-            // What Xen has been told to do it does, whether anyone waits for it or not.
+            // Xen finishes a destroy that has begun, whether anyone waits for it or not.
             h.outside(|xen, id| xen.kill(id).unwrap());
         }
         h.restart();
@@ -589,7 +589,7 @@ fn an_agent_that_ends_while_it_tidies_up_after_a_crash_blames_nobody_else() {
     }
 }
 
-/// Xen takes its time to take the dead one apart, and there is no room for two.
+/// Xen takes its time to take the dead domain apart, and there is no room for two.
 #[test]
 fn a_restart_waits_for_the_memory_of_the_dead() {
     let mut h = Harness::on(100, Settings::default());
@@ -615,7 +615,7 @@ fn numbered(activate: bool, number: u32, words: &str) -> Desired {
     Harness::desired_with(activate, Mode::Pv, words, |c| c.app_num = number)
 }
 
-/// It has a name before it is built, and then the wish is for another.
+/// The domain has a name before it is built, and then the wish is for another name.
 #[test]
 fn what_was_left_half_built_is_destroyed_whatever_it_was_called() {
     type Act = fn(&mut Harness, &str);
@@ -649,7 +649,7 @@ fn what_was_left_half_built_is_destroyed_whatever_it_was_called() {
         h.half_minutes(2);
         assert_eq!(h.state(), "RUNNING", "{:?}", h.notes);
         assert_eq!((called(&h).as_str(), h.xen.live(KEY)), ("app.7", 1));
-        // It never ran, so there was nobody to ask.
+        // The domain never ran, so there was nobody to ask.
         let destroys = count(&h, |op| matches!(op, Op::Destroy(_)));
         let asked = count(&h, |op| matches!(op, Op::Shutdown(_)));
         assert_eq!((creates(&h), destroys, asked), (2, 1, 0), "{:?}", h.ops);
@@ -659,9 +659,9 @@ fn what_was_left_half_built_is_destroyed_whatever_it_was_called() {
 #[test]
 fn a_guest_that_is_only_booting_is_asked_again_until_it_hears() {
     for (words, asked, pressed) in [
-        // Nothing tells when its drivers come up: every ten seconds, at 0, 10, 20 and 30.
+        // No event tells when the drivers come up, so the guest is asked every ten seconds: at 0, 10, 20 and 30.
         ("sim.deaf=25", 4, 1),
-        // It has none. The button, pressed too early, is pressed again in the forced time.
+        // The guest has no drivers. The button, pressed too early, is pressed again in the forced time.
         ("sim.deaf=25 sim.nopv", 7, 2),
     ] {
         let mut h = Harness::new();

@@ -1,5 +1,4 @@
-//! Changes of a domain that runs: what the domain has, what the next one has, and what becomes of them when something ends in
-//! between.
+//! Changes to a running domain: their effect on it and on the next one, also when something ends in between.
 
 use std::sync::Arc;
 
@@ -58,7 +57,7 @@ fn running(mode: Mode, words: &str) -> Harness {
     h
 }
 
-/// The vdevs of its disks, its memory in MiB, and the number of its interfaces, as Xen has them.
+/// Returns the vdevs of the domain's disks, its memory in MiB, and its number of interfaces, as Xen has them.
 fn level(h: &mut Harness) -> (Vec<String>, u64, usize) {
     let seen = h.theirs().unwrap();
     let disks = h.xen.disks(seen.id).unwrap();
@@ -112,7 +111,7 @@ fn what_was_changed_is_there_with_every_domain_that_is_built() {
         ]
     );
     assert_eq!(waiting(&h), [""; 0]);
-    // Over a restart of the agent, a reboot of the guest, one of the host, a stop and a start.
+    // The changes survive a restart of the agent, a reboot of the guest, one of the host, a stop and a start.
     h.restart();
     h.half_minutes(1);
     assert_eq!(level(&mut h), all);
@@ -153,7 +152,7 @@ fn what_was_taken_away_stays_away() {
         assert_eq!(h.ordered(order(change), 1_000), obeyed());
     }
     assert_eq!(level(&mut h), (vec![], 64, 0));
-    // It is as its file says again.
+    // The domain is as its file says again.
     assert_eq!(changed(&h), [""; 0]);
     h.reboot_host();
     h.half_minutes(1);
@@ -170,7 +169,7 @@ fn a_newer_wish_ends_what_is_remembered_and_leaves_the_domain_as_it_is() {
     h.advance(1_000);
     assert_eq!(changed(&h), [""; 0]);
     assert_eq!(level(&mut h).0, ["xvdx"]);
-    // As with any other wish: its guest reboots to what it was.
+    // As with any other wish, a reboot of the guest builds the same domain again.
     h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
     h.half_minutes(1);
     assert_eq!(level(&mut h).0, ["xvdx"]);
@@ -224,7 +223,7 @@ fn what_a_running_domain_cannot_have_waits_for_the_next_start() {
     refuses(&mut h, eject, "xvdd: there is no disc in it");
     let away = Change::DetachDisk("xvdd".to_owned());
     assert_eq!(h.ordered(order(away), 1_000), obeyed());
-    // Its file has no such drive, and the domain has.
+    // The file has no such drive, but the domain has.
     assert_eq!(changed(&h).len(), 1, "{:?}", changed(&h));
 }
 
@@ -313,7 +312,7 @@ fn what_no_domain_can_have_is_refused() {
     refuses(&mut h, memory(32), "it is saved");
 }
 
-/// Nobody has seen the end of the change: it is looked at, and made to its end.
+/// The result of the change is unknown: the next agent looks at the domain, and completes the change.
 #[test]
 fn a_change_whose_end_nobody_has_seen_is_neither_lost_nor_doubled() {
     for change in [disk("xvdx"), nic(), memory(96)] {
@@ -325,7 +324,7 @@ fn a_change_whose_end_nobody_has_seen_is_neither_lost_nor_doubled() {
         h.has_what_was_changed().unwrap();
         assert_eq!((changed(&h).len(), waiting(&h).len()), (1, 0), "{change}");
         assert_eq!(count(&h, "change"), 2);
-        // The host goes down before it is made: the next domain has it.
+        // The host goes down before the change is made: the next domain has it.
         let mut h = running(Mode::Pv, "");
         h.order(order(change.clone()));
         h.advance(2);
@@ -336,7 +335,7 @@ fn a_change_whose_end_nobody_has_seen_is_neither_lost_nor_doubled() {
         assert_eq!((changed(&h).len(), waiting(&h).len()), (1, 0), "{change}");
         assert_eq!(count(&h, "change"), 1);
     }
-    // Taken away, and not known to be.
+    // The disk is taken away, and the agent does not learn of that.
     let mut h = running(Mode::Pv, "");
     h.ordered(order(disk("xvdx")), 1_000);
     h.dies = true;
@@ -345,7 +344,8 @@ fn a_change_whose_end_nobody_has_seen_is_neither_lost_nor_doubled() {
     assert_eq!((level(&mut h).0.len(), changed(&h).len()), (0, 0));
 }
 
-/// A newer wish has come while nobody knew whether the domain has it: it is made to its end, so that this is known.
+/// A newer wish comes while it is unknown whether the domain has the change. The change is completed, so that this is
+/// known.
 #[test]
 fn a_change_that_was_cut_short_and_given_up_is_still_known_of() {
     let mut h = running(Mode::Pv, "");

@@ -57,7 +57,7 @@ fn what_is_taken_at_once_is_looked_at_once() {
     h.half_minutes(120);
     assert_eq!(looks(&h), 1);
     assert_eq!(reason(&h), "");
-    // Who has none is not asked.
+    // A domain without devices is not looked at.
     let mut h = Harness::new();
     h.wish(Some(Harness::desired(true, Mode::Pv, "")));
     h.half_minutes(120);

@@ -22,7 +22,7 @@ fn config(activate: bool, hash: &str, more: &str) -> Desired {
     })
 }
 
-/// What has been done, in words, since the last time.
+/// Returns descriptions of the operations since the last call.
 fn done(h: &mut Harness) -> Vec<String> {
     let ops = std::mem::take(&mut h.ops);
     ops.iter()
@@ -90,14 +90,14 @@ fn a_guest_that_restarts_goes_on_with_what_it_has_written() {
 fn also_if_the_agent_is_killed_in_the_middle() {
     let mut h = up();
     h.outside(|xen, id| xen.shut_down(id, ShutdownReason::REBOOT).unwrap());
-    // It is down, and its disks are looked after.
+    // The domain is down, and its disks are being made ready.
     h.advance(1_000);
     assert_eq!(h.state(), "BOOTING");
     assert!(h.domain().is_none());
     done(&mut h);
     h.restart();
     h.advance(60_000);
-    // What an earlier run may have reserved is given up: this one needs nothing.
+    // Adapters that an earlier run may have reserved are given up: this domain needs none.
     assert_eq!(done(&mut h), ["release", "keep", "create", "unpause"]);
 }
 
@@ -108,7 +108,7 @@ fn stopped_and_started_it_begins_from_the_image() {
     h.wish(Some(config(false, "aa", "")));
     h.advance(60_000);
     assert_eq!(h.state(), "HALTED");
-    // Once, and not what is preserved.
+    // The copy is discarded once, and the preserved one is not.
     let ops = done(&mut h);
     assert_eq!(ops, ["shutdown", "destroy", &format!("discard {COPY}")]);
     h.half_minutes(3);
@@ -136,7 +136,7 @@ fn a_newer_wish_for_other_disks_ends_the_copying() {
     h.wish(Some(config(true, "aa", "")));
     h.advance(COPYING / 2);
     assert_eq!((h.state().as_str(), h.is_busy()), ("BOOTING", true));
-    // The same disks: what has been copied is not thrown away.
+    // With the same disks, the copies made so far are not thrown away.
     h.wish(Some(config(true, "aa", "newer")));
     h.advance(100);
     assert_eq!(done(&mut h), ["fresh"]);
@@ -217,7 +217,7 @@ fn how_far_it_is_shows_while_it_copies() {
     assert_eq!(status.state_reason, "");
 }
 
-/// What runs has the disks it was built with, whatever the newest file says.
+/// A running domain has the disks it was built with, whatever the newest file says.
 #[test]
 fn a_running_domain_shows_its_own_disks() {
     let mut h = up();
@@ -233,7 +233,7 @@ fn a_running_domain_shows_its_own_disks() {
     assert_eq!((h.state().as_str(), shows(&h).as_str()), ("RUNNING", "aa"));
 }
 
-/// What cloud-init is told is another disk's affair.
+/// The cloud-init data is on a disk of its own.
 #[test]
 fn newer_user_data_does_not_end_the_copying() {
     let wish = |data: &str| {

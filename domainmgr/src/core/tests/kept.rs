@@ -1,4 +1,4 @@
-//! Dead domains that are kept: seen until somebody destroys them, and never taken for the domain that runs.
+//! Dead domains that are kept: shown until somebody destroys them, and never taken for the domain that runs.
 
 use super::harness::{Harness, KEY};
 use crate::eve::PreservedDomain;
@@ -41,7 +41,7 @@ fn renamed_ones_are_listed_until_they_are_destroyed() {
     h.restart();
     h.half_minutes(1);
     assert_eq!(preserved(&h), listed);
-    // Deactivated, they are still there, and still to be seen.
+    // After a deactivation, the kept domains are still there, and still shown.
     h.wish(Some(Harness::desired_with(false, Mode::Pv, "", |c| {
         c.on_crash = "rename-restart".into();
     })));
@@ -72,7 +72,7 @@ fn a_kept_one_gives_up_what_its_successor_needs() {
         let first = h.domain();
         h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
         if dies {
-            // In the middle of it.
+            // The agent ends in the middle of the action.
             h.advance(50);
             h.restart();
         }
@@ -102,7 +102,7 @@ fn a_new_name_does_not_bring_a_kept_one_back() {
         }
         h.half_minutes(1);
         assert_eq!(preserved(&h)[0].domain_name, "evidence");
-        // The one that runs goes away: the kept one is not what it has become.
+        // The running domain goes away: the kept one is not taken for it.
         let running = h.domain().unwrap();
         assert_eq!(running.domid, 3);
         h.meanwhile(|xen| xen.kill(running).unwrap());

@@ -38,7 +38,7 @@ fn with_copy(words: &str) -> Desired {
     })
 }
 
-/// How the disks were made ready each time.
+/// Returns the treatment of copies, for each time the disks were made ready.
 fn copies(h: &Harness) -> Vec<Copies> {
     let made = h.ops.iter().filter_map(|op| match op {
         Op::Disks(_, copies, _) => Some(*copies),
@@ -78,7 +78,7 @@ fn what_was_stopped_stays_down_until_it_is_started() {
         "{}",
         status.state_reason
     );
-    // Nor does it come back by itself with another agent, or after a reboot of the host.
+    // The domain does not come back with another agent, or after a reboot of the host.
     h.restart();
     h.half_minutes(2);
     h.reboot_host();
@@ -116,7 +116,7 @@ fn what_its_config_does_not_activate_runs_if_it_is_started() {
     assert_eq!(h.state(), "RUNNING");
     assert_eq!(h.ordered(STOP, 5_000), obeyed());
     let status = h.published.clone().unwrap();
-    // As if it was asked for: its copies are kept.
+    // As if the config activated the domain: its copies are kept.
     assert_eq!(
         (h.state().as_str(), status.held.as_str()),
         ("HALTED", "stopped")
@@ -133,7 +133,7 @@ fn a_guest_that_ended_is_started_by_hand() {
     assert_eq!(h.state(), "RUNNING");
 }
 
-/// It may run on another host: two of it would destroy its disks.
+/// The domain may run on another host, and two instances would destroy its disks.
 #[test]
 fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
     let mut h = running("");
@@ -144,7 +144,7 @@ fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
         &h.ordered(Order::Restart, 5_000),
         "it may live on elsewhere",
     );
-    // Nor is it forgotten over a stop.
+    // A stop does not make the agent forget that the domain was taken away.
     assert_eq!(h.ordered(STOP, 5_000), obeyed());
     refused(&h.ordered(START, 5_000), "it may live on elsewhere");
     assert_eq!((h.state().as_str(), creates(&h)), ("HALTED", 1));
@@ -172,7 +172,7 @@ fn a_restart_is_a_stop_and_a_start_in_which_nothing_written_is_lost() {
     assert!(h.answers.contains(&(id, Answer::Done)), "{:?}", h.answers);
     assert_ne!(h.domain().unwrap(), first);
     assert_eq!(h.published.clone().unwrap().held, "");
-    // And over a stop.
+    // The same over a stop and a start.
     h.ordered(STOP, 10_000);
     h.ordered(START, 60_000);
     assert_eq!(h.state(), "RUNNING");
@@ -200,7 +200,7 @@ fn a_restart_of_what_is_only_half_built_ends_when_the_next_one_runs() {
     }
 }
 
-/// An agent that is killed after it has accepted an order.
+/// The agent is killed after it has accepted an order.
 #[test]
 fn an_order_that_was_accepted_is_worked_off_by_the_next_agent() {
     for ordered in [STOP, Order::Restart, DESTROY] {
@@ -235,7 +235,7 @@ fn processors_are_taken_and_given_back() {
     assert_eq!(h.published.clone().unwrap().state_reason, "paused by root");
     assert_eq!(h.ordered(Order::Unpause, 1_000), obeyed());
     assert_eq!(h.state(), "RUNNING");
-    // What cannot be done is said, and changes nothing.
+    // A failure is reported, and changes nothing.
     h.fails = |op| matches!(op, Op::Pause(_));
     let said = h.ordered(Order::Pause, 1_000);
     assert_eq!(said[1], Answer::Failed("no (simulated)".to_owned()));
@@ -273,7 +273,7 @@ fn an_order_is_not_answered_with_what_became_of_the_one_before() {
     assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
 }
 
-/// While it goes down, what it has written is not given up either.
+/// The data that the guest has written is kept while the domain goes down, too.
 #[test]
 fn a_start_in_the_middle_of_a_stop_keeps_the_copies() {
     let mut h = Harness::new();
@@ -356,7 +356,7 @@ fn a_domain_whose_file_was_removed_takes_no_orders() {
     refused(&h.ordered(START, 1_000), "was removed");
 }
 
-/// A migration that begins while the guest is asked to go down.
+/// A migration begins while the guest is asked to go down.
 #[test]
 fn what_is_suspended_in_the_middle_of_a_restart_is_not_destroyed() {
     let mut h = running("sim.stubborn");
@@ -372,7 +372,7 @@ fn what_is_suspended_in_the_middle_of_a_restart_is_not_destroyed() {
     assert_ne!(h.theirs().unwrap().id, first);
 }
 
-/// Each state once, and why; over restarts of the agent as well.
+/// Each state is told once, with its reason; over restarts of the agent as well.
 #[test]
 fn what_becomes_of_a_domain_is_told_once() {
     let mut h = running("");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::harness::Harness;
 use crate::spec::Mode;
 
-/// How often a guest that ends one second after each start is started again within ten minutes.
+/// Returns the number of restarts within ten minutes of a guest that ends one second after each start.
 fn restarts(mode: Mode, ends_with: u8, action: &str, step: i64) -> u32 {
     let words = format!("sim.reason={ends_with} lab.after=1");
     let mut h = Harness::new();
@@ -31,7 +31,7 @@ fn every_kind_of_loop_is_slowed_down_whatever_the_wall_clock_does() {
         (Mode::Pv, 3, "restart"),
         (Mode::Pv, 3, "coredump-restart"),
         (Mode::Hvm, 5, "soft-reset"),
-        // No soft reset for who has not asked for it, or has no device model: restarted instead.
+        // A guest that has not asked for a soft reset, or has no device model, is restarted instead.
         (Mode::Hvm, 1, "soft-reset"),
         (Mode::Pv, 5, "soft-reset"),
     ] {

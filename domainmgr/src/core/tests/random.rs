@@ -1,4 +1,5 @@
-//! Random schedules against what must always hold. `PROPTEST_CASES` sets how many.
+//! Random schedules, checked against what must always hold. `PROPTEST_CASES` sets their number, which is at least
+//! 10,000.
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ enum Act {
         action: usize,
     },
     Remove,
-    /// An operator asks for something by hand.
+    /// An operator gives an order.
     Order(Order),
     Suspend,
     /// The guest is asked to suspend, and does so later.
@@ -41,24 +42,24 @@ enum Act {
     SenderDies,
     /// A migration to another host comes to the point of no return.
     NameAway,
-    /// From a file, or back from another host.
+    /// The domain is restored from a file, or comes back from another host.
     Restore,
     OtherDies,
-    /// Of the wall clock.
+    /// Step of the wall clock, in seconds.
     ClockStep(i64),
-    /// What an action wants cannot be done, or can be done again.
+    /// The operations of actions fail, or succeed again.
     Refuse(bool),
     End(u8),
     Pause,
     Unpause,
     Kill,
     Rename,
-    /// Its number becomes another's, and nobody says so.
+    /// The domid becomes another domain's, and no event tells of that.
     Replace,
     Hint,
     Resync,
     Restart,
-    /// The agent is killed when its next operation is done, before it knows.
+    /// The agent is killed when its next operation is done, before it learns the result.
     RestartLate,
     RebootHost,
     Delivery(Delivery),
@@ -79,13 +80,13 @@ const WORDS: [&str; 12] = [
     "sim.destroy=90",
 ];
 
-/// How long a dead domain has its memory.
+/// Time for which a dead domain has its memory.
 const DYING: [&str; 3] = ["", "sim.dying=3", "sim.dying=70"];
 
-/// How long a guest boots.
+/// Time that a guest takes to boot.
 const BOOTING: [&str; 3] = ["", "sim.deaf=25", "sim.deaf=80"];
 
-/// Of the host, in MiB. On the small one there is no room for two of the larger ones.
+/// Memory of the host, in MiB. On the small host there is no room for two of the larger domains.
 const MEMORY: [u64; 2] = [4096, 280];
 
 const ACTIONS: [&str; 8] = [
@@ -111,7 +112,7 @@ fn change() -> impl Strategy<Value = Change> {
         })
     };
     prop_oneof![
-        // Some of it is more than a domain was built with.
+        // Some sizes are more than a domain was built with.
         prop::sample::select(&[32_u64, 64, 96, 150][..]).prop_map(memory),
         Just(disk("xvdx")),
         Just(Change::DetachDisk("xvdx".to_owned())),
@@ -185,10 +186,10 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// What the outsider has begun.
+/// The outsider's domains, and the migration under way.
 #[derive(Default)]
 struct Outsider {
-    /// Domains of his own.
+    /// Domains that are not ours.
     foreign: Vec<DomainId>,
     migration: Option<Migration>,
 }
@@ -206,7 +207,7 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             memory,
             action,
         } => {
-            // The last of two that say how deaf it is counts.
+            // If two words say how deaf the guest is, the last one counts.
             let words = [BOOTING[booting], DYING[dying], WORDS[words]].join(" ");
             let desired = Harness::desired_with(activate, mode, &words, |c| {
                 c.app_num = number;
@@ -229,7 +230,7 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
                 h.order(order.clone());
             }
         }
-        // An outsider may do the impossible: then Xen says no.
+        // An outsider may try the impossible, which Xen refuses.
         Act::Suspend => h.outside(|xen, id| {
             if xen.info(id).is_some_and(|s| s.life == Life::Running) {
                 xen.shut_down(id, ShutdownReason::SUSPEND).unwrap();
@@ -239,7 +240,7 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
         Act::Resume => h.outside(|xen, id| drop(xen.resume(id))),
         Act::ResumeAndEnd => h.outside(|xen, id| {
             if xen.resume_in_xen(id).is_ok() {
-                // Unless it is paused as well.
+                // Fails if the domain is paused as well.
                 drop(xen.shut_down(id, ShutdownReason::POWEROFF));
                 xen.resume_in_xenstore(id).unwrap();
             }
@@ -267,8 +268,8 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             }
         }),
         Act::Restore => {
-            // He looks before he does, as the agent does. Between two who look at once nobody can decide.
-            // Without a key the domain would be nobody's here.
+            // The outsider looks before acting, as the agent does. If both look at once, nobody can decide between
+            // them. Without a key, the domain would be nobody's here.
             if !h.finished && h.could_run().is_empty() && !h.is_busy() {
                 h.meanwhile(|xen| xen.outsider(KEY, "app.1", None));
             }
@@ -313,10 +314,10 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
     }
 }
 
-/// What must hold in the end, if everybody plays fair from now on.
+/// Checks what must hold in the end, if everybody plays fair from now on.
 fn converges(h: &mut Harness, outsider: &mut Outsider) {
     h.dies = false;
-    // Whatever an outsider holds, is let go.
+    // The outsider lets go of everything.
     while let Some(migration) = outsider.migration.take() {
         outsider.migration = migration.fail(h).and_then(|m| m.go_on(h));
     }
@@ -343,7 +344,7 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
     if h.is_wanted() {
         let status = h.published.as_ref().unwrap();
         match state.as_str() {
-            // A guest that reboots, or dies young, may be anywhere in its circle.
+            // A guest that reboots, or ends soon after its start, may be in any state of its cycle.
             "BOOTING" | "HALTING" => {}
             "RUNNING" | "BROKEN" | "SUSPENDED" | "PAUSED" | "PRESERVED" => {
                 assert!(
@@ -351,7 +352,7 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
                     "{}",
                     trace()
                 );
-                // Of a guest that moved and was gone before anyone looked, only the other end is left.
+                // If the guest moved and was gone before anyone looked, only the sending end is left.
                 let mut left = h.superseded.iter().map(|id| id.domid);
                 let left = left.find(|&domid| state == "SUSPENDED" && domid == status.domain_id);
                 let there = h.theirs().map(|s| s.id.domid).or(left);

@@ -1,4 +1,4 @@
-//! Saving a domain, and what becomes of it when something ends in between.
+//! Saving a domain, also when something ends in between.
 
 use super::harness::{Harness, obeyed};
 use crate::core::{Answer, Op, Order, Until};
@@ -58,7 +58,7 @@ fn a_saved_domain_stays_saved_until_it_is_started_and_goes_on_from_there() {
         assert_eq!(h.ordered(SAVE, 5_000), obeyed());
     }
     assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
-    // Nobody asks it to boot anew without saying so.
+    // The domain boots anew only if the order says so.
     assert_eq!(h.ordered(FRESH, 5_000), obeyed());
     assert_eq!((h.state().as_str(), h.file), ("RUNNING", None));
     assert_eq!((count(&h, "create"), count(&h, "restore")), (2, 2));
@@ -120,14 +120,14 @@ fn what_cannot_be_saved_is_refused() {
     refuses(&mut h, SAVE, "devices of the host");
 }
 
-/// Nobody has seen the end of the save: it has not happened, and the guest goes on where it was.
+/// The result of the save is unknown: it counts as not done, and the guest goes on where it was.
 #[test]
 fn a_save_whose_end_nobody_has_seen_is_taken_back() {
     for whole in [false, true] {
         let mut h = running("");
         let id = h.domain();
         if whole {
-            // The file is there, and the agent has not heard of it.
+            // The file is there, and the agent does not learn of it.
             h.dies = true;
             h.order(SAVE);
             h.advance(5_000);
@@ -142,7 +142,7 @@ fn a_save_whose_end_nobody_has_seen_is_taken_back() {
         assert_eq!((h.state().as_str(), h.domain()), ("RUNNING", id), "{whole}");
         assert_eq!(count(&h, "resume"), 1);
         assert_eq!(h.published.clone().unwrap().held, "");
-        // Nor is it mistaken for a domain that was moved when the host goes down.
+        // When the host goes down, the domain is not mistaken for one that was moved.
         h.reboot_host();
         h.half_minutes(2);
         assert_eq!((h.state().as_str(), count(&h, "create")), ("RUNNING", 2));
@@ -160,7 +160,7 @@ fn a_host_that_goes_down_during_a_save_takes_nothing_with_it() {
     assert!(!h.published.unwrap().vanished);
 }
 
-/// A guest that has been asked may obey after its agent has ended.
+/// A guest that has been asked to suspend may obey after the agent has ended.
 #[test]
 fn a_guest_that_suspends_after_the_agent_has_ended_goes_on() {
     let mut h = running("sim.slow");
@@ -190,7 +190,7 @@ fn an_agent_that_ends_before_the_saved_domain_is_gone_leaves_it_saved() {
 fn a_domain_that_somebody_has_resumed_is_not_saved() {
     let mut h = running("");
     let id = h.domain();
-    // It cannot be destroyed for a while.
+    // The domain cannot be destroyed for a while.
     h.starves = |op| matches!(op, Op::Destroy(_));
     h.order(SAVE);
     h.advance(1_000);
@@ -207,7 +207,7 @@ fn a_domain_that_somebody_has_resumed_is_not_saved() {
 
 #[test]
 fn one_that_was_restored_and_never_ran_is_restored_again() {
-    // The agent is killed: what it has built is not known to be whole.
+    // The agent is killed: the domain that it has built is not known to be whole.
     let mut h = saved();
     h.dies = true;
     h.order(Order::Restore);
@@ -225,7 +225,7 @@ fn one_that_was_restored_and_never_ran_is_restored_again() {
     assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
 }
 
-/// Somebody else has taken it from the file.
+/// Somebody else has restored the domain from the file.
 #[test]
 fn one_that_is_found_running_is_not_saved() {
     let mut h = saved();
@@ -292,7 +292,7 @@ fn a_guest_that_ends_while_it_is_saved_has_ended() {
     assert!(h.answers.iter().any(failed), "{:?}", h.answers);
 }
 
-/// The host goes down, and comes back: so do they.
+/// The domains go down with the host, and come back with it.
 #[test]
 fn what_is_kept_down_for_the_hosts_sake_comes_back_with_it() {
     let until = Until::Boot;

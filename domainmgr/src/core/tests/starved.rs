@@ -1,5 +1,5 @@
-//! Operations that fail for want of the agent's own resources, or because nobody can look, are tried again, and nothing
-//! follows from the failure.
+//! Operations that fail for want of the agent's own resources, or because Xen cannot be looked at. They are tried
+//! again, and nothing else follows from the failure.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn a_guest_that_cannot_be_asked_to_stop_is_not_destroyed_for_it() {
             let mut h = runs(mode, words, "");
             h.starves = starves;
             h.wish(Some(Harness::desired(false, mode, words)));
-            // Longer than a guest gets, asked both ways.
+            // Longer than the graceful and the forced time of a guest.
             h.half_minutes(40);
             assert_eq!(h.ops, [], "nothing can be done");
             assert_eq!(h.theirs().unwrap().life, Life::Running);

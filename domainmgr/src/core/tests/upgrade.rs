@@ -1,4 +1,4 @@
-//! An agent that reads a config otherwise than the one before it: no newer wish, and no new life for a guest.
+//! An agent that reads a config differently from the agent before it: no newer wish, and no new instance for a guest.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn wish(data: &str, version: u32) -> Desired {
     })
 }
 
-/// The wish as an agent has recorded it that gave the guest a CD-ROM, and called the instance after the version.
+/// Returns the wish as recorded by an agent that gave the guest a CD-ROM, and named the instance after the version.
 fn recorded() -> Desired {
     let mut old = wish("aGk=", 0);
     let disk = &mut Arc::make_mut(old.spec.as_mut().unwrap()).disks[0];
@@ -39,7 +39,7 @@ fn instance(wish: &Desired) -> String {
 #[test]
 fn the_guest_of_an_older_agent_keeps_its_instance() {
     let old = recorded();
-    // Also where the older agent did not know the version.
+    // Also if the older agent did not know the version.
     for version in [0, 5] {
         let new = wish("aGk=", version);
         assert!(
@@ -50,7 +50,7 @@ fn the_guest_of_an_older_agent_keeps_its_instance() {
         assert_eq!(instance(&new), format!("{KEY}/1"));
         let again = wish("aGk=", version).after(Some(&new), false);
         assert_eq!(instance(&again), format!("{KEY}/1"));
-        // From now on it is known.
+        // From now on the version is known.
         let later = wish("aGk=", 6).after(Some(&new), false);
         assert_eq!(instance(&later), format!("{KEY}/6"));
     }

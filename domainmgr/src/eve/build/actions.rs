@@ -1,4 +1,4 @@
-//! The actions after the guest has ended, and the things that a domain that is kept must not keep.
+//! The actions after the guest has ended, and the resources that a kept domain must not hold.
 
 use super::Result;
 use crate::eve::{DomainConfig, FieldError};
@@ -44,7 +44,7 @@ pub(super) fn actions(c: &DomainConfig) -> Result<Actions> {
     Ok(actions)
 }
 
-/// Refuses `rename-restart` for a domain that keeps what its successor needs.
+/// Refuses `rename-restart` for a domain that, once kept, holds resources that its successor needs.
 pub(super) fn renaming(spec: &Spec) -> Result<()> {
     let Some(why) = kept(spec) else {
         return Ok(());
@@ -64,7 +64,7 @@ pub(super) fn renaming(spec: &Spec) -> Result<()> {
     }
 }
 
-/// The reason why the successor of a domain that is kept could not start.
+/// Returns the reason why the successor of a kept domain could not start.
 fn kept(spec: &Spec) -> Option<&'static str> {
     // Xen gives a device to one domain, and an interrupt to the first that binds it, until that domain is destroyed.
     let interrupts = spec.mode == Mode::Pv && !spec.irqs.is_empty();
@@ -74,7 +74,7 @@ fn kept(spec: &Spec) -> Option<&'static str> {
              it can be had only without IoAdapterList and DtDev, and, for a PV domain, without IRQs",
         );
     }
-    // A kept HVM domain keeps its device model, and with it what that has opened: its successor would write to the same disks.
+    // A kept HVM domain keeps its device model, and the files that it has open: the successor would write to the same disks.
     let writes = spec.disks.iter().any(|d| !d.read_only);
     let named = spec.nics.iter().any(|nic| nic.vif.is_some());
     let display = spec.vnc.as_ref().is_some_and(|vnc| vnc.display.is_some());

@@ -35,8 +35,8 @@ pub(super) fn bootloader(c: &DomainConfig, mode: Mode) -> Result<Option<String>>
     if path == PYGRUB || (path.starts_with('/') && path.rsplit('/').next() == Some(PYGRUB)) {
         return Ok(Some(PYGRUB.to_owned()));
     }
-    // libxl looks for another one in its own directory, whose other programs are no boot loaders. It passes the text as the
-    // name of the program, and has arguments of its own for it.
+    // libxl looks for a relative path in its own directory, whose other programs are not boot loaders. It takes the text as
+    // the name of the program, and passes arguments of its own.
     if !path.starts_with('/') {
         return Err(FieldError::new(
             "BootLoader",

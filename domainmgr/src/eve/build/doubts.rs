@@ -1,4 +1,4 @@
-//! Wishes that come true, but perhaps otherwise than they were meant.
+//! Fields that take effect, but perhaps not as they were meant.
 
 use super::boot::PYGRUB;
 use crate::eve::{DomainConfig, FieldError};
@@ -12,7 +12,7 @@ pub(in crate::eve) fn doubts(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
         let why = format!("libxl's own pygrub runs instead of {}", c.boot_loader);
         found.push(FieldError::new("BootLoader", why));
     }
-    // Linux' `next_arg` takes each for the begin or the end of a quotation, wherever it stands.
+    // Linux' `next_arg` takes every quotation mark for the start or the end of a quotation, wherever it stands.
     if c.extra_args.matches('"').count() % 2 == 1 {
         found.push(FieldError::new(
             "ExtraArgs",
@@ -40,7 +40,7 @@ pub(in crate::eve) fn doubts(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
     found
 }
 
-/// Returns whether each of the two is a copy of the same image.
+/// Returns whether both disks are copies of the same image.
 fn same_image(a: &Disk, b: &Disk) -> bool {
     let copied = |disk: &Disk| {
         let image = disk.image.as_ref().filter(|image| image.copy.is_some())?;

@@ -1,10 +1,10 @@
-//! Fields of a DomainConfig that its guest gets nothing of.
+//! Fields of a DomainConfig that have no effect on the guest.
 
 use crate::eve::{DomainConfig, FieldError};
 use crate::limits;
 use crate::spec::{Action, Format, Mode, Spec};
 
-/// Fields that the config has, and the guest gets nothing of.
+/// Returns a warning for each field that the config sets without an effect on the guest.
 #[must_use]
 pub(in crate::eve) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<FieldError> {
     let mode = spec.mode.word();
@@ -75,8 +75,8 @@ pub(in crate::eve) fn without_effect(spec: &Spec, c: &DomainConfig) -> Vec<Field
         let why = "only an HVM domain can be soft-reset: it is restarted";
         note(soft, field, why.to_owned());
     }
-    // Xen maps them for every domain, but no guest of these modes asks for them: QEMU serves the lines of HVM guests, and
-    // a PVH guest has its devices from Xen alone.
+    // Xen maps interrupts for every domain, but no guest of these modes asks for them: QEMU serves the lines of HVM guests,
+    // and a PVH guest has its devices from Xen alone.
     note(
         !is_pv && !c.irqs.is_empty(),
         "IRQs",

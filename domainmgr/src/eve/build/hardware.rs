@@ -8,7 +8,7 @@ use crate::spec::{Adapter, IoMem};
 /// The last page of 4 KiB: a physical address of x86 has at most 52 bits.
 const MAX_PAGE: u64 = (1 << 40) - 1;
 
-/// The number of an interrupt. No host has more than these, and Xen keeps the first, its timer's.
+/// Checks the number of an interrupt. No host has 1024 or more, and Xen keeps number 0, that of its timer.
 pub(super) fn interrupt(i: usize, irq: u32) -> Result<u32> {
     if (1..1024).contains(&irq) {
         return Ok(irq);
@@ -19,7 +19,7 @@ pub(super) fn interrupt(i: usize, irq: u32) -> Result<u32> {
     ))
 }
 
-/// `START,COUNT`, hexadecimal.
+/// Reads `START,COUNT`, both hexadecimal.
 pub(super) fn io_mem(field: &str, text: &str) -> Result<IoMem> {
     let hex = |s: &str| {
         let s = s.trim();

@@ -5,10 +5,10 @@ use crate::eve::{DomainConfig, FieldError};
 use crate::limits;
 use crate::spec::Mode;
 
-/// More memory than any host has, and still far from overflowing anything.
+/// More memory than any host has, in kB, and still far from an overflow.
 const MAX_MEMORY_KB: u64 = 1 << 40;
 
-/// The memory at the start, and the most, in MiB.
+/// Returns the memory at the start, and the maximum, in MiB.
 pub(super) fn memories(c: &DomainConfig, mode: Mode) -> Result<(u64, Option<u64>)> {
     let first = memory("Memory", c.memory.0)?
         .ok_or_else(|| FieldError::new("Memory", "expected an integer of kB above 0, found 0"))?;
@@ -31,7 +31,7 @@ pub(super) fn memories(c: &DomainConfig, mode: Mode) -> Result<(u64, Option<u64>
             format!("{} kB is less than Memory, {} kB", c.max_mem.0, c.memory.0),
         ));
     }
-    // libxl refuses it for every domain with PCI devices that is not PV.
+    // libxl refuses this for every domain with PCI devices that is not PV.
     let grows = most.is_some_and(|most| most > first);
     if grows && mode == Mode::Hvm && !c.io_adapter_list.is_empty() {
         return Err(FieldError::new(
@@ -43,7 +43,7 @@ pub(super) fn memories(c: &DomainConfig, mode: Mode) -> Result<(u64, Option<u64>
     Ok((first, most))
 }
 
-/// kB to MiB, rounded up; `None` for 0.
+/// Converts kB to MiB, rounded up; `None` for 0.
 fn memory(field: &str, kb: u64) -> Result<Option<u64>> {
     if kb > MAX_MEMORY_KB {
         return Err(FieldError::new(

@@ -34,7 +34,7 @@ type Result<T> = std::result::Result<T, FieldError>;
 /// Makes the [`Spec`] of a config that asks for nothing impossible.
 ///
 /// # Errors
-/// The first field that is wrong, or that asks for what this version cannot do.
+/// The first field that is wrong, or that asks for something that this version cannot do.
 pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     identity(key, c)?;
     let mode = mode(&c.virtualization_mode)?;
@@ -81,7 +81,7 @@ pub fn spec(key: Uuid, c: &DomainConfig) -> Result<Spec> {
     Ok(spec)
 }
 
-/// All items of a list, or the first error.
+/// Converts all items of a list, or returns the first error.
 fn each<T, U>(list: &[T], of: impl Fn(usize, &T) -> Result<U>) -> Result<Vec<U>> {
     let items = list.iter().enumerate();
     items.map(|(i, item)| of(i, item)).collect()
@@ -107,7 +107,7 @@ fn mode(field: &ModeField) -> Result<Mode> {
         ModeField::Number(0) => return Ok(Mode::Pv),
         ModeField::Number(1) => return Ok(Mode::Hvm),
         ModeField::Number(n) => {
-            // EVE's later ones are for KVM, for containers, and for hypervisors of the past.
+            // EVE's later numbers are for KVM, for containers, and for hypervisors of the past.
             let eves = match n {
                 2 => ", EVE's Filler",
                 3 => ", EVE's FML",

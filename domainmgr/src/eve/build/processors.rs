@@ -7,10 +7,10 @@ use crate::eve::{DomainConfig, FieldError};
 use crate::limits;
 use crate::spec::Mode;
 
-/// As many as there are processors: a file full of ranges would keep the agent busy.
+/// The most numbers and ranges, as many as there can be processors: a file full of ranges would keep the agent busy.
 const MAX_CPU_PARTS: usize = 4096;
 
-/// The number of virtual processors at the start, and the most.
+/// Returns the number of virtual processors at the start, and the maximum.
 pub(super) fn processors(c: &DomainConfig, mode: Mode) -> Result<(u32, u32)> {
     let first = c.vcpus.max(1);
     let most = if c.max_cpus == 0 { first } else { c.max_cpus };
@@ -34,7 +34,7 @@ pub(super) fn processors(c: &DomainConfig, mode: Mode) -> Result<(u32, u32)> {
     Ok((first, most))
 }
 
-/// `0-2,5`, with xl's `^` for "not" left out: EVE never writes it.
+/// Reads `0-2,5`. xl's `^` for "not" is not accepted: EVE never writes it.
 pub(super) fn cpus(text: &str) -> Result<Vec<u32>> {
     let parts = text.split(',').count();
     if parts > MAX_CPU_PARTS {

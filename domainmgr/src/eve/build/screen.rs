@@ -25,7 +25,7 @@ pub(super) fn screen(c: &DomainConfig, mode: Mode) -> Result<Option<Vnc>> {
             ));
         }
     };
-    // One address, one way to write it.
+    // The canonical form, so that equal addresses compare equal.
     let listen = listen.to_canonical();
     if listen.is_multicast() || listen == IpAddr::V4(Ipv4Addr::BROADCAST) {
         return Err(FieldError::new(

@@ -357,12 +357,12 @@ fn what_xen_would_refuse_or_cut_off_is_refused() {
         r#","Memory":4096"#.into(),
         r#","IOMem":["ffffffffff,1"]"#.into(),
         r#","BootLoader":"/opt/mypygrub","DiskConfigList":[{"FileLocation":"/d"}]"#.into(),
-        // It has no effect there.
+        // A boot loader has no effect on an HVM domain.
         format!(r#"{hvm},"BootLoader":"x""#),
         r#","DisplayName":"\u00e4 \u65e5\u672c \u00a0x""#.into(),
         r#","VirtualizationMode":"PVH","Memory":2048"#.into(),
         format!(r#"{hvm},"Memory":12288"#),
-        // Rounded up, it is as much.
+        // Rounded up to MiB, `MaxMem` is as much as `Memory`.
         format!(r#"{hvm},"MaxMem":16386,"IoAdapterList":[{{"Name":"eth1"}}]"#),
         r#","MaxMem":32768,"IoAdapterList":[{"Name":"eth1"}]"#.into(),
         format!(
@@ -429,7 +429,7 @@ fn rename_restart_keeps_no_device_that_the_next_domain_needs() {
             let found = build(&format!(
                 r#","VirtualizationMode":"{mode}","{action}":"rename_restart",{more}"#
             ));
-            // Interrupts reach PV guests only, and only QEMU keeps what a domain has let go of.
+            // Interrupts reach PV guests only, and only QEMU keeps the disks and interfaces that an ended domain has released.
             let (pv_only, hvm_only) = (
                 more.contains("IRQs"),
                 more.contains("VifList") || more == writes,

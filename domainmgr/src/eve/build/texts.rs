@@ -18,8 +18,8 @@ pub(super) fn name(c: &DomainConfig) -> Result<String> {
     {
         return bad(format!("{:?} is blank", c.display_name));
     }
-    // It becomes part of paths in xenstore, of the names of log files, and of one of QEMU's options, in which a comma ends
-    // a value, and what stands before a `=` is the name of one.
+    // The name becomes part of paths in xenstore, of the names of log files, and of one of QEMU's options. There a comma
+    // ends a value, and the text before a `=` is the name of one.
     let odd = |c: &char| {
         c.is_control() || is_invisible(*c) || matches!(c, '/' | '"' | '\'' | '\\' | ',' | '=')
     };
@@ -37,7 +37,7 @@ pub(super) fn name(c: &DomainConfig) -> Result<String> {
     Ok(name)
 }
 
-/// Paths and texts that stand for themselves.
+/// Checks the paths and texts that do not depend on other fields.
 pub(super) fn texts(c: &DomainConfig) -> Result<()> {
     for (field, text) in [
         ("Kernel", &c.kernel),
@@ -54,7 +54,7 @@ pub(super) fn texts(c: &DomainConfig) -> Result<()> {
     ] {
         plain(field, text)?;
     }
-    // A blank begins another parameter of the kernel, and Linux takes `"` for the begin of a quotation.
+    // A blank begins another parameter of the kernel, and Linux takes `"` for the start of a quotation.
     if c.root_dev.contains(|c: char| c.is_whitespace() || c == '"') {
         return Err(FieldError::new(
             "RootDev",
@@ -70,8 +70,10 @@ pub(super) fn texts(c: &DomainConfig) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether `c` makes one name look like another: Unicode's `Default_Ignorable_Code_Point`, which turn the direction of
-/// writing, join letters or take no room, and the separators of lines.
+/// Returns whether `c` makes one name look like another.
+///
+/// These characters are Unicode's `Default_Ignorable_Code_Point`, which turn the direction of writing, join letters or take
+/// no room, and the separators of lines.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -80,7 +82,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A NUL ends a string in C, and a line break ends it in xl.cfg's world.
+/// Refuses control characters other than tabs: a NUL ends a string in C, and a line break ends one in xl.cfg.
 pub(super) fn plain(field: &str, text: &str) -> Result<()> {
     match text.chars().find(|c| c.is_control() && *c != '\t') {
         None => Ok(()),
@@ -112,7 +114,7 @@ pub(super) fn extra(key: Uuid, c: &DomainConfig, mode: Mode) -> String {
     }
 }
 
-/// The kernel's command line, which Xen would cut off.
+/// Checks the length of the kernel's command line, which Xen would cut off.
 pub(super) fn command_line(c: &DomainConfig, spec: &Spec) -> Result<()> {
     let most = match spec.mode {
         Mode::Pv => limits::PV_COMMAND_LINE,

@@ -1,15 +1,15 @@
-//! The fields of a DomainConfig and of what is in it, and what becomes of those that are not followed.
+//! The fields of a DomainConfig and of its parts, and the consequence of those that are not followed.
 //!
-//! They are those of `pkg/pillar/types/domainmgrtypes.go` and the structs embedded there, up to 2026.
+//! The fields are those of `pkg/pillar/types/domainmgrtypes.go` and the structs embedded there, up to 2026.
 
-/// What becomes of a field that is set and that the agent does not follow.
+/// The consequence of a field that is set but that the agent does not follow.
 #[derive(Clone, Copy)]
 pub(super) enum Unread {
-    /// It changes nothing of what a guest gets on Xen, or is for other hypervisors.
+    /// The field changes nothing that a guest gets on Xen, or is meant for other hypervisors.
     Harmless,
-    /// The guest runs without it.
+    /// The guest runs without the effect of the field.
     Warned(&'static str),
-    /// The guest would be another one than was asked for.
+    /// The guest would differ from the one that was asked for.
     Refused(&'static str),
 }
 
@@ -20,7 +20,7 @@ pub(super) type Fields = &'static [(&'static str, Unread)];
 const CONTAINER: &str = "containers are not run, only virtual machines";
 
 pub(super) const DOMAIN: Fields = &[
-    // What the agent reads.
+    // Fields that the agent reads.
     ("UUIDandVersion", Harmless),
     ("DisplayName", Harmless),
     ("Activate", Harmless),
@@ -80,7 +80,7 @@ pub(super) const DOMAIN: Fields = &[
         "GPUConfig",
         Warned("there is no GPU but the one that VNC shows"),
     ),
-    // About what EVE's domainmgr itself has to say.
+    // Errors and logs of EVE's own domainmgr.
     ("Error", Harmless),
     ("ErrorTime", Harmless),
     ("ErrorSeverity", Harmless),
@@ -141,7 +141,7 @@ pub(super) const DISK: Fields = &[
     ("MountDir", Harmless),
     ("WWN", Warned("the disk has no such name on Xen")),
     ("CustomMeta", Warned("it is not handed on")),
-    // 1 is a disk; 2 to 5 are a kernel, RAM disks, and what an application takes it for.
+    // 1 is a disk; 2 to 5 are a kernel, RAM disks, and a use that the application defines.
     (
         "Target",
         Refused(

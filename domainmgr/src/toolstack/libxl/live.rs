@@ -1,4 +1,4 @@
-//! Changing a domain that runs, through libxl.
+//! Changes of a running domain through libxl.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,14 +12,15 @@ use super::session::LibxlSession;
 use super::translate::{error, translate};
 use crate::change::vdev_of;
 
-/// How long a guest may take to give memory back, or to take it, without getting any further.
+/// Longest time for which a guest may give memory back, or take it, without progress.
 const STUCK: Duration = Duration::from_secs(30);
-/// How long a guest may take to do without processors that it has.
+/// Time that a guest gets to stop using vCPUs.
 const PROCESSORS: Duration = Duration::from_secs(30);
-/// How often the domain is looked at meanwhile.
+/// Interval at which the domain is checked meanwhile.
 const PAUSE: Duration = Duration::from_millis(200);
-/// A guest that is that near to what it is to have has it, in KiB. The memory of an HVM guest's screen is counted in the one and
-/// not in the other, and a guest gives whole pages of its own size.
+/// Distance from its target, in KiB, at which a guest counts as having reached it.
+///
+/// Of memory and target, only one includes the video memory of an HVM guest, and a guest gives back whole pages of its own size.
 const NEAR: u64 = 4 << 10;
 const NEAR_HVM: u64 = 24 << 10;
 
@@ -49,7 +50,7 @@ impl Live for LibxlSession {
         let remove = if force {
             domain.disk_destroy(disk)
         } else {
-            // Never by force: the guest may still write to it. libxl before 4.15 knows no other way.
+            // Never by force: the guest may still write to the disk. libxl before 4.15 can remove a disk only by force.
             domain.disk_safe_remove(disk)
         };
         let removed = remove.and_then(|op| op.limits(&translate(limits)).wait());
@@ -97,7 +98,7 @@ impl Live for LibxlSession {
         limits: &Limits,
     ) -> Result<()> {
         let domain = self.domain(id)?;
-        // Asked, and after ten seconds by force: a guest loses nothing but its network with it.
+        // The guest is asked first, and after ten seconds libxl uses force. The guest loses nothing but its network.
         let remove = if force {
             domain.nic_destroy(nic)
         } else {
@@ -115,7 +116,7 @@ impl Live for LibxlSession {
         domain.set_memory_target(target, true).map_err(error)?;
         let followed = follow(&domain, target, if hvm { NEAR_HVM } else { NEAR }, limits);
         if followed.is_err() {
-            // As it was: what a guest does not do now it must not do at some other time.
+            // Restore the target: a guest that does not follow now must not do so at some later time.
             domain.set_memory_target(before, true).map_err(error)?;
         }
         followed
@@ -131,7 +132,7 @@ impl Live for LibxlSession {
         };
         tell(count)?;
         if count >= before {
-            // They are there. Linux leaves it to its udev to use them.
+            // The vCPUs are there. Linux leaves it to udev to use them.
             return Ok(());
         }
         let end = Instant::now() + PROCESSORS;
@@ -163,7 +164,7 @@ impl Live for LibxlSession {
 
     fn set_share(&mut self, id: DomainId, weight: Option<u32>, cap: Option<u32>) -> Result<()> {
         let number = |n: Option<u32>| n.and_then(|n| i32::try_from(n).ok());
-        // What is not said stays as it is.
+        // Parameters that are not given stay as they are.
         let share = DomainSchedParams {
             weight: number(weight),
             cap: number(cap),
@@ -173,7 +174,7 @@ impl Live for LibxlSession {
     }
 }
 
-/// Waits until the guest has as much memory as it is to have, for as long as it gets any further.
+/// Waits until the guest's memory has reached its target, for as long as the guest makes progress.
 fn follow(domain: &Domain, target: u64, near: u64, limits: &Limits) -> Result<()> {
     let first = domain.info().map_err(error)?.current_memkb;
     let (mut best, mut since) = (first.abs_diff(target), Instant::now());

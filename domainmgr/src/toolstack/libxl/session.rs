@@ -1,4 +1,4 @@
-//! Operations on domains, through contexts of libxl.
+//! Operations on domains through libxl contexts.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::toolstack::{
     Usage, facts_of_this_host, pci,
 };
 
-/// What one end of a network interface may leave to the other.
+/// Offloads that one end of a network interface may leave to the other, as named in xenstore after `feature-`.
 const OFFLOADS: [&str; 5] = [
     "sg",
     "gso-tcpv4",
@@ -35,14 +35,16 @@ const OFFLOADS: [&str; 5] = [
     "ipv6-csum-offload",
 ];
 
-/// How long a device model may think about a question.
+/// Time that a device model gets to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What one worker does to its domain.
+/// The session of one worker: its contexts, and the tables that all sessions share.
 pub(super) struct LibxlSession {
-    /// For everything that is over at once.
+    /// Context for calls that return at once.
     pub(super) reader: Context,
-    /// For what may take its time: nobody waits for anybody else's. Opened when first needed, for it costs files.
+    /// Context for operations that may take long, so that no session waits for another.
+    ///
+    /// The context is opened when first needed, as it costs open files.
     pub(super) own: Option<Context>,
     pub(super) models: Arc<Models>,
     pub(super) grants: Arc<MemoryGrants>,
@@ -67,7 +69,7 @@ impl LibxlSession {
         }
     }
 
-    /// The domain, for an operation on it. Never dom0, whatever a file says.
+    /// Returns the domain for an operation on it. dom0 is refused, whatever a config says.
     pub(super) fn domain(&mut self, id: DomainId) -> Result<libxl::Domain> {
         if id.domid == 0 {
             return Err(Error::new(ErrorKind::NotFound, "domain 0 is not ours"));
@@ -91,7 +93,7 @@ impl Session for LibxlSession {
         let models = Arc::clone(&self.models);
         let reader = self.reader()?;
         let all = reader.list_domains().map_err(error)?;
-        // A name is a question to xenstored, so it is asked for those only that matter.
+        // Each name takes a request to xenstored, so only the names of wanted domains are read.
         Ok(all
             .iter()
             .filter(|d| d.domid.0 != 0 && wanted(d.uuid))
@@ -149,7 +151,7 @@ impl Session for LibxlSession {
         let mut missing = Vec::new();
         for disk in domain.disk_list().map_err(error)? {
             let vdev = disk.vdev.clone().unwrap_or_default();
-            // A guest without drivers has the emulated drive.
+            // A guest without PV drivers has the emulated drive.
             let emulated = hvm && limits::IDE.contains(&vdev.as_str());
             let state = domain.disk_info(&disk).map_err(error)?.state;
             if state != XenbusState::CONNECTED && !emulated {
@@ -197,8 +199,8 @@ impl Session for LibxlSession {
             .domain_create_new(&config)
             .and_then(|op| op.limits(&translate(limits)).wait())
             .map_err(|e| {
-                // What this crate's own checks refuse is refused for good. What libxl calls invalid may be a name that
-                // is taken for the moment.
+                // A config that the checks of the libxl crate refuse is refused for good. `Invalid` from libxl itself may
+                // mean a name that is taken for the moment.
                 let for_good = e.raw_code().is_none() && e.kind() == libxl::ErrorKind::Invalid;
                 let mut e = error(e);
                 if for_good {
@@ -219,7 +221,7 @@ impl Session for LibxlSession {
 
     fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
         let saving = Saving::new().limits(&translate(limits));
-        // The suspended domain is destroyed once that is known for good, not by whoever has saved it.
+        // The suspended domain is not destroyed here, but only once the save is known for good.
         let saved = self.domain(id)?.save_file(path, saving).map(drop);
         saved.map_err(|e| {
             let words = e.to_string();
@@ -334,13 +336,13 @@ impl Session for LibxlSession {
     fn soft_reset(&mut self, id: DomainId, spec: &Spec, limits: &Limits) -> Result<()> {
         let domain = self.domain(id)?;
         let now = domain.retrieve_configuration();
-        // With the devices it has by now. What libxl does not remember is as it was built.
+        // The current config includes devices attached since. If libxl has no config, the domain is reset as it was built.
         let config = match now.limits(&translate(limits)).wait() {
             Ok(config) => config,
             Err(e) if e.is_domain_gone() => return Err(error(e)),
             Err(_) => render::domain_config(spec),
         };
-        // Neither to be aborted nor timed: libxl's other way of doing it is not safe.
+        // Without abort and deadline: libxl's asynchronous variant is not safe.
         domain.soft_reset(&config).map_err(error)
     }
 
@@ -382,7 +384,7 @@ impl Session for LibxlSession {
     }
 
     fn pci_give_back(&mut self, device: PciAddress, interface: Option<&str>) -> Result<()> {
-        // libxl would take it away from a domain without a word.
+        // libxl would silently take the device away from a domain.
         let devices = self.pci_devices()?;
         let found = devices.iter().find(|d| d.address == device);
         if let Some(owner) = found.and_then(|d| d.owner) {

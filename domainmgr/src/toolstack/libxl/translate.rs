@@ -1,4 +1,4 @@
-//! The words of the agent in those of libxl, and back.
+//! Translation between the agent's types and those of libxl.
 
 use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState};
 
@@ -7,7 +7,7 @@ use crate::toolstack::{
     DomainId, Error, ErrorKind, Life, Limits, Seen, ShutdownReason, no_descriptors,
 };
 
-/// The id as libxl has it.
+/// Returns the id in libxl's type.
 pub(super) fn theirs(id: DomainId) -> libxl::DomainId {
     libxl::DomainId {
         domid: DomId(id.domid),
@@ -15,7 +15,7 @@ pub(super) fn theirs(id: DomainId) -> libxl::DomainId {
     }
 }
 
-/// The facts about a domain, with its name.
+/// Returns the facts about a domain, with its name.
 pub(super) fn seen(reader: &Context, models: &Models, info: &DomainInfo) -> Seen {
     let id = DomainId {
         domid: info.domid.0,
@@ -36,7 +36,7 @@ pub(super) fn seen(reader: &Context, models: &Models, info: &DomainInfo) -> Seen
     }
 }
 
-/// The limits of an operation, as libxl's operations take them.
+/// Returns the limits of an operation in the form that libxl's operations take.
 pub(super) fn translate(limits: &Limits) -> libxl::Limits {
     let abort = AbortHandle::new();
     let mut theirs = libxl::Limits::none().abort_with(&abort);
@@ -47,7 +47,7 @@ pub(super) fn translate(limits: &Limits) -> libxl::Limits {
     theirs
 }
 
-/// An error of libxl's, with the reason from its log.
+/// Translates an error of libxl, with the reason from libxl's log.
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(in crate::toolstack) fn error(e: libxl::Error) -> Error {
     use libxl::ErrorKind as Theirs;
@@ -58,11 +58,11 @@ pub(in crate::toolstack) fn error(e: libxl::Error) -> Error {
         Theirs::Aborted => ErrorKind::Aborted,
         Theirs::NoMemory => ErrorKind::NoMemory,
         Theirs::Unsupported => ErrorKind::Unsupported,
-        // libxl does not say what it lacked.
+        // libxl does not report which resource it lacked.
         _ if no_descriptors() => ErrorKind::Exhausted,
         _ => ErrorKind::Other,
     };
-    // The cause stands in what libxl logged. It becomes part of one line.
+    // The cause is in the messages that libxl logged. They are joined into one line.
     let text = format!("{e:#}");
     let lines: Vec<&str> = text
         .lines()

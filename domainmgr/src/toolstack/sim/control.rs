@@ -1,6 +1,6 @@
 //! An outsider who interferes with the simulated domains, as an operator does with `xl`.
 //!
-//! One line per connection to the socket beside the state file, one line back.
+//! Each connection to the socket beside the state file sends one line, and gets one line back.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -46,10 +46,10 @@ fn answer(shared: &Arc<Shared>, mut stream: &UnixStream) -> io::Result<()> {
     stream.write_all(answer.as_bytes())
 }
 
-/// Sends an outsider's wish to the agent that runs the simulation in `file`, or, if none does, acts on the file itself.
+/// Sends an outsider's command to the agent that runs the simulation in `file`, or, if none does, changes the file itself.
 ///
 /// # Errors
-/// What the simulated Xen answered, or the file cannot be used.
+/// The simulated Xen answered with an error, or the file cannot be used.
 pub fn send(file: &Path, speed: u32, line: &str) -> Result<String> {
     let other = |e: io::Error| Error::new(ErrorKind::Other, format!("{}: {e}", file.display()));
     match UnixStream::connect(socket(file)) {
@@ -74,7 +74,7 @@ pub fn send(file: &Path, speed: u32, line: &str) -> Result<String> {
     }
 }
 
-/// `list`, or a verb and a domain's number or name.
+/// Runs one command: a word such as `list`, or a verb and a domain's domid or name.
 fn act(m: &mut Model, line: &str) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let bad = |text: String| Error::new(ErrorKind::Other, text);

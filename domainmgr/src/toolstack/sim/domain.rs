@@ -10,40 +10,40 @@ use super::guest::{ACK, Answer, Guest};
 use super::live::SimLive;
 use super::model::Millis;
 
-/// One domain.
+/// State of one domain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SimDomain {
     pub(super) uuid: Uuid,
     pub(super) name: Option<String>,
     pub(super) memory_mib: u64,
     pub(super) hvm: bool,
-    /// It has no device model any more.
+    /// The device model has ended.
     #[serde(default)]
     pub(super) orphaned: bool,
     pub(super) paused: bool,
     pub(super) shutdown: Option<u8>,
-    /// xenstored has told everybody that it has shut down, and will not do so again before it is told of a resume.
+    /// xenstored has announced the shutdown, and announces no other before it is told of a resume.
     pub(super) announced: bool,
-    /// Taken apart; listed until then.
+    /// The domain is being torn down, and is listed until this time.
     pub(super) dying_until: Option<Millis>,
     pub(super) started: bool,
     pub(super) ran_ms: Millis,
     pub(super) running_since: Option<Millis>,
-    /// Its drivers are up once it has run for so long.
+    /// Running time after which the guest's drivers are up.
     #[serde(default)]
     pub(super) up_at: Millis,
     pub(super) guest: Guest,
     pub(super) preserved: bool,
-    /// Its VNC display.
+    /// Number of the VNC display.
     #[serde(default)]
     pub(super) screen: Option<u32>,
-    /// Disks that it may write to, and names of its interfaces: no other domain can have them.
+    /// Disks that the domain may write to, and names of its interfaces: no other domain can have them.
     #[serde(default)]
     pub(super) holds: BTreeSet<String>,
-    /// What can be changed while it runs.
+    /// Figures and devices that can be changed while the domain runs.
     #[serde(default)]
     pub(super) live: SimLive,
-    /// What the guest will do, counted in time it runs.
+    /// Shutdowns that the guest is going to make: running time of the domain, and reason.
     pub(super) plans: Vec<(Millis, u8)>,
 }
 
@@ -57,7 +57,7 @@ impl SimDomain {
         }
     }
 
-    /// What it does, in libxl's words.
+    /// Returns the state of the domain, worded as by libxl.
     pub(super) fn words(&self) -> String {
         match self.life() {
             Life::Dying => "dying".to_owned(),
@@ -94,7 +94,7 @@ impl SimDomain {
         self.dying_until.or(act)
     }
 
-    /// What the guest does by itself at `now`.
+    /// Removes the shutdown that the guest makes at `now`, and returns its reason.
     pub(super) fn act(&mut self, now: Millis) -> Option<u8> {
         if self.next_due().is_none_or(|due| due > now) || self.dying_until.is_some() {
             return None;
@@ -108,18 +108,20 @@ impl SimDomain {
         Some(self.plans.swap_remove(first).1)
     }
 
-    /// It has been started: its kernel boots.
+    /// Starts the boot of the guest's kernel.
     pub(super) fn boot(&mut self, now: Millis) {
         self.up_at = self.ran(now) + self.guest.boot.unwrap_or(0);
     }
 
-    /// For how long it has to run before its drivers are up.
+    /// Returns the time that the guest still has to run before its drivers are up.
     pub(super) fn boots_for(&self, now: Millis) -> Millis {
         self.up_at.saturating_sub(self.ran(now))
     }
 
-    /// It is asked for something that it does after it has run for so long. What it is asked in xenstore while it boots,
-    /// it finds there when its drivers come up, unless that is too late.
+    /// Asks the guest for a shutdown with `reason`, which it makes after running for `after`; `None`: it only acknowledges.
+    ///
+    /// A request that is made while the guest boots stays in xenstore. The guest finds it there when its drivers come up,
+    /// unless that is too late.
     pub(super) fn ask(&mut self, now: Millis, after: Option<Millis>, reason: u8) -> Answer {
         let boots = self.boots_for(now);
         // A paused guest hears nothing, nor does a suspended one.
@@ -132,7 +134,7 @@ impl SimDomain {
         Answer::In(boots)
     }
 
-    /// It is asked to power off.
+    /// Asks the guest to power off.
     pub(super) fn obey(&mut self, now: Millis) -> Answer {
         let after = (!self.guest.stubborn).then_some(self.guest.stop);
         self.ask(now, after, ShutdownReason::POWEROFF.0)

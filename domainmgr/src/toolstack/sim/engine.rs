@@ -1,4 +1,4 @@
-//! The model in motion: a thread lets time pass, sessions wait as long as real operations take.
+//! The model in motion: a thread lets time pass, and sessions wait as long as real operations take.
 
 mod live;
 
@@ -45,7 +45,7 @@ struct State {
     watcher: Watcher,
 }
 
-/// What outlives the agent: real hypervisors do.
+/// State in the file, which outlives the agent as a real hypervisor does.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     at_ms: i128,
@@ -59,8 +59,9 @@ impl std::fmt::Debug for Simulation {
 }
 
 impl Simulation {
-    /// A host with `memory_mib`, on which time runs `speed` times as fast as in the world. With `file`, its state
-    /// outlives this process, and an outsider can interfere through a socket beside it.
+    /// Starts a host with `memory_mib` MiB of memory, on which time runs `speed` times as fast as real time.
+    ///
+    /// With `file`, the state outlives this process, and an outsider can interfere through a socket beside the file.
     ///
     /// # Errors
     /// The file or the socket cannot be used.
@@ -71,7 +72,7 @@ impl Simulation {
             None => Model::new(memory_mib),
         };
         if let Some(file) = file {
-            // The run of the host begins with its file.
+            // Written at once: the run of the host begins with its file.
             save(file, &model);
         }
         let shared = Arc::new(Shared {
@@ -99,7 +100,7 @@ impl Simulation {
     }
 }
 
-/// Reads a saved model and lets the time pass that has passed since.
+/// Reads a saved model and advances it by the time that has passed since.
 fn load(file: &Path, speed: u32) -> Result<Option<Model>> {
     let bad = |e: String| Error::new(ErrorKind::Other, format!("{}: {e}", file.display()));
     let text = match std::fs::read(file) {
@@ -118,7 +119,7 @@ fn wall_ms() -> i128 {
     OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000
 }
 
-/// Does to a saved model, of which no agent runs, what an outsider wants.
+/// Applies an outsider's command to a saved model that no agent is running.
 pub(super) fn offline(
     file: &Path,
     speed: u32,
@@ -144,7 +145,7 @@ fn save(file: &Path, model: &Model) {
 }
 
 fn pass_time(shared: &Weak<Shared>) {
-    // Looking up now and then whether anybody still wants the time to pass.
+    // Longest wait before the thread checks whether the simulation still exists.
     let look_up = Duration::from_secs(60);
     while let Some(shared) = shared.upgrade() {
         let mut state = shared.lock();
@@ -158,7 +159,7 @@ fn pass_time(shared: &Weak<Shared>) {
         let wait = due.map_or(look_up, |due| {
             shared.real(due.saturating_sub(now)).min(look_up)
         });
-        // A millisecond more, so that it is never woken just before something is due.
+        // A millisecond more, so that the thread never wakes just before something is due.
         let _unused = shared
             .changed
             .wait_timeout(state, wait + Duration::from_millis(1))
@@ -181,7 +182,7 @@ impl Shared {
         Duration::from_millis(span) / self.speed
     }
 
-    /// Calls the watches of everything that happened, without the lock.
+    /// Calls the watches of everything that happened, with the lock released.
     fn deliver<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.model.has_fired() {
             if let Some(file) = &self.file {
@@ -200,7 +201,7 @@ impl Shared {
         self.lock()
     }
 
-    /// Does something now.
+    /// Applies `act` to the model at the present time.
     pub(super) fn act<T>(&self, act: impl FnOnce(&mut Model) -> Result<T>) -> Result<T> {
         let mut state = self.lock();
         state.model.advance(self.now());
@@ -214,12 +215,12 @@ impl Shared {
         result
     }
 
-    /// Waits so much simulated time.
+    /// Waits for `span` of simulated time.
     fn wait(self: &Arc<Self>, span: Millis, limits: &Limits) -> Result<()> {
         let weak = Arc::downgrade(self);
         limits.abort.on_abort(move || {
             if let Some(shared) = weak.upgrade() {
-                // With the lock, so that nobody is between looking and waiting.
+                // Under the lock, so that no thread is between its check and its wait.
                 drop(shared.lock());
                 shared.changed.notify_all();
             }
@@ -274,7 +275,7 @@ impl Toolstack for Simulation {
         model.may_watch(id)?;
         let number = watcher.add(model, id, wake);
         drop(state);
-        // A watch that is set fires at once.
+        // A new watch fires at once.
         self.shared.changed.notify_all();
         Ok(Box::new(SimWatch {
             shared: Arc::clone(&self.shared),
@@ -300,9 +301,9 @@ impl Drop for SimWatch {
     }
 }
 
-/// How long a guest takes to suspend once it has acknowledged that it will.
+/// Time that a guest takes to suspend after it has acknowledged the request.
 const SUSPENDS: Millis = 50;
-/// How long writing the memory of a domain takes.
+/// Time that writing the memory of a domain takes.
 const WRITES: Millis = 300;
 
 struct SimSession(Arc<Shared>);
@@ -366,7 +367,7 @@ impl Session for SimSession {
         assert!(!spec.cmdline().contains("sim.panic"), "simulated bug");
         let (id, takes) = self.0.act(|m| m.begin_create(spec))?;
         crash::point("in the middle of create");
-        // Aborted, it leaves behind what it has built, as libxl does.
+        // An aborted create leaves behind the domain built so far, as libxl does.
         self.0.wait(takes, limits)?;
         self.0.act(|m| m.end_create(id))?;
         Ok(id)
@@ -378,7 +379,7 @@ impl Session for SimSession {
         }
         let done = self.suspend_and_write(id, path, limits);
         if done.is_err() {
-            // As libxl does, unless somebody else was faster.
+            // Resume the guest, as libxl does, unless somebody else was faster.
             let _ = self.0.act(|m| m.resume(id));
         }
         done
@@ -503,7 +504,7 @@ impl Session for SimSession {
     }
 }
 
-/// The content of a saved domain's file.
+/// Returns the content of a saved domain's file.
 fn memory_of(uuid: Uuid) -> String {
     format!("simulated memory of {uuid}\n")
 }
@@ -511,7 +512,7 @@ fn memory_of(uuid: Uuid) -> String {
 impl SimSession {
     fn suspend_and_write(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
         match self.0.act(|m| m.request_suspend(id, SUSPENDS))? {
-            // It suspends a little while after it has acknowledged that it will.
+            // The guest suspends a little while after it has acknowledged the request.
             Answer::In(span) => self.0.wait(span + SUSPENDS, limits)?,
             Answer::Never => {
                 self.0.wait(ACK, limits)?;

@@ -1,9 +1,9 @@
-//! Who hears of what, as reading and watching Xen, xenstored and libxl has shown.
+//! Delivery of events, modelled on the source code and the observed behaviour of Xen, xenstored and libxl.
 //!
-//! Xen tells xenstored that *some* domain stopped. xenstored looks at all, and fires `@releaseDomain` for each shutdown
-//! it had not seen yet and for each death; what has shut down counts as seen until it is told of a resume. A source of
-//! events in libxl then looks at *its number*: it reports one shutdown and one death in its life, and cannot tell
-//! whether the number has become another's. Nothing announces a resume, a pause or a new name, and a guest that
+//! Xen tells xenstored that *some* domain stopped. xenstored looks at all domains, and fires `@releaseDomain` for each
+//! shutdown that it had not seen yet and for each death. A shutdown counts as seen until xenstored is told of a resume. A
+//! source of events in libxl then looks at *its domid*: it reports one shutdown and one death in its life, and cannot tell
+//! whether the domid now belongs to another domain. Nothing announces a resume, a pause or a new name, and a guest that
 //! suspends through an event channel is not announced either.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ struct Source {
 }
 
 impl Model {
-    /// Arms a source of events for a number. The first one sets the watch, which fires at once.
+    /// Arms a source of events for a domid. The first source sets the watch, which fires at once.
     pub fn arm(&mut self, domid: u32) -> u64 {
         let events = &mut self.events;
         events.fired |= events.sources.is_empty();
@@ -49,18 +49,18 @@ impl Model {
         self.events.sources.remove(&source);
     }
 
-    /// Whether libxl would find something to look at.
+    /// Returns true if libxl has something to look at.
     #[must_use]
     pub fn has_fired(&self) -> bool {
         self.events.fired
     }
 
-    /// What libxl would have looked at is lost. A later event makes up for it.
+    /// Loses the event that libxl would have looked at. A later event makes up for the loss.
     pub fn lose_events(&mut self) {
         self.events.fired = false;
     }
 
-    /// Lets libxl look: which sources have something to report now. What was and is no more, is not reported.
+    /// Lets libxl look, and returns the sources that have something to report now. A state that has passed is not reported.
     pub fn take_reported(&mut self) -> Vec<u64> {
         if !std::mem::take(&mut self.events.fired) {
             return Vec::new();
@@ -91,7 +91,7 @@ impl Model {
         }
     }
 
-    /// A guest stops by itself.
+    /// Stops a guest with this reason.
     pub(super) fn stop(&mut self, domid: u32, reason: u8) {
         let now = self.now;
         let Some(d) = self.domains.get_mut(&domid) else {

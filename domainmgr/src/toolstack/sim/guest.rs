@@ -1,4 +1,4 @@
-//! How a simulated guest behaves: what the words of its command line say.
+//! Behaviour of a simulated guest, as set by the words of its command line.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::ShutdownReason;
 use super::model::Millis;
 
-/// How a guest behaves.
+/// Behaviour of a guest. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guest {
     pub(super) act: Option<u8>,
@@ -15,15 +15,15 @@ pub struct Guest {
     pub(super) once: bool,
     pub(super) stop: Millis,
     pub(super) stubborn: bool,
-    /// How long it boots before its drivers are up; `None`: they are, and hear nothing.
+    /// Time that the guest boots before its drivers are up; `None`: they are up, and hear nothing.
     pub(super) boot: Option<Millis>,
     pub(super) pv: bool,
-    /// How long it runs before it connects to its devices.
+    /// Time that the guest runs before it connects to its devices.
     #[serde(default)]
     pub(super) blind: Millis,
     pub(super) create: Millis,
     pub(super) destroy: Millis,
-    /// How long it has its number and its memory after that.
+    /// Time for which the domain has its domid and its memory after it was destroyed.
     #[serde(default)]
     pub(super) dying: Millis,
     pub(super) fail_create: u32,
@@ -33,36 +33,36 @@ pub struct Guest {
     pub(super) fail_destroy: u32,
     #[serde(default)]
     pub(super) fail_attach: u32,
-    /// It does not let go of its devices.
+    /// The guest does not release its devices.
     #[serde(default)]
     pub(super) clings: bool,
-    /// It has no balloon driver.
+    /// The guest has no balloon driver.
     #[serde(default)]
     pub(super) rigid: bool,
-    /// It cannot do with less memory, in MiB.
+    /// Least memory that the guest can do with, in MiB.
     #[serde(default)]
     pub(super) least_mib: u64,
-    /// It does without none of its processors.
+    /// The guest goes on using all of its vCPUs.
     #[serde(default)]
     pub(super) keeps_cpus: bool,
     pub(super) litter: bool,
     pub(super) fail_soft_reset: bool,
-    /// It suspends through an event channel, which nobody but the one who asked hears.
+    /// The guest suspends through an event channel, which only the requester hears.
     pub(super) event_channel: bool,
 }
 
-/// How a guest answers a shutdown request.
+/// Answer of a guest to a shutdown request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It acknowledges it so much later.
+    /// The guest acknowledges the request after this time.
     In(Millis),
-    /// It does not before libxl takes the request back.
+    /// The guest does not acknowledge the request before libxl takes it back.
     Never,
 }
 
-/// How long a guest boots.
+/// Time that a guest boots by default.
 const BOOT: Millis = 500;
-/// What libxl waits for a guest to acknowledge a request.
+/// Time that libxl waits for a guest to acknowledge a request.
 pub const ACK: Millis = 60_000;
 
 impl Guest {
@@ -124,7 +124,7 @@ impl Guest {
     }
 }
 
-/// `1.25` as 1250.
+/// Converts seconds to milliseconds: `1.25` to 1250.
 fn decimal_millis(text: &str) -> Option<Millis> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let part = format!("{part:0<3}");

@@ -1,4 +1,4 @@
-//! What can be changed in a simulated domain that runs.
+//! Changes of a running simulated domain.
 
 use libxl::config;
 use serde::{Deserialize, Serialize};
@@ -23,12 +23,12 @@ pub(super) struct SimLive {
     cap: Option<u32>,
     disks: Vec<config::Disk>,
     nics: Vec<config::Nic>,
-    /// How often something was attached.
+    /// Number of devices that were attached, including attempts that failed.
     attached: u32,
 }
 
 impl SimLive {
-    /// Those of a domain that is built.
+    /// Returns the figures and devices of a domain that is built from `spec`.
     pub(super) fn of(spec: &Spec) -> Self {
         let config = render::domain_config(spec);
         Self {
@@ -44,7 +44,7 @@ impl SimLive {
         }
     }
 
-    /// All devices are taken away.
+    /// Removes all devices.
     pub(super) fn strip(&mut self) {
         self.disks.clear();
         self.nics.clear();
@@ -60,7 +60,7 @@ fn stuck(text: impl Into<String>) -> Error {
 }
 
 impl SimDomain {
-    /// Its guest hears what it is told in xenstore.
+    /// Returns true if the guest hears requests in xenstore.
     fn hears(&self, now: u64) -> bool {
         let up = self.guest.boot.is_some() && self.boots_for(now) == 0;
         let drivers = !self.hvm || self.guest.pv;
@@ -68,20 +68,20 @@ impl SimDomain {
     }
 }
 
-/// The number of an interface that has none yet: libxl takes the next one.
+/// Returns the number of an interface. If it has none yet, libxl takes the next one.
 fn number(nics: &[config::Nic], nic: &config::Nic) -> i32 {
     let last = nics.iter().filter_map(|n| n.devid).max();
     nic.devid.unwrap_or_else(|| last.map_or(0, |last| last + 1))
 }
 
 impl Model {
-    /// For how long its guest has to run before it hears what it is told in xenstore.
+    /// Returns the time that the guest still has to run before it hears requests in xenstore.
     pub(super) fn boots_for(&mut self, id: DomainId) -> Result<Millis> {
         let now = self.now;
         Ok(self.get(id)?.boots_for(now))
     }
 
-    /// In words, for the outsider.
+    /// Describes the figures and devices of a domain to the outsider.
     pub(super) fn live_words(&mut self, id: DomainId) -> Result<String> {
         let d = self.get(id)?;
         let live = &d.live;
@@ -106,14 +106,14 @@ impl Model {
         ))
     }
 
-    /// Whether another domain has this alone.
+    /// Returns true if another domain has `thing`, which only one domain can have.
     fn in_use(&self, id: DomainId, thing: &str) -> bool {
         let others = self.domains.iter().filter(|(domid, _)| **domid != id.domid);
         let mut living = others.filter(|(_, d)| d.dying_until.is_none());
         living.any(|(_, d)| d.holds.contains(thing))
     }
 
-    /// One more device: whether it comes up.
+    /// Counts one more device, and fails if the guest's command line says so.
     fn attach(&mut self, id: DomainId) -> Result<()> {
         let d = self.get(id)?;
         d.live.attached += 1;
@@ -124,7 +124,7 @@ impl Model {
     }
 }
 
-/// Without waiting: how long it takes is for the caller to know.
+/// Changes are made without waiting: the caller lets the time pass that they take.
 impl Live for Model {
     fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>> {
         Ok(self.get(id)?.live.disks.clone())
@@ -259,7 +259,7 @@ impl Live for Model {
                 "requested {count} vcpus, but the domain has {most} (simulated)"
             )));
         }
-        // QEMU adds processors, and takes none away. What a guest does with more of them is not looked at.
+        // QEMU adds vCPUs, and removes none. Whether a guest uses additional vCPUs is not checked.
         let follows = !d.guest.keeps_cpus && d.hears(now) && !d.hvm;
         if !follows && count < d.live.vcpus {
             let uses = d.live.vcpus;
@@ -282,7 +282,7 @@ impl Live for Model {
 
     fn set_share(&mut self, id: DomainId, weight: Option<u32>, cap: Option<u32>) -> Result<()> {
         let live = &mut self.get(id)?.live;
-        // `libxl__set_sched_params` of Credit and Credit2: a cap of all its processors at the most.
+        // `libxl__set_sched_params` of Credit and Credit2: the cap is at most 100 for each of the domain's vCPUs.
         if cap.is_some_and(|cap| cap > live.max_vcpus * 100) {
             return Err(other(format!(
                 "Cpu cap out of range, valid range is from 0 to {} for specified number of vcpus (simulated)",

@@ -1,4 +1,4 @@
-//! The state of a simulated Xen. No time passes and nothing happens but through calls.
+//! The state of a simulated Xen. Time passes, and things happen, only through calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,22 +20,22 @@ use crate::spec::{Mode, Spec};
 /// Milliseconds of simulated time.
 pub type Millis = u64;
 
-/// Processors of the host.
+/// Number of processors of the host.
 pub(super) const CPUS: u32 = 2;
-/// Memory of dom0, which is not the host's to give.
+/// Memory of dom0, in MiB. It is not part of the memory that domains can get.
 const DOM0_MIB: u64 = 512;
 
-/// The whole host.
+/// The simulated host and its domains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Model {
-    /// Another one after each reboot of the host.
+    /// Boot id, which changes with each reboot of the host.
     #[serde(default)]
     boot: Uuid,
     pub(super) now: Millis,
     next_domid: u32,
     memory_mib: u64,
     pub(super) domains: BTreeMap<u32, SimDomain>,
-    /// What has been done to domains of a uuid, across their incarnations.
+    /// Numbers of operations on the domains of each uuid, across their incarnations.
     history: BTreeMap<Uuid, History>,
     /// Devices of the host.
     #[serde(default)]
@@ -46,19 +46,19 @@ pub struct Model {
     /// The QEMU that serves disks to dom0 does not run.
     #[serde(default)]
     pub(super) no_dom0_qemu: bool,
-    /// Nobody answers who asks for all domains.
+    /// Requests for all domains are not answered.
     #[serde(skip)]
     pub(super) list_hangs: bool,
-    /// Domains whose device models have ended, which nobody has heard of yet.
+    /// Domains whose device models have ended, which has not been reported yet.
     #[serde(skip)]
     pub(super) orphans: Vec<DomainId>,
-    /// Who hears of what. The process that wants to know ends with it.
+    /// Sources of events. They belong to the process, and end with it.
     #[serde(skip)]
     pub(super) events: Events,
-    /// How often an operation was tried on a number that another domain has.
+    /// Number of operations that were tried on a domid that another domain has.
     #[serde(skip)]
     foreign: u32,
-    /// How often a domain was built while another one with its uuid could run.
+    /// Number of times that a domain was built while another one with its uuid could run.
     #[serde(default)]
     doubles: u32,
 }
@@ -80,7 +80,7 @@ impl Default for Model {
 }
 
 impl Model {
-    /// A host with this much memory and no domains.
+    /// Creates a host with this much memory, in MiB, and no domains.
     #[must_use]
     pub fn new(memory_mib: u64) -> Self {
         Self {
@@ -101,13 +101,13 @@ impl Model {
         }
     }
 
-    /// Identifies the run of the host.
+    /// Returns the id of the host's current boot.
     #[must_use]
     pub fn boot_id(&self) -> Uuid {
         self.boot
     }
 
-    /// The host is switched off and on: no domain is left.
+    /// Switches the host off and on: no domain is left.
     pub fn reboot(&mut self) {
         self.boot = Uuid::new_v4();
         self.next_domid = 1;
@@ -116,19 +116,19 @@ impl Model {
         self.events = Events::default();
     }
 
-    /// The simulated time.
+    /// Returns the simulated time.
     #[must_use]
     pub fn now(&self) -> Millis {
         self.now
     }
 
-    /// When something will happen by itself.
+    /// Returns the time of the next change that needs no call.
     #[must_use]
     pub fn next_due(&self) -> Option<Millis> {
         self.domains.values().filter_map(SimDomain::next_due).min()
     }
 
-    /// Lets time pass.
+    /// Lets time pass until `to`.
     pub fn advance(&mut self, to: Millis) {
         while let Some(due) = self.next_due().filter(|due| *due <= to) {
             self.now = self.now.max(due);
@@ -147,14 +147,14 @@ impl Model {
         self.now = self.now.max(to);
     }
 
-    /// Memory that no domain has, not even one that is dying.
+    /// Returns the memory, in MiB, that belongs to no domain, not even to one that is dying.
     #[must_use]
     pub fn free_mib(&self) -> u64 {
         let used: u64 = self.domains.values().map(|d| d.memory_mib).sum();
         self.memory_mib.saturating_sub(used)
     }
 
-    /// What the host is.
+    /// Returns the size of the host. The version is empty.
     #[must_use]
     pub fn host(&self) -> HostInfo {
         HostInfo {
@@ -165,7 +165,7 @@ impl Model {
         }
     }
 
-    /// What every domain uses. As in the real Xen, dom0 has a number, and one that is being taken apart still counts.
+    /// Returns the resources that every domain uses. As in the real Xen, dom0 is listed, and a dying domain still counts.
     #[must_use]
     pub fn usage(&self) -> Vec<Usage> {
         let dom0 = Usage {
@@ -186,25 +186,25 @@ impl Model {
             cpu_time_ns: d.ran(self.now) * 1_000_000,
             vcpus: 1,
             memory_kib: d.memory_mib << 10,
-            // What libxl adds to a limit.
+            // libxl adds 1 MiB to a limit.
             max_memory_kib: (d.memory_mib << 10) + 1024,
         });
         std::iter::once(dom0).chain(others).collect()
     }
 
-    /// How often an operation was tried on a number that another domain has.
+    /// Number of operations that were tried on a domid that another domain has.
     #[must_use]
     pub fn foreign_attempts(&self) -> u32 {
         self.foreign
     }
 
-    /// How often a domain was built while another one with its uuid could run.
+    /// Number of times that a domain was built while another one with its uuid could run.
     #[must_use]
     pub fn doubles(&self) -> u32 {
         self.doubles
     }
 
-    /// All domains.
+    /// Returns all domains.
     #[must_use]
     pub fn list(&self) -> Vec<Seen> {
         self.domains
@@ -223,13 +223,13 @@ impl Model {
             .collect()
     }
 
-    /// One of them.
+    /// Returns one domain; `None` if it is gone.
     #[must_use]
     pub fn info(&self, id: DomainId) -> Option<Seen> {
         self.list().into_iter().find(|s| s.id == id)
     }
 
-    /// Whether it is a dead domain that was kept.
+    /// Returns true if this is a dead domain that was preserved.
     #[must_use]
     pub fn is_preserved(&self, id: DomainId) -> bool {
         self.domains
@@ -237,7 +237,7 @@ impl Model {
             .is_some_and(|d| d.uuid == id.uuid && d.preserved)
     }
 
-    /// How many domains of this uuid run or could go on running.
+    /// Returns the number of domains with this uuid that run or could go on running.
     #[must_use]
     pub fn live(&self, uuid: Uuid) -> usize {
         self.domains
@@ -246,13 +246,13 @@ impl Model {
             .count()
     }
 
-    /// Has dom0 give back what `spec` needs and is not free. Says how long that takes.
+    /// Makes dom0 give back the memory that `spec` needs and that is not free. Returns the time that this takes.
     ///
     /// # Errors
-    /// It does not have enough.
+    /// dom0 does not have enough to give back.
     pub fn grant_memory(&mut self, spec: &Spec, policy: Autoballoon) -> Result<Millis> {
         let free = self.free_mib();
-        // A Xen whose command line says nothing of dom0's memory.
+        // The command line of the simulated Xen does not set dom0's memory.
         if policy == Autoballoon::Off || spec.memory_mib <= free {
             return Ok(0);
         }
@@ -269,10 +269,10 @@ impl Model {
         Ok(2000)
     }
 
-    /// Starts building a domain: from now on it is there, paused, and has its name. Says how long building takes.
+    /// Starts building a domain: from now on it exists, paused, and has its name. Returns the time that building takes.
     ///
     /// # Errors
-    /// The name is taken, there is not enough memory, or no host builds it.
+    /// The name is taken, there is not enough memory, or no host can build the domain.
     pub fn begin_create(&mut self, spec: &Spec) -> Result<(DomainId, Millis)> {
         if let Some(e) = qemu::missing(spec, || !self.no_dom0_qemu) {
             return Err(e);
@@ -353,10 +353,10 @@ impl Model {
         Ok((DomainId { domid, uuid }, create))
     }
 
-    /// Ends building a domain.
+    /// Finishes building a domain.
     ///
     /// # Errors
-    /// It was destroyed meanwhile, or its words want it to fail.
+    /// The domain was destroyed meanwhile, or its command line makes building fail.
     pub fn end_create(&mut self, id: DomainId) -> Result<()> {
         let creates = self.history.entry(id.uuid).or_default().creates;
         if creates <= self.get(id)?.guest.fail_create {
@@ -371,7 +371,7 @@ impl Model {
     /// Counts an attempt to watch a domain.
     ///
     /// # Errors
-    /// Its words want that to fail.
+    /// The domain's command line makes the watch fail.
     pub fn may_watch(&mut self, id: DomainId) -> Result<()> {
         let history = self.history.entry(id.uuid).or_default();
         history.watches += 1;
@@ -387,11 +387,11 @@ impl Model {
     /// Lets a domain run.
     ///
     /// # Errors
-    /// It is gone, or its words want it to fail.
+    /// The domain is gone or not paused, or its command line makes this fail.
     pub fn unpause(&mut self, id: DomainId) -> Result<()> {
         let now = self.now;
         if !self.get(id)?.paused {
-            // Xen's answer to a toolstack that counts wrongly.
+            // Xen's answer to a toolstack that has miscounted its pauses.
             return Err(Error::new(ErrorKind::Other, "the domain is not paused"));
         }
         let history = self.history.entry(id.uuid).or_default();
@@ -417,10 +417,10 @@ impl Model {
         Ok(())
     }
 
-    /// Stops a domain's processors. Raises no event.
+    /// Stops a domain's vCPUs. This raises no event.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn pause(&mut self, id: DomainId) -> Result<()> {
         let now = self.now;
         let d = self.get(id)?;
@@ -432,11 +432,11 @@ impl Model {
     /// Asks the guest to power off.
     ///
     /// # Errors
-    /// It is gone, or has no drivers that could hear.
+    /// The domain is gone, or its guest has no PV drivers that could hear the request.
     pub fn request_shutdown(&mut self, id: DomainId) -> Result<Answer> {
         let now = self.now;
         let d = self.get(id)?;
-        // Xen knows of an HVM guest whether its drivers are there, and libxl asks no other.
+        // Xen knows whether the drivers of an HVM guest are up, and libxl asks only a guest with drivers.
         if d.hvm && (!d.guest.pv || d.boots_for(now) > 0) {
             return Err(Error::new(
                 ErrorKind::NoParavirt,
@@ -446,10 +446,10 @@ impl Model {
         Ok(d.obey(now))
     }
 
-    /// Presses the power button, whether or not anybody notices.
+    /// Presses the power button, whether or not the guest notices.
     ///
     /// # Errors
-    /// It is gone, or has none.
+    /// The domain is gone, or has no power button.
     pub fn power_button(&mut self, id: DomainId) -> Result<()> {
         let now = self.now;
         let d = self.get(id)?;
@@ -459,17 +459,17 @@ impl Model {
                 "only an HVM domain has a power button",
             ));
         }
-        // Nobody looks at what was pressed before the guest was up.
+        // A guest does not see a press from before its drivers were up.
         if d.boots_for(now) == 0 {
             d.obey(now);
         }
         Ok(())
     }
 
-    /// How long destroying the domain takes. It runs no more from the beginning, and its device model goes first.
+    /// Starts destroying a domain: it stops running at once, and its device model goes first. Returns the time this takes.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn begin_destroy(&mut self, id: DomainId) -> Result<Millis> {
         self.pause(id)?;
         let takes = self.get(id)?.guest.destroy;
@@ -477,10 +477,10 @@ impl Model {
         Ok(takes)
     }
 
-    /// Destroys it. The number stays listed for a moment, as dying.
+    /// Destroys a domain. It stays listed for a moment, as dying.
     ///
     /// # Errors
-    /// It is gone, or its words want it to fail.
+    /// The domain is gone, or its command line makes this fail.
     pub fn end_destroy(&mut self, id: DomainId) -> Result<()> {
         self.get(id)?;
         let history = self.history.entry(id.uuid).or_default();
@@ -496,7 +496,7 @@ impl Model {
     /// Gives the domain another name.
     ///
     /// # Errors
-    /// It is gone, or the name is taken.
+    /// The domain is gone, or the name is taken.
     pub fn rename(&mut self, id: DomainId, name: &str) -> Result<()> {
         if self.named(name).is_some() {
             return Err(taken(name));
@@ -505,22 +505,22 @@ impl Model {
         Ok(())
     }
 
-    /// Keeps a dead domain with a suffix to its name.
+    /// Keeps a dead domain, with `suffix` added to its name.
     ///
     /// # Errors
-    /// It is gone, or the name is taken.
+    /// The domain is gone, or the name is taken.
     pub fn preserve(&mut self, id: DomainId, suffix: &str) -> Result<()> {
         let name = self.get(id)?.name.clone().unwrap_or_default();
         self.rename(id, &format!("{name}{suffix}"))?;
-        // The hypervisor goes on reporting the old uuid.
+        // The hypervisor still reports the old uuid.
         self.get(id)?.preserved = true;
         Ok(())
     }
 
-    /// Takes its disks and network interfaces from a domain.
+    /// Detaches the disks and network interfaces of a domain.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn strip(&mut self, id: DomainId) -> Result<()> {
         let d = self.get(id)?;
         d.holds.clear();
@@ -528,24 +528,24 @@ impl Model {
         Ok(())
     }
 
-    /// The display that was asked for, or the first that nobody has.
+    /// Returns the display that was asked for, or the first that no domain has.
     fn screen(&self, asked: Option<u32>) -> u32 {
         let taken = |n: &u32| self.domains.values().any(|d| d.screen == Some(*n));
         asked.unwrap_or_else(|| (0..).find(|n| !taken(n)).unwrap_or_default())
     }
 
-    /// The domain's VNC display.
+    /// Returns the number of the domain's VNC display.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {
         Ok(self.get(id)?.screen)
     }
 
-    /// Words for what the guest has not connected to.
+    /// Describes the devices that the guest has not connected to.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {
         let now = self.now;
         let d = self.get(id)?;
@@ -557,8 +557,8 @@ impl Model {
     /// Restarts a domain in place. It stays paused.
     ///
     /// # Errors
-    /// It is gone, or not HVM, or its guest has not asked for this: then nothing was done to it. Or its words want it to
-    /// fail: then libxl destroys it.
+    /// The domain is gone, or not HVM, or its guest has not asked for a soft reset: then nothing was done. Or the domain's
+    /// command line makes this fail: then libxl destroys the domain.
     pub fn soft_reset(&mut self, id: DomainId) -> Result<()> {
         let refuse = |why: &str| Err(Error::new(ErrorKind::Other, why));
         let d = self.get(id)?;
@@ -612,7 +612,7 @@ impl Model {
     }
 }
 
-/// What a domain built from `spec` has alone, as Xen's scripts and QEMU see to it.
+/// Returns the disks and interface names of `spec` that only one domain can have, as Xen's scripts and QEMU ensure.
 fn holds(spec: &Spec) -> BTreeSet<String> {
     let disks = spec.disks.iter().filter(|d| !d.read_only && !d.shared);
     let names = spec.nics.iter().filter_map(|nic| nic.vif.clone());

@@ -1,4 +1,4 @@
-//! What others do to the simulated domains: operators with `xl`, and guests by themselves.
+//! Changes that others make to the simulated domains: operators with `xl`, and the guests.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,23 @@ use super::live::SimLive;
 use super::model::{Millis, Model};
 
 impl Model {
-    /// Destroys it at once.
+    /// Destroys a domain at once.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn kill(&mut self, id: DomainId) -> Result<()> {
         let now = self.now;
         let d = self.get(id)?;
         d.stop_running(now);
         d.plans.clear();
         d.name = None;
-        // What memory it has Xen takes from it meanwhile: nobody can count on any of it before the end.
+        // Xen frees the domain's memory meanwhile. None of it can be counted on before the end.
         d.dying_until = Some(now + d.guest.dying);
         self.exception(true);
         Ok(())
     }
 
-    /// Ends its device model, if it has one.
+    /// Ends the device model of a domain, if it has one.
     ///
     /// # Errors
     /// The domain is gone.
@@ -40,15 +40,15 @@ impl Model {
         Ok(())
     }
 
-    /// The domains whose device models have ended since this was last asked.
+    /// Returns the domains whose device models have ended since the last call.
     pub fn take_orphans(&mut self) -> Vec<DomainId> {
         std::mem::take(&mut self.orphans)
     }
 
-    /// Makes the guest end, or suspend, with this reason.
+    /// Makes the guest shut down, or suspend, with this reason.
     ///
     /// # Errors
-    /// It is gone, or does not run.
+    /// The domain is gone, or does not run.
     pub fn shut_down(&mut self, id: DomainId, reason: ShutdownReason) -> Result<()> {
         if self.get(id)?.life() != Life::Running {
             return Err(Error::new(ErrorKind::Other, "the guest does not run"));
@@ -57,21 +57,22 @@ impl Model {
         Ok(())
     }
 
-    /// Asks the guest to suspend, which it does after it has run for so long. Nobody can take that back once it has
-    /// acknowledged it.
+    /// Asks the guest to suspend, which it does after it has run for `after`.
+    ///
+    /// The request cannot be taken back once the guest has acknowledged it.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn request_suspend(&mut self, id: DomainId, after: Millis) -> Result<Answer> {
         let now = self.now;
         let d = self.get(id)?;
         Ok(d.ask(now, Some(after), ShutdownReason::SUSPEND.0))
     }
 
-    /// Takes a suspended domain up again. Xen raises no event for this.
+    /// Resumes a suspended domain. Xen raises no event for this.
     ///
     /// # Errors
-    /// It is gone, or not suspended.
+    /// The domain is gone, or not suspended.
     pub fn resume(&mut self, id: DomainId) -> Result<()> {
         self.resume_in_xen(id)?;
         self.resume_in_xenstore(id)
@@ -80,7 +81,7 @@ impl Model {
     /// The first half of a resume: the guest runs.
     ///
     /// # Errors
-    /// It is gone, or not suspended.
+    /// The domain is gone, or not suspended.
     pub fn resume_in_xen(&mut self, id: DomainId) -> Result<()> {
         let now = self.now;
         let d = self.get(id)?;
@@ -92,16 +93,16 @@ impl Model {
         Ok(())
     }
 
-    /// The second half of a resume: xenstored hears of it. What the guest did in between it does not announce.
+    /// The second half of a resume: xenstored hears of it. xenstored does not announce what the guest did in between.
     ///
     /// # Errors
-    /// It is gone.
+    /// The domain is gone.
     pub fn resume_in_xenstore(&mut self, id: DomainId) -> Result<()> {
         self.get(id)?.announced = false;
         Ok(())
     }
 
-    /// A domain of someone else, with a number of its own or one that just became free.
+    /// Adds a domain of someone else, with a domid of its own or one that just became free. Returns the domid.
     pub fn outsider(&mut self, uuid: Uuid, name: &str, domid: Option<u32>) -> u32 {
         let d = SimDomain {
             uuid,
@@ -133,8 +134,9 @@ impl Model {
         }
     }
 
-    /// Builds the receiving end of a migration to this very host: another number, the same uuid, and not to be started
-    /// before the sender says so.
+    /// Builds the receiving end of a migration to this very host: a domain with another domid and the same uuid.
+    ///
+    /// The receiver is not to be started before the sender says so.
     ///
     /// # Errors
     /// The sending end is gone, the name is taken, or there is not enough memory.
@@ -164,10 +166,10 @@ impl Model {
         Ok(DomainId { domid, uuid })
     }
 
-    /// The receiver has the whole guest: what that was about to do, it will do there, be it to boot.
+    /// Moves the whole guest to the receiver, where it goes on with its boot and its planned shutdowns.
     ///
     /// # Errors
-    /// One of them is gone, or the guest is not suspended.
+    /// One of the two domains is gone, or the guest is not suspended.
     pub fn hand_over(&mut self, source: DomainId, receiver: DomainId) -> Result<()> {
         let d = self.get(source)?;
         if !d.is_suspended() {

@@ -9,20 +9,20 @@ use crate::spec::{PciAddress, Spec};
 /// One device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SimPci {
-    /// Its address, as text.
+    /// PCI address, as text.
     address: String,
-    /// The driver that the host has for it.
+    /// Driver that the host has for the device.
     home: String,
-    /// Its driver makes a network interface.
+    /// The driver creates a network interface.
     has_interface: bool,
-    /// The interface it has now.
+    /// Name of the present network interface.
     interface: Option<String>,
     taken: bool,
-    /// The driver does not let go of it.
+    /// The driver does not release the device.
     stuck: bool,
-    /// The domain that has it.
+    /// Domid of the domain that has the device.
     owner: Option<u32>,
-    /// How often it was taken and given back.
+    /// Number of times that the device was taken or given back.
     moves: u32,
 }
 
@@ -31,10 +31,10 @@ fn other(text: String) -> Error {
 }
 
 impl Model {
-    /// Puts a device into the host, or changes what it is.
+    /// Puts a device into the host, or replaces the one at this address.
     ///
     /// # Errors
-    /// The address is none.
+    /// `address` is not a PCI address.
     pub fn plug(&mut self, address: &str, driver: &str, interface: Option<&str>) -> Result<()> {
         let parsed: PciAddress = address.parse().map_err(|e| other(format!("{e}")))?;
         let address = parsed.to_string();
@@ -57,7 +57,7 @@ impl Model {
         self.pci.retain(|d| d.address != address);
     }
 
-    /// In words, for the outsider.
+    /// Describes all devices to the outsider.
     pub(super) fn pci_words(&self) -> String {
         let words = self.pci.iter().map(|d| {
             let driver = if d.taken { "pciback" } else { d.home.as_str() };
@@ -68,7 +68,7 @@ impl Model {
         words.collect::<Vec<_>>().join("; ")
     }
 
-    /// All devices.
+    /// Returns all devices.
     #[must_use]
     pub fn pci_devices(&self) -> Vec<HostPci> {
         let devices = self.pci.iter().filter_map(|d| {
@@ -96,7 +96,7 @@ impl Model {
     /// Takes a device from the host: its interface disappears.
     ///
     /// # Errors
-    /// There is none, or its driver does not let go.
+    /// There is no such device, or its driver does not release it.
     pub fn pci_take(&mut self, address: PciAddress) -> Result<()> {
         let slot = self.slot(address)?;
         if slot.stuck {
@@ -110,11 +110,12 @@ impl Model {
         Ok(())
     }
 
-    /// Gives it back. Its interface comes back under the first name that is free, as Linux does it, and is then called
-    /// as wanted.
+    /// Gives a device back to the host.
+    ///
+    /// As in Linux, its interface comes back under the first free name. It is then renamed to `interface`.
     ///
     /// # Errors
-    /// There is none, or a domain has it.
+    /// There is no such device, a domain has it, or the name of the interface is taken.
     pub fn pci_give_back(&mut self, address: PciAddress, interface: Option<&str>) -> Result<()> {
         let free = (0..)
             .map(|n| format!("eth{n}"))
@@ -141,7 +142,7 @@ impl Model {
         Ok(())
     }
 
-    /// An outsider gives a device to his domain.
+    /// Gives a device to a domain of an outsider.
     pub fn give(&mut self, address: PciAddress, domid: u32) {
         let text = address.to_string();
         for device in self.pci.iter_mut().filter(|d| d.address == text) {
@@ -150,7 +151,7 @@ impl Model {
         }
     }
 
-    /// A domain that is built takes its devices.
+    /// Gives a domain that is being built its devices.
     pub(super) fn pci_assign(&mut self, domid: u32, spec: &Spec) -> Result<()> {
         for device in &spec.assigned.pci {
             let address = device.address;
@@ -168,7 +169,7 @@ impl Model {
         Ok(())
     }
 
-    /// A domain that is no more has none.
+    /// Takes the devices from domains that are dying or gone.
     pub(super) fn pci_forget(&mut self) {
         let domains = &self.domains;
         for device in &mut self.pci {

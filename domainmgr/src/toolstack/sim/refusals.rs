@@ -1,4 +1,4 @@
-//! Refusals of libxl, Xen and QEMU that depend on nothing else on the host, in their words.
+//! Refusals of libxl, Xen and QEMU, with their texts: `refused` is for any host, `refused_here` for this one.
 
 use super::super::{Error, ErrorKind};
 use super::model::{CPUS, Model};
@@ -15,7 +15,7 @@ fn other(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::Other, text)
 }
 
-/// The error that building `spec` ends with on any host.
+/// Returns the error with which building `spec` fails on any host.
 pub(super) fn refused(spec: &Spec) -> Option<Error> {
     populated_on_demand(spec)
         .or_else(|| too_small(spec))
@@ -51,7 +51,7 @@ fn too_small(spec: &Spec) -> Option<Error> {
     }
 }
 
-/// QEMU's memory for the firmware of cards, and its PCI bus.
+/// Limits of QEMU: the memory for the firmware of network cards, and the slots of the PCI bus.
 fn no_slot(spec: &Spec) -> Option<Error> {
     let cards = limits::emulated_cards(spec.mode, &spec.nics);
     if cards > limits::EMULATED_CARDS {
@@ -70,7 +70,7 @@ fn no_slot(spec: &Spec) -> Option<Error> {
     })
 }
 
-/// Network interfaces of the host itself, and their addresses.
+/// Network interfaces of the host itself, and their MAC addresses.
 const INTERFACES: [(&str, &str); 3] = [
     ("lo", "00:00:00:00:00:00"),
     ("eth0", "52:54:00:12:34:56"),
@@ -78,7 +78,7 @@ const INTERFACES: [(&str, &str); 3] = [
 ];
 
 impl Model {
-    /// The facts about the simulated host on which it depends whether `spec` can be built.
+    /// Returns the facts about the simulated host that decide whether `spec` can be built.
     #[must_use]
     pub fn facts_for(&self, spec: &Spec) -> Facts {
         let own = INTERFACES.iter().map(|(name, mac)| Interface {
@@ -104,7 +104,7 @@ impl Model {
         }
     }
 
-    /// The error that building `spec` ends with on this host, in the words of a hotplug script, QEMU and libxl.
+    /// Returns the error with which building `spec` fails on this host, worded as by a hotplug script, QEMU or libxl.
     pub(super) fn refused_here(&self, spec: &Spec) -> Option<Error> {
         let facts = self.facts_for(spec);
         let has = |name: &str| facts.interfaces.iter().any(|i| i.name == name);

@@ -1,4 +1,4 @@
-//! What the model must not be kinder in than Xen is.
+//! Cases in which the model must be as strict as Xen.
 
 use uuid::Uuid;
 
@@ -106,7 +106,7 @@ fn a_guest_hears_nothing_before_its_drivers_are_up() {
     for (mode, words) in [(Mode::Pv, "sim.deaf=25"), (Mode::Pvh, "sim.deaf=25")] {
         let mut xen = Model::default();
         let id = started(&mut xen, mode, words);
-        // What it finds in xenstore then it obeys.
+        // The guest obeys a request that it finds in xenstore once its drivers are up.
         assert_eq!(xen.request_shutdown(id).unwrap(), Answer::In(boot));
         xen.advance(xen.now() + boot);
         assert_eq!(xen.info(id).unwrap().life, Life::Running);
@@ -115,13 +115,13 @@ fn a_guest_hears_nothing_before_its_drivers_are_up() {
         let off = Life::Shutdown(ShutdownReason::POWEROFF);
         assert_eq!(xen.info(id).unwrap().life, off);
     }
-    // libxl does not wait for ever, and takes back what was not heard.
+    // libxl does not wait for ever, and takes back a request that was not heard.
     let mut xen = Model::default();
     let id = started(&mut xen, Mode::Pv, "sim.deaf=61");
     assert_eq!(xen.request_shutdown(id).unwrap(), Answer::Never);
     xen.advance(xen.now() + 100_000);
     assert_eq!(xen.info(id).unwrap().life, Life::Running);
-    // Of HVM it knows, and the button is nobody's yet.
+    // libxl knows that the drivers of an HVM guest are not up, and a press of the power button is lost.
     for words in ["sim.deaf=25", "sim.deaf=25 sim.nopv"] {
         let mut xen = Model::default();
         let id = started(&mut xen, Mode::Hvm, words);
@@ -181,7 +181,7 @@ fn what_libxl_refuses_on_any_host_is_refused() {
         spec.max_memory_mib = Some(MIB + 1);
         build(&spec).unwrap();
         spec.assigned.pci = vec![device];
-        // The host has no such device, which is looked at later.
+        // The host has no such device, which is checked later.
         let grows = "IOMMU required for device passthrough but not supported together with PoD";
         assert_eq!(text(build(&spec)) == grows, mode != Mode::Pv);
     }

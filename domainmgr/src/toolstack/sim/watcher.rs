@@ -1,4 +1,4 @@
-//! Which domains are watched, as libxl's watcher does it.
+//! Watches on domains, modelled on libxl's watcher.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::super::{DomainId, Life, ShutdownReason, Wake};
 use super::model::{Millis, Model};
 
-/// How often the watcher looks at a suspended domain in the beginning, because nobody tells when it is resumed.
+/// Interval at which the watcher looks at a suspended domain in the beginning, because a resume is not announced.
 const SUSPENDED: Millis = 1000;
-/// For how long it does so; then the intervals grow …
+/// Time after which the intervals grow …
 const EAGER: Millis = 60_000;
-/// … up to this one.
+/// … up to this interval.
 const RESYNC: Millis = 30_000;
 
-/// All domains that are watched.
+/// The watched domains.
 #[derive(Default)]
 pub(super) struct Watcher {
     watched: BTreeMap<u64, Watched>,
@@ -27,7 +27,7 @@ struct Watched {
     suspended: Option<Suspended>,
 }
 
-/// It was suspended when last looked at.
+/// Times of a domain that was suspended when last looked at.
 #[derive(Clone, Copy)]
 struct Suspended {
     since: Millis,
@@ -64,21 +64,23 @@ impl Watcher {
         number
     }
 
-    /// Watches it no more. What was called is to be dropped where its owner cannot be waiting for us.
+    /// Ends a watch. The callback is returned, to be dropped where its owner cannot be waiting for the simulation.
     pub(super) fn remove(&mut self, xen: &mut Model, number: u64) -> Option<Wake> {
         let watched = self.watched.remove(&number)?;
         xen.disarm(watched.source);
         Some(watched.wake)
     }
 
-    /// When a suspended domain is looked at again.
+    /// Returns the time at which a suspended domain is looked at again.
     pub(super) fn next_look(&self) -> Option<Millis> {
         let suspended = self.watched.values().filter_map(|w| w.suspended);
         suspended.map(|s| s.next_look).min()
     }
 
-    /// What the watcher does when it is woken: it hears what the sources report, arms new ones for what may report again,
-    /// and looks whether somebody has resumed what was suspended. Says whom to wake.
+    /// Runs the watcher once it has been woken, and returns the callbacks to call.
+    ///
+    /// The watcher takes the reports of the sources, arms new sources for domains that may report again, and checks whether
+    /// suspended domains have been resumed.
     pub(super) fn look(&mut self, xen: &mut Model) -> Vec<Wake> {
         let reported = xen.take_reported();
         let orphans = xen.take_orphans();
@@ -148,7 +150,7 @@ mod tests {
             assert!(watcher.look(&mut xen).is_empty(), "nothing has changed");
         }
         assert_eq!(pauses, [1, 1, 2, 10, 30]);
-        // Resumed by somebody, which nobody announces.
+        // A resume by somebody else, which is not announced.
         xen.resume(id).unwrap();
         assert!(watcher.look(&mut xen).is_empty());
         xen.advance(xen.now() + RESYNC);

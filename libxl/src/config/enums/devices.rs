@@ -1,4 +1,4 @@
-//! Words about devices.
+//! Enumerations of devices.
 
 words! {
     /// The format of a disk image (`libxl_disk_format`).
@@ -27,7 +27,7 @@ words! {
         Tap = "tap",
         /// QEMU. Any format.
         Qdisk = "qdisk",
-        /// A program that is started by others and takes its orders from xenstore. Since Xen 4.17.
+        /// A program that is started separately and takes its instructions from xenstore. Since Xen 4.17.
         Standalone = "standalone",
     }
 }
@@ -43,7 +43,7 @@ words! {
 }
 
 words! {
-    /// How a virtio disk is reached (`libxl_disk_transport`). Since Xen 4.17.
+    /// The transport of a virtio disk (`libxl_disk_transport`). Since Xen 4.17.
     pub enum DiskTransport {
         /// Memory mapped registers.
         Mmio = "mmio",
@@ -51,7 +51,7 @@ words! {
 }
 
 words! {
-    /// How a virtio device is reached (`libxl_virtio_transport`). Since Xen 4.18.
+    /// The transport of a virtio device (`libxl_virtio_transport`). Since Xen 4.18.
     pub enum VirtioTransport {
         /// Memory mapped registers.
         Mmio = "mmio",

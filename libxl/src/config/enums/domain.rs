@@ -1,28 +1,28 @@
-//! Words about the domain itself.
+//! Enumerations of the domain itself.
 
 words! {
-    /// What the toolstack does with a domain that has shut down (`libxl_action_on_shutdown`).
+    /// The toolstack's action on a domain that has shut down (`libxl_action_on_shutdown`).
     ///
-    /// libxl keeps these for the toolstack and never acts on them.
+    /// libxl keeps these actions for the toolstack and never performs them.
     ///
-    /// JSON has libxl's words; `Display` prints those of `xl.cfg`, such as `rename-restart` for `restart_rename`, and
-    /// `FromStr` takes both.
+    /// JSON has libxl's words. `Display` prints the words of `xl.cfg`, such as `rename-restart` for `restart_rename`,
+    /// and `FromStr` accepts both.
     #[derive(Default)]
     pub enum ActionOnShutdown {
-        /// Destroy it. libxl's default.
+        /// Destroy the domain. libxl's default.
         #[default]
         Destroy = "destroy",
-        /// Destroy it and create it anew from its configuration.
+        /// Destroy the domain and create it anew from its configuration.
         Restart = "restart",
-        /// Rename it and keep it, and create a new one under the old name.
+        /// Rename the domain and keep it, and create a new domain under the old name.
         RenameRestart = "restart_rename" | "rename-restart",
-        /// Keep it as it is, for an examination.
+        /// Keep the domain unchanged, for examination.
         Preserve = "preserve",
-        /// Dump its memory to a file, then destroy it.
+        /// Dump the domain's memory to a file, then destroy the domain.
         CoredumpDestroy = "coredump_destroy" | "coredump-destroy",
-        /// Dump its memory to a file, then restart it.
+        /// Dump the domain's memory to a file, then restart the domain.
         CoredumpRestart = "coredump_restart" | "coredump-restart",
-        /// Give it fresh Xen interfaces and let it go on: what a guest that runs kexec asks for. HVM and PVH.
+        /// Give the domain fresh Xen interfaces and let it continue, as a guest that runs kexec requests. HVM and PVH.
         SoftReset = "soft_reset" | "soft-reset",
     }
 }
@@ -44,7 +44,7 @@ words! {
 }
 
 words! {
-    /// How a guest sees the time stamp counter (`libxl_tsc_mode`). x86.
+    /// The guest's view of the time stamp counter (`libxl_tsc_mode`). x86.
     pub enum TscMode {
         /// Native where it is sure to be monotonic, else emulated.
         Default = "default",
@@ -58,23 +58,23 @@ words! {
 }
 
 words! {
-    /// What becomes of timer ticks that a guest missed while it was not running (`libxl_timer_mode`). HVM and PVH.
+    /// Delivery of timer ticks that a guest missed while it was not running (`libxl_timer_mode`). HVM and PVH.
     pub enum TimerMode {
-        /// Deliver them late; the guest's time waits for them.
+        /// Deliver missed ticks late; the guest's time waits for them.
         DelayForMissedTicks = "delay_for_missed_ticks",
-        /// Deliver them late; the guest's time does not wait. libxl's default.
+        /// Deliver missed ticks late; the guest's time does not wait. libxl's default.
         NoDelayForMissedTicks = "no_delay_for_missed_ticks",
-        /// Drop them.
+        /// Drop missed ticks.
         NoMissedTicksPending = "no_missed_ticks_pending",
-        /// Deliver them as one; the guest's time does not wait.
+        /// Deliver missed ticks as one; the guest's time does not wait.
         OneMissedTickPending = "one_missed_tick_pending",
     }
 }
 
 words! {
-    /// Which QEMU emulates the devices (`libxl_device_model_version`).
+    /// The QEMU that emulates the devices (`libxl_device_model_version`).
     pub enum DeviceModelVersion {
-        /// The old fork of QEMU. Gone from Xen 4.21.
+        /// The old fork of QEMU. Removed in Xen 4.21.
         QemuXenTraditional = "qemu_xen_traditional" | "qemu-xen-traditional",
         /// Upstream QEMU. libxl's default.
         QemuXen = "qemu_xen" | "qemu-xen",
@@ -84,7 +84,7 @@ words! {
 words! {
     /// The firmware of an HVM guest (`libxl_bios_type`).
     pub enum BiosType {
-        /// For `qemu-xen-traditional`, its only one.
+        /// The only firmware for `qemu-xen-traditional`.
         Rombios = "rombios",
         /// libxl's default with upstream QEMU.
         Seabios = "seabios",
@@ -96,9 +96,9 @@ words! {
 words! {
     /// The controller of emulated hard disks (`libxl_hdtype`).
     pub enum Hdtype {
-        /// IDE: old guests know it. libxl's default.
+        /// IDE, which old guests support. libxl's default.
         Ide = "ide",
-        /// AHCI: faster.
+        /// AHCI, which is faster.
         Ahci = "ahci",
     }
 }
@@ -118,9 +118,9 @@ words! {
 }
 
 words! {
-    /// Which graphics card is passed through (`libxl_gfx_passthru_kind`).
+    /// Kind of the graphics card that is passed through (`libxl_gfx_passthru_kind`).
     pub enum GfxPassthruKind {
-        /// libxl finds out.
+        /// libxl detects the kind.
         Default = "default",
         /// Intel's integrated graphics.
         Igd = "igd",
@@ -171,7 +171,7 @@ words! {
 }
 
 impl ViridianEnlightenment {
-    /// The bit that stands for this group in a [`Bitmap`](crate::config::Bitmap) of groups; `None` for `Other`.
+    /// Returns the bit for this group in a [`Bitmap`](crate::config::Bitmap) of groups, or `None` for `Other`.
     pub fn bit(&self) -> Option<u32> {
         let position = Self::KNOWN.iter().position(|known| known == self)?;
         u32::try_from(position).ok()
@@ -179,21 +179,21 @@ impl ViridianEnlightenment {
 }
 
 words! {
-    /// Who may use alternate page tables of the guest's memory (`libxl_altp2m_mode`).
+    /// Access to alternate page tables of the guest's memory (`libxl_altp2m_mode`).
     pub enum Altp2mMode {
-        /// Nobody. libxl's default.
+        /// No domain has access. libxl's default.
         Disabled = "disabled",
-        /// The guest and privileged domains.
+        /// The guest and privileged domains have access.
         Mixed = "mixed",
-        /// Privileged domains.
+        /// Only privileged domains have access.
         External = "external",
-        /// Privileged domains, and the guest to switch VMFUNC and #VE on and off.
+        /// Privileged domains have access. The guest may only switch VMFUNC and #VE on and off.
         Limited = "limited",
     }
 }
 
 words! {
-    /// A text of the SMBIOS tables (`libxl_smbios_type`). Since Xen 4.18.
+    /// Kind of a text in the SMBIOS tables (`libxl_smbios_type`). Since Xen 4.18.
     pub enum SmbiosType {
         /// Vendor of the BIOS.
         BiosVendor = "bios_vendor",
@@ -217,7 +217,7 @@ words! {
         BaseboardSerialNumber = "baseboard_serial_number",
         /// Asset tag of the board.
         BaseboardAssetTag = "baseboard_asset_tag",
-        /// Where in the chassis the board is.
+        /// Location of the board in the chassis.
         BaseboardLocationInChassis = "baseboard_location_in_chassis",
         /// Manufacturer of the chassis.
         EnclosureManufacturer = "enclosure_manufacturer",
@@ -229,27 +229,27 @@ words! {
         BatteryManufacturer = "battery_manufacturer",
         /// Name of the battery.
         BatteryDeviceName = "battery_device_name",
-        /// A text of the manufacturer's choice; this one may occur up to 99 times.
+        /// A text of the manufacturer's choice. This kind may occur up to 99 times.
         Oem = "oem",
     }
 }
 
 words! {
-    /// Which reserved memory of the host's devices the guest keeps clear of (`libxl_rdm_reserve_strategy`). x86.
+    /// The reserved memory of the host's devices that the guest keeps clear of (`libxl_rdm_reserve_strategy`). x86.
     pub enum RdmReserveStrategy {
-        /// None, save that of the devices that are passed through. libxl's default.
+        /// Only the memory of devices that are passed through. libxl's default.
         Ignore = "ignore",
-        /// All of the host's.
+        /// The memory of all devices of the host.
         Host = "host",
     }
 }
 
 words! {
-    /// What happens if reserved device memory cannot be kept clear of (`libxl_rdm_reserve_policy`). x86.
+    /// Policy if the guest cannot keep clear of reserved device memory (`libxl_rdm_reserve_policy`). x86.
     pub enum RdmReservePolicy {
         /// The operation fails.
         Strict = "strict",
-        /// A warning; the guest may crash when the device uses that memory.
+        /// A warning is given. The guest may crash when the device uses the memory.
         Relaxed = "relaxed",
     }
 }
@@ -275,7 +275,7 @@ words! {
 }
 
 words! {
-    /// The trusted environment an Arm guest may use (`libxl_tee_type`).
+    /// The trusted execution environment that an Arm guest may use (`libxl_tee_type`).
     pub enum TeeType {
         /// None. libxl's default.
         None = "none",
@@ -287,9 +287,9 @@ words! {
 }
 
 words! {
-    /// The longest vector, in bits, of an Arm guest's SVE (`libxl_sve_type`). Since Xen 4.18.
+    /// Maximum SVE vector length of an Arm guest, in bits (`libxl_sve_type`). Since Xen 4.18.
     pub enum SveType {
-        /// What the hardware has.
+        /// The maximum of the hardware.
         Hw = "hw",
         /// No SVE. libxl's default.
         Disabled = "disabled",
@@ -329,9 +329,9 @@ words! {
 }
 
 words! {
-    /// How an Arm guest reaches the system controller (`libxl_arm_sci_type`). Since Xen 4.21.
+    /// Access method of an Arm guest to the system controller (`libxl_arm_sci_type`). Since Xen 4.21.
     pub enum ArmSciType {
-        /// Not at all. libxl's default.
+        /// No access. libxl's default.
         None = "none",
         /// SCMI over secure monitor calls.
         ScmiSmc = "scmi_smc",
@@ -341,7 +341,7 @@ words! {
 words! {
     /// The scheduler of a CPU pool (`libxl_scheduler`).
     pub enum Scheduler {
-        /// SEDF; gone from Xen, the word is still in libxl's list.
+        /// SEDF. Removed from Xen; the word is still in libxl's list.
         Sedf = "sedf",
         /// Credit.
         Credit = "credit",

@@ -27,7 +27,7 @@ pub enum DomainType {
 }
 
 impl DomainType {
-    /// libxl's word: `pv`, `hvm` or `pvh`.
+    /// Returns libxl's word: `pv`, `hvm` or `pvh`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pv => "pv",

@@ -1,4 +1,4 @@
-//! Constructors, builders, and what people see.
+//! Tests of the constructors, the builders and the output for users.
 
 use super::*;
 

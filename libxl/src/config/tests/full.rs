@@ -1,6 +1,6 @@
-//! Every field of every type, set to something that is not its default.
+//! Every field of every type, set to a value other than the default.
 //!
-//! No `..Default::default()` here: the compiler says when a field is missing.
+//! Nothing here uses `..Default::default()`, so that the compiler reports a missing field.
 
 use std::collections::BTreeMap;
 

@@ -243,7 +243,7 @@ fn what_a_newer_xen_adds_is_no_error() {
 
 #[test]
 fn unset_enumerations_are_null_or_absent() {
-    // The form that to_json gives to a value that is in no table.
+    // libxl's `to_json` writes null for a value that is not in the table of the enumeration.
     let disk: Disk = from_json(json!({ "format": null, "backend": null }));
     assert_eq!(disk, Disk::default());
 }
@@ -281,7 +281,7 @@ fn cpuid_policies_have_two_forms() {
     assert_eq!(to_json(&both), new_form);
     assert_eq!(from_json::<CpuidPolicy>(new_form), both);
 
-    // libxl wants both keys.
+    // libxl requires both keys.
     let msr_only = CpuidPolicy {
         cpuid: Vec::new(),
         ..both

@@ -1,11 +1,11 @@
-//! What `lost_fields` and `refused_fields` see.
+//! Tests of `lost_fields` and `refused_fields`.
 
 use serde_json::{Value, json};
 
 use super::{GOLDEN, full_configs, leaves, take_out, to_json, typical};
 use crate::config::{lost_fields, refused_fields};
 
-/// `/disks/0/vdev` as `disks[0].vdev`.
+/// Converts a JSON pointer to a path: `/disks/0/vdev` to `disks[0].vdev`.
 fn path(pointer: &str) -> String {
     let mut path = String::new();
     for part in pointer.split('/').skip(1) {
@@ -45,7 +45,7 @@ fn every_field_that_is_missing_is_named() {
         for pointer in leaves(&sent) {
             let mut read_back = sent.clone();
             take_out(&mut read_back, &pointer);
-            // A CPUID policy is whole or lost.
+            // The leaves or the MSRs of a CPUID policy are lost as a whole.
             let expected = match pointer.as_str() {
                 pointer if pointer.starts_with("/b_info/cpuid/msr") => {
                     "b_info.cpuid.msr".to_owned()
@@ -78,7 +78,7 @@ fn every_field_that_changed_is_named() {
     }
 }
 
-/// A libxl that knows none of these fields, and one that knows them, print the same.
+/// A libxl that knows none of these fields prints the same as one that knows them.
 #[test]
 fn a_missing_default_is_not_lost() {
     for sent in [
@@ -188,7 +188,7 @@ fn a_cpuid_policy_may_change_its_form() {
         lost_fields(&new(&leaves, &msr), &json!({ "b_info": {} })),
         ["b_info.cpuid", "b_info.cpuid.msr"]
     );
-    // Xen up to 4.16.4, given the new form: neither known nor refused.
+    // Xen up to 4.16.4 neither knows nor refuses the new form.
     let shorter = json!([{ "leaf": 7, "ebx": "x".repeat(32) }]);
     assert_eq!(
         lost_fields(&old(&leaves), &new(&shorter, &json!([]))),

@@ -1,6 +1,6 @@
-//! A typical configuration of each kind of guest, and the JSON that stands for it.
+//! A typical configuration of each kind of guest, and the JSON for it.
 //!
-//! `golden/` has what `libxl_domain_config_to_json` of several versions of Xen printed after it had parsed that JSON.
+//! `golden/` has the output of `libxl_domain_config_to_json`, of several versions of Xen, after libxl parsed this JSON.
 
 use uuid::Uuid;
 

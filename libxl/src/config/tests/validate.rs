@@ -1,4 +1,4 @@
-//! What must not reach libxl.
+//! Configurations that must not reach libxl.
 
 use super::{full_configs, leaves, sound, to_json, typical};
 use crate::config::{
@@ -133,7 +133,7 @@ fn numbers_that_libxl_does_not_read() {
     config.validate().unwrap();
 }
 
-/// libxl would write behind the place that it has for them.
+/// libxl would write past the end of the room that it has for the vCPUs.
 #[test]
 fn vcpus_for_which_libxl_has_no_room_are_refused() {
     let many = |config: &mut DomainConfig| {
@@ -184,7 +184,7 @@ fn vcpus_and_memory() {
     only_max.validate().unwrap();
 }
 
-/// Xen's library counts pages in 32 bits, and would build a domain with what is left.
+/// Xen's library counts pages in 32 bits, and would build a domain with the truncated number.
 #[test]
 fn memory_that_xen_cannot_count() {
     const MOST: u64 = (1 << 34) - 1;
@@ -222,7 +222,7 @@ fn memory_that_xen_cannot_count() {
     largest.validate().unwrap();
 }
 
-/// libxl subtracts one from the other.
+/// libxl subtracts the video memory from the memory.
 #[test]
 fn more_video_memory_than_memory() {
     let video = |kib| {
@@ -275,7 +275,7 @@ fn numbers_that_are_cut_on_their_way_to_xen() {
     }
 }
 
-/// libxl has nine places for arguments, and ends the process when it needs another one.
+/// libxl has nine places for arguments, and ends the process when it needs a tenth.
 #[test]
 fn arguments_for_which_a_restricted_bootloader_has_no_place() {
     let boots = |config: &mut DomainConfig| {
@@ -325,7 +325,7 @@ fn bitmaps() {
     let mut largest = sound();
     largest.b_info.nodemap = bit(Bitmap::MAX);
     largest.validate().unwrap();
-    // Not a bitmap: any number is fine.
+    // `irqs` is not a bitmap: any number is valid.
     largest.b_info.irqs = vec![u32::MAX];
     largest.validate().unwrap();
 }

@@ -11,7 +11,7 @@ impl Check for BuildInfo {
             |field: &str, reason: String| Err(Invalid::new(format!("{at}{field}"), reason));
         let max_vcpus = self.max_vcpus.unwrap_or(1).max(1);
         if max_vcpus > Bitmap::MAX {
-            // libxl allocates that many bitmaps, and ends the process if it cannot.
+            // libxl allocates `max_vcpus` bitmaps, and ends the process if the allocation fails.
             return invalid(
                 "max_vcpus",
                 format!("is {max_vcpus}, more than any Xen can"),
@@ -23,8 +23,8 @@ impl Check for BuildInfo {
                 format!("has vCPU {last}, but max_vcpus is {max_vcpus}"),
             );
         }
-        // libxl copies this one to a place for 128, and looks at its length in bytes instead of bits (4.14
-        // to 4.22).
+        // libxl copies `avail_vcpus` to a bitmap with room for 128 vCPUs, and checks the length in bytes instead of
+        // bits (4.14 to 4.22).
         const ROOM: u32 = 128;
         let has_room = matches!(self.guest, Guest::Pv(_));
         if let Some(last) = self
@@ -59,7 +59,7 @@ impl Check for BuildInfo {
                 let reason = format!("has vCPU {last}, but max_vcpus is {max_vcpus}");
                 return invalid(&format!("vnuma_nodes[{index}].vcpus"), reason);
             }
-            // libxl asserts this, which ends the process.
+            // libxl asserts that the numbers are equal. A failed assertion ends the process.
             if node.distances.len() != nodes {
                 let reason = format!(
                     "has {} distances, but there are {nodes} nodes",
@@ -71,7 +71,7 @@ impl Check for BuildInfo {
         self.cpuid.check(&format!("{at}cpuid"))?;
         match &self.guest {
             Guest::Hvm(hvm) => {
-                // libxl subtracts the one from the other.
+                // libxl subtracts the video memory from the memory.
                 let memory = self.target_memkb.or(self.max_memkb);
                 match (self.video_memkb, memory) {
                     (Some(video), Some(memory)) if video > memory => invalid(
@@ -87,8 +87,10 @@ impl Check for BuildInfo {
 }
 
 impl BuildInfo {
-    /// libxl has nine places for a bootloader's arguments beside the configuration's own, counts two too few if it
-    /// runs it with few privileges, and ends the process when they are used up (4.17.3 to 4.22).
+    /// Checks that libxl has room for the arguments of a restricted bootloader.
+    ///
+    /// libxl has nine places for a bootloader's arguments beside those of the configuration, counts two too few if the
+    /// bootloader runs with few privileges, and ends the process when the places are used up (4.17.3 to 4.22).
     fn check_bootloader(&self, at: &str) -> Result<(), Invalid> {
         let is_set = |variable| env::var_os(variable).is_some();
         let restricted = self
@@ -136,7 +138,7 @@ impl Check for HvmInfo {
 
 impl Check for CpuidPolicy {
     fn check(&self, at: &str) -> Result<(), Invalid> {
-        // libxl's mark for the end of a list.
+        // libxl's mark for the end of a list of leaves or MSRs.
         const END: u32 = u32::MAX;
         for (index, leaf) in self.cpuid.iter().enumerate() {
             let CpuidLeaf {
@@ -151,7 +153,7 @@ impl Check for CpuidPolicy {
                 return Err(Invalid::new(format!("{at}[{index}].leaf"), "is not set"));
             }
             for (register, filter) in [("eax", eax), ("ebx", ebx), ("ecx", ecx), ("edx", edx)] {
-                // libxl reads 32 characters, whether they are there or not.
+                // libxl reads 32 characters, even if the string is shorter.
                 check_filter(&format!("{at}[{index}].{register}"), filter.as_deref(), 32)?;
             }
         }

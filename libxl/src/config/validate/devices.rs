@@ -8,7 +8,7 @@ use crate::config::{
 
 impl Check for Disk {
     fn check(&self, at: &str) -> Result<(), Invalid> {
-        // libxl follows these pointers without a look.
+        // libxl dereferences these pointers without a check.
         required(at, "vdev", self.vdev.as_deref())?;
         if self.format == Some(DiskFormat::Empty) {
             return Ok(());
@@ -19,7 +19,7 @@ impl Check for Disk {
 
 impl Check for Pci {
     fn check(&self, at: &str) -> Result<(), Invalid> {
-        // libxl masks the excess bits away and takes whatever device that is.
+        // libxl masks the excess bits away and takes the device at the resulting address.
         for (field, value, max) in [
             ("domain", self.domain, 0xffff),
             ("dev", self.dev.into(), 0x1f),
@@ -63,7 +63,7 @@ impl Check for Virtio {
 
 impl Check for P9 {
     fn check(&self, at: &str) -> Result<(), Invalid> {
-        // Xen 4.14 to 4.16 leave a hole in xenstore.
+        // Xen 4.14 to 4.16 leave a hole in xenstore if a value is missing.
         required(at, "path", self.path.as_deref())?;
         required(at, "security_model", self.security_model.as_deref())?;
         if self.r#type == Some(P9Type::Xen9pfsd) {

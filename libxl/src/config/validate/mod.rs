@@ -1,4 +1,4 @@
-//! Checks of a configuration that need no libxl.
+//! Checks of a configuration that do not need libxl.
 
 mod build;
 mod devices;
@@ -15,10 +15,13 @@ use values::validate_values;
 
 pub(crate) use values::MAX_MEMKB;
 
-/// libxl's mark for "any id".
+/// libxl's mark for "any domid".
 const RANDOM_DOMID: u32 = 0xffff_fffe;
 
-/// The checks of one type; `at` is the path of the value, with a dot at its end if it is not empty.
+/// The checks of one type.
+///
+/// `at` is the path of the value, with a dot at the end unless the path is empty. `CpuidPolicy` takes a path without
+/// the dot.
 trait Check {
     fn check(&self, at: &str) -> Result<(), Invalid> {
         let _ = at;
@@ -26,30 +29,34 @@ trait Check {
     }
 }
 
-/// Checks a whole value: its strings and numbers, then what its type asks for.
+/// Checks a whole value: its strings and numbers first, then the requirements of its type.
 fn validate<T: Check + Serialize>(value: &T) -> Result<(), Invalid> {
     validate_values(value)?;
     value.check("")
 }
 
 impl DomainConfig {
-    /// Checks what libxl would get wrong, silently or worse: values that its parser drops or cuts off, and values with
-    /// which libxl reads or writes memory that is not its own, aborts the process, or takes another device than the
-    /// one that was meant. This crate runs it before a configuration reaches libxl.
+    /// Checks for values that libxl would mishandle.
     ///
-    /// Values that libxl itself refuses with a message are left to libxl.
+    /// These are values that libxl's parser drops or cuts off, and values with which libxl accesses memory out of
+    /// bounds, aborts the process, or takes another device than the intended one. This crate runs the check before a
+    /// configuration reaches libxl.
+    ///
+    /// The check leaves values to libxl that libxl itself refuses with a message.
     ///
     /// # Errors
     ///
-    /// The first field that must not reach libxl.
+    /// Returns the first field that must not reach libxl.
     pub fn validate(&self) -> Result<(), Invalid> {
         validate(self)
     }
 }
 
 impl Disk {
-    /// Checks what says which of a domain's disks is meant. libxl lists a drive without a disc with
-    /// an empty path and without a format, which as a new disk would be refused.
+    /// Checks the fields that identify one of a domain's disks.
+    ///
+    /// libxl lists a drive without a disc with an empty path and without a format. As a new disk, such a drive would be
+    /// refused.
     pub(crate) fn validate_name(&self) -> Result<(), Invalid> {
         validate_values(self)?;
         required("", "vdev", self.vdev.as_deref())
@@ -59,11 +66,11 @@ impl Disk {
 macro_rules! validate_devices {
     ($($device:ident),* $(,)?) => { $(
         impl $device {
-            /// Checks one device as [`DomainConfig::validate`] checks all of them.
+            /// Checks one device in the way that [`DomainConfig::validate`] checks all devices.
             ///
             /// # Errors
             ///
-            /// The first field that must not reach libxl.
+            /// Returns the first field that must not reach libxl.
             pub fn validate(&self) -> Result<(), Invalid> {
                 validate(self)
             }
@@ -134,7 +141,7 @@ impl Check for CreateInfo {
     fn check(&self, at: &str) -> Result<(), Invalid> {
         required(at, "name", Some(&self.name))?;
         if self.name.contains('/') {
-            // libxl, QEMU and xenconsoled name log files after it.
+            // libxl, QEMU and xenconsoled name log files after the domain.
             return Err(Invalid::new(
                 format!("{at}name"),
                 "contains a slash, but files are named after it",
@@ -146,7 +153,7 @@ impl Check for CreateInfo {
                 "is not set, and libxl would use the nil UUID",
             ));
         }
-        // Xen has 16 bits for it, and takes one that no guest can have for "any".
+        // Xen has 16 bits for a domid, and treats a domid that no guest can have as "any".
         let any = |domid| domid == 0 || domid == RANDOM_DOMID;
         match self.domid.filter(|&domid| !any(domid)) {
             Some(domid) if !DomId(domid).is_guest() => Err(Invalid::new(

@@ -1,4 +1,4 @@
-//! Checks of every string and number, whatever it is for.
+//! Checks of every string and number, regardless of the field.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,19 +8,23 @@ use crate::{
     config::{Bitmap, Invalid},
 };
 
-/// The largest number that libxl's parser surely takes: it reads a `long long`, and a leftover `errno` may turn the
-/// largest of these into something else.
+/// The largest number that libxl's parser reliably accepts.
+///
+/// The parser reads a `long long`, and a leftover `errno` may change the largest `long long` into another value.
 const MAX_U64: u64 = i64::MAX.unsigned_abs() - 1;
 
-/// The largest amount of memory, in KiB: Xen, and the library that builds domains, count pages of 4 KiB in 32 bits and
-/// cut off what is above (4.14 to 4.22).
+/// The largest amount of memory, in KiB.
+///
+/// Xen, and the library that builds domains, count pages of 4 KiB in 32 bits and cut off higher bits (4.14 to 4.22).
 pub(crate) const MAX_MEMKB: u64 = (1 << 34) - 1;
 
-/// The largest buffer for traces, in KiB: libxl counts its bytes in an `int`.
+/// The largest trace buffer, in KiB: libxl counts the bytes of the buffer in an `int`.
 const MAX_TRACE_KB: u64 = 0x1f_ffff;
 
-/// Fields that are an `int` in C, or in Xen; libxl refuses the whole configuration, without naming the field, if one
-/// is larger, or Xen takes it for a negative one.
+/// Fields that are an `int` in C or in Xen.
+///
+/// If a number is larger, libxl refuses the whole configuration without naming the field, or Xen treats the number as
+/// negative.
 const C_INTS: &[&str] = &[
     "colo_port",
     "display",
@@ -41,7 +45,7 @@ const C_INTS: &[&str] = &[
     "version",
 ];
 
-/// Fields that are bitmaps, or arrays of them.
+/// Fields that are bitmaps or arrays of bitmaps.
 const BITMAPS: &[&str] = &[
     "avail_vcpus",
     "cpumap",
@@ -110,7 +114,7 @@ fn check_values(path: &mut String, name: &str, value: &Value) -> Result<(), Inva
     }
 }
 
-/// The largest number that a field of this name may have.
+/// Returns the largest number that a field of this name may have.
 fn largest(name: &str) -> u64 {
     match name {
         "backend_domid" => DomId::LAST_GUEST.into(),
@@ -121,8 +125,10 @@ fn largest(name: &str) -> u64 {
     }
 }
 
-/// Checks a bit of a bitmap, or a bitmap in an array of them: libxl allocates as many bits as the largest asks for,
-/// counts them in an `int`, and ends the process if it cannot.
+/// Checks a bit of a bitmap, or a bitmap in an array of bitmaps.
+///
+/// libxl allocates as many bits as the largest one requires, counts them in an `int`, and ends the process if the
+/// allocation fails.
 fn check_bits(path: &str, value: &Value) -> Result<(), Invalid> {
     let bits = match value {
         Value::Array(bits) => bits.as_slice(),

@@ -1,4 +1,4 @@
-//! All orders of threads that want one domain.
+//! Models of threads that want the same domain, in all orders.
 
 use std::sync::Arc;
 

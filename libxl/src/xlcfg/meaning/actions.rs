@@ -1,9 +1,9 @@
-//! What becomes of a domain that has shut down.
+//! The actions after a domain has shut down.
 
 use super::reader::{Reader, Result};
 use crate::config::{ActionOnShutdown, DomainConfig};
 
-/// The actions, each with its default.
+/// Reads the actions, each with its default.
 pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     config.on_poweroff = action(reader, "on_poweroff", ActionOnShutdown::Destroy)?;
     config.on_reboot = action(reader, "on_reboot", ActionOnShutdown::Restart)?;
@@ -13,8 +13,8 @@ pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()>
     Ok(())
 }
 
-/// `xl` has words of its own for the actions, and takes no others: `rename-restart` is one, libxl's
-/// `restart_rename` is not.
+/// Reads an action. `xl` has its own words for the actions, and takes no others: `rename-restart`
+/// is one, libxl's `restart_rename` is not.
 fn action(reader: &Reader<'_>, key: &str, default: ActionOnShutdown) -> Result<ActionOnShutdown> {
     let Some(text) = reader.text(key) else {
         return Ok(default);

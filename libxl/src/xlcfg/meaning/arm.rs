@@ -1,9 +1,9 @@
-//! What only Arm guests have. `xl` reads these keys on x86 as well.
+//! Settings of Arm guests only. `xl` reads these keys on x86 as well.
 
 use super::reader::{Reader, Result};
 use crate::config::{ArmSciType, BuildInfo, GicVersion, SveType, TeeType, VuartType};
 
-/// What only Arm guests have.
+/// Reads the settings of Arm guests.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     b_info.arch_arm.vuart = reader.word::<VuartType>("vuart")?;
     b_info.arch_arm.gic_version = reader.word::<GicVersion>("gic_version")?;
@@ -12,7 +12,7 @@ pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     b_info.arch_arm.nr_spis = reader.cut_unsigned("nr_spis");
     b_info.trap_unmapped_accesses = reader.flag("trap_unmapped_accesses");
     if let Some(text) = reader.text("arm_sci") {
-        // Other parts than the type are passed over.
+        // Parts other than the type are ignored.
         for value in text
             .split(',')
             .filter_map(|part| part.strip_prefix("type="))

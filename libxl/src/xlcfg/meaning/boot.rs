@@ -1,10 +1,10 @@
-//! What is started: kernel, bootloader, firmware.
+//! Boot settings: kernel, bootloader, firmware.
 
 use super::ctext::{begins, split};
 use super::reader::{Reader, Result};
 use crate::{config::BuildInfo, xlcfg::Value};
 
-/// Kernel and bootloader.
+/// Reads kernel and bootloader.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     b_info.kernel = reader.text("kernel");
     b_info.ramdisk = reader.text("ramdisk");
@@ -20,7 +20,7 @@ pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     Ok(())
 }
 
-/// The kernel's command line. `root` and `extra` are its old parts.
+/// Reads the kernel's command line. `root` and `extra` are old keys for parts of it.
 fn cmdline(reader: &Reader<'_>) -> Option<String> {
     let (root, extra) = (reader.text("root"), reader.text("extra"));
     if let Some(cmdline) = reader.text("cmdline") {
@@ -56,7 +56,8 @@ fn bootloader_args(reader: &Reader<'_>) -> Result<Vec<String>> {
     }
 }
 
-/// The firmware of a PV or PVH guest, which stands for a kernel, and that there is a kernel.
+/// Reads the firmware of a PV or PVH guest, which stands for a kernel, and checks that there is
+/// something to start.
 pub(super) fn firmware(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     const KEY: &str = "firmware";
     if let Some(text) = reader.text(KEY) {

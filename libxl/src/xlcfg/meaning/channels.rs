@@ -7,7 +7,7 @@ use crate::config::{Channel, ChannelConnection};
 
 const KEY: &str = "channel";
 
-/// Channels. Up to Xen 4.17 `xl` numbers them, since then libxl does.
+/// Reads the channels. Up to Xen 4.17 `xl` numbers them; since then libxl does.
 pub(super) fn channels(reader: &Reader<'_>) -> Result<Vec<Channel>> {
     let mut channels = Vec::new();
     for (index, text) in reader.texts(KEY).unwrap_or_default().iter().enumerate() {

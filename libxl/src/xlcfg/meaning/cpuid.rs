@@ -15,11 +15,11 @@ use crate::{
 
 const KEY: &str = "cpuid";
 
-/// The shape of the two functions of libxl that read an item.
+/// Signature of the two functions of libxl that parse an item.
 type Parse = unsafe extern "C" fn(*mut sys::libxl_cpuid_policy_list, *const c_char) -> c_int;
 
-/// A policy: a list of leaves in xend's form, or `host` and the features that differ. `xl` goes on
-/// after an item that libxl does not understand.
+/// Reads the policy: a list of leaves in xend's form, or `host` and the features that differ. `xl`
+/// goes on after an item that libxl does not understand.
 pub(super) fn read(reader: &Reader<'_>) -> Result<CpuidPolicy> {
     let (items, parse): (Vec<String>, Parse) = match reader.value(KEY) {
         None => return Ok(CpuidPolicy::default()),
@@ -68,7 +68,7 @@ fn policy(
             return reader.refuse(KEY, format!("{item:?} has a NUL in it"));
         };
         let mut text = text.into_bytes_with_nul();
-        // libxl looks at the third character of a register's name before it has seen that there is
+        // libxl reads the third character of a register's name before it has checked that there is
         // a second one.
         text.extend([0, 0]);
         // SAFETY: both functions read a NUL-terminated text, and no more than two bytes behind it,

@@ -8,7 +8,7 @@ use crate::{
     xlcfg::Value,
 };
 
-/// vCPUs, the CPUs they run on, and their share of them.
+/// Reads the vCPUs, the CPUs they run on, and their share of them.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     b_info.sched_params = share(reader);
     b_info.llc_colors = colors(reader)?;
@@ -35,7 +35,7 @@ pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     affinity(reader, b_info, "cpus_soft", max)
 }
 
-/// The share of the CPUs.
+/// Reads the share of the CPUs.
 fn share(reader: &Reader<'_>) -> DomainSchedParams {
     // All ones is libxl's number for "the scheduler's default".
     let number = |key| reader.cut_number(key).filter(|&number| number != -1);
@@ -67,8 +67,8 @@ fn online(reader: &Reader<'_>) -> Result<Option<u32>> {
     few(reader, "vcpus", number)
 }
 
-/// A number of vCPUs that a set of them can have. `xl` takes larger ones, and needs gigabytes for
-/// them; no Xen has as many.
+/// Refuses numbers of vCPUs for which a set has no room. `xl` takes larger ones and needs gigabytes
+/// for them, but no Xen has as many.
 fn few(reader: &Reader<'_>, key: &str, number: i64) -> Result<Option<u32>> {
     match u32::try_from(number) {
         Ok(small) if small <= Bitmap::MAX => Ok(Some(small)),
@@ -79,8 +79,8 @@ fn few(reader: &Reader<'_>, key: &str, number: i64) -> Result<Option<u32>> {
     }
 }
 
-/// The CPUs that each vCPU runs on (`cpus`) or prefers (`cpus_soft`): one set for all of them, or a
-/// list with a set for each.
+/// Reads the CPUs that each vCPU runs on (`cpus`) or prefers (`cpus_soft`): one set for all vCPUs,
+/// or a list with a set for each.
 fn affinity(reader: &Reader<'_>, b_info: &mut BuildInfo, key: &str, max: u32) -> Result<()> {
     let hard = key == "cpus";
     let sets = match reader.value(key) {
@@ -93,7 +93,7 @@ fn affinity(reader: &Reader<'_>, b_info: &mut BuildInfo, key: &str, max: u32) ->
             vec![set; usize::try_from(max).unwrap_or(0)]
         }
         Some(Value::List(list)) => {
-            // What is said of vCPUs that there are not is not even read.
+            // Sets of vCPUs that do not exist are not even read.
             let mut list = list;
             list.truncate(usize::try_from(max).unwrap_or(0));
             b_info.numa_placement = Some(false);
@@ -110,8 +110,10 @@ fn affinity(reader: &Reader<'_>, b_info: &mut BuildInfo, key: &str, max: u32) ->
     Ok(())
 }
 
-/// A set of CPUs: parts between commas, each a number, a range, `all`, or `node:` or `nodes:` with
-/// one of these; with `^` before it, it is taken out of the set so far.
+/// Parses a set of CPUs: parts between commas, each of which adds CPUs or, with `^` before it,
+/// removes them from the set so far.
+///
+/// A part is a number, a range, `all`, or `node:` or `nodes:` with one of these.
 pub(super) fn cpu_set(reader: &Reader<'_>, key: &str, text: &str) -> Result<Bitmap> {
     let mut set = Bitmap::new();
     for part in split(text, &[',']).unwrap_or_default() {
@@ -173,7 +175,7 @@ fn add_part(reader: &Reader<'_>, key: &str, part: &str, set: &mut Bitmap) -> Res
     Ok(())
 }
 
-/// The colours of the last level cache: numbers and ranges, in the order in which they stand.
+/// Reads the colours of the last level cache: numbers and ranges, in the order given.
 fn colors(reader: &Reader<'_>) -> Result<Vec<u32>> {
     const KEY: &str = "llc_colors";
     const MOST: u64 = 1 << 20;
@@ -205,7 +207,7 @@ fn colors(reader: &Reader<'_>) -> Result<Vec<u32>> {
     Ok(colors)
 }
 
-/// Keeps all vCPUs within the masks of xl's own settings, and sees to it that each has a CPU.
+/// Restricts all vCPUs to the masks of xl's own settings, and checks that each has a CPU.
 pub(super) fn apply_masks(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     let conf = reader.xl_conf;
     let of_kind = match b_info.guest.domain_type() {

@@ -1,12 +1,13 @@
-//! Texts as C's library reads them.
+//! Parsing of texts by the rules of C's library.
 //!
-//! `xl` reads numbers with strtoul(3), atoi(3) and sscanf(3), and splits lists with strtok(3). What
-//! these functions accept is what `xl` accepts, so their rules are followed here: blanks and a sign
-//! before a number, what follows a number left for the caller, negative numbers that wrap round.
+//! `xl` reads numbers with strtoul(3), atoi(3) and sscanf(3), and splits lists with strtok(3). `xl`
+//! accepts what these functions accept, so their rules are followed here: blanks and a sign before
+//! a number, what follows a number left for the caller, negative numbers that wrap round.
 
-/// A number, and the text behind it; `None` where there is no digit.
+/// Parses a number, and returns it with the text behind it; `None` where there is no digit.
 ///
-/// As strtoul(3): 2⁶⁴−1 for what is too large. A base of 0 finds the base by the prefix `0x` or `0`.
+/// As strtoul(3): 2⁶⁴−1 for a number that is too large. A base of 0 finds the base by the prefix
+/// `0x` or `0`.
 pub(super) fn unsigned(text: &str, base: u32) -> Option<(u64, &str)> {
     let (negative, base, digits) = start(text, base)?;
     let mut value = Some(0_u64);
@@ -26,7 +27,7 @@ pub(super) fn unsigned(text: &str, base: u32) -> Option<(u64, &str)> {
     Some((value, &digits[end..]))
 }
 
-/// The sign, the base and the text from the first digit on.
+/// Returns the sign, the base and the text from the first digit on.
 fn start(text: &str, base: u32) -> Option<(bool, u32, &str)> {
     let text = text.trim_start_matches(is_space);
     let (negative, text) = match text.strip_prefix('-') {
@@ -48,12 +49,14 @@ fn start(text: &str, base: u32) -> Option<(bool, u32, &str)> {
         .then_some((negative, base, digits))
 }
 
-/// A number without regard to what follows; 0 where there is none. As strtoul(3) without its end.
+/// Parses a number and ignores the text behind it; 0 where there is no number. As strtoul(3)
+/// without its end pointer.
 pub(super) fn loose(text: &str) -> u64 {
     unsigned(text, 0).map_or(0, |(value, _)| value)
 }
 
-/// As atoi(3): decimal, 0 where there is no number; what does not fit is cut.
+/// Parses a number as atoi(3): decimal, 0 where there is no number. A number that does not fit is
+/// cut.
 pub(super) fn atoi(text: &str) -> i32 {
     let negative = text.trim_start_matches(is_space).starts_with('-');
     let Some((value, _)) = unsigned(text, 10) else {
@@ -69,19 +72,19 @@ pub(super) fn atoi(text: &str) -> i32 {
 }
 
 /// The low 32 bits, as C assigns a `long` to an `int`.
-#[allow(clippy::cast_possible_truncation)] // That is what it is for.
+#[allow(clippy::cast_possible_truncation)] // The cut is intended.
 pub(super) fn cut_i32(value: i64) -> i32 {
     value as i32
 }
 
 /// The low 32 bits, as C assigns a `long` to an `unsigned int`.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // That is what it is for.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // The cut is intended.
 pub(super) fn cut_u32(value: i64) -> u32 {
     value as u32
 }
 
 /// The low bits, as C assigns an `unsigned long` to an `unsigned int`.
-#[allow(clippy::cast_possible_truncation)] // That is what it is for.
+#[allow(clippy::cast_possible_truncation)] // The cut is intended.
 pub(super) fn low_u32(value: u64) -> u32 {
     value as u32
 }
@@ -91,16 +94,16 @@ pub(super) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
 }
 
-/// The parts between commas, without empty ones and without the spaces before them: what `xl` makes
-/// of most devices.
+/// Returns the parts between commas, without empty ones and without the spaces before them. `xl`
+/// splits most devices this way.
 pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .filter(|part| !part.is_empty())
         .map(|part| part.trim_start_matches(' '))
 }
 
-/// The parts between the characters of `separators`, without empty ones. `None` for no part, which
-/// `xl` does not survive.
+/// Returns the parts between the characters of `separators`, without empty ones. `None` for no
+/// part, which `xl` does not survive.
 pub(super) fn split<'a>(text: &'a str, separators: &[char]) -> Option<Vec<&'a str>> {
     let parts: Vec<&str> = text
         .split(separators)
@@ -109,8 +112,10 @@ pub(super) fn split<'a>(text: &'a str, separators: &[char]) -> Option<Vec<&'a st
     (!parts.is_empty()).then_some(parts)
 }
 
-/// A name and a value. `whole` is for Xen 4.18 and later: the value goes to the end of the text; up
-/// to 4.17 it ends at a second separator, and separators before the name are skipped.
+/// Splits a name and a value.
+///
+/// `whole` is for Xen 4.18 and later: the value goes to the end of the text. Up to 4.17 the value
+/// ends at a second separator, and separators before the name are skipped.
 pub(super) fn pair(text: &str, separator: char, whole: bool) -> Option<(&str, &str)> {
     if whole {
         return text
@@ -121,13 +126,14 @@ pub(super) fn pair(text: &str, separator: char, whole: bool) -> Option<(&str, &s
     Some((parts.next()?, parts.next()?))
 }
 
-/// The same, without the blanks around both.
+/// As [`pair`], without the blanks around both.
 pub(super) fn trimmed_pair(text: &str, separator: char, whole: bool) -> Option<(&str, &str)> {
     let (name, value) = pair(text, separator, whole)?;
     Some((name.trim_matches(is_space), value.trim_matches(is_space)))
 }
 
-/// A range of decimal numbers, `3` or `3-5`; `None` for anything else, a descending range included.
+/// Parses a range of decimal numbers, `3` or `3-5`; `None` for anything else, a descending range
+/// included.
 pub(super) fn range(text: &str) -> Option<(u64, u64)> {
     let (first, rest) = unsigned(text, 10).filter(|(value, _)| *value != u64::MAX)?;
     let Some(after) = rest.strip_prefix('-') else {
@@ -137,7 +143,8 @@ pub(super) fn range(text: &str) -> Option<(u64, u64)> {
     (rest.is_empty() && first <= last).then_some((first, last))
 }
 
-/// True if `text` is a beginning of `word`. `xl` compares some words so, and takes `h` for `hvm`.
+/// Returns true if `text` is a prefix of `word`. `xl` compares some words this way, and takes `h`
+/// for `hvm`.
 pub(super) fn begins(word: &str, text: &str) -> bool {
     word.starts_with(text)
 }

@@ -1,4 +1,4 @@
-//! The program that emulates devices, QEMU.
+//! The device model, QEMU.
 
 use super::reader::{Reader, Result};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     xlcfg::Value,
 };
 
-/// The program that emulates devices, and its arguments.
+/// Reads the device model and its arguments.
 pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     old_key(reader, config.domain_type());
     let b_info = &mut config.b_info;
@@ -28,7 +28,7 @@ pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()>
     Ok(())
 }
 
-/// The key of xend's time, which `xl` only warns of.
+/// Warns of the key of xend's time, as `xl` does.
 fn old_key(reader: &Reader<'_>, kind: DomainType) {
     const KEY: &str = "device_model";
     let Some(text) = reader.text(KEY) else {
@@ -49,7 +49,7 @@ fn old_key(reader: &Reader<'_>, kind: DomainType) {
     }
 }
 
-/// The kind of QEMU. Xen 4.21 has no old fork of it any more.
+/// Reads the kind of QEMU. Xen 4.21 no longer has the old fork.
 fn version(reader: &Reader<'_>) -> Result<Option<DeviceModelVersion>> {
     const KEY: &str = "device_model_version";
     match reader.text(KEY).as_deref() {
@@ -69,7 +69,7 @@ fn version(reader: &Reader<'_>) -> Result<Option<DeviceModelVersion>> {
     }
 }
 
-/// The domain that QEMU may run in.
+/// Reads the settings of the stub domain that QEMU may run in.
 fn stub_domain(reader: &Reader<'_>, b_info: &mut BuildInfo) {
     b_info.stubdomain_kernel = reader.text("stubdomain_kernel");
     b_info.stubdomain_cmdline = reader.text("stubdomain_cmdline");

@@ -3,7 +3,7 @@
 use super::reader::{Reader, Result};
 use crate::{config::Disk, xlcfg::parse_disk};
 
-/// Disks and CD drives, in libxlutil's language.
+/// Reads the disks and CD drives, in libxlutil's syntax.
 pub(super) fn disks(reader: &Reader<'_>) -> Result<Vec<Disk>> {
     const KEY: &str = "disk";
     let mut disks = Vec::new();

@@ -1,4 +1,4 @@
-//! The domain as such: its kind, name, labels and rights.
+//! General settings of a domain: its kind, name, labels and rights.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::config::{
     BuildInfo, CreateInfo, DomainType, Guest, Passthrough, PvhInfo, XsQuotaItem, XsQuotaList,
 };
 
-/// The kind of the domain. `xl` takes any beginning of a word, the empty text included.
+/// Reads the kind of the domain. `xl` takes any prefix of a word, the empty text included.
 pub(super) fn kind(reader: &Reader<'_>) -> Result<DomainType> {
     let of = |text: &str, words: &[(&str, DomainType)]| {
         let word = words.iter().find(|(word, _)| begins(word, text));
@@ -55,7 +55,7 @@ pub(super) fn kind(reader: &Reader<'_>) -> Result<DomainType> {
     }
 }
 
-/// What Xen needs to make the domain, without the labels.
+/// Reads the settings that Xen needs to create the domain, without the labels.
 pub(super) fn create_info(reader: &Reader<'_>) -> Result<CreateInfo> {
     let Some(name) = reader.text("name") else {
         return reader.refuse("name", "a domain needs a name; write name = \"…\"");
@@ -87,14 +87,15 @@ fn uuid(reader: &Reader<'_>) -> Result<Uuid> {
     }
 }
 
-/// Reads a UUID in the one form that libuuid takes, which is shorter than what the crate `uuid` takes.
+/// Parses a UUID in the only form that libuuid takes. The crate `uuid` takes other forms as well.
 pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36)
         .then(|| Uuid::try_parse(text).ok())
         .flatten()
 }
 
-/// The labels for XSM. `seclabel` is that of the built domain if there is one for its building.
+/// Reads the labels for XSM. With `init_seclabel`, which applies while the domain is built,
+/// `seclabel` is the label of the built domain.
 pub(super) fn labels(reader: &Reader<'_>, c_info: &mut CreateInfo, b_info: &mut BuildInfo) {
     c_info.ssid_label = reader.text("init_seclabel");
     let label = reader.text("seclabel");
@@ -105,7 +106,7 @@ pub(super) fn labels(reader: &Reader<'_>, c_info: &mut CreateInfo, b_info: &mut 
     }
 }
 
-/// Rights of the domain, and the keys that belong to no other subject.
+/// Reads the rights of the domain, and the keys that belong to no other module.
 pub(super) fn build_info(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     b_info.claim_mode = Some(reader.xl_conf.claim_mode);
     b_info.blkdev_start.clone_from(&reader.xl_conf.blkdev_start);
@@ -139,7 +140,7 @@ fn shim(reader: &Reader<'_>) -> PvhInfo {
     }
 }
 
-/// Limits in xenstore, `name=number` each.
+/// Reads the limits in xenstore, `name=number` each.
 fn quota(reader: &Reader<'_>) -> Result<XsQuotaList> {
     const KEY: &str = "xenstore_quota";
     let mut quota = Vec::new();

@@ -8,15 +8,15 @@ use crate::config::{
     VgaInterfaceType, Vkb, VncInfo,
 };
 
-/// Screens, and the keyboards that belong to paravirtual ones.
+/// Reads the screens, and the keyboards that belong to paravirtual ones.
 pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     if reader.number("vncviewer").is_some() {
         reader.warn("vncviewer", "ignored: a viewer is started by hand");
     }
     config.vfbs = screens(reader);
     let kind = config.domain_type();
-    // The keys for VNC mean a paravirtual screen for a PV guest, unless it has one; for PVH they are
-    // read and mean nothing.
+    // For a PV guest the keys for VNC mean a paravirtual screen, unless the guest has one. For PVH
+    // they are read and have no effect.
     let wanted = kind == DomainType::Pv && config.vfbs.is_empty();
     if wanted && reader.number("vnc").is_some_and(|number| number != 0) {
         config.vfbs.push(Vfb {
@@ -40,7 +40,7 @@ pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()>
     }
 }
 
-/// The VNC server of the keys outside `vfb`.
+/// Reads the VNC server from the keys outside `vfb`.
 fn vnc(reader: &Reader<'_>) -> VncInfo {
     VncInfo {
         enable: reader.flag("vnc"),
@@ -53,7 +53,7 @@ fn vnc(reader: &Reader<'_>) -> VncInfo {
     }
 }
 
-/// The window of the keys outside `vfb`.
+/// Reads the SDL window from the keys outside `vfb`.
 fn sdl(reader: &Reader<'_>) -> SdlInfo {
     SdlInfo {
         enable: reader.flag("sdl"),
@@ -63,7 +63,7 @@ fn sdl(reader: &Reader<'_>) -> SdlInfo {
     }
 }
 
-/// The screens of the key `vfb`.
+/// Reads the screens of the key `vfb`.
 fn screens(reader: &Reader<'_>) -> Vec<Vfb> {
     const KEY: &str = "vfb";
     let texts = reader.texts(KEY).unwrap_or_default();
@@ -89,7 +89,7 @@ fn screens(reader: &Reader<'_>) -> Vec<Vfb> {
     texts.iter().enumerate().map(one).collect()
 }
 
-/// Sets a parameter; false if there is none of this name.
+/// Sets a parameter. Returns false if no parameter has this name.
 fn set_screen(vfb: &mut Vfb, name: &str, value: &str) -> bool {
     let flag = Some(atoi(value) != 0);
     let text = Some(value.to_owned());
@@ -112,7 +112,7 @@ fn set_screen(vfb: &mut Vfb, name: &str, value: &str) -> bool {
     true
 }
 
-/// The emulated card of an HVM guest, and how it is seen.
+/// Reads the emulated card of an HVM guest, and the ways to see it.
 fn emulated(reader: &Reader<'_>, hvm: &mut HvmInfo) -> Result<()> {
     hvm.vnc = vnc(reader);
     hvm.sdl = sdl(reader);

@@ -18,17 +18,18 @@ pub struct Host {
     pub max_nodes: u32,
     /// The CPUs of each NUMA node.
     pub nodes: Vec<Bitmap>,
-    /// Xen's directory of firmware, for the key `firmware` of PV and PVH guests.
+    /// Directory of Xen's firmware, for the key `firmware` of PV and PVH guests.
     pub firmware_dir: String,
-    /// Xen's directory of logs, which is the default of a directory that Xen's own 9pfs server shares.
+    /// Directory of Xen's logs. By default Xen's own 9pfs server shares a directory below it.
     pub log_dir: String,
-    /// libxl's names for the features in `cpuid`. Without it, that key is refused.
+    /// Context that knows libxl's names for the features in `cpuid`. Without one, that key is
+    /// refused.
     pub(super) context: Option<Context>,
 }
 
 impl Host {
-    /// A host with this number of CPUs on one NUMA node, and Xen's files where Debian has them. It
-    /// does not know the names of CPU features.
+    /// Returns a host with this number of CPUs on one NUMA node, and Xen's files where Debian has
+    /// them. The names of CPU features are not known.
     #[must_use]
     pub fn new(cpus: u32) -> Self {
         Self {
@@ -42,7 +43,7 @@ impl Host {
         }
     }
 
-    /// The host that this program runs on.
+    /// Returns the host that this program runs on.
     ///
     /// # Errors
     ///
@@ -67,8 +68,10 @@ impl Host {
         whole_bytes(self.max_cpus)
     }
 
-    /// The CPUs of a node as `xl` sees them: its bitmap for them has a bit for each *node*, so that on
-    /// a host with more CPUs than nodes are possible the last CPUs are missing.
+    /// Returns the CPUs of a node as `xl` sees them.
+    ///
+    /// The bitmap of `xl` has a bit for each *node*, so the last CPUs are missing on a host with
+    /// more CPUs than possible nodes.
     pub(super) fn cpus_of_node(&self, node: u64) -> Bitmap {
         let node = usize::try_from(node)
             .ok()
@@ -80,7 +83,8 @@ impl Host {
     }
 }
 
-/// libxl's bitmaps have whole bytes, and what sets all bits sets those of the last byte as well.
+/// Rounds up to the size of libxl's bitmaps, which have whole bytes. Setting all bits also sets the
+/// last bits of the last byte.
 pub(super) fn whole_bytes(bits: u32) -> u32 {
     bits.div_ceil(8).saturating_mul(8)
 }
@@ -94,7 +98,8 @@ fn release() -> String {
         .join(".")
 }
 
-/// The first of the directories in which distributions, and Xen's own build, install the firmware.
+/// The first existing directory of those in which distributions, and Xen's own build, install the
+/// firmware.
 fn firmware_dir() -> String {
     let debian = format!("/usr/lib/xen-{}/boot", release());
     [

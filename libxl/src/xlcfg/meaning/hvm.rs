@@ -1,4 +1,4 @@
-//! The machine of an HVM guest.
+//! Machine settings of an HVM guest.
 
 use super::reader::{Reader, Result};
 use super::{smbios, viridian};
@@ -10,12 +10,13 @@ use crate::{
     xlcfg::Value,
 };
 
-/// The room for devices below 4 GiB, in bytes: what Xen's own firmware can do.
+/// Possible sizes of the room for devices below 4 GiB, in bytes: those that Xen's own firmware
+/// supports.
 const MMIO_HOLE: std::ops::RangeInclusive<u64> = 0x1000_0000..=0xf000_0000;
 /// The bit for Intel's local machine check (`XEN_HVM_MCA_CAP_LMCE`).
 const MCA_CAP_LMCE: u64 = 1;
 
-/// Firmware and processor.
+/// Reads the settings of firmware and processor.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     if is_hvmloader(b_info.kernel.as_deref()) {
         reader.warn(
@@ -71,7 +72,7 @@ fn read_firmware(reader: &Reader<'_>, hvm: &mut HvmInfo) -> Result<()> {
     Ok(())
 }
 
-/// The key `firmware` for short: a kind of firmware, `uefi` or `bios`, or the path of another
+/// Reads the short key `firmware`: a kind of firmware, `uefi` or `bios`, or the path of another
 /// hvmloader.
 fn short_firmware(reader: &Reader<'_>, hvm: &mut HvmInfo) -> Result<()> {
     let Some(text) = reader.text("firmware") else {
@@ -109,7 +110,7 @@ fn generation_id(reader: &Reader<'_>) -> Result<Option<MsVmGenid>> {
     }
 }
 
-/// Reserved memory of devices. What libxlutil cannot read is ignored.
+/// Reads the reserved memory of devices. A text that libxlutil cannot read is ignored.
 pub(super) fn reserved_memory(reader: &Reader<'_>) -> RdmReserve {
     const KEY: &str = "rdm";
     let Some(text) = reader.text(KEY) else {
@@ -139,7 +140,7 @@ fn machine_check(reader: &Reader<'_>) -> Result<Option<u64>> {
     }
 }
 
-/// The mode of alternate page tables, for all kinds of guests.
+/// Reads the mode of alternate page tables, for all kinds of guests.
 pub(super) fn altp2m(reader: &Reader<'_>) -> Result<Option<Altp2mMode>> {
     const KEY: &str = "altp2m";
     let Some(number) = reader.quiet_number(KEY) else {
@@ -156,7 +157,7 @@ pub(super) fn altp2m(reader: &Reader<'_>) -> Result<Option<Altp2mMode>> {
     }
 }
 
-/// Number of alternate page tables, for all kinds of guests.
+/// Reads the number of alternate page tables, for all kinds of guests.
 pub(super) fn altp2m_count(reader: &Reader<'_>) -> Result<Option<u32>> {
     const KEY: &str = "altp2m_count";
     match reader.quiet_number(KEY) {
@@ -168,7 +169,7 @@ pub(super) fn altp2m_count(reader: &Reader<'_>) -> Result<Option<u32>> {
     }
 }
 
-/// Disks' controller, serial ports, USB and other emulated devices.
+/// Reads the controller of the disks, serial ports, USB and other emulated devices.
 pub(super) fn read_ports(reader: &Reader<'_>, hvm: &mut HvmInfo) -> Result<()> {
     hvm.hdtype = reader.word::<Hdtype>("hdtype")?;
     (hvm.serial, hvm.serial_list) = one_or_list(reader, "serial");
@@ -184,7 +185,7 @@ pub(super) fn read_ports(reader: &Reader<'_>, hvm: &mut HvmInfo) -> Result<()> {
     Ok(())
 }
 
-/// A single text or a list, for which libxl has a field each.
+/// Reads a single text or a list; libxl has a field for each form.
 fn one_or_list(reader: &Reader<'_>, key: &str) -> (Option<String>, Vec<String>) {
     match reader.value(key) {
         None => (None, Vec::new()),

@@ -4,7 +4,7 @@ use super::ctext::{low_u32, unsigned};
 use super::reader::{Reader, Result};
 use crate::config::{BuildInfo, IomemRange, IoportRange};
 
-/// Ports, interrupts and memory of the host's devices.
+/// Reads the ports, interrupts and memory of the host's devices.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     for text in reader.only_texts("ioports")?.unwrap_or_default() {
         b_info.ioports.push(ports(reader, &text)?);
@@ -18,7 +18,7 @@ pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     Ok(())
 }
 
-/// Ports: `3f8` or `3f8-3ff`, hexadecimal.
+/// Parses a range of ports: `3f8` or `3f8-3ff`, hexadecimal.
 fn ports(reader: &Reader<'_>, text: &str) -> Result<IoportRange> {
     const KEY: &str = "ioports";
     let wrong = || format!("{text:?} is no range of ports; write \"3f8-3ff\", hexadecimal");
@@ -33,7 +33,7 @@ fn ports(reader: &Reader<'_>, text: &str) -> Result<IoportRange> {
         },
         None => {
             if !rest.is_empty() {
-                // xl reports this one, and goes on.
+                // xl reports this mistake, and goes on.
                 reader.warn(KEY, format!("{rest:?} is ignored in {text:?}"));
             }
             first
@@ -53,7 +53,7 @@ fn ports(reader: &Reader<'_>, text: &str) -> Result<IoportRange> {
     })
 }
 
-/// An interrupt, decimal.
+/// Parses the number of an interrupt, decimal.
 fn interrupt(reader: &Reader<'_>, text: &str) -> Result<u32> {
     match unsigned(text, 10) {
         Some((number, "")) if number < u32::MAX.into() => Ok(low_u32(number)),
@@ -61,7 +61,7 @@ fn interrupt(reader: &Reader<'_>, text: &str) -> Result<u32> {
     }
 }
 
-/// Frames: `start,number` or `start,number@frame of the guest`, hexadecimal.
+/// Parses frames: `start,number` or `start,number@frame of the guest`, hexadecimal.
 fn memory(reader: &Reader<'_>, text: &str) -> Result<IomemRange> {
     let parsed = || {
         let (start, rest) = unsigned(text, 16)?;

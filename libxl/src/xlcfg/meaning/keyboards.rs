@@ -7,7 +7,8 @@ use crate::config::{Vkb, VkbBackend};
 
 const KEY: &str = "vkb";
 
-/// Keyboards of the key `vkb`, which are numbered after the `before` ones of the screens.
+/// Reads the keyboards of the key `vkb`, which are numbered after the `before` keyboards of the
+/// screens.
 pub(super) fn keyboards(reader: &Reader<'_>, before: usize) -> Result<Vec<Vkb>> {
     let mut all = Vec::new();
     for (index, text) in reader.texts(KEY).unwrap_or_default().iter().enumerate() {
@@ -30,7 +31,7 @@ pub(super) fn keyboards(reader: &Reader<'_>, before: usize) -> Result<Vec<Vkb>> 
     Ok(all)
 }
 
-/// Sets a parameter; false if there is none of this name.
+/// Sets a parameter. Returns false if no parameter has this name.
 fn set(reader: &Reader<'_>, vkb: &mut Vkb, name: &str, value: &str) -> Result<bool> {
     let flag = loose(value) != 0;
     let number = Some(low_u32(loose(value))).filter(|&number| number != 0);
@@ -55,7 +56,7 @@ fn set(reader: &Reader<'_>, vkb: &mut Vkb, name: &str, value: &str) -> Result<bo
     Ok(true)
 }
 
-/// What must be there: who serves it, and the size of a touch screen.
+/// Checks the required parameters: the backend type, and the size of a touch screen.
 fn check(reader: &Reader<'_>, vkb: &mut Vkb) -> Result<()> {
     if vkb.backend_type.is_none() {
         return reader.refuse(

@@ -1,4 +1,4 @@
-//! The keys of `xl.cfg`, and since when each is there.
+//! The keys of `xl.cfg`, and the release in which each appeared.
 
 /// A key of `xl.cfg`, or a parameter within its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -6,9 +6,9 @@
 pub struct Key {
     /// The key.
     pub name: &'static str,
-    /// The minor number of the first Xen 4 that has it; 14 also for what is older than Xen 4.14.
+    /// The minor number of the first Xen 4 that has the key; 14 also for keys older than Xen 4.14.
     pub since: u32,
-    /// The parameters that its value has, each with its own `since`. Empty for a plain value.
+    /// The parameters within the value, each with its own `since`. Empty for a plain value.
     pub parameters: &'static [(&'static str, u32)],
 }
 
@@ -31,7 +31,7 @@ const fn with(name: &'static str, parameters: &'static [(&'static str, u32)]) ->
     }
 }
 
-/// All keys that some `xl` from Xen 4.14 to 4.22 reads, in the order of their subjects.
+/// All keys that some `xl` from Xen 4.14 to 4.22 reads, ordered by subject.
 pub const KEYS: &[Key] = &[
     // The domain.
     key("name"),
@@ -91,7 +91,7 @@ pub const KEYS: &[Key] = &[
     key("on_watchdog"),
     key("on_crash"),
     key("on_soft_reset"),
-    // What is started.
+    // Boot.
     key("kernel"),
     key("ramdisk"),
     key("device_tree"),
@@ -382,7 +382,7 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// The key with this name.
+/// Returns the key with this name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }

@@ -3,8 +3,8 @@
 use super::reader::{Reader, Result};
 use crate::config::BuildInfo;
 
-/// Memory, and the limits that cost memory. The limit `maxmem` follows `memory` later, because vNUMA
-/// may set it.
+/// Reads the memory, and the limits that cost memory. The limit `maxmem` follows `memory` later,
+/// because vNUMA may set it.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     b_info.target_memkb = reader.mebibytes("memory");
     b_info.max_memkb = reader.mebibytes("maxmem");

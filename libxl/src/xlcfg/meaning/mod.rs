@@ -2,7 +2,7 @@
 //!
 //! Each module reads the keys of one subject. The rules are those of `xl`, also where they are
 //! surprising: a number that is no number is left out with a warning, `type = "h"` is an HVM guest.
-//! What would make `xl` crash or read memory that is not its own is refused.
+//! Input that would make `xl` crash or read foreign memory is refused.
 
 mod actions;
 mod arm;
@@ -52,30 +52,33 @@ use crate::{
     config::{BuildInfo, DomainConfig, Guest},
 };
 
-/// The configuration that a file stands for, and what `xl` would warn of.
+/// The configuration that a file stands for, and the warnings about the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Meaning {
-    /// The configuration, which `xl create -n` prints for the same file. A UUID that the file does not
-    /// have is random, and so is the generation ID that `ms_vm_genid = "generate"` asks for.
+    /// The configuration, which `xl create -n` prints for the same file.
+    ///
+    /// A UUID that is not in the file is random, and so is the generation ID that
+    /// `ms_vm_genid = "generate"` asks for.
     pub config: DomainConfig,
-    /// The warnings, in the order in which they arose. `xl` has most of them too; keys that it does not
-    /// know, or not yet, it passes over in silence.
+    /// The warnings, in the order in which they arose. `xl` gives most of them too, but silently
+    /// ignores keys that it does not know, or does not know yet.
     pub warnings: Vec<Complaint>,
 }
 
 impl XlConfig {
-    /// The configuration that the file stands for, on a host and with the settings of `xl` itself.
+    /// Returns the configuration that the file stands for, on a host and with the settings of `xl`
+    /// itself.
     ///
-    /// The rules are those of the `xl` that belongs to the libxl this crate was built for. Nothing is
-    /// read but the arguments. What libxl itself would refuse later is not looked at here:
-    /// [`DomainConfig::validate`] finds some of it.
+    /// The rules are those of the `xl` that belongs to the libxl this crate was built for. Nothing
+    /// is read but the arguments. Values that libxl itself would refuse later are not checked here:
+    /// [`DomainConfig::validate`] finds some of them.
     ///
     /// # Errors
     ///
-    /// A [`Complaint`] where `xl create` would refuse the file, where it would crash or loop, and for
-    /// numbers of vCPUs that no Xen has. `cpuid` is refused on a host that is not [`Host::of`] a
-    /// context.
+    /// A [`Complaint`] where `xl create` would refuse the file, where it would crash or loop, and
+    /// for numbers of vCPUs that no Xen has. `cpuid` is refused on a host that was not made with
+    /// [`Host::of`].
     pub fn domain_config(
         &self,
         host: &Host,
@@ -92,13 +95,13 @@ impl XlConfig {
 }
 
 impl Context {
-    /// The configuration that a file of `xl` stands for on this host, with the settings in
+    /// Returns the configuration that a file of `xl` stands for on this host, with the settings in
     /// [`XlConf::PATH`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the file, the line and the key of what
-    /// is wrong, [`ErrorKind::Io`](crate::ErrorKind::Io) when xl's own settings cannot be read,
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the file, the line and the key of the
+    /// mistake, [`ErrorKind::Io`](crate::ErrorKind::Io) when xl's own settings cannot be read,
     /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) when Xen does not answer.
     pub fn xl_domain_config(&self, file: &XlConfig) -> crate::Result<Meaning> {
         Ok(file.domain_config(&Host::of(self)?, &XlConf::read()?)?)
@@ -129,7 +132,7 @@ fn config(reader: &Reader<'_>) -> Result<DomainConfig> {
     Ok(config)
 }
 
-/// What it takes to build the domain.
+/// Reads the settings that are needed to build the domain.
 fn build(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     let DomainConfig { c_info, b_info, .. } = config;
     domain::labels(reader, c_info, b_info);
@@ -150,7 +153,7 @@ fn build(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     actions::read(reader, config)
 }
 
-/// The devices, save keyboards, which come after the screens.
+/// Reads the devices except keyboards, which come after the screens.
 fn devices(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     pci::read(reader, config)?;
     config.disks = disks::disks(reader)?;

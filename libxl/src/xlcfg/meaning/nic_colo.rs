@@ -2,7 +2,7 @@
 
 use crate::config::Nic;
 
-/// Sets a parameter for COLO; false if there is none of this name.
+/// Sets a parameter for COLO. Returns false if no parameter has this name.
 pub(super) fn set(nic: &mut Nic, name: &str, value: &str) -> bool {
     let field = match name {
         "forwarddev" => &mut nic.coloft_forwarddev,
@@ -17,7 +17,7 @@ pub(super) fn set(nic: &mut Nic, name: &str, value: &str) -> bool {
 
 macro_rules! fields {
     ($($field:ident)*) => {
-        /// The field that a parameter is named after.
+        /// Returns the field that a parameter is named after.
         fn field<'a>(nic: &'a mut Nic, name: &str) -> Option<&'a mut Option<String>> {
             match name {
                 $(stringify!($field) => Some(&mut nic.$field),)*

@@ -10,7 +10,7 @@ use crate::{
 
 const KEY: &str = "vif";
 
-/// Network interfaces. `xl` only warns of parameters that it does not understand.
+/// Reads the network interfaces. `xl` only warns of parameters that it does not understand.
 pub(super) fn nics(reader: &Reader<'_>) -> Result<Vec<Nic>> {
     let mut nics = Vec::new();
     for (index, text) in reader.texts(KEY).unwrap_or_default().iter().enumerate() {
@@ -74,7 +74,7 @@ fn set(reader: &Reader<'_>, nic: &mut Nic, part: &str) -> Result<()> {
     Ok(())
 }
 
-/// The number of a device; all ones is libxl's "not said".
+/// Converts the number of a device; all ones is libxl's "not set".
 fn device_number(number: u64) -> Option<i32> {
     let number = cut_i32(low_u32(number).into());
     (number != -1).then_some(number)
@@ -87,8 +87,8 @@ fn number(reader: &Reader<'_>, name: &str, value: &str) -> Result<u64> {
     }
 }
 
-/// Sets the address. `xl` keeps the bytes before the first wrong one, and warns; where the text ends
-/// early it reads what is behind the text, which is refused here.
+/// Sets the MAC address. `xl` keeps the bytes before the first wrong one, and warns. If the text
+/// ends early, `xl` reads beyond it; such a text is refused here.
 fn set_mac(reader: &Reader<'_>, nic: &mut Nic, text: &str) -> Result<()> {
     const FORM: &str = "write six pairs of hexadecimal digits with colons";
     let mut mac = nic.mac.unwrap_or_default();

@@ -6,7 +6,7 @@ use crate::config::{P9, P9Type};
 
 const KEY: &str = "p9";
 
-/// Shared directories. `xl` reads them in three ways, by release.
+/// Reads the shared directories. `xl` reads them in three ways, depending on the release.
 pub(super) fn directories(reader: &Reader<'_>, domain: &str) -> Result<Vec<P9>> {
     let texts = reader.texts(KEY).unwrap_or_default();
     let mut directories = Vec::new();
@@ -15,7 +15,7 @@ pub(super) fn directories(reader: &Reader<'_>, domain: &str) -> Result<Vec<P9>> 
         let one = if reader.release.has(18) {
             newer(reader, text)?
         } else {
-            // What an entry does not say, it has from the one before.
+            // An entry inherits missing parameters from the one before.
             before = older(reader, text, before)?;
             before.clone()
         };
@@ -24,7 +24,8 @@ pub(super) fn directories(reader: &Reader<'_>, domain: &str) -> Result<Vec<P9>> 
     Ok(directories)
 }
 
-/// Up to Xen 4.17: no blanks around names and values, and what has no `=` ends the entry.
+/// Reads an entry up to Xen 4.17: no blanks around names and values, and a part without `=` ends
+/// the entry.
 fn older(reader: &Reader<'_>, text: &str, mut p9: P9) -> Result<P9> {
     for part in parts(text) {
         let Some((name, value)) = part.split_once('=') else {
@@ -41,7 +42,7 @@ fn older(reader: &Reader<'_>, text: &str, mut p9: P9) -> Result<P9> {
     Ok(p9)
 }
 
-/// Since Xen 4.18.
+/// Reads an entry since Xen 4.18.
 fn newer(reader: &Reader<'_>, text: &str) -> Result<P9> {
     let mut p9 = P9::default();
     let Some(parts) = split(text, &[',']) else {
@@ -98,7 +99,8 @@ fn number(reader: &Reader<'_>, name: &str, value: &str) -> Result<Option<u32>> {
     }
 }
 
-/// What must be there, and the directory that Xen's own server shares if none is named.
+/// Checks the required parameters, and fills in the directory that Xen's own server shares by
+/// default.
 fn complete(reader: &Reader<'_>, mut p9: P9, domain: &str) -> Result<P9> {
     if reader.release.has(19) {
         if p9.r#type == Some(P9Type::Xen9pfsd) && p9.path.is_none() {

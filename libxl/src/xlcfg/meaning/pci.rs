@@ -9,7 +9,7 @@ use crate::{
 
 const KEY: &str = "pci";
 
-/// Devices of the host. A PV guest gets the host's memory map with PCI devices.
+/// Reads the devices of the host. A PV guest with PCI devices gets the host's memory map.
 pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     let preset = Pci {
         msitranslate: reader.flag("pci_msitranslate").unwrap_or(false),
@@ -39,8 +39,10 @@ pub(super) fn read(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()>
     Ok(())
 }
 
-/// The policy about reserved memory for a device that does not say. `xl` reads the HVM guest's even
-/// for other kinds of guests, where that memory holds zeroes: the number for strict.
+/// Returns the policy about reserved memory for a device without one of its own.
+///
+/// `xl` reads the field of HVM guests even for other kinds of guests, where that memory holds
+/// zeroes: the number for strict.
 fn policy(reader: &Reader<'_>, guest: &Guest) -> Option<RdmReservePolicy> {
     match guest {
         Guest::Hvm(hvm) => hvm.rdm.policy.clone(),

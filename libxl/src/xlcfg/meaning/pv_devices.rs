@@ -6,7 +6,7 @@ use super::domain::parse_uuid;
 use super::reader::{Reader, Result};
 use crate::config::{ConnectorParam, Pvcallsif, Vdispl, Vtpm};
 
-/// Virtual TPMs, which need a domain that serves them.
+/// Reads the virtual TPMs, which need a backend.
 pub(super) fn vtpms(reader: &Reader<'_>) -> Result<Vec<Vtpm>> {
     const KEY: &str = "vtpm";
     let mut all = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn vtpms(reader: &Reader<'_>) -> Result<Vec<Vtpm>> {
     Ok(all)
 }
 
-/// Sockets of other domains.
+/// Reads the sockets of other domains.
 pub(super) fn sockets(reader: &Reader<'_>) -> Result<Vec<Pvcallsif>> {
     const KEY: &str = "pvcalls";
     let mut all = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn sockets(reader: &Reader<'_>) -> Result<Vec<Pvcallsif>> {
     Ok(all)
 }
 
-/// Names and values; the first part without `=` ends them.
+/// Returns names and values, up to the first part without `=`.
 fn named<'a>(reader: &Reader<'_>, key: &str, text: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut all = Vec::new();
     for part in parts(text) {
@@ -76,7 +76,7 @@ fn named<'a>(reader: &Reader<'_>, key: &str, text: &'a str) -> Vec<(&'a str, &'a
 
 const DISPLAY: &str = "vdispl";
 
-/// Paravirtual displays.
+/// Reads the paravirtual displays.
 pub(super) fn displays(reader: &Reader<'_>) -> Result<Vec<Vdispl>> {
     let mut all = Vec::new();
     for (index, text) in reader.texts(DISPLAY).unwrap_or_default().iter().enumerate() {
@@ -105,7 +105,7 @@ pub(super) fn displays(reader: &Reader<'_>) -> Result<Vec<Vdispl>> {
     Ok(all)
 }
 
-/// Connectors with semicolons between, `id:widthxheight` each.
+/// Parses connectors with semicolons between them, `id:widthxheight` each.
 fn connectors(reader: &Reader<'_>, text: &str) -> Result<Vec<ConnectorParam>> {
     let wrong = |part: &str| format!("{part:?} is no connector; write id:1024x768");
     let Some(parts) = split(text, &[';']) else {
@@ -125,7 +125,7 @@ fn connectors(reader: &Reader<'_>, text: &str) -> Result<Vec<ConnectorParam>> {
         };
         match (width, height) {
             (Some((width, _)), Some((height, _))) => all.push(connector(width, height)),
-            // xl takes a resolution without any number for success, leaves it and what follows
+            // xl accepts a resolution without any number, leaves it and the connectors that follow
             // empty, and goes on.
             (None, _) if !resolution.trim().is_empty() => {
                 reader.warn(DISPLAY, wrong(part));

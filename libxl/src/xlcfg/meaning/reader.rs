@@ -1,4 +1,4 @@
-//! Values with their complaints: what `xl` takes, what it ignores with a warning, what it refuses.
+//! Values and complaints: the values that `xl` takes, ignores with a warning, or refuses.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,17 +9,17 @@ use crate::{
     xlcfg::{Place, Value, XlConfig},
 };
 
-/// What is wrong with a key of a file: a refusal, or a warning.
+/// A complaint about a key of a file: a refusal, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Complaint {
-    /// The file.
+    /// Name of the file.
     pub file: String,
     /// The place of the key; `None` for a key that the file does not have.
     pub place: Option<Place>,
     /// The key.
     pub key: String,
-    /// What is wrong, and what to write instead.
+    /// The mistake, and what to write instead.
     pub message: String,
 }
 
@@ -46,7 +46,7 @@ impl From<Complaint> for Error {
 
 pub(super) type Result<T> = std::result::Result<T, Complaint>;
 
-/// A file, what it is read for, and the warnings so far.
+/// A file, the host and settings it is read for, and the warnings so far.
 pub(super) struct Reader<'a> {
     config: &'a XlConfig,
     pub(super) host: &'a Host,
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The end: the file is not acceptable.
+    /// Refuses the file.
     pub(super) fn refuse<T>(&self, key: &str, message: impl Into<String>) -> Result<T> {
         Err(self.complaint(key, message))
     }
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// True if this release reads the key. Asking for a key that is in no table is a bug.
+    /// Returns true if this release reads the key. A key that is in no table is a bug.
     fn reads(&self, key: &str) -> bool {
         let known = keys::find(key);
         debug_assert!(known.is_some(), "{key} is not in KEYS");
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text, without a word about a list.
+    /// A text. A list is ignored without a warning.
     pub(super) fn quiet_text(&self, key: &str) -> Option<String> {
         match self.value(key)? {
             Value::String(text) => Some(text),
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number, without a word about anything else.
+    /// A number. Anything else is ignored without a warning.
     pub(super) fn quiet_number(&self, key: &str) -> Option<i64> {
         if !self.reads(key) {
             return None;
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number that is cut to 32 bits, as `xl` does without a word.
+    /// A number that is cut to 32 bits, as by `xl`, which gives no warning.
     pub(super) fn cut_number(&self, key: &str) -> Option<i32> {
         let number = self.number(key)?;
         let cut = super::ctext::cut_i32(number);
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         Some(cut)
     }
 
-    /// The same for a field without a sign.
+    /// As [`cut_number`](Self::cut_number), for a field without a sign.
     pub(super) fn cut_unsigned(&self, key: &str) -> Option<u32> {
         let number = self.number(key)?;
         let cut = super::ctext::cut_u32(number);
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
         Some(kib)
     }
 
-    /// A number within 0 and 2³¹−1. Anything else is refused.
+    /// A number from 0 to 2³¹−1. Anything else is refused.
     pub(super) fn limit(&self, key: &str) -> Result<Option<u32>> {
         if !self.reads(key) {
             return Ok(None);
@@ -275,7 +275,8 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// A word of an enumeration. `Some(None)` is the word that stands for "not set".
+    /// A word of an enumeration; `None` if the file does not have the key, or for the word that
+    /// stands for "not set".
     pub(super) fn word<T: Word>(&self, key: &str) -> Result<Option<T>> {
         match self.text(key) {
             Some(text) => self.parse_word(key, "", &text),

@@ -9,8 +9,8 @@ pub(super) struct Release(pub(super) u32);
 impl Release {
     /// The release of the headers.
     ///
-    /// `xl` has no feature macros of its own. Where its behaviour changed with a release and libxl's
-    /// headers say nothing of it, a macro that came with the same release tells the two apart.
+    /// `xl` has no feature macros of its own. Where its behaviour changed with a release and
+    /// libxl's headers do not show it, a macro that came with the same release tells the two apart.
     pub(super) const BUILT_FOR: Self = Self(if cfg!(libxl_have = "xenstore_quota") {
         22
     } else if cfg!(libxl_have = "xenstore_feature_mask") {
@@ -31,7 +31,7 @@ impl Release {
         14
     });
 
-    /// True if this release is Xen 4.`minor` or later.
+    /// Returns true if this release is Xen 4.`minor` or later.
     pub(super) fn has(self, minor: u32) -> bool {
         self.0 >= minor
     }

@@ -7,7 +7,7 @@ const KEY: &str = "smbios";
 /// Number of `oem` texts that the tables have room for.
 const MOST_OEM: usize = 99;
 
-/// Texts of the SMBIOS tables, `name=text` each.
+/// Reads the texts of the SMBIOS tables, `name=text` each.
 pub(super) fn read(reader: &Reader<'_>) -> Result<Vec<Smbios>> {
     let mut texts = Vec::new();
     let mut oem = 0;

@@ -10,7 +10,7 @@ use crate::{
 
 const KEY: &str = "vsnd";
 
-/// Sound cards: a list for each, of texts that begin with `card`, `pcm` or `stream`.
+/// Reads the sound cards: for each a list of texts that begin with `card`, `pcm` or `stream`.
 pub(super) fn cards(reader: &Reader<'_>) -> Result<Vec<Vsnd>> {
     let mut cards = Vec::new();
     for (index, card) in reader.list(KEY).unwrap_or_default().into_iter().enumerate() {
@@ -109,7 +109,8 @@ fn set_stream(
     Ok(true)
 }
 
-/// What cards, devices and streams have alike; false if there is no such parameter.
+/// Sets a parameter that cards, devices and streams have in common. Returns false if no parameter
+/// has this name.
 fn set_params(
     reader: &Reader<'_>,
     params: &mut VsndParams,

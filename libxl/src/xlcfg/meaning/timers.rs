@@ -4,7 +4,7 @@ use super::reader::{Reader, Result};
 use super::words::Word;
 use crate::config::{BuildInfo, DomainType, TimerMode, TscMode};
 
-/// Clocks and timers.
+/// Reads the settings of clocks and timers.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     b_info.tsc_mode = number_or_word(reader, "tsc_mode", TscMode::KNOWN)?;
     if b_info.guest.domain_type() == DomainType::Pv && reader.quiet_text("timer_mode").is_some() {
@@ -19,7 +19,7 @@ pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
     Ok(())
 }
 
-/// A word, or the old form: its number.
+/// Reads a word, or the old form: its number.
 fn number_or_word<T: Word + Clone + std::fmt::Display>(
     reader: &Reader<'_>,
     key: &str,

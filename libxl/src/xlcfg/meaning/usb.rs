@@ -5,7 +5,7 @@ use super::devid;
 use super::reader::{Reader, Result};
 use crate::config::{UsbHostdev, Usbctrl, UsbctrlType, Usbdev, UsbdevSource};
 
-/// Controllers.
+/// Reads the controllers.
 pub(super) fn controllers(reader: &Reader<'_>) -> Result<Vec<Usbctrl>> {
     const KEY: &str = "usbctrl";
     let mut controllers = Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn controllers(reader: &Reader<'_>) -> Result<Vec<Usbctrl>> {
     Ok(controllers)
 }
 
-/// Devices of the host.
+/// Reads the devices of the host.
 pub(super) fn devices(reader: &Reader<'_>) -> Result<Vec<Usbdev>> {
     const KEY: &str = "usbdev";
     let mut devices = Vec::new();
@@ -65,13 +65,13 @@ fn unknown(part: &str, known: &str) -> String {
     format!("{part:?} is not known; write name=value with {known}")
 }
 
-/// A number as atoi(3) reads it; 0 is libxl's "not said".
+/// Parses a number as atoi(3) does; 0 is libxl's "not set".
 fn count(text: &str) -> Option<u32> {
     u32::try_from(atoi(text)).ok().filter(|&number| number != 0)
 }
 
 /// The low 8 bits, as C assigns to a `uint8_t`.
-#[allow(clippy::cast_possible_truncation)] // That is what it is for.
+#[allow(clippy::cast_possible_truncation)] // The cut is intended.
 fn low_byte(text: &str) -> u8 {
     loose(text) as u8
 }

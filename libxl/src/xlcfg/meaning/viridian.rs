@@ -11,8 +11,8 @@ const KEY: &str = "viridian";
 /// Number of bits in the set of groups (`LIBXL_BUILDINFO_HVM_VIRIDIAN_ENABLE_DISABLE_WIDTH`).
 const WIDTH: u32 = 64;
 
-/// The Hyper-V interfaces: yes or no for the default groups, or a list of groups, `defaults`, `all`,
-/// and groups with `!` before them, which are left out.
+/// Reads the Hyper-V interfaces: yes or no for the default groups, or a list of groups, `defaults`,
+/// `all`, and groups with `!` before them, which are left out.
 pub(super) fn read(reader: &Reader<'_>, hvm: &mut HvmInfo) -> Result<()> {
     let list = match reader.value(KEY) {
         None => return Ok(()),

@@ -7,7 +7,7 @@ use crate::config::{Virtio, VirtioTransport};
 
 const KEY: &str = "virtio";
 
-/// virtio devices.
+/// Reads the virtio devices.
 pub(super) fn devices(reader: &Reader<'_>) -> Result<Vec<Virtio>> {
     let mut all = Vec::new();
     for (index, text) in reader.texts(KEY).unwrap_or_default().iter().enumerate() {

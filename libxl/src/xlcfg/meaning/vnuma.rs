@@ -9,11 +9,12 @@ use crate::{
 };
 
 const KEY: &str = "vnuma";
-/// More vCPUs than any Xen has: `xl` would count them one by one.
+/// Maximum length of a range of vCPUs: more than any Xen has. `xl` would count them one by one.
 const MOST_VCPUS: u64 = 0xffff;
 
-/// Reads the nodes, and returns the number of vCPUs they have together; `None` without nodes. The
-/// nodes set the limit of memory. `max_vcpus` is what the file says, or 0.
+/// Reads the nodes, and returns the number of vCPUs they have together; `None` without nodes.
+///
+/// The nodes set the limit of memory. `max_vcpus` is the value in the file, or 0.
 pub(super) fn read(
     reader: &Reader<'_>,
     b_info: &mut BuildInfo,
@@ -40,7 +41,7 @@ pub(super) fn read(
             ..VnodeInfo::default()
         };
         for option in options {
-            // Lists within a node are passed over, as by xl.
+            // Lists within a node are ignored, as by xl.
             if let Value::String(text) = option {
                 read_option(reader, &text, bits, &mut node, &mut total)?;
             }
@@ -54,7 +55,7 @@ pub(super) fn read(
     check_vcpus(reader, max_vcpus, total.vcpus).map(Some)
 }
 
-/// What the nodes have together.
+/// Totals of all nodes.
 #[derive(Default)]
 struct Total {
     vcpus: u64,
@@ -120,8 +121,8 @@ fn add_vcpus(
     for part in parts(reader, text)? {
         let (first, last) = match range(part) {
             Some(range) => range,
-            // xl does not look whether the range could be read, and goes on with its first number;
-            // with none that is 0. A descending range has nothing in it.
+            // xl does not check whether the range could be read, and goes on with its first number,
+            // or 0 if there is none. A descending range is empty.
             None => {
                 reader.warn(KEY, format!("{part:?} is no range of vCPUs; write 0-3"));
                 let (first, rest) = unsigned(part, 10).unwrap_or((0, ""));

@@ -1,4 +1,4 @@
-//! The words of libxl's enumerations, as the libxl that is linked knows them.
+//! The words of libxl's enumerations, as the linked libxl knows them.
 
 use libxl_sys as sys;
 
@@ -44,7 +44,7 @@ macro_rules! words {
     )*};
 }
 
-/// For enumerations that these headers do not have, and that no key of their release asks for.
+/// Defines enumerations that these headers do not have, and that no key of their release needs.
 #[allow(unused_macros)]
 macro_rules! absent {
     ($($ty:ident)*) => {$(
@@ -95,7 +95,7 @@ words! {
 #[cfg(not(libxl_have = "buildinfo_arch_arm_sve_vl"))]
 absent! { SveType }
 
-// No macro tells of virtio devices; they came with the same release as this one.
+// No macro announces virtio devices; they came with the same release as the macro used here.
 #[cfg(libxl_have = "buildinfo_hvm_smbios")]
 words! {
     SmbiosType, libxl_smbios_type, libxl_smbios_type_from_string, libxl_smbios_type_to_string;

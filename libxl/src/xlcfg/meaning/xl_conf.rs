@@ -63,12 +63,12 @@ impl XlConf {
     /// The file that `xl` reads.
     pub const PATH: &'static str = "/etc/xen/xl.conf";
 
-    /// Reads the file of `xl`; the defaults if there is none.
+    /// Reads [`PATH`](Self::PATH). Returns the defaults if there is no such file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it cannot be read,
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the place of what is wrong.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read,
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the place of the mistake.
     pub fn read() -> Result<Self> {
         let path = Path::new(Self::PATH);
         if !path.exists() {
@@ -77,8 +77,10 @@ impl XlConf {
         Self::of(&XlConfig::read(path)?)
     }
 
-    /// Takes the settings from a file that was read. What concerns other commands than the creation
-    /// of a domain is passed over, and so is a value of the wrong kind, as `xl` does it.
+    /// Takes the settings from a file that was read.
+    ///
+    /// Settings of commands other than the creation of a domain are ignored, and so is a value of
+    /// the wrong kind, as by `xl`.
     ///
     /// # Errors
     ///

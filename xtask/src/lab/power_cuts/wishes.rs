@@ -1,38 +1,38 @@
-//! What is wished for in each round, and whether it has come true: nothing here touches a computer.
+//! The wishes of each round, and the check that they are fulfilled. This module does not touch a computer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// Domains that are started, and domains that are deleted, in each round.
+/// Number of domains that are started, and of domains that are deleted, in each round.
 pub(super) const GROUP: u32 = 10;
 
-/// Domains that are wished for in every round, each with a disk whose content has to stay.
+/// Number of domains that are wanted in every round. Each has a disk whose content must persist.
 const ALWAYS: u32 = 2;
 
-/// That content.
+/// The content of these disks.
 pub(super) const KEPT: &str = "kept";
 
-/// The domains that are to run; all others of ours are to be gone.
+/// The domains that must run. All other domains of the test must be gone.
 #[derive(Debug)]
 pub(super) struct Wishes {
-    /// Which of the two groups is to run.
+    /// The one of the two groups that must run: 0 or 1.
     group: u32,
 }
 
-/// What dom0 has.
+/// The state found in dom0.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     /// `StateName` of each key.
     states: BTreeMap<String, String>,
-    /// Names of domains, in the order of Xen.
+    /// Names of domains, in Xen's order.
     domains: Vec<String>,
-    /// Files in the directory of copies.
+    /// Names of the files in the directory of copies.
     copies: BTreeSet<String>,
-    /// Copies that are not, or not wholly, what the image is.
+    /// Copies that differ from the image, also if only a part is missing.
     differ: Vec<String>,
-    /// The beginning of each disk that is to be kept, and its path.
+    /// The beginning of each disk to be kept, followed by the path.
     kept: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ fn key(number: u32) -> String {
     format!("{number:08x}-0000-4000-8000-00000000c075")
 }
 
-/// The name of the domain, as the agent makes it of `DisplayName` and `AppNum`.
+/// Name of the domain, which the agent derives from `DisplayName` and `AppNum`.
 fn name(number: u32) -> String {
     format!("cut-{number}.{number}")
 }
@@ -63,14 +63,14 @@ fn config(number: u32) -> String {
     .to_string()
 }
 
-/// Numbers of the domains of a group; the last one is that of those which always run.
+/// Numbers of the domains of a group. Group 2 is the group that always runs.
 fn numbers(group: u32) -> impl Iterator<Item = u32> {
     let size = if group == 2 { ALWAYS } else { GROUP };
     (1..=size).map(move |n| group * GROUP + n)
 }
 
 impl Wishes {
-    /// In each round the other group is to run.
+    /// Wishes of a round: the two groups take turns.
     pub(super) fn of_round(round: u32) -> Self {
         Self { group: round % 2 }
     }
@@ -79,28 +79,28 @@ impl Wishes {
         numbers(self.group).chain(numbers(2))
     }
 
-    /// Keys of the domains that are to run.
+    /// Keys of the domains that must run.
     pub(super) fn wanted(&self) -> Vec<String> {
         self.running().map(key).collect()
     }
 
-    /// Keys of the others.
+    /// Keys of the domains that must be gone.
     pub(super) fn unwanted(&self) -> Vec<String> {
         numbers(1 - self.group).map(key).collect()
     }
 
-    /// Keys of the domains whose disk has content that is to be kept.
+    /// Keys of the domains whose disk has content to be kept.
     pub(super) fn kept_keys() -> Vec<String> {
         numbers(2).map(key).collect()
     }
 
-    /// Every key that is ever wished for, with its DomainConfig.
+    /// All keys, each with its DomainConfig.
     pub(super) fn all_configs() -> Vec<(String, String)> {
         let all = (0..=2).flat_map(numbers);
         all.map(|number| (key(number), config(number))).collect()
     }
 
-    /// Domains of this round that have been started, and those that have been deleted.
+    /// Numbers of domains of this round that have been started and that have been deleted.
     fn done(&self, found: &Found) -> (usize, usize) {
         let is_up = |n: &u32| found.states.get(&key(*n)).is_some_and(|s| s == "RUNNING");
         let is_gone = |n: &u32| !found.states.contains_key(&key(*n));
@@ -110,19 +110,19 @@ impl Wishes {
         )
     }
 
-    /// How many of the wishes of this round have come true.
+    /// Describes how many wishes of this round are fulfilled.
     pub(super) fn progress(&self, found: &Found) -> String {
         let (started, deleted) = self.done(found);
         format!("{started} of {GROUP} started, {deleted} of {GROUP} deleted")
     }
 
-    /// Returns whether some of them are still to be worked off.
+    /// Returns whether some wishes of this round are not fulfilled yet.
     pub(super) fn are_half_done(&self, found: &Found) -> bool {
         let (started, deleted) = self.done(found);
         started + deleted < 2 * numbers(self.group).count()
     }
 
-    /// What is not as it should be; `content`: the disks that are to be kept have been written to.
+    /// Lists the deviations from the wanted state. `content`: the disks to be kept have already been written to.
     pub(super) fn missing(&self, found: &Found, content: bool) -> Vec<String> {
         let mut missing = Vec::new();
         for number in self.running() {
@@ -171,14 +171,14 @@ impl Wishes {
 }
 
 impl Found {
-    /// Reads what dom0 has printed: JSON values, and then sections of lines, each behind a line with its name.
+    /// Parses the output of dom0: JSON values, then sections of lines, each after a line with its name.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let (statuses, rest) = text
             .split_once("\ndomains\n")
             .context("dom0 does not list the domains")?;
         let mut found = Self::default();
         for status in serde_json::Deserializer::from_str(statuses).into_iter::<Value>() {
-            // One that is just being removed may be cut off.
+            // A status that is being removed may be cut off.
             let Ok(status) = status else { break };
             let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             found.states.insert(
@@ -192,7 +192,7 @@ impl Found {
                 ("copies" | "differ" | "kept", _) => section = line,
                 (_, "domains") => found.domains.push(line.to_owned()),
                 (_, "copies") => drop(found.copies.insert(line.to_owned())),
-                // The shell's own pattern, if no file is like it.
+                // The shell prints the pattern itself if no file matches.
                 _ if line.contains('*') => {}
                 (_, "differ") => found.differ.push(line.to_owned()),
                 _ => found.kept.push(line.to_owned()),
@@ -206,7 +206,7 @@ impl Found {
 mod tests {
     use super::*;
 
-    /// What dom0 prints when the wishes of a round have come true.
+    /// Returns the output of dom0 once the wishes of a round are fulfilled.
     fn all_well(wishes: &Wishes) -> String {
         let mut text = String::new();
         for key in wishes.wanted() {
@@ -286,7 +286,7 @@ mod tests {
             "10 of 10 started, 10 of 10 deleted"
         );
         assert!(wishes.are_half_done(&before) && !wishes.are_half_done(&after));
-        // A pattern that no file is like, and a status that is cut off.
+        // A pattern that no file matches, and a status that is cut off.
         let text =
             "{\"State\ndomains\ncopies\ndiffer\n/data/img/aa-*.raw\nkept\n /data/img/cc-*.raw\n";
         assert_eq!(Found::parse(text).unwrap(), Found::default());

@@ -1,4 +1,4 @@
-//! Destroyed, saved, migrated away, restored; and ends of its own that nobody has a word for.
+//! Domains that are destroyed, saved, migrated away or restored, and guests that end for an unknown reason.
 
 use super::*;
 use crate::core::Op;
@@ -12,7 +12,7 @@ const WHILE_SUSPENDED: &str = "destroyed from outside while suspended: saved or 
 
 #[test]
 fn case_09_an_outsider_ends_a_managed_domain() {
-    // However the guest ended for us, it may live on elsewhere: not even the policy to retry starts another.
+    // Whatever end was seen here, the guest may live on elsewhere: not even the policy to retry starts another.
     let away = |h: &mut Harness| {
         suspend(h);
         soon(h);
@@ -60,7 +60,7 @@ fn case_09_an_outsider_ends_a_managed_domain() {
                 assert_eq!((status.vanished, status.next_retry), (true, None));
                 assert_eq!(status.shutdown_reason, why);
                 report(9, how, &h);
-                // A newer wish is one for another domain.
+                // A newer wish is a wish for another domain.
                 h.wish(Some(Harness::desired(true, Mode::Pv, "newer")));
                 h.advance(1000);
                 assert_eq!((h.state().as_str(), creates(&h)), ("RUNNING", 1));
@@ -145,7 +145,7 @@ fn case_12_no_answer_after_go() {
                 "suspended for a migration whose outcome is not known (it is called app.1--migratedaway): if the guest \
                  runs nowhere else, resume domain 2; if it does, destroy domain 2"
             );
-            // However long it takes, and whatever becomes of the agent.
+            // The state stays, however long it takes, and over a restart of the agent.
             h.half_minutes(240);
             h.restart();
             h.half_minutes(240);
@@ -221,7 +221,8 @@ fn then_case_1_or_retry(h: &mut Harness, policy: PoweroffPolicy) {
 #[test]
 fn case_09_carried_off_while_it_was_to_be_built_anew() {
     every_way(9, "sim.stubborn", |h| {
-        // Asked to stop, and wished for again: as it goes down it is built anew. But it does not go down.
+        // The guest is asked to stop, and then the domain is to run again: it would be built anew once it is down. But
+        // it does not go down.
         h.wish(Some(Harness::desired(false, Mode::Pv, "sim.stubborn")));
         h.advance(1000);
         h.wish(Some(Harness::desired(true, Mode::Pv, "sim.stubborn")));
@@ -229,7 +230,7 @@ fn case_09_carried_off_while_it_was_to_be_built_anew() {
         suspend(h);
         soon(h);
         assert_eq!(h.state(), "HALTING");
-        // However late it is: a suspended domain that should run is somebody's.
+        // A suspended domain that should run belongs to another toolstack, however late it is.
         h.half_minutes(20);
         let id = ours(h);
         h.meanwhile(|xen| xen.kill(id).unwrap());

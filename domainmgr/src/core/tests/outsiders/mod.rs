@@ -1,7 +1,7 @@
-//! What an outsider does to a domain that is managed: suspend, resume, save, migrate, restore, rename, destroy.
+//! Actions of an outsider on a managed domain: suspend, resume, save, migrate, restore, rename, destroy.
 //!
-//! Each case is tried with events that come in time, late, twice, never, and from sources that nobody arms again. What is
-//! to be seen must be seen after one resync at the latest.
+//! Each case is tried with events that come in time, late, twice, never, and from sources that nobody arms again. The
+//! result must be seen after one resync at the latest.
 
 mod ended;
 mod moved;
@@ -54,7 +54,7 @@ const fn way() -> Delivery {
     }
 }
 
-/// Tries a case with every way of hearing, and says what became of the domain.
+/// Tries a case with every kind of delivery, and reports the outcome.
 fn every_way(number: usize, words: &str, case: impl Fn(&mut Harness)) {
     for (how, delivery) in WAYS {
         let mut h = managed(words, Settings::default());
@@ -64,7 +64,7 @@ fn every_way(number: usize, words: &str, case: impl Fn(&mut Harness)) {
     }
 }
 
-/// What the cases are.
+/// Descriptions of the cases.
 const CASES: [&str; 15] = [
     "suspend, resume, poweroff",
     "checkpoint, reboot",
@@ -94,7 +94,7 @@ fn report(number: usize, how: &str, h: &Harness) {
     );
 }
 
-/// A domain that runs, and of which everything is forgotten but that.
+/// Returns a harness with a running domain, whose operations and trail so far are forgotten.
 fn managed(words: &str, settings: Settings) -> Harness {
     let mut h = Harness::with(settings);
     h.wish(Some(Harness::desired(true, Mode::Pv, words)));
@@ -105,7 +105,7 @@ fn managed(words: &str, settings: Settings) -> Harness {
     h
 }
 
-/// As long as it may take until something is seen and dealt with.
+/// Lets as much time pass as it may take until a change is seen and dealt with.
 fn soon(h: &mut Harness) {
     h.half_minutes(1);
     h.advance(2000);
@@ -151,7 +151,8 @@ fn shown(h: &Harness) -> (String, String) {
     (status.state_name.clone(), status.state_reason.clone())
 }
 
-/// It runs as if nothing had been, and powers off: acted on once, and the domain is gone.
+/// Checks that the domain runs on as if nothing had happened, and that it is gone after a poweroff, on which the agent
+/// acts once.
 fn then_case_1(h: &mut Harness) {
     soon(h);
     assert_eq!(shown(h), ("RUNNING".into(), String::new()), "{:?}", h.notes);

@@ -12,7 +12,7 @@ fn named(h: &Harness, name: &str) -> DomainId {
         .id
 }
 
-/// Ends a migration as a sender does that has heard no good from its receiver.
+/// Ends a migration as a sender does whose receiver has reported no success.
 fn receiver_dies(h: &mut Harness, receiver: DomainId) {
     h.meanwhile(|xen| xen.kill(receiver).unwrap());
 }
@@ -79,8 +79,8 @@ const STEPS: [fn(&mut Model, DomainId, DomainId); 6] = [
 
 #[test]
 fn case_14_a_migration_to_this_very_host() {
-    // However slow it is, and whether the agent is started anew or looks after any of the steps: what runs is one at
-    // most, which the harness checks after each of them, and none is built by the agent.
+    // At any speed, and whether the agent is restarted or looks after any of the steps: at most one domain runs, which
+    // the harness checks after each step, and the agent builds none.
     for (pause, restart) in [
         (0, false),
         (1000, false),
@@ -98,7 +98,7 @@ fn case_14_a_migration_to_this_very_host() {
                     h.restart();
                 }
                 if h.xen.info(receiver).is_some_and(|s| s.cpu_time_ns == 0) {
-                    // As long as the other end has not run, this is the guest.
+                    // As long as the receiving end has not run, the guest is at the source.
                     assert_eq!(ours(h), source);
                 }
                 h.meanwhile(|xen| step(xen, source, receiver));
@@ -139,13 +139,13 @@ fn case_14_a_sender_that_does_not_live_to_destroy_its_side() {
                     "suspended: left behind by a migration that succeeded"
                 )
             );
-            // It hinders no restart, and neither is it touched.
+            // The sending end hinders no restart, and is not touched.
             end(h, ShutdownReason::REBOOT);
             soon(h);
             assert_eq!((h.state().as_str(), creates(h)), ("RUNNING", 1));
             let seen = h.xen.info(source).unwrap();
             assert_eq!(seen.life, Life::Shutdown(ShutdownReason::SUSPEND));
-            // Resumed all the same, it is shown that there are two.
+            // If the sending end is resumed all the same, the status shows that there are two domains.
             h.outsiders = true;
             h.meanwhile(|xen| xen.resume(source).unwrap());
             soon(h);
@@ -155,7 +155,7 @@ fn case_14_a_sender_that_does_not_live_to_destroy_its_side() {
             h.meanwhile(|xen| xen.kill(source).unwrap());
             soon(h);
             assert_eq!(shown(h), ("RUNNING".into(), String::new()));
-            // A wish to stop is about everything that could run.
+            // A wish to stop applies to every domain that could run.
             h.wish(None);
             h.half_minutes(10);
             assert!(h.finished);
@@ -278,7 +278,7 @@ fn case_14_an_incoming_domain_that_is_named_is_nobodys_half_built_one() {
         let receiver = h.meanwhile(|xen| xen.receive(source).unwrap());
         end(h, ShutdownReason::REBOOT);
         soon(h);
-        // The agent was about to build one when it ended, so that what it finds might be its own.
+        // The agent was about to build a domain when it ended, so a domain that it finds might be its own.
         assert_eq!(h.state(), "BOOTING");
         h.restart();
         soon(h);
@@ -296,7 +296,7 @@ fn case_14_an_incoming_domain_that_is_named_is_nobodys_half_built_one() {
 fn case_14_a_migration_from_another_host_is_never_taken_for_half_built() {
     for restart in [false, true] {
         every_way(14, "", |h| {
-            // Migrated away, and later back.
+            // The domain is migrated away, and later back.
             let first = ours(h);
             suspend(h);
             h.meanwhile(|xen| xen.kill(first).unwrap());
@@ -316,7 +316,7 @@ fn case_14_a_migration_from_another_host_is_never_taken_for_half_built() {
             if restart {
                 h.restart();
             }
-            // Named, but not started yet: the receiver does that next.
+            // The domain has its name, but is not started yet: the receiver does that next.
             soon(h);
             assert_eq!(shown(h).0, "PAUSED", "{:?}", h.notes);
             h.meanwhile(|xen| xen.unpause(receiver).unwrap());

@@ -1,4 +1,4 @@
-//! Suspended and resumed, in every order and at every speed.
+//! Domains that are suspended and resumed, in every order and at every speed.
 
 use super::*;
 use crate::core::tests::harness::OTHER;
@@ -145,10 +145,10 @@ fn case_07_a_guest_that_suspends_late() {
             assert_eq!(answer, Answer::In(0));
             h.half_minutes(2);
             assert_eq!(h.state(), "RUNNING");
-            // Nobody waits for it any more.
+            // Nobody waits for the suspend any more.
             h.half_minutes(2);
             if patient {
-                // Nor does anybody look.
+                // Nobody looks at the domain for another hour.
                 h.half_minutes(120);
             }
             assert_eq!(shown(h), ("SUSPENDED".into(), SUSPENDED.into()));
@@ -174,7 +174,8 @@ fn case_13_a_save_that_comes_to_nothing() {
     for suspended in [false, true] {
         every_way(13, "", |h| {
             let id = ours(h);
-            // Aborted, or no room left, before or after the guest was suspended for the rest of its memory.
+            // The save is aborted, or no room is left, before or after the guest was suspended for the rest of its
+            // memory.
             h.meanwhile(|xen| xen.request_suspend(id, 5000).unwrap());
             h.advance(if suspended { 6000 } else { 4000 });
             if suspended {

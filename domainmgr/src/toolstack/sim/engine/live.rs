@@ -1,4 +1,4 @@
-//! Changing a simulated domain, which takes time.
+//! Changes of a simulated domain, which take time.
 
 use libxl::config;
 
@@ -8,9 +8,9 @@ use super::SimSession;
 use super::{Millis, Model};
 use crate::crash;
 
-/// How long a change takes.
+/// Time that a change takes.
 const TAKES: Millis = 50;
-/// How long libxl waits for a guest that does nothing.
+/// Time that libxl waits for a guest that does nothing.
 const WAITS: Millis = 10_000;
 
 impl SimSession {
@@ -27,7 +27,7 @@ impl SimSession {
         if e.kind != ErrorKind::TimedOut {
             return done;
         }
-        // A guest that still boots finds in xenstore what it is asked, once its drivers are up.
+        // A guest that is still booting finds the request in xenstore once its drivers are up.
         let boots = self.0.act(|m| m.boots_for(id))?;
         if boots >= WAITS {
             self.0.wait(WAITS, limits)?;
