@@ -1,4 +1,4 @@
-//! Domains that are changed while they run, on a real Xen: what was asked for is what the guest has, or Xen itself.
+//! Changes to running domains on a real Xen: the guest, or Xen itself, must have what was asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use super::host::{App, Host, Shell, domid};
 use super::orders::{answers, does, verb};
 use crate::support::{wait_for, xl, xl_is_there};
 
-/// MiB of a guest that may have twice as many.
+/// Memory of the guest, in MiB. It may have twice as much.
 const MIB: u64 = 128;
 
-/// Room to grow.
+/// Returns a config with room for more memory and vCPUs.
 fn roomy() -> Value {
     json!({"MaxMem": 2 * MIB * 1024, "VCpus": 1, "MaxCpus": 2})
 }
 
-/// `domainmgr VERB NAME REST`: it has to be done.
+/// Runs `domainmgr VERB NAME REST`, which must succeed.
 #[track_caller]
 fn change(host: &Host, app: &App, word: &str, rest: &[&str]) -> String {
     let (code, said) = changes(host, app, word, rest);
@@ -27,7 +27,7 @@ fn change(host: &Host, app: &App, word: &str, rest: &[&str]) -> String {
 }
 
 fn changes(host: &Host, app: &App, word: &str, rest: &[&str]) -> (i32, String) {
-    // The name comes before the rest: `verb` puts it behind the words.
+    // `verb` cannot be used, because it puts the name after all other arguments.
     let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
     let output = std::process::Command::new(program)
         .args([word, &app.name()])
@@ -41,26 +41,27 @@ fn changes(host: &Host, app: &App, word: &str, rest: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), said)
 }
 
-/// A guest loads the drivers of devices that are there when it starts, and these for others.
+/// Parameters of a guest that loads drivers for devices that come later. On its own it only loads those for the
+/// devices at its start.
 const DRIVERS: &str = "lab.modules=xen-blkfront,xen-netfront";
 
-/// A disk of so many MiB.
+/// Creates a disk of this many MiB.
 fn disk(host: &Host, name: &str, mib: u64) -> PathBuf {
     let path = host.path(name);
     fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
     path
 }
 
-/// The number that a command prints in the guest.
+/// Returns the number that a command prints in the guest.
 #[track_caller]
 fn number(shell: &mut Shell, command: &str) -> u64 {
     let said = shell.run(command);
-    // The console shows what was typed, too.
+    // The console also shows the typed command.
     let found = said.lines().rev().find_map(|line| line.trim().parse().ok());
     found.unwrap_or_else(|| panic!("{command}: {said}"))
 }
 
-/// MiB that the guest's kernel has, without what it keeps for itself.
+/// Returns the memory of the guest's kernel, in MiB, without the part it keeps for itself.
 fn memory_in(shell: &mut Shell) -> u64 {
     number(
         shell,
@@ -68,22 +69,24 @@ fn memory_in(shell: &mut Shell) -> u64 {
     )
 }
 
-/// The agent is killed, and the next one takes over.
+/// Kills the agent and starts another one.
 fn again(host: &mut Host, app: &App) {
     host.kill();
     host.start_again();
     wait_for("the socket", || answers(host, app));
 }
 
-fn memory_and_processors(mode: &str) {
+/// The agent asks for the same in each mode; the tests of libxl ask PV guests.
+#[test]
+fn a_guest_gets_other_memory_and_processors() {
     let mut host = Host::start();
     let app = host.app("figures");
-    host.put(&app, mode, "", &roomy());
+    host.put(&app, "PVH", "", &roomy());
     let first = host.wait_up(&app);
     let mut shell = host.shell(&app);
     let before = memory_in(&mut shell);
     change(&host, &app, "set", &["vcpus=2"]);
-    // Linux leaves it to its udev to use one that comes later, which the lab's guest has not.
+    // Linux leaves it to udev to online a vCPU that comes later, and the lab's guest has no udev.
     shell.run("until echo 1 >/sys/devices/system/cpu/cpu1/online; do sleep 1; done 2>/dev/null");
     assert_eq!(number(&mut shell, "grep -c ^processor /proc/cpuinfo"), 2);
     assert_eq!(host.outsider(&app).info().unwrap().vcpu_online, 2);
@@ -97,7 +100,7 @@ fn memory_and_processors(mode: &str) {
     assert_eq!(target, 112 << 10);
     change(&host, &app, "set", &["memory=120"]);
     assert!(memory_in(&mut shell) > small);
-    // Beyond what it can have.
+    // More than the domain can have.
     let said = change(&host, &app, "set", &["memory=300"]);
     let words = "set memory=300 waits for the next start: the domain that runs can have 256 MiB at the most";
     assert!(said.contains(words), "{said}");
@@ -106,7 +109,7 @@ fn memory_and_processors(mode: &str) {
     assert_eq!(number(&mut shell, "grep -c ^processor /proc/cpuinfo"), 1);
     assert_eq!(host.outsider(&app).info().unwrap().vcpu_online, 1);
     change(&host, &app, "set", &["vcpus=2"]);
-    // The next agent knows, and so does the next domain.
+    // The next agent and the next domain have the changes as well.
     again(&mut host, &app);
     let status = host.wait_state(&app, "RUNNING");
     assert_eq!(domid(&status), domid(&first));
@@ -121,17 +124,7 @@ fn memory_and_processors(mode: &str) {
     host.wait_gone(&app);
 }
 
-#[test]
-fn a_pv_guest_gets_other_memory_and_processors() {
-    memory_and_processors("PV");
-}
-
-#[test]
-fn a_pvh_guest_gets_other_memory_and_processors() {
-    memory_and_processors("PVH");
-}
-
-/// One without a balloon driver: nothing is remembered that is not so.
+/// The guest has no balloon driver. A change that failed must not be recorded.
 #[test]
 fn a_guest_that_gives_nothing_back_is_as_it_was() {
     let host = Host::start();
@@ -148,7 +141,7 @@ fn a_guest_that_gives_nothing_back_is_as_it_was() {
     assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
 }
 
-/// Another domain cannot have the disk, whichever agent is asked. It does not depend on the mode.
+/// Another domain cannot have the disk, whichever agent is asked.
 fn another_cannot_have_it(host: &mut Host, app: &App, data: &Path) {
     let other = host.app("other");
     for _ in 0..2 {
@@ -165,10 +158,12 @@ fn another_cannot_have_it(host: &mut Host, app: &App, data: &Path) {
     host.wait_gone(&other);
 }
 
-fn devices(mode: &str) {
+/// The agent asks for the same in each mode.
+#[test]
+fn a_guest_gets_and_loses_devices() {
     let mut host = Host::start();
     let app = host.app("devices");
-    host.put(&app, mode, DRIVERS, &json!({}));
+    host.put(&app, "PV", DRIVERS, &json!({}));
     let first = host.wait_up(&app);
     let data = disk(&host, "data", 24);
     let mut shell = host.shell(&app);
@@ -179,12 +174,7 @@ fn devices(mode: &str) {
     shell.run(seen);
     assert_eq!(number(&mut shell, "cat /sys/block/xvdb/size"), 24 << 11);
     shell.run("echo written by the guest >/dev/xvdb && sync");
-    // Two domains cannot have the same, and the test of another mode may run beside this one.
-    let mac = if mode == "PV" {
-        "00:16:3e:13:13:01"
-    } else {
-        "00:16:3e:13:13:02"
-    };
+    let mac = "00:16:3e:13:13:01";
     let nic = format!("mac={mac},bridge=xenbr0");
     change(&host, &app, "attach", &["nic", &nic]);
     shell.run(&format!(
@@ -199,9 +189,7 @@ fn devices(mode: &str) {
         let said = xl(&["block-list", &app.name()]);
         assert_eq!(said.lines().count(), 2, "{said}");
     }
-    if mode == "PV" {
-        another_cannot_have_it(&mut host, &app, &data);
-    }
+    another_cannot_have_it(&mut host, &app, &data);
     assert_eq!(domid(&host.wait_state(&app, "RUNNING")), domid(&first));
     does(&host, &["restart"], &app);
     host.wait_up(&app);
@@ -220,17 +208,7 @@ fn devices(mode: &str) {
     host.wait_gone(&app);
 }
 
-#[test]
-fn a_pv_guest_gets_and_loses_devices() {
-    devices("PV");
-}
-
-#[test]
-fn a_pvh_guest_gets_and_loses_devices() {
-    devices("PVH");
-}
-
-/// What the hotplug script refuses leaves nothing behind.
+/// A device that the hotplug script refuses leaves nothing behind.
 #[test]
 fn what_cannot_be_attached_leaves_nothing() {
     let host = Host::start();
@@ -241,12 +219,12 @@ fn what_cannot_be_attached_leaves_nothing() {
     assert!(code == 1 && said.contains("nosuchbr"), "{said}");
     assert_eq!(host.outsider(&app).nic_list().unwrap(), []);
     assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
-    // It can have another one.
+    // The domain can have another interface.
     change(&host, &app, "attach", &["nic", "bridge=xenbr0"]);
     assert_eq!(host.outsider(&app).nic_list().unwrap().len(), 1);
 }
 
-/// The discs of an HVM guest, as its device model has them, and xl as the one who interferes.
+/// Changes the discs of an HVM guest. The device model is checked, and xl changes a disc as an outsider.
 #[test]
 fn the_disc_of_an_hvm_guest_is_changed() {
     let host = Host::start();
@@ -267,7 +245,7 @@ fn the_disc_of_an_hvm_guest_is_changed() {
         let ask = host.outsider(&app).qemu_monitor_command("info block -v");
         ask.unwrap().wait().unwrap()
     };
-    // libxl hands it over as a descriptor, so that its name does not tell which it is.
+    // libxl passes the disc to QEMU as a descriptor, so only the size tells which one it is.
     let two_is_in = |model: &str| model.contains("(2097152 bytes)");
     assert!(two_is_in(&model()), "{}", model());
     change(&host, &app, "eject", &["xvda"]);
@@ -277,7 +255,7 @@ fn the_disc_of_an_hvm_guest_is_changed() {
     does(&host, &["restart"], &app);
     host.wait_up(&app);
     assert_eq!(disc(), path(&two), "as the next domain has it");
-    // It gets no second drive while it runs.
+    // A running domain gets no second drive.
     let spec = format!("{},raw,xvdb,cdrom", one.display());
     let said = change(&host, &app, "attach", &["disk", &spec]);
     let words = "attach disk xvdb waits for the next start: an HVM domain gets its CD-ROM drives when it starts";
@@ -325,7 +303,7 @@ fn processors_are_pinned_and_shared_in_xen() {
     host.wait_gone(&app);
 }
 
-/// The agent is killed in the middle of a change: the next one makes it to its end, once.
+/// The agent is killed in the middle of a change. The next agent completes the change, exactly once.
 #[test]
 fn a_change_that_was_cut_short_is_made_once() {
     let mut host = Host::start();

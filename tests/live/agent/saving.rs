@@ -1,4 +1,4 @@
-//! Domains that are saved and restored by the agent, on a real Xen: their guests never notice.
+//! Domains that the agent saves and restores, on a real Xen. Their guests never notice.
 
 use std::fs;
 
@@ -8,12 +8,14 @@ use super::host::{App, Host, domid};
 use super::orders::{answers, does};
 use crate::support::{outsider_is_there, wait_for, xl};
 
-fn goes_on_where_it_was(mode: &str) {
+/// The agent saves in the same way in each mode.
+#[test]
+fn a_guest_goes_on() {
     let mut host = Host::start();
     let app = host.app("saved");
-    host.put(&app, mode, "", &json!({}));
+    host.put(&app, "PVH", "", &json!({}));
     let first = host.wait_up(&app);
-    // A variable of its shell is in the guest's memory, and nowhere else.
+    // A variable of the shell exists only in the guest's memory.
     host.shell(&app).run("remembered=yes");
     does(&host, &["save"], &app);
     assert_eq!(host.domains(&app), []);
@@ -30,7 +32,7 @@ fn goes_on_where_it_was(mode: &str) {
     assert!(said.contains("yes"), "{said}");
     wait_for("no file", || !file(&host, &app).exists());
     assert_eq!(second["LastErr"], "");
-    // A restored domain can be asked to go, as any other.
+    // A restored domain obeys a request to shut down.
     does(&host, &["stop"], &app);
     assert!(!host.log().contains("does not shut down"), "it obeyed");
     host.remove(&app);
@@ -41,17 +43,7 @@ fn file(host: &Host, app: &App) -> std::path::PathBuf {
     host.path("state/saved").join(format!("{}.save", app.key))
 }
 
-#[test]
-fn a_pv_guest_goes_on() {
-    goes_on_where_it_was("PV");
-}
-
-#[test]
-fn a_pvh_guest_goes_on() {
-    goes_on_where_it_was("PVH");
-}
-
-/// A Linux would take minutes to boot in the emulated lab: what its memory is like is tried with `libxl` itself.
+/// A Linux would take minutes to boot in the emulated lab. The tests of `libxl` itself check the memory of one.
 #[test]
 fn an_hvm_guest_goes_on() {
     let host = Host::start();
@@ -68,7 +60,7 @@ fn an_hvm_guest_goes_on() {
     wait_for("the guest to run", || time() > before);
 }
 
-/// The file is one that xl reads. Once xl has, it is worth nothing, and the agent looks after what came of it.
+/// xl can read the saved file. Once it has, the file is obsolete, and the agent manages the restored domain.
 #[test]
 fn xl_restores_what_the_agent_has_saved() {
     if !outsider_is_there() {
@@ -95,7 +87,7 @@ fn xl_restores_what_the_agent_has_saved() {
     wait_for("no file", || !file(&host, &app).exists());
 }
 
-/// A guest that does not suspend runs on, and so does one whose memory finds no room.
+/// A guest that does not suspend keeps running, and so does one whose memory cannot be stored.
 #[test]
 fn a_guest_that_cannot_be_saved_runs_on() {
     let host = Host::start();

@@ -14,47 +14,52 @@ use crate::lab::{Accel, Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Seconds after which the tests' program is taken for hung. It takes half an hour and more; computers and their load differ by half of that,
-/// and a single test that hangs is ended much earlier, by itself.
+/// Time limit of the live tests, in seconds. A program that exceeds it counts as hung.
+///
+/// The tests take half an hour and more, and this varies by half between computers and loads. A single test that hangs ends much earlier
+/// because of its own limits.
 const LIMIT: u32 = 3600;
 
-/// Variable with the number of points at which the agent is killed, and the seconds that each of them adds to the limit.
+/// Variable with the number of points at which the agent is killed. Each point adds [`CRASH_POINT_TAKES`] seconds to the limit.
 const CRASH_POINTS: &str = "LAB_CRASH_POINTS";
 const CRASH_POINT_TAKES: u32 = 20;
 
-/// The tests that need devices to give away, and are run on a computer that has some; there is one of each, which tests cannot share.
+/// The tests that need devices to give away. They run on a computer that has such devices. There is one of each kind, so tests cannot
+/// share it.
 const DEVICES: &str = "devices::";
 
-/// Those that want nothing beside them, and are run there as well, one after the other.
+/// The tests that need a quiet dom0. They run on the same computer, one after the other.
 const QUIET: &str = "alone::";
 
 const THREADS: &str = "--test-threads";
 
 const ALONE: &str = "--test-threads=1";
 
-/// Tests that run beside each other, if nothing else is asked for: as many as dom0 has processors. Ten tests that took 704 s, one added to the
-/// other, took 1159 s with three, and a fifth longer in all; with four, libxl ended scripts that had not got anywhere in their 40 s.
+/// Number of tests that run beside each other by default: as many as dom0 has processors.
+///
+/// The times of ten tests added up to 704 s; with three at once they added up to 1159 s, and the whole run took a fifth longer. With four
+/// at once, libxl ended scripts that had made no progress in their 40 s.
 const BESIDE: u32 = 2;
 
-/// Where in dom0 the tests that end early for want of xl say so, one line each.
+/// File in dom0 for the tests that end early because xl is missing, one line each.
 const NOT_RUN: &str = "/share/not-run";
 
-/// What to run the tests in.
+/// The lab to run the tests in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
-    /// Version of the lab.
+    /// Xen version of the lab.
     pub(crate) xen: Xen,
-    /// What its computer has.
+    /// Hardware of the lab's computer.
     pub(crate) hardware: Hardware,
     /// Hardware virtualisation or emulation.
     pub(crate) accel: Accel,
-    /// Without xl in dom0.
+    /// Hides xl in dom0.
     pub(crate) without_xl: bool,
-    /// With the address and leak sanitizers.
+    /// Enables the address and leak sanitizers.
     pub(crate) sanitize: bool,
 }
 
-/// Builds for a Xen version, starts its lab, and runs the tests there. Their exit status is the verdict.
+/// Builds for a Xen version, starts its lab, and runs the tests there. The counts are those of the test program.
 pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     let Setting {
         xen,
@@ -103,7 +108,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Takes the tests that ended early, to which the lines of `not_run` point, for what they are: left out, and not passed.
+/// Counts the tests that ended early as skipped, and not as passed. Each line of `not_run` names one of them.
 fn leave_out(counts: &mut Counts, not_run: &str) {
     let number = not_run.lines().count() as u64;
     if number > 0 {
@@ -116,7 +121,7 @@ fn leave_out(counts: &mut Counts, not_run: &str) {
     counts.skipped += number;
 }
 
-/// Words for the tests' runner: what the computer allows, and what was asked for.
+/// Returns the arguments for the tests' runner: those that the hardware requires, and those that were asked for.
 fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
     let mut words = Vec::new();
     match hardware {
@@ -132,7 +137,7 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
             if asked.is_empty() {
                 words.extend([DEVICES, QUIET].map(str::to_owned));
             }
-            // The runner takes several words for one or the other.
+            // The runner runs a test if one of several words matches.
             words.extend(asked.iter().map(|word| {
                 if ["-", DEVICES, QUIET]
                     .iter()
@@ -148,21 +153,22 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
     words
 }
 
-/// Variables that say how much random tests try. The lab's tests hear them too.
-const COUNTS: [&str; 4] = [
+/// Variables that set the number of cases in random tests, or include cases that are left out otherwise. The tests in the lab get them, too.
+const COUNTS: [&str; 5] = [
     "LAB_CONFIGS",
+    "LAB_LIMITS",
     "XLCFG_RANDOM",
     "PROPTEST_CASES",
     CRASH_POINTS,
 ];
 
-/// Seconds after which the tests' program is taken for hung, given the value of [`CRASH_POINTS`].
+/// Time limit of the live tests, in seconds, given the value of [`CRASH_POINTS`].
 fn limit(crash_points: Option<&str>) -> u32 {
     let points: u32 = crash_points.and_then(|n| n.parse().ok()).unwrap_or(0);
     LIMIT.saturating_add(points.saturating_mul(CRASH_POINT_TAKES))
 }
 
-/// The tests' program in dom0, behind the words `under`, which is ended after a time.
+/// Returns the command that runs the tests in dom0, prefixed with `under`, with a time limit.
 fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Command {
     let words: Vec<String> = under
         .iter()
@@ -192,11 +198,11 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
         libtest::SWITCH,
         words.join(" ")
     );
-    // The same once more around ssh, for the case that all of dom0 hangs.
+    // A second limit around ssh, in case all of dom0 hangs.
     lab.command_within(limit + 60, &line)
 }
 
-/// Prints what may explain a failure, and keeps all of it under `target/lab/VERSION/results`.
+/// Prints logs that may explain a failure, and keeps all of them under `target/lab/VERSION/results`.
 fn explain(lab: &mut Lab, xen: Xen) {
     let results = paths::xen_dir(xen).join("results");
     if let Err(error) = lab.collect(&results) {

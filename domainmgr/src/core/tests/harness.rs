@@ -1,6 +1,6 @@
-//! A worker without threads, files or clocks: what it does takes simulated time, and hints come when the test says so.
+//! A worker without threads, files or clocks. Operations take simulated time, and hints come when the test says so.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,21 +22,21 @@ use crate::wish::Origin;
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
 pub(super) const OTHER: Uuid = Uuid::from_u128(0xb);
 
-/// What it takes to copy the images of a domain.
+/// Time to copy the images of a domain, in milliseconds.
 pub(super) const COPYING: Millis = 20_000;
 /// Memory of a domain that an outsider makes, in KiB.
 const OUTSIDERS_KIB: u64 = 1 << 10;
 /// More steps than this in one instant are a busy loop.
 const MANY: u32 = 60;
 
-/// How events reach the worker.
+/// Delivery of events to the worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Delivery {
     pub(super) lost: bool,
     pub(super) doubled: bool,
-    /// libxl looks so late, and sees what is then.
+    /// Delay of libxl's look after an event. The look sees the state at that time.
     pub(super) delay: Millis,
-    /// Nobody arms a source again that has reported its one shutdown.
+    /// A source that has reported its one shutdown is not armed again.
     pub(super) bare: bool,
 }
 
@@ -45,7 +45,7 @@ struct Running {
     /// The guest has been asked to suspend.
     asked: bool,
     due: Millis,
-    /// It will not get further than its deadline.
+    /// The operation ends with a timeout.
     times_out: bool,
     created: Option<DomainId>,
     aborted: bool,
@@ -60,35 +60,37 @@ pub(super) struct Harness {
     pub(super) unusable: bool,
     running: Option<Running>,
     pub(super) delivery: Delivery,
-    /// When libxl will look at what fired.
+    /// Times at which libxl will look at sources that have fired.
     looks: VecDeque<Millis>,
-    /// The source of events of the domain that is watched.
+    /// The watched domain, and its source of events.
     watch: Option<(DomainId, u64)>,
     wake: Option<Time>,
     pub(super) finished: bool,
     pub(super) notes: Vec<String>,
     orders: u64,
-    /// What was told.
+    /// Events that were told.
     pub(super) events: Vec<Event>,
-    /// What became of orders.
+    /// Answers to orders, with the numbers of the orders.
     pub(super) answers: Vec<(u64, Answer)>,
     pub(super) ops: Vec<Op>,
     steps_now: u32,
     /// Someone else's domain may have our uuid.
     pub(super) outsiders: bool,
-    /// Sending ends of migrations whose receiver has been started: who resumes them knows what he does.
+    /// Sending ends of migrations whose receiver has been started. An outsider who resumes one does so on purpose.
     pub(super) superseded: BTreeSet<DomainId>,
+    /// Receiving ends of migrations, with the changes that their source had when they were made.
+    carried: BTreeMap<DomainId, Vec<String>>,
     /// Domains whose destruction has been begun.
     destroyed: BTreeSet<DomainId>,
     /// Adapters are reserved for us.
     pub(super) reserved: bool,
-    /// Why adapters are refused.
+    /// Reason for refusing adapters, if they are refused.
     pub(super) refusal: Option<&'static str>,
-    /// Which operations fail, without having done anything.
+    /// Selects the operations that fail, without having done anything.
     pub(super) fails: fn(&Op) -> bool,
-    /// Which operations fail because the agent lacks resources of its own.
+    /// Selects the operations that fail because the agent lacks resources of its own.
     pub(super) starves: fn(&Op) -> bool,
-    /// What an operator has done to the wall clock.
+    /// Offset that an operator has added to the wall clock.
     pub(super) clock_step: time::Duration,
     /// A status said that the domain has been started.
     pub(super) ever_activated: bool,
@@ -96,9 +98,9 @@ pub(super) struct Harness {
     pub(super) trail: Vec<String>,
     /// The last status published.
     pub(super) published: Option<DomainStatus>,
-    /// The record that is durable.
+    /// The durable record.
     pub(super) memory: Option<Vec<u8>>,
-    /// The memory of the domain is in a file; `true`: it has run since.
+    /// State of the file with the domain's memory, if there is one; `true`: the domain has run since.
     pub(super) file: Option<bool>,
     /// The agent is killed before it hears of the end of its next operation.
     pub(super) dies: bool,
@@ -114,7 +116,7 @@ impl Harness {
         Self::on(4096, settings)
     }
 
-    /// On a host with so many MiB.
+    /// Returns a worker on a host with `memory` MiB.
     pub(super) fn on(memory: u64, settings: Settings) -> Self {
         let mut harness = Self {
             xen: Model::new(memory),
@@ -136,6 +138,7 @@ impl Harness {
             steps_now: 0,
             outsiders: false,
             superseded: BTreeSet::new(),
+            carried: BTreeMap::new(),
             destroyed: BTreeSet::new(),
             reserved: false,
             refusal: None,
@@ -154,7 +157,7 @@ impl Harness {
         harness
     }
 
-    /// A DomainConfig whose guest behaves like this.
+    /// Returns a DomainConfig whose guest behaves as `words` say.
     pub(super) fn desired(activate: bool, mode: Mode, words: &str) -> Desired {
         Self::desired_with(activate, mode, words, |_| {})
     }
@@ -201,7 +204,7 @@ impl Harness {
         }
     }
 
-    /// Puts a config into place, or takes it away.
+    /// Puts a config into place, or takes the config away.
     pub(super) fn wish(&mut self, config: Option<Desired>) {
         self.config = config;
         if self.facts.is_none() {
@@ -220,7 +223,7 @@ impl Harness {
         self.feed(Input::Wish(wish));
     }
 
-    /// The agent is killed and started again.
+    /// Kills the agent and starts it again.
     pub(super) fn restart(&mut self) {
         self.running = None;
         self.facts = None;
@@ -231,7 +234,7 @@ impl Harness {
         }
     }
 
-    /// The host is switched off and on, and the agent starts anew.
+    /// Switches the host off and on, and starts the agent anew.
     pub(super) fn reboot_host(&mut self) {
         self.xen.reboot();
         self.watch = None;
@@ -241,7 +244,7 @@ impl Harness {
         self.restart();
     }
 
-    /// The same, and its DomainConfig is changed in between.
+    /// Restarts the agent, with the DomainConfig changed in between.
     pub(super) fn restart_with(&mut self, config: Desired) {
         self.config = Some(config);
         self.restart();
@@ -280,17 +283,17 @@ impl Harness {
         }
     }
 
-    /// Whether the worker is in the middle of an operation.
+    /// Returns whether the worker is in the middle of an operation.
     pub(super) fn is_busy(&self) -> bool {
         self.running.is_some()
     }
 
-    /// What was refused may be had now.
+    /// Reports that refused adapters may be available now.
     pub(super) fn adapters_news(&mut self) {
         self.feed(Input::Freed);
     }
 
-    /// Somebody asks for something by hand. Returns the number of the order.
+    /// Gives an order. Returns its number.
     pub(super) fn order(&mut self, order: Order) -> u64 {
         self.orders += 1;
         let id = self.orders;
@@ -308,7 +311,7 @@ impl Harness {
         id
     }
 
-    /// Gives an order and lets time pass. The answers to it.
+    /// Gives an order and lets time pass. Returns the answers to the order.
     pub(super) fn ordered(&mut self, order: Order, millis: Millis) -> Vec<Answer> {
         let id = self.order(order);
         self.advance(millis);
@@ -331,7 +334,7 @@ impl Harness {
         self.facts.as_ref().and_then(Facts::domain)
     }
 
-    /// The domain Xen has under our uuid.
+    /// Returns the domain that Xen has under our uuid.
     pub(super) fn theirs(&self) -> Option<Seen> {
         self.xen.list().into_iter().find(|s| {
             let incoming = s.name.as_deref().is_some_and(|n| n.ends_with("--incoming"));
@@ -370,7 +373,7 @@ impl Harness {
         let busy = facts.outstanding().is_some() && !matches!(input, Input::Done(_));
         let (facts, effects) = step(self.now(), facts, input);
         let finish = effects.contains(&Effect::Finish);
-        // As the worker does: what is not waited for may be lost.
+        // As in the worker, a record may be lost if nothing waits for it.
         let looks = |e: &Effect| matches!(e, Effect::Run(Op::Look(_), _));
         if !finish && !busy && !effects.iter().any(looks) {
             self.memory = Some(facts.record(self.xen.boot_id()).to_bytes().unwrap());
@@ -390,7 +393,7 @@ impl Harness {
                 <= 1
         );
         self.facts = Some(facts);
-        // As the worker does: before anything else.
+        // As in the worker, events come before all other effects.
         let told = effects.iter().filter_map(|effect| match effect {
             Effect::Event(event) => Some(event.clone()),
             _ => None,
@@ -430,7 +433,7 @@ impl Harness {
         self.check();
     }
 
-    /// What must hold at every moment.
+    /// Checks what must hold at every moment.
     fn check(&mut self) {
         let running = self
             .xen
@@ -524,7 +527,7 @@ impl Harness {
                     Err(e) => failed = Some(e),
                 }
             }
-            // Nothing is asked of the guest.
+            // The guest is not asked.
             Op::Save(_) if (self.fails)(&op) => {}
             Op::Save(id) if self.xen.info(*id).is_some_and(|s| s.life != Life::Running) => {
                 failed = Some(Error::new(ErrorKind::Other, "it does not run"));
@@ -598,7 +601,7 @@ impl Harness {
         if takes == 0 {
             self.end(failed);
         } else if let Some(e) = failed {
-            // It fails in the end, for this reason.
+            // The operation fails when it is due, with a timeout.
             if let Some(running) = &mut self.running {
                 running.times_out = true;
             }
@@ -660,7 +663,7 @@ impl Harness {
                 Some(e) => Err(e),
                 None => {
                     self.reserved = true;
-                    // One for each adapter.
+                    // One interrupt for each adapter.
                     Ok(Assigned {
                         irqs: (0..).zip(&spec.adapters).map(|(n, _)| n).collect(),
                         ..Assigned::default()
@@ -707,7 +710,7 @@ impl Harness {
         self.feed(Input::Done(outcome));
     }
 
-    /// The end of a save: the file is whole, or the domain goes on.
+    /// Ends a save: the file is whole, or the domain goes on.
     fn saved(&mut self, id: DomainId, asked: bool, error: Option<Error>) -> Result<(), Error> {
         let life = self.xen.info(id).map(|seen| seen.life);
         let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
@@ -717,7 +720,7 @@ impl Harness {
                 Ok(())
             }
             error => {
-                // As libxl does, unless somebody else was faster.
+                // libxl lets the domain go on, unless somebody else was faster.
                 if asked {
                     let _ = self.xen.resume(id);
                 }
@@ -726,44 +729,57 @@ impl Harness {
         }
     }
 
-    /// Whether the domain has what the status says that it has by hand.
+    /// Checks that the domain has the changes that the status shows as made by hand.
     pub(super) fn has_what_was_changed(&mut self) -> Result<(), String> {
         let (Some(status), Some(seen)) = (self.published.clone(), self.theirs()) else {
             return Ok(());
         };
         let id = seen.id;
-        // One that has ended, and is kept, may have given its devices to the next.
+        // A domain that has ended, and is kept, may have given its devices to the next.
         let may_go_on = matches!(
             seen.life,
             Life::Running | Life::Paused | Life::Shutdown(ShutdownReason::SUSPEND)
         );
-        // One that an outsider has made has what he gave it.
+        // A domain made by an outsider has the devices and memory that the outsider gave it.
         if !may_go_on || status.domain_id != id.domid || seen.memory_kib == OUTSIDERS_KIB {
             return Ok(());
         }
-        let disks = self.xen.disks(id).map_err(|e| e.to_string())?;
-        let nics = self.xen.nics(id).map_err(|e| e.to_string())?;
+        let carried = self.carried.get(&id).cloned();
         for change in &status.changed {
-            if status.waiting.iter().any(|w| w.starts_with(change)) {
-                continue;
-            }
-            let is = match change.split(' ').collect::<Vec<_>>().as_slice() {
-                ["attach", "disk", vdev] => disks.iter().any(|d| d.vdev.as_deref() == Some(vdev)),
-                ["attach", "nic", mac] => {
-                    let macs = nics.iter().filter_map(|nic| nic.mac);
-                    macs.filter(|found| found.to_string() == *mac).count() == 1
-                }
-                ["set", figure] => *figure == format!("memory={}", seen.memory_kib >> 10),
-                _ => return Err(format!("not known here: {change}")),
-            };
-            if !is {
+            let waits = status.waiting.iter().any(|w| w.starts_with(change));
+            // A change that is made while an outsider migrates the domain stays behind with the source.
+            let stays = carried.as_ref().is_some_and(|c| !c.contains(change));
+            if !waits && !stays && !self.has(&seen, change)? {
                 return Err(format!("it does not have what was said: {change}"));
             }
         }
         Ok(())
     }
 
-    /// Domains with our uuid that run, or could without the agent's doing.
+    /// Returns whether the domain has what the text of a change says.
+    fn has(&mut self, seen: &Seen, change: &str) -> Result<bool, String> {
+        let disks = self.xen.disks(seen.id).map_err(|e| e.to_string())?;
+        let nics = self.xen.nics(seen.id).map_err(|e| e.to_string())?;
+        Ok(match change.split(' ').collect::<Vec<_>>().as_slice() {
+            ["attach", "disk", vdev] => disks.iter().any(|d| d.vdev.as_deref() == Some(vdev)),
+            ["attach", "nic", mac] => {
+                let macs = nics.iter().filter_map(|nic| nic.mac);
+                macs.filter(|found| found.to_string() == *mac).count() == 1
+            }
+            ["set", figure] => *figure == format!("memory={}", seen.memory_kib >> 10),
+            _ => return Err(format!("not known here: {change}")),
+        })
+    }
+
+    /// Remembers the changes that a migration's receiving end has from its source.
+    pub(super) fn carries(&mut self, source: &Seen, receiver: DomainId) {
+        let told = self.published.as_ref().map(|s| s.changed.clone());
+        let mut carried = told.unwrap_or_default();
+        carried.retain(|change| self.has(source, change) == Ok(true));
+        self.carried.insert(receiver, carried);
+    }
+
+    /// Returns the domains with our uuid that run, or could run without the agent's doing.
     pub(super) fn could_run(&self) -> Vec<Seen> {
         let mut all = self.xen.list();
         all.retain(|s| self.counts(s));
@@ -776,7 +792,7 @@ impl Harness {
         s.id.uuid == KEY && s.life != Life::Dying && !self.xen.is_preserved(s.id) && !superseded
     }
 
-    /// What fired is looked at in its time, or never.
+    /// Schedules libxl's look at sources that have fired, or loses their events.
     fn collect(&mut self) {
         if !self.xen.has_fired() {
             return;
@@ -788,7 +804,7 @@ impl Harness {
         }
     }
 
-    /// libxl looks at what is now.
+    /// Performs libxl's look, which sees the present state.
     fn look(&mut self) {
         let reported = self.xen.take_reported();
         let Some((id, source)) = self.watch.filter(|(_, s)| reported.contains(s)) else {
@@ -817,7 +833,7 @@ impl Harness {
         }
     }
 
-    /// What the supervisor does every half a minute: it compares what it sees with what the worker believes.
+    /// Compares the domains in Xen with the worker's belief, as the supervisor does every half a minute.
     pub(super) fn resync(&mut self) {
         let all = self.xen.list();
         let idle = self.running.is_none();
@@ -876,12 +892,12 @@ impl Harness {
         self.collect();
     }
 
-    /// Lets time pass, with a resync every 30 s.
-    /// The copy under way has come so far.
+    /// Reports the progress of the copy under way.
     pub(super) fn progress(&mut self, progress: crate::disks::Progress) {
         self.feed(Input::Progress(progress));
     }
 
+    /// Lets time pass, with a resync every 30 s.
     pub(super) fn half_minutes(&mut self, count: u64) {
         for _ in 0..count {
             self.advance(30_000);
@@ -896,7 +912,7 @@ impl Harness {
     }
 }
 
-/// The answers to an order that is obeyed.
+/// Returns the answers to an order that is obeyed.
 pub(super) fn obeyed() -> Vec<Answer> {
     vec![Answer::Accepted, Answer::Done]
 }

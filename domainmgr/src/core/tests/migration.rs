@@ -1,5 +1,5 @@
-//! A migration to this very host, driven by an outsider step by step: as `xl migrate … localhost` does it, with every way
-//! to come to nothing.
+//! A migration to this very host, driven by an outsider step by step, as `xl migrate … localhost` does it, with every
+//! way to fail.
 
 use super::harness::{Harness, KEY};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
@@ -15,8 +15,10 @@ pub(super) struct Migration {
 impl Migration {
     /// Builds the receiving end.
     pub(super) fn begin(h: &mut Harness) -> Option<Self> {
-        let source = h.theirs().filter(|s| s.life == Life::Running)?.id;
+        let seen = h.theirs().filter(|s| s.life == Life::Running)?;
+        let source = seen.id;
         let receiver = h.meanwhile(|xen| xen.receive(source)).ok()?;
+        h.carries(&seen, receiver);
         Some(Self {
             source,
             receiver,
@@ -29,7 +31,7 @@ impl Migration {
         source.is_some_and(|s| s.life == Life::Shutdown(ShutdownReason::SUSPEND))
     }
 
-    /// Does the next step; `None`: it was the last, or it failed and everything was undone.
+    /// Does the next step. Returns `None` if it was the last, or if it failed and everything was undone.
     pub(super) fn go_on(mut self, h: &mut Harness) -> Option<Self> {
         let (source, receiver) = (self.source, self.receiver);
         if self.done >= 1 && self.done < 5 && !self.source_is_suspended(h) {
@@ -62,7 +64,8 @@ impl Migration {
         (self.done < 6).then_some(self)
     }
 
-    /// The sender hears no good of its receiver: as long as that has not been told to go on, the guest is resumed.
+    /// The receiver reports a failure. As long as the receiver has not been told to go on, the sender resumes the
+    /// guest.
     pub(super) fn fail(self, h: &mut Harness) -> Option<Self> {
         if self.done >= 3 {
             return Some(self);
@@ -71,7 +74,7 @@ impl Migration {
         None
     }
 
-    /// The sender dies. What it has told the receiver, that does; the rest remains as it is.
+    /// The sender dies. The receiver does what it has been told; the rest remains as it is.
     pub(super) fn lose_sender(mut self, h: &mut Harness) {
         if self.done < 3 {
             drop(h.meanwhile(|xen| xen.kill(self.receiver)));
