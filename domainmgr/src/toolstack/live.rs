@@ -22,6 +22,21 @@ pub trait Live {
     /// The interfaces cannot be listed.
     fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>>;
 
+    /// Returns whether the host's side of a disk in the list is set up. If a hotplug script may be at work, waits for it.
+    ///
+    /// libxl lists a disk before its script has run. The script of an agent that was killed may still run, or was never started.
+    ///
+    /// # Errors
+    /// The state of the disk cannot be read.
+    fn disk_is_ready(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits)
+    -> Result<bool>;
+
+    /// Returns whether the host's side of an interface in the list is set up, as [`disk_is_ready`](Self::disk_is_ready) does.
+    ///
+    /// # Errors
+    /// The state of the interface cannot be read.
+    fn nic_is_ready(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<bool>;
+
     /// Attaches one more disk to the domain.
     ///
     /// # Errors
@@ -177,12 +192,16 @@ fn attach_disk(
     let vdev = vdev_of(disk);
     if let Some(there) = find_disk(live, id, vdev)? {
         // A hotplug script may make a device with another name from its target.
-        if there.pdev_path == disk.pdev_path || disk.script.is_some() {
+        if there.pdev_path != disk.pdev_path && disk.script.is_none() {
+            let path = there.pdev_path.unwrap_or_default();
+            let why = format!("disk: {vdev} of domain {id} is {path}");
+            return Err(Error::new(ErrorKind::Other, why));
+        }
+        if live.disk_is_ready(id, &there, limits)? {
             return Ok(());
         }
-        let path = there.pdev_path.unwrap_or_default();
-        let why = format!("disk: {vdev} of domain {id} is {path}");
-        return Err(Error::new(ErrorKind::Other, why));
+        // The guest cannot have used the disk.
+        live.remove_disk(id, &there, true, limits)?;
     }
     let Err(e) = live.add_disk(id, disk, limits) else {
         return Ok(());
@@ -202,8 +221,11 @@ fn attach_nic(
     limits: &Limits,
 ) -> Result<()> {
     let mac = mac_of(nic);
-    if find_nic(live, id, mac)?.is_some() {
-        return Ok(());
+    if let Some(there) = find_nic(live, id, mac)? {
+        if live.nic_is_ready(id, &there, limits)? {
+            return Ok(());
+        }
+        live.remove_nic(id, &there, true, limits)?;
     }
     let Err(e) = live.add_nic(id, nic, limits) else {
         return Ok(());

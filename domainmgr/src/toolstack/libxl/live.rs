@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use libxl::config::{self, Bitmap, DomainSchedParams};
+use libxl::config::{self, Bitmap, DiskBackend, DomainSchedParams};
+use libxl::xenstore::Xenstore;
 use libxl::{Domain, DomainState};
 
 use super::super::live::Live;
@@ -16,6 +17,8 @@ use crate::change::vdev_of;
 const STUCK: Duration = Duration::from_secs(30);
 /// Time that a guest gets to stop using vCPUs.
 const PROCESSORS: Duration = Duration::from_secs(30);
+/// Time that libxl gives a hotplug script (`LIBXL_HOTPLUG_TIMEOUT`).
+const SCRIPT: Duration = Duration::from_secs(40);
 /// Interval at which the domain is checked meanwhile.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Distance from its target, in KiB, at which a guest counts as having reached it.
@@ -31,6 +34,25 @@ impl Live for LibxlSession {
 
     fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>> {
         self.domain(id)?.nic_list().map_err(error)
+    }
+
+    fn disk_is_ready(
+        &mut self,
+        id: DomainId,
+        disk: &config::Disk,
+        limits: &Limits,
+    ) -> Result<bool> {
+        // QEMU serves the others, without a script.
+        if disk.backend != Some(DiskBackend::Phy) {
+            return Ok(true);
+        }
+        let info = self.domain(id)?.disk_info(disk).map_err(error)?;
+        script_is_done(info.backend.as_deref(), info.backend_id, limits)
+    }
+
+    fn nic_is_ready(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<bool> {
+        let info = self.domain(id)?.nic_info(nic).map_err(error)?;
+        script_is_done(info.backend.as_deref(), info.backend_id, limits)
     }
 
     fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()> {
@@ -202,6 +224,31 @@ fn follow(domain: &Domain, target: u64, near: u64, limits: &Limits) -> Result<()
                 target >> 10
             );
             return Err(ended(limits, why));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Returns whether the hotplug script of the device with this path in xenstore has set it up.
+///
+/// Xen's scripts write `hotplug-status` (`xen-hotplug-common.sh`): `connected`, or what went wrong.
+fn script_is_done(backend: Option<&str>, backend_domid: u32, limits: &Limits) -> Result<bool> {
+    let (Some(backend), 0) = (backend, backend_domid) else {
+        // Another domain runs the script.
+        return Ok(true);
+    };
+    let key = format!("{backend}/hotplug-status");
+    let store = Xenstore::open().map_err(error)?;
+    let end = Instant::now() + SCRIPT;
+    loop {
+        if let Some(status) = store.read(&key).map_err(error)? {
+            return Ok(status == "connected");
+        }
+        if limits.abort.is_aborted() {
+            return Err(Error::new(ErrorKind::Aborted, "aborted"));
+        }
+        if Instant::now() >= end {
+            return Ok(false);
         }
         thread::sleep(PAUSE);
     }

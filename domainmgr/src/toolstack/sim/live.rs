@@ -1,5 +1,7 @@
 //! Changes of a running simulated domain.
 
+use std::collections::BTreeSet;
+
 use libxl::config;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,8 @@ pub(super) struct SimLive {
     nics: Vec<config::Nic>,
     /// Number of devices that were attached, including attempts that failed.
     attached: u32,
+    /// Names and addresses of devices in the lists that the host has not set up.
+    unready: BTreeSet<String>,
 }
 
 impl SimLive {
@@ -41,6 +45,7 @@ impl SimLive {
             disks: config.disks,
             nics: config.nics,
             attached: 0,
+            unready: BTreeSet::new(),
         }
     }
 
@@ -48,6 +53,7 @@ impl SimLive {
     pub(super) fn strip(&mut self) {
         self.disks.clear();
         self.nics.clear();
+        self.unready.clear();
     }
 }
 
@@ -87,11 +93,18 @@ impl Model {
         let live = &d.live;
         let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let cpus: Vec<String> = live.cpus.iter().map(u32::to_string).collect();
+        let mark = |device: &str| {
+            let unready = live.unready.contains(device);
+            if unready { " (not set up)" } else { "" }
+        };
         let disks = live.disks.iter().map(|disk| {
             let path = disk.pdev_path.as_deref().unwrap_or("-");
-            format!("{}={path}", vdev_of(disk))
+            format!("{}={path}{}", vdev_of(disk), mark(vdev_of(disk)))
         });
-        let nics = live.nics.iter().map(|nic| address(mac_of(nic)));
+        let nics = live.nics.iter().map(|nic| {
+            let mac = address(mac_of(nic));
+            format!("{mac}{}", mark(&mac))
+        });
         Ok(format!(
             "memory {}/{} vcpus {}/{} cpus [{}] weight {} cap {} disks [{}] nics [{}]",
             d.memory_mib,
@@ -114,27 +127,18 @@ impl Model {
     }
 
     /// Counts one more device, and fails if the guest's command line says so.
-    fn attach(&mut self, id: DomainId) -> Result<()> {
+    fn attach(&mut self, id: DomainId, device: String) -> Result<()> {
         let d = self.get(id)?;
         d.live.attached += 1;
+        d.live.unready.insert(device);
         if d.live.attached <= d.guest.fail_attach {
             return Err(other("unable to add device (simulated)"));
         }
         Ok(())
     }
-}
 
-/// Changes are made without waiting: the caller lets the time pass that they take.
-impl Live for Model {
-    fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>> {
-        Ok(self.get(id)?.live.disks.clone())
-    }
-
-    fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>> {
-        Ok(self.get(id)?.live.nics.clone())
-    }
-
-    fn add_disk(&mut self, id: DomainId, disk: &config::Disk, _: &Limits) -> Result<()> {
+    /// Lists one more disk, which the host has not set up yet.
+    pub(super) fn begin_disk(&mut self, id: DomainId, disk: &config::Disk) -> Result<()> {
         let path = disk.pdev_path.clone().unwrap_or_default();
         if disk.readwrite && self.in_use(id, &path) {
             return Err(other(format!(
@@ -149,7 +153,63 @@ impl Live for Model {
         if disk.readwrite {
             d.holds.insert(path);
         }
-        self.attach(id)
+        self.attach(id, vdev_of(disk).to_owned())
+    }
+
+    /// Lists one more interface, which the host has not set up yet.
+    pub(super) fn begin_nic(&mut self, id: DomainId, nic: &config::Nic) -> Result<()> {
+        if let Some(name) = nic.ifname.as_deref().filter(|name| self.in_use(id, name)) {
+            return Err(other(format!(
+                "Cannot rename interface. An interface with the name {name} already exists (simulated)"
+            )));
+        }
+        let d = self.get(id)?;
+        let devid = Some(number(&d.live.nics, nic));
+        if d.live.nics.iter().any(|there| there.devid == devid) {
+            return Err(other("device already exists in xenstore (simulated)"));
+        }
+        d.live.nics.push(config::Nic {
+            devid,
+            ..nic.clone()
+        });
+        d.holds.extend(nic.ifname.clone());
+        self.attach(id, address(mac_of(nic)))
+    }
+
+    /// Sets a disk up.
+    pub(super) fn end_disk(&mut self, id: DomainId, disk: &config::Disk) -> Result<()> {
+        self.get(id)?.live.unready.remove(vdev_of(disk));
+        Ok(())
+    }
+
+    /// Sets an interface up.
+    pub(super) fn end_nic(&mut self, id: DomainId, nic: &config::Nic) -> Result<()> {
+        self.get(id)?.live.unready.remove(&address(mac_of(nic)));
+        Ok(())
+    }
+}
+
+/// Changes are made without waiting: the caller lets the time pass that they take.
+impl Live for Model {
+    fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>> {
+        Ok(self.get(id)?.live.disks.clone())
+    }
+
+    fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>> {
+        Ok(self.get(id)?.live.nics.clone())
+    }
+
+    fn disk_is_ready(&mut self, id: DomainId, disk: &config::Disk, _: &Limits) -> Result<bool> {
+        Ok(!self.get(id)?.live.unready.contains(vdev_of(disk)))
+    }
+
+    fn nic_is_ready(&mut self, id: DomainId, nic: &config::Nic, _: &Limits) -> Result<bool> {
+        Ok(!self.get(id)?.live.unready.contains(&address(mac_of(nic))))
+    }
+
+    fn add_disk(&mut self, id: DomainId, disk: &config::Disk, _: &Limits) -> Result<()> {
+        self.begin_disk(id, disk)?;
+        self.end_disk(id, disk)
     }
 
     fn remove_disk(
@@ -169,6 +229,7 @@ impl Live for Model {
         }
         let path = disk.pdev_path.clone().unwrap_or_default();
         d.live.disks.retain(|there| there.vdev != disk.vdev);
+        d.live.unready.remove(vdev_of(disk));
         d.holds.remove(&path);
         Ok(())
     }
@@ -196,22 +257,8 @@ impl Live for Model {
     }
 
     fn add_nic(&mut self, id: DomainId, nic: &config::Nic, _: &Limits) -> Result<()> {
-        if let Some(name) = nic.ifname.as_deref().filter(|name| self.in_use(id, name)) {
-            return Err(other(format!(
-                "Cannot rename interface. An interface with the name {name} already exists (simulated)"
-            )));
-        }
-        let d = self.get(id)?;
-        let devid = Some(number(&d.live.nics, nic));
-        if d.live.nics.iter().any(|there| there.devid == devid) {
-            return Err(other("device already exists in xenstore (simulated)"));
-        }
-        d.live.nics.push(config::Nic {
-            devid,
-            ..nic.clone()
-        });
-        d.holds.extend(nic.ifname.clone());
-        self.attach(id)
+        self.begin_nic(id, nic)?;
+        self.end_nic(id, nic)
     }
 
     fn remove_nic(
@@ -223,6 +270,7 @@ impl Live for Model {
     ) -> Result<()> {
         let d = self.get(id)?;
         d.live.nics.retain(|there| there.devid != nic.devid);
+        d.live.unready.remove(&address(mac_of(nic)));
         if let Some(name) = &nic.ifname {
             d.holds.remove(name);
         }

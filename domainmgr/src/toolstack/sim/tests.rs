@@ -1,12 +1,15 @@
 //! Cases in which the model must be as strict as Xen.
 
+use libxl::config;
 use uuid::Uuid;
 
-use super::super::{DomainId, Error, ErrorKind, Life, ShutdownReason};
+use super::super::live::{self, Live};
+use super::super::{DomainId, Error, ErrorKind, Life, Limits, ShutdownReason};
 use super::model::{Answer, Model};
+use crate::change::Change;
 use crate::eve::{self, DomainConfig};
 use crate::limits;
-use crate::spec::{Mode, Nic, PciDevice, Spec};
+use crate::spec::{Mode, Nic, PciDevice, Spec, Written};
 
 const OURS: Uuid = Uuid::from_u128(1);
 const MIB: u64 = 64;
@@ -202,5 +205,42 @@ fn what_libxl_refuses_on_any_host_is_refused() {
         assert_eq!(build(&spec).is_ok(), fits);
         spec.mode = Mode::Pv;
         build(&spec).unwrap();
+    }
+}
+
+/// An agent that is killed may leave a device in the list whose hotplug script was never started.
+#[test]
+fn a_device_that_was_attached_in_part_is_attached_anew() {
+    let mut xen = Model::default();
+    let id = started(&mut xen, Mode::Pv, "");
+    let disk = config::Disk::raw("/d", "xvdb");
+    let nic = config::Nic {
+        mac: Some(config::Mac([2, 0, 0, 0, 0, 9])),
+        ..config::Nic::default()
+    };
+    xen.begin_disk(id, &disk).unwrap();
+    xen.begin_nic(id, &nic).unwrap();
+    let limits = Limits::default();
+    assert_eq!(xen.disk_is_ready(id, &disk, &limits), Ok(false));
+    assert_eq!(xen.nic_is_ready(id, &nic, &limits), Ok(false));
+    let changes = [
+        Change::AttachDisk(Box::new(Written {
+            text: String::new(),
+            config: disk.clone(),
+        })),
+        Change::AttachNic(Box::new(Written {
+            text: String::new(),
+            config: nic.clone(),
+        })),
+    ];
+    // The second time, nothing is missing.
+    for _ in 0..2 {
+        for change in &changes {
+            live::make(&mut xen, id, change, &limits).unwrap();
+        }
+        assert_eq!(xen.disk_is_ready(id, &disk, &limits), Ok(true));
+        assert_eq!(xen.nic_is_ready(id, &nic, &limits), Ok(true));
+        assert_eq!(xen.disks(id).unwrap().len(), 1);
+        assert_eq!(xen.nics(id).unwrap().len(), 1);
     }
 }

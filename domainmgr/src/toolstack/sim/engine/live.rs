@@ -51,8 +51,22 @@ impl Live for SimSession {
         self.0.act(|m| m.nics(id))
     }
 
+    fn disk_is_ready(
+        &mut self,
+        id: DomainId,
+        disk: &config::Disk,
+        limits: &Limits,
+    ) -> Result<bool> {
+        self.0.act(|m| m.disk_is_ready(id, disk, limits))
+    }
+
+    fn nic_is_ready(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<bool> {
+        self.0.act(|m| m.nic_is_ready(id, nic, limits))
+    }
+
     fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()> {
-        self.change(id, limits, |m| m.add_disk(id, disk, limits))
+        self.change(id, limits, |m| m.begin_disk(id, disk))?;
+        self.0.act(|m| m.end_disk(id, disk))
     }
 
     fn remove_disk(
@@ -76,7 +90,8 @@ impl Live for SimSession {
     }
 
     fn add_nic(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<()> {
-        self.change(id, limits, |m| m.add_nic(id, nic, limits))
+        self.change(id, limits, |m| m.begin_nic(id, nic))?;
+        self.0.act(|m| m.end_nic(id, nic))
     }
 
     fn remove_nic(
