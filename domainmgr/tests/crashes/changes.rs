@@ -71,6 +71,7 @@ fn a_domain_that_is_changed_while_it_runs() {
                 let said = format!("killed {:?}, then {:?}: {live}", run.killed_at, run.then);
                 assert_eq!(live.matches("xvdx=").count(), 1, "{said}");
                 assert_eq!(live.matches(mac).count(), 1, "{said}");
+                assert!(!live.contains("(not set up)"), "{said}");
                 assert!(live.starts_with("memory 192/256 "), "{said}");
             };
             has(run);
