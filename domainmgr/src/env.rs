@@ -6,6 +6,7 @@ use crossbeam_channel::Sender;
 use uuid::Uuid;
 
 use crate::adapters::Adapters;
+use crate::cfgs::Cfgs;
 use crate::clock::Clock;
 use crate::control::Board;
 use crate::dirs::Dirs;
@@ -25,6 +26,8 @@ pub struct Env {
     pub clock: Clock,
     /// Directories of the agent.
     pub dirs: Dirs,
+    /// The files that say what domains were built from.
+    pub cfgs: Cfgs,
     /// The present settings.
     pub settings: RwLock<Settings>,
     /// Rate at which images are copied in a simulation, in bytes per second.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+pub mod cfgs;
 pub mod change;
 pub mod cli;
 pub mod clock;

@@ -1,6 +1,8 @@
 //! Workers: one thread per key. Each turns events into inputs for the core, runs the effects it returns, and publishes the
-//! result.
+//! result. The thread itself only waits: each turn has a thread of its own, so that a worker that sleeps has next to nothing
+//! in memory (see `aside.rs`).
 
+mod aside;
 mod changes;
 mod durable;
 mod handle;
@@ -19,8 +21,9 @@ use std::time::Duration;
 use crossbeam_channel::{at, never, select};
 use uuid::Uuid;
 
-use self::handle::Shared;
+use self::aside::aside;
 pub use self::handle::{Handle, VARIABLE, Worker, lack_threads};
+use self::handle::{Shared, thread_name};
 pub use self::status::read_status;
 use self::status::{publish_fault, to_text};
 use crate::core::{self, Effect, Facts, Input, Level, Outcome, Record, Time, abort};
@@ -52,7 +55,25 @@ fn live(env: &Arc<Env>, key: Uuid, inbox: &Inbox, mailbox: &Mailbox, shared: &Ar
     loop {
         let known = fault.take();
         let run = AssertUnwindSafe(|| {
-            Run::new(env, key, inbox, mailbox, shared, &mut memory, known).run()
+            let name = thread_name(key);
+            // Boxed: on this stack, which stays, there would be several copies of it.
+            let mut run = aside(&name, || {
+                Box::new(Run::new(
+                    env,
+                    key,
+                    inbox,
+                    mailbox,
+                    shared,
+                    &mut memory,
+                    known,
+                ))
+            });
+            loop {
+                if let Some(end) = aside(&name, || run.turn()) {
+                    return end;
+                }
+                run.sleep();
+            }
         });
         let payload = match catch_unwind(run) {
             Ok(End::Finished | End::Stopped) => return,
@@ -177,11 +198,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn run(mut self) -> End {
+    /// Handles everything that has come. Returns the end of the worker, if it has come to it.
+    fn turn(&mut self) -> Option<End> {
         loop {
             let mut mail = self.inbox.take();
             if mail.has(Mail::STOP) {
-                return End::Stopped;
+                return Some(End::Stopped);
             }
             if self
                 .reread
@@ -199,32 +221,36 @@ impl<'a> Run<'a> {
             }
             let inputs = self.read(mail);
             if inputs.is_empty() && self.finish_steps(Input::Timer) {
-                return End::Finished;
+                return Some(End::Finished);
             }
             for input in inputs {
                 if self.finish_steps(input) {
-                    return End::Finished;
+                    return Some(End::Finished);
                 }
             }
             self.say_belief();
             // An idle worker keeps no connection.
             self.session = None;
-            if self.inbox.peek() != Mail::NONE {
-                continue;
+            if self.inbox.peek() == Mail::NONE {
+                return None;
             }
-            let unsaid = self.published.is_none();
-            let again = (unsaid && self.facts.as_ref().is_some_and(Facts::publishable))
-                .then(|| self.env.clock.now().mono + WRITE_AGAIN);
-            let watch = self.unwatched.map(|(_, at)| at);
-            let timer = [self.wake, self.reread, again, watch]
-                .into_iter()
-                .flatten()
-                .min()
-                .map_or_else(never, |t| at(self.env.clock.instant(t)));
-            select! {
-                recv(self.inbox.ready()) -> _ => {}
-                recv(timer) -> _ => {}
-            }
+        }
+    }
+
+    /// Waits for mail, or for the next thing that is due.
+    fn sleep(&self) {
+        let unsaid = self.published.is_none();
+        let again = (unsaid && self.facts.as_ref().is_some_and(Facts::publishable))
+            .then(|| self.env.clock.now().mono + WRITE_AGAIN);
+        let watch = self.unwatched.map(|(_, at)| at);
+        let timer = [self.wake, self.reread, again, watch]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or_else(never, |t| at(self.env.clock.instant(t)));
+        select! {
+            recv(self.inbox.ready()) -> _ => {}
+            recv(timer) -> _ => {}
         }
     }
 

@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 pub use self::error::StartError;
 use crate::adapters::Adapters;
+use crate::cfgs::Cfgs;
 use crate::clock::Clock;
 use crate::control::{self, Socket, Sources};
 use crate::dirs::Dirs;
@@ -156,6 +157,7 @@ fn env(
         toolstack,
         clock,
         dirs: dirs.clone(),
+        cfgs: Cfgs::new(dirs),
         settings: RwLock::new(settings),
         adapters,
         copy_rate: options.copy_rate,

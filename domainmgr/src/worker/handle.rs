@@ -15,8 +15,13 @@ use crate::inputs::Reading;
 use crate::mailbox::{Mail, Mailbox, mailbox};
 use crate::toolstack::AbortToken;
 
-/// Stack of a worker thread, in bytes.
-const STACK: usize = 256 << 10;
+/// Stack of a thread of a worker, in bytes.
+pub(super) const STACK: usize = 256 << 10;
+
+/// Returns the name of the threads of a worker. It has at most 15 bytes.
+pub(super) fn thread_name(key: Uuid) -> String {
+    format!("dom-{}", &key.to_string()[..8])
+}
 
 /// Environment variable of a simulation: number of workers for which there is no thread.
 pub const VARIABLE: &str = "DOMAINMGR_SIMULATE_NO_THREADS";
@@ -122,10 +127,8 @@ impl Worker {
         let shared = Arc::new(Shared::default());
         mailbox.post(Mail::CONFIG);
         let theirs = (mailbox.clone(), Arc::clone(&shared));
-        // The name of a thread has at most 15 bytes.
-        let name = format!("dom-{}", &key.to_string()[..8]);
         let thread = thread::Builder::new()
-            .name(name)
+            .name(thread_name(key))
             .stack_size(STACK)
             .spawn(move || {
                 let reports = env.reports.clone();

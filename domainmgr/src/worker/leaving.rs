@@ -46,7 +46,7 @@ impl Run<'_> {
         disks::discard_all(&self.env.dirs.copies, self.key)
             .map_err(|e| format!("a copy cannot be removed: {e}"))?;
         crash::point("before the cfg is removed");
-        self.remove_cfgs_but(None)?;
+        self.env.cfgs.remove_but(self.key, None)?;
         crash::point("before what was saved is removed");
         let saved = self.env.dirs.saved_of(self.key);
         store::remove(&saved).map_err(|e| format!("{}: {e}", saved.display()))?;

@@ -44,19 +44,21 @@ fn env(dir: &Path) -> Arc<Env> {
         std::fs::create_dir_all(at(name)).unwrap();
     }
     std::fs::write(at("kernel"), "not really").unwrap();
+    let dirs = Dirs {
+        xl: None,
+        config: at("config"),
+        status: at("status"),
+        run: at("run"),
+        state: at("state"),
+        dump: at("dump"),
+        copies: at("copies"),
+        images: at("images"),
+    };
     Arc::new(Env {
         toolstack,
         clock,
-        dirs: Dirs {
-            xl: None,
-            config: at("config"),
-            status: at("status"),
-            run: at("run"),
-            state: at("state"),
-            dump: at("dump"),
-            copies: at("copies"),
-            images: at("images"),
-        },
+        cfgs: crate::cfgs::Cfgs::new(&dirs),
+        dirs,
         settings: RwLock::default(),
         copy_rate: None,
         register: Register::default(),
