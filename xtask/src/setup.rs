@@ -67,6 +67,18 @@ pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
     })
 }
 
+/// Same as [`packages`], for packages that a task can do without. Returns false, with the reason on standard error, if installing
+/// them would change packages that are there already.
+pub(crate) fn packages_if_harmless(wanted: &[&str]) -> Result<bool> {
+    match packages(wanted) {
+        Err(error) if error.is::<Refused>() => {
+            eprintln!("left out: {error}");
+            Ok(false)
+        }
+        done => done.map(|()| true),
+    }
+}
+
 /// Error of an installation that would change installed packages.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -36,7 +36,7 @@ struct Host {
 
 /// Runs all steps. The first step that fails ends the run.
 pub(crate) fn run(accel: Accel) -> Result<Counts> {
-    let package = super::build(true)?;
+    let package = super::build(true)?.path;
     let xen = of_this_host()?;
     let lab = Lab::start(xen, Hardware::Systemd, accel)?;
     let newer = newer(&package)?;
