@@ -7,7 +7,7 @@ mod translate;
 use std::sync::Arc;
 
 use libxl::xlcfg::Host;
-use libxl::{Context, Watcher};
+use libxl::{Context, DomainInfo, Watcher};
 use uuid::Uuid;
 
 use self::session::LibxlSession;
@@ -16,6 +16,7 @@ use self::translate::theirs;
 use super::build_slots::BuildSlots;
 use super::memory_grant::MemoryGrants;
 use super::qemu::Models;
+use super::shared_list::SharedList;
 use super::{DomainId, Error, ErrorKind, Result, Session, Toolstack, Wake, Watch};
 
 /// The Xen this runs on. One watcher serves all domains, and all sessions read through its context.
@@ -24,6 +25,7 @@ struct Libxl {
     models: Arc<Models>,
     grants: Arc<MemoryGrants>,
     slots: Arc<BuildSlots>,
+    lists: Arc<SharedList<Vec<DomainInfo>>>,
 }
 
 /// Connects to the Xen this runs on.
@@ -39,6 +41,7 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
         models: Arc::new(models),
         grants: Arc::default(),
         slots: Arc::default(),
+        lists: Arc::default(),
     }))
 }
 
@@ -92,6 +95,7 @@ impl Toolstack for Libxl {
             models: Arc::clone(&self.models),
             grants: Arc::clone(&self.grants),
             slots: Arc::clone(&self.slots),
+            lists: Arc::clone(&self.lists),
         }))
     }
 

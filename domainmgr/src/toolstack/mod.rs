@@ -12,6 +12,7 @@ mod memory_grant;
 mod network;
 mod pci;
 mod qemu;
+mod shared_list;
 pub mod sim;
 mod sysfs;
 pub mod xenstored;

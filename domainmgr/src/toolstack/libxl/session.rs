@@ -21,6 +21,7 @@ use crate::spec::{PciAddress, Spec};
 use crate::toolstack::build_slots::BuildSlots;
 use crate::toolstack::memory_grant::{self, MemoryGrants};
 use crate::toolstack::qemu::{self, Models};
+use crate::toolstack::shared_list::SharedList;
 use crate::toolstack::{
     DomainId, Error, ErrorKind, HostInfo, HostPci, Limits, MemoryGrant, Result, Seen, Session,
     Usage, facts_of_this_host, pci,
@@ -49,9 +50,17 @@ pub(super) struct LibxlSession {
     pub(super) models: Arc<Models>,
     pub(super) grants: Arc<MemoryGrants>,
     pub(super) slots: Arc<BuildSlots>,
+    pub(super) lists: Arc<SharedList<Vec<DomainInfo>>>,
 }
 
 impl LibxlSession {
+    /// Returns all domains, as they are now.
+    fn all(&mut self) -> Result<Arc<Vec<DomainInfo>>> {
+        let lists = Arc::clone(&self.lists);
+        let reader = self.reader()?;
+        lists.get(|| reader.list_domains().map_err(error))
+    }
+
     pub(super) fn reader(&mut self) -> Result<&Context> {
         if self.reader.is_poisoned() {
             return self.own();
@@ -91,8 +100,8 @@ impl Session for LibxlSession {
 
     fn find(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Seen>> {
         let models = Arc::clone(&self.models);
+        let all = self.all()?;
         let reader = self.reader()?;
-        let all = reader.list_domains().map_err(error)?;
         // Each name takes a request to xenstored, so only the names of wanted domains are read.
         Ok(all
             .iter()
@@ -102,9 +111,10 @@ impl Session for LibxlSession {
     }
 
     fn taken(&mut self, wanted: &dyn Fn(Uuid) -> bool) -> Result<Vec<Taken>> {
+        let all = self.all()?;
         let reader = self.reader()?;
         let mut taken = Vec::new();
-        for info in reader.list_domains().map_err(error)? {
+        for info in all.iter() {
             if info.domid.0 == 0 || info.dying || !wanted(info.uuid) {
                 continue;
             }
@@ -348,8 +358,9 @@ impl Session for LibxlSession {
 
     fn pci_devices(&mut self) -> Result<Vec<HostPci>> {
         let mut devices = pci::host()?;
+        let all = self.all()?;
         let reader = self.reader()?;
-        for info in reader.list_domains().map_err(error)? {
+        for info in all.iter() {
             if info.domid.0 == 0 || info.dying {
                 continue;
             }
@@ -418,7 +429,7 @@ impl Session for LibxlSession {
     }
 
     fn usage(&mut self) -> Result<Vec<Usage>> {
-        let all = self.reader()?.list_domains().map_err(error)?;
+        let all = self.all()?;
         let usage = |info: &DomainInfo| Usage {
             id: DomainId {
                 domid: info.domid.0,
