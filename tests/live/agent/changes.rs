@@ -76,12 +76,13 @@ fn again(host: &mut Host, app: &App) {
     wait_for("the socket", || answers(host, app));
 }
 
-/// The agent asks for the same in each mode; the tests of libxl ask PV guests.
+/// The agent asks for the same in each mode. In a PVH domain, Debian 13's Linux cannot start a processor that comes later ("invalid
+/// APIC ID ffff").
 #[test]
 fn a_guest_gets_other_memory_and_processors() {
     let mut host = Host::start();
     let app = host.app("figures");
-    host.put(&app, "PVH", "", &roomy());
+    host.put(&app, "PV", "", &roomy());
     let first = host.wait_up(&app);
     let mut shell = host.shell(&app);
     let before = memory_in(&mut shell);
