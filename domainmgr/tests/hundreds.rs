@@ -1,0 +1,94 @@
+//! Hundreds of domains at once: none is lost, none is doubled, and the agent stays within bounds.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use common::{Host, domid};
+use serde_json::json;
+
+const COUNT: usize = 200;
+/// File descriptors that an agent may have whatever happens, as many as a process may have without being asked.
+const DESCRIPTORS: usize = 1024;
+/// Threads of an agent beside the one of each domain.
+const SERVICES: usize = 24;
+
+fn key(n: usize) -> String {
+    format!("aaaaaaaa-0000-4000-8000-{n:012x}")
+}
+
+/// Returns the numbers of the domains that run, as their statuses say.
+fn running(host: &Host) -> BTreeSet<u64> {
+    let statuses = (0..COUNT).filter_map(|n| host.status(&key(n)));
+    statuses
+        .filter(|status| status["StateName"] == "RUNNING")
+        .map(|status| domid(&status))
+        .collect()
+}
+
+fn descriptors(host: &Host) -> usize {
+    let open = fs::read_dir(format!("/proc/{}/fd", host.pid()));
+    open.map_or(0, Iterator::count)
+}
+
+fn threads(host: &Host) -> usize {
+    let all = fs::read_dir(format!("/proc/{}/task", host.pid()));
+    all.map_or(0, Iterator::count)
+}
+
+/// Waits, and counts the file descriptors of the agent meanwhile.
+fn until(host: &Host, what: &str, most: &mut usize, mut holds: impl FnMut() -> bool) {
+    host.until(what, || {
+        *most = descriptors(host).max(*most);
+        holds()
+    });
+}
+
+#[test]
+fn hundreds_start_reboot_at_once_are_adopted_and_stop() {
+    let mut host = Host::new();
+    host.log_level = Some("warn");
+    host.run(&["--simulate-memory", "65536"]);
+    let mut most = 0;
+    for n in 0..COUNT {
+        host.put(
+            &key(n),
+            &json!({
+                "AppNum": n + 1,
+                "DisplayName": format!("d{n}"),
+                "Memory": 65_536,
+                "ExtraArgs": "lab.action=reboot lab.after=120 sim.once",
+            }),
+        );
+    }
+    until(&host, "all to run", &mut most, || {
+        running(&host).len() == COUNT
+    });
+    let first = running(&host);
+    // What a turn takes is given back: of a domain that sleeps, one thread is left.
+    until(&host, "the workers to sleep", &mut most, || {
+        threads(&host) <= COUNT + SERVICES
+    });
+    until(&host, "the first to reboot", &mut most, || {
+        running(&host).difference(&first).count() > COUNT / 10
+    });
+    host.kill();
+    host.run(&["--simulate-memory", "65536"]);
+    until(&host, "all to have rebooted", &mut most, || {
+        let now = running(&host);
+        now.len() == COUNT && now.is_disjoint(&first)
+    });
+    assert_eq!(host.domains(), COUNT);
+    for n in 0..COUNT {
+        host.remove(&key(n));
+    }
+    until(&host, "all to be gone", &mut most, || {
+        (0..COUNT).all(|n| !host.status_file(&key(n)).exists())
+    });
+    assert_eq!(host.domains(), 0);
+    assert_eq!(fs::read_dir(host.path("run/xen")).unwrap().count(), 0);
+    assert!(most <= DESCRIPTORS, "{most} file descriptors");
+    assert!(threads(&host) <= SERVICES, "{} threads", threads(&host));
+}
