@@ -1,7 +1,7 @@
 //! The files that say, for people, what each domain was built from, and whose each of them is.
 //!
-//! The directory is read once. After that, the agent knows its files: nothing that a start or a removal does depends on
-//! the number of domains.
+//! The directory is read when the table is first needed. After that, no start and no removal reads the files of other
+//! domains.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ struct Owners {
 }
 
 impl Cfgs {
-    /// Returns the table of the files in the run directory. They are read when the table is needed.
+    /// Returns the table of the files in the run directory. They are read when the table is first needed.
     #[must_use]
     pub fn new(dirs: &Dirs) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Cfgs {
                 .collect();
             let mut owners = self.owners();
             for (path, key) in found {
-                // What this agent has written meanwhile is known better.
+                // The table is right about files that this agent has written meanwhile.
                 owners.of.entry(path).or_insert(key);
             }
             owners.complete = true;
@@ -123,20 +123,6 @@ mod tests {
     const A: Uuid = Uuid::from_u128(0xa);
     const B: Uuid = Uuid::from_u128(0xb);
 
-    fn dirs(run: &Path) -> Dirs {
-        let at = |name: &str| run.join(name);
-        Dirs {
-            config: at("config"),
-            xl: None,
-            status: at("status"),
-            run: run.to_owned(),
-            state: at("state"),
-            dump: at("dump"),
-            copies: at("copies"),
-            images: at("images"),
-        }
-    }
-
     fn put(path: &Path, key: Uuid) {
         fs::write(path, format!("name = \"x\"\nuuid = \"{key}\"\n")).unwrap();
     }
@@ -144,8 +130,8 @@ mod tests {
     #[test]
     fn files_of_an_earlier_agent_are_known_and_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let dirs = dirs(dir.path());
-        fs::create_dir(dirs.cfgs()).unwrap();
+        let dirs = Dirs::below(dir.path());
+        fs::create_dir_all(dirs.cfgs()).unwrap();
         put(&dirs.cfg_of(1), A);
         put(&dirs.cfg_of(2), A);
         let given = dirs.cfgs().join("given.json");
@@ -167,8 +153,8 @@ mod tests {
     #[test]
     fn two_who_want_one_number_at_once_get_two_files() {
         let dir = tempfile::tempdir().unwrap();
-        let dirs = dirs(dir.path());
-        fs::create_dir(dirs.cfgs()).unwrap();
+        let dirs = Dirs::below(dir.path());
+        fs::create_dir_all(dirs.cfgs()).unwrap();
         let cfgs = Cfgs::new(&dirs);
         // Neither has written yet.
         assert_ne!(cfgs.claim(A, 1).0, cfgs.claim(B, 1).0);
@@ -177,12 +163,12 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_read_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
-        let dirs = dirs(dir.path());
+        let dirs = Dirs::below(dir.path());
         let cfgs = Cfgs::new(&dirs);
         let why = cfgs.remove_but(A, None).unwrap_err();
         assert!(why.contains("run") || why.contains("xen"), "{why}");
         assert_eq!(cfgs.claim(A, 1), (dirs.cfg_of(1), None));
-        fs::create_dir(dirs.cfgs()).unwrap();
+        fs::create_dir_all(dirs.cfgs()).unwrap();
         put(&dirs.cfg_of(1), B);
         put(&dirs.cfg_of(2), A);
         cfgs.remove_but(A, Some(&dirs.cfg_of(1))).unwrap();
@@ -192,8 +178,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_removed_stays_known() {
         let dir = tempfile::tempdir().unwrap();
-        let dirs = dirs(dir.path());
-        fs::create_dir(dirs.cfgs()).unwrap();
+        let dirs = Dirs::below(dir.path());
+        fs::create_dir_all(dirs.cfgs()).unwrap();
         let cfgs = Cfgs::new(&dirs);
         let (path, _) = cfgs.claim(A, 1);
         // A directory in its place.

@@ -26,6 +26,22 @@ pub struct Dirs {
 }
 
 impl Dirs {
+    /// Directories of a test, all below `dir`. There is none for files of xl's.
+    #[cfg(test)]
+    pub(crate) fn below(dir: &std::path::Path) -> Self {
+        let at = |name: &str| dir.join(name);
+        Self {
+            config: at("config"),
+            xl: None,
+            status: at("status"),
+            run: at("run"),
+            state: at("state"),
+            dump: at("dump"),
+            copies: at("copies"),
+            images: at("images"),
+        }
+    }
+
     /// The DomainConfig of `key`.
     #[must_use]
     pub fn config_of(&self, key: Uuid) -> PathBuf {

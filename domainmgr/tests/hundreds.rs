@@ -67,7 +67,7 @@ fn hundreds_start_reboot_at_once_are_adopted_and_stop() {
         running(&host).len() == COUNT
     });
     let first = running(&host);
-    // What a turn takes is given back: of a domain that sleeps, one thread is left.
+    // A turn gives its thread back: a domain that sleeps has one thread.
     until(&host, "the workers to sleep", &mut most, || {
         threads(&host) <= COUNT + SERVICES
     });

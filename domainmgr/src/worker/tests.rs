@@ -44,16 +44,7 @@ fn env(dir: &Path) -> Arc<Env> {
         std::fs::create_dir_all(at(name)).unwrap();
     }
     std::fs::write(at("kernel"), "not really").unwrap();
-    let dirs = Dirs {
-        xl: None,
-        config: at("config"),
-        status: at("status"),
-        run: at("run"),
-        state: at("state"),
-        dump: at("dump"),
-        copies: at("copies"),
-        images: at("images"),
-    };
+    let dirs = Dirs::below(dir);
     Arc::new(Env {
         toolstack,
         clock,
