@@ -14,7 +14,7 @@ use crate::lab::{Accel, Hardware, Lab, Reservation};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// Time limit of the demo, in seconds. It takes two minutes, and each wait in it has a limit of its own.
+/// Time limit of the demo, in seconds. It takes a minute and a half, and each wait in it has a limit of its own.
 const LIMIT: u32 = 1800;
 
 /// How to show it.

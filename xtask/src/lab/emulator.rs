@@ -133,7 +133,7 @@ fn build(sources: &Path, part: &Path, log: &Path) -> Result<()> {
         .env("TMPDIR", part);
     progress(
         debian::from_mirror(&mut command),
-        "building the emulator once, QEMU with five patches (about four minutes)",
+        "building the emulator once, QEMU with six patches (about four minutes)",
         log,
     )
     .map_err(|error| debian::in_words(error, log))

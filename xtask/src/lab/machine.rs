@@ -69,12 +69,9 @@ const SPARE: [(&str, &str); 6] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
     /// Powers on, and writes to the disk and the memory file.
-    Boot,
+    Boot(Spare),
     /// Resumes from the state next to the disk, and changes no file.
-    Resume,
-    /// Powers on a computer with an IOMMU and devices that can be given to guests. Changes no file. QEMU cannot save the state of an AMD
-    /// IOMMU.
-    Devices,
+    Resume(Spare),
     /// Powers on a computer with a second disk, [`DATA_DISK`] in the state directory, which outlives the computer.
     ///
     /// Changes no other file. Data that dom0 has flushed to this disk survives a power cut; other data may not.
@@ -83,17 +80,21 @@ pub(crate) enum Start {
     Systemd,
 }
 
+/// The devices of a computer that can be given to guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spare {
+    /// None.
+    No,
+    /// [`SPARE`], behind an IOMMU.
+    Devices,
+}
+
 impl Start {
     fn init(self) -> Init {
         match self {
-            Self::Boot | Self::Resume | Self::Devices | Self::Durable => Init::Small,
+            Self::Boot(_) | Self::Resume(_) | Self::Durable => Init::Small,
             Self::Systemd => Init::Systemd,
         }
-    }
-
-    /// Returns whether Xen and dom0 boot from a disk whose changes are discarded.
-    fn boots_anew(self) -> bool {
-        matches!(self, Self::Devices | Self::Durable)
     }
 }
 
@@ -176,7 +177,7 @@ impl Machine {
         let socket = machine.dir.path().join("qmp");
         let connected = Qmp::connect(&socket, || machine.check_alive());
         machine.qmp = Some(machine.or_its_own_words(connected)?);
-        if start == Start::Resume {
+        if matches!(start, Start::Resume(_)) {
             machine.ignore_memory()?;
             machine.qmp()?.execute(
                 "migrate-incoming",
@@ -342,18 +343,22 @@ impl Drop for Machine {
 /// Returns QEMU's arguments that must be the same when a state is saved and when it is resumed.
 pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     let image = |name: &str| format!("{IMAGE}/{name}");
-    let resume = start == Start::Resume;
-    let devices = start == Start::Devices;
-    let anew = start.boots_anew();
+    let resume = matches!(start, Start::Resume(_));
+    let devices = matches!(
+        start,
+        Start::Boot(Spare::Devices) | Start::Resume(Spare::Devices)
+    );
+    let durable = start == Start::Durable;
     let systemd = start == Start::Systemd;
     let mut arguments = Vec::new();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add(
         "-machine",
         match start {
-            Start::Devices => "q35",
             Start::Durable | Start::Systemd => "pc",
-            Start::Boot | Start::Resume => "pc,memory-backend=ram",
+            // The IOMMU is made for this machine.
+            _ if devices => "q35,memory-backend=ram",
+            Start::Boot(_) | Start::Resume(_) => "pc,memory-backend=ram",
         }
         .into(),
     );
@@ -364,7 +369,7 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     add("-m", format!("{MEMORY_MIB}M"));
     // `share=off` is a private mapping: a resumed computer writes to pages of its own.
     let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
-    if !anew && !systemd {
+    if !durable && !systemd {
         add(
             "-object",
             format!("memory-backend-file,id=ram,size={MEMORY_MIB}M,mem-path={ram},share={shared}"),
@@ -386,17 +391,21 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
             image("initrd")
         ),
     );
-    let (disk, format) = if anew {
+    let (disk, format) = if durable {
         (image("disk"), "raw")
     } else {
         (format!("{STATE}/disk.qcow2"), "qcow2")
     };
-    let throw_away = if resume || anew { ",snapshot=on" } else { "" };
+    let throw_away = if resume || durable {
+        ",snapshot=on"
+    } else {
+        ""
+    };
     add(
         "-drive",
         format!("file={disk},if=virtio,format={format},cache=unsafe{throw_away}"),
     );
-    if start == Start::Durable {
+    if durable {
         // QEMU obeys flushes. Until a flush only QEMU knows where new clusters are, so they are lost with it, as with the cache of a real
         // drive.
         add(
@@ -446,14 +455,15 @@ mod tests {
         let root = "file=image/disk,if=virtio,format=raw,cache=unsafe,snapshot=on";
         let data = "file=state/data.qcow2,if=virtio,format=qcow2,cache=writeback";
         assert_eq!(disks(Start::Durable), [root, data]);
-        assert_eq!(disks(Start::Devices), [root]);
-        assert_eq!(
-            disks(Start::Boot),
-            ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe"]
-        );
-        assert_eq!(
-            disks(Start::Resume),
-            ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,snapshot=on"]
-        );
+        for spare in [Spare::No, Spare::Devices] {
+            assert_eq!(
+                disks(Start::Boot(spare)),
+                ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe"]
+            );
+            assert_eq!(
+                disks(Start::Resume(spare)),
+                ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,snapshot=on"]
+            );
+        }
     }
 }

@@ -34,7 +34,7 @@ use self::cache::Key;
 use self::emulator::Emulator;
 use self::image::{Image, Init};
 use self::lock::Lock;
-use self::machine::{Machine, Parts, Start};
+use self::machine::{Machine, Parts, Spare, Start};
 use self::ssh::Ssh;
 use crate::paths;
 use crate::tool;
@@ -63,7 +63,7 @@ struct Up {
 pub(crate) enum Hardware {
     /// Only the hardware that dom0 needs.
     Plain,
-    /// Also an IOMMU and devices to give to guests. The computer boots anew each time, which takes half a minute.
+    /// Also an IOMMU and devices to give to guests.
     Devices,
     /// The plain hardware, with Debian's systemd as dom0's first process.
     ///
@@ -282,9 +282,14 @@ impl Plan {
     /// Starts the computer, and waits until its dom0 takes commands.
     fn up(&self, backend: Backend) -> Result<Up> {
         let (state, start) = match self.hardware {
-            Hardware::Plain => (self.ready_state(backend)?, Start::Resume),
-            // There is no saved state for this hardware.
-            Hardware::Devices => (self.image.dir.clone(), Start::Devices),
+            Hardware::Plain => (
+                self.ready_state(backend, Spare::No)?,
+                Start::Resume(Spare::No),
+            ),
+            Hardware::Devices => (
+                self.ready_state(backend, Spare::Devices)?,
+                Start::Resume(Spare::Devices),
+            ),
             Hardware::Systemd => (self.new_disk("systemd")?, Start::Systemd),
         };
         self.power_on(backend, &state, start)
@@ -296,15 +301,11 @@ impl Plan {
         let serial = self.dir.join("serial.log");
         let begin = Instant::now();
         let mut machine = Machine::start(&self.parts(backend, state, &share, &serial), start)?;
-        if start != Start::Resume {
+        if !matches!(start, Start::Resume(_)) {
             machine.wait_ready()?;
         }
         let ssh = connect(&mut machine, &self.image.key())?;
         settle(&ssh)?;
-        let up = Up { ssh, machine };
-        if self.hardware == Hardware::Devices {
-            up.output(machine::LOAD_LATE)?;
-        }
         eprintln!(
             "lab: Xen {} is up ({:.1} s{})",
             self.xen,
@@ -314,33 +315,40 @@ impl Plan {
                 Backend::Tcg => ", emulated",
             }
         );
-        Ok(up)
+        Ok(Up { ssh, machine })
     }
 
     /// Returns a directory with the disk, the memory and the devices of a dom0 that is up.
-    fn ready_state(&self, backend: Backend) -> Result<PathBuf> {
+    fn ready_state(&self, backend: Backend, spare: Spare) -> Result<PathBuf> {
         // A state works only with the emulator that made it.
         let key = Key::default()
             .add(include_str!("mod.rs"))
             .add(self.image.dir.as_os_str().as_encoded_bytes())
             .add(self.emulator.dir.as_os_str().as_encoded_bytes())
-            .add(machine::arguments(Start::Boot, backend).join("\n"));
-        let kind = format!("ready_{}", backend.as_str());
+            .add(machine::arguments(Start::Boot(spare), backend).join("\n"));
+        let (kind, with) = match spare {
+            Spare::No => ("ready", ""),
+            Spare::Devices => ("ready_devices", " with devices to give away"),
+        };
+        let kind = format!("{kind}_{}", backend.as_str());
         cache::get(&self.dir, &kind, key, |state| {
-            eprintln!("lab: booting Xen and dom0 for the first time (less than a minute)");
+            eprintln!("lab: booting Xen and dom0{with} for the first time (less than a minute)");
             self.overlay(state)?;
             let begin = Instant::now();
             // Outside the state directory, so that it can be read after a failed boot.
             let serial = self.dir.join("boot.log");
             let share = self.dir.join("share");
             let parts = self.parts(backend, state, &share, &serial);
-            let mut machine = Machine::start(&parts, Start::Boot)?;
+            let mut machine = Machine::start(&parts, Start::Boot(spare))?;
             machine.wait_ready()?;
             eprintln!(
                 "lab: dom0 is ready ({:.1} s), saving its state",
                 begin.elapsed().as_secs_f32()
             );
             let ssh = connect(&mut machine, &self.image.key())?;
+            if spare == Spare::Devices {
+                output(&ssh, machine::LOAD_LATE)?;
+            }
             // Files that are read now are in the memory of every later lab.
             tool::output(&mut ssh.command(
                 "cat /lab/guest/* /usr/lib/xen-*/bin/* /usr/lib/xen-*/boot/* /usr/libexec/xen-qemu-system-i386 \
