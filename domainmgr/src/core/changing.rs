@@ -200,8 +200,21 @@ pub(super) fn to_build(f: &Facts, spec: &Arc<Spec>) -> Arc<Spec> {
     Arc::new(Spec::clone(&changed).anew())
 }
 
-/// Returns descriptions of the changes that the domain does not have before its next start.
+/// Returns descriptions of the changes that the domain does not have before its next start, and of one whose result is
+/// unknown.
 pub(super) fn waiting(f: &Facts) -> Vec<String> {
+    let mut waiting = until_next_start(f);
+    let under_way = matches!(f.outstanding, Some(Op::Change(..)));
+    let begun = f.changing.as_ref().filter(|c| c.begun && !under_way);
+    if let Some(Changing { change, .. }) = begun {
+        waiting.push(format!(
+            "{change} was begun, and its end is unknown: it goes on when the domain runs"
+        ));
+    }
+    waiting
+}
+
+fn until_next_start(f: &Facts) -> Vec<String> {
     let saved = f.saved.as_ref().and_then(|saved| saved.spec.as_ref());
     let has = match &f.domain {
         Some(domain) => domain.spec.as_ref(),

@@ -442,9 +442,14 @@ impl Harness {
             .filter(|s| s.id.uuid == KEY && s.life == Life::Running)
             .count();
         assert!(running <= 1 || self.outsiders, "two copies run");
-        // The agent cannot know of a domain that comes and goes while nobody looks.
+        // The agent cannot know of a domain that comes and goes while nobody looks. Nor of one that others unpause and
+        // resume while it is being destroyed, for which it was paused: nobody can look at it afterwards.
         let ours = self.domain().and_then(|id| self.xen.info(id));
-        let runs = ours.is_some_and(|seen| seen.life == Life::Running);
+        let goes = |id| {
+            let running = self.running.as_ref();
+            running.is_some_and(|running| matches!(running.op, Op::Destroy(of) if of == id))
+        };
+        let runs = ours.is_some_and(|seen| seen.life == Life::Running && !goes(seen.id));
         if let (Some(stale), true) = (&mut self.file, runs) {
             *stale = true;
         }
@@ -747,6 +752,11 @@ impl Harness {
         let carried = self.carried.get(&id).cloned();
         for change in &status.changed {
             let waits = status.waiting.iter().any(|w| w.starts_with(change));
+            // Another change of the same thing may have been made, or not: "detach nic …" after "attach nic …".
+            let subject = change.split_once(' ').map_or(&**change, |(_, rest)| rest);
+            let subject = subject.split('=').next().unwrap_or(subject);
+            let unknown = |w: &String| w.contains("was begun") && w.contains(subject);
+            let waits = waits || status.waiting.iter().any(unknown);
             // A change that is made while an outsider migrates the domain stays behind with the source.
             let stays = carried.as_ref().is_some_and(|c| !c.contains(change));
             if !waits && !stays && !self.has(&seen, change)? {
