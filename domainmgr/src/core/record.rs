@@ -221,33 +221,30 @@ impl Facts {
     ///
     /// It is under way, or was begun by an earlier run of the agent and has not been looked into.
     fn begun(&self) -> Begun {
-        if let Some(domain) = &self.domain {
-            if let Some(suffix) = &domain.renaming {
-                return Begun::Preserve(suffix.clone());
-            }
-            if domain.half_reset {
-                return Begun::SoftReset;
-            }
-            if domain.maybe_started {
+        // What is under way comes first: an older step of unknown outcome is of no interest by then.
+        match &self.outstanding {
+            Some(Op::Create(spec) | Op::Restore(spec)) => return Begun::Create(spec.name.clone()),
+            Some(Op::Save(_)) => return Begun::Save,
+            Some(Op::SoftReset(..)) => return Begun::SoftReset,
+            Some(Op::Preserve(_, suffix)) => return Begun::Preserve(suffix.clone()),
+            Some(Op::Unpause(_)) if self.domain.as_ref().is_some_and(|d| !d.started) => {
                 return Begun::Start;
             }
-            if domain.saving_until.is_some() {
-                return Begun::Save;
-            }
+            _ => {}
         }
-        match &self.outstanding {
-            Some(Op::Create(spec) | Op::Restore(spec)) => Begun::Create(spec.name.clone()),
-            Some(Op::Save(_)) => Begun::Save,
+        match &self.domain {
+            Some(Domain {
+                renaming: Some(suffix),
+                ..
+            }) => Begun::Preserve(suffix.clone()),
+            Some(domain) if domain.half_reset => Begun::SoftReset,
+            Some(domain) if domain.maybe_started => Begun::Start,
+            Some(domain) if domain.saving_until.is_some() => Begun::Save,
             // The create may have left a domain, until a look has found that it has not.
-            _ if self.create_failed.is_some() => {
-                Begun::Create(self.create_failed.clone().unwrap_or_default())
-            }
-            Some(Op::Unpause(_)) if self.domain.as_ref().is_some_and(|d| !d.started) => {
-                Begun::Start
-            }
-            Some(Op::SoftReset(..)) => Begun::SoftReset,
-            Some(Op::Preserve(_, suffix)) => Begun::Preserve(suffix.clone()),
-            _ => Begun::Nothing,
+            _ => match &self.create_failed {
+                Some(name) => Begun::Create(name.clone()),
+                None => Begun::Nothing,
+            },
         }
     }
 

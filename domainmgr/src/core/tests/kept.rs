@@ -1,6 +1,7 @@
 //! Dead domains that are kept: shown until somebody destroys them, and never taken for the domain that runs.
 
 use super::harness::{Harness, KEY};
+use crate::core::{Op, Order, Until};
 use crate::eve::PreservedDomain;
 use crate::spec::Mode;
 use crate::toolstack::{DomainId, ShutdownReason};
@@ -193,4 +194,25 @@ fn a_domain_of_an_inactive_key_is_looked_for_once_more_before_the_key_is_forgott
     h.half_minutes(10);
     assert!(h.finished);
     assert_eq!(h.xen.live(KEY), 0);
+}
+
+/// The agent is killed in the middle of a save, and once more when it has renamed the dead domain and not yet noted that.
+#[test]
+fn one_is_renamed_once_although_a_save_came_to_nothing_before() {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+        c.on_poweroff = "rename-restart".into();
+    })));
+    h.advance(200);
+    let until = Until::Started;
+    h.order(Order::Save { until });
+    assert!(h.is_busy());
+    h.restart();
+    h.dies = true;
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::POWEROFF).unwrap());
+    h.half_minutes(2);
+    assert_eq!(h.state(), "RUNNING");
+    let renames = h.ops.iter().filter(|op| matches!(op, Op::Preserve(..)));
+    assert_eq!(renames.count(), 1, "{:?}", h.ops);
+    assert_eq!(preserved(&h).len(), 1);
 }
