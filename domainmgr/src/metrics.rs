@@ -86,10 +86,9 @@ impl Meter {
             at: now,
         });
         let dir = env.dirs.metrics();
+        let by_id: HashMap<_, _> = usage.iter().map(|u| ((u.id.domid, u.id.uuid), u)).collect();
         for (key, measured) in &wanted {
-            let used = usage
-                .iter()
-                .find(|u| u.id.uuid == *key && u.id.domid == measured.domid);
+            let used = by_id.get(&(measured.domid, *key)).copied();
             let most = self.known.entry(*key).or_default();
             let metric = domain(*key, measured, used, most, now);
             write(&dir.join(format!("{key}.json")), &metric);
@@ -101,7 +100,7 @@ impl Meter {
             let stays = key.is_nil() || wanted.contains_key(key);
             if !stays {
                 let path = dir.join(format!("{key}.json"));
-                if let Err(e) = store::remove(&path) {
+                if let Err(e) = store::withdraw(&path) {
                     log::warn!("{}: {e}", path.display());
                 }
             }
@@ -122,7 +121,7 @@ fn read(session: &mut dyn Session) -> crate::toolstack::Result<(HostInfo, Vec<Us
 fn write<T: Serialize>(path: &Path, value: &T) {
     let written = serde_json::to_vec(value)
         .map_err(std::io::Error::other)
-        .and_then(|text| store::write(path, &text));
+        .and_then(|text| store::publish(path, &text));
     if let Err(e) = written {
         log::warn!("{}: {e}", path.display());
     }

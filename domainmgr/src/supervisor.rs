@@ -119,7 +119,7 @@ impl<'a> Supervisor<'a> {
         self.expect_xl();
         self.trust_xl_from_the_start();
         let marker = self.options.dirs.status.join(MARKER);
-        if let Err(e) = store::remove(&marker) {
+        if let Err(e) = store::withdraw(&marker) {
             log::warn!("{}: {e}", marker.display());
         }
         self.look_at_files();
@@ -276,7 +276,7 @@ impl<'a> Supervisor<'a> {
             return;
         };
         let ours = self.options.dirs.status.join(MARKER);
-        match store::write(&ours, &content) {
+        match store::publish(&ours, &content) {
             Ok(()) => self.announced = true,
             Err(e) => log::error!("{}: {e}", ours.display()),
         }

@@ -342,7 +342,7 @@ impl Keeper {
                 .map_err(std::io::Error::other)
                 .and_then(|mut text| {
                     text.push(b'\n');
-                    store::write(&self.published, &text)
+                    store::publish(&self.published, &text)
                 });
             match written {
                 Ok(()) => self.last = Some(view.clone()),

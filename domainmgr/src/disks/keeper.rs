@@ -167,7 +167,7 @@ impl Keeper {
                 return true;
             }
             let path = dir.join(format!("{file}.json"));
-            store::remove(&path).map_err(|e| fail(&path, e)).is_err()
+            store::withdraw(&path).map_err(|e| fail(&path, e)).is_err()
         });
         for (file, status) in statuses {
             if self.published.get(&file) == Some(&status) {
@@ -176,7 +176,7 @@ impl Keeper {
             let path = dir.join(format!("{file}.json"));
             let written = serde_json::to_vec_pretty(&status)
                 .map_err(std::io::Error::other)
-                .and_then(|text| store::write(&path, &text));
+                .and_then(|text| store::publish(&path, &text));
             match written {
                 Ok(()) => drop(self.published.insert(file, status)),
                 Err(e) => fail(&path, e),

@@ -1,44 +1,72 @@
-//! Atomic writes: a reader sees the old file or the new one, also after a power cut.
+//! Atomic writes: a reader sees the old file or the new one.
+//!
+//! What has to outlive a power cut is written and removed with [`write()`] and [`remove`]. What is there to be looked at, and
+//! is written anew by the next agent, is published and withdrawn: a thousand statuses need no sync.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 /// Prefix of the names of temporary files. The dot keeps readers of the directory away from these files.
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".tmp";
 
-/// Replaces `path` with a file of mode 0600 that holds `content`.
+/// Replaces `path` with a file of mode 0600 that holds `content`. The file is there after a power cut.
 ///
 /// # Errors
 /// From the file system. The old file is still there then.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let dir = parent(path)?;
+    let temp = temporary(path, content)?;
+    temp.as_file().sync_all()?;
+    temp.persist(path).map_err(|e| e.error)?;
+    File::open(parent(path)?)?.sync_all()
+}
+
+/// Replaces `path` with a file of mode 0600 that holds `content`. After a power cut the file may be empty, old or gone.
+///
+/// # Errors
+/// From the file system. The old file is still there then.
+pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temp = temporary(path, content)?;
+    temp.persist(path).map(drop).map_err(|e| e.error)
+}
+
+/// Returns a temporary file next to `path` that holds `content`.
+fn temporary(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let mut temp = tempfile::Builder::new()
         .prefix(PREFIX)
         .suffix(SUFFIX)
-        .tempfile_in(dir)?;
+        .tempfile_in(parent(path)?)?;
     temp.write_all(content)?;
-    temp.as_file().sync_all()?;
-    temp.persist(path).map_err(|e| e.error)?;
-    File::open(dir)?.sync_all()
+    Ok(temp)
 }
 
-/// Removes `path`, which may be gone already, with its directory.
+/// Removes `path`, which may be gone already, with its directory. The file is gone after a power cut.
 ///
 /// # Errors
 /// From the file system.
 pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => match File::open(parent(path)?) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            dir => dir?.sync_all(),
-        },
+    withdraw(path)?;
+    match File::open(parent(path)?) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        dir => dir?.sync_all(),
     }
 }
 
-/// Removes the temporary files from `dir` that [`write()`] has left because an agent was killed.
+/// Removes `path`, which may be gone already. After a power cut the file may be there again.
+///
+/// # Errors
+/// From the file system.
+pub fn withdraw(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the temporary files from `dir` that [`write()`] and [`publish`] have left because an agent was killed.
 ///
 /// The files may hold secrets. No other process may write to the directory meanwhile.
 ///
@@ -79,9 +107,14 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        remove(&path).unwrap();
-        remove(&path).unwrap();
-        remove(&dir.path().join("none/a.json")).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        for remove in [remove, withdraw] {
+            publish(&path, b"333").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"333");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+            remove(&path).unwrap();
+            remove(&path).unwrap();
+            remove(&dir.path().join("none/a.json")).unwrap();
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
     }
 }

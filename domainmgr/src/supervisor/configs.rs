@@ -204,7 +204,7 @@ impl Supervisor<'_> {
             if let Named::Key(key) = store::key_of(&name) {
                 if !known(key) {
                     let path = dir.join(name);
-                    if let Err(e) = store::remove(&path) {
+                    if let Err(e) = store::withdraw(&path) {
                         log::error!(key:% = key; "{}: {e}", path.display());
                     }
                 }

@@ -29,7 +29,7 @@ impl Run<'_> {
         *self.memory = None;
         crash::point("before the status is removed");
         let status = self.env.dirs.status_of(self.key);
-        if let Err(e) = store::remove(&status) {
+        if let Err(e) = store::withdraw(&status) {
             log::error!(key:% = self.key; "{}: {e}", status.display());
         }
         self.env.register.forget(self.key);

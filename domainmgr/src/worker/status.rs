@@ -31,7 +31,7 @@ pub(super) fn to_text(status: &DomainStatus) -> std::io::Result<Vec<u8>> {
 }
 
 fn write_status(path: &Path, status: &DomainStatus) -> std::io::Result<()> {
-    store::write(path, &to_text(status)?)
+    store::publish(path, &to_text(status)?)
 }
 
 pub(super) fn publish_fault(env: &Env, key: Uuid, memory: Option<&Bytes>, text: &str) {
@@ -82,7 +82,7 @@ impl Run<'_> {
             }
         };
         if self.published.as_ref() != Some(&text) {
-            match store::write(&path, &text) {
+            match store::publish(&path, &text) {
                 Ok(()) => {
                     log::debug!(key:% = self.key; "{} {}", status.state_name, status.domain_id);
                     self.published = Some(text);

@@ -29,7 +29,7 @@ impl Run<'_> {
             path
         };
         crash::point("before the cfg is written");
-        if let Err(e) = store::write(&path, render::written(spec).as_bytes()) {
+        if let Err(e) = store::publish(&path, render::written(spec).as_bytes()) {
             // The file is for people. Without it, the domain can still be built.
             log::warn!(key:% = self.key; "{}: {e}", path.display());
         }

@@ -138,7 +138,7 @@ fn save(file: &Path, model: &Model) {
     };
     let written = serde_json::to_vec(&saved)
         .map_err(std::io::Error::other)
-        .and_then(|text| crate::store::write(file, &text));
+        .and_then(|text| crate::store::publish(file, &text));
     if let Err(e) = written {
         log::error!("{}: {e}", file.display());
     }
