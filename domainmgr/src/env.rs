@@ -14,6 +14,7 @@ use crate::disks::register::Register;
 use crate::inputs::Inputs;
 use crate::metrics;
 use crate::owners::Owners;
+use crate::queue::Queue;
 use crate::records::Records;
 use crate::settings::Settings;
 use crate::toolstack::Toolstack;
@@ -32,6 +33,8 @@ pub struct Env {
     pub settings: RwLock<Settings>,
     /// Rate at which images are copied in a simulation, in bytes per second.
     pub copy_rate: Option<u64>,
+    /// The queue for copies of images.
+    pub copying: Arc<Queue>,
     /// The copies of images that each domain uses.
     pub register: Register,
     /// The domains whose figures are wanted.

@@ -29,6 +29,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod options;
 pub mod owners;
+pub mod queue;
 pub mod records;
 pub mod render;
 pub mod services;

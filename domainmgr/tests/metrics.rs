@@ -65,6 +65,8 @@ fn what_a_domain_is_and_uses_is_told_both_ways() {
         format!("domainmgr_domain_error{labels} 0\n"),
         "domainmgr_domains{state=\"RUNNING\"} 1\n".to_owned(),
         "\ndomainmgr_host_cpus ".to_owned(),
+        "\ndomainmgr_work{state=\"under way\",work=\"copy\"} 0\n".to_owned(),
+        "\nprocess_threads ".to_owned(),
     ] {
         assert!(found.contains(&part), "{part}: {found}");
     }

@@ -24,6 +24,7 @@ use crate::core::{Answer, Order, Until};
 use crate::eve::DomainStatus;
 use crate::journal::{Journal, PAGE, Page};
 use crate::metrics::{Figures, exposition};
+use crate::queue::Queues;
 use crate::xl::Hosts;
 
 /// Interval at which a client is checked for having left, while there is nothing to send to it.
@@ -38,6 +39,8 @@ pub struct Sources {
     pub journal: Option<Journal>,
     /// The last measurement.
     pub figures: Arc<Figures>,
+    /// What waits, and what is under way.
+    pub queues: Arc<Queues>,
     /// The facts on which the meaning of xl's language depends.
     pub hosts: Arc<Hosts>,
 }
@@ -48,7 +51,7 @@ impl Sources {
     /// # Errors
     /// A figure cannot be represented, which is a bug in this program.
     pub fn figures(&self) -> Result<String, String> {
-        exposition::text(&self.board, &self.figures, Path::new("/sys"))
+        exposition::text(&self.board, &self.figures, &self.queues, Path::new("/sys"))
     }
 }
 

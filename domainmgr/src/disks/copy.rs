@@ -198,7 +198,7 @@ impl Job<'_, '_> {
         while let Some((start, end)) = self.data()? {
             self.done = start;
             while self.done < end {
-                if self.bounds.abort.is_aborted() {
+                if self.bounds.limits.abort.is_aborted() {
                     return Err(Stop::Aborted);
                 }
                 let moved = self.step(end - self.done)?;
@@ -215,7 +215,7 @@ impl Job<'_, '_> {
             }
         }
         self.done = self.total;
-        if self.bounds.abort.is_aborted() {
+        if self.bounds.limits.abort.is_aborted() {
             return Err(Stop::Aborted);
         }
         Ok(())
@@ -236,7 +236,7 @@ impl Job<'_, '_> {
         };
         let due = Duration::from_secs_f64(self.done as f64 / rate.max(1) as f64);
         while self.begun.elapsed() < due {
-            if self.bounds.abort.is_aborted() {
+            if self.bounds.limits.abort.is_aborted() {
                 return Err(Stop::Aborted);
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -354,7 +354,8 @@ mod tests {
         let (source, target) = (File::open(&from).unwrap(), File::create(&to).unwrap());
         let mut told = 0;
         let mut bounds = Bounds {
-            abort: &crate::toolstack::AbortToken::new(),
+            limits: &crate::toolstack::Limits::default(),
+            queue: &std::sync::Arc::new(super::super::copies_at_once()),
             progress: &mut |_| told += 1,
             rate: None,
         };

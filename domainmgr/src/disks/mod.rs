@@ -18,6 +18,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +27,10 @@ use crate::cloudinit;
 use crate::crash;
 use crate::eve::FieldError;
 use crate::limits;
+use crate::queue::Queue;
 use crate::spec::{Disk, Format, Image, Spec};
 use crate::store;
-use crate::toolstack::AbortToken;
+use crate::toolstack::Limits;
 
 /// Directories for images, for their copies, and for the disks that cloud-init reads.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,13 @@ pub enum Copies {
     Fresh,
     /// The guest goes on with the data that it has written.
     Keep,
+}
+
+/// Returns the queue for copies. A disk is read and written fastest by few at a time; a copy that takes longer than a minute
+/// makes room for others, which may be of other disks.
+#[must_use]
+pub fn copies_at_once() -> Queue {
+    Queue::until_long(4, Duration::from_secs(60))
 }
 
 /// Progress of a copy.
@@ -91,7 +101,9 @@ impl From<FieldError> for Failure {
 #[allow(missing_debug_implementations, reason = "a closure has none")]
 pub struct Bounds<'a> {
     /// Ends the call early.
-    pub abort: &'a AbortToken,
+    pub limits: &'a Limits,
+    /// The queue for copies.
+    pub queue: &'a Arc<Queue>,
     /// Called with the progress now and then.
     pub progress: &'a mut dyn FnMut(Progress),
     /// The most bytes per second that are copied. Simulations use it as a slow disk.
@@ -208,6 +220,11 @@ fn one(
         grow::grow(file, disk.format, disk.least_size)
             .map_err(|why| maxsize(i, format!("{source}: {why}")).into())
     };
+    // An error is an abort.
+    let _place = bounds
+        .queue
+        .take(bounds.limits)
+        .map_err(|_| Failure::Aborted)?;
     copy::copy(i, Path::new(&source), &target, bounds, &mut finish)
 }
 

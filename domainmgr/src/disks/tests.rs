@@ -15,7 +15,8 @@ const CONTENT: &[u8] = &[7; 512];
 struct Place {
     dir: tempfile::TempDir,
     heard: Vec<Progress>,
-    abort: AbortToken,
+    limits: Limits,
+    queue: Arc<Queue>,
     whole: BTreeSet<String>,
 }
 
@@ -28,7 +29,8 @@ impl Place {
         Self {
             dir,
             heard: Vec::new(),
-            abort: AbortToken::new(),
+            limits: Limits::default(),
+            queue: Arc::new(copies_at_once()),
             whole: BTreeSet::new(),
         }
     }
@@ -56,7 +58,8 @@ impl Place {
         );
         let heard = &mut self.heard;
         let mut bounds = Bounds {
-            abort: &self.abort,
+            limits: &self.limits,
+            queue: &self.queue,
             progress: &mut |p| heard.push(p),
             rate: None,
         };
@@ -187,7 +190,7 @@ fn half_a_copy_is_never_taken_for_a_whole_one() {
 fn an_aborted_copy_leaves_nothing() {
     let mut place = Place::new();
     place.image(&[1; 9 << 20]);
-    place.abort.abort();
+    place.limits.abort.abort();
     // On a file system that shares blocks there is nothing to abort.
     match place.prepare(&copied(true), Copies::Fresh) {
         Err(error) => {

@@ -1,8 +1,10 @@
 //! The figures as Prometheus reads them.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
 use uuid::Uuid;
@@ -11,6 +13,7 @@ use super::figures::{Figures, Sample};
 use super::traffic::{self, Traffic};
 use crate::control::Board;
 use crate::eve::DomainStatus;
+use crate::queue::Queues;
 
 /// Media type of the text.
 pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -27,11 +30,18 @@ const DEVICE: [&str; 3] = ["name", "uuid", "device"];
 ///
 /// # Errors
 /// A figure cannot be represented, which is a bug in this program.
-pub fn text(board: &Board, figures: &Figures, sys: &Path) -> Result<String, String> {
+pub fn text(
+    board: &Board,
+    figures: &Figures,
+    queues: &Queues,
+    sys: &Path,
+) -> Result<String, String> {
     let page = Page::default();
     let sample = figures.last();
     let statuses = board.all();
-    fill(&page, &statuses, sample.as_deref(), sys).map_err(|e| e.to_string())?;
+    agent(&page, queues)
+        .and_then(|()| fill(&page, &statuses, sample.as_deref(), sys))
+        .map_err(|e| e.to_string())?;
     let families = page.registry.gather();
     TextEncoder::new()
         .encode_to_string(&families)
@@ -56,6 +66,69 @@ impl Page {
         self.registry.register(Box::new(counter.clone()))?;
         Ok(counter)
     }
+}
+
+/// The agent itself. The names of its processor time, memory, threads and descriptors are those that Prometheus' own clients
+/// give to them.
+fn agent(page: &Page, queues: &Queues) -> prometheus::Result<()> {
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = Duration::try_from(cpu).unwrap_or_default().as_secs_f64();
+    page.counter(
+        "process_cpu_seconds_total",
+        "Processor time of the agent.",
+        &[],
+    )?
+    .with_label_values::<&str>(&[])
+    .inc_by(seconds);
+    for (name, help, value) in [
+        (
+            "process_open_fds",
+            "File descriptors of the agent.",
+            entries("/proc/self/fd"),
+        ),
+        (
+            "process_threads",
+            "Threads of the agent.",
+            entries("/proc/self/task"),
+        ),
+        (
+            "process_resident_memory_bytes",
+            "Memory of the agent.",
+            resident(),
+        ),
+    ] {
+        // Left out where the kernel does not say it.
+        if let Some(value) = value {
+            page.gauge(name, help, &[])?
+                .with_label_values::<&str>(&[])
+                .set(float(value));
+        }
+    }
+    let work = page.gauge(
+        "domainmgr_work",
+        "Operations that wait for their turn, and those under way.",
+        &["work", "state"],
+    )?;
+    for (name, queue) in queues {
+        let load = queue.load();
+        for (state, number) in [("waiting", load.waiting), ("under way", load.under_way)] {
+            work.with_label_values(&[*name, state])
+                .set(float(number as u64));
+        }
+    }
+    Ok(())
+}
+
+fn entries(dir: &str) -> Option<u64> {
+    let entries = fs::read_dir(dir).ok()?;
+    u64::try_from(entries.count()).ok()
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 fn fill(
@@ -277,7 +350,8 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::toolstack::{DomainId, HostInfo, Usage};
+    use crate::queue::Queue;
+    use crate::toolstack::{DomainId, HostInfo, Limits, Usage};
 
     #[test]
     fn each_figure_has_its_labels() {
@@ -296,9 +370,20 @@ mod tests {
         board.show(key, status);
         let figures = Figures::default();
         let sys = tempfile::tempdir().unwrap();
-        let before = text(&board, &figures, sys.path()).unwrap();
+        let queue = Arc::new(Queue::always(1));
+        let place = queue.take(&Limits::default()).unwrap();
+        let queues = vec![("build", queue)];
+        let before = text(&board, &figures, &queues, sys.path()).unwrap();
+        drop(place);
+        for part in [
+            "domainmgr_work{state=\"under way\",work=\"build\"} 1\n",
+            "domainmgr_work{state=\"waiting\",work=\"build\"} 0\n",
+            "\nprocess_open_fds ",
+        ] {
+            assert!(before.contains(part), "{part}: {before}");
+        }
         assert!(
-            !before.contains("cpu_seconds"),
+            !before.contains("domain_cpu_seconds"),
             "nothing was measured: {before}"
         );
         figures.set(Sample {
@@ -320,7 +405,7 @@ mod tests {
             }],
             at: OffsetDateTime::UNIX_EPOCH,
         });
-        let found = text(&board, &figures, sys.path()).unwrap();
+        let found = text(&board, &figures, &queues, sys.path()).unwrap();
         let labels = r#"name="a\"b.1",uuid="00000000-0000-0000-0000-000000000007""#;
         for line in [
             "# TYPE domainmgr_domain_restarts_total counter".to_owned(),

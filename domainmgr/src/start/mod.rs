@@ -19,8 +19,8 @@ use crate::cfgs::Cfgs;
 use crate::clock::Clock;
 use crate::control::{self, Socket, Sources};
 use crate::dirs::Dirs;
-use crate::disks::keeper;
 use crate::disks::register::Register;
+use crate::disks::{self, keeper};
 use crate::env::{Env, Report};
 use crate::inputs::{Home, Inputs};
 use crate::journal;
@@ -28,6 +28,7 @@ use crate::logging;
 use crate::metrics;
 use crate::options::Options;
 use crate::owners::Owners;
+use crate::queue::Queues;
 use crate::records::Records;
 use crate::services::{Death, Services};
 use crate::settings::Settings;
@@ -84,6 +85,7 @@ pub fn run(
         board: Arc::clone(&env.board),
         journal: env.records.journal(),
         figures: Arc::clone(&env.figures),
+        queues: Arc::new(queues(&env)),
         hosts: env.inputs.hosts(),
     };
     serve_figures(options, shown.clone(), &services)?;
@@ -161,6 +163,7 @@ fn env(
         settings: RwLock::new(settings),
         adapters,
         copy_rate: options.copy_rate,
+        copying: Arc::new(disks::copies_at_once()),
         register: Register::default(),
         owners: Owners::default(),
         inputs,
@@ -184,6 +187,13 @@ fn env(
         tidy_saved(dirs, &env.records);
     }
     Ok(Arc::new(env))
+}
+
+/// Returns the queues of the toolstack, and the agent's own.
+fn queues(env: &Env) -> Queues {
+    let mut queues = env.toolstack.queues();
+    queues.push(("copy", Arc::clone(&env.copying)));
+    queues
 }
 
 /// Removes saved memory of domains that have gone on since, and files that were never whole.

@@ -1,5 +1,6 @@
 //! The real Xen, through libxl.
 
+mod contexts;
 mod live;
 mod session;
 mod translate;
@@ -10,21 +11,23 @@ use libxl::xlcfg::Host;
 use libxl::{Context, DomainInfo, Watcher};
 use uuid::Uuid;
 
-use self::session::LibxlSession;
+use self::contexts::Contexts;
+use self::session::{LibxlSession, Queues};
 pub(super) use self::translate::error;
 use self::translate::theirs;
-use super::build_slots::BuildSlots;
 use super::memory_grant::MemoryGrants;
 use super::qemu::Models;
 use super::shared_list::SharedList;
 use super::{DomainId, Error, ErrorKind, Result, Session, Toolstack, Wake, Watch};
+use crate::queue;
 
 /// The Xen this runs on. One watcher serves all domains, and all sessions read through its context.
 struct Libxl {
     watcher: Watcher,
     models: Arc<Models>,
     grants: Arc<MemoryGrants>,
-    slots: Arc<BuildSlots>,
+    contexts: Arc<Contexts>,
+    queues: Arc<Queues>,
     lists: Arc<SharedList<Vec<DomainInfo>>>,
 }
 
@@ -40,7 +43,8 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
         watcher,
         models: Arc::new(models),
         grants: Arc::default(),
-        slots: Arc::default(),
+        contexts: Arc::default(),
+        queues: Arc::default(),
         lists: Arc::default(),
     }))
 }
@@ -84,6 +88,14 @@ impl Toolstack for Libxl {
             .map_err(|e: uuid::Error| bad(e.to_string()))
     }
 
+    fn queues(&self) -> queue::Queues {
+        vec![
+            ("build", Arc::clone(&self.queues.builds)),
+            ("destroy", Arc::clone(&self.queues.destructions)),
+            ("context", self.contexts.queue()),
+        ]
+    }
+
     fn host(&self) -> Result<Host> {
         Host::of(self.watcher.context()).map_err(error)
     }
@@ -91,10 +103,11 @@ impl Toolstack for Libxl {
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(LibxlSession {
             reader: self.watcher.context().clone(),
-            own: None,
+            spare: None,
             models: Arc::clone(&self.models),
             grants: Arc::clone(&self.grants),
-            slots: Arc::clone(&self.slots),
+            contexts: Arc::clone(&self.contexts),
+            queues: Arc::clone(&self.queues),
             lists: Arc::clone(&self.lists),
         }))
     }

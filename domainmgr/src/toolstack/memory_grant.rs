@@ -1,5 +1,6 @@
 //! Memory for new domains. On a host where dom0 has all memory, dom0 gives some back.
 
+use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -111,27 +112,29 @@ impl MemoryGrants {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes dom0 give back what is missing of `kib` KiB.
+    /// Makes dom0 give back what is missing of `kib` KiB. `open` returns a context for that, once it is this caller's turn.
     ///
     /// # Errors
     /// dom0 does not give enough back, or `limits` abort the wait.
-    pub(super) fn make(
+    pub(super) fn make<X: Deref<Target = Context>>(
         self: &Arc<Self>,
-        xen: &Context,
+        open: impl FnOnce() -> Result<X>,
         kib: u64,
         limits: &Limits,
     ) -> Result<MemoryGrant> {
+        let _turn = self.turn(limits)?;
+        let xen = open()?;
         let dom0 = xen.domain_by_domid(DomId(0)).map_err(super::libxl::error)?;
-        self.make_on(&Xen { xen, dom0 }, kib, limits)
+        self.make_on(&Xen { xen: &xen, dom0 }, kib, limits)
     }
 
+    /// As [`Self::make`], for the caller whose turn it is.
     fn make_on(
         self: &Arc<Self>,
         host: &impl Host,
         kib: u64,
         limits: &Limits,
     ) -> Result<MemoryGrant> {
-        let _turn = self.turn(limits)?;
         if host.free()? < kib + *self.promised() {
             let before = host.target()?;
             if let Err(e) = self.balloon(host, kib, limits) {

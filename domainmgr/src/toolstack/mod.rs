@@ -3,7 +3,6 @@
 //! [`libxl`] implements them for the real Xen, [`sim`] for an in-memory model of Xen's semantics.
 
 mod abort;
-mod build_slots;
 mod error;
 pub mod libxl;
 mod link;
@@ -32,6 +31,7 @@ pub use self::error::{Error, ErrorKind, Result};
 pub use self::live::Live;
 use crate::host;
 use crate::owners::Taken;
+use crate::queue::Queues;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
 
@@ -163,6 +163,8 @@ pub struct Limits {
     pub abort: AbortToken,
     /// Longest time that the operation may take.
     pub deadline: Option<Duration>,
+    /// A person waits for the operation: it begins before others that have to wait.
+    pub urgent: bool,
 }
 
 /// Called when something may have happened to a domain.
@@ -213,6 +215,11 @@ pub trait Toolstack: Send + Sync {
     /// # Errors
     /// The id cannot be read.
     fn boot_id(&self) -> Result<Uuid>;
+
+    /// Returns the queues in which operations wait for each other.
+    fn queues(&self) -> Queues {
+        Queues::new()
+    }
 
     /// Returns the facts about the host that the meaning of an xl config depends on.
     ///

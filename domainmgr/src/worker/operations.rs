@@ -29,6 +29,7 @@ impl Run<'_> {
         let limits = Limits {
             abort: AbortToken::new(),
             deadline: deadline.map(|d| d.max(Duration::from_secs(1))),
+            urgent: self.orders.are_open(),
         };
         *self.shared.running() = Some((op.clone(), limits.abort.clone()));
         // Mail that came before other threads could see this operation.
@@ -257,7 +258,8 @@ impl Run<'_> {
             seeds: &env.dirs.seeds(),
         };
         let mut bounds = Bounds {
-            abort: &limits.abort,
+            limits,
+            queue: &env.copying,
             rate: env.copy_rate,
             progress: &mut |progress| {
                 let Some(facts) = self.facts.take() else {

@@ -50,6 +50,11 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// Returns true if somebody waits for an answer.
+    pub(super) fn are_open(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// Takes the orders that were given since the last time.
     pub(super) fn take(&mut self, shared: &Shared) -> impl Iterator<Item = Given> {
         let asked = std::mem::take(&mut *shared.orders());

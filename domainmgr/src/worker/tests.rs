@@ -52,6 +52,7 @@ fn env(dir: &Path) -> Arc<Env> {
         dirs,
         settings: RwLock::default(),
         copy_rate: None,
+        copying: Arc::new(crate::disks::copies_at_once()),
         register: Register::default(),
         owners: crate::owners::Owners::default(),
         board: Arc::default(),

@@ -3,13 +3,13 @@
 //!
 //! `LAB_CONFIGS` sets the number of configs.
 
-use std::{collections::BTreeSet, env, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path, sync::Arc};
 
 use domainmgr::{
     disks::{self, Bounds, Copies, Places},
     eve, host, render,
     spec::{Mode, Spec},
-    toolstack::{self, AbortToken, ErrorKind, Limits, Session},
+    toolstack::{self, ErrorKind, Limits, Session},
 };
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},
@@ -224,9 +224,9 @@ fn what_is_accepted_starts_and_is_as_asked() {
             images: &images,
             seeds: &seeds,
         };
-        let abort = AbortToken::new();
         let mut bounds = Bounds {
-            abort: &abort,
+            limits: &Limits::default(),
+            queue: &Arc::new(disks::copies_at_once()),
             progress: &mut |_| (),
             rate: None,
         };

@@ -29,11 +29,11 @@ const NEAR_HVM: u64 = 24 << 10;
 
 impl Live for LibxlSession {
     fn disks(&mut self, id: DomainId) -> Result<Vec<config::Disk>> {
-        self.domain(id)?.disk_list().map_err(error)
+        self.read(id)?.disk_list().map_err(error)
     }
 
     fn nics(&mut self, id: DomainId) -> Result<Vec<config::Nic>> {
-        self.domain(id)?.nic_list().map_err(error)
+        self.read(id)?.nic_list().map_err(error)
     }
 
     fn disk_is_ready(
@@ -46,17 +46,18 @@ impl Live for LibxlSession {
         if disk.backend != Some(DiskBackend::Phy) {
             return Ok(true);
         }
-        let info = self.domain(id)?.disk_info(disk).map_err(error)?;
+        let info = self.read(id)?.disk_info(disk).map_err(error)?;
         script_is_done(info.backend.as_deref(), info.backend_id, limits)
     }
 
     fn nic_is_ready(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<bool> {
-        let info = self.domain(id)?.nic_info(nic).map_err(error)?;
+        let info = self.read(id)?.nic_info(nic).map_err(error)?;
         script_is_done(info.backend.as_deref(), info.backend_id, limits)
     }
 
     fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()> {
-        let add = self.domain(id)?.disk_add(disk);
+        let domain = self.domain(id, limits)?;
+        let add = domain.disk_add(disk);
         let added = add.and_then(|op| op.limits(&translate(limits)).wait());
         added.map(drop).map_err(error)
     }
@@ -68,7 +69,7 @@ impl Live for LibxlSession {
         force: bool,
         limits: &Limits,
     ) -> Result<()> {
-        let domain = self.domain(id)?;
+        let domain = self.domain(id, limits)?;
         let remove = if force {
             domain.disk_destroy(disk)
         } else {
@@ -101,13 +102,15 @@ impl Live for LibxlSession {
             Some(path) => config::Disk::cdrom(path, vdev),
             None => config::Disk::empty_cdrom(vdev),
         };
-        let insert = self.domain(id)?.cdrom_insert(&disc);
+        let domain = self.domain(id, limits)?;
+        let insert = domain.cdrom_insert(&disc);
         let done = insert.and_then(|op| op.limits(&translate(limits)).wait());
         done.map(drop).map_err(error)
     }
 
     fn add_nic(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<()> {
-        let add = self.domain(id)?.nic_add(nic);
+        let domain = self.domain(id, limits)?;
+        let add = domain.nic_add(nic);
         let added = add.and_then(|op| op.limits(&translate(limits)).wait());
         added.map(drop).map_err(error)
     }
@@ -119,7 +122,7 @@ impl Live for LibxlSession {
         force: bool,
         limits: &Limits,
     ) -> Result<()> {
-        let domain = self.domain(id)?;
+        let domain = self.domain(id, limits)?;
         // The guest is asked first, and after ten seconds libxl uses force. The guest loses nothing but its network.
         let remove = if force {
             domain.nic_destroy(nic)
@@ -131,7 +134,7 @@ impl Live for LibxlSession {
     }
 
     fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()> {
-        let domain = self.domain(id)?;
+        let domain = self.domain(id, limits)?;
         let before = domain.memory_target().map_err(error)?;
         let target = mib << 10;
         let hvm = domain.is_hvm().map_err(error)?;
@@ -145,7 +148,7 @@ impl Live for LibxlSession {
     }
 
     fn set_vcpus(&mut self, id: DomainId, count: u32, limits: &Limits) -> Result<()> {
-        let domain = self.domain(id)?;
+        let domain = self.domain(id, limits)?;
         let before = domain.info().map_err(error)?.vcpu_online;
         let tell = |count: u32| -> Result<()> {
             let set = domain.set_vcpus_online(&Bitmap::first(count));
@@ -176,7 +179,7 @@ impl Live for LibxlSession {
     }
 
     fn set_cpus(&mut self, id: DomainId, cpus: &[u32]) -> Result<()> {
-        let domain = self.domain(id)?;
+        let domain = self.domain(id, &Limits::default())?;
         let most = domain.info().map_err(error)?.vcpu_max_id.saturating_add(1);
         let mask: Bitmap = cpus.iter().copied().collect();
         domain
@@ -192,7 +195,8 @@ impl Live for LibxlSession {
             cap: number(cap),
             ..DomainSchedParams::default()
         };
-        self.domain(id)?.set_sched_params(&share).map_err(error)
+        let domain = self.domain(id, &Limits::default())?;
+        domain.set_sched_params(&share).map_err(error)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use libxl::config::NicType;
@@ -11,14 +12,15 @@ use libxl::xenstore::Xenstore;
 use libxl::{Context, DomainInfo, Saving, Trigger};
 use uuid::Uuid;
 
+use super::contexts::{Contexts, Lent, Loan, run};
 use super::translate::{error, seen, theirs, translate};
 use crate::host;
 use crate::limits;
 use crate::owners::{Claims, Taken};
+use crate::queue::Queue;
 use crate::render;
 use crate::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
-use crate::toolstack::build_slots::BuildSlots;
 use crate::toolstack::memory_grant::{self, MemoryGrants};
 use crate::toolstack::qemu::{self, Models};
 use crate::toolstack::shared_list::SharedList;
@@ -39,17 +41,38 @@ const OFFLOADS: [&str; 5] = [
 /// Time that a device model gets to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The session of one worker: its contexts, and the tables that all sessions share.
+/// Time after which a build or a destruction makes room for others: by then it hangs, or does not keep xenstored busy all
+/// the time.
+const LONG: Duration = Duration::from_secs(3);
+
+/// The work that keeps xenstored busy. Domains that are destroyed never wait for those that are built.
+pub(super) struct Queues {
+    pub(super) builds: Arc<Queue>,
+    pub(super) destructions: Arc<Queue>,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let queue = |most: usize| Arc::new(Queue::until_long(most, LONG));
+        Self {
+            builds: queue(processors.max(2)),
+            // Most of its time, a destruction waits for a script, or for Xen to clear the memory.
+            destructions: queue(processors.max(2) * 2),
+        }
+    }
+}
+
+/// The session of one worker, with what all sessions share.
 pub(super) struct LibxlSession {
     /// Context for calls that return at once.
     pub(super) reader: Context,
-    /// Context for operations that may take long, so that no session waits for another.
-    ///
-    /// The context is opened when first needed, as it costs open files.
-    pub(super) own: Option<Context>,
+    /// Replaces the reader if that is poisoned.
+    pub(super) spare: Option<Loan>,
+    pub(super) contexts: Arc<Contexts>,
+    pub(super) queues: Arc<Queues>,
     pub(super) models: Arc<Models>,
     pub(super) grants: Arc<MemoryGrants>,
-    pub(super) slots: Arc<BuildSlots>,
     pub(super) lists: Arc<SharedList<Vec<DomainInfo>>>,
 }
 
@@ -62,29 +85,43 @@ impl LibxlSession {
     }
 
     pub(super) fn reader(&mut self) -> Result<&Context> {
-        if self.reader.is_poisoned() {
-            return self.own();
+        if !self.reader.is_poisoned() {
+            return Ok(&self.reader);
         }
-        Ok(&self.reader)
-    }
-
-    pub(super) fn own(&mut self) -> Result<&Context> {
-        if self.own.as_ref().is_some_and(Context::is_poisoned) {
-            self.own = None;
+        if self.spare.as_ref().is_some_and(|spare| spare.is_poisoned()) {
+            self.spare = None;
         }
-        match &mut self.own {
-            Some(context) => Ok(context),
-            slot => Ok(slot.insert(Context::open().map_err(error)?)),
+        match &mut self.spare {
+            Some(spare) => Ok(spare),
+            slot => Ok(slot.insert(self.contexts.lend(&Limits::default())?)),
         }
     }
 
-    /// Returns the domain for an operation on it. dom0 is refused, whatever a config says.
-    pub(super) fn domain(&mut self, id: DomainId) -> Result<libxl::Domain> {
-        if id.domid == 0 {
-            return Err(Error::new(ErrorKind::NotFound, "domain 0 is not ours"));
-        }
-        Ok(self.own()?.domain(theirs(id)))
+    /// Returns the domain on a context of its own, for an operation with long steps.
+    pub(super) fn domain(&self, id: DomainId, limits: &Limits) -> Result<Lent> {
+        refuse_dom0(id)?;
+        Ok(Lent::new(self.contexts.lend(limits)?, theirs(id)))
     }
+
+    /// Returns the domain for calls that return at once.
+    pub(super) fn read(&mut self, id: DomainId) -> Result<libxl::Domain> {
+        refuse_dom0(id)?;
+        Ok(self.reader()?.domain(theirs(id)))
+    }
+
+    /// Returns the domain on the context that all sessions share, for [`run`].
+    fn shared(&self, id: DomainId) -> Result<libxl::Domain> {
+        refuse_dom0(id)?;
+        Ok(self.contexts.shared()?.domain(theirs(id)))
+    }
+}
+
+/// dom0 is refused, whatever a config says.
+fn refuse_dom0(id: DomainId) -> Result<()> {
+    if id.domid == 0 {
+        return Err(Error::new(ErrorKind::NotFound, "domain 0 is not ours"));
+    }
+    Ok(())
 }
 
 impl Session for LibxlSession {
@@ -147,9 +184,10 @@ impl Session for LibxlSession {
     }
 
     fn vnc_display(&mut self, id: DomainId) -> Result<Option<u32>> {
-        let ask = self.domain(id)?.qemu_monitor_command("info vnc");
+        let domain = self.domain(id, &Limits::default())?;
         let limits = libxl::Limits::none().deadline(PATIENCE);
-        let said = ask
+        let said = domain
+            .qemu_monitor_command("info vnc")
             .and_then(|op| op.limits(&limits).wait())
             .map_err(error)?;
         Ok(qemu::vnc_display(&said))
@@ -190,11 +228,11 @@ impl Session for LibxlSession {
             return Ok(None);
         }
         let grants = Arc::clone(&self.grants);
-        let own = self.own()?;
-        let needed = own
+        let needed = self
+            .reader()?
             .domain_need_memory(&render::domain_config(spec))
             .map_err(error)?;
-        let grant = grants.make(own, needed, limits)?;
+        let grant = grants.make(|| self.contexts.lend(limits), needed, limits)?;
         Ok(Some(Box::new(grant)))
     }
 
@@ -203,9 +241,11 @@ impl Session for LibxlSession {
             return Err(e);
         }
         let config = render::domain_config(spec);
-        let _slot = self.slots.begin(limits)?;
+        // A place first: who waits for one holds no context.
+        let _place = self.queues.builds.take(limits)?;
         let created = self
-            .own()?
+            .contexts
+            .lend(limits)?
             .domain_create_new(&config)
             .and_then(|op| op.limits(&translate(limits)).wait())
             .map_err(|e| {
@@ -232,7 +272,7 @@ impl Session for LibxlSession {
     fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
         let saving = Saving::new().limits(&translate(limits));
         // The suspended domain is not destroyed here, but only once the save is known for good.
-        let saved = self.domain(id)?.save_file(path, saving).map(drop);
+        let saved = self.domain(id, limits)?.save_file(path, saving).map(drop);
         saved.map_err(|e| {
             let words = e.to_string();
             Error {
@@ -247,8 +287,9 @@ impl Session for LibxlSession {
             Error::new(ErrorKind::Other, format!("{}: {e}", path.display()))
         };
         let file = File::open(path).map_err(|e| place(&e))?;
-        let _slot = self.slots.begin(limits)?;
-        let domain = self.own()?.restore(&file, &translate(limits));
+        let _place = self.queues.builds.take(limits)?;
+        let own = self.contexts.lend(limits)?;
+        let domain = own.restore(&file, &translate(limits));
         let domain = domain.map_err(|e| {
             let e = error(e);
             Error::new(e.kind, format!("{}: {e}", path.display()))
@@ -272,8 +313,8 @@ impl Session for LibxlSession {
         Ok(id)
     }
 
-    fn resume(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
-        self.domain(id)?.resume(true).map_err(error)
+    fn resume(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
+        self.domain(id, limits)?.resume(true).map_err(error)
     }
 
     fn no_offload(&mut self, id: DomainId, interfaces: usize) -> Result<()> {
@@ -294,41 +335,47 @@ impl Session for LibxlSession {
     }
 
     fn unpause(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
-        let unpause = self.domain(id)?.unpause();
-        unpause.limits(&translate(limits)).wait().map_err(error)
+        run(self.shared(id)?.unpause(), limits)
     }
 
     fn pause(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
-        let pause = self.domain(id)?.pause();
-        pause.limits(&translate(limits)).wait().map_err(error)
+        run(self.shared(id)?.pause(), limits)
     }
 
     fn shutdown(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
-        let shutdown = self.domain(id)?.shutdown();
-        shutdown.limits(&translate(limits)).wait().map_err(error)
+        run(self.shared(id)?.shutdown(), limits)
     }
 
     fn power_button(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
-        let press = self.domain(id)?.send_trigger(Trigger::Power, 0);
-        press.limits(&translate(limits)).wait().map_err(error)
+        run(self.shared(id)?.send_trigger(Trigger::Power, 0), limits)
     }
 
     fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
-        let destroy = self.domain(id)?.destroy();
-        destroy.limits(&translate(limits)).wait().map_err(error)
+        let _place = self.queues.destructions.take(limits)?;
+        let reader = self.reader()?.domain(theirs(id));
+        // libxl waits for the driver of a PCI device, for ten seconds if need be, and holds its lock meanwhile.
+        let has_devices = !matches!(reader.pci_list(), Ok(devices) if devices.is_empty());
+        if has_devices {
+            let destroy = self.domain(id, limits)?.destroy();
+            return destroy.limits(&translate(limits)).wait().map_err(error);
+        }
+        run(self.shared(id)?.destroy(), limits)
     }
 
     fn core_dump(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
-        let dump = self.domain(id)?.core_dump(path).map_err(error)?;
+        let dump = self.domain(id, limits)?.core_dump(path).map_err(error)?;
         dump.limits(&translate(limits)).wait().map_err(error)
     }
 
-    fn preserve(&mut self, id: DomainId, suffix: &str, _limits: &Limits) -> Result<()> {
-        self.domain(id)?.preserve(suffix).map(drop).map_err(error)
+    fn preserve(&mut self, id: DomainId, suffix: &str, limits: &Limits) -> Result<()> {
+        self.domain(id, limits)?
+            .preserve(suffix)
+            .map(drop)
+            .map_err(error)
     }
 
     fn strip(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
-        let domain = self.domain(id)?;
+        let domain = self.domain(id, limits)?;
         let mut result = Ok(());
         for disk in domain.disk_list().map_err(error)? {
             let gone = domain.disk_destroy(&disk);
@@ -344,7 +391,7 @@ impl Session for LibxlSession {
     }
 
     fn soft_reset(&mut self, id: DomainId, spec: &Spec, limits: &Limits) -> Result<()> {
-        let domain = self.domain(id)?;
+        let domain = self.domain(id, limits)?;
         let now = domain.retrieve_configuration();
         // The current config includes devices attached since. If libxl has no config, the domain is reset as it was built.
         let config = match now.limits(&translate(limits)).wait() {
@@ -389,7 +436,7 @@ impl Session for LibxlSession {
         if pci::is_taken(device) {
             return Ok(());
         }
-        let own = self.own()?;
+        let own = self.contexts.lend(&Limits::default())?;
         own.pci_assignable_add(&pci::theirs(device), true)
             .map_err(error)
     }
@@ -404,14 +451,14 @@ impl Session for LibxlSession {
                 format!("domain {owner} has {device}"),
             ));
         }
-        let own = self.own()?;
+        let own = self.contexts.lend(&Limits::default())?;
         own.pci_assignable_remove(&pci::theirs(device), true)
             .map_err(error)?;
         pci::settle(device, interface)
     }
 
     fn console(&mut self, id: DomainId) -> Result<PathBuf> {
-        self.domain(id)?.primary_console_tty().map_err(error)
+        self.read(id)?.primary_console_tty().map_err(error)
     }
 
     fn host(&mut self) -> Result<HostInfo> {
