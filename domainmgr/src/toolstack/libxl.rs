@@ -103,7 +103,6 @@ impl Toolstack for Libxl {
     fn session(&self) -> Result<Box<dyn Session>> {
         Ok(Box::new(LibxlSession {
             reader: self.watcher.context().clone(),
-            spare: None,
             models: Arc::clone(&self.models),
             grants: Arc::clone(&self.grants),
             contexts: Arc::clone(&self.contexts),

@@ -50,7 +50,10 @@ impl Contexts {
         if let Some(other) = slot.as_ref().filter(usable) {
             return Ok(other.clone());
         }
-        *slot = Some(opened.clone());
+        let old = slot.replace(opened.clone());
+        drop(slot);
+        // Closing a context takes a while, too.
+        drop(old);
         Ok(opened)
     }
 

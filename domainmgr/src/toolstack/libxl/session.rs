@@ -12,7 +12,7 @@ use libxl::xenstore::Xenstore;
 use libxl::{Context, DomainInfo, Saving, Trigger};
 use uuid::Uuid;
 
-use super::contexts::{Contexts, Lent, Loan, run};
+use super::contexts::{Contexts, Lent, run};
 use super::translate::{error, seen, theirs, translate};
 use crate::host;
 use crate::limits;
@@ -67,8 +67,6 @@ impl Default for Queues {
 pub(super) struct LibxlSession {
     /// Context for calls that return at once.
     pub(super) reader: Context,
-    /// Replaces the reader if that is poisoned.
-    pub(super) spare: Option<Loan>,
     pub(super) contexts: Arc<Contexts>,
     pub(super) queues: Arc<Queues>,
     pub(super) models: Arc<Models>,
@@ -85,16 +83,10 @@ impl LibxlSession {
     }
 
     pub(super) fn reader(&mut self) -> Result<&Context> {
-        if !self.reader.is_poisoned() {
-            return Ok(&self.reader);
+        if self.reader.is_poisoned() {
+            self.reader = self.contexts.shared()?;
         }
-        if self.spare.as_ref().is_some_and(|spare| spare.is_poisoned()) {
-            self.spare = None;
-        }
-        match &mut self.spare {
-            Some(spare) => Ok(spare),
-            slot => Ok(slot.insert(self.contexts.lend(&Limits::default())?)),
-        }
+        Ok(&self.reader)
     }
 
     /// Returns the domain on a context of its own, for an operation with long steps.
