@@ -4,7 +4,7 @@
 //! it makes one start over: more builders than dom0 has processors only slow each other down. The same is true of domains
 //! that are destroyed, and of images that are copied from one disk to another. A context of libxl takes file descriptors.
 //!
-//! What hangs must not block the others, so what has taken long no longer counts. But there is a second limit, which counts
+//! Work that hangs must not block the rest, so work that has taken long no longer counts. A second limit counts
 //! everything: on a host where everything takes long, there would be no limit otherwise.
 
 use std::collections::VecDeque;
@@ -28,7 +28,7 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// What a person waits for comes first, then first come, first served.
+    /// Urgent work comes first. Otherwise: first come, first served.
     waiting: VecDeque<Waiting>,
     /// Numbers of what is under way, and the time at which each began.
     under_way: Vec<(u64, Instant)>,
@@ -73,7 +73,7 @@ impl Table {
     }
 }
 
-/// How much is to be done.
+/// Length of a queue, and the work that has left it and is not done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Work that waits for a place.

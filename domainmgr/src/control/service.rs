@@ -39,7 +39,7 @@ pub struct Sources {
     pub journal: Option<Journal>,
     /// The last measurement.
     pub figures: Arc<Figures>,
-    /// What waits, and what is under way.
+    /// The queues of operations.
     pub queues: Arc<Queues>,
     /// The facts on which the meaning of xl's language depends.
     pub hosts: Arc<Hosts>,

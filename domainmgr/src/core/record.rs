@@ -221,7 +221,7 @@ impl Facts {
     ///
     /// It is under way, or was begun by an earlier run of the agent and has not been looked into.
     fn begun(&self) -> Begun {
-        // What is under way comes first: an older step of unknown outcome is of no interest by then.
+        // The operation under way comes first: by then, an older step of unknown outcome is of no interest.
         match &self.outstanding {
             Some(Op::Create(spec) | Op::Restore(spec)) => return Begun::Create(spec.name.clone()),
             Some(Op::Save(_)) => return Begun::Save,

@@ -61,6 +61,13 @@ impl Page {
         Ok(gauge)
     }
 
+    /// Adds a gauge without labels.
+    fn figure(&self, name: &str, help: &str, value: u64) -> prometheus::Result<()> {
+        let gauge = self.gauge(name, help, &[])?;
+        gauge.with_label_values::<&str>(&[]).set(float(value));
+        Ok(())
+    }
+
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
         let counter = CounterVec::new(Opts::new(name, help), labels)?;
         self.registry.register(Box::new(counter.clone()))?;
@@ -99,9 +106,7 @@ fn agent(page: &Page, queues: &Queues) -> prometheus::Result<()> {
     ] {
         // Left out where the kernel does not say it.
         if let Some(value) = value {
-            page.gauge(name, help, &[])?
-                .with_label_values::<&str>(&[])
-                .set(float(value));
+            page.figure(name, help, value)?;
         }
     }
     let work = page.gauge(
@@ -232,8 +237,7 @@ fn host(page: &Page, sample: &Sample) -> prometheus::Result<()> {
             sample.at.unix_timestamp().unsigned_abs(),
         ),
     ] {
-        let gauge = page.gauge(name, help, &[])?;
-        gauge.with_label_values::<&str>(&[]).set(float(value));
+        page.figure(name, help, value)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Atomic writes: a reader sees the old file or the new one.
 //!
-//! What has to outlive a power cut is written and removed with [`write()`] and [`remove`]. What is there to be looked at, and
-//! is written anew by the next agent, is published and withdrawn: a thousand statuses need no sync.
+//! [`write()`] and [`remove`] are for files that have to outlive a power cut. [`publish`] and [`withdraw`] are for files that
+//! are there to be looked at, and that the next agent writes anew: a thousand statuses need no sync.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

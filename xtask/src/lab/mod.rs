@@ -281,18 +281,15 @@ impl Plan {
 
     /// Starts the computer, and waits until its dom0 takes commands.
     fn up(&self, backend: Backend) -> Result<Up> {
-        let (state, start) = match self.hardware {
-            Hardware::Plain => (
-                self.ready_state(backend, Spare::No)?,
-                Start::Resume(Spare::No),
-            ),
-            Hardware::Devices => (
-                self.ready_state(backend, Spare::Devices)?,
-                Start::Resume(Spare::Devices),
-            ),
-            Hardware::Systemd => (self.new_disk("systemd")?, Start::Systemd),
+        let spare = match self.hardware {
+            Hardware::Plain => Spare::No,
+            Hardware::Devices => Spare::Devices,
+            Hardware::Systemd => {
+                return self.power_on(backend, &self.new_disk("systemd")?, Start::Systemd);
+            }
         };
-        self.power_on(backend, &state, start)
+        let state = self.ready_state(backend, spare)?;
+        self.power_on(backend, &state, Start::Resume(spare))
     }
 
     /// Same as [`Self::up`], with this state and kind of start.

@@ -344,9 +344,8 @@ impl Session for LibxlSession {
 
     fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
         let _place = self.queues.destructions.take(limits)?;
-        let reader = self.reader()?.domain(theirs(id));
         // libxl waits for the driver of a PCI device, for ten seconds if need be, and holds its lock meanwhile.
-        let has_devices = !matches!(reader.pci_list(), Ok(devices) if devices.is_empty());
+        let has_devices = !matches!(self.read(id)?.pci_list(), Ok(devices) if devices.is_empty());
         if has_devices {
             let destroy = self.domain(id, limits)?.destroy();
             return destroy.limits(&translate(limits)).wait().map_err(error);
