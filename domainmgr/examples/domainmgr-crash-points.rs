@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use domainmgr::crash;
+use domainmgr::base::crash_points;
 
 /// Environment variable that chooses the point: `NTH` or `NTH+MS`.
 ///
@@ -18,7 +18,7 @@ fn arm() -> Result<(), String> {
     };
     let (nth, later) = text.split_once('+').unwrap_or((&text, "0"));
     let bad = |_| format!("{VARIABLE}: expected NTH or NTH+MS, found {text:?}");
-    crash::arm_and_tell(nth.parse().map_err(bad)?, later.parse().map_err(bad)?);
+    crash_points::arm_and_tell(nth.parse().map_err(bad)?, later.parse().map_err(bad)?);
     Ok(())
 }
 

@@ -58,7 +58,7 @@ fn versions_without_xen() {
 fn completions_and_man() {
     for shell in ["bash", "zsh", "fish"] {
         let out = domainmgr(&["completions", shell], &[]);
-        assert!(text(&out.stdout).contains("config-dir"), "{shell}");
+        assert!(text(&out.stdout).contains("domainmgr"), "{shell}");
     }
     let dir = tempfile::tempdir().unwrap();
     assert!(
@@ -78,6 +78,69 @@ fn completions_and_man() {
         out.contains(".TH domainmgr") && out.contains("simulate\\-speed"),
         "{out}"
     );
+}
+
+/// Returns what bash offers for the last of these words.
+fn offered(words: &[&str]) -> Vec<String> {
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let script = format!(
+        "source <(domainmgr completions bash); COMP_WORDS=({}); COMP_CWORD={}; COMP_TYPE=9; \
+         _clap_complete_domainmgr domainmgr {}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        quoted.join(" "),
+        words.len() - 1,
+        quoted.last().unwrap()
+    );
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_domainmgr"));
+    let path = std::env::var("PATH").unwrap();
+    let out = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .env(
+            "PATH",
+            format!("{}:{path}", program.parent().unwrap().display()),
+        )
+        .output()
+        .unwrap();
+    assert!(out.stderr.is_empty(), "{}", text(&out.stderr));
+    let all = text(&out.stdout);
+    all.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[test]
+fn the_shell_completes_words_names_jobs_and_files() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    let socket = host.path("run/control.sock");
+    let socket = socket.to_str().unwrap();
+    let at = |verb, last| offered(&["domainmgr", verb, "--control", socket, last]);
+    assert!(offered(&["domainmgr", "host-st"]).contains(&"host-stop".to_owned()));
+    assert!(offered(&["domainmgr", "run", "--config-d"]).contains(&"--config-dir".to_owned()));
+    for verb in ["stop", "show", "wait", "save", "attach", "history"] {
+        assert_eq!(at(verb, "a"), ["a.1"], "{verb}");
+    }
+    let file = host.path("kernel");
+    let typed = file.to_str().unwrap().strip_suffix("nel").unwrap();
+    assert_eq!(at("restore", typed), [file.to_str().unwrap()]);
+    host.put(
+        B,
+        &json!({"Activate": false, "ExtraArgs": "sim.create=2000"}),
+    );
+    let begin = std::time::Instant::now();
+    while host.verb(&["start", "b.2", "--no-wait"]).0 != 0 {
+        assert!(begin.elapsed().as_secs() < 60, "{}", host.log());
+    }
+    let found = at("cancel", "");
+    assert!(found[0].parse::<u64>().is_ok(), "{found:?}");
+    // Without an agent, nothing is offered, and nothing is said.
+    let nobody = host.path("nobody");
+    let words = [
+        "domainmgr",
+        "stop",
+        "--control",
+        nobody.to_str().unwrap(),
+        "a",
+    ];
+    assert_eq!(offered(&words), [""]);
 }
 
 #[test]

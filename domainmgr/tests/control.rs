@@ -119,6 +119,7 @@ fn verbs_do_what_they_say_and_wait_for_it() {
     host.wait_log("started: ");
     listens(&host);
     assert!(does(&host, &["wait", "a", "halted"]).contains("HALTED"));
+    fails(&host, &["wait", "a", "HALT"], 2, "HALTED");
     assert!(does(&host, &["start", A]).contains("RUNNING, domain "));
     let second = host.status(A).unwrap();
     assert_ne!(second["DomainId"], first["DomainId"]);
@@ -255,14 +256,18 @@ fn the_service_describes_itself_and_refuses_what_it_does_not_know() {
     // Each method and each error that the description names exists.
     for line in text.lines().filter_map(|l| l.strip_prefix("method ")) {
         let method = line.split('(').next().unwrap();
-        let reply = client.call(method, &json!({"name": "nobody"}));
+        let none = match method {
+            "Cancel" => json!({"job": 4711}),
+            _ => json!({"name": "nobody"}),
+        };
+        let reply = client.call(method, &none);
         let error = reply["error"].as_str().unwrap_or_default();
         // Some methods need more parameters.
         let missing = reply["parameters"]["parameter"]
             .as_str()
             .unwrap_or_default();
-        let known = ["List", "Metrics"].contains(&method)
-            || error == "xen.domainmgr.NoSuchDomain"
+        let known = ["List", "Agent", "Metrics"].contains(&method)
+            || ["xen.domainmgr.NoSuchDomain", "xen.domainmgr.NoSuchJob"].contains(&error)
             || missing.starts_with("missing field");
         assert!(known, "{method}: {reply}");
     }

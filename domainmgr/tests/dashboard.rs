@@ -16,7 +16,7 @@ fn it_asks_for_figures_that_there_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dashboard = fs::read_to_string(root.join("../packaging/grafana/domainmgr.json")).unwrap();
     serde_json::from_str::<serde_json::Value>(&dashboard).unwrap();
-    let code = fs::read_to_string(root.join("src/metrics/exposition.rs")).unwrap();
+    let code = fs::read_to_string(root.join("src/frontends/metrics/exposition.rs")).unwrap();
     let asked = figures(&dashboard);
     assert!(asked.len() > 8, "{asked:?}");
     for figure in asked {

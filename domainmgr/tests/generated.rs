@@ -8,9 +8,9 @@ mod generate;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use domainmgr::eve::{self, DomainConfig};
-use domainmgr::host;
-use domainmgr::render;
+use domainmgr::frontends::eve::{self, DomainConfig};
+use domainmgr::spec::feasibility;
+use domainmgr::spec::render;
 use domainmgr::spec::{Mode, Spec};
 use domainmgr::toolstack::sim::model::Model;
 use libxl::config::lost_fields;
@@ -55,7 +55,7 @@ fn is_as_asked(config: &DomainConfig, spec: &Spec) {
 /// Returns whether the host accepts the spec. If not, checks that Xen would have refused the domain, too.
 fn fits_host(spec: &Spec) -> bool {
     let mut xen = Model::new(1 << 40);
-    let fits = host::check(spec, &xen.facts_for(spec)).is_ok();
+    let fits = feasibility::check(spec, &xen.facts_for(spec)).is_ok();
     fits || {
         xen.begin_create(spec).unwrap_err();
         false

@@ -8,6 +8,8 @@ use std::fs;
 use common::{A, B, Host, domid};
 use serde_json::json;
 
+const C: &str = "cccccccc-0000-4000-8000-000000000003";
+
 /// `host-stop` with settings of xendomains that are the host's own.
 fn host_stop(host: &Host, more: &[&str]) -> (i32, String) {
     let defaults = host.path("xendomains");
@@ -120,4 +122,94 @@ fn what_is_left_can_be_left_and_order_is_kept() {
         code == 1 && said.contains("xendomains: line 1: XENDOMAINS_STOP_MAXWAIT"),
         "{said}"
     );
+}
+
+/// Names of the domains in the order in which the agent began to bring them down.
+fn order_of_stops(host: &Host) -> Vec<String> {
+    let log = host.log();
+    let asked = log.lines().filter(|l| l.contains(": asked for by root"));
+    let stops = asked.filter(|l| l.contains(" stop: ") || l.contains(" save: "));
+    let key = |line: &str| {
+        line.split_once("key=")
+            .map(|(_, rest)| rest[..1].to_owned())
+    };
+    stops.filter_map(key).collect()
+}
+
+#[test]
+fn files_say_in_which_order_and_how_they_stop() {
+    let host = Host::start(&[]);
+    fs::write(host.path("xendomains"), "").unwrap();
+    // b needs a; c is more important than both, and is saved.
+    host.put(A, &json!({"DisplayName": "db"}));
+    host.put(
+        B,
+        &json!({"DisplayName": "web", "After": ["db"], "Priority": 5}),
+    );
+    host.put(
+        C,
+        &json!({"DisplayName": "log", "Priority": 9, "OnHostStop": "save"}),
+    );
+    for key in [A, B, C] {
+        host.wait_state(key, "RUNNING");
+    }
+    let said = stops(&host, &[]);
+    assert_eq!(order_of_stops(&host), ["b", "a", "c"], "{said}");
+    assert!(said.contains("log.3: SAVED"), "{said}");
+    assert!(
+        said.contains("db.1: HALTED") && said.contains("web.2: HALTED"),
+        "{said}"
+    );
+    let status = host.status(B).unwrap();
+    assert_eq!(
+        (&status["Priority"], &status["After"]),
+        (&json!(5), &json!(["db"]))
+    );
+}
+
+#[test]
+fn those_that_need_each_other_stop_side_by_side() {
+    let host = Host::start(&[]);
+    fs::write(host.path("xendomains"), "").unwrap();
+    host.put(A, &json!({"DisplayName": "a", "After": ["b"]}));
+    host.put(
+        B,
+        &json!({"DisplayName": "b", "After": ["a"], "OnHostStop": "shutdown"}),
+    );
+    for key in [A, B] {
+        host.wait_state(key, "RUNNING");
+    }
+    let said = stops(&host, &["--save"]);
+    assert!(
+        said.contains("these need each other, and stop side by side: a.1, b.2"),
+        "{said}"
+    );
+    assert!(
+        said.contains("a.1: SAVED") && said.contains("b.2: HALTED"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_a_file_says_wrongly_about_the_host_is_named() {
+    let host = Host::start(&[]);
+    for (field, value, words) in [
+        (
+            "OnHostStop",
+            json!("sleep"),
+            "OnHostStop: expected \"save\" or \"shutdown\", found \"sleep\"",
+        ),
+        (
+            "After",
+            json!(["db", ""]),
+            "After: the name of domain 2 is empty",
+        ),
+        ("Priority", json!("high"), "Priority"),
+    ] {
+        host.put(A, &json!({ field: value }));
+        let status = host.wait(A, field, |s| {
+            s["LastErr"].as_str().is_some_and(|e| e.contains(words))
+        });
+        assert_eq!(status["DomainId"], 0);
+    }
 }

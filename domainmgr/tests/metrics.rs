@@ -124,3 +124,39 @@ fn an_address_that_is_taken_is_named() {
     assert_eq!(out.status.code(), Some(2));
     assert!(text(&out.stderr).contains("--metrics-address"));
 }
+
+#[test]
+fn the_agent_itself_is_shown() {
+    let host = Host::start(&[]);
+    host.put(A, &json!({"Memory": 65536}));
+    host.wait_state(A, "RUNNING");
+    let socket = host.path("run/control.sock");
+    let out = domainmgr(&["status", "--agent", "--json", "--control"], &[&socket]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let agent: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(agent["pid"], host.pid());
+    assert_eq!(
+        (&agent["domains"], &agent["clients"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(agent["journal"], true);
+    // Each is more than nothing.
+    for figure in ["memory", "threads", "descriptors"] {
+        assert!(agent[figure].as_u64() > Some(1), "{agent}");
+    }
+    let work = agent["work"].as_array().unwrap();
+    let copies = work.iter().find(|w| w["work"] == "copy").unwrap();
+    assert_eq!(
+        copies,
+        &json!({"work": "copy", "waiting": 0, "underWay": 0, "most": 4})
+    );
+    let out = domainmgr(&["status", "--agent", "--control"], &[&socket]);
+    let shown = text(&out.stdout);
+    for line in ["process      ", "journal      in use", "copy  "] {
+        assert!(shown.lines().any(|l| l.starts_with(line)), "{shown}");
+    }
+    // Without an agent.
+    let nobody = host.path("nobody.sock");
+    let out = domainmgr(&["status", "--agent", "--control"], &[&nobody]);
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out.stderr));
+}

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use common::{A, Host, domainmgr, domid};
-use domainmgr::xl::{key_of_file, key_of_name};
+use domainmgr::frontends::xl::{key_of_file, key_of_name};
 use serde_json::{Value, json};
 
 /// A host with a directory of xl's files and an agent that reads it.

@@ -1,11 +1,11 @@
 //! A DomainConfig file with any content is refused with a reason, or becomes something to build.
 #![no_main]
 
-use domainmgr::{eve, render};
+use domainmgr::{base::json, frontends::eve, spec::render};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
-    let key = eve::parse::<eve::DomainConfig>(text)
+    let key = json::parse::<eve::DomainConfig>(text)
         .ok()
         .and_then(|config| config.uuid_and_version.uuid.parse().ok())
         .unwrap_or_default();

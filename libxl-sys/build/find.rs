@@ -52,6 +52,25 @@ fn watch(directory: &Path) {
     println!("cargo::rerun-if-changed={}", directory.display());
 }
 
+/// Has cargo rerun the build script once the library that pkg-config does not know may have been
+/// installed.
+fn watch_for_installation() {
+    if let Ok(path) = pkg_config::get_variable("pkg-config", "pc_path") {
+        let named = ["PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR"].map(env::var_os);
+        named
+            .iter()
+            .flatten()
+            .flat_map(env::split_paths)
+            .chain(env::split_paths(&path))
+            // A directory that does not exist would make cargo run the script each time.
+            .filter(|directory| directory.is_dir())
+            .for_each(|directory| watch(&directory));
+    } else {
+        // pkg-config itself is missing, and may appear in any directory.
+        watch(Path::new("pkg-config is missing"));
+    }
+}
+
 fn overridden(include: &Path, lib: &Path) -> Result<Xen, String> {
     if !include.join("libxl.h").is_file() {
         return Err(format!(
@@ -92,7 +111,10 @@ fn installed() -> Result<Xen, String> {
         let library = pkg_config::Config::new()
             .cargo_metadata(false)
             .probe(name)
-            .map_err(|e| format!("{e}\n{HELP}"))?;
+            .map_err(|e| {
+                watch_for_installation();
+                format!("{e}\n{HELP}")
+            })?;
         if name == "xenlight" {
             version = library.version;
         }

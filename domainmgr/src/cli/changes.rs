@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::complete;
 use super::verbs::How;
-use crate::control::wire::{self, Kind};
+use crate::frontends::control::wire::{self, Kind};
 
 #[derive(Debug, Args)]
 pub(super) struct Attach {
     /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     name: String,
     /// The kind of device.
     #[arg(value_enum)]
@@ -25,6 +27,7 @@ pub(super) struct Attach {
 #[derive(Debug, Args)]
 pub(super) struct Detach {
     /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     name: String,
     /// The kind of device.
     #[arg(value_enum)]
@@ -38,6 +41,7 @@ pub(super) struct Detach {
 #[derive(Debug, Args)]
 pub(super) struct Insert {
     /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     name: String,
     /// The drive, by its name in the guest.
     vdev: String,
@@ -50,6 +54,7 @@ pub(super) struct Insert {
 #[derive(Debug, Args)]
 pub(super) struct Eject {
     /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     name: String,
     /// The drive, by its name in the guest.
     vdev: String,
@@ -60,6 +65,7 @@ pub(super) struct Eject {
 #[derive(Debug, Args)]
 pub(super) struct Set {
     /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     name: String,
     /// memory=MIB, vcpus=N, cpus=SET (as in xl.cfg: `0-3,^1`), weight=N (256 is usual), cap=PERCENT (of one processor; 0: no
     /// limit).

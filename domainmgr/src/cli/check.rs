@@ -8,15 +8,17 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::disks;
-use crate::eve::{self, FieldError};
-use crate::host::{self, Refusal};
-use crate::owners::{self, Owners};
-use crate::render;
+use super::output::say;
+use crate::base::field_error::FieldError;
+use crate::base::store::{self, Named};
+use crate::frontends::eve;
+use crate::frontends::xl::{self, Host};
+use crate::host::disks;
+use crate::host::files;
+use crate::host::owners::{self, Owners};
 use crate::spec::Spec;
-use crate::store::{self, Named};
+use crate::spec::feasibility::{self, Refusal};
 use crate::toolstack;
-use crate::xl::{self, Host};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -43,7 +45,7 @@ impl Check {
                         .map(|ok| format!("{}: {ok}", file.display()))
                 }) {
                     // The exit code tells the result even if this cannot be written.
-                    Ok(line) => drop(super::say(&format!("{line}\n"))),
+                    Ok(line) => drop(say(&format!("{line}\n"))),
                     Err(line) => {
                         wrong += 1;
                         drop(writeln!(std::io::stderr(), "{line}"));
@@ -113,7 +115,7 @@ impl Check {
         let place = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
         let mut host = Vec::new();
         if !self.no_files {
-            render::check_files(spec).map_err(|e| place(&e))?;
+            files::check(spec).map_err(|e| place(&e))?;
             let doubts = self.on_this_host(spec).map_err(|e| place(&e))?;
             warnings.extend(
                 doubts
@@ -123,7 +125,7 @@ impl Check {
             host = owners::taken_by_host();
         }
         if let Err(refusal) = owners.take(*key, spec, &host) {
-            let refused = eve::FieldError::new(refusal.field, refusal.reason);
+            let refused = FieldError::new(refusal.field, refusal.reason);
             // A domain that does not run takes nothing from others.
             if *activate {
                 return Err(place(&refused));
@@ -159,11 +161,11 @@ impl Check {
         };
         let facts = toolstack::facts_of_this_host(spec, processors);
         let facts = facts.map_err(|e| FieldError::new("", format!("the host's network: {e}")))?;
-        match host::check(spec, &facts) {
+        match feasibility::check(spec, &facts) {
             Ok(()) | Err(Refusal::Domains(_)) => {}
             Err(refusal) => return Err(refusal.error()),
         }
-        let doubts = host::doubts(spec, &facts).into_iter();
+        let doubts = feasibility::doubts(spec, &facts).into_iter();
         Ok(doubts.chain(disks::doubts(spec)).collect())
     }
 }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::output::{printable, say};
 use super::paths;
-use super::status::printable;
-use crate::control::client::{Client, ClientError};
-use crate::control::wire::Domain;
+use crate::frontends::control::client::{Client, ClientError};
+use crate::frontends::control::wire::Domain;
 
 /// Options of every client of the control socket.
 #[derive(Clone, Debug, Args)]
@@ -43,16 +43,17 @@ fn code(e: &ClientError) -> u8 {
 
 /// Reports an error about `name`, and returns the exit code for it.
 pub(super) fn complain(name: &str, e: &ClientError, json: bool) -> u8 {
-    let about = if matches!(e, ClientError::NoAgent(..)) || name.is_empty() {
-        e.to_string()
-    } else {
-        format!("{name}: {e}")
-    };
+    let about =
+        if matches!(e, ClientError::NoAgent(..) | ClientError::NotAllowed(_)) || name.is_empty() {
+            e.to_string()
+        } else {
+            format!("{name}: {e}")
+        };
     if json {
         let line = json!({"name": name, "error": e.to_string(), "exit": code(e)});
-        drop(super::say(&format!("{line}\n")));
+        drop(say(&format!("{line}\n")));
     } else {
-        eprintln!("domainmgr: {about}");
+        eprintln!("domainmgr: {}", printable(&about));
     }
     code(e)
 }

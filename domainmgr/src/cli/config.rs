@@ -8,10 +8,12 @@ use libxl::Context;
 use libxl::xlcfg::{self, XlConf, XlConfig};
 use serde_json::Value;
 
-use crate::eve;
-use crate::render;
-use crate::store::{self, Named};
-use crate::xl::Host;
+use super::output::say;
+use crate::base::field_error::FieldError;
+use crate::base::store::{self, Named};
+use crate::frontends::eve;
+use crate::frontends::xl::Host;
+use crate::spec::render;
 
 #[derive(Debug, Args)]
 pub(super) struct Config {
@@ -66,15 +68,15 @@ impl Config {
         let config = serde_json::to_value(config).map_err(|e| e.to_string())?;
         if self.json {
             let text = serde_json::to_string_pretty(&config).map_err(|e| e.to_string())?;
-            return super::say(&format!("{text}\n"));
+            return say(&format!("{text}\n"));
         }
         let mut lines = String::new();
         flatten("", &config, &mut lines);
-        super::say(&lines)
+        say(&lines)
     }
 }
 
-fn warn(file: &Path, warnings: &[eve::FieldError]) {
+fn warn(file: &Path, warnings: &[FieldError]) {
     for warning in warnings {
         eprintln!("warning: {}: {warning}", file.display());
     }

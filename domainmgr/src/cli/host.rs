@@ -16,8 +16,12 @@ use clap::{Args, ValueEnum};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::client::{Socket, complain, exit, in_words};
-use crate::control::client::{Client, ClientError};
-use crate::control::wire::{self, Domain};
+use super::complete;
+use super::host_order::{Steps, order};
+use super::output::say;
+use crate::frontends::control::client::{Client, ClientError};
+use crate::frontends::control::wire::{self, Domain};
+use crate::spec::with_host::OnHostStop;
 
 /// As many domains are dealt with at once. The agent serves more clients than these.
 const AT_ONCE: usize = 16;
@@ -38,8 +42,8 @@ enum Rest {
 
 #[derive(Debug, Args)]
 pub(super) struct HostStop {
-    /// Save the domains instead of shutting them down; one that cannot be saved is shut down [default: as XENDOMAINS_SAVE
-    /// says]
+    /// Save the domains instead of shutting them down; one that cannot be saved is shut down. What the file of a domain says
+    /// about that goes before this [default: as XENDOMAINS_SAVE says]
     #[arg(long, overrides_with = "no_save")]
     save: bool,
     /// Shut them down.
@@ -51,8 +55,9 @@ pub(super) struct HostStop {
     /// Treatment of those that are left then.
     #[arg(long, value_enum, default_value_t)]
     then: Rest,
-    /// These come last, each when those before it are down: what others need, such as a router. Repeatable.
-    #[arg(long, value_name = "NAME")]
+    /// These come last, each when those before it are down: what others need, such as a router. Goes before what files say.
+    /// Repeatable.
+    #[arg(long, value_name = "NAME", add = complete::domains())]
     last: Vec<String>,
     /// The settings of xendomains, as far as they concern this [default: /etc/default/xendomains]
     #[arg(long, value_name = "FILE")]
@@ -138,16 +143,10 @@ impl HostStop {
             Ok(all) => all,
             Err(e) => return exit(complain("", &e, self.socket.json)),
         };
-        let is_last = |domain: &Domain| self.last.iter().any(|name| is_called(domain, name));
-        let (last, first): (Vec<_>, Vec<_>) = all.into_iter().partition(is_last);
-        let mut steps = vec![first];
-        for name in &self.last {
-            steps.push(
-                last.iter()
-                    .filter(|d| is_called(d, name))
-                    .cloned()
-                    .collect(),
-            );
+        let Steps { steps, circle } = order(all, &self.last);
+        if !circle.is_empty() {
+            let names = circle.join(", ");
+            eprintln!("domainmgr: these need each other, and stop side by side: {names}");
         }
         let mut failed = false;
         for step in steps {
@@ -273,24 +272,25 @@ impl HostStart {
     }
 }
 
-fn is_called(domain: &Domain, name: &str) -> bool {
-    [&domain.name, &domain.display_name, &domain.uuid].contains(&&name.to_owned())
-}
-
 fn tell(name: &str, domain: &Domain, json: bool) {
     let line = if json {
         serde_json::json!({"name": name, "domain": domain}).to_string()
     } else {
         format!("{name}: {}", in_words(domain))
     };
-    drop(super::say(&format!("{line}\n")));
+    drop(say(&format!("{line}\n")));
 }
 
 fn bring_down(client: &Client, domain: &Domain, save: bool) -> Result<Domain, ClientError> {
+    let save = match OnHostStop::parse(&domain.on_host_stop) {
+        Ok(Some(own)) => own == OnHostStop::Save,
+        _ => save,
+    };
     if save && domain.domid.is_some() {
         let arguments = wire::Save {
             name: domain.uuid.clone(),
             boot: Some(true),
+            file: None,
         };
         match client.order("Save", arguments, true, |_| ()) {
             Ok(reply) => return Ok(reply.domain),

@@ -7,16 +7,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 use super::client::{Socket, complain, described, exit, in_words};
-use super::status::printable;
-use crate::control::client::ClientError;
-use crate::control::wire::{Changed, Domain, Event, Events, Since};
+use super::complete;
+use super::output::{printable, say};
+use crate::core::State;
+use crate::frontends::control::client::ClientError;
+use crate::frontends::control::wire::{Changed, Domain, Event, Events, Since};
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     name: String,
     #[command(flatten)]
     socket: Socket,
@@ -31,9 +35,10 @@ pub(super) struct Metrics {
 #[derive(Debug, Args)]
 pub(super) struct Wait {
     /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     name: String,
-    /// RUNNING, HALTED, or another state as `status` shows it; GONE: nothing is left of it.
-    #[arg(value_name = "STATE")]
+    /// The state, as `status` shows it; GONE: nothing is left of it.
+    #[arg(value_name = "STATE", ignore_case = true, value_parser = states())]
     state: String,
     /// Give up after so many seconds.
     #[arg(long, value_name = "SECONDS")]
@@ -45,6 +50,7 @@ pub(super) struct Wait {
 #[derive(Debug, Args)]
 pub(super) struct Watch {
     /// Only this one.
+    #[arg(add = complete::domains())]
     name: Option<String>,
     #[command(flatten)]
     socket: Socket,
@@ -53,6 +59,7 @@ pub(super) struct Watch {
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// Only of this one; a uuid also if nothing is left of the domain.
+    #[arg(add = complete::domains())]
     name: Option<String>,
     /// Show only what came after the event with this number.
     #[arg(long, value_name = "NUMBER")]
@@ -64,17 +71,23 @@ pub(super) struct History {
     socket: Socket,
 }
 
+/// The states that can be waited for.
+fn states() -> PossibleValuesParser {
+    let all = State::ALL.into_iter().map(State::word);
+    PossibleValuesParser::new(all.chain(["GONE"]))
+}
+
 impl Show {
     pub(super) fn run(&self) -> ExitCode {
         let shown = self.socket.connect().and_then(|c| c.show(&self.name));
         match shown {
             Err(e) => exit(complain(&self.name, &e, self.socket.json)),
             Ok(shown) if self.socket.json => {
-                drop(super::say(&format!("{}\n", json!(shown))));
+                drop(say(&format!("{}\n", json!(shown))));
                 ExitCode::SUCCESS
             }
             Ok(shown) => {
-                drop(super::say(&table(&shown.status)));
+                drop(say(&table(&shown.status)));
                 ExitCode::SUCCESS
             }
         }
@@ -87,11 +100,11 @@ impl Metrics {
         match text {
             Err(e) => exit(complain("metrics", &e, self.socket.json)),
             Ok(text) if self.socket.json => {
-                drop(super::say(&format!("{}\n", json!({ "text": text }))));
+                drop(say(&format!("{}\n", json!({ "text": text }))));
                 ExitCode::SUCCESS
             }
             Ok(text) => {
-                drop(super::say(&text));
+                drop(say(&text));
                 ExitCode::SUCCESS
             }
         }
@@ -168,11 +181,21 @@ impl Wait {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let last = last.as_deref().unwrap_or("unknown");
-                    eprintln!("domainmgr: {}: timed out: it is {last}", self.name);
-                    return exit(5);
+                    return self.timed_out(last);
                 }
             }
         }
+    }
+
+    fn timed_out(&self, last: &str) -> ExitCode {
+        let why = format!("timed out: it is {last}");
+        if self.socket.json {
+            let line = json!({"name": self.name, "error": why, "exit": 5});
+            drop(say(&format!("{line}\n")));
+        } else {
+            eprintln!("domainmgr: {}: {why}", printable(&self.name));
+        }
+        exit(5)
     }
 
     fn there(&self, state: &str, domain: Option<&Domain>) -> ExitCode {
@@ -184,7 +207,7 @@ impl Wait {
                 None => format!("{}: gone", self.name),
             }
         };
-        drop(super::say(&format!("{line}\n")));
+        drop(say(&format!("{line}\n")));
         ExitCode::SUCCESS
     }
 }

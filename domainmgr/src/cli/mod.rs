@@ -1,8 +1,10 @@
 //! The command line.
 
+mod agent;
 mod changes;
 mod check;
 mod client;
+mod complete;
 mod config;
 #[cfg(not(fuzzing))]
 mod console;
@@ -10,8 +12,12 @@ mod console;
 #[doc(hidden)]
 pub mod console;
 mod host;
+mod host_order;
+mod jobs;
 mod looks;
+mod memory_files;
 mod named;
+mod output;
 mod paths;
 mod resume;
 mod rivals;
@@ -24,18 +30,19 @@ use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use self::output::say;
 use self::paths::Paths;
-use crate::clock::Clock;
-use crate::control::client::named;
-use crate::crash;
-use crate::logging;
-use crate::options::Options;
-use crate::services;
-use crate::settings::Settings;
-use crate::start;
+use crate::agent::options::Options;
+use crate::agent::start;
+use crate::agent::worker;
+use crate::base::clock::Clock;
+use crate::base::crash_points;
+use crate::base::logging;
+use crate::base::services;
+use crate::frontends::control::client::named;
+use crate::spec::settings::Settings;
 use crate::toolstack::sim::{Simulation, control};
 use crate::toolstack::{Toolstack, libxl, xenstored};
-use crate::worker;
 
 /// Runs the Xen domains that DomainConfig files ask for.
 #[derive(Debug, Parser)]
@@ -68,10 +75,17 @@ enum Command {
     Restart(verbs::Verb),
     /// Write the memory of domains to files, and keep them down: they go on from there when they are started. One that
     /// cannot be saved goes on running.
-    Save(verbs::Verb),
-    /// Have domains go on that were saved.
-    Restore(verbs::Verb),
-    /// Take their processors from domains.
+    ///
+    /// The agent keeps the files, and removes each when its domain has gone on; with FILE, which `xl restore` reads as well, it is
+    /// you who does.
+    Save(memory_files::ToFile),
+    /// Have domains go on that were saved, or the one that was saved in FILE, by `save` or by `xl save`.
+    ///
+    /// A guest goes on from a FILE once: afterwards its disks are no longer as they were then, and the file is refused.
+    Restore(memory_files::FromFile),
+    /// Write the memory of a domain to a file for a debugger, while it goes on. For a consistent dump, pause it first.
+    DumpCore(memory_files::ToFile),
+    /// Stop domains for a while: they keep their memory and their place.
     Pause(verbs::Verb),
     /// Let paused domains run.
     Unpause(verbs::Verb),
@@ -99,6 +113,12 @@ enum Command {
     /// Show what became of domains: their states, and why they changed (in UTC).
     #[command(alias = "events")]
     History(looks::History),
+    /// Show the orders that are being worked off, and the last one of each domain that has come to its end.
+    Jobs(jobs::Jobs),
+    /// Give up an order that is being worked off: a start, a restore, a save, or a change. What it has begun is undone.
+    ///
+    /// A stop, a restart and a core dump that has begun cannot be cancelled, nor a start that the domain's file asks for as well.
+    Cancel(jobs::Cancel),
     /// Show each change of all domains, or of one, as it happens.
     Watch(looks::Watch),
     /// Check DomainConfig files and files of xl's, or whole directories of them, without doing anything.
@@ -112,7 +132,7 @@ enum Command {
     /// For one whose migration was given up, or whose outcome nobody knows: make sure first that it runs nowhere else. One
     /// that does is to be destroyed instead.
     Resume(resume::Resume),
-    /// Print a completion script for a shell.
+    /// Print a script by which a shell completes words of domainmgr's, and names of domains and numbers of jobs.
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
@@ -201,6 +221,7 @@ fn run_help() -> String {
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
+    complete::answer(Cli::command);
     match Cli::try_parse_from(std::env::args_os()) {
         Ok(Cli { version: true, .. }) => dispatched(say(&format!("{}\n", libxl::versions()))),
         Ok(Cli {
@@ -220,14 +241,15 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> ExitCode {
     let done = match command {
         Command::Run(args) => run(*args),
-        Command::Status(args) => args.run(),
+        Command::Status(args) => return args.run(),
         Command::Check(args) => return args.run(),
         Command::Config(args) => args.run(),
         Command::Start(args) => return args.run(),
         Command::Stop(args) => return args.run(),
         Command::Restart(args) => return args.run("Restart", named),
-        Command::Save(args) => return args.run("Save", named),
-        Command::Restore(args) => return args.run("Restore", named),
+        Command::Save(args) => return args.save(),
+        Command::Restore(args) => return args.run(),
+        Command::DumpCore(args) => return args.dump_core(),
         Command::Pause(args) => return args.run("Pause", named),
         Command::Unpause(args) => return args.run("Unpause", named),
         Command::Attach(args) => return args.run(),
@@ -240,15 +262,13 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Show(args) => return args.run(),
         Command::Metrics(args) => return args.run(),
         Command::Wait(args) => return args.run(),
+        Command::Jobs(args) => return args.run(),
+        Command::Cancel(args) => return args.run(),
         Command::Watch(args) => return args.run(),
         Command::History(args) => return args.run(),
         Command::Console(args) => args.run(),
         Command::Resume(args) => args.run(),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "domainmgr", &mut script);
-            say(&String::from_utf8_lossy(&script))
-        }
+        Command::Completions { shell } => complete::script(shell).and_then(|script| say(&script)),
         Command::Man { directory: None } => man(),
         Command::Man {
             directory: Some(directory),
@@ -263,16 +283,6 @@ fn dispatch(command: Command) -> ExitCode {
             .and_then(|answer| say(&format!("{answer}\n"))),
     };
     dispatched(done)
-}
-
-/// Prints to standard output. A reader that has closed its end of a pipe is no error.
-fn say(text: &str) -> Result<(), String> {
-    use std::io::{ErrorKind, Write};
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|e| format!("standard output: {e}")),
-    }
 }
 
 fn dispatched(done: Result<(), String>) -> ExitCode {
@@ -317,7 +327,7 @@ fn run(args: Run) -> Result<(), String> {
             let text = std::env::var(variable).ok();
             text.and_then(|n| n.parse().ok()).unwrap_or(0)
         };
-        crash::arm(number(crash::VARIABLE));
+        crash_points::arm(number(crash_points::VARIABLE));
         worker::lack_threads(number(worker::VARIABLE));
         if let Ok(name) = std::env::var(services::VARIABLE) {
             services::doom(name);

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{paths, status};
-use crate::control::names;
+use super::{complete, paths, status};
+use crate::frontends::control::names;
 use crate::toolstack::DomainId;
 
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// A domain's name, as `status` shows it, its DisplayName, its uuid or its number.
+    #[arg(add = complete::domains())]
     pub(super) name: String,
     /// DomainStatus files [default: /var/run/domainmgr/DomainStatus]
     #[arg(long, value_name = "DIR")]

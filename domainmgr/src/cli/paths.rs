@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::adapters::Files;
-use crate::dirs::Dirs;
-use crate::options::Control;
+use crate::agent::options::Control;
+use crate::base::dirs::Dirs;
+use crate::host::adapters::Files;
 
 const CONFIG: &str = "/run/zedmanager/DomainConfig";
 const RUN: &str = "/var/run/domainmgr";
@@ -85,70 +85,83 @@ pub(super) struct Resolved {
     pub(super) control: Control,
 }
 
+/// Default paths that depend on whether Xen is simulated, other than the run directory.
+struct Defaults {
+    config_dir: PathBuf,
+    state_dir: PathBuf,
+    image_dir: PathBuf,
+    verified_dir: PathBuf,
+    global_config: PathBuf,
+    dump_dir: PathBuf,
+    model: PathBuf,
+    network: PathBuf,
+}
+
+impl Defaults {
+    /// Returns the paths for an agent on a Xen host.
+    fn host() -> Self {
+        Self {
+            config_dir: CONFIG.into(),
+            state_dir: STATE.into(),
+            image_dir: IMAGES.into(),
+            verified_dir: VERIFIED.into(),
+            global_config: GLOBAL.into(),
+            dump_dir: DUMPS.into(),
+            model: ADAPTERS.into(),
+            network: NETWORK.into(),
+        }
+    }
+
+    /// Returns the paths for a simulation. All are in its run directory, so that it needs no root.
+    fn simulation(run: &Path) -> Self {
+        Self {
+            config_dir: run.join("DomainConfig"),
+            state_dir: run.join("state"),
+            image_dir: run.join("img"),
+            verified_dir: run.join("verified"),
+            global_config: run.join("GlobalConfig").join("global.json"),
+            dump_dir: run.join("dump"),
+            model: run.join("model"),
+            network: run.join("DeviceNetworkStatus/global.json"),
+        }
+    }
+}
+
 impl Paths {
     /// Fills in the defaults. Those of a simulation need no root.
     pub(super) fn resolve(&self, simulate: bool) -> Result<Resolved, String> {
-        // A simulation needs no default directory if the run directory is given.
-        let home = match (&self.run_dir, &self.config_dir) {
-            (Some(run), config) if simulate => Some((run.clone(), config.clone())),
-            _ if simulate => Some((simulated()?, self.config_dir.clone())),
-            _ => None,
+        let run_dir = match &self.run_dir {
+            Some(given) => given.clone(),
+            None if simulate => simulated()?,
+            None => RUN.into(),
         };
-        let (image_dir, verified_dir) = match &home {
-            Some((run, _)) => (run.join("img"), run.join("verified")),
-            None => (IMAGES.into(), VERIFIED.into()),
+        let defaults = if simulate {
+            Defaults::simulation(&run_dir)
+        } else {
+            Defaults::host()
         };
-        let (run_dir, config_dir, global_config, dump_dir) = match home {
-            Some((run, config)) => (
-                run.clone(),
-                config.unwrap_or_else(|| run.join("DomainConfig")),
-                run.join("GlobalConfig").join("global.json"),
-                run.join("dump"),
-            ),
-            None => (
-                self.run_dir.clone().unwrap_or_else(|| RUN.into()),
-                self.config_dir.clone().unwrap_or_else(|| CONFIG.into()),
-                GLOBAL.into(),
-                DUMPS.into(),
-            ),
-        };
-        let simulated = |path: &str| simulate.then(|| run_dir.join(path));
+        let or = |given: &Option<PathBuf>, default| given.clone().unwrap_or(default);
         let adapters = Files {
-            model: self
-                .adapters
-                .clone()
-                .or_else(|| simulated("model"))
-                .unwrap_or_else(|| ADAPTERS.into()),
-            network: self
-                .network_status
-                .clone()
-                .or_else(|| simulated("DeviceNetworkStatus/global.json"))
-                .unwrap_or_else(|| NETWORK.into()),
+            model: or(&self.adapters, defaults.model),
+            network: or(&self.network_status, defaults.network),
         };
         let control = Control {
-            path: self.control.clone().unwrap_or_else(|| run_dir.join(SOCKET)),
+            path: or(&self.control, run_dir.join(SOCKET)),
             required: self.control.is_some() || self.control_group.is_some(),
             group: self.control_group.clone(),
         };
         Ok(Resolved {
             adapters,
             control,
-            status_dir: self
-                .status_dir
-                .clone()
-                .unwrap_or_else(|| run_dir.join("DomainStatus")),
-            state_dir: self
-                .state_dir
-                .clone()
-                .or_else(|| simulated("state"))
-                .unwrap_or_else(|| STATE.into()),
-            config_dir,
+            status_dir: or(&self.status_dir, run_dir.join("DomainStatus")),
+            state_dir: or(&self.state_dir, defaults.state_dir),
+            config_dir: or(&self.config_dir, defaults.config_dir),
             xl_dir: self.xl_dir.clone(),
             run_dir,
-            dump_dir: self.dump_dir.clone().unwrap_or(dump_dir),
-            image_dir: self.image_dir.clone().unwrap_or(image_dir),
-            verified_dir: self.verified_dir.clone().unwrap_or(verified_dir),
-            global_config: self.global_config.clone().unwrap_or(global_config),
+            dump_dir: or(&self.dump_dir, defaults.dump_dir),
+            image_dir: or(&self.image_dir, defaults.image_dir),
+            verified_dir: or(&self.verified_dir, defaults.verified_dir),
+            global_config: or(&self.global_config, defaults.global_config),
         })
     }
 }

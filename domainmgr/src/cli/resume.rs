@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::named::Named;
+use super::output::say;
 use crate::toolstack::libxl;
 
 #[derive(Debug, Args)]
@@ -15,6 +16,6 @@ impl Resume {
     pub(super) fn run(&self) -> Result<(), String> {
         let id = self.domain.find()?;
         libxl::resume(id).map_err(|e| format!("{}: {e}", self.domain.name))?;
-        super::say(&format!("domain {id} goes on\n"))
+        say(&format!("domain {id} goes on\n"))
     }
 }

@@ -2,13 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Args;
 use inotify::{Inotify, WatchMask};
 
-use crate::eve::{DomainStatus, PreservedDomain};
-use crate::store::{self, Named};
-use crate::worker;
+use super::agent;
+use super::output::printable;
+use crate::agent::worker;
+use crate::base::store::{self, Named};
+use crate::frontends::eve::{DomainStatus, PreservedDomain};
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -21,13 +24,37 @@ pub(super) struct Status {
     /// Show it again whenever it changes.
     #[arg(long, short)]
     watch: bool,
-    /// The DomainStatus objects, one per line.
+    /// The DomainStatus objects, one per line; with `--agent` one object.
     #[arg(long)]
     json: bool,
+    /// Show the agent itself, instead of its domains: its work, what waits for its turn, and what it takes.
+    #[arg(long, conflicts_with_all = ["status_dir", "watch"])]
+    agent: bool,
+    /// The agent's control socket [default: /var/run/domainmgr/control.sock]
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires = "agent",
+        conflicts_with = "simulate"
+    )]
+    control: Option<PathBuf>,
 }
 
 impl Status {
-    pub(super) fn run(&self) -> Result<(), String> {
+    pub(super) fn run(&self) -> ExitCode {
+        if self.agent {
+            return agent::show(self.control.as_deref(), self.simulate, self.json);
+        }
+        match self.show_domains() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("domainmgr: {why}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn show_domains(&self) -> Result<(), String> {
         let dir = super::paths::status_dir(self.status_dir.as_deref(), self.simulate)?;
         let fail = |e: io::Error| format!("{}: {e}", dir.display());
         let watch = if self.watch {
@@ -149,79 +176,64 @@ fn date(at: Option<time::OffsetDateTime>) -> String {
     format!("{} {h:02}:{m:02}:{s:02}", at.date())
 }
 
+/// Columns of the table.
+const COLUMNS: [&str; 9] = [
+    "NAME",
+    "STATE",
+    "DOMID",
+    "MODE",
+    "BOOTED (UTC)",
+    "RESTARTS",
+    "LAST END",
+    "NEXT TRY (UTC)",
+    "REMARK",
+];
+
+type Row = [String; COLUMNS.len()];
+
 fn table(found: &Found) -> String {
-    let mut rows = vec![
-        [
-            "NAME",
-            "STATE",
-            "DOMID",
-            "MODE",
-            "BOOTED (UTC)",
-            "RESTARTS",
-            "LAST END",
-            "NEXT TRY (UTC)",
-            "REMARK",
-        ]
-        .map(str::to_owned),
-    ];
-    for s in &found.all {
-        let mut name = if s.domain_name.is_empty() {
-            s.uuid_and_version.uuid.clone()
-        } else {
-            s.domain_name.clone()
-        };
-        if !s.renamed_to.is_empty() {
-            name = format!("{name} (now {})", s.renamed_to);
-        }
-        let dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
-        rows.push([
-            printable(&name),
-            printable(&s.state_name),
-            if s.domain_id == 0 {
-                "-".to_owned()
-            } else {
-                s.domain_id.to_string()
-            },
-            s.virtualization_mode_name.clone(),
-            date(s.boot_time),
-            s.restarts.to_string(),
-            printable(&dash(&s.shutdown_reason)),
-            date(s.next_retry),
-            printable(&remark(s)),
-        ]);
-        for kept in &s.preserved {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    for status in &found.all {
+        rows.push(domain(status));
+        for kept in &status.preserved {
             // A domain that is shown above is not shown twice.
-            if kept.domain_id != s.domain_id {
+            if kept.domain_id != status.domain_id {
                 rows.push(preserved(kept));
             }
         }
     }
     for (name, why) in &found.unreadable {
-        let mut row = ["-"; 9].map(str::to_owned);
-        row[0] = printable(name.trim_end_matches(".json"));
-        row[1] = "UNREADABLE".to_owned();
-        row[8] = printable(why);
-        rows.push(row);
+        rows.push(unreadable(name, why));
     }
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|i| {
-            rows.iter()
-                .map(|row| row[i].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
+    aligned(&rows)
+}
+
+/// Returns the row for a domain.
+fn domain(s: &DomainStatus) -> Row {
+    let mut name = if s.domain_name.is_empty() {
+        s.uuid_and_version.uuid.clone()
+    } else {
+        s.domain_name.clone()
+    };
+    if !s.renamed_to.is_empty() {
+        name = format!("{name} (now {})", s.renamed_to);
     }
-    text
+    let dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
+    [
+        printable(&name),
+        printable(&s.state_name),
+        if s.domain_id == 0 {
+            "-".to_owned()
+        } else {
+            s.domain_id.to_string()
+        },
+        s.virtualization_mode_name.clone(),
+        date(s.boot_time),
+        s.restarts.to_string(),
+        printable(&dash(&s.shutdown_reason)),
+        date(s.next_retry),
+        printable(&remark(s)),
+    ]
 }
 
 /// Returns the text for the column `REMARK`: the error, the reason for the state, and the warnings.
@@ -240,8 +252,8 @@ fn remark(s: &DomainStatus) -> String {
 }
 
 /// Returns the row for a domain that was preserved.
-fn preserved(kept: &PreservedDomain) -> [String; 9] {
-    let mut row = ["-"; 9].map(str::to_owned);
+fn preserved(kept: &PreservedDomain) -> Row {
+    let mut row = dashes();
     row[0] = format!("  {}", printable(&kept.domain_name));
     row[1] = "PRESERVED".to_owned();
     row[2] = kept.domain_id.to_string();
@@ -250,11 +262,40 @@ fn preserved(kept: &PreservedDomain) -> [String; 9] {
     row
 }
 
-/// Replaces control characters, so that text from a file cannot control the terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+/// Returns the row for a DomainStatus that cannot be read.
+fn unreadable(name: &str, why: &str) -> Row {
+    let mut row = dashes();
+    row[0] = printable(name.trim_end_matches(".json"));
+    row[1] = "UNREADABLE".to_owned();
+    row[8] = printable(why);
+    row
+}
+
+fn dashes() -> Row {
+    ["-"; COLUMNS.len()].map(str::to_owned)
+}
+
+/// Joins the rows, with each column as wide as its longest cell.
+fn aligned(rows: &[Row]) -> String {
+    let widths: Vec<usize> = (0..COLUMNS.len())
+        .map(|i| {
+            rows.iter()
+                .map(|row| row[i].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

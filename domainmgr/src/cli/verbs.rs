@@ -11,13 +11,15 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::client::{Socket, complain, described, exit, in_words};
-use super::status::printable;
-use crate::control::wire::{self, Ordered};
+use super::complete;
+use super::output::{printable, say};
+use crate::frontends::control::client::ClientError;
+use crate::frontends::control::wire::{self, Ordered};
 
 #[derive(Debug, Args)]
 pub(super) struct Verb {
     /// A domain's name, its DisplayName, its uuid or its number.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::domains())]
     names: Vec<String>,
     #[command(flatten)]
     how: How,
@@ -126,18 +128,40 @@ impl How {
         }
     }
 
+    /// Returns the exit code if one of several names stands for no domain.
+    pub(super) fn missing(&self, names: &[String]) -> Option<ExitCode> {
+        let client = self.socket.connect().ok().filter(|_| names.len() > 1)?;
+        let lost = |name: &&String| matches!(client.show(name), Err(ClientError::NoSuchDomain));
+        let name = names.iter().find(lost)?;
+        let code = complain(name, &ClientError::NoSuchDomain, self.socket.json);
+        if !self.socket.json {
+            eprintln!("domainmgr: if it is a file, write ./{}", printable(name));
+        }
+        Some(exit(code))
+    }
+
     fn tell(&self, name: &str, reply: &Ordered) {
+        // A file stands for the domain in it.
+        let of_file = name
+            .contains('/')
+            .then(|| format!("{name}: {}", reply.domain.name));
+        let name = of_file.as_deref().unwrap_or(name);
         let line = if self.socket.json {
-            json!({"name": name, "domain": reply.domain, "done": reply.done}).to_string()
+            json!({"name": name, "domain": reply.domain, "done": reply.done, "job": reply.job})
+                .to_string()
         } else if reply.done {
             let words = std::iter::once(in_words(&reply.domain));
             let waiting = reply.domain.waiting.iter().map(|words| printable(words));
             let all: Vec<String> = words.chain(waiting).collect();
             format!("{name}: {}", all.join("; "))
         } else {
-            format!("{name}: accepted; {}", in_words(&reply.domain))
+            format!(
+                "{name}: accepted as job {}; {}",
+                reply.job,
+                in_words(&reply.domain)
+            )
         };
-        drop(super::say(&format!("{line}\n")));
+        drop(say(&format!("{line}\n")));
     }
 }
 
@@ -184,7 +208,11 @@ impl Line {
         if reply.done {
             return;
         }
-        let text = format!("{}: {}", self.name, described(&reply.domain));
+        let percent = reply
+            .percent
+            .map(|n| format!("  {n} %"))
+            .unwrap_or_default();
+        let text = format!("{}: {}{percent}", self.name, described(&reply.domain));
         match &self.bar {
             Some(bar) => bar.set_message(text),
             None if self.quiet => {}

@@ -2,9 +2,9 @@
 //!
 //! The functions are pure, because a worker takes no input while it runs an operation.
 
-use super::facts::{Desired, Wish};
 use super::op::Op;
-use super::order::Order;
+use super::state::order::Order;
+use super::state::wish::{Desired, Wish};
 use crate::spec::{Disk, Spec};
 
 /// Returns whether a newer wish ends `op`.
@@ -13,7 +13,7 @@ pub fn on_wish(op: &Op, wish: &Wish) -> bool {
     let stop = match wish {
         Wish::Absent => true,
         Wish::Unusable(_) | Wish::Doubtful(_) => false,
-        Wish::Wanted(desired) => !desired.origin.activate(),
+        Wish::Wanted(desired) => !desired.run,
     };
     if let (Op::Disks(spec, ..), Wish::Wanted(Desired { spec: wished, .. })) = (op, wish) {
         // A copy of an image that is no longer wanted is of no use. The cloud-init disk is left out, because its data
@@ -32,7 +32,7 @@ fn is_pointless_when_stopping(op: &Op) -> bool {
         Op::Reserve(_)
             | Op::Disks(..)
             | Op::Create(_)
-            | Op::Restore(_)
+            | Op::Restore(..)
             | Op::Change(..)
             | Op::CoreDump(_)
             | Op::SoftReset(..)
@@ -49,13 +49,40 @@ pub fn on_order(op: &Op, order: &Order) -> bool {
     let building = is_pointless_when_stopping(op);
     match order {
         Order::Stop { destroy: true, .. } => {
-            building || matches!(op, Op::Save(_) | Op::Shutdown(_) | Op::PowerButton(_))
+            building || matches!(op, Op::Save(..) | Op::Shutdown(_) | Op::PowerButton(_))
         }
-        Order::Stop { .. } | Order::Restart => building || matches!(op, Op::Save(_)),
-        Order::Start { .. } => matches!(op, Op::Save(_)),
-        Order::Save { .. } | Order::Restore | Order::Pause | Order::Unpause | Order::Change(_) => {
-            false
+        Order::Stop { .. } | Order::Restart => {
+            building || matches!(op, Op::Save(..))
         }
+        Order::Start { .. } => matches!(op, Op::Save(..)),
+        Order::Save { .. }
+        | Order::Restore { .. }
+        | Order::DumpCore { .. }
+        | Order::Pause
+        | Order::Unpause
+        | Order::Change(_)
+        // The operation that it ends depends on the order that it cancels.
+        | Order::Cancel(_) => false,
+    }
+}
+
+/// Returns whether `op` serves nothing but `order`, so that it ends when that is cancelled.
+#[must_use]
+pub(super) fn on_cancel(op: &Op, order: &Order) -> bool {
+    match order {
+        Order::Start { .. } | Order::Restore { .. } => matches!(
+            op,
+            Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::Restore(..)
+        ),
+        Order::Save { .. } => matches!(op, Op::Save(..)),
+        Order::Change(_) => matches!(op, Op::Change(..)),
+        // libxl does not stop while it writes a core dump, whatever it is asked.
+        Order::DumpCore { .. }
+        | Order::Stop { .. }
+        | Order::Restart
+        | Order::Pause
+        | Order::Unpause
+        | Order::Cancel(_) => false,
     }
 }
 
@@ -77,8 +104,8 @@ pub fn on_stop(op: &Op) -> bool {
         Op::Reserve(_)
             | Op::Disks(..)
             | Op::Create(_)
-            | Op::Restore(_)
-            | Op::Save(_)
+            | Op::Restore(..)
+            | Op::Save(..)
             | Op::Change(..)
             | Op::Shutdown(_)
             | Op::CoreDump(_)

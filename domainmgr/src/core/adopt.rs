@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use super::facts::{Backoff, Domain, Facts, Rest};
-use super::{Ctx, Effect, saving, sibling};
+use super::context::Ctx;
+use super::effect::Effect;
+use super::saving;
+use super::state::domain::Domain;
+use super::state::facts::Facts;
+use super::state::life::is_suspended;
 use crate::spec::Spec;
 use crate::toolstack::{Life, Seen};
 
@@ -16,7 +20,9 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
         ));
     }
     let half_built = is_half_built(f, found);
-    f.create_failed = None;
+    if let Some(boot) = f.phase.boot_mut() {
+        boot.remains = None;
+    }
     if !half_built {
         cx.info(format!("domain {} found", found.id));
         adopt(cx, f, found, None);
@@ -26,12 +32,7 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
         "domain {} was left half-built; destroying it",
         found.id
     ));
-    f.domain = Some(Domain {
-        memory_kib: found.memory_kib,
-        name: found.name.clone(),
-        leftover: true,
-        ..Domain::new(found.id, found.life, cx.now.mono)
-    });
+    f.phase.found_leftover(Domain::seen(found, cx.now.mono));
 }
 
 /// Returns whether a create of this agent left `found` behind, so that nobody will ever start it.
@@ -39,7 +40,8 @@ pub(super) fn found(cx: &mut Ctx, f: &mut Facts, found: &Seen, how_many: usize) 
 /// An outsider's domain looks the same between its restore and its start, so this agent must have been in the middle of
 /// a create.
 fn is_half_built(f: &Facts, found: &Seen) -> bool {
-    let Some(ours) = &f.create_failed else {
+    let remains = f.phase.boot().and_then(|boot| boot.remains.as_ref());
+    let Some(ours) = remains else {
         return false;
     };
     // The domain has the name that it was to have, which need not be the one that is wished for now.
@@ -53,41 +55,27 @@ fn is_half_built(f: &Facts, found: &Seen) -> bool {
 
 /// Follows the guest, which has moved to another domain.
 pub(super) fn follow(cx: &mut Ctx, f: &mut Facts, new: &Seen) {
-    let Some(old) = f.domain.take() else {
+    let Some(old) = f.phase.domain() else {
         return;
     };
     cx.info(format!("domain {} lives on as domain {}", old.id, new.id));
-    f.exit = None;
-    if let Some(halt) = &mut f.halt {
-        // The new domain may not have received a request made to the old one.
-        halt.ask_again = halt.asked;
-    }
-    adopt(cx, f, new, old.spec);
+    let spec = old.spec.clone();
+    adopt(cx, f, new, spec);
 }
 
 fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
     saving::found_alive(cx, f);
-    f.boot_time = f.boot_time.or(Some(cx.now.wall));
-    f.rejoin = false;
-    f.has_run = true;
-    f.restarting = false;
-    f.boot_failed = false;
-    f.ended = false;
-    f.vanished = false;
-    f.rest = Rest::Ready;
-    f.next_retry = None;
+    f.past.boot_time = f.past.boot_time.or(Some(cx.now.wall));
+    f.looks.rejoin = false;
+    f.past.has_run = true;
     f.error = None;
-    f.clear = false;
-    f.destroying = Backoff::default();
-    f.domain = Some(Domain {
-        memory_kib: found.memory_kib,
-        name: found.name.clone(),
-        suspended: sibling::is_suspended(found.life).then_some(cx.now.wall),
-        started: true,
+    f.looks.clear = false;
+    f.phase.found(Domain {
+        suspended: is_suspended(found.life).then_some(cx.now.wall),
         spec,
-        ..Domain::new(found.id, found.life, cx.now.mono)
+        ..Domain::seen(found, cx.now.mono)
     });
     cx.effects.push(Effect::Watch(found.id));
     // Events come only from now on. One more look shows what happened in between.
-    f.stale = true;
+    f.looks.stale = true;
 }

@@ -1,6 +1,6 @@
 //! A worker's belief about Xen, to be compared with the actual state.
 
-use super::facts::Facts;
+use super::state::facts::Facts;
 use crate::toolstack::{DomainId, Life, Seen};
 
 /// The domains that a worker believes Xen to have under its uuid.
@@ -25,7 +25,7 @@ impl Facts {
     /// Returns the domains that the worker believes Xen to have under its uuid.
     #[must_use]
     pub fn belief(&self) -> Belief {
-        let ours = self.domain.as_ref().map(|d| (d.id, d.life, d.name.clone()));
+        let ours = self.phase.domain().map(|d| (d.id, d.life, d.name.clone()));
         let siblings = self.siblings.iter().map(|b| (b.id, b.life, b.name.clone()));
         let mut all: Vec<_> = ours
             .into_iter()

@@ -6,54 +6,34 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::facts::Facts;
-use super::order;
-use super::{Ctx, Next, Op};
-use crate::change::{Change, Changes, check};
+use super::answers;
+use super::context::{Ctx, Next};
+use super::op::Op;
+use super::running::running;
+use super::state::changing::Changing;
+use super::state::facts::Facts;
+use super::state::wish::File;
+use crate::spec::change::{Change, Changes, check};
 use crate::spec::{Disk, Spec};
 use crate::toolstack::{Error, Life};
 
-/// A change under way.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Changing {
-    change: Change,
-    by: String,
-    /// The change has been handed to Xen, so the domain may have it.
-    begun: bool,
-    /// The next domain is not to have the change any more.
-    given_up: bool,
-}
-
-impl Changing {
-    /// Returns the spec with everything that the domain may have.
-    pub(super) fn at_the_most(&self, spec: Arc<Spec>) -> Arc<Spec> {
-        if self.begun && self.change.takes() {
-            Arc::new(self.change.applied(&spec))
-        } else {
-            spec
-        }
-    }
-}
-
 /// Returns the spec that the domain runs with or, if there is none, the spec of the next domain.
 fn present(f: &Facts) -> Option<Arc<Spec>> {
-    let built = f.domain.as_ref().and_then(|d| d.spec.clone());
-    let wished = || f.desired.as_ref()?.spec.clone().ok();
+    let built = f.phase.domain().and_then(|d| d.spec.clone());
+    let wished = || f.wish.desired.as_ref()?.spec.clone().ok();
     built.or_else(|| wished().map(|spec| f.changes.applied(&spec)))
 }
 
 /// Returns the reason why the change cannot be made or recorded.
 pub(super) fn refusal(f: &Facts, change: &Change) -> Option<String> {
-    if f.domain.is_none() && f.saved.is_some() {
+    if !f.phase.has_domain() && f.saved.is_some() {
         return Some(
             "it is saved, and goes on as it was: restore it first, or start it with --fresh"
                 .to_owned(),
         );
     }
     let Some(spec) = present(f) else {
-        let wished = f.desired.as_ref().map(|d| &d.spec);
+        let wished = f.wish.desired.as_ref().map(|d| &d.spec);
         let why = wished.and_then(|spec| spec.as_ref().err().cloned());
         return Some(why.unwrap_or_else(|| "nobody knows what it is built from".to_owned()));
     };
@@ -61,8 +41,8 @@ pub(super) fn refusal(f: &Facts, change: &Change) -> Option<String> {
     if let Some(why) = check(change, &f.changes.applied(&spec)) {
         return Some(why);
     }
-    f.domain.as_ref()?;
-    match order::running(f) {
+    f.phase.domain()?;
+    match running(f) {
         Ok(domain) if domain.life == Life::Paused && change.needs_guest() => Some(
             "it is paused, and its guest has to do something for that: unpause it first".to_owned(),
         ),
@@ -73,14 +53,14 @@ pub(super) fn refusal(f: &Facts, change: &Change) -> Option<String> {
 
 /// Takes an ordered change. If no running domain has to be changed for it, it is only recorded.
 pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
-    let has = present(f).filter(|_| f.domain.is_some());
+    let has = present(f).filter(|_| f.phase.has_domain());
     let now = has.and_then(|spec| change.now(&spec));
     if now.is_none() {
         remember(f, change.clone());
         return;
     }
     // The domain may have ended since it was last looked at.
-    f.stale = true;
+    f.looks.stale = true;
     f.changing = Some(Changing {
         change: change.clone(),
         by: by.to_owned(),
@@ -90,13 +70,13 @@ pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
 }
 
 fn remember(f: &mut Facts, change: Change) {
-    let file = f.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+    let file = f.wish.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
     f.changes.push(change, file.map(AsRef::as_ref));
 }
 
 /// Returns the next step for a domain that is to be changed.
 pub(super) fn next(f: &mut Facts) -> Option<Next> {
-    let id = order::running(f).ok()?.id;
+    let id = running(f).ok()?.id;
     let before = present(f)?;
     let changing = f.changing.as_mut()?;
     let Some(now) = changing.change.now(&before) else {
@@ -121,7 +101,9 @@ pub(super) fn made(cx: &mut Ctx, f: &mut Facts, after: Arc<Spec>, result: Result
     else {
         return;
     };
-    let Some(domain) = &mut f.domain else { return };
+    let Some(domain) = f.phase.domain_mut() else {
+        return;
+    };
     let id = domain.id;
     match &result {
         Ok(()) => {
@@ -129,7 +111,7 @@ pub(super) fn made(cx: &mut Ctx, f: &mut Facts, after: Arc<Spec>, result: Result
             // If the spec of the domain was unknown before the change, it still is.
             if domain.spec.is_some() {
                 show_disks(f, &after);
-                if let Some(domain) = &mut f.domain {
+                if let Some(domain) = f.phase.domain_mut() {
                     domain.spec = Some(after);
                 }
             }
@@ -139,7 +121,7 @@ pub(super) fn made(cx: &mut Ctx, f: &mut Facts, after: Arc<Spec>, result: Result
         }
         Err(e) => cx.warn(format!("domain {id}: {change}: {e}")),
     }
-    order::changed(cx, f, result);
+    answers::changed(cx, f, result);
 }
 
 /// Shows these as the disks of the domain from now on. The cloud-init data may be secret, and is not shown.
@@ -148,27 +130,31 @@ fn show_disks(f: &mut Facts, spec: &Spec) {
         seed: None,
         ..disk.clone()
     });
-    if let Some((_, disks)) = &mut f.disks {
+    if let Some((_, disks)) = &mut f.disks.shown {
         *disks = shown.collect();
     } else if !spec.disks.is_empty() {
-        let digest = f.desired.as_ref().map(|d| d.digest.clone());
-        f.disks = Some((digest.unwrap_or_default(), shown.collect()));
+        let digest = f.wish.desired.as_ref().map(|d| d.digest.clone());
+        f.disks.shown = Some((digest.unwrap_or_default(), shown.collect()));
     }
 }
 
 /// Records the change under way for the next domain, if it cannot be made any more because the domain is gone or ends.
-pub(super) fn absorb(f: &mut Facts) {
-    let known = f.heard && f.looked && !f.stale;
+/// Returns whether it was so.
+pub(super) fn absorb(f: &mut Facts) -> bool {
+    let known = f.wish.file != File::Unread && f.looks.done && !f.looks.stale;
     let under_way = matches!(f.outstanding, Some(Op::Change(..)));
-    if !known || under_way || order::running(f).is_ok() {
-        return;
+    if !known || under_way || running(f).is_ok() {
+        return false;
     }
-    let there = f.domain.is_some();
-    // As long as there is a domain that may have the change, it is unknown what that domain has.
-    let changing = f.changing.take_if(|changing| !(there && changing.begun));
-    if let Some(changing) = changing.filter(|changing| !changing.given_up) {
+    // As long as there is a domain that may have the change, and may go on, it is unknown what that domain has.
+    let there = f.phase.has_domain() && !f.is_preserved();
+    let Some(changing) = f.changing.take_if(|changing| !(there && changing.begun)) else {
+        return false;
+    };
+    if !changing.given_up {
         remember(f, changing.change);
     }
+    true
 }
 
 /// Gives up the change under way, for an order or a wish that goes before it.
@@ -216,14 +202,14 @@ pub(super) fn waiting(f: &Facts) -> Vec<String> {
 
 fn until_next_start(f: &Facts) -> Vec<String> {
     let saved = f.saved.as_ref().and_then(|saved| saved.spec.as_ref());
-    let has = match &f.domain {
+    let has = match f.phase.domain() {
         Some(domain) => domain.spec.as_ref(),
         None => saved,
     };
     if let Some(spec) = has {
         return f.changes.waiting(spec);
     }
-    let why = match f.domain {
+    let why = match f.phase.domain() {
         Some(_) => ": nobody knows what the domain that runs was built from",
         None => "",
     };

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::facts::{Domain, Facts};
-use super::time::Time;
-use super::{Next, Op};
+use super::context::Next;
+use super::op::Op;
+use super::state::domain::Domain;
+use super::state::facts::Facts;
+use crate::base::time::Time;
 use crate::toolstack::Error;
 
 /// Time that a guest gets to connect to its devices: an emulated machine boots slowly, and a boot loader may wait for
@@ -12,15 +14,6 @@ use crate::toolstack::Error;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest pause between two looks at devices that are missing.
 const PAUSE: Duration = Duration::from_secs(600);
-
-/// Result of the looks at the devices of a domain.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Connected {
-    /// Time of the last look, and number of looks.
-    looked: Option<(Time, u32)>,
-    /// Devices that the guest has not connected to.
-    pub(super) missing: Vec<String>,
-}
 
 /// Returns the time of the next look at the devices; `None` once all are connected, or if there are none.
 pub(super) fn due(domain: &Domain) -> Option<Time> {
@@ -38,14 +31,14 @@ pub(super) fn due(domain: &Domain) -> Option<Time> {
 
 /// Looks at the devices, if it is time.
 pub(super) fn look(f: &Facts, now: Time) -> Option<Next> {
-    let domain = f.domain.as_ref()?;
+    let domain = f.phase.domain()?;
     let due = due(domain).is_some_and(|at| at <= now);
     due.then_some(Next::Run(Op::Devices(domain.id)))
 }
 
 /// Handles the result of [`Op::Devices`].
 pub(super) fn looked(f: &mut Facts, now: Time, result: Result<Vec<String>, Error>) {
-    let Some(domain) = &mut f.domain else {
+    let Some(domain) = f.phase.domain_mut() else {
         return;
     };
     let times = domain.connected.looked.map_or(0, |(_, times)| times);

@@ -2,75 +2,32 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::facts::Facts;
-use super::time::Time;
-use super::{Ctx, Next, Op};
+use super::context::{Ctx, Next};
+use super::op::Op;
+use super::state::facts::Facts;
+use super::state::halt::{Halt, Stage};
+use crate::base::time::Time;
 use crate::spec::Mode;
-use crate::toolstack::{Error, ErrorKind, Life, ShutdownReason};
+use crate::toolstack::{DomainId, Error, ErrorKind, Life, ShutdownReason};
 
 /// Pause before a guest is asked again whose drivers are missing or did not answer: they may have come up meanwhile.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Progress in bringing the domain down.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Halt {
-    pub(super) stage: Stage,
-    #[serde(skip)]
-    pub(super) until: Time,
-    /// The guest has been asked. The request cannot be withdrawn.
-    pub(super) asked: bool,
-    /// The request was ended early, so it is unknown whether the guest received it.
-    pub(super) ask_again: bool,
-    /// The guest cannot be asked through its drivers: press the power button.
-    pub(super) press: bool,
-    /// The power button has been pressed.
-    pub(super) pressed: bool,
-    /// Time to ask the guest again: early in its boot, a guest receives nothing and has no drivers yet.
-    #[serde(skip)]
-    pub(super) ask_at: Option<Time>,
-    /// The guest was paused and has been let run again, because a paused guest receives no request.
-    pub(super) unpaused: bool,
-}
-
-impl Halt {
-    /// Returns the initial state: nothing has been done yet, and the guest has until `until`.
-    pub(super) fn begin(until: Time) -> Self {
-        Self {
-            stage: Stage::Graceful,
-            until,
-            asked: false,
-            ask_again: false,
-            press: false,
-            pressed: false,
-            ask_at: None,
-            unpaused: false,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Stage {
-    Graceful,
-    Forced,
-    Destroy,
-}
-
 /// Returns the next step of bringing the domain down.
 pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
     let now = cx.now.mono;
-    let Some(domain) = &f.domain else {
+    let Some(domain) = f.phase.domain() else {
         return Next::Wait(None);
     };
-    let (id, life, started) = (domain.id, domain.life, domain.started);
+    let (id, life, started) = (domain.id, domain.life, f.phase.is_started());
     let hvm = f.mode() == Mode::Hvm;
     let (graceful, forced) = (f.settings.graceful, f.settings.forced);
     // Going by its state in Xen, whoever ended it: a dead domain cannot be asked, nor one that never ran.
     let nobody_to_ask =
         !started || matches!(life, Life::Shutdown(r) if r != ShutdownReason::SUSPEND);
-    f.exit = None;
-    let h = f.halt.get_or_insert_with(|| Halt::begin(now + graceful));
+    let Some(h) = f.phase.halting(now + graceful) else {
+        return Next::Wait(None);
+    };
     if nobody_to_ask || (graceful.is_zero() && !h.asked && h.stage == Stage::Graceful) {
         h.stage = Stage::Destroy;
     }
@@ -86,60 +43,80 @@ pub(super) fn halt(cx: &mut Ctx, f: &mut Facts) -> Next {
         h.stage = Stage::Destroy;
         return destroy(cx, f);
     }
-    if life == Life::Paused && !h.unpaused {
-        h.unpaused = true;
-        cx.info(format!(
-            "domain {id} is paused and cannot hear; letting it run"
-        ));
-        return Next::Run(Op::Unpause(id));
-    }
-    if !h.asked || h.ask_again {
-        h.asked = true;
-        h.ask_again = false;
-        cx.info(format!("asking domain {id} to shut down"));
-        return Next::Run(Op::Shutdown(id));
-    }
-    if h.press {
-        h.press = false;
-        h.pressed = true;
-        cx.info(format!("pressing the power button of domain {id}"));
-        return Next::Run(Op::PowerButton(id));
-    }
-    if now < h.until {
-        return match h.ask_at {
-            Some(at) if at <= now => {
-                h.ask_at = None;
-                Next::Run(Op::Shutdown(id))
-            }
-            at => Next::Wait(Some(at.map_or(h.until, |at| at.min(h.until)))),
-        };
+    let next = request(cx, h, id, life).or_else(|| wait_for_guest(h, id, now));
+    if let Some(next) = next {
+        return next;
     }
     if h.stage == Stage::Graceful && !forced.is_zero() {
         h.stage = Stage::Forced;
         h.until = now + forced;
         cx.warn(format!("domain {id} does not shut down; asking it harder"));
-        // An HVM domain whose power button was not pressed yet has it pressed now. Any other domain is asked once more.
-        let press = hvm && !h.pressed;
-        h.pressed = press;
-        return Next::Run(if press {
-            Op::PowerButton(id)
-        } else {
-            Op::Shutdown(id)
-        });
+        return Next::Run(forced_request(h, id, hvm));
     }
     cx.warn(format!("domain {id} does not shut down; destroying it"));
     h.stage = Stage::Destroy;
     destroy(cx, f)
 }
 
+/// Returns the next request to the guest, or `None` once all have been made.
+fn request(cx: &mut Ctx, h: &mut Halt, id: DomainId, life: Life) -> Option<Next> {
+    if life == Life::Paused && !h.unpaused {
+        h.unpaused = true;
+        cx.info(format!(
+            "domain {id} is paused and cannot hear; letting it run"
+        ));
+        return Some(Next::Run(Op::Unpause(id)));
+    }
+    if !h.asked || h.ask_again {
+        h.asked = true;
+        h.ask_again = false;
+        cx.info(format!("asking domain {id} to shut down"));
+        return Some(Next::Run(Op::Shutdown(id)));
+    }
+    if h.press {
+        h.press = false;
+        h.pressed = true;
+        cx.info(format!("pressing the power button of domain {id}"));
+        return Some(Next::Run(Op::PowerButton(id)));
+    }
+    None
+}
+
+/// Waits for the guest to obey, and repeats the request if it is due. Returns `None` once the guest's time is up.
+fn wait_for_guest(h: &mut Halt, id: DomainId, now: Time) -> Option<Next> {
+    if now >= h.until {
+        return None;
+    }
+    Some(match h.ask_at {
+        Some(at) if at <= now => {
+            h.ask_at = None;
+            Next::Run(Op::Shutdown(id))
+        }
+        at => Next::Wait(Some(at.map_or(h.until, |at| at.min(h.until)))),
+    })
+}
+
+/// Returns the request of the forced stage.
+///
+/// An HVM domain whose power button was not pressed yet has it pressed now. Any other domain is asked once more.
+fn forced_request(h: &mut Halt, id: DomainId, hvm: bool) -> Op {
+    let press = hvm && !h.pressed;
+    h.pressed = press;
+    if press {
+        Op::PowerButton(id)
+    } else {
+        Op::Shutdown(id)
+    }
+}
+
 /// Destroys the domain, unless the last attempt failed too recently.
-pub(super) fn destroy(cx: &mut Ctx, f: &mut Facts) -> Next {
-    let Some(id) = f.domain() else {
+pub(super) fn destroy(cx: &Ctx, f: &Facts) -> Next {
+    let Some(domain) = f.phase.domain() else {
         return Next::Wait(None);
     };
-    match f.destroying.waiting(cx.now.mono) {
+    match domain.destroying.waiting(cx.now.mono) {
         Some(at) => Next::Wait(Some(at)),
-        None => Next::Run(Op::Destroy(id)),
+        None => Next::Run(Op::Destroy(domain.id)),
     }
 }
 
@@ -147,7 +124,9 @@ pub(super) fn destroy(cx: &mut Ctx, f: &mut Facts) -> Next {
 pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     let Err(e) = result else { return };
     let now = cx.now.mono;
-    let Some(h) = &mut f.halt else { return };
+    let Some(h) = f.phase.halt_mut() else {
+        return;
+    };
     match e.kind {
         // The look that follows tells more than the error.
         ErrorKind::NotFound => {}
@@ -174,7 +153,9 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
 /// Handles the result of [`Op::PowerButton`].
 pub(super) fn pressed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
     let Err(e) = result else { return };
-    let Some(h) = &mut f.halt else { return };
+    let Some(h) = f.phase.halt_mut() else {
+        return;
+    };
     if !matches!(e.kind, ErrorKind::NotFound | ErrorKind::Aborted) {
         cx.warn(format!("the power button does not work: {e}"));
         h.stage = Stage::Destroy;
@@ -183,12 +164,15 @@ pub(super) fn pressed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
 
 /// Handles the result of [`Op::Destroy`]. The look that follows tells whether the domain is gone.
 pub(super) fn destroyed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
-    f.look_wide = true;
-    let Some(id) = f.domain() else { return };
+    f.looks.wide = true;
+    let Some(domain) = f.phase.domain_mut() else {
+        return;
+    };
+    let id = domain.id;
     match result {
         Err(e) if e.kind == ErrorKind::NotFound => {}
         Err(e) => {
-            let pause = f.destroying.fail(cx.now.mono);
+            let pause = domain.destroying.fail(cx.now.mono);
             let text = format!(
                 "domain {id} could not be destroyed, next try in {} s: {e}",
                 pause.as_secs()
@@ -197,7 +181,7 @@ pub(super) fn destroyed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) 
         }
         Ok(()) => {
             // If the domain is still there, the destroy is tried again, but not at once.
-            f.destroying.fail(cx.now.mono);
+            domain.destroying.fail(cx.now.mono);
         }
     }
 }

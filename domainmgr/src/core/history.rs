@@ -3,53 +3,33 @@
 //! An event is the difference between the state at the last event and the present state. The record holds the state at
 //! the last event, and is committed together with the event. So no event is lost or told twice, even if the agent ends.
 
-use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::facts::Facts;
+use super::context::Ctx;
+use super::effect::Effect;
+use super::event::Event;
+use super::state::facts::Facts;
+use super::state::told::Told;
 use super::view;
-use super::{Ctx, Effect};
-
-/// An entry in the history of a domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Time when the event was noticed.
-    pub at: OffsetDateTime,
-    /// The domain's name.
-    pub name: String,
-    /// Domid; 0 if there is no domain.
-    pub domid: u32,
-    /// State, as in `StateName` of the DomainStatus; or `error`, `held`, `changed`, `removed`.
-    pub what: String,
-    /// Text for people, such as the reason or the user.
-    pub detail: String,
-}
-
-/// State at the last event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Told {
-    state: String,
-    domid: u32,
-    exit: Option<(String, String)>,
-    error: String,
-    held: String,
-    changed: String,
-}
 
 impl Told {
     fn of(f: &Facts) -> Self {
-        let exit = f.last_exit.clone();
+        let exit = f.past.last_exit.clone();
         Self {
-            state: view::state(f).1.to_owned(),
+            state: view::state(f).word().to_owned(),
             domid: f.domain().map_or(0, |id| id.domid),
-            exit: exit.map(|exit| (exit, f.last_action.clone().unwrap_or_default())),
+            exit: exit.map(|exit| (exit, f.past.last_action.clone().unwrap_or_default())),
             error: f
                 .error
                 .as_ref()
                 .map(|(why, _)| why.clone())
                 .unwrap_or_default(),
-            held: f.hold.as_ref().map(|hold| hold.words()).unwrap_or_default(),
+            held: f
+                .orders
+                .hold
+                .as_ref()
+                .map(|hold| hold.words())
+                .unwrap_or_default(),
             changed: f.changes.words().join("; "),
         }
     }
@@ -61,7 +41,7 @@ pub(super) fn tell(cx: &mut Ctx, f: &mut Facts) {
         return;
     }
     let now = Told::of(f);
-    let before = std::mem::replace(&mut f.told, now.clone());
+    let before = std::mem::replace(&mut f.past.told, now.clone());
     if before == now {
         return;
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::change::Change;
-use crate::disks::Copies;
+use crate::host::disks::Copies;
 use crate::spec::Spec;
+use crate::spec::change::Change;
 use crate::toolstack::DomainId;
 
 /// Domains to look at.
@@ -37,10 +37,13 @@ pub enum Op {
     Release,
     /// Check the files, write the xl.cfg text, create the domain paused.
     Create(Arc<Spec>),
-    /// Like [`Op::Create`], but from the file that holds the domain's memory.
-    Restore(Arc<Spec>),
-    /// Write the domain's memory to a file. The domain stays suspended afterwards; if the save fails, it goes on.
-    Save(DomainId),
+    /// Like [`Op::Create`], but from the file that holds the domain's memory: the agent's own, or this one.
+    Restore(Arc<Spec>, Option<String>),
+    /// Write the domain's memory to a file, the agent's own or this one. The domain stays suspended afterwards; if the save
+    /// fails, it goes on.
+    Save(DomainId, Option<String>),
+    /// Write the domain's memory to a core dump, where those of crashed guests go or to this file, while it goes on.
+    Dump(DomainId, Option<String>),
     /// Remove the file of a saved domain.
     DiscardSaved,
     /// Let a suspended domain go on where it was.
@@ -68,6 +71,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// Returns whether the operation only looks, and changes nothing.
+    pub(super) fn is_look(&self) -> bool {
+        matches!(self, Self::Look(_) | Self::Devices(_) | Self::Screen(_))
+    }
+
     /// Name of the operation, for logs.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -80,8 +88,9 @@ impl Op {
             Self::Reserve(_) => "reserve",
             Self::Release => "release",
             Self::Create(_) => "create",
-            Self::Restore(_) => "restore",
-            Self::Save(_) => "save",
+            Self::Restore(..) => "restore",
+            Self::Save(..) => "save",
+            Self::Dump(..) => "dump",
             Self::DiscardSaved => "discard saved",
             Self::Resume(_) => "resume",
             Self::Unpause(_) => "unpause",
@@ -103,7 +112,8 @@ impl Op {
         match *self {
             Self::Look(Scope::One(id))
             | Self::Unpause(id)
-            | Self::Save(id)
+            | Self::Save(id, _)
+            | Self::Dump(id, _)
             | Self::Resume(id)
             | Self::Pause(id)
             | Self::Shutdown(id)
@@ -122,7 +132,7 @@ impl Op {
             | Self::Disks(..)
             | Self::Discard(_)
             | Self::DiscardSaved
-            | Self::Restore(_)
+            | Self::Restore(..)
             | Self::Create(_) => None,
         }
     }

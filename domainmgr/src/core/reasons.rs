@@ -1,28 +1,41 @@
 //! Reasons for the state, where somebody else has a hand in it, as text for an operator.
 
-use super::Op;
-use super::facts::{Domain, Facts, Want};
-use super::order::Hold;
-use super::sibling::{Sibling, is_dead, is_migrated_away, is_suspended};
+use super::op::Op;
+use super::running::GIVEN_UP;
+use super::state::domain::{Domain, Interrupted};
+use super::state::facts::{Facts, Want};
+use super::state::life::{is_dead, is_suspended};
+use super::state::names::is_migrated_away;
+use super::state::order::Hold;
+use super::state::phase::Phase;
+use super::state::sibling::Sibling;
+use crate::base::progress::Progress;
 use crate::toolstack::{DomainId, Life};
 
 /// Returns the reasons; empty where the state needs no explanation.
 pub(super) fn of(f: &Facts) -> String {
-    let own = f.domain.as_ref().and_then(|d| of_domain(f, d));
+    let own = f.phase.domain().and_then(|d| of_domain(f, d));
     let others = f.siblings.iter().filter_map(|b| of_other(f, b));
-    let copying = f.progress.as_ref().map(|p| {
-        format!(
-            "copying the image of disk {}: {} % of {} MiB",
-            p.disk,
-            p.percent(),
-            p.total.div_ceil(1 << 20)
-        )
+    let progress = f.progress.as_ref();
+    let done = |p: &Progress| format!("{} % of {} MiB", p.percent(), p.total.div_ceil(1 << 20));
+    let copying = progress.and_then(|p| {
+        let disk = p.disk?;
+        Some(format!("copying the image of disk {disk}: {}", done(p)))
     });
-    let saving = matches!(f.outstanding, Some(Op::Save(_))).then(|| "being saved".to_owned());
-    let held = f.hold.as_ref().map(Hold::words);
+    let saving = matches!(f.outstanding, Some(Op::Save(..))).then(|| match progress {
+        Some(p) => format!("being saved: {}", done(p)),
+        None => "being saved".to_owned(),
+    });
+    let dumping = matches!(f.outstanding, Some(Op::Dump(..)));
+    let dumping = dumping.then(|| "its memory is being dumped".to_owned());
+    let held = f.orders.hold.as_ref().map(Hold::words);
+    let named = f.saved.as_ref().and_then(|saved| saved.file.as_ref());
+    let saved_in = named.map(|file| format!("saved in {file}"));
     copying
         .into_iter()
         .chain(saving)
+        .chain(dumping)
+        .chain(saved_in)
         .chain(held)
         .chain(own)
         .chain(others)
@@ -34,8 +47,11 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
     let id = domain.id;
     if is_suspended(domain.life) {
         let name = domain.name.as_deref();
-        if domain.saved {
+        if matches!(f.phase, Phase::PutAway(_)) {
             return Some("saved; its memory is being given back".to_owned());
+        }
+        if let Some(Interrupted::Save(_) | Interrupted::Late(_)) = domain.interrupted {
+            return Some(GIVEN_UP.to_owned());
         }
         return Some(if is_migrated_away(name) {
             format!(
@@ -51,7 +67,7 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
                 .to_owned()
         });
     }
-    if domain.broken {
+    if domain.is_broken() {
         return Some(broken(id));
     }
     if !domain.connected.missing.is_empty() && domain.life == Life::Running {
@@ -60,7 +76,7 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
             domain.connected.missing.join(", ")
         ));
     }
-    if domain.life == Life::Paused && domain.started && !domain.leftover {
+    if domain.life == Life::Paused && f.phase.is_started() {
         let who = domain.paused_by.as_deref();
         return Some(format!("paused by {}", who.unwrap_or("another toolstack")));
     }
@@ -72,7 +88,7 @@ fn of_other(f: &Facts, other: &Sibling) -> Option<String> {
     let name = other.name.as_deref().unwrap_or("nameless");
     let id = other.id;
     if other.is_incoming() {
-        let ours = f.domain.is_some();
+        let ours = f.phase.has_domain();
         return Some(format!(
             "domain {id} ({name}) is the receiving end of a migration{}",
             if ours {
@@ -82,7 +98,7 @@ fn of_other(f: &Facts, other: &Sibling) -> Option<String> {
             }
         ));
     }
-    (!other.kept && !is_dead(other.life) && f.domain.is_some()).then(|| {
+    (!other.kept && !is_dead(other.life) && f.phase.has_domain()).then(|| {
         format!("domain {id} ({name}) has our uuid too, and is not looked after: destroy the one that is too many")
     })
 }

@@ -7,35 +7,30 @@
 //! * The domain no longer counts as saved before the domain that was restored from the file runs.
 //! * A save whose result is unknown has not happened: the domain that was suspended for it goes on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-
-use super::facts::{Domain, Facts};
-use super::halting::{Halt, Stage};
-use super::order::{Hold, Until};
-use super::sibling::is_suspended;
-use super::time::Time;
-use super::{Ctx, Next, Op};
-use crate::spec::Spec;
-use crate::toolstack::{Error, Life};
+use super::answers;
+use super::context::{Ctx, Next};
+use super::halting;
+use super::named_files::is_saved_in;
+use super::op::Op;
+use super::state::domain::Interrupted;
+use super::state::facts::Facts;
+use super::state::order::{Answer, Hold, Order, Until};
+use super::state::phase::Phase;
+use super::state::saved::Saved;
+use crate::base::time::Time;
+use crate::toolstack::{Error, ErrorKind, Life};
 
 /// Time in which a guest found suspended after a save that came to nothing counts as suspended for that save.
 ///
 /// Guests obey within a second or two. Later, another toolstack may have suspended the guest for a migration, and
 /// resuming it would be worse.
 const LATE: Duration = Duration::from_secs(10);
-
-/// A domain whose memory is in a file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Saved {
-    /// Spec that the domain was built from; `None` if unknown.
-    pub(super) spec: Option<Arc<Spec>>,
-    /// Time of the save.
-    pub(super) at: OffsetDateTime,
-}
+/// Time after [`LATE`] within which a look is made.
+const LOOK: Duration = Duration::from_secs(2);
+/// Time in which a guest may obey that was asked, and was not waited for. libxl lets it go on then.
+const GIVEN_UP: Duration = Duration::from_secs(120);
 
 /// Returns the reason why the domain cannot be saved.
 pub(super) fn refusal(f: &Facts) -> Option<String> {
@@ -48,39 +43,63 @@ pub(super) fn refusal(f: &Facts) -> Option<String> {
     })
 }
 
-/// Handles the result of [`Op::Save`]: the domain has been saved, or goes on.
-pub(super) fn saved(
-    cx: &mut Ctx,
-    f: &mut Facts,
-    by: &str,
-    until: Until,
-    result: &Result<(), Error>,
-) {
-    let Some(domain) = &mut f.domain else { return };
-    if result.is_err() {
-        // libxl has let the domain go on. If it is suspended all the same, somebody else may have suspended it.
+/// Puts the domain away: its memory is in the file.
+pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, by: String, until: Until, file: Option<String>) {
+    let Some(domain) = f.phase.domain() else {
         return;
-    }
+    };
     let id = domain.id;
-    domain.saved = true;
     f.saved = Some(Saved {
         spec: domain.spec.clone(),
+        file,
         at: cx.now.wall,
+        named_by: None,
     });
-    f.hold = Some(Hold {
+    f.orders.hold = Some(Hold {
         run: false,
         until,
-        by: by.to_owned(),
+        by,
         since: cx.now.wall,
     });
-    let halt = f.halt.get_or_insert_with(|| Halt::begin(cx.now.mono));
-    halt.stage = Stage::Destroy;
+    f.phase.put_away();
     cx.info(format!("domain {id} is saved"));
 }
 
-/// Takes note that the agent ended while the domain was being saved.
-pub(super) fn interrupted(domain: &mut Domain, now: Time) {
-    domain.saving_until = Some(now + LATE);
+/// Takes back a save that came to its end before the newer order or wish could stop it: the domain goes on.
+pub(super) fn take_back(cx: &mut Ctx, f: &mut Facts, file: Option<String>) {
+    let Some(domain) = f.phase.domain_mut() else {
+        return;
+    };
+    let id = domain.id;
+    domain.interrupted = Some(interrupted(cx.now.mono));
+    f.saved = Some(Saved {
+        spec: None,
+        file,
+        at: cx.now.wall,
+        named_by: None,
+    });
+    let file = f.drop_saved();
+    cx.warn(format!(
+        "domain {id} was saved, and nobody wants that any more: {file}"
+    ));
+}
+
+/// Remembers that a save has failed. libxl has let the domain go on, and does so again should its guest obey late.
+///
+/// If the domain is suspended all the same, somebody else may have suspended it.
+pub(super) fn failed(cx: &Ctx, f: &mut Facts, why: &Error) {
+    let late = match why.kind {
+        ErrorKind::Aborted | ErrorKind::TimedOut => GIVEN_UP,
+        _ => LATE,
+    };
+    if let Some(domain) = f.phase.domain_mut() {
+        domain.interrupted = Some(Interrupted::Late(Some(cx.now.mono + late)));
+    }
+}
+
+/// Returns what is known of a save during which the agent ended.
+pub(super) fn interrupted(now: Time) -> Interrupted {
+    Interrupted::Save(Some(now + LATE))
 }
 
 /// Drops the saved memory of a domain that is there although this agent did not restore it.
@@ -88,40 +107,55 @@ pub(super) fn interrupted(domain: &mut Domain, now: Time) {
 /// Somebody has restored the domain from the file. The file is out of date, and a hold that keeps the domain down no
 /// longer applies.
 pub(super) fn found_alive(cx: &mut Ctx, f: &mut Facts) {
-    if f.saved.take().is_none() {
+    if f.saved.is_none() {
         return;
     }
-    f.forget_saved = true;
-    f.hold = f.hold.take().filter(|hold| hold.run);
-    cx.warn("somebody has restored it: what was saved is out of date and is removed");
+    let file = f.drop_saved();
+    f.orders.hold = f.orders.hold.take().filter(|hold| hold.run);
+    cx.warn(format!("somebody has restored it: {file}"));
 }
 
 /// The next step for a domain that is saved, or that somebody began to save.
 pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
     let now = cx.now.mono;
-    let domain = f.domain.as_mut()?;
-    let suspended = is_suspended(domain.life);
+    let domain = f.phase.domain()?;
+    let (id, suspended) = (domain.id, domain.is_suspended());
+    let saved = matches!(f.phase, Phase::PutAway(_));
     // The domain may have ended since, too: then it has run.
-    if domain.saved && !suspended && domain.life != Life::Dying {
-        let id = domain.id;
-        domain.saved = false;
-        (f.saved, f.hold, f.halt) = (None, None, None);
-        f.forget_saved = true;
+    if saved && !suspended && domain.life != Life::Dying {
+        f.phase.taken_back();
+        let ordered = f.orders.under_way.as_ref().map(|o| &o.given.order);
+        // A stop that was asked for since stands.
+        let stops = matches!(ordered, Some(Order::Stop { .. }));
+        let saves = matches!(ordered, Some(Order::Save { .. }));
+        f.orders.hold = f.orders.hold.take().filter(|_| stops);
+        let file = f.drop_saved();
         cx.warn(format!(
-            "somebody has resumed domain {id} since it was saved: the file is out of date and is removed"
+            "somebody has resumed domain {id} since it was saved: {file}"
         ));
+        if saves {
+            let why = "somebody has resumed it since it was saved".to_owned();
+            answers::answer_with(cx, f, Answer::Failed(why));
+        }
         return None;
     }
-    if domain.saved {
-        return Some(super::halting::destroy(cx, f));
+    if saved {
+        return Some(halting::destroy(cx, f));
     }
-    let until = domain.saving_until?;
-    if until <= now {
-        domain.saving_until = None;
+    let domain = f.phase.domain_mut()?;
+    let paused = domain.life == Life::Paused;
+    let ours = matches!(domain.interrupted, Some(Interrupted::Save(_)));
+    let Some(Interrupted::Save(until) | Interrupted::Late(until)) = &mut domain.interrupted else {
+        return None;
+    };
+    *until = (!paused).then(|| until.unwrap_or(now + GIVEN_UP));
+    // The event may be lost, so a look is made at that time. What it finds happened before.
+    let over = |until: Time| until <= now && (!(suspended && ours) || until + LOOK <= now);
+    if until.is_some_and(over) {
+        domain.interrupted = None;
         return None;
     }
-    if suspended {
-        let id = domain.id;
+    if suspended && ours {
         cx.warn(format!(
             "domain {id} was suspended for a save that came to nothing; letting it go on"
         ));
@@ -130,11 +164,21 @@ pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
     None
 }
 
+/// Returns the time from which a suspend of the domain has nothing to do with a save of this agent any more.
+pub(super) fn settled_at(f: &Facts) -> Option<Time> {
+    match f.phase.domain()?.interrupted {
+        Some(Interrupted::Save(until) | Interrupted::Late(until)) => until,
+        _ => None,
+    }
+}
+
 /// Handles the result of [`Op::Resume`] for a domain that was suspended for a save.
 pub(super) fn resumed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
-    let Some(domain) = &mut f.domain else { return };
+    let Some(domain) = f.phase.domain_mut() else {
+        return;
+    };
     // Resuming is not tried again in either case: from now on, somebody else may have suspended the domain.
-    domain.saving_until = None;
+    domain.interrupted = None;
     if let Err(e) = result {
         let text = format!("domain {} cannot be resumed: {e}", domain.id);
         cx.fail(f, text);
@@ -148,7 +192,42 @@ pub(super) fn tidy(f: &mut Facts) -> Option<Op> {
 
 /// Drops the saved memory, because the domain that was restored from it is about to run.
 pub(super) fn about_to_run(f: &mut Facts) {
-    if f.domain.as_ref().is_some_and(|d| d.restored) && f.saved.take().is_some() {
-        f.forget_saved = true;
+    let restored = matches!(&f.phase, Phase::Built(_, built) if built.restored);
+    if restored {
+        f.drop_saved();
+    }
+}
+
+/// Returns the reason why the domain cannot be restored from a file that somebody names.
+pub(super) fn restoring_refusal(f: &Facts, file: &str) -> Option<String> {
+    if f.phase.has_domain() {
+        return Some("there is a domain: stop it first".to_owned());
+    }
+    let other = f.saved.is_some() && !is_saved_in(f, Some(file));
+    other.then(|| {
+        "it is saved elsewhere already: restore that, or start it --fresh and stop it first"
+            .to_owned()
+    })
+}
+
+impl Facts {
+    /// Forgets what is saved, because the domain runs or is to boot. The agent's own file is removed; one that somebody has
+    /// named is theirs. Returns what becomes of it, for people.
+    pub(super) fn drop_saved(&mut self) -> String {
+        match self.saved.take() {
+            Some(Saved {
+                file: Some(file),
+                at,
+                ..
+            }) => {
+                self.past.spent = Some((file.clone(), at));
+                format!("{file} is out of date: its guest must not go on from there")
+            }
+            Some(_) => {
+                self.forget_saved = true;
+                "what was saved is out of date and is removed".to_owned()
+            }
+            None => String::new(),
+        }
     }
 }

@@ -3,8 +3,13 @@
 //! Such a failure says nothing about the guest, and no harsher step follows from it. The same operation is tried again,
 //! and a guest that is to shut down does not lose the time in which it could not be asked.
 
-use super::facts::{Backoff, Facts};
-use super::{Ctx, Op, Outcome};
+use super::boot;
+use super::context::Ctx;
+use super::input::Outcome;
+use super::op::Op;
+use super::orders;
+use super::state::backoff::Backoff;
+use super::state::facts::Facts;
 use crate::toolstack::{Error, ErrorKind};
 
 /// Returns the error, if the operation failed for want of resources. A look is excluded: it has its own way of being
@@ -27,7 +32,7 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
     );
     cx.warn(text.clone());
     f.lacking = Some((text, cx.now.wall));
-    if let Some(halt) = &mut f.halt {
+    if let Some(halt) = f.phase.halt_mut() {
         halt.until = halt.until.max(now) + pause;
         match op {
             Op::Shutdown(_) => halt.ask_again = true,
@@ -39,21 +44,23 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
             _ => {}
         }
     }
-    if matches!(op, Op::Pause(_) | Op::Unpause(_)) {
-        super::order::not_begun(f);
+    if matches!(
+        op,
+        Op::Pause(_) | Op::Unpause(_) | Op::Save(..) | Op::Dump(..)
+    ) {
+        orders::not_begun(f);
     }
     match op {
-        Op::Create(spec) | Op::Restore(spec) => {
-            f.look_wide = true;
-            f.create_failed = Some(spec.name.clone());
-            f.tries = f.tries.saturating_sub(1);
+        Op::Create(spec) | Op::Restore(spec, _) => {
+            boot::may_have_left(f, &spec);
+            f.past.tries = f.past.tries.saturating_sub(1);
         }
         Op::Disks(..) => {
-            f.untidy = true;
-            f.tries = f.tries.saturating_sub(1);
+            f.disks.untidy = true;
+            f.past.tries = f.past.tries.saturating_sub(1);
         }
-        Op::Discard(_) => f.untidy = true,
-        Op::Destroy(_) => f.look_wide = true,
+        Op::Discard(_) => f.disks.untidy = true,
+        Op::Destroy(_) => f.looks.wide = true,
         _ => {}
     }
 }

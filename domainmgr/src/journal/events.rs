@@ -45,7 +45,7 @@ pub(super) fn append(
         return Ok(());
     }
     let key = key.to_string();
-    let mut insert = transaction.prepare(
+    let mut insert = transaction.prepare_cached(
         "INSERT INTO events (at, key, name, domid, what, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for event in events {
@@ -59,7 +59,7 @@ pub(super) fn append(
         ])?;
     }
     let old: Option<i64> = transaction
-        .prepare(
+        .prepare_cached(
             "SELECT max(seq) FROM (
                  SELECT seq FROM (
                      SELECT seq FROM events WHERE key = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2
@@ -70,17 +70,19 @@ pub(super) fn append(
         )?
         .query_row(params![key, OF_KEY, OF_ALL], |row| row.get(0))?;
     let Some(old) = old else { return Ok(()) };
-    transaction.execute(
-        "DELETE FROM events WHERE (key = ?1 AND seq <= (
-             SELECT seq FROM events WHERE key = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2
-         )) OR seq <= (SELECT max(seq) FROM events) - ?3",
-        params![key, OF_KEY, OF_ALL],
-    )?;
-    transaction.execute(
-        "INSERT INTO host (name, value) VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER), ?2)",
-        params![PRUNED, old],
-    )?;
+    transaction
+        .prepare_cached(
+            "DELETE FROM events WHERE (key = ?1 AND seq <= (
+                 SELECT seq FROM events WHERE key = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2
+             )) OR seq <= (SELECT max(seq) FROM events) - ?3",
+        )?
+        .execute(params![key, OF_KEY, OF_ALL])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO host (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER), ?2)",
+        )?
+        .execute(params![PRUNED, old])?;
     Ok(())
 }
 
@@ -90,13 +92,13 @@ pub(super) fn page(
     key: Option<Uuid>,
 ) -> rusqlite::Result<Page> {
     let pruned: Option<i64> = connection
-        .prepare("SELECT max(CAST(value AS INTEGER)) FROM host WHERE name = ?1")?
+        .prepare_cached("SELECT max(CAST(value AS INTEGER)) FROM host WHERE name = ?1")?
         .query_row([PRUNED], |row| row.get(0))?;
     let all = "SELECT seq, key, at, name, domid, what, detail FROM events WHERE seq > ?1 AND ?2 IS NULL ORDER BY seq \
                LIMIT ?3";
     let one = "SELECT seq, key, at, name, domid, what, detail FROM events WHERE seq > ?1 AND key = ?2 ORDER BY seq \
                LIMIT ?3";
-    let mut query = connection.prepare(if key.is_some() { one } else { all })?;
+    let mut query = connection.prepare_cached(if key.is_some() { one } else { all })?;
     let key = key.map(|key| key.to_string());
     let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let rows = query.query_map(params![after, key, limit], |row| {

@@ -8,9 +8,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::Change;
 use super::events::{self, Event, Page};
-use crate::crash;
+use crate::base::crash_points;
 
 /// The name of the database in the state directory.
 pub const FILE: &str = "journal.db";
@@ -59,6 +58,17 @@ pub struct Entry {
     pub record: Vec<u8>,
     /// Events since the previous record.
     pub events: Vec<Event>,
+}
+
+/// A change to be made durable.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The record of a key replaces the one before.
+    Put(Entry),
+    /// The record of a key is removed. The events of its domain stay, with these last ones.
+    Remove(Uuid, Vec<Event>),
+    /// A value that belongs to no key.
+    Set(&'static str, String),
 }
 
 /// The reason why the journal cannot be opened.
@@ -212,22 +222,25 @@ impl Store {
                         events,
                     }) => {
                         events::append(&transaction, *key, events)?;
-                        transaction.execute(
-                            "INSERT INTO domains (key, state, record) VALUES (?1, ?2, ?3)
-                             ON CONFLICT (key) DO UPDATE SET state = ?2, record = ?3",
-                            params![key.to_string(), state, record],
-                        )?
+                        transaction
+                            .prepare_cached(
+                                "INSERT INTO domains (key, state, record) VALUES (?1, ?2, ?3)
+                                 ON CONFLICT (key) DO UPDATE SET state = ?2, record = ?3",
+                            )?
+                            .execute(params![key.to_string(), state, record])?
                     }
                     Change::Remove(key, last) => {
                         events::append(&transaction, *key, last)?;
                         transaction
-                            .execute("DELETE FROM domains WHERE key = ?1", [key.to_string()])?
+                            .prepare_cached("DELETE FROM domains WHERE key = ?1")?
+                            .execute([key.to_string()])?
                     }
-                    Change::Set(name, value) => transaction.execute(
-                        "INSERT INTO host (name, value) VALUES (?1, ?2)
-                         ON CONFLICT (name) DO UPDATE SET value = ?2",
-                        params![name, value],
-                    )?,
+                    Change::Set(name, value) => transaction
+                        .prepare_cached(
+                            "INSERT INTO host (name, value) VALUES (?1, ?2)
+                             ON CONFLICT (name) DO UPDATE SET value = ?2",
+                        )?
+                        .execute(params![name, value])?,
                 };
             }
             transaction.commit()
@@ -288,7 +301,7 @@ fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(
     if !fresh {
         copy(connection, path, found)?;
     }
-    crash::point("before the schema is changed");
+    crash_points::point("before the schema is changed");
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Exclusive)
         .map_err(failed)?;
@@ -302,7 +315,7 @@ fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(
         ))
         .map_err(failed)?;
     transaction.commit().map_err(failed)?;
-    crash::point("after the schema was changed");
+    crash_points::point("after the schema was changed");
     Ok(())
 }
 
@@ -337,4 +350,20 @@ fn classify(path: &Path, e: &rusqlite::Error) -> OpenError {
         // A value of another type than was written.
         None => OpenError::Damaged { path, why },
     }
+}
+
+/// Renames an unusable journal to a name that contains the time, `stamp`.
+///
+/// # Errors
+/// It cannot be renamed.
+pub fn set_aside(dir: &Path, stamp: &str) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let from = dir.join(format!("{FILE}{suffix}"));
+        let to = dir.join(format!("{FILE}.{stamp}{suffix}"));
+        match std::fs::rename(&from, &to) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
 }

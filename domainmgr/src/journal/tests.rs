@@ -1,8 +1,10 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
+use uuid::Uuid;
+
 use super::*;
-use crate::services::Services;
+use crate::base::services::Services;
 
 const A: Uuid = Uuid::from_u128(0xa);
 const B: Uuid = Uuid::from_u128(0xb);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::toolstack::ShutdownReason;
+use super::shutdown_reason::ShutdownReason;
 
 /// Action for a domain that has shut down, after xl.cfg's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

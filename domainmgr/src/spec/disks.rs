@@ -3,14 +3,14 @@
 use libxl::config;
 use serde::{Deserialize, Serialize};
 
-use crate::cloudinit::Seed;
+use super::seed::Seed;
 
 /// A disk: a file or block device that is used in place, or an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Disk {
-    /// Absolute path of the file or device that the guest uses. For an image it is only known on the host: see
-    /// [`crate::disks::prepare`].
+    /// Absolute path of the file or device that the guest uses. For an image it is known once the disk is
+    /// prepared on the host.
     pub path: String,
     /// The image that the disk comes from; `None` for a file or device that is used in place.
     pub image: Option<Image>,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::base::queue::Aborted;
+
 /// Result of a toolstack operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -65,3 +67,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Aborted> for Error {
+    fn from(_: Aborted) -> Self {
+        Self::new(ErrorKind::Aborted, "aborted")
+    }
+}

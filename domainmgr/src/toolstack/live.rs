@@ -5,8 +5,10 @@
 
 use libxl::config;
 
-use super::{DomainId, Error, ErrorKind, Limits, Result};
-use crate::change::{Change, Figures, address, mac_of, vdev_of};
+use super::domain::DomainId;
+use super::error::{Error, ErrorKind, Result};
+use super::operation::Limits;
+use crate::spec::change::{Change, Figures, address, mac_of, vdev_of};
 
 /// The changes that a session can make to a running domain. Each call blocks until the domain has what was asked for.
 pub trait Live {

@@ -316,6 +316,20 @@ fn of(odd: Odd, key: &str) -> Json {
             0.1,
             odd.of(&[json!("keep"), json!("restart")], &[json!("x")]),
         ),
+        ("Priority", 0.1, odd.number(-9..9, &[1 << 40])),
+        (
+            "After",
+            0.1,
+            odd.of(
+                &[json!([]), json!(["db", "web"])],
+                &[json!([""]), json!("db")],
+            ),
+        ),
+        (
+            "OnHostStop",
+            0.1,
+            odd.of(&[json!("save"), json!("shutdown")], &[json!("x")]),
+        ),
     ];
     for field in [
         "OnPoweroff",

@@ -2,10 +2,18 @@
 
 use uuid::Uuid;
 
-use super::{
-    ActionOnShutdown, Bitmap, BuildInfo, Channel, CreateInfo, Disk, DomainConfig, DomainType,
-    Guest, Nic, P9, Pci, Usbctrl, Usbdev, Vfb, Vkb, VncInfo,
-};
+use super::bitmap::Bitmap;
+use super::build_info::BuildInfo;
+use super::create_info::CreateInfo;
+use super::disk::Disk;
+use super::display::{Vfb, Vkb, VncInfo};
+use super::domain_config::DomainConfig;
+use super::enums::{ActionOnShutdown, DomainType};
+use super::guest::Guest;
+use super::misc::{Channel, P9};
+use super::nic::Nic;
+use super::pci::Pci;
+use super::usb::{Usbctrl, Usbdev};
 
 /// Constructors, and methods that each set one property.
 impl DomainConfig {

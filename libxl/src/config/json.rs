@@ -16,7 +16,7 @@ pub(super) mod defbool {
         clippy::trivially_copy_pass_by_ref,
         reason = "the signature that serde's `with` asks for"
     )]
-    pub(in crate::config) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         value: &Option<bool>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -27,7 +27,7 @@ pub(super) mod defbool {
         })
     }
 
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<bool>, D::Error> {
         #[derive(Deserialize)]
@@ -58,14 +58,11 @@ pub(super) mod int_bool {
         clippy::trivially_copy_pass_by_ref,
         reason = "the signature that serde's `with` asks for"
     )]
-    pub(in crate::config) fn serialize<S: Serializer>(
-        value: &bool,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &bool, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(u8::from(*value))
     }
 
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<bool, D::Error> {
         #[derive(Deserialize)]
@@ -90,7 +87,7 @@ pub(super) mod wrapping_i32 {
         clippy::trivially_copy_pass_by_ref,
         reason = "the signature that serde's `with` asks for"
     )]
-    pub(in crate::config) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         value: &Option<i32>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -99,7 +96,7 @@ pub(super) mod wrapping_i32 {
             .serialize(serializer)
     }
 
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<i32>, D::Error> {
         let seconds = Option::<u32>::deserialize(deserializer)?;
@@ -116,14 +113,14 @@ pub(super) mod uuid {
         clippy::ref_option,
         reason = "the signature that serde's `with` asks for"
     )]
-    pub(in crate::config) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         value: &Option<Uuid>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         value.unwrap_or_default().serialize(serializer)
     }
 
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Uuid>, D::Error> {
         let uuid = Option::<Uuid>::deserialize(deserializer)?;
@@ -139,14 +136,14 @@ pub(super) mod key_values {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::collections::BTreeMap;
 
-    pub(in crate::config) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         value: &BTreeMap<String, String>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         value.serialize(serializer)
     }
 
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<String, String>, D::Error> {
         let map = BTreeMap::<String, Option<String>>::deserialize(deserializer)?;

@@ -95,7 +95,7 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $name {
-            type Err = crate::config::UnknownWord;
+            type Err = crate::config::error::UnknownWord;
 
             fn from_str(word: &str) -> Result<$name, Self::Err> {
                 $(
@@ -103,7 +103,7 @@ macro_rules! words {
                         return Ok($name::$variant);
                     }
                 )*
-                Err(crate::config::UnknownWord::new(
+                Err(crate::config::error::UnknownWord::new(
                     stringify!($name),
                     word,
                     &[ $( words!(@shown $word $($shown)?) ),* ],

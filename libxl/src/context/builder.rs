@@ -9,11 +9,27 @@ use std::{
 use libxl_sys as sys;
 
 use super::{
-    Context,
+    connection::Context,
     core::{Core, EVENTS, Handle, MAINLOOP, SELECTIVE_REAP},
     sigchld::{OPEN, SigchldMode, check_sigchld, opening},
 };
 use crate::{Error, ErrorKind, LogLevel, Result, loaded, logger::Logger, pump::Pump};
+
+impl Context {
+    /// Opens a context with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`ContextBuilder::open`].
+    pub fn open() -> Result<Self> {
+        Self::builder().open()
+    }
+
+    /// Returns a builder with the defaults.
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder::default()
+    }
+}
 
 /// Builder for a [`Context`]. Holds the settings that libxl accepts only before first use.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Context, Core};
+use super::{connection::Context, core::Core};
 use crate::{Error, Result, log};
 
 /// Stack size of the thread, in bytes. The thread runs libxl's callbacks, with frames of up to 22

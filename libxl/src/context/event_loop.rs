@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::Context;
+use super::connection::Context;
 use crate::{Error, Result, log, pump::Descriptor};
 
 /// Lets a program's own event loop drive a [`Context`].

@@ -2,7 +2,7 @@
 
 use libxl_sys as sys;
 
-use super::{device_info, device_methods};
+use super::macros::{device_info, device_methods};
 use crate::{Domain, Operation, Result, config::Disk, raw::c_string};
 
 device_info! {

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use libxl_sys as sys;
 
-use super::{device_info, device_methods};
+use super::macros::{device_info, device_methods};
 use crate::{
     Domain, Error, ErrorKind, Result,
     config::{Mac, Nic},

@@ -7,7 +7,7 @@ use libxl_sys as sys;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{device_info, device_methods};
+use super::macros::{device_info, device_methods};
 use crate::{
     Domain, Error, ErrorKind, Operation, Result,
     config::{P9, Pvcallsif, Vdispl, Vfb, Vkb, Vtpm},

@@ -8,7 +8,7 @@
 
 use libxl_sys as sys;
 
-use super::{device_info, device_methods};
+use super::macros::{device_info, device_methods};
 use crate::{
     Domain, Error, ErrorKind, Operation, Result,
     config::{Usbctrl, UsbctrlType, Usbdev},

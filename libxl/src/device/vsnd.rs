@@ -3,7 +3,7 @@
 use libxl_sys as sys;
 use serde::{Deserialize, Serialize};
 
-use super::{device_info, device_methods};
+use super::macros::{device_info, device_methods};
 use crate::{Domain, Error, ErrorKind, Result, config::Vsnd, sound_cards};
 
 device_info! {

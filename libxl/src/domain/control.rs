@@ -8,7 +8,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use super::Domain;
+use super::handle::Domain;
 use crate::{Context, DomId, Error, ErrorKind, Limits, Operation, Result, operation::Call};
 
 /// A signal that can be sent to a domain from outside (`libxl_trigger`).

@@ -8,7 +8,7 @@ use std::{
 use libxl_sys as sys;
 use uuid::Uuid;
 
-use super::Domain;
+use super::handle::Domain;
 use crate::{
     Context, DomId, DomainId, Error, ErrorKind, Operation, Result,
     config::DomainConfig,

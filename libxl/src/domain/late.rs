@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Domain, DomainInfo, DomainState,
+    handle::Domain,
+    info::{DomainInfo, DomainState},
     recover::{LATE, Undo},
 };
 use crate::{DomainId, ShutdownReason, log, per_process::PerProcess};

@@ -8,7 +8,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use super::Domain;
+use super::handle::Domain;
 use crate::{
     Context, DomId, Error, ErrorKind, Result, qualifier,
     raw::{c_string, take_c_string, take_str},

@@ -5,7 +5,11 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Domain, DomainInfo, DomainState, claim::Claim};
+use super::{
+    claim::Claim,
+    handle::Domain,
+    info::{DomainInfo, DomainState},
+};
 use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, log, rearm};
 
 /// Time for which a guest that was asked may still suspend.

@@ -9,7 +9,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use super::{Domain, recover::SuspendError};
+use super::{handle::Domain, recover::SuspendError};
 use crate::{
     Context, DomId, Error, ErrorKind, Limits, Operation, Result,
     config::Remus,

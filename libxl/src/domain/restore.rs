@@ -13,7 +13,7 @@ use std::{
 use libxl_sys as sys;
 use uuid::Uuid;
 
-use super::{Domain, create::OutDomid, save::StopOnDrop};
+use super::{create::OutDomid, handle::Domain, save::StopOnDrop};
 use crate::{
     Context, DomId, DomainConfig, DomainId, Error, ErrorKind, Limits, Operation, Progress, Result,
     SavedHeader,

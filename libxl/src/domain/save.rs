@@ -16,8 +16,9 @@ use libxl_sys as sys;
 use rustix::event::PollFlags;
 
 use super::{
-    Domain, Suspended,
+    handle::Domain,
     recover::{Failed, SuspendError},
+    suspended::Suspended,
 };
 use crate::{
     AbortHandle, Context, DomId, Error, ErrorKind, Limits, Operation, Progress, Result,

@@ -4,7 +4,7 @@ use std::ptr;
 
 use libxl_sys as sys;
 
-use super::Domain;
+use super::handle::Domain;
 use crate::{
     DomainConfig, DomainState, Error, ErrorKind, Result, ShutdownReason, config::DomainType, rearm,
 };

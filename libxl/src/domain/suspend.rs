@@ -2,7 +2,9 @@
 
 use libxl_sys as sys;
 
-use super::{Domain, DomainState, Suspended, claim::Claim, recover::SuspendError};
+use super::{
+    claim::Claim, handle::Domain, info::DomainState, recover::SuspendError, suspended::Suspended,
+};
 use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, rearm};
 
 impl Domain {

@@ -3,8 +3,9 @@
 use std::{thread, time::Duration};
 
 use super::{
-    Domain, DomainInfo, DomainState,
     claim::Claim,
+    handle::Domain,
+    info::{DomainInfo, DomainState},
     recover::{Source, SuspendError, Undo},
 };
 use crate::{Error, ErrorKind, Operation, Result, ShutdownReason, limits::Clock};

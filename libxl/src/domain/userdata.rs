@@ -4,7 +4,7 @@ use std::{ffi::c_int, ptr, slice};
 
 use libxl_sys as sys;
 
-use super::Domain;
+use super::handle::Domain;
 use crate::{Error, ErrorKind, Result, raw::c_string};
 
 impl Domain {

@@ -69,8 +69,3 @@ pub(crate) fn hear(wire: &crate::stream::Wire, clock: &crate::limits::Clock) {
     let _ = wire.expect(words::READY, "word that it has everything", clock);
     let _ = sender::answer(wire, clock);
 }
-
-/// Suffix of a domain's name at the source once it may run at the target.
-const AWAY: &str = "--migratedaway";
-/// Suffix of a domain's name at the target while it may not run there yet.
-const INCOMING: &str = "--incoming";

@@ -6,13 +6,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{INCOMING, words};
+use super::words;
 use crate::{
     Context, Domain, DomainConfig, Error, Limits, Progress, Result, SavedHeader, limits::Clock,
     log, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
+/// Suffix of a domain's name at the target while it may not run there yet.
+const INCOMING: &str = "--incoming";
 /// Code that is reported when libxl gave none of its own (`ERROR_FAIL`).
 const FAILED: u8 = 3;
 

@@ -6,13 +6,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{AWAY, words};
+use super::words;
 use crate::{
     Domain, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving, SuspendError,
     Suspended, domain::Claim, limits::Clock, log, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
+/// Suffix of a domain's name at the source once it may run at the target.
+const AWAY: &str = "--migratedaway";
 /// Reason given to others in this process that want to resume a domain after GO.
 const GIVEN_AWAY: &str =
     "this process has given the domain away, and waits for the target's report";

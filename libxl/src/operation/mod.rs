@@ -38,54 +38,23 @@
 //! ([`Context::drive`]), which awaiting and detaching start.
 
 mod alarm;
+mod call;
 mod running;
 
-use std::{ffi::c_int, fmt, panic::resume_unwind, ptr::NonNull, sync::Arc, time::Duration};
-
-use libxl_sys as sys;
+use std::{fmt, panic::resume_unwind, ptr::NonNull, sync::Arc, time::Duration};
 
 use crate::{
-    AbortHandle, Context, DomId, Error, ErrorKind, Progress, Result,
+    AbortHandle, Context, Error, ErrorKind, Progress, Result,
     limits::Gate,
     pump::{Terms, Token, how},
 };
 
 pub use crate::limits::Limits;
+pub(crate) use call::Call;
 pub use running::Running;
+
+use call::Hold;
 use running::{Listening, Panic, Started};
-
-/// The work of an operation. The value keeps its address from `start` until the operation is over,
-/// so that `start` may give C pointers into it.
-pub(crate) trait Call: Send {
-    /// Result for the caller.
-    type Output;
-
-    /// Name of the C function, for errors.
-    fn function(&self) -> &'static str;
-
-    /// Domain of the operation, for errors. For a creation: the new domain, if there is one yet.
-    fn domain(&self) -> Option<DomId>;
-
-    /// Returns true if libxl reads sound cards during the operation; see [`crate::sound_cards`].
-    fn reads_cards(&self) -> bool {
-        false
-    }
-
-    /// Calls the C function with `how`, and returns its code.
-    ///
-    /// # Safety
-    ///
-    /// `ctx` and `how` are valid. Unless this fails, `self` stays where it is and is not touched
-    /// until the operation is over.
-    unsafe fn start(
-        &mut self,
-        ctx: *mut sys::libxl_ctx,
-        how: *const sys::libxl_asyncop_how,
-    ) -> c_int;
-
-    /// Converts an operation that ended with 0 into the caller's result.
-    fn succeed(self: Box<Self>, ctx: &Context) -> Result<Self::Output>;
-}
 
 /// An operation that has not begun. [`wait`](Self::wait) or [`start`](Self::start) begins it.
 #[must_use = "an operation does nothing until it is waited for or started"]
@@ -97,9 +66,6 @@ pub struct Operation<T: 'static> {
     limits: Limits,
     gate: Option<Arc<Gate>>,
 }
-
-/// A value that is held until an operation is over.
-pub(crate) type Hold = Box<dyn Send>;
 
 type Check = Box<dyn FnOnce() -> Result<Option<Hold>> + Send>;
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Call, Hold};
+use super::call::{Call, Hold};
 use crate::{
     Context, DomId, Error, ErrorKind, Progress, Result,
     logger::Listener,

@@ -9,7 +9,7 @@ use std::{
 use libxl_sys as sys;
 use serde::Serialize;
 
-use super::if_there;
+use super::x86::if_there;
 use crate::{
     Context, Domain, Error, ErrorKind, Result,
     bitmaps::{Bits, host_bitmap_of},

@@ -23,21 +23,7 @@
 
 mod allocation;
 mod monitoring;
+mod x86;
 
 pub use allocation::{CatInfo, PsrFeature, PsrHwInfo, PsrType};
 pub use monitoring::{CmtSample, CmtType};
-
-/// Runs the given code where libxl has these functions: on x86.
-macro_rules! if_there {
-    ($function:literal, $what:expr) => {{
-        #[cfg(libxl_have = "psr_generic")]
-        {
-            $what
-        }
-        #[cfg(not(libxl_have = "psr_generic"))]
-        {
-            Err($crate::Context::lacks($function, "psr_generic"))
-        }
-    }};
-}
-use if_there;

@@ -3,7 +3,7 @@
 use libxl_sys as sys;
 use serde::Serialize;
 
-use super::if_there;
+use super::x86::if_there;
 use crate::{Context, Domain, Error, ErrorKind, Result};
 
 /// A measurement (`libxl_psr_cmt_type`).

@@ -4,7 +4,7 @@ use std::ptr;
 
 use libxl_sys as sys;
 
-use super::{Pump, Token};
+use super::{token::Token, turns::Pump};
 use crate::{
     config::{Disk, DiskFormat},
     raw::copy_str,

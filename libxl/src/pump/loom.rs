@@ -7,7 +7,12 @@ use std::{ffi::c_int, io, sync::Arc, time::Instant};
 use libxl_sys as sys;
 use loom::thread;
 
-use super::{Descriptor, Ended, Pump, Terms, Token};
+use super::{
+    descriptor::Descriptor,
+    table::{Ended, Terms},
+    token::Token,
+    turns::Pump,
+};
 use crate::sync::{Mutex, model};
 
 /// libxl, as far as a pump calls it.
@@ -19,7 +24,7 @@ struct Libxl {
     due: Mutex<Vec<(Token, c_int)>>,
 }
 
-// Stand-ins for `super::poll` and `super::event`, which call libxl.
+// Stand-ins for the files `poll.rs` and `event.rs`, which call libxl.
 impl Pump {
     pub(super) fn drain(&self, ctx: *mut sys::libxl_ctx) -> bool {
         let queued = std::mem::take(&mut *of(ctx).queued.lock().unwrap());

@@ -11,7 +11,11 @@ use std::{
 
 use libxl_sys as sys;
 
-use super::{Descriptor, Pump, Token, earlier};
+use super::{
+    descriptor::Descriptor,
+    token::Token,
+    turns::{Pump, earlier},
+};
 
 /// The descriptors that libxl waits for, and the timeout.
 struct Interest {

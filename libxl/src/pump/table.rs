@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::Token;
+use super::token::Token;
 use crate::{AbortHandle, config::Disk, limits::Gate};
 
 /// Memory that C still uses for an operation whose caller has gone away.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use serde_json::Value;
 
-use super::{read_exact, write_all};
+use super::wire::{read_exact, write_all};
 use crate::{DomainConfig, Error, ErrorKind, Limits, Result, config::lost_fields, limits::Clock};
 
 const MAGIC: &[u8; 32] = b"Xen saved domain, xl format\n \0 \r";

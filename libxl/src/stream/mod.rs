@@ -5,4 +5,4 @@ pub(crate) mod relay;
 mod wire;
 
 pub use header::SavedHeader;
-pub(crate) use wire::{Waiter, Wire, read_exact, write_all};
+pub(crate) use wire::{Waiter, Wire};

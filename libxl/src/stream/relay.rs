@@ -285,9 +285,12 @@ pub(crate) fn spawn<'scope, T: Send + 'scope>(
 mod tests {
     use std::{
         io::{Read, Write},
+        net::Shutdown,
         os::{fd::AsFd, unix::net::UnixStream},
         thread,
     };
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     use super::{CARRIED, HEADER, Incoming, OPENING, Outgoing, RECORD, Until, pipe, read_opening};
     use crate::{
@@ -359,6 +362,8 @@ mod tests {
     fn a_peer_that_is_gone_is_hidden_until_after_the_opening() {
         let ours = pipe("f").unwrap();
         let (to, gone) = UnixStream::pair().unwrap();
+        // A process that is being started may still have it.
+        gone.shutdown(Shutdown::Both).unwrap();
         drop(gone);
         let gate = Gate::default();
         let mut writer = std::fs::File::from(ours.writer);
@@ -378,6 +383,14 @@ mod tests {
             assert!(error.to_string().contains("Broken pipe"), "{error}");
             assert!(gate.is_open());
         });
+        // That process may have the pipe, too, until its program runs.
+        let mut fds = [PollFd::new(&writer, PollFlags::empty())];
+        let awhile = Timespec {
+            tv_sec: 60,
+            tv_nsec: 0,
+        };
+        assert_eq!(poll(&mut fds, Some(&awhile)), Ok(1), "libxl is still read");
+        assert!(fds[0].revents().contains(PollFlags::ERR));
         writer.write_all(&[0]).unwrap_err();
     }
 

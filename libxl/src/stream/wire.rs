@@ -246,6 +246,7 @@ impl Wire {
 mod tests {
     use std::{
         io::Write,
+        net::Shutdown,
         os::{fd::AsFd, unix::net::UnixStream},
         thread,
         time::Duration,
@@ -332,7 +333,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(unwritten.error.kind(), ErrorKind::TimedOut);
         assert!(unwritten.written > 0);
-        drop(ours);
+        ours.shutdown(Shutdown::Both).unwrap();
         let unwritten = wire
             .send(b"go", "word", &clock(&Limits::none()))
             .unwrap_err();

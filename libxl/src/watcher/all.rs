@@ -20,13 +20,14 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    STACK, Watch,
     census::{Census, HostEvent},
-    run::{AGAIN, Shared},
+    life::DomainEvent,
+    run::{AGAIN, STACK, Shared},
     schedule::next_resync,
+    watch::Watch,
 };
 use crate::{
-    Context, DomId, DomainEvent, DomainId, Error, Result,
+    Context, DomId, DomainId, Error, Result,
     events::{self, Events, Feed},
     log,
     wake::Bell,

@@ -8,7 +8,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::DomainEvent;
+use super::life::DomainEvent;
 use crate::{DomId, DomainId, DomainState};
 
 /// Number of dead domains whose domid is remembered, for new domains with the same UUID.

@@ -42,13 +42,9 @@ mod census;
 mod life;
 mod run;
 mod schedule;
+mod watch;
 
-use std::{
-    fmt,
-    sync::{Arc, Weak},
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use once_cell::sync::OnceCell;
 
@@ -61,16 +57,11 @@ use crate::{
 use all::All;
 pub use census::HostEvent;
 pub use life::DomainEvent;
-use run::Shared;
-
-/// Default interval between two looks at all watched domains when no event arrives.
-///
-/// Up to a tenth of the interval is added, so that many hosts do not look in step.
-pub const RESYNC: Duration = Duration::from_secs(30);
-
-/// Stack size of the threads, in bytes. The watcher's thread runs libxl's callbacks, whose largest
-/// frame is 22 KiB.
-const STACK: usize = 256 * 1024;
+use run::{STACK, Shared};
+pub use schedule::RESYNC;
+// A glob, because the listing of the public API would shorten `libxl::watcher::Watch` if the type were
+// re-exported by name.
+pub use watch::*;
 
 /// Watches any number of domains with one context and one thread.
 ///
@@ -223,52 +214,5 @@ impl Drop for Watcher {
                 log::error!("the thread of a libxl watcher has panicked");
             }
         }
-    }
-}
-
-impl Shared {
-    fn watch<F>(self: &Arc<Self>, id: DomainId, sink: F) -> Result<Watch>
-    where
-        F: Fn(DomainEvent) + Send + Sync + 'static,
-    {
-        let number = self.add(id, Arc::new(sink))?;
-        Ok(Watch {
-            shared: Arc::downgrade(self),
-            number,
-            id,
-        })
-    }
-}
-
-/// A watched domain.
-#[doc(alias = "libxl_evdisable_domain_death")]
-#[must_use = "dropping the watch stops the events"]
-pub struct Watch {
-    shared: Weak<Shared>,
-    number: u64,
-    id: DomainId,
-}
-
-impl Watch {
-    /// Identity of the watched domain.
-    #[must_use]
-    pub fn id(&self) -> DomainId {
-        self.id
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.remove(self.number);
-        }
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
     }
 }

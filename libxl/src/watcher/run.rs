@@ -24,6 +24,10 @@ use crate::{
 /// Time until the next attempt after a failure, such as a state that could not be read.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
+/// Stack size of the threads, in bytes. The watcher's thread runs libxl's callbacks, whose largest
+/// frame is 22 KiB.
+pub(super) const STACK: usize = 256 * 1024;
+
 type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 
 /// One watched domain.

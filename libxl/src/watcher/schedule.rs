@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::RESYNC;
+/// Default interval between two looks at all watched domains when no event arrives.
+///
+/// Up to a tenth of the interval is added, so that many hosts do not look in step.
+pub const RESYNC: Duration = Duration::from_secs(30);
 
 /// Interval between two looks at a suspended domain in the beginning.
 ///

@@ -11,7 +11,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use super::Xenstore;
+use super::connection::Xenstore;
 use crate::{Error, Result, raw::c_string};
 
 /// The event of a watch.

@@ -1,12 +1,5 @@
 //! The text of a configuration: its origin, and the places of the keys in it.
 
-use std::{ffi::c_char, fs, path::Path, ptr};
-
-use libxl_sys as sys;
-
-use super::XlConfig;
-use crate::{Error, ErrorKind, Result, raw::c_string};
-
 /// The origin of a configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Source {
@@ -38,7 +31,7 @@ impl Source {
     }
 
     /// The place that a line number of libxlutil's stands for.
-    fn place(&self, line: usize) -> Place {
+    pub(super) fn place(&self, line: usize) -> Place {
         let Some((first, overrides)) = &self.overrides else {
             return Place::Line(line);
         };
@@ -108,131 +101,5 @@ fn skip_string(bytes: &mut impl Iterator<Item = u8>, quote: u8) {
         if byte == b'\\' {
             bytes.next();
         }
-    }
-}
-
-impl XlConfig {
-    /// Reads a text and the lines after it that override its values, as the arguments `key=value` of
-    /// `xl create` do.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] with the place of the mistake, or for an override without `=`.
-    pub fn parse_with(text: &str, name: &str, overrides: &[String]) -> Result<Self> {
-        Self::joined(text.as_bytes(), name, overrides)
-    }
-
-    /// Reads a file and the lines after it that override its values, as the arguments `key=value` of
-    /// `xl create` do.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] with the place of the
-    /// mistake, or for an override without `=`.
-    pub fn read_with(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = fs::read(path).map_err(|e| {
-            let message = format!("{}: {e}", path.display());
-            Error::io("xlu_cfg_readdata", e).with_message(message)
-        })?;
-        Self::joined(&text, &path.display().to_string(), overrides)
-    }
-
-    fn joined(file: &[u8], name: &str, overrides: &[String]) -> Result<Self> {
-        if let Some(wrong) = overrides.iter().find(|one| !one.contains('=')) {
-            return Err(Error::new(ErrorKind::Invalid, "xlu_cfg_readdata").with_message(format!(
-                "{wrong:?} overrides nothing: write key=value, with quotes around a value that is a text"
-            )));
-        }
-        let (text, overrides) = join(file, overrides);
-        let source = Source {
-            overrides,
-            ..Source::new(name, &text)
-        };
-        Self::parse_bytes(&text, source)
-    }
-
-    /// The name of the file.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.1.name
-    }
-
-    /// The keys of the file, in the order of their first appearance.
-    #[must_use]
-    pub fn keys(&self) -> Vec<&str> {
-        let all = self.1.candidates.iter().map(String::as_str);
-        all.filter(|key| self.place(key).is_some()).collect()
-    }
-
-    /// Returns the place of the last value of a key; `None` if the file does not have the key.
-    ///
-    /// For a value that spans several lines, the place is the line of its end.
-    #[must_use]
-    pub fn place(&self, key: &str) -> Option<Place> {
-        let (report, key) = (
-            &self.0.report,
-            c_string("xlu_cfg_get_list", "name", key).ok()?,
-        );
-        let mut text: *const c_char = ptr::null();
-        let mut list = ptr::null_mut();
-        report.take();
-        // libxlutil reports the line only of a value of the wrong kind, so both kinds are
-        // requested.
-        // SAFETY: xlu_cfg_get_string reads the configuration and a NUL-terminated name, and stores
-        // a pointer to its own string.
-        let errno =
-            unsafe { sys::xlu_cfg_get_string(self.0.as_ptr(), key.as_ptr(), &raw mut text, 0) };
-        if errno == 0 {
-            // SAFETY: xlu_cfg_get_list reads the same, stores a pointer to its own list, and takes
-            // NULL for the count.
-            unsafe {
-                sys::xlu_cfg_get_list(
-                    self.0.as_ptr(),
-                    key.as_ptr(),
-                    &raw mut list,
-                    ptr::null_mut(),
-                    0,
-                )
-            };
-        }
-        let said = report.take();
-        let after = said.strip_prefix(self.name())?.strip_prefix(':')?;
-        let digits = after.split(':').next()?;
-        Some(self.1.place(digits.parse().ok()?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_found_where_they_are() {
-        let config = XlConfig::parse(
-            "# no = 1\nname = 'a = b'\nmemory=5 ; vcpus += 2\nlist = [ 'x=1',\n  'y' ]\n",
-            "a:b.cfg",
-        )
-        .unwrap();
-        assert_eq!(config.keys(), ["name", "memory", "vcpus", "list"]);
-        assert_eq!(config.place("name"), Some(Place::Line(2)));
-        assert_eq!(config.place("vcpus"), Some(Place::Line(3)));
-        assert_eq!(config.place("no"), None);
-        assert!(config.place("list").is_some());
-    }
-
-    #[test]
-    fn overrides_have_their_place() {
-        let overrides = ["memory=7".to_owned(), "vcpus=3".to_owned()];
-        let config = XlConfig::parse_with("name='a'\nvcpus=2\n", "a.cfg", &overrides).unwrap();
-        assert_eq!(config.number("vcpus").unwrap(), Some(3));
-        assert_eq!(config.place("name"), Some(Place::Line(1)));
-        assert_eq!(
-            config.place("memory"),
-            Some(Place::Override("memory=7".into()))
-        );
-        assert_eq!(
-            config.place("vcpus"),
-            Some(Place::Override("vcpus=3".into()))
-        );
     }
 }

@@ -2,7 +2,7 @@
 
 use libxl_sys as sys;
 
-use super::Raw;
+use super::libxlutil::Raw;
 use crate::{
     Context, Result,
     config::{Disk, Nic, RdmReserve, RdmReservePolicy},

@@ -7,6 +7,8 @@ mod faults;
 #[cfg(feature = "log")]
 mod logger;
 mod operations;
+#[path = "../program/mod.rs"]
+mod program;
 mod signals;
 mod soundness;
 mod stand_in;

@@ -11,6 +11,8 @@ use std::{
 
 use libxl::{Context, DomId, Domain};
 
+use crate::program::this_program;
+
 /// Set in a process that has the stand-in.
 const PRESENT: &str = "LIBXL_STAND_IN";
 const SOURCES: [&str; 3] = [
@@ -41,23 +43,6 @@ pub(crate) fn simulated_as(name: &str, soname: Option<&str>, body: fn()) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stdout}{stderr}");
     assert!(stdout.contains("1 passed"), "{name}: {stdout}");
-}
-
-/// This test program, to be run once more. If it was started by a dynamic loader of its own, for
-/// libraries of another release, so is the second one.
-fn this_program() -> Command {
-    let running = env::current_exe().unwrap();
-    let is_loader = running
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"));
-    let mut command = Command::new(&running);
-    if is_loader {
-        command
-            .arg("--library-path")
-            .arg(running.parent().unwrap())
-            .arg(env::args_os().next().unwrap());
-    }
-    command
 }
 
 /// Compiles the stand-in, once for each name.
@@ -137,6 +122,7 @@ pub(crate) fn nodemap_bytes() -> c_int {
 }
 
 /// Number of locks of libxl's that this thread holds.
+#[cfg(feature = "log")]
 pub(crate) fn depth() -> c_int {
     ask(c"fake_depth")
 }

@@ -6,7 +6,8 @@ use std::{fs, process::Command};
 use libxl::config::lost_fields;
 
 use domainmgr::{
-    eve, render,
+    frontends::eve,
+    spec::render,
     spec::{Assigned, PciDevice, Spec},
 };
 use serde_json::Value;

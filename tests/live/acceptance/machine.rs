@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use domainmgr::{settings::Autoballoon, toolstack};
+use domainmgr::{spec::settings::Autoballoon, toolstack};
 use libxl::DomId;
 use serde_json::{Value, json};
 
@@ -285,9 +285,10 @@ fn room_in_dom0() -> u64 {
         "Kernel":"/share/guest/tiny","Memory":{}}}"#,
         free + (48 << 10)
     );
-    let config: domainmgr::eve::DomainConfig = domainmgr::eve::parse(text.as_bytes()).unwrap();
+    let config: domainmgr::frontends::eve::DomainConfig =
+        domainmgr::base::json::parse(text.as_bytes()).unwrap();
     let uuid = config.uuid_and_version.uuid.parse().unwrap();
-    let spec = domainmgr::eve::spec(uuid, &config).unwrap();
+    let spec = domainmgr::frontends::eve::spec(uuid, &config).unwrap();
     let xen = toolstack::libxl::open().unwrap();
     let mut session = xen.session().unwrap();
     let limits = toolstack::Limits::default();

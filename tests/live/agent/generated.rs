@@ -6,8 +6,10 @@
 use std::{collections::BTreeSet, env, fs, path::Path, sync::Arc};
 
 use domainmgr::{
-    disks::{self, Bounds, Copies, Places},
-    eve, host, render,
+    frontends::eve,
+    host::disks::{self, Bounds, Copies, Places},
+    host::files,
+    spec::feasibility,
     spec::{Mode, Spec},
     toolstack::{self, ErrorKind, Limits, Session},
 };
@@ -204,7 +206,7 @@ fn what_is_accepted_starts_and_is_as_asked() {
         let text = config.to_string();
         let found = eve::understand(key, text.as_bytes());
         let spec = match found.and_then(|found| found.spec) {
-            Ok(spec) if render::check_files(&spec).is_ok() => spec,
+            Ok(spec) if files::check(&spec).is_ok() => spec,
             _ => {
                 refused += 1;
                 continue;
@@ -212,7 +214,7 @@ fn what_is_accepted_starts_and_is_as_asked() {
         };
         let mut session: Box<dyn Session> = xen.session().unwrap();
         let facts = session.facts_for(&spec).unwrap();
-        if host::check(&spec, &facts).is_err() {
+        if feasibility::check(&spec, &facts).is_err() {
             refused += 1;
             continue;
         }

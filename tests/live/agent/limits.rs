@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use domainmgr::{
-    eve, limits,
+    frontends::eve,
+    spec::limits,
     spec::{IoMem, Mode, Spec},
     toolstack::{self, Life, Limits, Session, ShutdownReason},
 };

@@ -11,10 +11,16 @@ use crate::support::wait_for;
 
 /// Runs `domainmgr VERB NAME`. Returns the exit code and the output.
 pub(super) fn verb(host: &Host, words: &[&str], app: &App) -> (i32, String) {
+    let name = app.name();
+    let words: Vec<&str> = words.iter().copied().chain([name.as_str()]).collect();
+    call(host, &words)
+}
+
+/// Runs a verb. Returns the exit code and the output.
+pub(super) fn call(host: &Host, words: &[&str]) -> (i32, String) {
     let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
     let output = Command::new(program)
         .args(words)
-        .arg(app.name())
         .arg("--control")
         .arg(host.path("run/control.sock"))
         .output()

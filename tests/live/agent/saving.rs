@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::host::{App, Host, domid};
-use super::orders::{answers, does};
+use super::orders::{answers, call, does};
 use crate::support::{outsider_is_there, wait_for, xl};
 
 /// The agent saves in the same way in each mode.
@@ -85,6 +85,141 @@ fn xl_restores_what_the_agent_has_saved() {
     let said = host.shell(&app).run("echo $remembered");
     assert!(said.contains("yes"), "{said}");
     wait_for("no file", || !file(&host, &app).exists());
+}
+
+/// Saved by one, and restored by the other, with files that people name. The guest goes on each time.
+fn crosses(mode: &str) {
+    if !outsider_is_there() {
+        return;
+    }
+    let host = Host::start();
+    let app = host.app("both");
+    let shell = mode != "HVM";
+    if shell {
+        host.put(&app, mode, "", &json!({}));
+    } else {
+        host.put_tiny(&app, mode, "", &json!({}));
+    }
+    host.wait_up(&app);
+    if shell {
+        host.shell(&app).run("remembered=yes");
+    }
+    let runs = |what: &str| {
+        let status = host.wait(&app, what, |s| {
+            s["StateName"] == "RUNNING" && s["SavedSince"].as_str().unwrap().starts_with("0001")
+        });
+        if shell {
+            let said = host.shell(&app).run("echo $remembered");
+            assert!(said.contains("yes"), "{what}: {said}");
+        } else {
+            let time = || host.outsider(&app).info().unwrap().cpu_time_ns;
+            let before = time();
+            wait_for("the guest to run", || time() > before);
+        }
+        assert_eq!(status["LastErr"], "", "{what}");
+    };
+    let restores = |path: &str| {
+        let (code, said) = call(&host, &["restore", path]);
+        assert_eq!(code, 0, "{said}");
+    };
+    let path = |name: &str| host.path(name).to_str().unwrap().to_owned();
+
+    let ours = path("ours.save");
+    does(&host, &["save", &ours], &app);
+    assert_eq!(host.domains(&app), []);
+    assert!(!file(&host, &app).exists());
+    println!("{}", xl(&["restore", &ours]));
+    runs("what the agent has saved and xl has restored");
+
+    let theirs = path("theirs.save");
+    println!("{}", xl(&["save", &app.name(), &theirs]));
+    host.wait(&app, "that it is gone", |s| s["Vanished"] == true);
+    let (code, said) = call(&host, &["start", &app.name()]);
+    assert!(
+        code == 1 && said.contains("may live on elsewhere"),
+        "{said}"
+    );
+    restores(&theirs);
+    runs("what xl has saved and the agent has restored");
+
+    does(&host, &["save", &ours], &app);
+    does(&host, &["start"], &app);
+    runs("what the agent has saved and restored");
+    assert!(
+        fs::metadata(&ours).is_ok(),
+        "it is not the agent's to remove"
+    );
+    // Of another domain, or of none.
+    fs::write(path("none.save"), "nothing").unwrap();
+    let (code, said) = call(&host, &["restore", &path("none.save")]);
+    assert!(code == 1 && said.contains("none.save"), "{code}: {said}");
+    runs("nothing has happened");
+}
+
+#[test]
+fn a_pv_guest_crosses_between_the_agent_and_xl() {
+    crosses("PV");
+}
+
+#[test]
+fn a_pvh_guest_crosses_between_the_agent_and_xl() {
+    crosses("PVH");
+}
+
+#[test]
+fn an_hvm_guest_crosses_between_the_agent_and_xl() {
+    crosses("HVM");
+}
+
+/// A dump is an ELF file, and its guest does not notice.
+#[test]
+fn the_memory_of_a_guest_is_dumped() {
+    let host = Host::start();
+    let app = host.app("dumped");
+    host.put_tiny(&app, "PV", "", &json!({}));
+    let first = host.wait_up(&app);
+    let path = host.path("a.core");
+    does(&host, &["dump-core", path.to_str().unwrap()], &app);
+    let dump = fs::read(&path).unwrap();
+    assert!(dump.starts_with(b"\x7fELF") && dump.len() > 4 << 20);
+    does(&host, &["dump-core"], &app);
+    let own = host.path("dump").join(&app.key);
+    assert!(fs::metadata(own).unwrap().len() > 4 << 20);
+    let status = host.wait_state(&app, "RUNNING");
+    assert_eq!(domid(&status), domid(&first));
+    assert_eq!(host.status(&app).unwrap()["Jobs"][0]["Failure"], "");
+}
+
+/// A start that is cancelled leaves nothing, and a save lets its guest go on.
+#[test]
+fn what_is_cancelled_is_undone() {
+    let host = Host::start();
+    let app = host.app("cancelled");
+    host.put(&app, "PVH", "", &json!({"Activate": false}));
+    host.wait(&app, "a status", |_| true);
+    let cancels = |verb: &str| {
+        does(&host, &[verb, "--no-wait"], &app);
+        let status = host.status(&app).unwrap();
+        let jobs = status["Jobs"].as_array().unwrap();
+        let job = jobs.last().unwrap()["Id"].to_string();
+        let (code, said) = call(&host, &["cancel", &job]);
+        assert!(code == 0 && said.contains("is cancelled"), "{code}: {said}");
+    };
+    cancels("start");
+    let down = host.wait(&app, "that it is down", |s| s["DomainId"] == 0);
+    assert_eq!((&down["Held"], &down["LastErr"]), (&json!(""), &json!("")));
+    wait_for("no domain", || host.domains(&app).is_empty());
+    does(&host, &["start"], &app);
+    let first = host.wait_up(&app);
+    host.shell(&app).run("remembered=yes");
+    cancels("save");
+    let status = host.wait_state(&app, "RUNNING");
+    assert_eq!(domid(&status), domid(&first));
+    let said = host.shell(&app).run("echo $remembered");
+    assert!(said.contains("yes"), "{said}");
+    assert!(!file(&host, &app).exists());
+    does(&host, &["save"], &app);
+    assert_eq!(host.domains(&app), []);
 }
 
 /// A guest that does not suspend keeps running, and so does one whose memory cannot be stored.

@@ -40,8 +40,9 @@ const FORMAT: &str = "mke2fs -q -t ext4 /dev/vdb && mount -t ext4 /dev/vdb /data
 
 const MOUNT: &str = "mount -t ext4 /dev/vdb /data";
 
-/// Starts the agent, which keeps running after the command.
-const AGENT: &str = "mkdir -p /share/power-cuts && setsid /share/bin/domainmgr run --config-dir /data/config --state-dir /data/state \
+/// Starts the agent, which keeps running after the command. Only the agent is in the background: a list would keep the output of
+/// the command open, and whoever reads that would wait for the end of the agent.
+const AGENT: &str = "mkdir -p /share/power-cuts; setsid /share/bin/domainmgr run --config-dir /data/config --state-dir /data/state \
     --image-dir /data/img --verified-dir /data/verified --run-dir /run/domainmgr --log-level info \
     </dev/null >>/share/power-cuts/agent.log 2>&1 &";
 

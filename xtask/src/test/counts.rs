@@ -1,5 +1,6 @@
 //! Numbers of passed and failed tests, as reported by their runners.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
 use std::process::{Command, Stdio};
@@ -19,8 +20,8 @@ pub(crate) struct Counts {
     pub(crate) skipped: u64,
     /// The tests themselves, if the runner reports them one by one.
     pub(crate) tests: Vec<Test>,
-    /// True if the step failed independently of its tests.
-    pub(crate) broken: bool,
+    /// Why the step failed independently of its tests: a program that ended badly, and the tests that it was running.
+    pub(crate) broken: Option<String>,
 }
 
 impl AddAssign for Counts {
@@ -29,7 +30,10 @@ impl AddAssign for Counts {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.tests.extend(other.tests);
-        self.broken |= other.broken;
+        self.broken = match (self.broken.take(), other.broken) {
+            (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+            (first, second) => first.or(second),
+        };
     }
 }
 
@@ -60,7 +64,7 @@ impl Counts {
 /// The programs print JSON ([`libtest::ARGUMENTS`]), or text as rustdoc does. It is an error if no test has run.
 pub(crate) fn of(suite: &str, command: &mut Command) -> Result<Counts> {
     let counts = of_some(suite, command)?;
-    if !counts.broken && counts.passed + counts.failed == 0 {
+    if counts.broken.is_none() && counts.passed + counts.failed == 0 {
         bail!("no test has run: is there none of that name?");
     }
     Ok(counts)
@@ -75,11 +79,16 @@ pub(crate) fn of_some(suite: &str, command: &mut Command) -> Result<Counts> {
         .context("cannot run the tests")?;
     let stdout = child.stdout.take().context("the tests have no output")?;
     let mut counts = Counts::default();
+    let mut running = BTreeSet::new();
     for line in BufReader::new(stdout).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         match libtest::parse(suite, &line) {
+            Line::Begun(name) => {
+                running.insert(name);
+            }
             Line::Over(test) => {
+                running.remove(&test.name);
                 println!("{}", test.line());
                 if test.outcome == Outcome::Failed {
                     println!("{}", test.output.trim_end());
@@ -96,7 +105,15 @@ pub(crate) fn of_some(suite: &str, command: &mut Command) -> Result<Counts> {
             }
         }
     }
-    counts.broken = !child.wait()?.success();
+    let status = child.wait()?;
+    counts.broken = if !running.is_empty() {
+        let running = Vec::from_iter(running).join(" and ");
+        Some(format!("the tests ended with {status} while {running} ran"))
+    } else if !status.success() && counts.failed == 0 {
+        Some(format!("the tests ended with {status}"))
+    } else {
+        None
+    };
     Ok(counts)
 }
 
@@ -156,13 +173,30 @@ mod tests {
             echo '{ "type": "suite", "event": "failed", "passed": 1, "failed": 1, "ignored": 0 }'
             echo 'test result: ok. 2 passed; 0 failed; 1 ignored'; exit 3"#,
         )?;
-        assert!(counts.broken);
+        assert_eq!(counts.broken, None, "a failed test is the reason");
         assert_eq!(counts.to_string(), "3 passed, 1 failed, 1 skipped");
         assert_eq!(
             counts.tests.len(),
             2,
             "rustdoc does not say which they were"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_that_dies_is_told_with_what_it_did() -> Result<()> {
+        let begun = r#"echo '{ "type": "test", "event": "started", "name": "a" }'"#;
+        let over = r#"echo '{ "type": "test", "name": "a", "event": "ok", "exec_time": 0.5 }'"#;
+        let counts = sh(&format!("{begun}; kill -9 $$"))?;
+        let why = counts.broken.unwrap_or_default();
+        assert!(
+            why.contains("signal: 9") && why.contains("while a ran"),
+            "{why}"
+        );
+        let counts = sh(&format!("{begun}; {over}; exit 3"))?;
+        let why = counts.broken.unwrap_or_default();
+        assert_eq!(why, "the tests ended with exit status: 3");
+        assert_eq!(sh(&format!("{begun}; {over}"))?.broken, None);
         Ok(())
     }
 

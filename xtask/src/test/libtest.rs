@@ -52,6 +52,8 @@ impl Test {
 /// A line of a test program's output.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Line {
+    /// A test has begun.
+    Begun(String),
     /// A test has finished.
     Over(Test),
     /// A test runs for long.
@@ -76,7 +78,8 @@ pub(crate) fn parse(suite: &str, line: &str) -> Line {
     let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
     match (event["type"].as_str(), event["event"].as_str()) {
         (Some("suite"), Some("ok" | "failed")) => Line::End,
-        (Some("suite"), Some("started")) | (Some("test"), Some("started")) => Line::Noise,
+        (Some("suite"), Some("started")) => Line::Noise,
+        (Some("test"), Some("started")) => Line::Begun(text("name")),
         (Some("test"), Some("timeout")) => Line::Slow(text("name")),
         (Some("test"), Some(word)) => Line::Over(Test {
             suite: suite.to_owned(),
@@ -113,7 +116,7 @@ mod tests {
         for (line, wanted) in [
             (
                 r#"{ "type": "test", "event": "started", "name": "a" }"#,
-                Line::Noise,
+                Line::Begun("a".into()),
             ),
             (
                 r#"{ "type": "test", "event": "timeout", "name": "a" }"#,

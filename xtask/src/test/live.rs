@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::cases::Cases;
 use super::counts::{self, Counts};
@@ -93,11 +93,16 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         Hardware::Systemd => format!("live with systemd on Xen {xen}"),
     };
     let mut counts = counts::of(&suite, &mut live(&lab, without_xl, under, &arguments))?;
-    if counts.broken || counts.failed > 0 {
+    if counts.broken.is_some() || counts.failed > 0 {
         explain(&mut lab, xen);
-        if counts.failed == 0 {
+    }
+    if let Some(why) = &mut counts.broken {
+        // Those of timeout(1) and ssh(1).
+        if why.contains("exit status: 124") || why.contains("exit status: 137") {
             let limit = limit(std::env::var(CRASH_POINTS).ok().as_deref());
-            bail!("the live tests' program ended badly, or was still running after {limit} s");
+            why.push_str(&format!(": they were still running after {limit} s"));
+        } else if why.contains("exit status: 255") {
+            why.push_str(": the lab did not answer any more, or does not run");
         }
     }
     if without_xl {

@@ -13,6 +13,19 @@ use super::libtest::{Outcome, Test};
 /// Number of slowest tests that are listed by name.
 const SLOWEST: usize = 10;
 
+/// Lists the tests that failed, one line each.
+pub(super) fn failed(tests: &[Test]) -> String {
+    let failed = tests.iter().filter(|test| test.outcome == Outcome::Failed);
+    let lines: String = failed
+        .map(|test| format!("{}: {}\n", test.suite, test.name))
+        .collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\nthe tests that failed\n{lines}")
+    }
+}
+
 /// Lists the slowest tests and modules, one line each.
 pub(super) fn slowest(tests: &[Test]) -> String {
     let mut by_time: Vec<&Test> = tests.iter().collect();
@@ -102,6 +115,16 @@ mod tests {
                 "   30.0 s  live: agent",
             ]
         );
+    }
+
+    #[test]
+    fn what_failed_is_named_once_more() {
+        let tests = [
+            test("live", "save::a", 2.0, Outcome::Passed),
+            test("live", "save::b", 3.0, Outcome::Failed),
+        ];
+        assert_eq!(failed(&tests), "\nthe tests that failed\nlive: save::b\n");
+        assert_eq!(failed(&tests[..1]), "");
     }
 
     #[test]

@@ -13,7 +13,17 @@ use crate::paths;
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     counts: Counts,
-    done: Vec<(String, f32, bool)>,
+    done: Vec<Done>,
+}
+
+/// A step that has run.
+#[derive(Debug)]
+struct Done {
+    name: String,
+    seconds: f32,
+    good: bool,
+    /// Why it failed, if not because of a test.
+    why: Option<String>,
 }
 
 impl Steps {
@@ -21,32 +31,42 @@ impl Steps {
     pub(crate) fn run(&mut self, name: &str, step: impl FnOnce() -> Result<Counts>) {
         println!("\n=== {name}");
         let begin = Instant::now();
-        let counts = step().unwrap_or_else(|error| {
-            println!("{error:#}");
-            Counts {
-                broken: true,
-                ..Counts::default()
-            }
+        let counts = step().unwrap_or_else(|error| Counts {
+            broken: Some(format!("{error:#}")),
+            ..Counts::default()
         });
-        let good = !counts.broken && counts.failed == 0;
+        let good = counts.broken.is_none() && counts.failed == 0;
+        if let Some(why) = &counts.broken {
+            println!("{why}");
+        }
         let seconds = begin.elapsed().as_secs_f32();
         println!(
             "--- {name}: {} ({seconds:.0} s)",
             if good { "ok" } else { "FAILED" }
         );
-        self.done.push((name.to_owned(), seconds, good));
+        self.done.push(Done {
+            name: name.to_owned(),
+            seconds,
+            good,
+            why: counts.broken.clone(),
+        });
         self.counts += counts;
     }
 
     /// Prints the table of steps and, as the last line, the sum of the test runners' counts.
     pub(crate) fn finish(self) -> ExitCode {
         println!("\n=== summary");
-        for (name, seconds, good) in &self.done {
-            println!(
-                "{:6} {seconds:5.0} s  {name}",
-                if *good { "ok" } else { "FAILED" }
-            );
+        for done in &self.done {
+            let word = if done.good { "ok" } else { "FAILED" };
+            println!("{word:6} {:5.0} s  {}", done.seconds, done.name);
+            if let Some(why) = &done.why {
+                println!(
+                    "                {}",
+                    why.replace('\n', "\n                ")
+                );
+            }
         }
+        print!("{}", report::failed(&self.counts.tests));
         if !self.counts.tests.is_empty() {
             print!("{}", report::slowest(&self.counts.tests));
             match report::write(&self.counts.tests, &paths::root().join("target/test")) {
@@ -55,7 +75,7 @@ impl Steps {
             }
         }
         println!("\n{}", self.counts);
-        if self.done.iter().all(|(_, _, good)| *good) {
+        if self.done.iter().all(|done| done.good) {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::harness::Harness;
 use crate::core::{Desired, Op};
-use crate::eve::IoAdapter;
+use crate::frontends::eve::IoAdapter;
 use crate::spec::{Action, Mode};
 use crate::toolstack::ShutdownReason;
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use crate::core::{Desired, Op};
-use crate::eve::DomainStatus;
-use crate::settings::{PoweroffPolicy, Settings};
+use crate::frontends::eve::DomainStatus;
 use crate::spec::Mode;
+use crate::spec::settings::{PoweroffPolicy, Settings};
 use crate::toolstack::{DomainId, Life, ShutdownReason};
 
 fn count(h: &Harness, wanted: impl Fn(&Op) -> bool) -> usize {
@@ -666,7 +666,7 @@ fn a_guest_that_is_only_booting_is_asked_again_until_it_hears() {
     ] {
         let mut h = Harness::new();
         h.wish(Some(Harness::desired(true, Mode::Hvm, words)));
-        h.advance(201);
+        h.advance(206);
         assert_eq!(h.state(), "RUNNING");
         h.wish(Some(Harness::desired(false, Mode::Hvm, words)));
         h.advance(25_000);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use libxl::config::{Disk, Mac, Nic};
 
 use super::harness::{Harness, obeyed};
-use crate::change::{Change, Figures};
 use crate::core::{Answer, Op, Order, Until};
+use crate::spec::change::{Change, Figures};
 use crate::spec::{Mode, Written};
 use crate::toolstack::ShutdownReason;
 use crate::toolstack::live::Live;
@@ -308,7 +308,10 @@ fn what_no_domain_can_have_is_refused() {
     assert_eq!(h.ordered(order(share), 1_000), obeyed());
     h.ordered(Order::Unpause, 1_000);
     let until = Until::Started;
-    assert_eq!(h.ordered(Order::Save { until }, 5_000), obeyed());
+    assert_eq!(
+        h.ordered(Order::Save { until, file: None }, 5_000),
+        obeyed()
+    );
     refuses(&mut h, memory(32), "it is saved");
 }
 

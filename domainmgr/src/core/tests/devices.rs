@@ -7,9 +7,9 @@ use crate::spec::Mode;
 fn runs(words: &str) -> Harness {
     let mut h = Harness::new();
     h.wish(Some(Harness::desired_with(true, Mode::Pv, words, |c| {
-        c.vif_list = vec![crate::eve::VifConfig {
+        c.vif_list = vec![crate::frontends::eve::VifConfig {
             vif: "mine".into(),
-            ..crate::eve::VifConfig::default()
+            ..crate::frontends::eve::VifConfig::default()
         }];
     })));
     h.advance(10_000);

@@ -1,14 +1,15 @@
 //! Disks: made ready before the domain is built, and copies that live as long as the guest does.
 
 use super::harness::{COPYING, Harness};
+use crate::base::progress::Progress;
 use crate::core::disks::make_ready;
 use crate::core::{Desired, Facts, Op};
-use crate::disks::{Copies, Progress};
-use crate::eve::DiskConfig;
-use crate::settings::Settings;
+use crate::frontends::eve::DiskConfig;
+use crate::frontends::wish::WishFile;
+use crate::host::disks::Copies;
 use crate::spec::Mode;
+use crate::spec::settings::Settings;
 use crate::toolstack::ShutdownReason;
-use crate::wish::Origin;
 
 /// Two images, one of them preserved.
 fn config(activate: bool, hash: &str, more: &str) -> Desired {
@@ -66,12 +67,12 @@ fn a_guest_that_restarts_goes_on_with_what_it_has_written() {
     for action in ["restart", "rename-restart", "coredump-restart"] {
         let mut h = Harness::new();
         let mut wish = config(true, "aa", "");
-        let Origin::Eve(config) = &wish.origin else {
+        let Ok(WishFile::Eve(config)) = WishFile::of(&wish.origin) else {
             panic!("a DomainConfig")
         };
-        let mut changed = (**config).clone();
+        let mut changed = (*config).clone();
         changed.on_reboot = action.into();
-        wish.spec = crate::eve::spec(super::harness::KEY, &changed)
+        wish.spec = crate::frontends::eve::spec(super::harness::KEY, &changed)
             .map(std::sync::Arc::new)
             .map_err(|e| e.to_string());
         h.wish(Some(wish));
@@ -201,7 +202,7 @@ fn how_far_it_is_shows_while_it_copies() {
     h.wish(Some(config(true, "aa", "")));
     h.advance(1_000);
     h.progress(Progress {
-        disk: 1,
+        disk: Some(1),
         done: 3 << 30,
         total: 4 << 30,
     });
@@ -242,7 +243,7 @@ fn newer_user_data_does_not_end_the_copying() {
                 image_sha256: "aa".into(),
                 ..DiskConfig::default()
             }];
-            c.cloud_init_user_data = crate::eve::Bytes(data.into());
+            c.cloud_init_user_data = crate::frontends::eve::Bytes(data.into());
         })
     };
     let mut h = Harness::new();
@@ -263,10 +264,10 @@ fn newer_user_data_does_not_end_the_copying() {
 #[test]
 fn a_copy_of_an_older_agent_is_expected_under_its_name() {
     let mut f = Facts::new(uuid::Uuid::nil(), Settings::default());
-    f.copies = Copies::Keep;
+    f.disks.copies = Copies::Keep;
     let spec = config(true, "aa", "").spec.unwrap();
     let old = COPY.replace("aa-", "AA-");
-    f.whole = [old.clone(), "aa-of-another.raw".to_owned()].into();
+    f.disks.whole = [old.clone(), "aa-of-another.raw".to_owned()].into();
     let Op::Disks(_, _, expected) = make_ready(&mut f, spec) else {
         panic!("not its disks");
     };

@@ -9,15 +9,16 @@ use uuid::Uuid;
 
 use crate::core::{
     Answer, Built, Desired, Effect, Event, Facts, Given, Input, Now, Op, Order, Outcome, Record,
-    Scope, Time, Wish, abort, step, view,
+    Scope, Time, Until, Wish, abort, step, view,
 };
-use crate::eve::{self, DomainConfig, DomainStatus};
-use crate::settings::Settings;
+use crate::frontends::eve::{self, DomainConfig, DomainStatus};
+use crate::frontends::status;
+use crate::frontends::wish::WishFile;
+use crate::spec::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
 use crate::toolstack::live::{self, Live};
 use crate::toolstack::sim::model::{ACK, Answer as Heard, Millis, Model};
 use crate::toolstack::{DomainId, Error, ErrorKind, Life, Limits, Seen, ShutdownReason};
-use crate::wish::Origin;
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
 pub(super) const OTHER: Uuid = Uuid::from_u128(0xb);
@@ -68,6 +69,10 @@ pub(super) struct Harness {
     pub(super) finished: bool,
     pub(super) notes: Vec<String>,
     orders: u64,
+    /// The newest order that is not one to cancel another.
+    pub(super) newest: u64,
+    /// Orders that this run of the agent has given their last answer.
+    over: BTreeSet<u64>,
     /// Events that were told.
     pub(super) events: Vec<Event>,
     /// Answers to orders, with the numbers of the orders.
@@ -100,11 +105,20 @@ pub(super) struct Harness {
     pub(super) published: Option<DomainStatus>,
     /// The durable record.
     pub(super) memory: Option<Vec<u8>>,
+    /// Operations come to their end before an abort reaches them.
+    pub(super) too_late: bool,
     /// State of the file with the domain's memory, if there is one; `true`: the domain has run since.
     pub(super) file: Option<bool>,
     /// The agent is killed before it hears of the end of its next operation.
     pub(super) dies: bool,
     dead: bool,
+}
+
+impl Running {
+    fn abort(&mut self, now: Millis) {
+        self.aborted = true;
+        self.due = now;
+    }
 }
 
 impl Harness {
@@ -132,6 +146,8 @@ impl Harness {
             finished: true,
             notes: Vec::new(),
             orders: 0,
+            newest: 0,
+            over: BTreeSet::new(),
             events: Vec::new(),
             answers: Vec::new(),
             ops: Vec::new(),
@@ -149,6 +165,7 @@ impl Harness {
             trail: Vec::new(),
             published: None,
             memory: None,
+            too_late: false,
             file: None,
             dies: false,
             dead: false,
@@ -183,14 +200,9 @@ impl Harness {
             ..DomainConfig::default()
         };
         change(&mut config);
-        Desired {
-            spec: eve::spec(KEY, &config)
-                .map(Arc::new)
-                .map_err(|e| e.to_string()),
-            warnings: Vec::new(),
-            digest: config.digest(),
-            origin: Origin::Eve(Arc::new(config)),
-        }
+        let spec = eve::spec(KEY, &config);
+        let spec = spec.map(Arc::new).map_err(|e| e.to_string());
+        WishFile::Eve(Arc::new(config)).desired(spec, Vec::new())
     }
 
     pub(super) fn now(&self) -> Now {
@@ -215,9 +227,8 @@ impl Harness {
         }
         let wish = self.read();
         if let Some(running) = &mut self.running {
-            if abort::on_wish(&running.op, &wish) {
-                running.aborted = true;
-                running.due = self.xen.now();
+            if abort::on_wish(&running.op, &wish) && !self.too_late {
+                running.abort(self.xen.now());
             }
         }
         self.feed(Input::Wish(wish));
@@ -225,9 +236,11 @@ impl Harness {
 
     /// Kills the agent and starts it again.
     pub(super) fn restart(&mut self) {
+        self.xen.end_process();
         self.running = None;
         self.facts = None;
         self.looks.clear();
+        self.over.clear();
         self.dead = false;
         if self.config.is_some() || self.memory.is_some() {
             self.start();
@@ -275,7 +288,7 @@ impl Harness {
     }
 
     pub(super) fn is_wanted(&self) -> bool {
-        let activated = self.config.as_ref().is_some_and(|c| c.origin.activate());
+        let activated = self.config.as_ref().is_some_and(|c| c.run);
         match self.published.as_ref().map(|status| status.held.as_str()) {
             Some("started") => self.config.is_some(),
             Some("stopped") => false,
@@ -297,10 +310,18 @@ impl Harness {
     pub(super) fn order(&mut self, order: Order) -> u64 {
         self.orders += 1;
         let id = self.orders;
+        if !matches!(order, Order::Cancel(_)) {
+            self.newest = id;
+        }
         if let Some(running) = &mut self.running {
-            if abort::on_order(&running.op, &order) {
-                running.aborted = true;
-                running.due = self.xen.now();
+            let cancels = match order {
+                Order::Cancel(job) => {
+                    self.facts.as_ref().and_then(Facts::cancels_with) == Some(job)
+                }
+                _ => false,
+            };
+            if (cancels || abort::on_order(&running.op, &order)) && !self.too_late {
+                running.abort(self.xen.now());
             }
         }
         self.feed(Input::Order(Given {
@@ -311,12 +332,23 @@ impl Harness {
         id
     }
 
+    /// Gives up the newest order. Returns the number of the order to do so.
+    pub(super) fn cancel(&mut self) -> u64 {
+        self.order(Order::Cancel(self.newest))
+    }
+
     /// Gives an order and lets time pass. Returns the answers to the order.
     pub(super) fn ordered(&mut self, order: Order, millis: Millis) -> Vec<Answer> {
         let id = self.order(order);
         self.advance(millis);
         let said = self.answers.iter().filter(|(of, _)| *of == id);
         said.map(|(_, answer)| answer.clone()).collect()
+    }
+
+    /// Returns whether an order has not had its last answer.
+    pub(super) fn owes_an_answer(&self) -> bool {
+        let orders = self.facts.as_ref().map(|f| &f.orders);
+        orders.is_some_and(|o| o.under_way.is_some() || !o.waiting.is_empty())
     }
 
     pub(super) fn hint(&mut self) {
@@ -379,7 +411,7 @@ impl Harness {
             self.memory = Some(facts.record(self.xen.boot_id()).to_bytes().unwrap());
         }
         if !finish && facts.publishable() {
-            let status = view(&facts);
+            let status = status::of(view(&facts));
             if self.trail.last() != Some(&status.state_name) {
                 self.trail.push(status.state_name.clone());
             }
@@ -403,7 +435,14 @@ impl Harness {
             match effect {
                 Effect::Note(_, text) => self.notes.push(text),
                 Effect::Event(_) => {}
-                Effect::Answer(id, answer) => self.answers.push((id, answer)),
+                Effect::Answer(id, answer) => {
+                    let open = answer == Answer::Accepted;
+                    assert!(!self.over.contains(&id), "{answer:?} after the last answer");
+                    if !open {
+                        self.over.insert(id);
+                    }
+                    self.answers.push((id, answer));
+                }
                 Effect::Watch(id) => {
                     let new = self.xen.arm(id.domid);
                     self.unwatch();
@@ -497,8 +536,8 @@ impl Harness {
             return;
         }
         match &op {
-            Op::Create(spec) | Op::Restore(spec) => {
-                if matches!(op, Op::Restore(_)) {
+            Op::Create(spec) | Op::Restore(spec, _) => {
+                if matches!(op, Op::Restore(..)) {
                     assert_eq!(self.file, Some(false), "restored from what is out of date");
                 }
                 assert_eq!(
@@ -523,7 +562,7 @@ impl Harness {
                 let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
                 let begun = !self.destroyed.insert(*id);
                 assert!(
-                    begun || !(suspended && self.is_wanted()),
+                    begun || !(suspended && self.is_wanted()) || self.file == Some(false),
                     "a suspended domain is destroyed although it should run: {:?}",
                     self.notes
                 );
@@ -533,18 +572,21 @@ impl Harness {
                 }
             }
             // The guest is not asked.
-            Op::Save(_) if (self.fails)(&op) => {}
-            Op::Save(id) if self.xen.info(*id).is_some_and(|s| s.life != Life::Running) => {
+            Op::Save(..) if (self.fails)(&op) => {}
+            Op::Save(id, _) if self.xen.info(*id).is_some_and(|s| s.life != Life::Running) => {
                 failed = Some(Error::new(ErrorKind::Other, "it does not run"));
             }
-            Op::Save(id) => match self.xen.request_suspend(*id, 50) {
-                Ok(Heard::In(span)) => (asked, takes) = (true, span + 350),
-                Ok(Heard::Never) => {
-                    (asked, takes) = (true, ACK);
-                    failed = Some(Error::new(ErrorKind::TimedOut, "did not suspend"));
+            Op::Save(id, _) => {
+                self.xen.look_no_more(*id);
+                match self.xen.request_suspend(*id, 50) {
+                    Ok(Heard::In(span)) => (asked, takes) = (true, span + 350),
+                    Ok(Heard::Never) => {
+                        (asked, takes) = (true, ACK);
+                        failed = Some(Error::new(ErrorKind::TimedOut, "did not suspend"));
+                    }
+                    Err(e) => failed = Some(e),
                 }
-                Err(e) => failed = Some(e),
-            },
+            }
             Op::Shutdown(id) => match self.xen.request_shutdown(*id) {
                 Ok(Heard::In(span)) => takes = span + 5,
                 Ok(Heard::Never) => {
@@ -567,7 +609,7 @@ impl Harness {
                 assert!(others.is_empty(), "released beside {others:?}");
                 self.reserved = false;
             }
-            Op::CoreDump(_) | Op::SoftReset(..) | Op::Strip(_) => takes = 100,
+            Op::Dump(..) | Op::CoreDump(_) | Op::SoftReset(..) | Op::Strip(_) => takes = 100,
             Op::Disks(..) => takes = COPYING,
             Op::Discard(_) => {
                 assert!(
@@ -576,15 +618,13 @@ impl Harness {
                 );
             }
             // So that something can happen meanwhile.
-            Op::Pause(_) | Op::Change(..) => takes = 5,
-            Op::Look(_)
-            | Op::Devices(_)
-            | Op::Screen(_)
+            Op::Pause(_)
             | Op::Unpause(_)
             | Op::Resume(_)
-            | Op::DiscardSaved
             | Op::PowerButton(_)
-            | Op::Preserve(..) => {}
+            | Op::Preserve(..)
+            | Op::Change(..) => takes = 5,
+            Op::Look(_) | Op::Devices(_) | Op::Screen(_) | Op::DiscardSaved => {}
         }
         if !matches!(op, Op::Look(_)) {
             self.ops.push(op.clone());
@@ -642,7 +682,7 @@ impl Harness {
             Op::Look(Scope::One(id)) => {
                 Outcome::Looked(Ok(self.xen.info(*id).into_iter().collect()))
             }
-            Op::Create(_) | Op::Restore(_) => Outcome::Created(match (error, running.created) {
+            Op::Create(_) | Op::Restore(..) => Outcome::Created(match (error, running.created) {
                 (Some(e), _) => Err(e),
                 (None, Some(id)) => self.xen.end_create(id).map(|()| {
                     let made = self.xen.info(id);
@@ -683,7 +723,7 @@ impl Harness {
                 Some(e) => Err(e),
                 None => self.xen.unconnected(*id),
             }),
-            Op::Save(id) => Outcome::Ended(self.saved(*id, running.asked, error)),
+            Op::Save(id, _) => Outcome::Ended(self.saved(*id, running.asked, error)),
             op => Outcome::Ended(match error {
                 Some(e) => Err(e),
                 None => match op {
@@ -725,11 +765,12 @@ impl Harness {
                 Ok(())
             }
             error => {
-                // libxl lets the domain go on, unless somebody else was faster.
+                let error =
+                    error.unwrap_or_else(|| Error::new(ErrorKind::Other, "it did not suspend"));
                 if asked {
-                    let _ = self.xen.resume(id);
+                    self.xen.bring_back(id, &error);
                 }
-                Err(error.unwrap_or_else(|| Error::new(ErrorKind::Other, "it did not suspend")))
+                Err(error)
             }
         }
     }
@@ -834,9 +875,8 @@ impl Harness {
         for _ in 0..if self.delivery.doubled { 2 } else { 1 } {
             let now = self.xen.now();
             if let Some(running) = &mut self.running {
-                if abort::on_hint(&running.op) {
-                    running.aborted = true;
-                    running.due = now;
+                if abort::on_hint(&running.op) && !self.too_late {
+                    running.abort(now);
                 }
             }
             self.feed(Input::Hint);
@@ -903,7 +943,7 @@ impl Harness {
     }
 
     /// Reports the progress of the copy under way.
-    pub(super) fn progress(&mut self, progress: crate::disks::Progress) {
+    pub(super) fn progress(&mut self, progress: crate::base::progress::Progress) {
         self.feed(Input::Progress(progress));
     }
 
@@ -919,6 +959,40 @@ impl Harness {
     pub(super) fn fair(&mut self, minutes: u64) {
         self.delivery = Delivery::default();
         self.half_minutes(2 * minutes);
+    }
+}
+
+/// Has the domain run.
+pub(super) const START: Order = Order::Start {
+    anyway: false,
+    fresh: false,
+};
+/// Keeps the domain down.
+pub(super) const STOP: Order = Order::Stop {
+    destroy: false,
+    until: Until::Started,
+};
+/// Saves the domain to the agent's own file.
+pub(super) const SAVE: Order = Order::Save {
+    until: Until::Started,
+    file: None,
+};
+
+/// Returns a worker whose PV domain runs, with a guest that behaves as `words` say.
+pub(super) fn running(words: &str) -> Harness {
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
+    h.advance(5_000);
+    assert_eq!(h.state(), "RUNNING");
+    h
+}
+
+/// Checks that an order was refused, for a reason with these words.
+#[track_caller]
+pub(super) fn refused(said: &[Answer], words: &str) {
+    match said {
+        [Answer::Refused(why)] if why.contains(words) => {}
+        _ => panic!("{said:?}"),
     }
 }
 

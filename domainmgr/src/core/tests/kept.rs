@@ -2,7 +2,7 @@
 
 use super::harness::{Harness, KEY};
 use crate::core::{Op, Order, Until};
-use crate::eve::PreservedDomain;
+use crate::frontends::eve::PreservedDomain;
 use crate::spec::Mode;
 use crate::toolstack::{DomainId, ShutdownReason};
 
@@ -64,9 +64,9 @@ fn a_kept_one_gives_up_what_its_successor_needs() {
         let mut h = Harness::new();
         h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
             c.on_crash = "rename-restart".into();
-            c.vif_list = vec![crate::eve::VifConfig {
+            c.vif_list = vec![crate::frontends::eve::VifConfig {
                 vif: "mine".into(),
-                ..crate::eve::VifConfig::default()
+                ..crate::frontends::eve::VifConfig::default()
             }];
         })));
         h.advance(60_000);
@@ -203,9 +203,9 @@ fn one_is_renamed_once_although_a_save_came_to_nothing_before() {
     h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
         c.on_poweroff = "rename-restart".into();
     })));
-    h.advance(200);
+    h.advance(300);
     let until = Until::Started;
-    h.order(Order::Save { until });
+    h.order(Order::Save { until, file: None });
     assert!(h.is_busy());
     h.restart();
     h.dies = true;
@@ -215,4 +215,24 @@ fn one_is_renamed_once_although_a_save_came_to_nothing_before() {
     let renames = h.ops.iter().filter(|op| matches!(op, Op::Preserve(..)));
     assert_eq!(renames.count(), 1, "{:?}", h.ops);
     assert_eq!(preserved(&h).len(), 1);
+}
+
+/// A restart is ordered while the dead domain is being renamed. The order is about that domain, and not about the next one.
+#[test]
+fn a_restart_that_is_ordered_during_the_renaming_does_not_reach_the_next_domain() {
+    let mut h = crashed("rename-restart");
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
+    let in_the_middle = (0..5000).any(|_| {
+        h.advance(1);
+        h.is_busy() && matches!(h.ops.last(), Some(Op::Preserve(..)))
+    });
+    assert!(in_the_middle, "{:?}", h.ops);
+    let renamed = h.ops.len();
+    h.order(Order::Restart);
+    h.half_minutes(2);
+    assert_eq!(h.state(), "RUNNING");
+    let since: Vec<&str> = h.ops[renamed..].iter().map(Op::word).collect();
+    let built = since.iter().filter(|op| **op == "create").count();
+    assert_eq!(built, 1, "{since:?}");
+    assert!(!since.contains(&"destroy"), "{since:?}");
 }

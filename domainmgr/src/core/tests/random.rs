@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use super::changing::{MAC, disk, nic};
 use super::harness::{Delivery, Harness, KEY, OTHER};
 use super::migration::Migration;
-use crate::change::{Change, Figures};
 use crate::core::{Op, Order, Until};
-use crate::settings::Settings;
 use crate::spec::Mode;
-use crate::toolstack::{DomainId, Life, ShutdownReason};
+use crate::spec::change::{Change, Figures};
+use crate::spec::settings::Settings;
+use crate::toolstack::{DomainId, Life, Seen, ShutdownReason};
 
 #[derive(Clone, Debug)]
-enum Act {
+pub(super) enum Act {
     Wait(u64),
     Wish {
         activate: bool,
@@ -30,6 +30,8 @@ enum Act {
     Remove,
     /// An operator gives an order.
     Order(Order),
+    /// An operator gives up the newest order.
+    Cancel,
     Suspend,
     /// The guest is asked to suspend, and does so later.
     SuspendLate(u64),
@@ -49,6 +51,8 @@ enum Act {
     ClockStep(i64),
     /// The operations of actions fail, or succeed again.
     Refuse(bool),
+    /// Operations come to their end before an abort reaches them, or are aborted again.
+    TooLate(bool),
     End(u8),
     Pause,
     Unpause,
@@ -104,6 +108,10 @@ fn until() -> impl Strategy<Value = Until> {
     prop_oneof![Just(Until::Started), Just(Until::Boot)]
 }
 
+fn file() -> impl Strategy<Value = Option<String>> {
+    prop_oneof![Just(None), Just(Some("/f".to_owned()))]
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let memory = |mib: u64| {
         Change::Set(Figures {
@@ -121,7 +129,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn act() -> impl Strategy<Value = Act> {
+pub(super) fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => prop_oneof![0_u64..500, 0_u64..20_000, 0_u64..200_000].prop_map(Act::Wait),
         4 => (
@@ -151,11 +159,13 @@ fn act() -> impl Strategy<Value = Act> {
             Just(Order::Restart),
             Just(Order::Pause),
             Just(Order::Unpause),
-            until().prop_map(|until| Order::Save { until }),
-            until().prop_map(|until| Order::Save { until }),
-            Just(Order::Restore),
+            (until(), file()).prop_map(|(until, file)| Order::Save { until, file }),
+            (until(), file()).prop_map(|(until, file)| Order::Save { until, file }),
+            Just(Order::Restore { file: None }),
+            file().prop_map(|file| Order::DumpCore { file }),
             Just(Order::Start { anyway: false, fresh: true }),
         ].prop_map(Act::Order),
+        1 => Just(Act::Cancel),
         3 => change().prop_map(|change| Act::Order(Order::Change(Arc::new(change)))),
         2 => Just(Act::Suspend),
         1 => (0_u64..90_000).prop_map(Act::SuspendLate),
@@ -169,6 +179,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::OtherDies),
         1 => (-100_000_i64..100_000).prop_map(Act::ClockStep),
         1 => any::<bool>().prop_map(Act::Refuse),
+        1 => any::<bool>().prop_map(Act::TooLate),
         2 => prop_oneof![Just(0), Just(1), Just(3), Just(4), Just(5), any::<u8>()].prop_map(Act::End),
         1 => Just(Act::Pause),
         1 => Just(Act::Unpause),
@@ -192,9 +203,20 @@ struct Outsider {
     /// Domains that are not ours.
     foreign: Vec<DomainId>,
     migration: Option<Migration>,
+    /// The outsider has had a domain suspended, perhaps later than now, or has held up a guest that was asked to suspend for
+    /// longer than anybody waits; or a guest boots for so long.
+    suspends: bool,
 }
 
 fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
+    outsider.suspends |= matches!(
+        act,
+        Act::Suspend
+            | Act::SuspendLate(_)
+            | Act::Migrate
+            | Act::Pause
+            | Act::Wish { booting: 1.., .. }
+    );
     match *act {
         Act::Wait(span) => h.advance(span),
         Act::Wish {
@@ -228,6 +250,11 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
         Act::Order(ref order) => {
             if !h.finished {
                 h.order(order.clone());
+            }
+        }
+        Act::Cancel => {
+            if !h.finished {
+                h.cancel();
             }
         }
         // An outsider may try the impossible, which Xen refuses.
@@ -282,6 +309,7 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             h.fails = |op| matches!(op, Op::CoreDump(_) | Op::Preserve(..) | Op::SoftReset(..));
         }
         Act::Refuse(false) => h.fails = |_| false,
+        Act::TooLate(too_late) => h.too_late = too_late,
         Act::ClockStep(by) => h.clock_step += time::Duration::seconds(by),
         Act::End(reason) => h.outside(|xen, id| {
             if xen.info(id).is_some_and(|s| s.life == Life::Running) {
@@ -341,6 +369,18 @@ fn converges(h: &mut Harness, outsider: &mut Outsider) {
             h.notes
         )
     };
+    // An order waits as long as somebody else has the domain suspended.
+    let suspended = |seen: Seen| seen.life == Life::Shutdown(ShutdownReason::SUSPEND);
+    assert!(
+        h.theirs().is_some_and(suspended) || !h.owes_an_answer(),
+        "an order has no answer: {}",
+        trace()
+    );
+    assert!(
+        state != "SUSPENDED" || outsider.suspends,
+        "suspended by nobody: {}",
+        trace()
+    );
     if h.is_wanted() {
         let status = h.published.as_ref().unwrap();
         match state.as_str() {
@@ -410,25 +450,35 @@ fn config() -> ProptestConfig {
     }
 }
 
+pub(super) fn memory() -> impl Strategy<Value = u64> {
+    prop::sample::select(&MEMORY[..])
+}
+
+/// Carries out a schedule, and checks that nothing is lost.
+pub(super) fn carry_out(acts: &[Act], memory: u64) -> Result<(), TestCaseError> {
+    let mut h = Harness::on(memory, Settings::default());
+    let mut outsider = Outsider::default();
+    for act in acts {
+        perform(&mut h, act, &mut outsider);
+        for id in &outsider.foreign {
+            prop_assert!(
+                h.xen.info(*id).is_some_and(|s| s.life == Life::Running),
+                "another's domain was touched"
+            );
+        }
+    }
+    converges(&mut h, &mut outsider);
+    for id in &outsider.foreign {
+        prop_assert!(h.xen.info(*id).is_some(), "another's domain was touched");
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn no_schedule_loses_a_domain(
-        acts in prop::collection::vec(act(), 1..40),
-        memory in prop::sample::select(&MEMORY[..]),
-    ) {
-        let mut h = Harness::on(memory, Settings::default());
-        let mut outsider = Outsider::default();
-        for act in &acts {
-            perform(&mut h, act, &mut outsider);
-            for id in &outsider.foreign {
-                prop_assert!(h.xen.info(*id).is_some_and(|s| s.life == Life::Running), "another's domain was touched");
-            }
-        }
-        converges(&mut h, &mut outsider);
-        for id in &outsider.foreign {
-            prop_assert!(h.xen.info(*id).is_some(), "another's domain was touched");
-        }
+    fn no_schedule_loses_a_domain(acts in prop::collection::vec(act(), 1..40), memory in memory()) {
+        carry_out(&acts, memory)?;
     }
 }

@@ -1,29 +1,15 @@
 //! Saving a domain, also when something ends in between.
 
-use super::harness::{Harness, obeyed};
+use super::harness::{Harness, SAVE, START, STOP, obeyed, running};
+use crate::base::progress::Progress;
 use crate::core::{Answer, Op, Order, Until};
 use crate::spec::Mode;
 use crate::toolstack::ShutdownReason;
 
-const SAVE: Order = Order::Save {
-    until: Until::Started,
-};
-const START: Order = Order::Start {
-    anyway: false,
-    fresh: false,
-};
 const FRESH: Order = Order::Start {
     anyway: false,
     fresh: true,
 };
-
-fn running(words: &str) -> Harness {
-    let mut h = Harness::new();
-    h.wish(Some(Harness::desired(true, Mode::Pv, words)));
-    h.advance(5_000);
-    assert_eq!(h.state(), "RUNNING");
-    h
-}
 
 fn saved() -> Harness {
     let mut h = running("");
@@ -51,7 +37,7 @@ fn a_saved_domain_stays_saved_until_it_is_started_and_goes_on_from_there() {
     h.reboot_host();
     h.half_minutes(2);
     assert_eq!((h.state().as_str(), h.file), ("SAVED", Some(false)));
-    for how in [Order::Restore, START] {
+    for how in [Order::Restore { file: None }, START] {
         assert_eq!(h.ordered(how.clone(), 5_000), obeyed());
         assert_eq!((h.state().as_str(), h.file), ("RUNNING", None), "{how:?}");
         assert!(h.published.clone().unwrap().saved_since.is_none());
@@ -64,11 +50,181 @@ fn a_saved_domain_stays_saved_until_it_is_started_and_goes_on_from_there() {
     assert_eq!((count(&h, "create"), count(&h, "restore")), (2, 2));
 }
 
+/// A file that somebody has named is theirs: it is not removed, and what is saved in it is restored from there.
+#[test]
+fn how_far_a_save_is_shows_while_it_writes() {
+    let mut h = running("");
+    h.order(SAVE);
+    h.advance(100);
+    assert_eq!(h.published.clone().unwrap().state_reason, "being saved");
+    h.progress(Progress {
+        disk: None,
+        done: 16 << 20,
+        total: 64 << 20,
+    });
+    let status = h.published.clone().unwrap();
+    assert_eq!(status.state_reason, "being saved: 25 % of 64 MiB");
+    assert_eq!(status.jobs[0].percent, Some(25));
+    h.advance(5_000);
+    let status = h.published.clone().unwrap();
+    assert_eq!(status.state_name, "SAVED");
+    assert!(
+        !status.state_reason.contains('%'),
+        "{}",
+        status.state_reason
+    );
+}
+
+#[test]
+fn a_named_file_is_gone_on_from_and_stays() {
+    let named = || Some("/f".to_owned());
+    let mut h = running("");
+    let order = Order::Save {
+        until: Until::Started,
+        file: named(),
+    };
+    assert_eq!(h.ordered(order, 5_000), obeyed());
+    h.restart();
+    h.half_minutes(1);
+    assert_eq!((h.state().as_str(), h.file), ("SAVED", Some(false)));
+    let other = Some("/other".to_owned());
+    let again = h.ordered(Order::Restore { file: other }, 0);
+    assert!(
+        matches!(again.as_slice(), [Answer::Refused(why)] if why.contains("saved elsewhere")),
+        "{again:?}"
+    );
+    let status = h.published.clone().unwrap();
+    assert_eq!(
+        (
+            status.saved_in.as_str(),
+            status.state_reason.contains("saved in /f")
+        ),
+        ("/f", true)
+    );
+    // START would do the same.
+    assert_eq!(h.ordered(Order::Restore { file: named() }, 5_000), obeyed());
+    assert_eq!((h.state().as_str(), h.file), ("RUNNING", Some(true)));
+    assert!(
+        h.ops
+            .iter()
+            .any(|op| matches!(op, Op::Restore(_, Some(file)) if file == "/f"))
+    );
+    // Somebody else has saved it and taken it away.
+    h.outside(|xen, id| xen.kill(id).unwrap());
+    h.half_minutes(1);
+    assert!(h.published.clone().unwrap().vanished);
+    h.file = Some(false);
+    assert_eq!(h.ordered(Order::Restore { file: named() }, 5_000), obeyed());
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
+    assert_eq!(count(&h, "discard saved"), 0);
+}
+
+/// A domain that cannot be restored is not booted instead, nor restored later: whoever asked for it knows that it failed.
+#[test]
+fn a_named_file_that_cannot_be_read_leaves_everything_as_it_was() {
+    let mut h = running("");
+    assert_eq!(h.ordered(STOP, 5_000), obeyed());
+    h.fails = |op| matches!(op, Op::Restore(..));
+    h.file = Some(false);
+    let file = Some("/f".to_owned());
+    let said = h.ordered(Order::Restore { file }, 600_000);
+    assert!(
+        matches!(said.as_slice(), [Answer::Accepted, Answer::Failed(why)] if why.contains("boot failed")),
+        "{said:?}"
+    );
+    h.fails = |_| false;
+    h.restart();
+    h.half_minutes(60);
+    assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
+    assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 3));
+    let status = h.published.clone().unwrap();
+    assert_eq!(
+        (status.held.as_str(), status.saved_in.as_str()),
+        ("stopped", "")
+    );
+}
+
+/// As before: it is not saved in the file that was named, and does not go on from there at its next start.
+#[test]
+fn a_restore_from_a_named_file_that_is_cancelled_or_replaced_leaves_nothing() {
+    for cancels in [true, false] {
+        let mut h = Harness::new();
+        h.wish(Some(Harness::desired(true, Mode::Pv, "sim.create=20")));
+        h.advance(30_000);
+        assert_eq!(h.ordered(STOP, 30_000), obeyed());
+        h.file = Some(false);
+        let file = Some("/f".to_owned());
+        h.order(Order::Restore { file });
+        h.advance(1_000);
+        if cancels {
+            h.cancel();
+        } else {
+            h.order(STOP);
+        }
+        h.advance(60_000);
+        assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
+        assert_eq!(h.ordered(START, 60_000), obeyed());
+        assert_eq!((count(&h, "create"), count(&h, "restore")), (2, 1));
+    }
+}
+
+/// The save comes to its end, and then the other order is obeyed or refused.
+#[test]
+fn an_order_that_is_not_its_end_waits_for_a_save() {
+    for (order, answer) in [
+        (SAVE, Answer::Refused("it is saved already".to_owned())),
+        (
+            Order::Pause,
+            Answer::Refused("it is being brought down".to_owned()),
+        ),
+    ] {
+        let mut h = running("");
+        let save = h.order(SAVE);
+        h.advance(100);
+        assert!(h.is_busy());
+        assert_eq!(h.ordered(order, 5_000), [answer]);
+        assert!(h.answers.contains(&(save, Answer::Done)), "{:?}", h.answers);
+        assert_eq!((h.state().as_str(), h.file), ("SAVED", Some(false)));
+    }
+}
+
+#[test]
+fn a_domain_is_dumped_while_it_goes_on() {
+    for file in [None, Some("/f".to_owned())] {
+        let mut h = running("");
+        let order = || Order::DumpCore { file: file.clone() };
+        assert_eq!(h.ordered(order(), 1_000), obeyed());
+        assert_eq!(h.ops.last().map(Op::word), Some("dump"));
+        // An agent that has ended in its middle does it again.
+        let dump = h.order(order());
+        h.advance(50);
+        h.restart();
+        h.advance(5_000);
+        assert_eq!(h.answers.last(), Some(&(dump, Answer::Done)));
+        let dump = h.order(order());
+        h.advance(50);
+        assert_eq!(h.ordered(STOP, 5_000), obeyed());
+        assert!(h.answers.contains(&(dump, Answer::Done)), "{:?}", h.answers);
+    }
+    // One that has ended and is kept for somebody to look into.
+    let mut h = Harness::new();
+    h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
+        c.on_crash = "preserve".into();
+    })));
+    h.advance(5_000);
+    h.outside(|xen, id| xen.shut_down(id, ShutdownReason::CRASH).unwrap());
+    h.half_minutes(1);
+    assert_eq!(h.state(), "PRESERVED");
+    assert_eq!(h.ordered(Order::DumpCore { file: None }, 1_000), obeyed());
+    assert_eq!(h.state(), "PRESERVED");
+}
+
 #[test]
 fn a_domain_that_cannot_be_saved_goes_on() {
     let mut h = running("");
     let id = h.domain();
-    h.fails = |op| matches!(op, Op::Save(_));
+    h.fails = |op| matches!(op, Op::Save(..));
     match h.ordered(SAVE, 5_000).as_slice() {
         [Answer::Accepted, Answer::Failed(why)] if why.contains("it goes on running") => {}
         said => panic!("{said:?}"),
@@ -94,7 +250,7 @@ fn what_cannot_be_saved_is_refused() {
             said => panic!("{how:?}: {said:?}"),
         };
     let mut h = running("");
-    refuses(&mut h, Order::Restore, "it is not saved");
+    refuses(&mut h, Order::Restore { file: None }, "it is not saved");
     h.ordered(Order::Pause, 1_000);
     refuses(&mut h, SAVE, "paused");
     h.ordered(
@@ -106,13 +262,13 @@ fn what_cannot_be_saved_is_refused() {
     );
     refuses(&mut h, SAVE, "there is no domain");
     let mut h = saved();
-    refuses(&mut h, SAVE, "there is no domain");
+    refuses(&mut h, SAVE, "it is saved already");
     assert_eq!(h.file, Some(false));
     let mut h = Harness::new();
     h.wish(Some(Harness::desired_with(true, Mode::Pv, "", |c| {
-        c.io_adapter_list = vec![crate::eve::IoAdapter {
+        c.io_adapter_list = vec![crate::frontends::eve::IoAdapter {
             name: "eth1".into(),
-            ..crate::eve::IoAdapter::default()
+            ..crate::frontends::eve::IoAdapter::default()
         }];
     })));
     h.advance(5_000);
@@ -210,13 +366,13 @@ fn one_that_was_restored_and_never_ran_is_restored_again() {
     // The agent is killed: the domain that it has built is not known to be whole.
     let mut h = saved();
     h.dies = true;
-    h.order(Order::Restore);
+    h.order(Order::Restore { file: None });
     h.half_minutes(2);
     assert_eq!((h.state().as_str(), h.file), ("RUNNING", None));
     assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 2));
     // The host goes down.
     let mut h = saved();
-    h.order(Order::Restore);
+    h.order(Order::Restore { file: None });
     h.advance(30);
     assert!(h.is_busy());
     h.reboot_host();
@@ -271,6 +427,61 @@ fn an_order_that_comes_meanwhile_ends_a_save() {
     );
 }
 
+/// libxl lets such a guest go on, and so does the next agent if there is one.
+#[test]
+fn a_guest_that_obeys_a_save_after_it_was_given_up_goes_on() {
+    for killed in [false, true] {
+        let mut h = running("");
+        h.order(SAVE);
+        h.advance(20);
+        assert_eq!(h.ordered(START, 200), obeyed());
+        assert_eq!(h.state(), "SUSPENDED");
+        if !killed {
+            // No event tells the agent of a resume.
+            h.advance(130_000);
+        }
+        h.restart();
+        h.advance(200);
+        assert_eq!(h.state(), "RUNNING", "{killed}: {:?}", h.notes);
+        assert_eq!((count(&h, "create"), count(&h, "restore")), (1, 0));
+        if killed {
+            h.advance(12_000);
+        }
+        // A later suspend is somebody else's business.
+        h.outside(|xen, id| xen.shut_down(id, ShutdownReason::SUSPEND).unwrap());
+        h.half_minutes(1);
+        assert_eq!(h.state(), "SUSPENDED");
+    }
+}
+
+/// The newer order counts: the guest goes on where it was, and the order finds it running.
+#[test]
+fn an_order_that_comes_too_late_to_end_a_save_takes_it_back() {
+    for (order, state, creates) in [
+        (START, "RUNNING", 1),
+        (Order::Restart, "RUNNING", 2),
+        (STOP, "HALTED", 1),
+    ] {
+        let mut h = running("");
+        h.too_late = true;
+        let save = h.order(SAVE);
+        h.advance(20);
+        assert!(h.is_busy());
+        assert_eq!(h.ordered(order.clone(), 60_000), obeyed(), "{order:?}");
+        let mut said = h.answers.iter().filter(|(of, _)| *of == save);
+        assert!(
+            matches!(said.next_back(), Some((_, Answer::Failed(why))) if why.contains("given up")),
+            "{order:?}"
+        );
+        assert_eq!(
+            (h.state().as_str(), h.file, count(&h, "create")),
+            (state, None, creates),
+            "{order:?}"
+        );
+        assert_eq!((count(&h, "save"), count(&h, "restore")), (1, 0));
+    }
+}
+
 #[test]
 fn a_saved_domain_whose_file_is_removed_leaves_nothing() {
     let mut h = saved();
@@ -297,7 +508,7 @@ fn a_guest_that_ends_while_it_is_saved_has_ended() {
 fn what_is_kept_down_for_the_hosts_sake_comes_back_with_it() {
     let until = Until::Boot;
     for how in [
-        Order::Save { until },
+        Order::Save { until, file: None },
         Order::Stop {
             destroy: false,
             until,

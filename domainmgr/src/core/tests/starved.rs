@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::harness::Harness;
-use crate::core::Op;
-use crate::settings::Settings;
+use crate::core::{Answer, Op, Order, Until};
 use crate::spec::Mode;
+use crate::spec::settings::Settings;
 use crate::toolstack::{Life, ShutdownReason};
 
 fn runs(mode: Mode, words: &str, on_end: &str) -> Harness {
@@ -81,6 +81,25 @@ fn a_paused_guest_is_let_run_later() {
         "{:?}",
         h.ops
     );
+}
+
+#[test]
+fn an_order_is_worked_off_later() {
+    let save = Order::Save {
+        until: Until::Started,
+        file: None,
+    };
+    for order in [save, Order::DumpCore { file: None }, Order::Pause] {
+        let mut h = runs(Mode::Pv, "", "");
+        h.starves = changes;
+        let id = h.order(order.clone());
+        h.half_minutes(10);
+        assert_eq!(h.answers, [(id, Answer::Accepted)]);
+        h.starves = |_| false;
+        h.half_minutes(6);
+        let done = (id, Answer::Done);
+        assert!(h.answers.contains(&done), "{order:?}: {:?}", h.answers);
+    }
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use ciborium::Value;
+
 use super::harness::{Harness, KEY};
 use crate::core::{Desired, Record};
-use crate::eve;
+use crate::frontends::eve;
+use crate::frontends::wish::WishFile;
 use crate::spec::Mode;
 
 fn wish(data: &str, version: u32) -> Desired {
@@ -27,7 +30,7 @@ fn recorded() -> Desired {
     let bytes = bytes.to_bytes().unwrap();
     let record = Record::from_bytes(&bytes).unwrap();
     record
-        .reread(|origin| origin.reread(KEY, || None))
+        .reread(|origin| Some(WishFile::of(origin).unwrap().reread(KEY, || None)))
         .wish
         .unwrap()
 }
@@ -57,4 +60,63 @@ fn the_guest_of_an_older_agent_keeps_its_instance() {
     let other = wish("aG8=", 0);
     assert!(!old.says_the_same(&other));
     assert_ne!(instance(&other.after(Some(&old), true)), format!("{KEY}/1"));
+}
+
+/// Returns what `value`, a map, has under `key`.
+fn entry<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
+    let entries = value.as_map_mut().unwrap().iter_mut();
+    let mut found = entries.filter(|(k, _)| k.as_text() == Some(key));
+    &mut found.next().unwrap().1
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let entries = value.as_map().unwrap().iter();
+    entries.map(|(k, _)| k.as_text().unwrap()).collect()
+}
+
+#[test]
+fn a_record_of_an_agent_without_phases_is_understood() {
+    let mut h = Harness::new();
+    h.wish(Some(wish("aGk=", 0)));
+    h.advance(60_000);
+    assert_eq!(h.state(), "RUNNING");
+    let mut record: Value = ciborium::from_reader(h.memory.as_deref().unwrap()).unwrap();
+    // These fields make up the phase. Older agents read and write the same ones.
+    let domain = [
+        "id",
+        "life",
+        "memory_kib",
+        "doubts",
+        "name",
+        "paused_by",
+        "suspended",
+        "started",
+        "reset",
+        "screen",
+        "leftover",
+        "spec",
+        "saved",
+        "restored",
+    ];
+    assert_eq!(keys(entry(&mut record, "domain")), domain);
+    for field in ["halt", "exit", "restarting", "rebuild", "ended", "vanished"] {
+        assert!(keys(&record).contains(&field), "{field}");
+    }
+    // Older agents recorded neither the choice of running nor the version, which follow from the config.
+    let old = entry(&mut record, "wish").as_map_mut().unwrap();
+    let before = old.len();
+    old.retain(|(k, _)| !matches!(k.as_text(), Some("run" | "version")));
+    assert_eq!(old.len(), before - 2);
+    let mut bytes = Vec::new();
+    ciborium::into_writer(&record, &mut bytes).unwrap();
+    let record = Record::from_bytes(&bytes).unwrap();
+    assert!(!record.wish.as_ref().unwrap().run);
+    let record = record.reread(|origin| Some(WishFile::of(origin).unwrap().reread(KEY, || None)));
+    h.memory = Some(record.to_bytes().unwrap());
+    let id = h.domain();
+    h.restart();
+    h.advance(60_000);
+    assert_eq!(h.state(), "RUNNING");
+    assert_eq!(h.domain(), id, "adopted, not built anew");
+    assert!(record.wish.unwrap().says_the_same(&wish("aGk=", 0)));
 }

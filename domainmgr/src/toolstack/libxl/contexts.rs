@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use libxl::{Context, Operation};
 
 use super::translate::{error, translate};
-use crate::queue::{Place, Queue};
-use crate::toolstack::{Limits, Result};
+use crate::base::queue::{Place, Queue};
+use crate::toolstack::error::Result;
+use crate::toolstack::operation::Limits;
 
 /// Most contexts that are lent at once. A context takes some ten file descriptors, and a process may have 1024 by default.
 const MOST: usize = 48;
@@ -64,7 +65,7 @@ impl Contexts {
 
     /// Lends a context for one operation. Waits while too many are lent.
     pub(super) fn lend(self: &Arc<Self>, limits: &Limits) -> Result<Loan> {
-        let place = self.queue.take(limits)?;
+        let place = self.queue.take(&limits.abort, limits.urgent)?;
         let idle = locked(&self.idle).pop();
         let context = match idle {
             Some(context) => context,

@@ -8,10 +8,12 @@ use libxl::xenstore::Xenstore;
 use libxl::{Domain, DomainState};
 
 use super::super::live::Live;
-use super::super::{DomainId, Error, ErrorKind, Limits, Result};
 use super::session::LibxlSession;
 use super::translate::{error, translate};
-use crate::change::vdev_of;
+use crate::spec::change::vdev_of;
+use crate::toolstack::domain::DomainId;
+use crate::toolstack::error::{Error, ErrorKind, Result};
+use crate::toolstack::operation::Limits;
 
 /// Longest time for which a guest may give memory back, or take it, without progress.
 const STUCK: Duration = Duration::from_secs(30);

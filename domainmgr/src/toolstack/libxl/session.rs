@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use libxl::config::NicType;
@@ -12,22 +11,26 @@ use libxl::xenstore::Xenstore;
 use libxl::{Context, DomainInfo, Saving, Trigger};
 use uuid::Uuid;
 
+use super::concurrency::Concurrency;
 use super::contexts::{Contexts, Lent, run};
+use super::memory_grant::{self, MemoryGrants};
+use super::pci;
+use super::qemu::{self, Models};
+use super::shared_list::SharedList;
 use super::translate::{error, seen, theirs, translate};
-use crate::host;
-use crate::limits;
-use crate::owners::{Claims, Taken};
-use crate::queue::Queue;
-use crate::render;
-use crate::settings::Autoballoon;
+use crate::base::progress::Progress;
+use crate::spec::claims::{Claims, Taken};
+use crate::spec::feasibility;
+use crate::spec::limits;
+use crate::spec::render;
+use crate::spec::settings::Autoballoon;
 use crate::spec::{PciAddress, Spec};
-use crate::toolstack::memory_grant::{self, MemoryGrants};
-use crate::toolstack::qemu::{self, Models};
-use crate::toolstack::shared_list::SharedList;
-use crate::toolstack::{
-    DomainId, Error, ErrorKind, HostInfo, HostPci, Limits, MemoryGrant, Result, Seen, Session,
-    Usage, facts_of_this_host, pci,
-};
+use crate::toolstack::domain::{DomainId, HostInfo, HostPci, Seen, Usage};
+use crate::toolstack::error::{Error, ErrorKind, Result};
+use crate::toolstack::host_facts::facts_of_this_host;
+use crate::toolstack::operation::Limits;
+use crate::toolstack::refusals;
+use crate::toolstack::session::{MemoryGrant, Session};
 
 /// Offloads that one end of a network interface may leave to the other, as named in xenstore after `feature-`.
 const OFFLOADS: [&str; 5] = [
@@ -38,37 +41,17 @@ const OFFLOADS: [&str; 5] = [
     "ipv6-csum-offload",
 ];
 
+/// Size of a page of memory, in bytes, as libxl counts them.
+const PAGE: u64 = 4096;
 /// Time that a device model gets to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Time after which a build or a destruction makes room for others: by then it hangs, or does not keep xenstored busy all
-/// the time.
-const LONG: Duration = Duration::from_secs(3);
-
-/// The work that keeps xenstored busy. Domains that are destroyed never wait for those that are built.
-pub(super) struct Queues {
-    pub(super) builds: Arc<Queue>,
-    pub(super) destructions: Arc<Queue>,
-}
-
-impl Default for Queues {
-    fn default() -> Self {
-        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let queue = |most: usize| Arc::new(Queue::until_long(most, LONG));
-        Self {
-            builds: queue(processors.max(2)),
-            // Most of its time, a destruction waits for a script, or for Xen to clear the memory.
-            destructions: queue(processors.max(2) * 2),
-        }
-    }
-}
 
 /// The session of one worker, with what all sessions share.
 pub(super) struct LibxlSession {
     /// Context for calls that return at once.
     pub(super) reader: Context,
     pub(super) contexts: Arc<Contexts>,
-    pub(super) queues: Arc<Queues>,
+    pub(super) queues: Arc<Concurrency>,
     pub(super) models: Arc<Models>,
     pub(super) grants: Arc<MemoryGrants>,
     pub(super) lists: Arc<SharedList<Vec<DomainInfo>>>,
@@ -169,7 +152,7 @@ impl Session for LibxlSession {
         Ok(taken)
     }
 
-    fn facts_for(&mut self, spec: &Spec) -> Result<host::Facts> {
+    fn facts_for(&mut self, spec: &Spec) -> Result<feasibility::Facts> {
         let processors = self.reader()?.max_cpus().map_err(error)?;
         facts_of_this_host(spec, processors)
             .map_err(|e| Error::new(ErrorKind::Other, format!("the host's network: {e}")))
@@ -229,12 +212,12 @@ impl Session for LibxlSession {
     }
 
     fn create(&mut self, spec: &Spec, limits: &Limits) -> Result<DomainId> {
-        if let Some(e) = qemu::missing(spec, qemu::serves_dom0) {
+        if let Some(e) = refusals::missing_qemu(spec, qemu::serves_dom0) {
             return Err(e);
         }
         let config = render::domain_config(spec);
         // A place first: who waits for one holds no context.
-        let _place = self.queues.builds.take(limits)?;
+        let _place = self.queues.builds.take(&limits.abort, limits.urgent)?;
         let created = self
             .contexts
             .lend(limits)?
@@ -261,8 +244,24 @@ impl Session for LibxlSession {
         })
     }
 
-    fn save(&mut self, id: DomainId, path: &Path, limits: &Limits) -> Result<()> {
-        let saving = Saving::new().limits(&translate(limits));
+    fn save(
+        &mut self,
+        id: DomainId,
+        path: &Path,
+        report: &mut dyn FnMut(Progress),
+        limits: &Limits,
+    ) -> Result<()> {
+        let tell = |p: &libxl::Progress| {
+            // A stage that is only announced has no length.
+            if p.total > 0 {
+                report(Progress {
+                    disk: None,
+                    done: p.done * PAGE,
+                    total: p.total * PAGE,
+                });
+            }
+        };
+        let saving = Saving::new().limits(&translate(limits)).progress(tell);
         // The suspended domain is not destroyed here, but only once the save is known for good.
         let saved = self.domain(id, limits)?.save_file(path, saving).map(drop);
         saved.map_err(|e| {
@@ -279,7 +278,7 @@ impl Session for LibxlSession {
             Error::new(ErrorKind::Other, format!("{}: {e}", path.display()))
         };
         let file = File::open(path).map_err(|e| place(&e))?;
-        let _place = self.queues.builds.take(limits)?;
+        let _place = self.queues.builds.take(&limits.abort, limits.urgent)?;
         let own = self.contexts.lend(limits)?;
         let domain = own.restore(&file, &translate(limits));
         let domain = domain.map_err(|e| {
@@ -343,7 +342,10 @@ impl Session for LibxlSession {
     }
 
     fn destroy(&mut self, id: DomainId, limits: &Limits) -> Result<()> {
-        let _place = self.queues.destructions.take(limits)?;
+        let _place = self
+            .queues
+            .destructions
+            .take(&limits.abort, limits.urgent)?;
         // libxl waits for the driver of a PCI device, for ten seconds if need be, and holds its lock meanwhile.
         let has_devices = !matches!(self.read(id)?.pci_list(), Ok(devices) if devices.is_empty());
         if has_devices {

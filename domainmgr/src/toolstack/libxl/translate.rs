@@ -2,10 +2,11 @@
 
 use libxl::{AbortHandle, Context, DomId, DomainInfo, DomainState};
 
-use crate::toolstack::qemu::Models;
-use crate::toolstack::{
-    DomainId, Error, ErrorKind, Life, Limits, Seen, ShutdownReason, no_descriptors,
-};
+use super::qemu::Models;
+use crate::spec::ShutdownReason;
+use crate::toolstack::domain::{DomainId, Life, Seen};
+use crate::toolstack::error::{Error, ErrorKind, no_descriptors};
+use crate::toolstack::operation::Limits;
 
 /// Returns the id in libxl's type.
 pub(super) fn theirs(id: DomainId) -> libxl::DomainId {
@@ -49,7 +50,7 @@ pub(super) fn translate(limits: &Limits) -> libxl::Limits {
 
 /// Translates an error of libxl, with the reason from libxl's log.
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(in crate::toolstack) fn error(e: libxl::Error) -> Error {
+pub(super) fn error(e: libxl::Error) -> Error {
     use libxl::ErrorKind as Theirs;
     let kind = match e.kind() {
         Theirs::DomainNotFound | Theirs::DomainDestroyed => ErrorKind::NotFound,

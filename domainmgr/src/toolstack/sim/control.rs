@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use super::super::{DomainId, Error, ErrorKind, Result, ShutdownReason};
-use super::engine::{self, Shared};
+use super::engine::Shared;
 use super::model::Model;
+use super::saved;
+use crate::spec::ShutdownReason;
+use crate::toolstack::domain::DomainId;
+use crate::toolstack::error::{Error, ErrorKind, Result};
 
 fn socket(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -21,7 +24,7 @@ fn socket(file: &Path) -> PathBuf {
 /// Answers outsiders until the process ends.
 pub(super) fn serve(shared: Arc<Shared>, file: &Path) -> io::Result<()> {
     let path = socket(file);
-    crate::store::remove(&path)?;
+    crate::base::store::remove(&path)?;
     let listener = UnixListener::bind(&path)?;
     thread::Builder::new()
         .name("sim-control".into())
@@ -53,7 +56,7 @@ fn answer(shared: &Arc<Shared>, mut stream: &UnixStream) -> io::Result<()> {
 pub fn send(file: &Path, speed: u32, line: &str) -> Result<String> {
     let other = |e: io::Error| Error::new(ErrorKind::Other, format!("{}: {e}", file.display()));
     match UnixStream::connect(socket(file)) {
-        Err(_) => engine::offline(file, speed, |m| act(m, line)),
+        Err(_) => saved::offline(file, speed, |m| act(m, line)),
         Ok(mut stream) => {
             stream
                 .write_all(format!("{line}\n").as_bytes())
@@ -77,54 +80,8 @@ pub fn send(file: &Path, speed: u32, line: &str) -> Result<String> {
 /// Runs one command: a word such as `list`, or a verb and a domain's domid or name.
 fn act(m: &mut Model, line: &str) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let bad = |text: String| Error::new(ErrorKind::Other, text);
-    if words == ["list"] {
-        let list: Vec<String> = m
-            .list()
-            .iter()
-            .map(|s| {
-                format!(
-                    "{} {} {} {:?}",
-                    s.id.domid,
-                    s.id.uuid,
-                    s.name.as_deref().unwrap_or("-"),
-                    s.life
-                )
-            })
-            .collect();
-        return Ok(list.join("; "));
-    }
-    match words.as_slice() {
-        ["doubles"] => return Ok(m.doubles().to_string()),
-        ["reboot-host"] => {
-            m.reboot();
-            return Ok("rebooted".to_owned());
-        }
-        ["dom0-spare", mib] => {
-            m.spare_mib = mib.parse().map_err(|e| bad(format!("{mib}: {e}")))?;
-            return Ok((*mib).to_owned());
-        }
-        ["hang-list", how] => {
-            m.list_hangs = *how == "on";
-            return Ok((*how).to_owned());
-        }
-        ["dom0-qemu", how] => {
-            m.no_dom0_qemu = *how == "off";
-            return Ok((*how).to_owned());
-        }
-        ["pci"] => {
-            m.pci_forget();
-            return Ok(m.pci_words());
-        }
-        ["plug", address, driver, interface @ ..] => {
-            m.plug(address, driver, interface.first().copied())?;
-            return Ok((*address).to_owned());
-        }
-        ["unplug", address] => {
-            m.unplug(address);
-            return Ok((*address).to_owned());
-        }
-        _ => {}
+    if let Some(answer) = act_on_host(m, &words)? {
+        return Ok(answer);
     }
     let [verb, target, rest @ ..] = words.as_slice() else {
         return Err(bad(format!("not understood: {line:?}")));
@@ -134,15 +91,51 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
         let name = rest.first().copied().unwrap_or("outsider");
         return Ok(m.outsider(uuid, name, None).to_string());
     }
-    let find = |m: &Model, target: &str| -> Result<DomainId> {
-        m.list()
-            .iter()
-            .find(|s| s.id.domid.to_string() == target || s.name.as_deref() == Some(target))
-            .map(|s| s.id)
-            .ok_or_else(|| bad(format!("no domain {target}")))
-    };
     let id = find(m, target)?;
-    match *verb {
+    act_on_domain(m, verb, id, rest)
+}
+
+/// Runs a command about the host or about all domains. Returns `None` if it is not one of them.
+fn act_on_host(m: &mut Model, words: &[&str]) -> Result<Option<String>> {
+    let answer = match words {
+        ["list"] => list(m),
+        ["doubles"] => m.doubles().to_string(),
+        ["reboot-host"] => {
+            m.reboot();
+            "rebooted".to_owned()
+        }
+        ["dom0-spare", mib] => {
+            m.spare_mib = mib.parse().map_err(|e| bad(format!("{mib}: {e}")))?;
+            (*mib).to_owned()
+        }
+        ["hang-list", how] => {
+            m.list_hangs = *how == "on";
+            (*how).to_owned()
+        }
+        ["dom0-qemu", how] => {
+            m.no_dom0_qemu = *how == "off";
+            (*how).to_owned()
+        }
+        ["pci"] => {
+            m.pci_forget();
+            m.pci_words()
+        }
+        ["plug", address, driver, interface @ ..] => {
+            m.plug(address, driver, interface.first().copied())?;
+            (*address).to_owned()
+        }
+        ["unplug", address] => {
+            m.unplug(address);
+            (*address).to_owned()
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(answer))
+}
+
+/// Runs a command about one domain.
+fn act_on_domain(m: &mut Model, verb: &str, id: DomainId, rest: &[&str]) -> Result<String> {
+    match verb {
         "receive" => return Ok(m.receive(id)?.to_string()),
         "hand-over" => {
             let receiver = find(m, rest.first().copied().unwrap_or_default())?;
@@ -163,4 +156,35 @@ fn act(m: &mut Model, line: &str) -> Result<String> {
         _ => return Err(bad(format!("no such verb: {verb}"))),
     }
     Ok(id.to_string())
+}
+
+/// Returns all domains, as text.
+fn list(m: &Model) -> String {
+    let list: Vec<String> = m
+        .list()
+        .iter()
+        .map(|s| {
+            format!(
+                "{} {} {} {:?}",
+                s.id.domid,
+                s.id.uuid,
+                s.name.as_deref().unwrap_or("-"),
+                s.life
+            )
+        })
+        .collect();
+    list.join("; ")
+}
+
+/// Finds a domain by its domid or name.
+fn find(m: &Model, target: &str) -> Result<DomainId> {
+    m.list()
+        .iter()
+        .find(|s| s.id.domid.to_string() == target || s.name.as_deref() == Some(target))
+        .map(|s| s.id)
+        .ok_or_else(|| bad(format!("no domain {target}")))
+}
+
+fn bad(text: String) -> Error {
+    Error::new(ErrorKind::Other, text)
 }

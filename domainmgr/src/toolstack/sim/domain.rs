@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{Life, ShutdownReason};
-use super::guest::{ACK, Answer, Guest};
-use super::live::SimLive;
-use super::model::Millis;
+use super::devices::SimLive;
+use super::guest::{ACK, Answer, Guest, Millis};
+use crate::spec::ShutdownReason;
+use crate::toolstack::domain::Life;
 
 /// State of one domain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +48,10 @@ pub(super) struct SimDomain {
 }
 
 impl SimDomain {
+    pub(super) fn is_suspended(&self) -> bool {
+        self.shutdown == Some(ShutdownReason::SUSPEND.0)
+    }
+
     pub(super) fn life(&self) -> Life {
         match self.shutdown {
             _ if self.dying_until.is_some() => Life::Dying,
@@ -138,5 +142,12 @@ impl SimDomain {
     pub(super) fn obey(&mut self, now: Millis) -> Answer {
         let after = (!self.guest.stubborn).then_some(self.guest.stop);
         self.ask(now, after, ShutdownReason::POWEROFF.0)
+    }
+
+    /// Returns true if the guest hears requests in xenstore.
+    pub(super) fn hears(&self, now: u64) -> bool {
+        let up = self.guest.boot.is_some() && self.boots_for(now) == 0;
+        let drivers = !self.hvm || self.guest.pv;
+        self.life() == Life::Running && up && drivers
     }
 }

@@ -6,26 +6,8 @@
 //! whether the domid now belongs to another domain. Nothing announces a resume, a pause or a new name, and a guest that
 //! suspends through an event channel is not announced either.
 
-use std::collections::BTreeMap;
-
-use super::domain::SimDomain;
 use super::model::Model;
-
-/// All sources of events of one process.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Events {
-    /// `@releaseDomain` has fired, and libxl has not looked yet.
-    fired: bool,
-    next: u64,
-    sources: BTreeMap<u64, Source>,
-}
-
-#[derive(Clone, Debug)]
-struct Source {
-    domid: u32,
-    shutdown_reported: bool,
-    death_reported: bool,
-}
+use super::sources::Source;
 
 impl Model {
     /// Arms a source of events for a domid. The first source sets the watch, which fires at once.
@@ -102,12 +84,6 @@ impl Model {
         if !(d.is_suspended() && d.guest.event_channel) {
             self.exception(false);
         }
-    }
-}
-
-impl SimDomain {
-    pub(super) fn is_suspended(&self) -> bool {
-        self.shutdown == Some(super::super::ShutdownReason::SUSPEND.0)
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::ShutdownReason;
-use super::model::Millis;
+use crate::spec::ShutdownReason;
+
+/// Milliseconds of simulated time.
+pub type Millis = u64;
 
 /// Behaviour of a guest. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

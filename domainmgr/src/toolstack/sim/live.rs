@@ -1,61 +1,14 @@
 //! Changes of a running simulated domain.
 
-use std::collections::BTreeSet;
-
 use libxl::config;
-use serde::{Deserialize, Serialize};
 
-use super::super::live::Live;
-use super::super::{DomainId, Error, ErrorKind, Life, Limits, Result};
-use super::domain::SimDomain;
-use super::model::{Millis, Model};
-use crate::change::{address, mac_of, vdev_of};
-use crate::render;
-use crate::spec::Spec;
-
-/// Figures and devices of a domain.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct SimLive {
-    max_memory_mib: u64,
-    vcpus: u32,
-    max_vcpus: u32,
-    cpus: Vec<u32>,
-    weight: Option<u32>,
-    cap: Option<u32>,
-    disks: Vec<config::Disk>,
-    nics: Vec<config::Nic>,
-    /// Number of devices that were attached, including attempts that failed.
-    attached: u32,
-    /// Names and addresses of devices in the lists that the host has not set up.
-    unready: BTreeSet<String>,
-}
-
-impl SimLive {
-    /// Returns the figures and devices of a domain that is built from `spec`.
-    pub(super) fn of(spec: &Spec) -> Self {
-        let config = render::domain_config(spec);
-        Self {
-            max_memory_mib: spec.max_memory_mib.unwrap_or(spec.memory_mib),
-            vcpus: spec.vcpus,
-            max_vcpus: spec.max_vcpus,
-            cpus: spec.cpus.clone(),
-            weight: spec.weight,
-            cap: spec.cap,
-            disks: config.disks,
-            nics: config.nics,
-            attached: 0,
-            unready: BTreeSet::new(),
-        }
-    }
-
-    /// Removes all devices.
-    pub(super) fn strip(&mut self) {
-        self.disks.clear();
-        self.nics.clear();
-        self.unready.clear();
-    }
-}
+use super::guest::Millis;
+use super::model::{CPUS, Model};
+use crate::spec::change::{address, mac_of, vdev_of};
+use crate::toolstack::domain::DomainId;
+use crate::toolstack::error::{Error, ErrorKind, Result};
+use crate::toolstack::live::Live;
+use crate::toolstack::operation::Limits;
 
 fn other(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::Other, text)
@@ -63,15 +16,6 @@ fn other(text: impl Into<String>) -> Error {
 
 fn stuck(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::TimedOut, text)
-}
-
-impl SimDomain {
-    /// Returns true if the guest hears requests in xenstore.
-    fn hears(&self, now: u64) -> bool {
-        let up = self.guest.boot.is_some() && self.boots_for(now) == 0;
-        let drivers = !self.hvm || self.guest.pv;
-        self.life() == Life::Running && up && drivers
-    }
 }
 
 /// Returns the number of an interface. If it has none yet, libxl takes the next one.
@@ -321,7 +265,7 @@ impl Live for Model {
 
     fn set_cpus(&mut self, id: DomainId, cpus: &[u32]) -> Result<()> {
         let d = self.get(id)?;
-        if cpus.iter().all(|cpu| *cpu >= super::model::CPUS) {
+        if cpus.iter().all(|cpu| *cpu >= CPUS) {
             return Err(other("setting affinity failed (simulated)"));
         }
         d.live.cpus = cpus.to_vec();

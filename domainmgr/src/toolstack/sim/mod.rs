@@ -1,8 +1,8 @@
 //! An in-memory model of Xen's semantics, no more lenient than the real Xen.
 //!
 //! [`model`] is pure: domains, flags, names, memory, the delivery of events, and guests that behave as their command
-//! line says. [`engine`] lets time pass and implements the traits of the toolstack on top of the model. [`control`] lets an
-//! outsider interfere.
+//! line says. `engine` lets time pass, and [`Simulation`] implements the traits of the toolstack on top of it. [`control`]
+//! lets an outsider interfere.
 //!
 //! Words of the command line set the behaviour of a guest. The lab's real guests understand `lab.*`, too:
 //!
@@ -31,18 +31,27 @@
 //! | `sim.litter` | a create that fails leaves a half-built domain behind |
 //! | `sim.panic` | creating it is a bug in the agent |
 
+mod build;
+mod changes;
 pub mod control;
+mod devices;
 mod domain;
-pub mod engine;
+mod engine;
 mod events;
 mod guest;
+mod late;
+mod life;
 mod live;
 pub mod model;
 mod outsider;
 mod pci;
 mod refusals;
+mod saved;
+mod session;
+mod simulation;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod watcher;
 
-pub use self::engine::Simulation;
+pub use self::simulation::Simulation;

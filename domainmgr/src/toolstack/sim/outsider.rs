@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::super::{DomainId, Error, ErrorKind, Life, Result, ShutdownReason};
+use super::devices::SimLive;
 use super::domain::SimDomain;
-use super::guest::{Answer, Guest};
-use super::live::SimLive;
-use super::model::{Millis, Model};
+use super::guest::{Answer, Guest, Millis};
+use super::model::Model;
+use crate::spec::ShutdownReason;
+use crate::toolstack::domain::{DomainId, Life};
+use crate::toolstack::error::{Error, ErrorKind, Result};
 
 impl Model {
     /// Destroys a domain at once.

@@ -1,30 +1,10 @@
 //! PCI devices of the simulated host.
 
-use serde::{Deserialize, Serialize};
-
-use super::super::{DomainId, Error, ErrorKind, HostPci, Result};
+use super::devices::SimPci;
 use super::model::Model;
 use crate::spec::{PciAddress, Spec};
-
-/// One device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct SimPci {
-    /// PCI address, as text.
-    address: String,
-    /// Driver that the host has for the device.
-    home: String,
-    /// The driver creates a network interface.
-    has_interface: bool,
-    /// Name of the present network interface.
-    interface: Option<String>,
-    taken: bool,
-    /// The driver does not release the device.
-    stuck: bool,
-    /// Domid of the domain that has the device.
-    owner: Option<u32>,
-    /// Number of times that the device was taken or given back.
-    moves: u32,
-}
+use crate::toolstack::domain::{DomainId, HostPci};
+use crate::toolstack::error::{Error, ErrorKind, Result};
 
 fn other(text: String) -> Error {
     Error::new(ErrorKind::Other, text)

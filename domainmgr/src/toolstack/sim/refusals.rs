@@ -1,10 +1,10 @@
 //! Refusals of libxl, Xen and QEMU, with their texts: `refused` is for any host, `refused_here` for this one.
 
-use super::super::{Error, ErrorKind};
 use super::model::{CPUS, Model};
-use crate::host::{self, Facts, Interface};
-use crate::limits;
+use crate::spec::feasibility::{self, Facts, Interface};
+use crate::spec::limits;
 use crate::spec::{IoMem, Mode, Nic, Spec};
+use crate::toolstack::error::{Error, ErrorKind};
 
 /// Pages of 4 KiB in a MiB.
 const PAGES: u64 = 256;
@@ -96,7 +96,7 @@ impl Model {
             })
         });
         let here = |address: std::net::IpAddr| address.is_loopback() || address.is_unspecified();
-        let elsewhere = host::listens(spec).filter(|address| !here(*address));
+        let elsewhere = feasibility::listens(spec).filter(|address| !here(*address));
         Facts {
             interfaces: own.chain(theirs).collect(),
             processors: 0..CPUS,

@@ -4,12 +4,14 @@ use libxl::config;
 use uuid::Uuid;
 
 use super::super::live::{self, Live};
-use super::super::{DomainId, Error, ErrorKind, Life, Limits, ShutdownReason};
 use super::model::{Answer, Model};
-use crate::change::Change;
-use crate::eve::{self, DomainConfig};
-use crate::limits;
-use crate::spec::{Mode, Nic, PciDevice, Spec, Written};
+use crate::frontends::eve::{self, DomainConfig};
+use crate::spec::change::Change;
+use crate::spec::limits;
+use crate::spec::{Mode, Nic, PciDevice, ShutdownReason, Spec, Written};
+use crate::toolstack::domain::{DomainId, Life};
+use crate::toolstack::error::{Error, ErrorKind};
+use crate::toolstack::operation::Limits;
 
 const OURS: Uuid = Uuid::from_u128(1);
 const MIB: u64 = 64;

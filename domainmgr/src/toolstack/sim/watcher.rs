@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{DomainId, Life, ShutdownReason, Wake};
-use super::model::{Millis, Model};
+use super::guest::Millis;
+use super::model::Model;
+use crate::spec::ShutdownReason;
+use crate::toolstack::domain::{DomainId, Life};
+use crate::toolstack::session::Wake;
 
 /// Interval at which the watcher looks at a suspended domain in the beginning, because a resume is not announced.
 const SUSPENDED: Millis = 1000;

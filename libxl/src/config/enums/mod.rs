@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::UnknownWord;
+use super::error::UnknownWord;
 pub use devices::*;
 pub use domain::*;
 

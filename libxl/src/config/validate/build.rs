@@ -2,8 +2,14 @@
 
 use std::env;
 
-use super::{Check, required};
-use crate::config::{Bitmap, BuildInfo, CpuidLeaf, CpuidPolicy, Guest, HvmInfo, Invalid};
+use super::check::{Check, required};
+use crate::config::{
+    bitmap::Bitmap,
+    build_info::BuildInfo,
+    cpuid::{CpuidLeaf, CpuidPolicy},
+    error::Invalid,
+    guest::{Guest, HvmInfo},
+};
 
 impl Check for BuildInfo {
     fn check(&self, at: &str) -> Result<(), Invalid> {

@@ -1,9 +1,16 @@
 //! Checks of devices.
 
-use super::{Check, required};
+use super::check::{Check, required};
 use crate::config::{
-    Channel, ChannelConnection, Disk, DiskFormat, Dtdev, Invalid, Nic, P9, P9Type, Pci, Pvcallsif,
-    Rdm, Usbctrl, Usbdev, Vdispl, Vfb, Virtio, Vkb, Vsnd, Vtpm,
+    disk::Disk,
+    display::{Vdispl, Vfb, Vkb},
+    enums::{DiskFormat, P9Type},
+    error::Invalid,
+    misc::{Channel, ChannelConnection, P9, Pvcallsif, Virtio, Vtpm},
+    nic::Nic,
+    pci::{Dtdev, Pci, Rdm},
+    usb::{Usbctrl, Usbdev},
+    vsnd::Vsnd,
 };
 
 impl Check for Disk {

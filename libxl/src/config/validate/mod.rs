@@ -1,39 +1,28 @@
 //! Checks of a configuration that do not need libxl.
 
 mod build;
+mod check;
 mod devices;
 mod values;
 
-use serde::Serialize;
-
-use super::{
-    Channel, CreateInfo, Disk, DomainConfig, Dtdev, Invalid, Nic, P9, Pci, Pvcallsif, Usbctrl,
-    Usbdev, Vdispl, Vfb, Virtio, Vkb, Vsnd, Vtpm,
-};
+use super::create_info::CreateInfo;
+use super::disk::Disk;
+use super::display::{Vdispl, Vfb, Vkb};
+use super::domain_config::DomainConfig;
+use super::error::Invalid;
+use super::misc::{Channel, P9, Pvcallsif, Virtio, Vtpm};
+use super::nic::Nic;
+use super::pci::{Dtdev, Pci};
+use super::usb::{Usbctrl, Usbdev};
+use super::vsnd::Vsnd;
 use crate::DomId;
+use check::{Check, required, validate};
 use values::validate_values;
 
 pub(crate) use values::MAX_MEMKB;
 
 /// libxl's mark for "any domid".
 const RANDOM_DOMID: u32 = 0xffff_fffe;
-
-/// The checks of one type.
-///
-/// `at` is the path of the value, with a dot at the end unless the path is empty. `CpuidPolicy` takes a path without
-/// the dot.
-trait Check {
-    fn check(&self, at: &str) -> Result<(), Invalid> {
-        let _ = at;
-        Ok(())
-    }
-}
-
-/// Checks a whole value: its strings and numbers first, then the requirements of its type.
-fn validate<T: Check + Serialize>(value: &T) -> Result<(), Invalid> {
-    validate_values(value)?;
-    value.check("")
-}
 
 impl DomainConfig {
     /// Checks for values that libxl would mishandle.
@@ -165,13 +154,5 @@ impl Check for CreateInfo {
             )),
             _ => Ok(()),
         }
-    }
-}
-
-fn required(at: &str, field: &str, value: Option<&str>) -> Result<(), Invalid> {
-    match value {
-        None => Err(Invalid::new(format!("{at}{field}"), "is not set")),
-        Some("") => Err(Invalid::new(format!("{at}{field}"), "is empty")),
-        Some(_) => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     DomId,
-    config::{Bitmap, Invalid},
+    config::{bitmap::Bitmap, error::Invalid},
 };
 
 /// The largest number that libxl's parser reliably accepts.

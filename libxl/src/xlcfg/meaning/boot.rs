@@ -2,7 +2,7 @@
 
 use super::ctext::{begins, split};
 use super::reader::{Reader, Result};
-use crate::{config::BuildInfo, xlcfg::Value};
+use crate::{config::BuildInfo, xlcfg::file::Value};
 
 /// Reads kernel and bootloader.
 pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Channels: consoles with a name.
 
 use super::ctext::{split, trimmed_pair};
-use super::devid;
+use super::devid::devid;
 use super::reader::{Reader, Result};
 use crate::config::{Channel, ChannelConnection};
 

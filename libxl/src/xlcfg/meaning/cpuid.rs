@@ -10,7 +10,7 @@ use crate::{
     Context,
     config::CpuidPolicy,
     raw::{Owned, c_string},
-    xlcfg::Value,
+    xlcfg::file::Value,
 };
 
 const KEY: &str = "cpuid";

@@ -1,11 +1,11 @@
 //! vCPUs, the CPUs they run on, and their share of them.
 
-use super::ctext::{range, split};
+use super::ctext::{low_u32, range, split, unsigned};
 use super::reader::{Reader, Result};
 use super::vnuma;
 use crate::{
     config::{Bitmap, BuildInfo, DomainSchedParams, DomainType},
-    xlcfg::Value,
+    xlcfg::file::Value,
 };
 
 /// Reads the vCPUs, the CPUs they run on, and their share of them.
@@ -181,7 +181,7 @@ fn colors(reader: &Reader<'_>) -> Result<Vec<u32>> {
     const MOST: u64 = 1 << 20;
     let mut colors = Vec::new();
     for text in reader.only_texts(KEY)?.unwrap_or_default() {
-        let number = |text| super::ctext::unsigned(text, 10);
+        let number = |text| unsigned(text, 10);
         let Some((first, rest)) = number(&text) else {
             return reader.refuse(
                 KEY,
@@ -191,7 +191,7 @@ fn colors(reader: &Reader<'_>) -> Result<Vec<u32>> {
         let last = rest.strip_prefix('-').and_then(number);
         let last = last.map_or(first, |(last, _)| last);
         // As sscanf(3) stores them.
-        let (first, last) = (super::ctext::low_u32(first), super::ctext::low_u32(last));
+        let (first, last) = (low_u32(first), low_u32(last));
         if first > last {
             return reader.refuse(
                 KEY,

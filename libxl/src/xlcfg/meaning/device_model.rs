@@ -3,7 +3,7 @@
 use super::reader::{Reader, Result};
 use crate::{
     config::{BuildInfo, DeviceModelVersion, DomainConfig, DomainType},
-    xlcfg::Value,
+    xlcfg::file::Value,
 };
 
 /// Reads the device model and its arguments.

@@ -1,7 +1,7 @@
 //! Disks and CD drives.
 
 use super::reader::{Reader, Result};
-use crate::{config::Disk, xlcfg::parse_disk};
+use crate::{config::Disk, xlcfg::specs::parse_disk};
 
 /// Reads the disks and CD drives, in libxlutil's syntax.
 pub(super) fn disks(reader: &Reader<'_>) -> Result<Vec<Disk>> {

@@ -1,7 +1,7 @@
 //! Screens: the emulated card, paravirtual screens, VNC, SDL and SPICE.
 
 use super::ctext::{atoi, parts};
-use super::devid;
+use super::devid::devid;
 use super::reader::{Reader, Result};
 use crate::config::{
     DomainConfig, DomainType, GfxPassthruKind, Guest, HvmInfo, SdlInfo, Secret, SpiceInfo, Vfb,

@@ -1,5 +1,6 @@
 //! Machine settings of an HVM guest.
 
+use super::ctext::begins;
 use super::reader::{Reader, Result};
 use super::{smbios, viridian};
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
         Altp2mMode, BiosType, BuildInfo, Guest, Hdtype, HvmInfo, MsVmGenid, RdmReserve,
         VendorDevice,
     },
-    xlcfg::Value,
+    xlcfg::file::Value,
 };
 
 /// Possible sizes of the room for devices below 4 GiB, in bytes: those that Xen's own firmware
@@ -80,9 +81,9 @@ fn short_firmware(reader: &Reader<'_>, hvm: &mut HvmInfo) -> Result<()> {
     };
     if let Ok(bios) = reader.parse_word::<BiosType>("firmware", "", &text) {
         hvm.bios = bios;
-    } else if super::ctext::begins("uefi", &text) {
+    } else if begins("uefi", &text) {
         hvm.bios = Some(BiosType::Ovmf);
-    } else if !super::ctext::begins("bios", &text) {
+    } else if !begins("bios", &text) {
         hvm.firmware = Some(text);
     }
     Ok(())
@@ -116,7 +117,7 @@ pub(super) fn reserved_memory(reader: &Reader<'_>) -> RdmReserve {
     let Some(text) = reader.text(KEY) else {
         return RdmReserve::default();
     };
-    crate::xlcfg::parse_rdm(&text).unwrap_or_else(|_| {
+    crate::xlcfg::specs::parse_rdm(&text).unwrap_or_else(|_| {
         reader.warn(
             KEY,
             format!("ignored: {text:?}; write strategy=host, and policy=strict or policy=relaxed"),

@@ -1,7 +1,7 @@
 //! Paravirtual keyboards, pointers and touch screens.
 
 use super::ctext::{loose, low_u32, parts};
-use super::devid;
+use super::devid::devid;
 use super::reader::{Reader, Result};
 use crate::config::{Vkb, VkbBackend};
 

@@ -1,5 +1,6 @@
 //! Memory, and the limits that cost memory.
 
+use super::ctext::cut_u32;
 use super::reader::{Reader, Result};
 use crate::config::BuildInfo;
 
@@ -21,7 +22,7 @@ pub(super) fn read(reader: &Reader<'_>, b_info: &mut BuildInfo) -> Result<()> {
         .quiet_number("vmtrace_buf_kb")
         .filter(|&size| size != 0)
     {
-        b_info.vmtrace_buf_kb = Some(super::ctext::cut_u32(size));
+        b_info.vmtrace_buf_kb = Some(cut_u32(size));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod cpuid;
 mod cpus;
 mod ctext;
 mod device_model;
+mod devid;
 mod disks;
 mod domain;
 mod graphics;
@@ -46,7 +47,7 @@ pub use self::{
 };
 
 use self::reader::{Reader, Result};
-use super::XlConfig;
+use super::file::XlConfig;
 use crate::{
     Context,
     config::{BuildInfo, DomainConfig, Guest},
@@ -168,11 +169,6 @@ fn devices(reader: &Reader<'_>, config: &mut DomainConfig) -> Result<()> {
     config.usbdevs = usb::devices(reader)?;
     config.virtios = virtio::devices(reader)?;
     Ok(())
-}
-
-/// The number of a device among those of its kind.
-fn devid(index: usize) -> Option<i32> {
-    i32::try_from(index).ok()
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::ctext::{cut_i32, low_u32, parts, unsigned};
 use super::reader::{Reader, Result};
-use super::{devid, nic_colo};
+use super::{devid::devid, nic_colo};
 use crate::{
     config::{Mac, Nic, NicType},
-    xlcfg::parse_vif_rate,
+    xlcfg::specs::parse_vif_rate,
 };
 
 const KEY: &str = "vif";
@@ -27,7 +27,7 @@ pub(super) fn nics(reader: &Reader<'_>) -> Result<Vec<Nic>> {
         }
         nics.push(nic);
     }
-    if let Some(crate::xlcfg::Value::List(_)) = reader.value("vif2") {
+    if let Some(crate::xlcfg::file::Value::List(_)) = reader.value("vif2") {
         reader.warn("vif2", "ignored: there is no netchannel2; write vif");
     }
     Ok(nics)

@@ -4,7 +4,7 @@ use super::hvm::reserved_memory;
 use super::reader::{Reader, Result};
 use crate::{
     config::{DomainConfig, Dtdev, Guest, Pci, RdmReservePolicy},
-    xlcfg::parse_pci_with,
+    xlcfg::pci_specs::parse_pci_with,
 };
 
 const KEY: &str = "pci";

@@ -1,7 +1,7 @@
 //! Virtual TPMs, sockets of other domains, paravirtual displays.
 
 use super::ctext::{loose, low_u32, pair, parts, split, unsigned};
-use super::devid;
+use super::devid::devid;
 use super::domain::parse_uuid;
 use super::reader::{Reader, Result};
 use crate::config::{ConnectorParam, Pvcallsif, Vdispl, Vtpm};

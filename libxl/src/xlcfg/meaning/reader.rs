@@ -3,10 +3,20 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use super::{Host, XlConf, keys, release::Release, words::Word};
+use super::{
+    ctext::{cut_i32, cut_u32},
+    host::Host,
+    keys,
+    release::Release,
+    words::Word,
+    xl_conf::XlConf,
+};
 use crate::{
     Error, ErrorKind,
-    xlcfg::{Place, Value, XlConfig},
+    xlcfg::{
+        file::{Value, XlConfig},
+        source::Place,
+    },
 };
 
 /// A complaint about a key of a file: a refusal, or a warning.
@@ -173,7 +183,7 @@ impl<'a> Reader<'a> {
     /// A number that is cut to 32 bits, as by `xl`, which gives no warning.
     pub(super) fn cut_number(&self, key: &str) -> Option<i32> {
         let number = self.number(key)?;
-        let cut = super::ctext::cut_i32(number);
+        let cut = cut_i32(number);
         if i64::from(cut) != number {
             self.warn(key, format!("{number} is too large: it becomes {cut}"));
         }
@@ -183,7 +193,7 @@ impl<'a> Reader<'a> {
     /// As [`cut_number`](Self::cut_number), for a field without a sign.
     pub(super) fn cut_unsigned(&self, key: &str) -> Option<u32> {
         let number = self.number(key)?;
-        let cut = super::ctext::cut_u32(number);
+        let cut = cut_u32(number);
         if i64::from(cut) != number {
             self.warn(
                 key,

@@ -1,11 +1,11 @@
 //! Paravirtual sound cards.
 
 use super::ctext::{loose, low_u32, parts, split};
-use super::devid;
+use super::devid::devid;
 use super::reader::{Reader, Result};
 use crate::{
     config::{Vsnd, VsndParams, VsndPcm, VsndPcmFormat, VsndStream, VsndStreamType},
-    xlcfg::Value,
+    xlcfg::file::Value,
 };
 
 const KEY: &str = "vsnd";

@@ -1,7 +1,7 @@
 //! USB controllers and devices.
 
 use super::ctext::{atoi, loose, parts};
-use super::devid;
+use super::devid::devid;
 use super::reader::{Reader, Result};
 use crate::config::{UsbHostdev, Usbctrl, UsbctrlType, Usbdev, UsbdevSource};
 

@@ -4,7 +4,7 @@ use super::reader::{Reader, Result};
 use super::words::Word;
 use crate::{
     config::{HvmInfo, ViridianEnlightenment},
-    xlcfg::Value,
+    xlcfg::file::Value,
 };
 
 const KEY: &str = "viridian";

@@ -1,7 +1,7 @@
 //! virtio devices that a program outside libxl serves.
 
 use super::ctext::loose;
-use super::devid;
+use super::devid::devid;
 use super::reader::{Reader, Result};
 use crate::config::{Virtio, VirtioTransport};
 

@@ -5,7 +5,7 @@ use super::host::whole_bytes;
 use super::reader::{Reader, Result};
 use crate::{
     config::{Bitmap, BuildInfo, VnodeInfo},
-    xlcfg::Value,
+    xlcfg::file::Value,
 };
 
 const KEY: &str = "vnuma";

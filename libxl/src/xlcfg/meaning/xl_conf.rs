@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Result, xlcfg::XlConfig};
+use crate::{Result, xlcfg::file::XlConfig};
 
 /// The settings of `xl` itself, xl.conf(5), on which the meaning of a file depends.
 #[derive(Clone, Debug, PartialEq, Eq)]

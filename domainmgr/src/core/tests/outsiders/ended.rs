@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::Op;
 use crate::core::tests::harness::OTHER;
-use crate::settings::PoweroffPolicy;
+use crate::spec::settings::PoweroffPolicy;
 
 /// Something an outsider does.
 type Act = fn(&mut Harness);

@@ -9,8 +9,8 @@ mod suspended;
 
 use super::harness::{Delivery, Harness, KEY};
 use crate::core::Op;
-use crate::settings::Settings;
 use crate::spec::Mode;
+use crate::spec::settings::Settings;
 use crate::toolstack::{DomainId, ShutdownReason};
 
 const WAYS: [(&str, Delivery); 5] = [

@@ -1,0 +1,27 @@
+//! The past of a key's domains.
+
+use time::OffsetDateTime;
+
+use super::told::Told;
+
+/// The past of a key, for people and for the pauses between restarts.
+#[derive(Clone, Debug, Default)]
+pub(in crate::core) struct Past {
+    /// Number of attempts to boot since the domain was asked for, or since its last end.
+    pub(in crate::core) tries: u32,
+    /// Number of restarts because the guest had ended.
+    pub(in crate::core) restarts: u32,
+    /// Number of lives in a row that were short.
+    pub(in crate::core) short_lives: u32,
+    /// There has been a domain, or an attempt at one that failed and was given up.
+    pub(in crate::core) has_run: bool,
+    pub(in crate::core) last_exit: Option<String>,
+    /// Action taken at the last exit.
+    pub(in crate::core) last_action: Option<String>,
+    pub(in crate::core) boot_time: Option<OffsetDateTime>,
+    /// A file that somebody has named, and that the guest must not go on from any more unless it was written since this time:
+    /// its disks are no longer as they were then.
+    pub(in crate::core) spent: Option<(String, OffsetDateTime)>,
+    /// State at the last event.
+    pub(in crate::core) told: Told,
+}

@@ -1,0 +1,109 @@
+//! The clients of the socket, and which of them is idle.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Maximum number of clients that are served at once.
+pub(super) const CLIENTS: usize = 64;
+
+struct Client {
+    stream: UnixStream,
+    /// Time since which the client has made no request; `None` while it is being served.
+    idle: Option<Instant>,
+}
+
+/// All connected clients.
+#[derive(Default)]
+pub(super) struct Clients {
+    last: u64,
+    all: BTreeMap<u64, Client>,
+}
+
+pub(super) type Table = Arc<Mutex<Clients>>;
+
+fn lock(table: &Table) -> MutexGuard<'_, Clients> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A client's entry in the table, for as long as it is served.
+pub(super) struct Connection {
+    stream: UnixStream,
+    number: u64,
+    table: Table,
+}
+
+/// The client is being served until this is dropped.
+pub(super) struct Busy<'a>(&'a Connection);
+
+impl Connection {
+    /// Returns the number of connected clients, this one included.
+    pub(super) fn clients(&self) -> usize {
+        lock(&self.table).all.len()
+    }
+
+    /// Enters a client in the table. Returns `None` if there are too many clients, all of which are being served.
+    pub(super) fn enter(stream: UnixStream, table: &Table) -> io::Result<Option<Self>> {
+        let theirs = stream.try_clone()?;
+        let mut clients = lock(table);
+        if clients.all.len() >= CLIENTS {
+            let idle = clients.all.iter().filter_map(|(n, c)| Some((c.idle?, *n)));
+            let Some((_, oldest)) = idle.min() else {
+                return Ok(None);
+            };
+            if let Some(gone) = clients.all.remove(&oldest) {
+                let _ = gone.stream.shutdown(std::net::Shutdown::Both);
+            }
+        }
+        clients.last += 1;
+        let number = clients.last;
+        let client = Client {
+            stream: theirs,
+            idle: Some(Instant::now()),
+        };
+        clients.all.insert(number, client);
+        Ok(Some(Self {
+            stream,
+            number,
+            table: Arc::clone(table),
+        }))
+    }
+
+    /// Returns whether the client has closed its end.
+    pub(super) fn has_left(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.stream, PollFlags::empty())];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut fds, Some(&at_once)).is_ok()
+            && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
+    /// Marks the client as busy: it does not have to make room for another.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.mark(None);
+        Busy(self)
+    }
+
+    fn mark(&self, idle: Option<Instant>) {
+        if let Some(client) = lock(&self.table).all.get_mut(&self.number) {
+            client.idle = idle;
+        }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.mark(Some(Instant::now()));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.table).all.remove(&self.number);
+    }
+}

@@ -1,0 +1,119 @@
+//! The methods that show what changes: states as they are now, and the events of the history.
+
+use uuid::Uuid;
+use varlink::{Call, CallTrait};
+
+use super::service::{Bad, PATIENCE, Service, complain, reply};
+use super::wire::{Changed, Complaint, Domain, Event, Events, Since};
+use crate::frontends::board::Change;
+use crate::journal::{PAGE, Page};
+
+impl Service {
+    pub(super) fn watch(&self, call: &mut Call, name: Option<&str>) -> varlink::Result<()> {
+        let only = match name.map(|name| self.find(name)).transpose() {
+            Err(bad) => return complain(call, bad),
+            Ok(found) => found.map(|(key, _)| key),
+        };
+        let (known, watcher) = self.sources.board.watch(only);
+        let more = call.wants_more();
+        for status in known {
+            reply(call, more, &changed(&Change::Status(status)))?;
+            if !more {
+                return Ok(());
+            }
+        }
+        if !more {
+            return reply(call, false, &Changed::default());
+        }
+        while !self.connection.has_left() {
+            if let Some(change) = watcher.next(PATIENCE) {
+                reply(call, true, &changed(&change))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn events(&self, call: &mut Call, since: &Since) -> varlink::Result<()> {
+        let known = since.name.as_deref().map(|name| {
+            // A removed domain has only its events left, and is found by its uuid.
+            let found = self.find(name).map(|(key, _)| key);
+            found.or_else(|bad| name.parse::<Uuid>().map_err(|_| bad))
+        });
+        let key = match known.transpose() {
+            Err(bad) => return complain(call, bad),
+            Ok(key) => key,
+        };
+        let failed = |reason: String| Bad {
+            error: "Failed",
+            what: Complaint {
+                name: Some(since.name.clone().unwrap_or_default()),
+                reason: Some(reason),
+                ..Complaint::default()
+            },
+        };
+        let Some(journal) = &self.sources.journal else {
+            return complain(call, failed("the journal is damaged".to_owned()));
+        };
+        // The subscription comes before the first look, so that no event is missed.
+        let news = journal.follow();
+        let more = call.wants_more();
+        let follow = more && since.follow == Some(true);
+        let mut after = since.after.unwrap_or_default();
+        while !self.connection.has_left() {
+            let page = match journal.events(after, key) {
+                Ok(page) => page,
+                Err(why) => return complain(call, failed(why)),
+            };
+            let full = page.events.len() == PAGE;
+            let silent = page.events.is_empty();
+            after = page.events.last().map_or(after, |(seq, ..)| *seq);
+            let last = !more || !(full || follow);
+            if last || !silent {
+                reply(call, !last, &wired(page))?;
+            }
+            if last {
+                return Ok(());
+            }
+            if !full {
+                // The journal is read again after a wake-up and after a timeout.
+                news.wait(PATIENCE);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wired(page: Page) -> Events {
+    let events = page.events.into_iter();
+    Events {
+        events: events
+            .map(|(seq, key, event)| Event {
+                seq,
+                at: event.at,
+                uuid: key.to_string(),
+                name: event.name,
+                domid: (event.domid != 0).then_some(event.domid),
+                what: event.what,
+                detail: event.detail,
+            })
+            .collect(),
+        gap: page.gap,
+    }
+}
+
+fn changed(change: &Change) -> Changed {
+    match change {
+        Change::Status(status) => Changed {
+            domain: Some(Domain::from(status.as_ref())),
+            ..Changed::default()
+        },
+        Change::Gone(key) => Changed {
+            gone: Some(key.to_string()),
+            ..Changed::default()
+        },
+        Change::Missed(count) => Changed {
+            missed: Some(*count),
+            ..Changed::default()
+        },
+    }
+}

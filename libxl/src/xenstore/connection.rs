@@ -1,0 +1,109 @@
+//! A connection to xenstored, and the reads and writes of values.
+
+use std::{ffi::c_uint, io, ptr::NonNull, slice};
+
+use libxl_sys as sys;
+
+use crate::{Error, ErrorKind, Result, raw::c_string};
+
+/// Stands for no transaction (`XBT_NULL`).
+const NO_TRANSACTION: sys::xs_transaction_t = 0;
+
+/// A connection to xenstored (`xs_handle`).
+///
+/// Each call waits for its answer. The connection is closed when it is dropped.
+#[derive(Debug)]
+#[doc(alias = "xs_handle")]
+pub struct Xenstore(pub(super) NonNull<sys::xs_handle>);
+
+// SAFETY: a handle is tied to no thread.
+unsafe impl Send for Xenstore {}
+
+impl Xenstore {
+    /// Connects to xenstored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] if xenstored is not running, or does not accept this process.
+    #[doc(alias = "xs_open")]
+    pub fn open() -> Result<Self> {
+        // SAFETY: no promise is needed; NULL is an error with errno.
+        let handle = unsafe { sys::xs_open(0) };
+        match NonNull::new(handle) {
+            Some(handle) => Ok(Self(handle)),
+            None => Err(Error::io("xs_open", io::Error::last_os_error())),
+        }
+    }
+
+    /// The value of a key; `None` if there is no such key. Bytes that are not UTF-8 are replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a path with a NUL in it, [`ErrorKind::Io`] for anything else.
+    #[doc(alias = "xs_read")]
+    pub fn read(&self, path: &str) -> Result<Option<String>> {
+        let path = c_string("xs_read", "path", path)?;
+        let mut length: c_uint = 0;
+        // SAFETY: an open handle, a NUL-terminated path, a place for the length. The value is malloc'd and
+        // ours.
+        let value = unsafe {
+            sys::xs_read(
+                self.0.as_ptr(),
+                NO_TRANSACTION,
+                path.as_ptr(),
+                &raw mut length,
+            )
+        };
+        if value.is_null() {
+            let error = io::Error::last_os_error();
+            return match error.raw_os_error() {
+                Some(libc::ENOENT) => Ok(None),
+                _ => Err(Error::io("xs_read", error)),
+            };
+        }
+        // SAFETY: as many bytes as xs_read said, which are freed once, after they were copied.
+        let text = unsafe {
+            let bytes = slice::from_raw_parts(value.cast::<u8>(), length as usize);
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            libc::free(value);
+            text
+        };
+        Ok(Some(text))
+    }
+
+    /// Sets the value of a key, and creates the key if needed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a path with a NUL in it or a value that is too long,
+    /// [`ErrorKind::Io`] for anything else.
+    #[doc(alias = "xs_write")]
+    pub fn write(&self, path: &str, value: &str) -> Result<()> {
+        let path = c_string("xs_write", "path", path)?;
+        let length = c_uint::try_from(value.len()).map_err(|_| {
+            Error::new(ErrorKind::Invalid, "xs_write").with_message("value: too long")
+        })?;
+        // SAFETY: an open handle, a NUL-terminated path, and as many bytes as are said.
+        let written = unsafe {
+            sys::xs_write(
+                self.0.as_ptr(),
+                NO_TRANSACTION,
+                path.as_ptr(),
+                value.as_ptr().cast(),
+                length,
+            )
+        };
+        if written {
+            Ok(())
+        } else {
+            Err(Error::io("xs_write", io::Error::last_os_error()))
+        }
+    }
+}
+
+impl Drop for Xenstore {
+    fn drop(&mut self) {
+        // SAFETY: an open handle, closed once.
+        unsafe { sys::xs_close(self.0.as_ptr()) };
+    }
+}
