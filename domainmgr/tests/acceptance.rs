@@ -418,6 +418,8 @@ fn acceptance_14_temporary_files_are_ignored_and_a_rename_is_one_change() {
     fs::write(host.path("config/pubsub123456"), "{").unwrap();
     host.put(A, &json!({}));
     host.wait_state(A, "RUNNING");
+    // The log tells of a status after its file is there, and of this one before the next line.
+    host.until("the log has it", || said(&host, "domain 1 running") == 1);
     let steps = said(&host, "RUNNING 1");
     host.put(A, &json!({"UUIDandVersion": {"UUID": A, "Version": "2"}}));
     host.wait(A, "the new version", |s| {
