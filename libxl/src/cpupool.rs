@@ -234,6 +234,8 @@ impl Context {
 
     /// Destroys a CPU pool that has no domains. Its CPUs are in no pool afterwards.
     ///
+    /// See [`cpupool_remove_cpu`](Self::cpupool_remove_cpu) for a defect of Xen.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Failed`] or [`ErrorKind::Invalid`] when there is no such pool, or it has a
@@ -278,6 +280,10 @@ impl Context {
     }
 
     /// Removes a CPU from a pool. The CPU is in no pool afterwards.
+    ///
+    /// Up to Xen 4.21, and perhaps later, the whole host hangs on rare occasions when the last CPU
+    /// leaves a pool with [`Scheduler::Credit`] or [`Scheduler::Rtds`]: Xen waits for a timer of the
+    /// pool while it holds the lock that the timer's function waits for.
     ///
     /// # Errors
     ///

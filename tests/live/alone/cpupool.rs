@@ -2,8 +2,11 @@
 //!
 //! Xen may lose a vCPU to a CPU that leaves its pool (`docs/upstream/xen-credit2-removed-cpu.md`). Beside other
 //! tests, every twentieth run hung with a vCPU of dom0. So these tests run alone, and dom0 keeps off the CPU.
+//!
+//! Xen may hang when the last CPU leaves a pool of credit (`docs/upstream/xen-credit-removed-last-cpu.md`). So the
+//! CPU leaves between two ticks of that pool ([`Pool::tick_slowly`]).
 
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 use libxl::{
     Context, DomId, Domain, ErrorKind,
@@ -66,6 +69,18 @@ impl<'a> Pool<'a> {
                 Err(error)
             }
         }
+    }
+}
+
+impl Pool<'_> {
+    /// Sets the longest time slice of credit and waits for the old one to pass. The pool does not tick for nearly a
+    /// second then, nor in the first second of a CPU that joins it as its only one.
+    fn tick_slowly(&self) {
+        let mut params = self.ctx.credit_params(self.id).unwrap();
+        let old = Duration::from_millis(params.tslice_ms.unsigned_abs().into());
+        params.tslice_ms = 1000;
+        self.ctx.set_credit_params(self.id, &params).unwrap();
+        thread::sleep(2 * old);
     }
 }
 
@@ -139,6 +154,7 @@ fn a_pool_is_made_used_and_taken_apart() {
 
     guest.domain.move_to_cpupool(0).unwrap();
     drop(guest);
+    pool.tick_slowly();
     ctx.cpupool_remove_cpus(pool.id, &[1].into()).unwrap();
     ctx.cpupool_add_cpus(pool.id, &[1].into()).unwrap();
     assert_eq!(ctx.cpupool_remove_node(pool.id, 0).unwrap(), 1);

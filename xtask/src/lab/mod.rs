@@ -241,6 +241,17 @@ impl Lab {
         self.machine.console()
     }
 
+    /// Tells whether the computer still runs, with the last lines that Xen and dom0 have printed on the serial port.
+    pub(crate) fn last_words(&mut self) -> String {
+        match self.machine.check_alive() {
+            Ok(()) => format!(
+                "the computer still runs; its console ends with:\n{}",
+                tool::tail(&self.dir.join("serial.log"), 20)
+            ),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
     /// Runs an interactive shell in dom0.
     pub(crate) fn shell(&self) -> Result<ExitStatus> {
         self.ssh.shell()

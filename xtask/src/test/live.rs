@@ -102,7 +102,10 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
             let limit = limit(std::env::var(CRASH_POINTS).ok().as_deref());
             why.push_str(&format!(": they were still running after {limit} s"));
         } else if why.contains("exit status: 255") {
-            why.push_str(": the lab did not answer any more, or does not run");
+            why.push_str(&format!(
+                ": the lab does not answer any more; {}",
+                lab.last_words()
+            ));
         }
     }
     if without_xl {

@@ -13,17 +13,44 @@ use super::libtest::{Outcome, Test};
 /// Number of slowest tests that are listed by name.
 const SLOWEST: usize = 10;
 
-/// Lists the tests that failed, one line each.
+/// Number of lines of a panic message that are repeated in the summary, and of characters of each.
+const REASON: (usize, usize) = (12, 400);
+
+/// Lists the tests that failed, each with its panic message.
+///
+/// The whole output is far above, and a log that was cut may have lost it.
 pub(super) fn failed(tests: &[Test]) -> String {
     let failed = tests.iter().filter(|test| test.outcome == Outcome::Failed);
     let lines: String = failed
-        .map(|test| format!("{}: {}\n", test.suite, test.name))
+        .map(|test| {
+            format!(
+                "{}: {}\n{}",
+                test.suite,
+                test.name,
+                panic_message(&test.output)
+            )
+        })
         .collect();
     if lines.is_empty() {
         lines
     } else {
         format!("\nthe tests that failed\n{lines}")
     }
+}
+
+/// Returns the last panic message in the output of a test, indented. Panics that a test expects come before it.
+fn panic_message(output: &str) -> String {
+    let (lines, characters) = REASON;
+    let from = output.rfind(" panicked at ").map_or(0, |at| {
+        output[..at].rfind('\n').map_or(0, |newline| newline + 1)
+    });
+    output[from..]
+        .lines()
+        .take_while(|line| !line.starts_with("stack backtrace:"))
+        .filter(|line| !line.trim().is_empty())
+        .take(lines)
+        .map(|line| format!("    {}\n", line.chars().take(characters).collect::<String>()))
+        .collect()
 }
 
 /// Lists the slowest tests and modules, one line each.
@@ -123,8 +150,23 @@ mod tests {
             test("live", "save::a", 2.0, Outcome::Passed),
             test("live", "save::b", 3.0, Outcome::Failed),
         ];
-        assert_eq!(failed(&tests), "\nthe tests that failed\nlive: save::b\n");
+        assert_eq!(
+            failed(&tests),
+            "\nthe tests that failed\nlive: save::b\n    said <this>\n"
+        );
         assert_eq!(failed(&tests[..1]), "");
+    }
+
+    #[test]
+    fn the_last_panic_is_the_reason() {
+        let output = "said\n\nthread 'a' panicked at a.rs:1:\nexpected\nstack backtrace:\n  0: x\n\nthread 'é' panicked at b.rs:2:3:\nassertion failed\n  left: 1\nstack backtrace:\n  0: y\n";
+        assert_eq!(
+            panic_message(output),
+            "    thread 'é' panicked at b.rs:2:3:\n    assertion failed\n      left: 1\n"
+        );
+        let long = "x".repeat(1000);
+        assert_eq!(panic_message(&long).len(), 4 + 400 + 1);
+        assert_eq!(panic_message(""), "");
     }
 
     #[test]
