@@ -6,9 +6,10 @@ mod common;
 use std::fs;
 
 use common::{A, B, Host, domid};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const C: &str = "cccccccc-0000-4000-8000-000000000003";
+const D: &str = "dddddddd-0000-4000-8000-000000000004";
 
 /// `host-stop` with settings of xendomains that are the host's own.
 fn host_stop(host: &Host, more: &[&str]) -> (i32, String) {
@@ -165,6 +166,56 @@ fn files_say_in_which_order_and_how_they_stop() {
         (&status["Priority"], &status["After"]),
         (&json!(5), &json!(["db"]))
     );
+}
+
+/// Returns the names of the domains in the order in which they were begun to be built.
+fn order_of_starts(host: &Host) -> Vec<String> {
+    let log = host.log();
+    let begun = log
+        .lines()
+        .filter_map(|line| line.split("starting ").nth(1));
+    begun.map(str::to_owned).collect()
+}
+
+#[test]
+fn files_say_in_which_order_they_start_with_the_host() {
+    let mut host = Host::new();
+    let app = |name: &str, more: Value| {
+        let mut config = json!({"DisplayName": name, "ExtraArgs": "sim.create=3"});
+        config
+            .as_object_mut()
+            .unwrap()
+            .append(&mut more.as_object().unwrap().clone());
+        config
+    };
+    // The order of the files is another.
+    host.put(A, &app("web", json!({"After": ["db", "nobody"]})));
+    host.put(B, &app("db", json!({})));
+    host.put(C, &app("log", json!({"Priority": 9})));
+    host.put(D, &app("bad", json!({"Priority": 99, "kernel": "/none"})));
+    for _ in 0..2 {
+        host.run(&[]);
+        host.wait(A, "its turn", |s| {
+            s["StateReason"] == "waits for the start of db.2" && s["PendingAdd"] == true
+        });
+        for key in [A, B, C] {
+            host.wait_state(key, "RUNNING");
+        }
+        let begun = order_of_starts(&host);
+        let of = |name: &str| begun.iter().position(|one| one == name).unwrap();
+        // Nobody waits for one that cannot be built.
+        assert!(
+            of("log.3") < of("db.2") && of("db.2") < of("web.1"),
+            "{begun:?}"
+        );
+        let log = host.log();
+        assert!(
+            log.find("domain 2 running").unwrap() < log.find("starting web.1").unwrap(),
+            "{log}"
+        );
+        host.xen(&["reboot-host"]);
+        host.stop();
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crossbeam_channel::Sender;
 use uuid::Uuid;
 
 use crate::agent::records::Records;
+use crate::agent::turns::Turns;
 use crate::base::clock::Clock;
 use crate::base::dirs::Dirs;
 use crate::base::queue::Queue;
@@ -51,6 +52,8 @@ pub struct Env {
     pub records: Records,
     /// Published statuses, and references to the workers.
     pub board: Arc<Board>,
+    /// The domains that are about to start.
+    pub turns: Turns,
     /// Channel to the supervisor.
     pub reports: Sender<Report>,
 }

@@ -7,6 +7,7 @@ pub mod records;
 pub mod start;
 pub mod supervision;
 pub mod supervisor;
+pub mod turns;
 pub mod unused_copies;
 pub mod watching;
 pub mod worker;

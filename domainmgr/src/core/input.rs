@@ -50,6 +50,8 @@ pub enum Outcome {
     Looked(Result<Vec<Seen>, Error>),
     /// [`Op::Disks`](super::Op::Disks): the spec with every path in it.
     Disks(Result<Arc<Spec>, Error>),
+    /// [`Op::Turn`](super::Op::Turn): the names of the domains that start first, if there are any.
+    Turn(Option<String>),
     /// [`Op::Reserve`](super::Op::Reserve).
     Reserved(Result<Assigned, Error>),
     /// [`Op::Create`](super::Op::Create), [`Op::Restore`](super::Op::Restore).
@@ -67,6 +69,7 @@ impl Outcome {
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
+            Self::Turn(_) => None,
             Self::Looked(result) => result.as_ref().err(),
             Self::Disks(result) => result.as_ref().err(),
             Self::Reserved(result) => result.as_ref().err(),

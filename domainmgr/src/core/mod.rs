@@ -50,6 +50,7 @@ mod state;
 mod step;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod view;
 mod wishes;
 

@@ -10,7 +10,7 @@ use super::state::facts::{Facts, Want};
 use super::state::phase::{Phase, Rest};
 use super::state::wish::File;
 use super::{
-    adapters, changing, devices, disks, exit_actions, halting, looks, orders, saving, screen,
+    adapters, changing, devices, disks, exit_actions, halting, looks, orders, saving, screen, turns,
 };
 use crate::base::time::Time;
 use crate::host::disks::Copies;
@@ -220,6 +220,9 @@ fn build(cx: &mut Ctx, f: &mut Facts) -> Next {
         }
         return adapters::release(f).unwrap_or(Next::Wait(None));
     };
+    if let Some(next) = turns::before_build(f) {
+        return next;
+    }
     if let Some(next) = adapters::before_build(cx, f, &spec) {
         return next;
     }

@@ -31,6 +31,8 @@ pub enum Op {
     Devices(DomainId),
     /// Remove these copies of images.
     Discard(Vec<String>),
+    /// Find out which domains are to start before this one.
+    Turn,
     /// Reserve the host adapters that the domain is to have, and take them from the host.
     Reserve(Arc<Spec>),
     /// Give up the reserved adapters.
@@ -73,7 +75,10 @@ pub enum Op {
 impl Op {
     /// Returns whether the operation only looks, and changes nothing.
     pub(super) fn is_look(&self) -> bool {
-        matches!(self, Self::Look(_) | Self::Devices(_) | Self::Screen(_))
+        matches!(
+            self,
+            Self::Look(_) | Self::Devices(_) | Self::Screen(_) | Self::Turn
+        )
     }
 
     /// Name of the operation, for logs.
@@ -85,6 +90,7 @@ impl Op {
             Self::Screen(_) => "screen",
             Self::Devices(_) => "devices",
             Self::Discard(_) => "discard",
+            Self::Turn => "turn",
             Self::Reserve(_) => "reserve",
             Self::Release => "release",
             Self::Create(_) => "create",
@@ -127,6 +133,7 @@ impl Op {
             | Self::Change(id, ..)
             | Self::SoftReset(id, _) => Some(id),
             Self::Look(Scope::All)
+            | Self::Turn
             | Self::Reserve(_)
             | Self::Release
             | Self::Disks(..)

@@ -28,6 +28,9 @@ pub(super) fn of(f: &Facts) -> String {
     });
     let dumping = matches!(f.outstanding, Some(Op::Dump(..)));
     let dumping = dumping.then(|| "its memory is being dumped".to_owned());
+    let turn = f
+        .waits_for()
+        .map(|first| format!("waits for the start of {first}"));
     let held = f.orders.hold.as_ref().map(Hold::words);
     let named = f.saved.as_ref().and_then(|saved| saved.file.as_ref());
     let saved_in = named.map(|file| format!("saved in {file}"));
@@ -35,6 +38,7 @@ pub(super) fn of(f: &Facts) -> String {
         .into_iter()
         .chain(saving)
         .chain(dumping)
+        .chain(turn)
         .chain(saved_in)
         .chain(held)
         .chain(own)

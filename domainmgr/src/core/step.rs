@@ -12,7 +12,7 @@ use super::state::facts::Facts;
 use super::state::phase::Failure;
 use super::{
     adapters, boot, changing, devices, disks, exit_actions, halting, history, looks, orders,
-    saving, screen, starved, wishes,
+    saving, screen, starved, turns, wishes,
 };
 use crate::base::time::{Now, Time};
 
@@ -41,6 +41,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
         Input::Progress(progress) => facts.progress = Some(progress),
         Input::Freed => {
             adapters::news(&mut facts);
+            turns::news(&mut facts);
             if facts.phase.boot().and_then(|boot| boot.failed) == Some(Failure::InUse) {
                 wishes::try_again(&mut facts);
             }
@@ -104,7 +105,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         starved::again(cx, f, op, e);
         return;
     }
-    if !matches!(op, Op::Look(_)) {
+    if !matches!(op, Op::Look(_) | Op::Turn) {
         starved::over(f);
     }
     match (op, outcome) {
@@ -117,6 +118,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         (Op::Restore(spec, _), Outcome::Created(Ok(built))) => {
             boot::created(cx, f, spec, built, true);
         }
+        (Op::Turn, Outcome::Turn(first)) => turns::told(cx, f, first),
         (Op::Reserve(spec), Outcome::Reserved(result)) => adapters::reserved(cx, f, &spec, result),
         (Op::Release, Outcome::Ended(_)) => adapters::released(f),
         (Op::Create(spec) | Op::Restore(spec, _), Outcome::Created(Err(e))) => {

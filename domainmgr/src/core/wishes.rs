@@ -9,6 +9,7 @@ use super::state::wish::{Desired, File, Pending, Wish};
 /// Marks the wish as worked off, once nothing is on its way any more.
 pub(super) fn settle(f: &mut Facts) {
     let on_its_way = f.phase.goes_down()
+        || f.waits_for().is_some()
         || f.phase.restarts()
         || (f.want() == Want::Run
             && !f.phase.has_domain()

@@ -1,16 +1,16 @@
-//! A domain's share in what happens to all domains when the host goes down.
+//! A domain's share in what happens to all domains when the host starts and goes down.
 
 use serde::{Deserialize, Serialize};
 
 /// The most domains that one can come after.
 pub const MOST: usize = 64;
 
-/// Wishes of a domain for the time when the host goes down.
+/// Wishes of a domain for the times when the host starts and goes down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WithHost {
-    /// Those with a higher priority stop later.
+    /// Those with a higher priority start earlier and stop later.
     pub priority: i32,
-    /// NAMEs of domains that this one needs. It stops before them, whatever the priorities are.
+    /// NAMEs of domains that this one needs. It starts after them and stops before them, whatever the priorities are.
     pub after: Vec<String>,
     /// Action on the domain; `None`: the same as on all others.
     pub on_stop: Option<OnHostStop>,

@@ -371,7 +371,13 @@ impl Host {
     #[track_caller]
     pub(crate) fn shell(&self, app: &App) -> Shell {
         // An HVM guest has its shell on the paravirtual console as well. Its first console is the serial line.
-        let path = self.outsider(app).console_tty(0, ConsoleType::Pv).unwrap();
+        let mut path = None;
+        // xenconsoled makes the terminal after the domain has been made, perhaps later than the domain runs.
+        wait_for("a console", || {
+            path = self.outsider(app).console_tty(0, ConsoleType::Pv).ok();
+            path.is_some()
+        });
+        let path = path.unwrap();
         let tty = File::options().read(true).write(true).open(path).unwrap();
         let mut raw = rustix::termios::tcgetattr(&tty).unwrap();
         raw.make_raw();

@@ -49,7 +49,12 @@ fn panic_message(output: &str) -> String {
         .take_while(|line| !line.starts_with("stack backtrace:"))
         .filter(|line| !line.trim().is_empty())
         .take(lines)
-        .map(|line| format!("    {}\n", line.chars().take(characters).collect::<String>()))
+        .map(|line| {
+            format!(
+                "    {}\n",
+                line.chars().take(characters).collect::<String>()
+            )
+        })
         .collect()
 }
 

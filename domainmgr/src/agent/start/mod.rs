@@ -19,6 +19,7 @@ use crate::agent::meter;
 use crate::agent::options::Options;
 use crate::agent::records::Records;
 use crate::agent::supervisor::{Ears, Lister, Supervisor, load_settings};
+use crate::agent::turns::Turns;
 use crate::agent::unused_copies;
 use crate::agent::watching::{FileEvent, Reason, Watching};
 use crate::base::clock::Clock;
@@ -178,6 +179,7 @@ fn env(
         board: Arc::default(),
         metrics: metrics::Table::default(),
         figures: Arc::default(),
+        turns: Turns::default(),
         reports,
     };
     for key in env.records.keys() {

@@ -117,6 +117,7 @@ impl<'a> Supervisor<'a> {
             log::warn!("{}: {e}", marker.display());
         }
         self.look_at_files();
+        self.env.turns.open();
     }
 
     /// Runs until a signal, or until the end of a thread that is needed, which is then returned.
@@ -195,6 +196,7 @@ impl<'a> Supervisor<'a> {
     }
 
     pub(super) fn start(&mut self, key: Uuid, stamp: Option<Stamp>) {
+        self.env.turns.expect(key);
         match Worker::start(Arc::clone(&self.env), key) {
             Ok(worker) => {
                 self.env.board.open(key, Arc::new(worker.handle()));
@@ -215,6 +217,7 @@ impl<'a> Supervisor<'a> {
             entry.worker.join();
         }
         self.env.board.close(key);
+        self.env.turns.forget(key);
         // The config may have come back while the worker was ending.
         self.look_at(&format!("{key}.json"), false);
         let xl = self.xl.as_ref().and_then(|table| table.file_of(key));
@@ -250,6 +253,7 @@ impl<'a> Supervisor<'a> {
 
     /// Looks for changes that were not reported.
     pub(super) fn resync(&mut self) {
+        self.env.turns.expect_no_more();
         self.look_at_files();
         let workers = self.workers.iter();
         let believers = workers.map(|(key, entry)| (*key, entry.worker.handle()));

@@ -46,7 +46,7 @@ impl Run<'_> {
             limits.abort.abort();
         }
         let begin = self.env.clock.now().mono;
-        let looks = matches!(op, Op::Look(_));
+        let looks = matches!(op, Op::Look(_) | Op::Turn);
         if !looks {
             crash_points::point(&format!("before {}", op.word()));
         }
@@ -82,6 +82,7 @@ impl Run<'_> {
                 let done = disks::discard(&self.env.dirs.copies, names);
                 Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)))
             }
+            Op::Turn => Outcome::Turn(self.env.turns.ask(self.key, self.mailbox)),
             Op::Reserve(spec) => Outcome::Reserved(self.reserve(spec, limits)),
             Op::Release => {
                 self.env.adapters.release(self.key);
@@ -143,6 +144,7 @@ impl Run<'_> {
             | Op::Screen(_)
             | Op::Devices(_)
             | Op::Discard(_)
+            | Op::Turn
             | Op::Reserve(_)
             | Op::Release
             | Op::Create(_)

@@ -8,6 +8,7 @@ use super::run::{Run, remembered};
 use super::status_file::to_text;
 use crate::agent::env::{Env, Report};
 use crate::agent::records::Bytes;
+use crate::agent::turns::Start;
 use crate::base::store;
 use crate::core::{self, Facts};
 use crate::frontends::eve::DomainStatus;
@@ -49,6 +50,18 @@ impl Run<'_> {
         self.env
             .register
             .set(self.key, facts.copies_needed(), facts.copies_made());
+        let start = facts.is_starting().then(|| Start {
+            names: [
+                &status.domain_name,
+                &status.display_name,
+                &status.uuid_and_version.uuid,
+            ]
+            .map(Clone::clone)
+            .into(),
+            priority: status.priority,
+            after: status.after.clone(),
+        });
+        self.env.turns.show(self.key, start);
         self.env.metrics.set(
             self.key,
             Measured {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::run::Run;
 use crate::agent::env::Env;
 use crate::agent::records::Records;
+use crate::agent::turns::Turns;
 use crate::base::clock::Clock;
 use crate::base::dirs::Dirs;
 use crate::base::mailbox::Mail;
@@ -48,7 +49,7 @@ fn env(dir: &Path) -> Arc<Env> {
     }
     std::fs::write(at("kernel"), "not really").unwrap();
     let dirs = Dirs::below(dir);
-    Arc::new(Env {
+    let env = Env {
         toolstack,
         clock,
         cfgs: crate::host::cfgs::Cfgs::new(&dirs),
@@ -61,6 +62,7 @@ fn env(dir: &Path) -> Arc<Env> {
         board: Arc::default(),
         metrics: metrics::Table::default(),
         figures: Arc::default(),
+        turns: Turns::default(),
         adapters: adapters.unwrap(),
         inputs: Inputs::new(
             &at("config"),
@@ -73,7 +75,9 @@ fn env(dir: &Path) -> Arc<Env> {
             Records::new(journal, Uuid::nil(), crate::agent::records::Left::default())
         },
         reports: crossbeam_channel::unbounded().0,
-    })
+    };
+    env.turns.open();
+    Arc::new(env)
 }
 
 #[test]

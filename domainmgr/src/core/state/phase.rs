@@ -66,6 +66,19 @@ pub(in crate::core) struct Boot {
     pub(in crate::core) rebuild: Option<Arc<Spec>>,
     /// Name of a domain whose create failed, if Xen has not been searched since for the remains of that create.
     pub(in crate::core) remains: Option<String>,
+    pub(in crate::core) turn: Turn,
+}
+
+/// Turn of a domain among those that are to start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::core) enum Turn {
+    #[default]
+    Unasked,
+    /// Somebody has called while the worker was asking, so that it asks again.
+    Called,
+    /// These start first.
+    Waits(String),
+    Come,
 }
 
 /// Reason for which a domain is to be built, or is not.
@@ -109,10 +122,12 @@ impl Boot {
         }
     }
 
-    /// A restart of a guest whose last domain was built from `spec`, if that is known.
+    /// A restart of a guest whose last domain was built from `spec`, if that is known. It waits for nobody: those that it
+    /// needs run already.
     pub(in crate::core) fn again(spec: Option<Arc<Spec>>) -> Self {
         Self {
             rebuild: spec,
+            turn: Turn::Come,
             ..Self::of(Cause::Restart)
         }
     }

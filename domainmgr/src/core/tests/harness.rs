@@ -48,6 +48,8 @@ struct Running {
     due: Millis,
     /// The operation ends with a timeout.
     times_out: bool,
+    /// Domains that start first, by what the worker is told.
+    first: Option<&'static str>,
     created: Option<DomainId>,
     aborted: bool,
 }
@@ -91,6 +93,8 @@ pub(super) struct Harness {
     pub(super) reserved: bool,
     /// Reason for refusing adapters, if they are refused.
     pub(super) refusal: Option<&'static str>,
+    /// Domains that start before this one.
+    pub(super) first: Option<&'static str>,
     /// Selects the operations that fail, without having done anything.
     pub(super) fails: fn(&Op) -> bool,
     /// Selects the operations that fail because the agent lacks resources of its own.
@@ -158,6 +162,7 @@ impl Harness {
             destroyed: BTreeSet::new(),
             reserved: false,
             refusal: None,
+            first: None,
             fails: |_| false,
             starves: |_| false,
             clock_step: time::Duration::ZERO,
@@ -526,6 +531,7 @@ impl Harness {
                 asked: false,
                 due: now,
                 times_out: false,
+                first: None,
                 created: None,
                 aborted: false,
             });
@@ -618,6 +624,8 @@ impl Harness {
                 );
             }
             // So that something can happen meanwhile.
+            Op::Turn if self.first.is_some() => takes = 5,
+            Op::Turn => {}
             Op::Pause(_)
             | Op::Unpause(_)
             | Op::Resume(_)
@@ -626,7 +634,7 @@ impl Harness {
             | Op::Change(..) => takes = 5,
             Op::Look(_) | Op::Devices(_) | Op::Screen(_) | Op::DiscardSaved => {}
         }
-        if !matches!(op, Op::Look(_)) {
+        if !matches!(op, Op::Look(_) | Op::Turn) {
             self.ops.push(op.clone());
         }
         if (self.fails)(&op) {
@@ -640,6 +648,7 @@ impl Harness {
             asked,
             due: now + takes.min(allowed),
             times_out,
+            first: self.first,
             created,
             aborted: false,
         });
@@ -715,6 +724,7 @@ impl Harness {
                     })
                 }
             }),
+            Op::Turn => Outcome::Turn(running.first.map(str::to_owned)),
             Op::Screen(id) => Outcome::Screen(match error {
                 Some(e) => Err(e),
                 None => self.xen.vnc_display(*id),
@@ -748,7 +758,7 @@ impl Harness {
         };
         self.collect();
         self.check();
-        if !matches!(running.op, Op::Look(_)) && std::mem::take(&mut self.dies) {
+        if !matches!(running.op, Op::Look(_) | Op::Turn) && std::mem::take(&mut self.dies) {
             self.dead = true;
             return;
         }

@@ -17,4 +17,5 @@ mod phases;
 mod random;
 mod saving;
 mod starved;
+mod turns;
 mod upgrade;

@@ -49,6 +49,8 @@ pub(super) enum Act {
     OtherDies,
     /// Step of the wall clock, in seconds.
     ClockStep(i64),
+    /// Another domain is to start first, or does no more.
+    First(bool),
     /// The operations of actions fail, or succeed again.
     Refuse(bool),
     /// Operations come to their end before an abort reaches them, or are aborted again.
@@ -178,6 +180,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Restore),
         1 => Just(Act::OtherDies),
         1 => (-100_000_i64..100_000).prop_map(Act::ClockStep),
+        1 => any::<bool>().prop_map(Act::First),
         1 => any::<bool>().prop_map(Act::Refuse),
         1 => any::<bool>().prop_map(Act::TooLate),
         2 => prop_oneof![Just(0), Just(1), Just(3), Just(4), Just(5), any::<u8>()].prop_map(Act::End),
@@ -305,6 +308,12 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
             let domid = xen.outsider(OTHER, "dies", None);
             xen.kill(DomainId { domid, uuid: OTHER }).unwrap();
         }),
+        Act::First(first) => {
+            h.first = first.then_some("other.1");
+            if !first && !h.finished {
+                h.adapters_news();
+            }
+        }
         Act::Refuse(true) => {
             h.fails = |op| matches!(op, Op::CoreDump(_) | Op::Preserve(..) | Op::SoftReset(..));
         }
@@ -345,6 +354,7 @@ fn perform(h: &mut Harness, act: &Act, outsider: &mut Outsider) {
 /// Checks what must hold in the end, if everybody plays fair from now on.
 fn converges(h: &mut Harness, outsider: &mut Outsider) {
     h.dies = false;
+    perform(h, &Act::First(false), outsider);
     // The outsider lets go of everything.
     while let Some(migration) = outsider.migration.take() {
         outsider.migration = migration.fail(h).and_then(|m| m.go_on(h));

@@ -100,10 +100,10 @@ pub struct DomainConfig {
     /// Action after the device model (QEMU) has ended: `keep` or `restart`. Addition.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub on_device_model_exit: String,
-    /// Those with a higher priority stop later when the host goes down. Addition.
+    /// Those with a higher priority start earlier, and stop later when the host goes down. Addition.
     #[serde(skip_serializing_if = "is_nothing")]
     pub priority: i32,
-    /// NAMEs of domains that this one needs: it stops before them when the host goes down. Addition.
+    /// NAMEs of domains that this one needs: it starts after them, and stops before them when the host goes down. Addition.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
     /// Action when the host goes down: `save` or `shutdown`; empty for that of `host-stop`. Addition.

@@ -117,9 +117,9 @@ pub struct DomainStatus {
     pub ended: bool,
     /// Warnings, such as those about fields of the config that have no effect. Addition.
     pub warnings: Vec<String>,
-    /// Priority when the host goes down. Addition.
+    /// Priority when the host starts and goes down. Addition.
     pub priority: i32,
-    /// Domains that this one needs, and that stop after it when the host goes down. Addition.
+    /// Domains that this one needs: they start before it, and stop after it when the host goes down. Addition.
     pub after: Vec<String>,
     /// Action when the host goes down: `save` or `shutdown`; empty for that of `host-stop`. Addition.
     pub on_host_stop: String,

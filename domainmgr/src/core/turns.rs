@@ -1,0 +1,79 @@
+//! The order in which domains start: one that others are to start before waits for its turn.
+
+use super::context::{Ctx, Next};
+use super::op::Op;
+use super::state::facts::{Facts, Want};
+use super::state::phase::{Phase, Rest, Turn};
+use super::state::wish::File;
+
+/// Returns the step that comes before anything is done for a build, if the turn has not come.
+pub(super) fn before_build(f: &Facts) -> Option<Next> {
+    let boot = f.phase.boot()?;
+    match boot.turn {
+        Turn::Come => None,
+        Turn::Waits(_) => Some(Next::Wait(None)),
+        Turn::Unasked | Turn::Called => Some(Next::Run(Op::Turn)),
+    }
+}
+
+/// Handles the result of [`Op::Turn`]: the domains that start first, for people, if there are any.
+pub(super) fn told(cx: &mut Ctx, f: &mut Facts, first: Option<String>) {
+    let Some(boot) = f.phase.boot_mut() else {
+        return;
+    };
+    boot.turn = match first {
+        Some(_) if boot.turn == Turn::Called => Turn::Unasked,
+        Some(first) => {
+            cx.info(format!("waits for the start of {first}"));
+            Turn::Waits(first)
+        }
+        None => Turn::Come,
+    };
+}
+
+/// Has a domain that waits ask again, after a look: another toolstack may have built it meanwhile.
+pub(super) fn news(f: &mut Facts) {
+    if f.waits_for().is_some() {
+        f.looks.outdate();
+        f.looks.wide = true;
+    }
+    let asking = f.outstanding == Some(Op::Turn);
+    if let Some(boot) = f.phase.boot_mut() {
+        boot.turn = match &boot.turn {
+            Turn::Waits(_) => Turn::Unasked,
+            Turn::Unasked if asking => Turn::Called,
+            turn => turn.clone(),
+        };
+    }
+}
+
+impl Facts {
+    /// Returns the domains whose start this one waits for, as text for people.
+    pub(super) fn waits_for(&self) -> Option<&str> {
+        match &self.phase.boot()?.turn {
+            Turn::Waits(first) if self.want() == Want::Run => Some(first),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the domain is about to start, so that those that come after it wait.
+    ///
+    /// One whose boot has failed for good, or that waits for devices of the host, is not waited for.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        let boot = match &self.phase {
+            Phase::Down(boot) => boot,
+            Phase::Built(_, built) => &built.boot,
+            _ => return false,
+        };
+        let comes = boot.failed.is_none() && !boot.has_ended() && boot.rest != Rest::Ended;
+        let usable =
+            self.saved.is_some() || self.wish.desired.as_ref().is_some_and(|d| d.spec.is_ok());
+        self.wish.file == File::There
+            && self.want() == Want::Run
+            && self.hands_off.is_none()
+            && !self.adapters.failed
+            && usable
+            && comes
+    }
+}
