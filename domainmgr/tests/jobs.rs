@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::process::Command;
+
 use common::{A, Host};
 use serde_json::{Value, json};
 
@@ -81,6 +83,23 @@ fn whoever_waits_for_an_order_hears_that_it_is_cancelled() {
         let (code, said) = waiting.join().unwrap();
         assert!(
             code == 1 && said.contains("cancelled by root"),
+            "{code}: {said}"
+        );
+    });
+}
+
+#[test]
+fn whoever_waits_for_an_order_hears_that_the_agent_has_ended() {
+    let host = host();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| host.verb(&["start", "a"]));
+        host.wait_state(A, "BOOTING");
+        let pid = host.pid().to_string();
+        let killed = Command::new("kill").args(["-9", &pid]).status();
+        assert!(killed.unwrap().success());
+        let (code, said) = waiting.join().unwrap();
+        assert!(
+            code == 4 && said.contains("is remembered"),
             "{code}: {said}"
         );
     });

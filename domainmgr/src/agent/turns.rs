@@ -35,8 +35,8 @@ struct State {
     /// All those are known.
     open: bool,
     starting: BTreeMap<Uuid, Start>,
-    /// Those that were told to wait.
-    waiting: BTreeMap<Uuid, Mailbox>,
+    /// Those that were told to wait, and for whom.
+    waiting: BTreeMap<Uuid, (Mailbox, Vec<Uuid>)>,
     /// Those whose turn it is; `None` if it is not known at present.
     ready: Option<BTreeSet<Uuid>>,
 }
@@ -94,31 +94,34 @@ impl Turns {
         self.state().waiting.remove(&key);
     }
 
-    /// Returns the domains that start before this one, for people; `None` if its turn has come. Otherwise `mailbox` gets
-    /// [`Mail::FREED`] when that is so.
+    /// Returns the domains that start before this one, for people; `None` if its turn has come. The text is empty if not all
+    /// files have been read yet. `mailbox` gets [`Mail::FREED`] when the answer would be another.
     pub fn ask(&self, key: Uuid, mailbox: &Mailbox) -> Option<String> {
         let mut state = self.state();
-        let first = state.first(key);
-        match first {
-            Some(_) => drop(state.waiting.insert(key, mailbox.clone())),
-            None => drop(state.waiting.remove(&key)),
+        state.waiting.remove(&key);
+        if state.is_open() && state.is_ready(key) {
+            return None;
         }
-        first
+        let first = state.first(key);
+        let text = state.in_words(&first);
+        state.waiting.insert(key, (mailbox.clone(), first));
+        Some(text)
     }
 }
 
 impl State {
-    /// Calls those whose turn has come.
+    /// Calls those whose turn has come, and those that wait for others now.
     fn call(&mut self) {
         if self.waiting.is_empty() || !self.is_open() {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
-        for (key, mailbox) in waiting {
-            if self.is_ready(key) {
-                mailbox.post(Mail::FREED);
+        for (key, (mailbox, first)) in waiting {
+            let same = first.iter().any(|one| self.starting.contains_key(one));
+            if same && !self.is_ready(key) {
+                self.waiting.insert(key, (mailbox, first));
             } else {
-                self.waiting.insert(key, mailbox);
+                mailbox.post(Mail::FREED);
             }
         }
     }
@@ -135,29 +138,36 @@ impl State {
         !starting.contains_key(&key) || ready.get_or_insert_with(|| next(starting)).contains(&key)
     }
 
-    fn first(&mut self, key: Uuid) -> Option<String> {
-        if !self.is_open() {
-            return Some("domains whose files have not been read yet".to_owned());
-        }
-        if self.is_ready(key) {
-            return None;
-        }
-        let (own, ready) = (self.starting.get(&key)?, self.ready.as_ref()?);
-        let others = self.starting.iter().filter(|(other, _)| **other != key);
-        // Those that it needs are named, or else those whose turn it is.
-        let needed = others.clone().filter(|(_, other)| other.is_needed_by(own));
-        let mut named: Vec<&Start> = needed.map(|(_, start)| start).collect();
-        if named.is_empty() {
-            let before = others.filter(|(other, _)| ready.contains(other));
-            named = before.map(|(_, start)| start).collect();
-        }
-        let names = named.iter().take(NAMED);
-        let names: Vec<&str> = names
-            .filter_map(|s| s.names.first().map(String::as_str))
+    /// Returns the domains that start before this one: those that it needs, or else those whose turn it is; none if they are not
+    /// known yet.
+    fn first(&self, key: Uuid) -> Vec<Uuid> {
+        let (true, Some(own), Some(ready)) = (self.is_open(), self.starting.get(&key), &self.ready)
+        else {
+            return Vec::new();
+        };
+        let needed = self
+            .starting
+            .iter()
+            .filter(|(_, other)| other.is_needed_by(own));
+        let needed: Vec<Uuid> = needed
+            .map(|(other, _)| *other)
+            .filter(|other| *other != key)
             .collect();
-        let more = named.len() - names.len();
+        if needed.is_empty() {
+            ready.iter().copied().collect()
+        } else {
+            needed
+        }
+    }
+
+    fn in_words(&self, first: &[Uuid]) -> String {
+        let names = first
+            .iter()
+            .filter_map(|key| self.starting.get(key)?.names.first());
+        let names: Vec<&str> = names.take(NAMED).map(String::as_str).collect();
+        let more = first.len() - names.len();
         let more = (more > 0).then(|| format!(" and {more} more"));
-        Some(names.join(", ") + more.as_deref().unwrap_or_default())
+        names.join(", ") + more.as_deref().unwrap_or_default()
     }
 }
 
@@ -170,8 +180,10 @@ impl Start {
 /// Returns the domains whose turn it is: of those that need no other, the ones with the highest priority. If all need each
 /// other in a circle, all of them.
 fn next(starting: &BTreeMap<Uuid, Start>) -> BTreeSet<Uuid> {
+    let needing = starting.values().any(|start| !start.after.is_empty());
     let names: HashSet<&str> = starting
         .values()
+        .filter(|_| needing)
         .flat_map(|start| start.names.iter().map(String::as_str))
         .collect();
     let waits = |start: &Start| {
@@ -272,18 +284,20 @@ mod tests {
         let turns = Turns::default();
         let (of_web, web) = mailbox();
         let (of_db, db) = mailbox();
-        for name in ["db", "web"] {
+        for name in ["db", "web", "down"] {
             turns.expect(key(name));
         }
         let show = |(key, start)| turns.show(key, Some(start));
         show(start("web", 0, &["db"]));
-        let unread = "domains whose files have not been read yet";
+        let unread = "";
         assert_eq!(turns.ask(key("web"), &of_web).as_deref(), Some(unread));
         turns.open();
         assert_eq!(turns.ask(key("web"), &of_web).as_deref(), Some(unread));
-        // Its need is known by now.
         show(start("db", 0, &[]));
-        assert!(!is_called(&web));
+        assert_eq!(turns.ask(key("db"), &of_db).as_deref(), Some(unread));
+        turns.show(key("down"), None);
+        // One to start, and one to learn for whom it waits.
+        assert!(is_called(&db) && is_called(&web));
         assert_eq!(turns.ask(key("web"), &of_web).as_deref(), Some("db.1"));
         assert_eq!(turns.ask(key("db"), &of_db), None);
         // The database runs, or its boot has failed.

@@ -36,7 +36,7 @@ impl Socket {
 fn code(e: &ClientError) -> u8 {
     match e {
         ClientError::NoSuchDomain => 3,
-        ClientError::NoAgent(..) => 4,
+        ClientError::NoAgent(..) | ClientError::Lost => 4,
         _ => 1,
     }
 }

@@ -44,10 +44,21 @@ use crate::spec::settings::Settings;
 use crate::toolstack::sim::{Simulation, control};
 use crate::toolstack::{Toolstack, libxl, xenstored};
 
+/// The exit codes, for the help of the whole program.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or begun and come to nothing
+  2  wrong usage
+  3  no such domain
+  4  no agent listens, or it has ended meanwhile
+  5  timed out";
+
 /// Runs the Xen domains that DomainConfig files ask for.
 #[derive(Debug, Parser)]
 #[command(
     name = "domainmgr",
+    after_help = EXIT_CODES,
     max_term_width = 100,
     arg_required_else_help = true
 )]

@@ -50,7 +50,8 @@ pub enum Outcome {
     Looked(Result<Vec<Seen>, Error>),
     /// [`Op::Disks`](super::Op::Disks): the spec with every path in it.
     Disks(Result<Arc<Spec>, Error>),
-    /// [`Op::Turn`](super::Op::Turn): the names of the domains that start first, if there are any.
+    /// [`Op::Turn`](super::Op::Turn): the names of the domains that start first, if there are any; empty if they are not known
+    /// yet.
     Turn(Option<String>),
     /// [`Op::Reserve`](super::Op::Reserve).
     Reserved(Result<Assigned, Error>),

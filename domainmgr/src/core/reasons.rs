@@ -30,6 +30,7 @@ pub(super) fn of(f: &Facts) -> String {
     let dumping = dumping.then(|| "its memory is being dumped".to_owned());
     let turn = f
         .waits_for()
+        .filter(|first| !first.is_empty())
         .map(|first| format!("waits for the start of {first}"));
     let held = f.orders.hold.as_ref().map(Hold::words);
     let named = f.saved.as_ref().and_then(|saved| saved.file.as_ref());

@@ -16,27 +16,32 @@ pub(super) fn before_build(f: &Facts) -> Option<Next> {
     }
 }
 
-/// Handles the result of [`Op::Turn`]: the domains that start first, for people, if there are any.
+/// Handles the result of [`Op::Turn`]: the domains that start first, for people, if there are any. The text is empty if they
+/// are not known yet, which is so for a moment when the agent has started.
 pub(super) fn told(cx: &mut Ctx, f: &mut Facts, first: Option<String>) {
     let Some(boot) = f.phase.boot_mut() else {
         return;
     };
+    boot.waited |= first.is_some();
     boot.turn = match first {
         Some(_) if boot.turn == Turn::Called => Turn::Unasked,
         Some(first) => {
-            cx.info(format!("waits for the start of {first}"));
+            if !first.is_empty() {
+                cx.info(format!("waits for the start of {first}"));
+            }
             Turn::Waits(first)
         }
         None => Turn::Come,
     };
-}
-
-/// Has a domain that waits ask again, after a look: another toolstack may have built it meanwhile.
-pub(super) fn news(f: &mut Facts) {
-    if f.waits_for().is_some() {
+    if boot.turn == Turn::Come && std::mem::take(&mut boot.waited) {
+        // Another toolstack may have built the domain meanwhile.
         f.looks.outdate();
         f.looks.wide = true;
     }
+}
+
+/// Has a domain that waits ask again.
+pub(super) fn news(f: &mut Facts) {
     let asking = f.outstanding == Some(Op::Turn);
     if let Some(boot) = f.phase.boot_mut() {
         boot.turn = match &boot.turn {
@@ -48,7 +53,7 @@ pub(super) fn news(f: &mut Facts) {
 }
 
 impl Facts {
-    /// Returns the domains whose start this one waits for, as text for people.
+    /// Returns the domains whose start this one waits for, as text for people; empty if they are not known yet.
     pub(super) fn waits_for(&self) -> Option<&str> {
         match &self.phase.boot()?.turn {
             Turn::Waits(first) if self.want() == Want::Run => Some(first),

@@ -127,3 +127,30 @@ fn a_suspended_domain_is_left_to_whoever_suspended_it() {
     does(&host, &["stop"], &app);
     assert_eq!(host.domains(&app), []);
 }
+
+/// Both files are there when the agent starts, as after a boot of the host.
+#[test]
+fn one_that_needs_another_starts_after_it() {
+    let mut host = Host::start();
+    let (web, db) = (host.app("web"), host.app("db"));
+    host.kill();
+    host.put_tiny(
+        &web,
+        "PVH",
+        "",
+        &json!({"After": [db.name()], "Priority": 5}),
+    );
+    host.put_tiny(&db, "PV", "", &json!({}));
+    host.start_again();
+    let [first, second] = [&db, &web].map(|app| domid(&host.wait_state(app, "RUNNING")));
+    let log = host.log();
+    let waits = format!("waits for the start of {}", db.name());
+    let (Some(waited), Some(ran), Some(began)) = (
+        log.find(&waits),
+        log.find(&format!("domain {first} running")),
+        log.find(&format!("starting {}", web.name())),
+    ) else {
+        panic!("{log}");
+    };
+    assert!(waited < ran && ran < began && first < second, "{log}");
+}

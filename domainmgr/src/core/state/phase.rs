@@ -67,6 +67,8 @@ pub(in crate::core) struct Boot {
     /// Name of a domain whose create failed, if Xen has not been searched since for the remains of that create.
     pub(in crate::core) remains: Option<String>,
     pub(in crate::core) turn: Turn,
+    /// The domain has waited for its turn, so that what is known of Xen may be out of date.
+    pub(in crate::core) waited: bool,
 }
 
 /// Turn of a domain among those that are to start.
