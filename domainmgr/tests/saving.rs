@@ -168,6 +168,7 @@ fn files_that_cannot_be_are_refused_and_nothing_changes() {
     host.wait_state(A, "RUNNING");
     fs::set_permissions(host.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(host.path("run"), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = host.copy_of_program();
     for (line, code, said) in [
         (
             &["dump-core", "a.1", "/etc/passwd"][..],
@@ -182,10 +183,7 @@ fn files_that_cannot_be_are_refused_and_nothing_changes() {
         (&["restore", "/etc/shadow"], 1, "only root may name a file"),
         (&["pause", "a.1"], 0, "PAUSED"),
     ] {
-        // A copy that everybody may run.
-        let program = host.path("domainmgr");
-        fs::copy(env!("CARGO_BIN_EXE_domainmgr"), &program).unwrap();
-        let output = Command::new(program)
+        let output = Command::new(&program)
             .args(line)
             .arg("--control")
             .arg(host.path("run/control.sock"))

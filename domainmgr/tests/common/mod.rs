@@ -37,6 +37,17 @@ pub struct Host {
 }
 
 impl Host {
+    /// A copy of the program in this host's directory, where other users may come.
+    ///
+    /// This process must not have it open for writing: the copy could not be run while another test forks.
+    pub fn copy_of_program(&self) -> PathBuf {
+        let to = self.path("domainmgr");
+        let from = env!("CARGO_BIN_EXE_domainmgr");
+        let done = Command::new("cp").arg(from).arg(&to).status();
+        assert!(done.unwrap().success());
+        to
+    }
+
     /// A host on which no agent runs yet.
     pub fn new() -> Self {
         let host = Self {

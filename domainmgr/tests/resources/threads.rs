@@ -16,8 +16,7 @@ fn limited(host: &Host, amount: u64) -> String {
         return format!("set -- unshare --user --map-root-user prlimit --nproc={amount}: \"$@\"");
     }
     // Nobody else may come to where the program was built.
-    let program = host.path("domainmgr");
-    fs::copy(env!("CARGO_BIN_EXE_domainmgr"), &program).unwrap();
+    let program = host.copy_of_program();
     let owner = format!("{USER}:{USER}");
     let done = Command::new("chown")
         .args(["--recursive", &owner])

@@ -7,6 +7,8 @@ mod changes;
 pub mod client;
 mod connection;
 mod following;
+#[cfg(fuzzing)]
+mod fuzz;
 mod interface;
 mod jobs;
 pub(crate) mod names;
@@ -17,6 +19,9 @@ mod server;
 mod service;
 pub mod wire;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use self::fuzz::serve as fuzz;
 pub use self::interface::{INTERFACE, NAME};
 pub use self::saved_files::SavedFiles;
 pub use self::server::{Socket, SocketError, start};

@@ -188,21 +188,22 @@ fn serve(stream: UnixStream, connection: Connection, sources: Sources) -> io::Re
         sources,
         connection,
     };
-    let service = VarlinkService::new(
+    let mut reader = BufReader::new(Capped::new(stream));
+    varlink_service(service)
+        .handle(&mut reader, &mut writer, None)
+        .map(drop)
+        .map_err(io::Error::other)
+}
+
+/// The service as varlink's own methods describe it.
+pub(super) fn varlink_service(service: Service) -> VarlinkService {
+    VarlinkService::new(
         "domainmgr",
         "The Domain Management Agent",
         env!("CARGO_PKG_VERSION"),
         env!("CARGO_PKG_REPOSITORY"),
         vec![Box::new(service)],
-    );
-    let mut reader = BufReader::new(Capped {
-        stream,
-        unfinished: 0,
-    });
-    service
-        .handle(&mut reader, &mut writer, None)
-        .map(drop)
-        .map_err(io::Error::other)
+    )
 }
 
 /// Name of the user that has connected, and whether that is root.
@@ -214,12 +215,21 @@ fn who(stream: &UnixStream) -> io::Result<(String, bool)> {
 }
 
 /// A client's stream, which fails once a message exceeds the limit.
-struct Capped {
-    stream: UnixStream,
+pub(super) struct Capped<S> {
+    stream: S,
     unfinished: usize,
 }
 
-impl Read for Capped {
+impl<S> Capped<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            unfinished: 0,
+        }
+    }
+}
+
+impl<S: Read> Read for Capped<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.stream.read(buffer)?;
         self.unfinished = match buffer[..read].iter().rposition(|byte| *byte == 0) {
