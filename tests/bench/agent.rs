@@ -228,7 +228,7 @@ fn memory(processes: &[u32]) -> f64 {
 }
 
 /// CPU time of the threads of a process, in nanoseconds. `None` if the process has ended.
-fn nanos_of(pid: u32) -> Option<u64> {
+pub(crate) fn nanos_of(pid: u32) -> Option<u64> {
     let tasks = fs::read_dir(proc(pid).join("task")).ok()?.flatten();
     let nanos = tasks
         .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())

@@ -1,6 +1,6 @@
 //! The benchmarks: `cargo xtask bench` runs them in the dom0 of the lab.
 //!
-//!     bench DIRECTORY DOMAINS [library|agent]
+//!     bench DIRECTORY DOMAINS [library|agent|clients]
 //!
 //! Each figure has a figure to compare with from the same run, because emulated machines differ too much for absolute
 //! limits. The exit status is zero if every figure with a bound keeps it.
@@ -16,6 +16,7 @@ mod support;
 
 mod agent;
 mod changes;
+mod clients;
 mod library;
 mod managers;
 mod peer;
@@ -41,15 +42,27 @@ fn main() -> ExitCode {
             peer::run(config, domid);
             return ExitCode::SUCCESS;
         }
+        [role, reply, socket] if role == clients::ECHO => {
+            clients::echo(reply, socket);
+            return ExitCode::SUCCESS;
+        }
+        [role, file] if role == clients::READER => {
+            clients::reader(file);
+            return ExitCode::SUCCESS;
+        }
         [dir, domains] => (dir, domains, ""),
         [dir, domains, which] => (dir, domains, which.as_str()),
         _ => {
-            eprintln!("usage: bench DIRECTORY DOMAINS [library|agent]");
+            eprintln!("usage: bench DIRECTORY DOMAINS [library|agent|clients]");
             return ExitCode::from(2);
         }
     };
     let domains: usize = domains.parse().expect("a number of domains");
-    let parts: [(&str, Part); 2] = [("library", library::run), ("agent", agent::run)];
+    let parts: [(&str, Part); 3] = [
+        ("library", library::run),
+        ("agent", agent::run),
+        ("clients", clients::run),
+    ];
     let mut good = true;
     for (name, run) in parts {
         if which.is_empty() || which == name {

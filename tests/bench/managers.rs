@@ -80,6 +80,11 @@ impl Agent {
         app
     }
 
+    /// Returns the path of the agent's control socket.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.host.path("run/control.sock")
+    }
+
     /// Removes a DomainConfig.
     pub(crate) fn remove(&self, app: &App) {
         self.host.remove(app);

@@ -13,6 +13,9 @@ use crate::{paths, tool};
 /// Time limit of the benchmarks, in seconds. A run that exceeds it counts as hung.
 const LIMIT: u32 = 3000;
 
+/// Parts of the benchmarks.
+const PARTS: [&str; 3] = ["library", "agent", "clients"];
+
 /// What to measure, and where.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
@@ -26,7 +29,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 100)]
     domains: usize,
     /// Only this part
-    #[arg(last = true, value_parser = ["library", "agent"])]
+    #[arg(last = true, value_parser = PARTS)]
     part: Option<String>,
 }
 
@@ -69,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     let to = paths::root().join("target/bench");
     fs::create_dir_all(&to)?;
-    for name in ["library", "agent"] {
+    for name in PARTS {
         let from = paths::xen_dir(xen).join(format!("share/bench/{name}.json"));
         if from.exists() {
             let to = to.join(format!("{name}-{xen}.json"));

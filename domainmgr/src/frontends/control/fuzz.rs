@@ -21,8 +21,9 @@ use crate::frontends::xl::Hosts;
 
 /// Methods that the fuzzer need not guess.
 const METHODS: [&str; 21] = [
-    "List", "Show", "Agent", "Metrics", "Watch", "Jobs", "Cancel", "Events", "Start", "Stop", "Restart", "Save", "Restore",
-    "DumpCore", "Pause", "Unpause", "Attach", "Detach", "Insert", "Eject", "Set",
+    "List", "Show", "Agent", "Metrics", "Watch", "Jobs", "Cancel", "Events", "Start", "Stop",
+    "Restart", "Save", "Restore", "DumpCore", "Pause", "Unpause", "Attach", "Detach", "Insert",
+    "Eject", "Set",
 ];
 
 /// A worker that refuses every order.
@@ -33,7 +34,9 @@ impl Worker for Refusing {
     fn order(&self, order: &Order, _: String) -> (u64, Receiver<Answer>) {
         let (answers, theirs) = unbounded();
         let why = format!("no {}", order.word());
-        answers.send(Answer::Refused(why)).expect("the other end is here");
+        answers
+            .send(Answer::Refused(why))
+            .expect("the other end is here");
         (1, theirs)
     }
 }
@@ -49,7 +52,8 @@ pub fn serve(bytes: &[u8]) {
     let message = method.map(|method| {
         let parameters = serde_json::from_slice::<Value>(rest).unwrap_or_default();
         let more = rest.len() % 2 == 0;
-        let call = json!({"method": format!("{NAME}.{method}"), "parameters": parameters, "more": more});
+        let call =
+            json!({"method": format!("{NAME}.{method}"), "parameters": parameters, "more": more});
         format!("{call}\0").into_bytes()
     });
     let sent = message.as_deref().unwrap_or(rest);
@@ -66,7 +70,10 @@ pub fn serve(bytes: &[u8]) {
     let mut said = Vec::new();
     // An error ends the connection, and nothing else.
     let _ = varlink_service(service).handle(&mut reader, &mut said, None);
-    for reply in said.split(|byte| *byte == 0).filter(|reply| !reply.is_empty()) {
+    for reply in said
+        .split(|byte| *byte == 0)
+        .filter(|reply| !reply.is_empty())
+    {
         serde_json::from_slice::<Value>(reply).expect("a message");
     }
 }
