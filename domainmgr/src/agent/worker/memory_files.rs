@@ -1,6 +1,6 @@
 //! Files that the memory of a domain is written to: saved domains and core dumps.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -60,7 +60,8 @@ impl Run<'_> {
         // One that an agent has left because it was killed.
         let _ = fs::remove_file(&partial);
         let dumped = self.session()?.core_dump(id, &partial, limits);
-        let kept = dumped.and_then(|()| keep(&partial, &path).map_err(|e| failed(&path, &e)));
+        let kept =
+            dumped.and_then(|()| store::keep(&partial, &path).map_err(|e| failed(&path, &e)));
         if kept.is_err() {
             let _ = fs::remove_file(&partial);
         }
@@ -125,11 +126,4 @@ impl Run<'_> {
 
 fn failed(path: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorKind::Other, format!("{}: {why}", path.display()))
-}
-
-/// Gives a whole file its name, in a way that survives a power cut.
-fn keep(partial: &Path, path: &Path) -> std::io::Result<()> {
-    File::open(partial)?.sync_all()?;
-    fs::rename(partial, path)?;
-    File::open(path.parent().unwrap_or(path))?.sync_all()
 }

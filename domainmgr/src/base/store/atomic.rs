@@ -24,6 +24,16 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(parent(path)?)?.sync_all()
 }
 
+/// Gives a whole file, `partial`, the name `path` in the same directory. The file is there after a power cut.
+///
+/// # Errors
+/// From the file system.
+pub fn keep(partial: &Path, path: &Path) -> io::Result<()> {
+    File::open(partial)?.sync_all()?;
+    fs::rename(partial, path)?;
+    File::open(parent(path)?)?.sync_all()
+}
+
 /// Replaces `path` with a file of mode 0600 that holds `content`. After a power cut the file may be empty, old or gone.
 ///
 /// # Errors

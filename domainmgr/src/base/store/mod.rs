@@ -4,7 +4,7 @@ mod atomic;
 mod dir;
 mod lock;
 
-pub use self::atomic::{publish, remove, tidy, withdraw, write};
+pub use self::atomic::{keep, publish, remove, tidy, withdraw, write};
 pub use self::dir::{
     LIMIT, Named, ReadError, Stamp, key_of, list, read, read_through, stamp, stamp_through,
 };
