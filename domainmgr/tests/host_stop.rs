@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{A, B, Host, domid};
 use serde_json::{Value, json};
@@ -166,6 +167,119 @@ fn files_say_in_which_order_and_how_they_stop() {
         (&status["Priority"], &status["After"]),
         (&json!(5), &json!(["db"]))
     );
+    // The host stays up after all.
+    let before = host.log().len();
+    let started = host.does(&["host-start"]);
+    assert!(started.contains("web.2: starts"), "{started}");
+    for key in [A, B, C] {
+        host.wait_state(key, "RUNNING");
+    }
+    one_after_the_other(&host.log()[before..], &["log.3", "db.1", "web.2"]);
+}
+
+/// Checks that each of these was begun to be built only when the one before was running.
+#[track_caller]
+fn one_after_the_other(log: &str, names: &[&str]) {
+    let begun = |name: &str| {
+        let at = log.find(&format!("starting {name}"));
+        at.unwrap_or_else(|| panic!("{name}: {log}"))
+    };
+    for pair in names.windows(2) {
+        let (first, second) = (begun(pair[0]), begun(pair[1]));
+        let runs = log[first..].find(" running").map(|at| first + at);
+        assert!(
+            runs.is_some_and(|runs| runs < second),
+            "{} before {}: {log}",
+            pair[0],
+            pair[1]
+        );
+    }
+}
+
+#[test]
+fn what_an_agent_left_half_built_keeps_its_place() {
+    let mut host = Host::new();
+    host.put(A, &json!({"DisplayName": "web", "After": ["db"]}));
+    host.put(
+        B,
+        &json!({"DisplayName": "db", "ExtraArgs": "sim.create=3 sim.destroy=2"}),
+    );
+    host.run(&[]);
+    host.wait_log("starting db.2");
+    host.kill();
+    let before = host.log().len();
+    host.run(&[]);
+    for key in [A, B] {
+        host.wait_state(key, "RUNNING");
+    }
+    one_after_the_other(&host.log()[before..], &["db.2", "web.1"]);
+}
+
+#[test]
+fn guests_that_reboot_again_and_again_keep_nobody_down() {
+    let host = Host::start(&[]);
+    for (key, after) in [(A, 2), (B, 3), (C, 4)] {
+        let words = format!("lab.action=reboot lab.after={after}");
+        host.put(key, &json!({"ExtraArgs": words, "Priority": 1}));
+    }
+    for key in [A, B, C] {
+        host.wait(key, "a restart", |s| s["Restarts"].as_u64() > Some(3));
+    }
+    host.put(D, &json!({"DisplayName": "low"}));
+    host.wait_state(D, "RUNNING");
+    assert!(!host.log().contains("low.4 waits"), "{}", host.log());
+}
+
+/// `host-stop`, for a thread that outlives the borrow of the host.
+fn command(host: &Host) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_domainmgr"));
+    command
+        .args(["host-stop", "--defaults"])
+        .arg(host.path("xendomains"))
+        .arg("--control")
+        .arg(host.path("run/control.sock"));
+    command
+}
+
+#[test]
+fn the_next_agent_is_waited_for() {
+    let mut host = Host::start(&[]);
+    fs::write(host.path("xendomains"), "").unwrap();
+    host.put(
+        A,
+        &json!({"DisplayName": "first", "ExtraArgs": "sim.stop=60"}),
+    );
+    host.put(B, &json!({"DisplayName": "second", "Priority": 1}));
+    for key in [A, B] {
+        host.wait_state(key, "RUNNING");
+    }
+    let mut command = command(&host);
+    let stops = std::thread::spawn(move || command.output().unwrap());
+    host.wait_state(A, "HALTING");
+    host.kill();
+    host.run(&[]);
+    let output = stops.join().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for key in [A, B] {
+        let status = host.wait_state(key, "HALTED");
+        assert_eq!(status["HeldUntilBoot"], true, "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_nothing_to_bring_down() {
+    let host = Host::start(&[]);
+    fs::write(host.path("xendomains"), "").unwrap();
+    host.put(A, &json!({}));
+    host.wait_state(A, "RUNNING");
+    host.put(B, &json!({"OnHostStop": "sleep"}));
+    host.wait(B, "refused", |s| s["LastErr"] != "");
+    host.put_text(&format!("{C}.json"), "{");
+    host.wait(C, "refused", |s| s["LastErr"] != "");
+    let said = stops(&host, &[]);
+    assert!(said.contains("a.1: HALTED"), "{said}");
+    assert!(!said.contains("\n: "), "{said}");
 }
 
 #[test]
@@ -200,14 +314,7 @@ fn files_say_in_which_order_they_start_with_the_host() {
             let tries = log[..at("starting log.3")].matches("starting bad.4");
             assert_eq!(tries.count(), 3, "{log}");
         }
-        for (first, second) in [("log.3", "db.2"), ("db.2", "web.1")] {
-            let (begun, other) = (
-                at(&format!("starting {first}")),
-                at(&format!("starting {second}")),
-            );
-            let runs = begun + log[begun..].find(" running").unwrap();
-            assert!(runs < other, "{first} before {second}: {log}");
-        }
+        one_after_the_other(&log, &["log.3", "db.2", "web.1"]);
         before = host.log().len();
         host.xen(&["reboot-host"]);
         host.stop();

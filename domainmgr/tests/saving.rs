@@ -135,6 +135,15 @@ fn a_file_of_ones_own_is_written_read_and_left_alone() {
     host.fails(&["restore", name], 1, "gone on from there before");
     host.does(&["restore", name, "--anyway"]);
     host.wait_state(A, "RUNNING");
+    // Whatever file it has gone on from since.
+    let second = host.path("second.save");
+    let second = second.to_str().unwrap();
+    host.does(&["save", "a.1", second]);
+    host.does(&["restore", second]);
+    host.does(&["stop", "a.1"]);
+    for file in [name, second] {
+        host.fails(&["restore", file], 1, "gone on from there before");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::output::say;
 use crate::base::field_error::FieldError;
 use crate::base::store::{self, Named};
 use crate::frontends::eve;
-use crate::frontends::xl::Host;
+use crate::frontends::xl::{Host, is_ours};
 use crate::spec::render;
 
 #[derive(Debug, Args)]
@@ -59,7 +59,9 @@ impl Config {
                 let file = file.map_err(|e| e.to_string())?;
                 let meaning = file.domain_config(&host.facts, &host.conf);
                 let meaning = meaning.map_err(|e| e.to_string())?;
-                for warning in &meaning.warnings {
+                // The agent's own keys are no business of xl's.
+                let others = meaning.warnings.iter().filter(|w| !is_ours(&w.key));
+                for warning in others {
                     eprintln!("warning: {warning}");
                 }
                 meaning.config

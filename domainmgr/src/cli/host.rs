@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::client::{Socket, complain, exit, in_words};
 use super::complete;
-use super::host_order::{Steps, order};
+use super::host_order::{Steps, is_called, label, starts, stops};
 use super::output::say;
 use crate::frontends::control::client::{Client, ClientError};
 use crate::frontends::control::wire::{self, Domain};
@@ -27,6 +27,8 @@ use crate::spec::with_host::OnHostStop;
 const AT_ONCE: usize = 16;
 /// Time for destroying the domains that are left.
 const LAST: Duration = Duration::from_secs(30);
+/// Pause before an agent that has ended is looked for again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The settings of xendomains.
 const XENDOMAINS: &str = "/etc/default/xendomains";
 
@@ -143,8 +145,13 @@ impl HostStop {
             Ok(all) => all,
             Err(e) => return exit(complain("", &e, self.socket.json)),
         };
-        let Steps { steps, circle } = order(all, &self.last);
-        if !circle.is_empty() {
+        for name in &self.last {
+            if !all.iter().any(|domain| is_called(domain, name)) {
+                eprintln!("domainmgr: --last {name}: no such domain");
+            }
+        }
+        let Steps { steps, circles } = stops(all, &self.last);
+        for circle in circles {
             let names = circle.join(", ");
             eprintln!("domainmgr: these need each other, and stop side by side: {names}");
         }
@@ -166,7 +173,9 @@ impl HostStop {
             }
         }
         let all: Vec<Domain> = open.values().cloned().collect();
-        let told = self.each(&all, move |client, domain| bring_down(client, domain, save));
+        let told = self.each(&all, end, move |client, domain| {
+            bring_down(client, domain, save)
+        });
         let mut well = self.hear(&told, &mut open, end);
         if open.is_empty() {
             return well;
@@ -177,23 +186,29 @@ impl HostStop {
                 Rest::Destroy => "destroying it",
                 Rest::Leave => "leaving it",
             };
-            eprintln!("domainmgr: {}: not down in time; {what}", domain.name);
+            eprintln!("domainmgr: {}: not down in time; {what}", label(domain));
         }
         if self.then == Rest::Leave {
             return false;
         }
-        let told = self.each(&left, |client, domain| stop(client, domain, true));
-        well &= self.hear(&told, &mut open, Instant::now() + LAST);
+        let end = Instant::now() + LAST;
+        let told = self.each(&left, end, |client, domain| stop(client, domain, true));
+        well &= self.hear(&told, &mut open, end);
         for domain in open.values() {
-            eprintln!("domainmgr: {}: could not be destroyed in time", domain.name);
+            eprintln!(
+                "domainmgr: {}: could not be destroyed in time",
+                label(domain)
+            );
         }
         well && open.is_empty()
     }
 
-    /// Does something to each domain, some of them at once. Nobody waits for a thread that hangs.
+    /// Does something to each domain, some of them at once. Nobody waits for a thread that hangs. If the agent ends, the next one is
+    /// waited for until `end`.
     fn each(
         &self,
         domains: &[Domain],
+        end: Instant,
         act: impl Fn(&Client, &Domain) -> Result<Domain, ClientError> + Clone + Send + 'static,
     ) -> Receiver<(String, Told)> {
         let (tell, told) = unbounded();
@@ -203,8 +218,17 @@ impl HostStop {
             let (domains, socket) = (domains.to_vec(), self.socket.clone());
             thread::spawn(move || {
                 while let Some(domain) = domains.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = socket.connect().and_then(|client| act(&client, domain));
-                    let name = domain.name.clone();
+                    let mut result = socket.connect().and_then(|client| act(&client, domain));
+                    while let Err(ClientError::NoAgent(..) | ClientError::Lost) = result {
+                        if Instant::now() + AGAIN >= end {
+                            break;
+                        }
+                        thread::sleep(AGAIN);
+                        result = socket
+                            .connect()
+                            .and_then(|client| act_again(&client, domain, &act));
+                    }
+                    let name = label(domain).to_owned();
                     if tell
                         .send((domain.uuid.clone(), Told { name, result }))
                         .is_err()
@@ -229,11 +253,16 @@ impl HostStop {
             let Ok((uuid, told)) = told.recv_deadline(end) else {
                 break;
             };
-            open.remove(&uuid);
+            let asked = open.remove(&uuid);
+            let is_down = asked.is_some_and(|domain| domain.domid.is_none());
             match told.result {
                 Ok(domain) => tell(&told.name, &domain, self.socket.json),
                 // Its file has been removed meanwhile.
                 Err(ClientError::NoSuchDomain) => {}
+                // There is nothing to bring down, such as where a file cannot be used.
+                Err(ClientError::Refused(why) | ClientError::Failed(why)) if is_down => {
+                    eprintln!("domainmgr: {}: it is down: {why}", told.name);
+                }
                 Err(e) => {
                     complain(&told.name, &e, self.socket.json);
                     well = false;
@@ -252,10 +281,9 @@ impl HostStart {
             Err(e) => return exit(complain("", &e, self.socket.json)),
         };
         let mut code = 0;
-        for domain in all {
-            if !domain.hold.as_ref().is_some_and(|hold| hold.boot) {
-                continue;
-            }
+        let held = |domain: &Domain| domain.hold.as_ref().is_some_and(|hold| hold.boot);
+        // The agent keeps the order among those that it knows are to start.
+        for domain in starts(all.into_iter().filter(held).collect()) {
             let start = wire::Start {
                 name: domain.uuid.clone(),
                 anyway: None,
@@ -264,8 +292,9 @@ impl HostStart {
             // All of them first: they are built side by side.
             let done = self.socket.connect();
             match done.and_then(|client| client.order("Start", start, false, |_| ())) {
-                Ok(reply) => tell(&domain.name, &reply.domain, self.socket.json),
-                Err(e) => code = code.max(complain(&domain.name, &e, self.socket.json)),
+                Ok(reply) if self.socket.json => tell(label(&domain), &reply.domain, true),
+                Ok(_) => drop(say(&format!("{}: starts\n", label(&domain)))),
+                Err(e) => code = code.max(complain(label(&domain), &e, self.socket.json)),
             }
         }
         exit(code)
@@ -279,6 +308,19 @@ fn tell(name: &str, domain: &Domain, json: bool) {
         format!("{name}: {}", in_words(domain))
     };
     drop(say(&format!("{line}\n")));
+}
+
+/// Does what was begun with an agent that has ended, unless it is done.
+fn act_again(
+    client: &Client,
+    domain: &Domain,
+    act: impl Fn(&Client, &Domain) -> Result<Domain, ClientError>,
+) -> Result<Domain, ClientError> {
+    let now = client.show(&domain.uuid)?.domain;
+    if now.domid.is_none() && now.hold.as_ref().is_some_and(|hold| !hold.run) {
+        return Ok(now);
+    }
+    act(client, &now)
 }
 
 fn bring_down(client: &Client, domain: &Domain, save: bool) -> Result<Domain, ClientError> {
@@ -297,7 +339,7 @@ fn bring_down(client: &Client, domain: &Domain, save: bool) -> Result<Domain, Cl
             Err(ClientError::Refused(why) | ClientError::Failed(why)) => {
                 eprintln!(
                     "domainmgr: {}: cannot be saved, shutting it down: {why}",
-                    domain.name
+                    label(domain)
                 );
             }
             Err(e) => return Err(e),

@@ -1,27 +1,28 @@
-//! The order in which domains stop with the host.
+//! The order in which domains start and stop with the host.
 
 use crate::frontends::control::wire::Domain;
+use crate::spec::host_order::{Member, first_to_start, first_to_stop, in_rounds};
 
 /// Steps of stopping all domains: those of one step stop side by side, and the next step begins when they are down.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     pub(super) steps: Vec<Vec<Domain>>,
-    /// Names of domains that need each other in a circle. They stop side by side.
-    pub(super) circle: Vec<String>,
+    /// Names of domains that need each other in a circle. Those of one circle stop side by side.
+    pub(super) circles: Vec<Vec<String>>,
 }
 
-/// Orders the domains. A domain stops before those that it needs; of those that nobody needs any more, the ones with the lowest
-/// priority stop first. The ones called `last` stop after all others, one after the other.
-pub(super) fn order(all: Vec<Domain>, last: &[String]) -> Steps {
+/// Orders the domains for a stop. The ones called `last` stop after all others, one after the other.
+pub(super) fn stops(all: Vec<Domain>, last: &[String]) -> Steps {
     let is_last = |domain: &Domain| last.iter().any(|name| is_called(domain, name));
-    let (mut at_last, mut left): (Vec<_>, Vec<_>) = all.into_iter().partition(is_last);
+    let (mut at_last, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_last);
     let mut found = Steps::default();
-    while !left.is_empty() {
-        let mut step = take_ready(&mut left);
-        if step.is_empty() {
-            step = std::mem::take(&mut left);
-            found.circle = step.iter().map(|domain| domain.name.clone()).collect();
-        }
+    for (step, circles) in in_rounds(others, member, first_to_stop) {
+        let names = |places: &[usize]| {
+            let names = places.iter().map(|at| label(&step[*at]).to_owned());
+            names.collect()
+        };
+        let circles = circles.iter().map(|circle| names(&circle.members));
+        found.circles.extend(circles);
         found.steps.push(step);
     }
     for name in last {
@@ -33,29 +34,36 @@ pub(super) fn order(all: Vec<Domain>, last: &[String]) -> Steps {
     found
 }
 
-/// Takes the domains that can stop now: no other needs them, and their priority is the lowest.
-fn take_ready(left: &mut Vec<Domain>) -> Vec<Domain> {
-    let needs = |other: &Domain, domain: &Domain| {
-        other.uuid != domain.uuid && other.after.iter().any(|name| is_called(domain, name))
-    };
-    let is_free = |domain: &Domain| !left.iter().any(|other| needs(other, domain));
-    let free: Vec<&Domain> = left.iter().filter(|domain| is_free(domain)).collect();
-    let lowest = free.iter().map(|domain| domain.priority).min();
-    let ready: Vec<String> = free
-        .iter()
-        .filter(|domain| Some(domain.priority) == lowest)
-        .map(|domain| domain.uuid.clone())
-        .collect();
-    let (step, others) = std::mem::take(left)
-        .into_iter()
-        .partition(|domain| ready.contains(&domain.uuid));
-    *left = others;
-    step
+/// Puts the domains in the order in which they start.
+pub(super) fn starts(all: Vec<Domain>) -> Vec<Domain> {
+    let rounds = in_rounds(all, member, first_to_start);
+    rounds.into_iter().flat_map(|(round, _)| round).collect()
+}
+
+/// The name of the domain for people; its uuid if its file cannot be used.
+pub(super) fn label(domain: &Domain) -> &str {
+    if domain.name.is_empty() {
+        &domain.uuid
+    } else {
+        &domain.name
+    }
 }
 
 /// Returns whether the domain goes by this name.
 pub(super) fn is_called(domain: &Domain, name: &str) -> bool {
-    [&domain.name, &domain.display_name, &domain.uuid].contains(&&name.to_owned())
+    names(domain).contains(&name)
+}
+
+fn names(domain: &Domain) -> [&str; 3] {
+    [&domain.name, &domain.display_name, &domain.uuid]
+}
+
+fn member(domain: &Domain) -> Member<'_> {
+    Member {
+        names: names(domain).into(),
+        priority: domain.priority,
+        after: &domain.after,
+    }
 }
 
 #[cfg(test)]
@@ -82,44 +90,29 @@ mod tests {
     }
 
     #[test]
-    fn without_wishes_all_stop_side_by_side() {
-        let steps = order(vec![domain("a", 0, &[]), domain("b", 0, &[])], &[]);
-        assert_eq!(names(&steps), [["a", "b"]]);
-        assert_eq!(names(&order(Vec::new(), &[])), [[""; 0]; 0]);
-    }
-
-    #[test]
-    fn what_others_need_stops_after_them_and_priority_decides_among_the_rest() {
+    fn a_domain_is_needed_by_any_of_its_names() {
         let all = vec![
             domain("db", 0, &[]),
             domain("web", 10, &["db", "uuid of cache"]),
             domain("cache", -5, &["db.1"]),
-            domain("batch", -1, &["gone"]),
-            domain("mail", 10, &[]),
         ];
-        let steps = order(all, &[]);
-        assert_eq!(
-            names(&steps),
-            [
-                vec!["batch"],
-                vec!["web", "mail"],
-                vec!["cache"],
-                vec!["db"]
-            ]
-        );
-        assert!(steps.circle.is_empty());
+        let steps = stops(all.clone(), &[]);
+        assert_eq!(names(&steps), [["web"], ["cache"], ["db"]]);
+        assert!(steps.circles.is_empty());
+        let starts: Vec<String> = starts(all).into_iter().map(|d| d.display_name).collect();
+        assert_eq!(starts, ["db", "cache", "web"]);
     }
 
     #[test]
     fn a_circle_stops_side_by_side_and_is_named() {
         let all = vec![
+            domain("self", 9, &["self"]),
             domain("a", 0, &["b"]),
             domain("b", 0, &["a"]),
-            domain("self", 0, &["self"]),
         ];
-        let steps = order(all, &[]);
-        assert_eq!(names(&steps), [vec!["self"], vec!["a", "b"]]);
-        assert_eq!(steps.circle, ["a.1", "b.1"]);
+        let steps = stops(all, &[]);
+        assert_eq!(names(&steps), [vec!["a", "b"], vec!["self"]]);
+        assert_eq!(steps.circles, [["a.1", "b.1"]]);
     }
 
     #[test]
@@ -130,7 +123,7 @@ mod tests {
             domain("dns", 0, &[]),
         ];
         let last = ["dns".to_owned(), "router.1".to_owned()];
-        let steps = order(all, &last);
+        let steps = stops(all, &last);
         assert_eq!(names(&steps), [["web"], ["dns"], ["router"]]);
     }
 }

@@ -132,7 +132,7 @@ impl Record {
             ended: i.ended,
             vanished: i.vanished,
             boot_time: i.boot_time,
-            spent: None,
+            spent: Vec::new(),
             error: i.error.filter(|_| i.ended),
             saved: None,
         }

@@ -75,9 +75,9 @@ pub struct Record {
     pub(super) ended: bool,
     pub(super) vanished: bool,
     pub(super) boot_time: Option<OffsetDateTime>,
-    /// A named file that is out of date; see `Past`.
+    /// Named files that are out of date; see `Past`.
     #[serde(default)]
-    pub(super) spent: Option<(String, OffsetDateTime)>,
+    pub(super) spent: Vec<(String, OffsetDateTime)>,
     pub(super) error: Option<(String, OffsetDateTime)>,
     /// The saved domain, if there is one.
     pub(super) saved: Option<Saved>,

@@ -10,7 +10,7 @@ use super::state::facts::Facts;
 use super::state::halt::Stage;
 use super::state::job::Job;
 use super::state::order::{Order, Until};
-use super::state::phase::{Boot, Cause, Halting, Phase, Rest, Turn, Unstarted};
+use super::state::phase::{Boot, Cause, Halting, Phase, Rest, Unstarted};
 use super::{gone, orders, saving};
 use crate::base::time::{Now, Time};
 use crate::host::disks::Copies;
@@ -172,10 +172,7 @@ fn after_host_reboot(now: Now, f: &mut Facts, begun: &Begun) {
     }
     match phase {
         Phase::Ending(_, exit) if exit.after == After::Restart => {
-            f.phase.down(Boot {
-                turn: Turn::default(),
-                ..Boot::again(None)
-            });
+            f.phase.down(Boot::default());
             f.disks.copies = Copies::Keep;
         }
         Phase::Ending(_, exit) => {

@@ -17,6 +17,7 @@ use super::op::Op;
 use super::state::domain::Interrupted;
 use super::state::facts::Facts;
 use super::state::order::{Answer, Hold, Order, Until};
+use super::state::past::SPENT;
 use super::state::phase::Phase;
 use super::state::saved::Saved;
 use crate::base::time::Time;
@@ -49,6 +50,8 @@ pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, by: String, until: Until, file:
         return;
     };
     let id = domain.id;
+    // What was there before has been replaced.
+    f.past.spent.retain(|(path, _)| Some(path) != file.as_ref());
     f.saved = Some(Saved {
         spec: domain.spec.clone(),
         file,
@@ -220,7 +223,12 @@ impl Facts {
                 at,
                 ..
             }) => {
-                self.past.spent = Some((file.clone(), at));
+                let spent = &mut self.past.spent;
+                spent.retain(|(other, _)| *other != file);
+                spent.push((file.clone(), at));
+                if spent.len() > SPENT {
+                    spent.remove(0);
+                }
                 format!("{file} is out of date: its guest must not go on from there")
             }
             Some(_) => {

@@ -1,9 +1,12 @@
 //! The order in which domains start: one that others are to start before waits for its turn.
+//!
+//! A domain that is restarted waits for nobody, and nobody waits for it: it has had its turn. Otherwise a guest that crashes again
+//! and again would keep others down.
 
 use super::context::{Ctx, Next};
 use super::op::Op;
 use super::state::facts::{Facts, Want};
-use super::state::phase::{Phase, Rest, Turn};
+use super::state::phase::{Cause, Phase, Rest, Turn};
 use super::state::wish::File;
 
 /// Returns the step that comes before anything is done for a build, if the turn has not come.
@@ -11,6 +14,7 @@ pub(super) fn before_build(f: &Facts) -> Option<Next> {
     let boot = f.phase.boot()?;
     match boot.turn {
         Turn::Come => None,
+        _ if boot.is_restart() => None,
         Turn::Waits(_) => Some(Next::Wait(None)),
         Turn::Unasked | Turn::Called => Some(Next::Run(Op::Turn)),
     }
@@ -61,17 +65,18 @@ impl Facts {
         }
     }
 
-    /// Returns whether the domain is about to start, so that those that come after it wait.
+    /// Returns whether the domain is about to start, so that those that come after it wait. What an agent has left half-built is
+    /// built again.
     ///
     /// One whose boot has failed for good, or that waits for devices of the host, is not waited for.
     #[must_use]
     pub fn is_starting(&self) -> bool {
         let boot = match &self.phase {
-            Phase::Down(boot) => boot,
+            Phase::Down(boot) | Phase::Leftover(_, boot) => boot,
             Phase::Built(_, built) => &built.boot,
             _ => return false,
         };
-        let comes = boot.failed.is_none() && !boot.has_ended() && boot.rest != Rest::Ended;
+        let comes = boot.cause == Cause::Wish && boot.failed.is_none() && boot.rest != Rest::Ended;
         let usable =
             self.saved.is_some() || self.wish.desired.as_ref().is_some_and(|d| d.spec.is_ok());
         self.wish.file == File::There

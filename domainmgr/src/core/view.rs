@@ -132,8 +132,8 @@ pub struct View {
     pub boot_time: Option<OffsetDateTime>,
     /// Time since which the domain has been suspended.
     pub suspended_since: Option<OffsetDateTime>,
-    /// A file that somebody has named and that is out of date, unless it was written since this time.
-    pub spent: Option<(String, OffsetDateTime)>,
+    /// Files that somebody has named and that are out of date, unless they were written since this time.
+    pub spent: Vec<(String, OffsetDateTime)>,
     /// The file that the domain is saved in, if somebody has named one.
     pub saved_in: Option<String>,
     /// Time since which the domain's memory has been in a file.

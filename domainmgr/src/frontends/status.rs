@@ -3,7 +3,8 @@
 use crate::base::progress::Progress;
 use crate::core::{self, Hold, Kept, Pending, State as Phase, Until, View};
 use crate::frontends::eve::{
-    DiskStatus, DomainConfig, DomainStatus, Job, PreservedDomain, State, UuidAndVersion, VifConfig,
+    DiskStatus, DomainConfig, DomainStatus, Job, PreservedDomain, SpentFile, State, UuidAndVersion,
+    VifConfig,
 };
 use crate::frontends::wish::WishFile;
 use crate::frontends::xl::File;
@@ -57,8 +58,7 @@ pub fn of(mut view: View) -> DomainStatus {
         shutdown_reason: view.last_exit,
         shutdown_action: view.last_action,
         vanished: view.vanished,
-        spent_since: view.spent.as_ref().map(|(_, at)| *at),
-        spent_file: view.spent.map(|(file, _)| file).unwrap_or_default(),
+        spent_files: view.spent.into_iter().map(spent).collect(),
         saved_in: view.saved_in.unwrap_or_default(),
         saved_since: view.saved_since,
         jobs: view.jobs.into_iter().map(|one| job(one, percent)).collect(),
@@ -104,6 +104,13 @@ fn job(job: core::Job, percent: Option<u8>) -> Job {
         percent: percent.filter(|_| job.ended.is_none()),
         ended: job.ended,
         failure: job.failure.unwrap_or_default(),
+    }
+}
+
+fn spent((path, since): (String, time::OffsetDateTime)) -> SpentFile {
+    SpentFile {
+        path,
+        since: Some(since),
     }
 }
 

@@ -8,6 +8,7 @@ mod disks;
 mod domain;
 pub mod feasibility;
 pub mod from_libxl;
+pub mod host_order;
 pub mod limits;
 pub mod mac;
 pub mod render;

@@ -12,6 +12,8 @@ use crate::base::crash_points;
 use crate::base::mailbox::Mail;
 use crate::base::progress::Progress;
 use crate::core::{self, Built, Facts, Input, Op, Outcome, Scope, abort};
+use crate::frontends::control::names::is_exactly;
+use crate::frontends::eve::DomainStatus;
 use crate::frontends::inputs::Reading;
 use crate::host::disks::{self, Bounds, Copies, Failure, Places};
 use crate::host::owners;
@@ -82,7 +84,7 @@ impl Run<'_> {
                 let done = disks::discard(&self.env.dirs.copies, names);
                 Outcome::Ended(done.map_err(|e| Error::new(ErrorKind::Other, e)))
             }
-            Op::Turn => Outcome::Turn(self.env.turns.ask(self.key, self.mailbox)),
+            Op::Turn => Outcome::Turn(self.ask_for_turn()),
             Op::Reserve(spec) => Outcome::Reserved(self.reserve(spec, limits)),
             Op::Release => {
                 self.env.adapters.release(self.key);
@@ -106,6 +108,25 @@ impl Run<'_> {
             Op::Devices(id) => Outcome::Devices(self.session().and_then(|s| s.unconnected(*id))),
             _ => Outcome::Ended(self.control(op, limits)),
         }
+    }
+
+    /// Returns the domains that start before this one. Tells of names in its `After` that are nobody's.
+    fn ask_for_turn(&self) -> Option<String> {
+        let first = self.env.turns.ask(self.key, self.mailbox);
+        // It is to be built, and every domain has been shown.
+        if first.is_none() {
+            let all = self.env.board.all();
+            let own = self.env.board.one(self.key);
+            for name in own.iter().flat_map(|own| &own.after) {
+                let known = |status: &DomainStatus| {
+                    is_exactly(status, name) || status.display_name == *name
+                };
+                if !all.iter().any(|(_, status)| known(status)) {
+                    log::warn!(key:% = self.key; "After: no domain is called {name:?}");
+                }
+            }
+        }
+        first
     }
 
     /// Reads the state of the domains in `scope`.

@@ -4,6 +4,9 @@ use time::OffsetDateTime;
 
 use super::told::Told;
 
+/// Number of named files that are remembered for each key.
+pub(in crate::core) const SPENT: usize = 64;
+
 /// The past of a key, for people and for the pauses between restarts.
 #[derive(Clone, Debug, Default)]
 pub(in crate::core) struct Past {
@@ -19,9 +22,9 @@ pub(in crate::core) struct Past {
     /// Action taken at the last exit.
     pub(in crate::core) last_action: Option<String>,
     pub(in crate::core) boot_time: Option<OffsetDateTime>,
-    /// A file that somebody has named, and that the guest must not go on from any more unless it was written since this time:
-    /// its disks are no longer as they were then.
-    pub(in crate::core) spent: Option<(String, OffsetDateTime)>,
+    /// Files that somebody has named, and that the guest must not go on from any more unless they were written since this time:
+    /// its disks are no longer as they were then. The newest last, and at most [`SPENT`].
+    pub(in crate::core) spent: Vec<(String, OffsetDateTime)>,
     /// State at the last event.
     pub(in crate::core) told: Told,
 }

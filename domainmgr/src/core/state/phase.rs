@@ -124,12 +124,10 @@ impl Boot {
         }
     }
 
-    /// A restart of a guest whose last domain was built from `spec`, if that is known. It waits for nobody: those that it
-    /// needs run already.
+    /// A restart of a guest whose last domain was built from `spec`, if that is known.
     pub(in crate::core) fn again(spec: Option<Arc<Spec>>) -> Self {
         Self {
             rebuild: spec,
-            turn: Turn::Come,
             ..Self::of(Cause::Restart)
         }
     }

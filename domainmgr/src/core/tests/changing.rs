@@ -282,14 +282,14 @@ fn what_no_domain_can_have_is_refused() {
     refuses(
         &mut h,
         disc.clone(),
-        "xvdx: there is no such disk, but none",
+        "xvdx: there is no such disk, nor any other",
     );
     refuses(&mut h, memory(3), "memory: 3 MiB, but a PV domain needs 4");
     refuses(&mut h, vcpus(0), "vcpus: 0, but a PV domain has 1 to 512");
     refuses(
         &mut h,
         Change::DetachDisk("xvdz".to_owned()),
-        "disk: there is no xvdz, but none",
+        "disk: there is no xvdz, nor any other",
     );
     refuses(
         &mut h,

@@ -111,9 +111,13 @@ impl Service {
 fn is_spent(status: &DomainStatus, file: &str, written: Option<SystemTime>) -> bool {
     // As long as it is there, the domain is the reason.
     let down = status.domain_id == 0;
-    let same = down && !status.spent_file.is_empty() && real(&status.spent_file) == real(file);
-    let since = status.spent_since.map(SystemTime::from);
-    same && written.is_none_or(|written| since.is_none_or(|since| written <= since))
+    let path = real(file);
+    let mut same = status
+        .spent_files
+        .iter()
+        .filter(|spent| real(&spent.path) == path);
+    let is_older = |since: SystemTime| written.is_none_or(|written| written <= since);
+    down && same.any(|spent| spent.since.is_none_or(|since| is_older(since.into())))
 }
 
 /// The path without links, if it exists.

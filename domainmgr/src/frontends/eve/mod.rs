@@ -24,5 +24,5 @@ pub use self::global::apply as apply_global;
 pub use self::image::ImageStatus;
 pub use self::import::import;
 pub use self::metric::{DomainMetric, HostMemory};
-pub use self::status::{DiskStatus, DomainStatus, Job, PreservedDomain, State};
+pub use self::status::{DiskStatus, DomainStatus, Job, PreservedDomain, SpentFile, State};
 pub use self::understand::{Understood, understand};

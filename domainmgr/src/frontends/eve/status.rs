@@ -94,12 +94,8 @@ pub struct DomainStatus {
     /// it is started. Addition.
     #[serde(with = "go_time")]
     pub saved_since: Option<OffsetDateTime>,
-    /// A file that somebody has named and that the guest must not go on from any more, unless it was written after
-    /// `SpentSince`. Addition.
-    pub spent_file: String,
-    /// See `SpentFile`. Addition.
-    #[serde(with = "go_time")]
-    pub spent_since: Option<OffsetDateTime>,
+    /// Files that somebody has named and that the guest must not go on from any more. Addition.
+    pub spent_files: Vec<SpentFile>,
     /// The file that the domain is saved in, if somebody has named one; empty for the agent's own. Addition.
     pub saved_in: String,
     /// Changes made by hand, which apply beside the config. Addition.
@@ -147,6 +143,17 @@ pub struct Job {
     pub ended: Option<OffsetDateTime>,
     /// Reason why it came to nothing; empty if it did not.
     pub failure: String,
+}
+
+/// A file with the memory of a guest that has gone on from there: its disks are no longer as they were then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct SpentFile {
+    /// Its path.
+    pub path: String,
+    /// A file that was written there after this time is another.
+    #[serde(with = "go_time")]
+    pub since: Option<OffsetDateTime>,
 }
 
 /// A domain that is kept for an operator to examine and destroy.

@@ -14,3 +14,4 @@ mod words;
 pub use self::file::{File, Found, key_of_file, key_of_name, understand};
 pub use self::host::{Host, Hosts};
 pub use self::table::{Change, Table, is_meant};
+pub(crate) use self::with_host::is_ours;

@@ -12,7 +12,7 @@ const AFTER: &str = "domainmgr_after";
 const ON_HOST_STOP: &str = "domainmgr_on_host_stop";
 
 /// Returns whether this key is one of the agent's own.
-pub(super) fn is_ours(key: &str) -> bool {
+pub(crate) fn is_ours(key: &str) -> bool {
     [PRIORITY, AFTER, ON_HOST_STOP].contains(&key)
 }
 

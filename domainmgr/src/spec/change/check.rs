@@ -3,7 +3,7 @@
 use libxl::config;
 
 use super::kinds::{Change, Figures, address, mac_of, vdev_of};
-use super::later::disks_of;
+use super::later::{disks_of, other_disks};
 use crate::spec::domain::{Mode, Nic, NicKind, Spec};
 use crate::spec::from_libxl;
 use crate::spec::limits;
@@ -18,7 +18,7 @@ pub fn check(change: &Change, spec: &Spec) -> Option<String> {
         Change::AttachDisk(disk) => disk_of(&disk.config, spec),
         Change::DetachDisk(vdev) => {
             let there = spec.disks.iter().any(|d| d.vdev == *vdev);
-            (!there).then(|| format!("disk: there is no {vdev}, but {}", disks_of(spec)))
+            (!there).then(|| format!("disk: there is no {vdev}, {}", other_disks(spec)))
         }
         Change::AttachNic(nic) => nic_of(&nic.config, spec),
         Change::DetachNic(mac) => {
@@ -126,8 +126,8 @@ fn nic_of(config: &config::Nic, spec: &Spec) -> Option<String> {
 fn drive(spec: &Spec, vdev: &str) -> Option<String> {
     match spec.disks.iter().find(|d| d.vdev == vdev) {
         None => Some(format!(
-            "{vdev}: there is no such disk, but {}",
-            disks_of(spec)
+            "{vdev}: there is no such disk, {}",
+            other_disks(spec)
         )),
         Some(disk) if !disk.cdrom => Some(format!("{vdev}: it is no CD-ROM drive")),
         Some(_) if spec.mode != Mode::Hvm => {

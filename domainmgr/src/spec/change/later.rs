@@ -80,8 +80,13 @@ impl Change {
 /// Returns the names of the disks of a spec, for messages.
 pub(super) fn disks_of(spec: &Spec) -> String {
     let names: Vec<&str> = spec.disks.iter().map(|d| d.vdev.as_str()).collect();
-    if names.is_empty() {
-        return "none".to_owned();
-    }
     names.join(", ")
+}
+
+/// Returns the disks that there are, for messages about one that there is not.
+pub(super) fn other_disks(spec: &Spec) -> String {
+    if spec.disks.is_empty() {
+        return "nor any other".to_owned();
+    }
+    format!("but {}", disks_of(spec))
 }
