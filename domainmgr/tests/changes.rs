@@ -174,7 +174,7 @@ fn each_refusal_has_its_words_and_its_exit_code() {
         (
             vec!["detach", "a.1", "disk", "xvdz"],
             1,
-            "disk: there is no xvdz, but none",
+            "disk: there is no xvdz, nor any other",
         ),
         (
             vec!["detach", "a.1", "nic", "vif1.0"],
@@ -184,12 +184,12 @@ fn each_refusal_has_its_words_and_its_exit_code() {
         (
             vec!["insert", "a.1", "xvdc", "/x"],
             1,
-            "xvdc: there is no such disk, but none",
+            "xvdc: there is no such disk, nor any other",
         ),
         (
             vec!["eject", "a.1", "xvdc"],
             1,
-            "xvdc: there is no such disk, but none",
+            "xvdc: there is no such disk, nor any other",
         ),
     ] {
         host.fails(&words, code, reason);
