@@ -1,4 +1,4 @@
-//! What operators and their programs wait for: the control socket, the command line, files of xl's, saved guests.
+//! Waits of operators and their programs: the control socket, the command line, files of xl's, saved guests.
 
 use std::{
     env,
@@ -362,7 +362,7 @@ fn followers(table: &mut Table) {
                 let before = nanos_of(pid).unwrap();
                 domain.shutdown().wait().unwrap();
                 agent.wait_dealt_with(domain);
-                // What follows from a death goes on for a moment.
+                // The work for a death goes on for a moment.
                 thread::sleep(Duration::from_millis(500));
                 (nanos_of(pid).unwrap() - before) as f64 / 1e9
             })

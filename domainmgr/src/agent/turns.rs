@@ -137,7 +137,7 @@ impl State {
         let Self {
             starting, ready, ..
         } = self;
-        // What has not been shown as starting is in nobody's way, nor has it to wait.
+        // A domain that has not been shown as starting is in nobody's way, and need not wait.
         !starting.contains_key(&key) || ready.get_or_insert_with(|| next(starting)).contains(&key)
     }
 

@@ -166,9 +166,7 @@ impl HostStop {
     fn stop_all(&self, domains: Vec<Domain>, save: bool, end: Instant) -> bool {
         let mut open: BTreeMap<String, Domain> = BTreeMap::new();
         for domain in domains {
-            // A domain that is down, and stays so until the host is back or for longer, needs no word.
-            let down = ["HALTED", "SAVED", "INSTALLED"].contains(&domain.state.as_str());
-            if !(down && domain.hold.as_ref().is_some_and(|hold| !hold.run)) {
+            if !stays_down(&domain) {
                 open.insert(domain.uuid.clone(), domain);
             }
         }
@@ -310,6 +308,12 @@ fn tell(name: &str, domain: &Domain, json: bool) {
     drop(say(&format!("{line}\n")));
 }
 
+/// Returns whether the domain is down, and stays so until the host is back or for longer: it needs no word.
+fn stays_down(domain: &Domain) -> bool {
+    let down = ["HALTED", "SAVED", "INSTALLED"].contains(&domain.state.as_str());
+    down && domain.hold.as_ref().is_some_and(|hold| !hold.run)
+}
+
 /// Does what was begun with an agent that has ended, unless it is done.
 fn act_again(
     client: &Client,
@@ -317,7 +321,7 @@ fn act_again(
     act: impl Fn(&Client, &Domain) -> Result<Domain, ClientError>,
 ) -> Result<Domain, ClientError> {
     let now = client.show(&domain.uuid)?.domain;
-    if now.domid.is_none() && now.hold.as_ref().is_some_and(|hold| !hold.run) {
+    if stays_down(&now) {
         return Ok(now);
     }
     act(client, &now)

@@ -16,14 +16,11 @@ pub(super) fn stops(all: Vec<Domain>, last: &[String]) -> Steps {
     let is_last = |domain: &Domain| last.iter().any(|name| is_called(domain, name));
     let (mut at_last, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_last);
     let mut found = Steps::default();
-    for (step, circles) in in_rounds(others, member, first_to_stop) {
-        let names = |places: &[usize]| {
-            let names = places.iter().map(|at| label(&step[*at]).to_owned());
-            names.collect()
-        };
-        let circles = circles.iter().map(|circle| names(&circle.members));
-        found.circles.extend(circles);
-        found.steps.push(step);
+    for round in in_rounds(others, member, first_to_stop) {
+        let circles = round.iter().filter(|group| group.len() > 1);
+        let names = |group: &Vec<Domain>| group.iter().map(|d| label(d).to_owned()).collect();
+        found.circles.extend(circles.map(names));
+        found.steps.push(round.into_iter().flatten().collect());
     }
     for name in last {
         let (step, others) = at_last.into_iter().partition(|d| is_called(d, name));
@@ -37,7 +34,7 @@ pub(super) fn stops(all: Vec<Domain>, last: &[String]) -> Steps {
 /// Puts the domains in the order in which they start.
 pub(super) fn starts(all: Vec<Domain>) -> Vec<Domain> {
     let rounds = in_rounds(all, member, first_to_start);
-    rounds.into_iter().flat_map(|(round, _)| round).collect()
+    rounds.into_iter().flatten().flatten().collect()
 }
 
 /// The name of the domain for people; its uuid if its file cannot be used.

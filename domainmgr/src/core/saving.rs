@@ -17,7 +17,6 @@ use super::op::Op;
 use super::state::domain::Interrupted;
 use super::state::facts::Facts;
 use super::state::order::{Answer, Hold, Order, Until};
-use super::state::past::SPENT;
 use super::state::phase::Phase;
 use super::state::saved::Saved;
 use crate::base::time::Time;
@@ -50,8 +49,9 @@ pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, by: String, until: Until, file:
         return;
     };
     let id = domain.id;
-    // What was there before has been replaced.
-    f.past.spent.retain(|(path, _)| Some(path) != file.as_ref());
+    if let Some(file) = &file {
+        f.past.is_written(file);
+    }
     f.saved = Some(Saved {
         spec: domain.spec.clone(),
         file,
@@ -223,12 +223,7 @@ impl Facts {
                 at,
                 ..
             }) => {
-                let spent = &mut self.past.spent;
-                spent.retain(|(other, _)| *other != file);
-                spent.push((file.clone(), at));
-                if spent.len() > SPENT {
-                    spent.remove(0);
-                }
+                self.past.is_spent(&file, at);
                 format!("{file} is out of date: its guest must not go on from there")
             }
             Some(_) => {

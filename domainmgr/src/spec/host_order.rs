@@ -52,32 +52,25 @@ pub fn first_to_stop(members: &[Member<'_>]) -> Vec<Group> {
     free
 }
 
-/// Takes the members away from `all`, in rounds: each has those that `next` names, with the circles among them.
+/// Takes the members away from `all`, in rounds: each has the groups that `next` names.
 pub fn in_rounds<T>(
     mut all: Vec<T>,
     member: impl for<'a> Fn(&'a T) -> Member<'a>,
     next: fn(&[Member<'_>]) -> Vec<Group>,
-) -> Vec<(Vec<T>, Vec<Group>)> {
+) -> Vec<Vec<Vec<T>>> {
     let mut rounds = Vec::new();
     while !all.is_empty() {
-        let mut groups = next(&all.iter().map(&member).collect::<Vec<_>>());
-        let taken: Vec<usize> = groups.iter().flat_map(|g| g.members.clone()).collect();
-        let (mut round, mut rest) = (Vec::new(), Vec::new());
-        for (at, one) in all.into_iter().enumerate() {
-            if taken.contains(&at) {
-                for place in groups.iter_mut().flat_map(|g| &mut g.members) {
-                    if *place == at {
-                        *place = round.len();
-                    }
-                }
-                round.push(one);
-            } else {
-                rest.push(one);
-            }
-        }
-        groups.retain(|group| group.members.len() > 1);
-        rounds.push((round, groups));
-        all = rest;
+        let groups = next(&all.iter().map(&member).collect::<Vec<_>>());
+        let mut left: Vec<Option<T>> = all.into_iter().map(Some).collect();
+        let mut take = |group: &Group| {
+            group
+                .members
+                .iter()
+                .filter_map(|at| left[*at].take())
+                .collect()
+        };
+        rounds.push(groups.iter().map(&mut take).collect());
+        all = left.into_iter().flatten().collect();
     }
     rounds
 }
@@ -131,6 +124,7 @@ fn groups(members: &[Member<'_>]) -> Vec<Group> {
             groups[needed].needed = true;
         }
     }
+    groups.sort_by_key(|group| group.members.first().copied());
     groups
 }
 
@@ -155,7 +149,7 @@ mod tests {
 
     fn rounds(all: &[Wish], next: fn(&[Member<'_>]) -> Vec<Group>) -> Vec<Vec<&'static str>> {
         let rounds = in_rounds(all.to_vec(), member, next);
-        let names = |(round, _): (Vec<Wish>, _)| round.iter().map(|wish| wish.0).collect();
+        let names = |round: Vec<Vec<Wish>>| round.iter().flatten().map(|wish| wish.0).collect();
         rounds.into_iter().map(names).collect()
     }
 
@@ -223,7 +217,10 @@ mod tests {
             [vec!["low"], vec!["high"], vec!["on-a"], vec!["a", "b"]]
         );
         let circles = in_rounds(all.to_vec(), member, first_to_start);
-        let circles: Vec<_> = circles.iter().map(|(_, circles)| circles.len()).collect();
+        let circles: Vec<_> = circles
+            .iter()
+            .map(|round| round.iter().filter(|group| group.len() > 1).count())
+            .collect();
         assert_eq!(circles, [0, 1, 0, 0]);
     }
 }

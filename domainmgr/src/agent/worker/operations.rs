@@ -113,11 +113,15 @@ impl Run<'_> {
     /// Returns the domains that start before this one. Tells of names in its `After` that are nobody's.
     fn ask_for_turn(&self) -> Option<String> {
         let first = self.env.turns.ask(self.key, self.mailbox);
+        let own = self
+            .env
+            .board
+            .one(self.key)
+            .filter(|own| !own.after.is_empty());
         // It is to be built, and every domain has been shown.
-        if first.is_none() {
+        if let (None, Some(own)) = (&first, own) {
             let all = self.env.board.all();
-            let own = self.env.board.one(self.key);
-            for name in own.iter().flat_map(|own| &own.after) {
+            for name in &own.after {
                 let known = |status: &DomainStatus| {
                     is_exactly(status, name) || status.display_name == *name
                 };

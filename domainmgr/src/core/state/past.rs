@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::told::Told;
 
 /// Number of named files that are remembered for each key.
-pub(in crate::core) const SPENT: usize = 64;
+const SPENT: usize = 64;
 
 /// The past of a key, for people and for the pauses between restarts.
 #[derive(Clone, Debug, Default)]
@@ -27,4 +27,20 @@ pub(in crate::core) struct Past {
     pub(in crate::core) spent: Vec<(String, OffsetDateTime)>,
     /// State at the last event.
     pub(in crate::core) told: Told,
+}
+
+impl Past {
+    /// Remembers that the guest has gone on from a named file, which was written at this time or before.
+    pub(in crate::core) fn is_spent(&mut self, file: &str, at: OffsetDateTime) {
+        self.is_written(file);
+        self.spent.push((file.to_owned(), at));
+        if self.spent.len() > SPENT {
+            self.spent.remove(0);
+        }
+    }
+
+    /// Forgets a named file that has been replaced.
+    pub(in crate::core) fn is_written(&mut self, file: &str) {
+        self.spent.retain(|(path, _)| path != file);
+    }
 }
