@@ -110,6 +110,8 @@ static bool parse(struct behaviour *behaviour, const char *word)
         return parse_time(word, &behaviour->resumed_after);
     if (skip(&word, "requests="))
         return parse_requests(word, &behaviour->requests);
+    if (skip(&word, "deaf="))
+        return parse_time(word, &behaviour->deaf);
     if (skip(&word, "suspend-after="))
         return parse_time(word, &behaviour->suspend_after);
     if (skip(&word, "tick="))

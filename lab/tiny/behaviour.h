@@ -22,6 +22,8 @@ struct behaviour {
     uint64_t after, resumed_after;
     /* What becomes of those in control/shutdown. */
     enum requests requests;
+    /* Nanoseconds from the start in which it does not look there, as a guest whose drivers are not up yet. */
+    uint64_t deaf;
     /* Nanoseconds from acknowledging a suspend to suspending. */
     uint64_t suspend_after;
     /* Nanoseconds between reports of the uptime; 0 for none. */

@@ -17,7 +17,7 @@ static const char request_path[] = "control/shutdown";
 static struct behaviour behaviour;
 
 /* Uptimes at which something is to be done. */
-static uint64_t action_at = NEVER, resumed_at = NEVER, suspend_at = NEVER, tick_at = NEVER;
+static uint64_t action_at = NEVER, resumed_at = NEVER, suspend_at = NEVER, tick_at = NEVER, hears_at = NEVER;
 
 /* Returns only from a suspend and from a soft reset. */
 static long shut_down(unsigned reason, uint64_t record)
@@ -140,15 +140,18 @@ void guest_main(void)
         shut_down(SHUTDOWN_crash, 0);
     }
     say("up, %s, %s", platform.name, platform.command_line);
-    xenstore_watch(request_path);
+    hears_at = behaviour.deaf;
     if (behaviour.action != NO_ACTION)
         action_at = behaviour.after;
     if (behaviour.tick)
         tick_at = behaviour.tick;
 
     for (;;) {
-        uint64_t next = earlier(earlier(action_at, resumed_at), earlier(suspend_at, tick_at));
+        uint64_t next = earlier(earlier(earlier(action_at, resumed_at), earlier(suspend_at, tick_at)), hears_at);
 
+        /* A watch fires at once: a request that is there already is answered. */
+        if (due(&hears_at))
+            xenstore_watch(request_path);
         if (xenstore_wait(clock_system_time(next)))
             answer_request();
         if (due(&suspend_at))

@@ -185,6 +185,27 @@ fn case_07_a_domain_suspends_after_everybody_has_given_up() {
     guest.still_lives_and_dies();
 }
 
+/// A guest whose drivers are not up yet must not find a request that nobody stands by any more.
+#[test]
+fn case_07_a_request_that_was_given_up_is_taken_back() {
+    let ctx = context();
+    let watcher = watcher();
+    let config = tiny_config(Kind::Pv, "taken-back", "lab.deaf=8 lab.tick=1");
+    let guest = Guest::start(&ctx, &watcher, &config);
+    guest.wait_until_up();
+    let limits = Limits::none().deadline(Duration::from_secs(2));
+    let failed = guest.domain.suspend_only(&limits).unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::TimedOut, "{failed}");
+    assert!(matches!(failed.source, Source::Runs), "{failed}");
+    wait_for("the drivers to be up", || {
+        guest.uptimes().last().is_some_and(|ms| *ms > 10_000.0)
+    });
+    guest.still_lives_and_dies();
+    let said = guest.console();
+    assert!(said.contains("obeys poweroff"), "{said}");
+    assert!(!said.contains("obeys suspend"), "{said}");
+}
+
 /// A second try that ends before it has begun must not leave the guest alone with the first request.
 #[test]
 fn case_07_a_domain_suspends_after_a_second_try_was_given_up() {

@@ -187,7 +187,10 @@ fn rejoined(cx: &mut Ctx, f: &mut Facts, seen: &Seen) -> bool {
                 f.disks.copies = Copies::Keep;
             }
         }
-        Some(Interrupted::Start | Interrupted::Save(_) | Interrupted::Late(_)) | None => {}
+        Some(
+            Interrupted::Start | Interrupted::Asked | Interrupted::Save(_) | Interrupted::Late(_),
+        )
+        | None => {}
     }
     false
 }

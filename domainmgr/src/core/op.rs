@@ -50,6 +50,8 @@ pub enum Op {
     DiscardSaved,
     /// Let a suspended domain go on where it was.
     Resume(DomainId),
+    /// Take back the request to suspend that an earlier run of the agent has left to the guest.
+    Withdraw(DomainId),
     /// Let a paused domain run.
     Unpause(DomainId),
     /// Pause the domain: take the processors from it.
@@ -99,6 +101,7 @@ impl Op {
             Self::Dump(..) => "dump",
             Self::DiscardSaved => "discard saved",
             Self::Resume(_) => "resume",
+            Self::Withdraw(_) => "withdraw",
             Self::Unpause(_) => "unpause",
             Self::Pause(_) => "pause",
             Self::Change(..) => "change",
@@ -121,6 +124,7 @@ impl Op {
             | Self::Save(id, _)
             | Self::Dump(id, _)
             | Self::Resume(id)
+            | Self::Withdraw(id)
             | Self::Pause(id)
             | Self::Shutdown(id)
             | Self::PowerButton(id)

@@ -55,7 +55,11 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
         if matches!(f.phase, Phase::PutAway(_)) {
             return Some("saved; its memory is being given back".to_owned());
         }
-        if let Some(Interrupted::Save(_) | Interrupted::Late(_)) = domain.interrupted {
+        if domain
+            .interrupted
+            .as_ref()
+            .is_some_and(Interrupted::is_save)
+        {
             return Some(GIVEN_UP.to_owned());
         }
         return Some(if is_migrated_away(name) {

@@ -362,7 +362,7 @@ impl Facts {
             Some(Interrupted::SoftReset) => Begun::SoftReset,
             Some(Interrupted::Start) => Begun::Start,
             // The next agent has to let the domain go on.
-            Some(Interrupted::Save(_) | Interrupted::Late(_)) => Begun::Save,
+            Some(Interrupted::Asked | Interrupted::Save(_) | Interrupted::Late(_)) => Begun::Save,
             // The create may have left a domain, until a look has found that it has not.
             None => match self.phase.boot().and_then(|boot| boot.remains.as_ref()) {
                 Some(name) => Begun::Create(name.clone()),

@@ -11,7 +11,7 @@ use super::state::halt::Stage;
 use super::state::job::Job;
 use super::state::order::{Order, Until};
 use super::state::phase::{Boot, Cause, Halting, Phase, Rest, Unstarted};
-use super::{gone, orders, saving};
+use super::{gone, orders};
 use crate::base::time::{Now, Time};
 use crate::host::disks::Copies;
 use crate::spec::settings::Settings;
@@ -136,7 +136,7 @@ fn resume(now: Now, f: &mut Facts, begun: Begun) {
             Begun::SoftReset => Some(Interrupted::SoftReset),
             Begun::Preserve(suffix) => Some(Interrupted::Preserve(suffix)),
             // The result of the save is unknown.
-            Begun::Save => Some(saving::interrupted(now.mono)),
+            Begun::Save => Some(Interrupted::Asked),
             Begun::Create(_) | Begun::Nothing => None,
         };
     } else if let (Begun::Create(name), Some(boot)) = (begun, f.phase.boot_mut()) {

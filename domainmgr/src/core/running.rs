@@ -11,7 +11,11 @@ pub(super) const GIVEN_UP: &str =
 /// Reason for which nothing can be done to a suspended domain.
 pub(super) fn suspended(domain: &Domain) -> String {
     let id = domain.id;
-    if let Some(Interrupted::Save(_) | Interrupted::Late(_)) = domain.interrupted {
+    if domain
+        .interrupted
+        .as_ref()
+        .is_some_and(Interrupted::is_save)
+    {
         return format!("domain {id} is {GIVEN_UP}: try again in a moment");
     }
     format!(

@@ -74,7 +74,7 @@ pub(super) fn take_back(cx: &mut Ctx, f: &mut Facts, file: Option<String>) {
         return;
     };
     let id = domain.id;
-    domain.interrupted = Some(interrupted(cx.now.mono));
+    domain.interrupted = Some(obeyed(cx.now.mono));
     f.saved = Some(Saved {
         spec: None,
         file,
@@ -100,8 +100,8 @@ pub(super) fn failed(cx: &Ctx, f: &mut Facts, why: &Error) {
     }
 }
 
-/// Returns what is known of a save during which the agent ended.
-pub(super) fn interrupted(now: Time) -> Interrupted {
+/// Returns what is known of a save whose request the guest cannot find any more.
+fn obeyed(now: Time) -> Interrupted {
     Interrupted::Save(Some(now + LATE))
 }
 
@@ -146,6 +146,9 @@ pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
         return Some(halting::destroy(cx, f));
     }
     let domain = f.phase.domain_mut()?;
+    if domain.interrupted == Some(Interrupted::Asked) {
+        return Some(Next::Run(Op::Withdraw(id)));
+    }
     let paused = domain.life == Life::Paused;
     let ours = matches!(domain.interrupted, Some(Interrupted::Save(_)));
     let Some(Interrupted::Save(until) | Interrupted::Late(until)) = &mut domain.interrupted else {
@@ -172,6 +175,20 @@ pub(super) fn settled_at(f: &Facts) -> Option<Time> {
     match f.phase.domain()?.interrupted {
         Some(Interrupted::Save(until) | Interrupted::Late(until)) => until,
         _ => None,
+    }
+}
+
+/// Handles the result of [`Op::Withdraw`]. The guest may just have acknowledged the request.
+pub(super) fn withdrawn(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
+    let Some(domain) = f.phase.domain_mut() else {
+        return;
+    };
+    domain.interrupted = Some(obeyed(cx.now.mono));
+    if let Err(e) = result {
+        let id = domain.id;
+        cx.warn(format!(
+            "domain {id} may still be suspended for a save that came to nothing: the request cannot be taken back: {e}"
+        ));
     }
 }
 

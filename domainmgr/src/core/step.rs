@@ -132,6 +132,7 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         (Op::Save(_, file), Outcome::Ended(result)) => orders::saved(cx, f, file, result),
         (Op::Dump(..), Outcome::Ended(result)) => orders::dumped(cx, f, result),
         (Op::Resume(_), Outcome::Ended(result)) => saving::resumed(cx, f, result),
+        (Op::Withdraw(_), Outcome::Ended(result)) => saving::withdrawn(cx, f, result),
         (Op::DiscardSaved, Outcome::Ended(result)) => {
             if let Err(e) = result {
                 cx.warn(format!("a file of a saved domain cannot be removed: {e}"));

@@ -153,6 +153,12 @@ pub trait Session: Live + Send {
     /// Of any kind; the domain is not suspended.
     fn resume(&mut self, id: DomainId, limits: &Limits) -> Result<()>;
 
+    /// Takes back a request to suspend that the guest has not acknowledged. Returns whether there was one.
+    ///
+    /// # Errors
+    /// Of any kind. The request may still stand.
+    fn withdraw_suspend(&mut self, id: DomainId) -> Result<bool>;
+
     /// Makes the guest compute checksums and segment large packets itself, on its first `interfaces` interfaces.
     ///
     /// A domain to which the guest forwards packets cannot know that this work is still to be done. The setting must be made

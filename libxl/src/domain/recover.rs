@@ -1,7 +1,7 @@
 //! Recovery from a failed suspend: the domain is to run again, whatever has failed.
 //!
-//! libxl never resumes a domain after a failed save, and leaves a request standing that the guest
-//! may obey minutes later. Both are handled here, so that no caller can forget them.
+//! libxl never resumes a domain after a failed save, and after an abort leaves a request standing
+//! that the guest may obey minutes later. Both are handled here, so that no caller can forget them.
 
 use std::{fmt, time::Duration};
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{Error, ErrorKind, ShutdownReason, limits::Clock, log, rearm};
 
-/// Time for which a guest that was asked may still suspend.
+/// Time for which a guest that has acknowledged the request may still suspend.
 ///
-/// libxl waits 60 s for the guest's answer and then 60 s for the suspend. An abort ends the wait
-/// but does not withdraw the request.
+/// libxl waits 60 s for the acknowledgement and then 60 s for the suspend.
 pub(super) const LATE: Duration = Duration::from_secs(120);
-/// As [`LATE`], if nothing shows that the guest was asked and is slow to answer.
+/// As [`LATE`], if nothing shows that the guest was asked and is slow to answer, or if the request
+/// was withdrawn. Some drivers acknowledge a request a moment after they have read it.
 pub(super) const SOON: Duration = Duration::from_secs(10);
 /// As [`LATE`], if the guest has already suspended.
 const NEVER: Duration = Duration::ZERO;
@@ -30,12 +30,13 @@ pub enum Source {
     Untouched,
     /// The domain runs (or is paused, as before): it had not suspended, or has been resumed.
     ///
-    /// If it had not suspended, it may have been asked a moment before. It is then watched in the
-    /// background for ten seconds, and resumed should it suspend. Have no other program suspend the
+    /// If it had not suspended, it may have been asked a moment before, and the request was taken
+    /// back. The domain is then watched in the background for ten seconds, and resumed should it
+    /// suspend all the same. Have no other program suspend the
     /// domain in that time; a new suspend by this program ends the supervision.
     Runs,
-    /// The domain runs, but has been asked to suspend. If it suspends within two minutes, it is
-    /// resumed in the background.
+    /// The domain runs, but has been asked to suspend, and its guest may have acknowledged that. If it
+    /// suspends within two minutes, it is resumed in the background.
     ///
     /// Nobody can tell whether the guest obeys the old request or a new one of another program, so
     /// have no other program suspend the domain in that time. A new suspend by this program ends
@@ -246,9 +247,32 @@ impl Domain {
         SuspendError { error, source }
     }
 
+    /// Takes back the request that the guest may still obey, and returns what is left to be undone.
+    fn withdraw(&self, undo: Undo) -> Undo {
+        let Undo::Any { late } = undo else {
+            return undo;
+        };
+        if late == NEVER {
+            return undo;
+        }
+        match self.withdraw_suspend() {
+            Ok(true) => Undo::Any {
+                late: late.min(SOON),
+            },
+            Ok(false) => undo,
+            Err(error) => {
+                if !error.is_domain_gone() {
+                    log::warn!("domain {}: {error:#}", self.id());
+                }
+                undo
+            }
+        }
+    }
+
     /// Undoes a suspend, rearms the watches, and returns the state found. Only for the holder of
     /// the claim to the domain.
     pub(super) fn bring_back(&self, undo: Undo) -> Source {
+        let undo = self.withdraw(undo);
         let again = match undo {
             Undo::Any { .. } => Undo::Any { late: LATE },
             this @ Undo::This { .. } => this,
@@ -307,6 +331,9 @@ impl Domain {
 }
 
 /// Time for which the guest may still suspend after this error.
+///
+/// It has acknowledged the request: a request without an acknowledgement is
+/// [withdrawn](Domain::withdraw).
 fn may_be_late(error: &Error) -> Duration {
     match error.kind() {
         ErrorKind::GuestTimedOut | ErrorKind::TimedOut | ErrorKind::Aborted => LATE,

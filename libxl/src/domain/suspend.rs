@@ -5,7 +5,9 @@ use libxl_sys as sys;
 use super::{
     claim::Claim, handle::Domain, info::DomainState, recover::SuspendError, suspended::Suspended,
 };
-use crate::{Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, rearm};
+use crate::{
+    Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, rearm, xenstore::Xenstore,
+};
 
 impl Domain {
     /// Resumes a suspended domain: after a save or a migration that failed, or a checkpoint.
@@ -56,6 +58,34 @@ impl Domain {
         // failed.
         rearm::rearm(self.id());
         result
+    }
+
+    /// Takes back a request to suspend that the guest has not acknowledged. Returns whether there was
+    /// one.
+    ///
+    /// libxl takes its request back when the guest has not answered in time, but not after an abort,
+    /// and it cannot if its process ends. A guest that is still booting finds the request as soon as
+    /// its drivers are up, and then suspends for nobody. A save, a suspend or a migration by this
+    /// crate that fails takes its request back itself; call this for the request of a process that
+    /// has ended.
+    ///
+    /// After `true` the guest does not obey, unless its driver reads the request and acknowledges it
+    /// in two steps (Linux does both in one). After `false` there was no request, or the guest has
+    /// acknowledged it and may suspend at any moment. A guest that is asked through an event channel
+    /// is not covered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DomainNotFound`] if the domain is gone or dying; those of
+    /// [`Xenstore::replace`].
+    pub fn withdraw_suspend(&self) -> Result<bool> {
+        const FUNCTION: &str = "xs_transaction_end";
+        if self.info()?.state() == DomainState::Dying {
+            return Err(self.no_more(FUNCTION));
+        }
+        let request = format!("/local/domain/{}/control/shutdown", self.domid());
+        let withdrawn = Xenstore::open()?.replace(&request, "suspend", "");
+        withdrawn.map_err(|error| error.with_domain(Some(self.domid())))
     }
 
     /// Has the guest suspend, and leaves it suspended. Nothing is saved.

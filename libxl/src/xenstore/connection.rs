@@ -1,6 +1,11 @@
 //! A connection to xenstored, and the reads and writes of values.
 
-use std::{ffi::c_uint, io, ptr::NonNull, slice};
+use std::{
+    ffi::{CStr, c_uint},
+    io,
+    ptr::NonNull,
+    slice,
+};
 
 use libxl_sys as sys;
 
@@ -8,6 +13,8 @@ use crate::{Error, ErrorKind, Result, raw::c_string};
 
 /// Stands for no transaction (`XBT_NULL`).
 const NO_TRANSACTION: sys::xs_transaction_t = 0;
+/// Times that a transaction is tried. A guest that writes all the time must not keep its host busy.
+const TRIES: u32 = 20;
 
 /// A connection to xenstored (`xs_handle`).
 ///
@@ -42,18 +49,15 @@ impl Xenstore {
     /// [`ErrorKind::Invalid`] for a path with a NUL in it, [`ErrorKind::Io`] for anything else.
     #[doc(alias = "xs_read")]
     pub fn read(&self, path: &str) -> Result<Option<String>> {
-        let path = c_string("xs_read", "path", path)?;
+        self.read_in(NO_TRANSACTION, &c_string("xs_read", "path", path)?)
+    }
+
+    fn read_in(&self, transaction: sys::xs_transaction_t, path: &CStr) -> Result<Option<String>> {
         let mut length: c_uint = 0;
         // SAFETY: an open handle, a NUL-terminated path, a place for the length. The value is malloc'd and
         // ours.
-        let value = unsafe {
-            sys::xs_read(
-                self.0.as_ptr(),
-                NO_TRANSACTION,
-                path.as_ptr(),
-                &raw mut length,
-            )
-        };
+        let value =
+            unsafe { sys::xs_read(self.0.as_ptr(), transaction, path.as_ptr(), &raw mut length) };
         if value.is_null() {
             let error = io::Error::last_os_error();
             return match error.raw_os_error() {
@@ -79,7 +83,51 @@ impl Xenstore {
     /// [`ErrorKind::Io`] for anything else.
     #[doc(alias = "xs_write")]
     pub fn write(&self, path: &str, value: &str) -> Result<()> {
-        let path = c_string("xs_write", "path", path)?;
+        self.write_in(NO_TRANSACTION, &c_string("xs_write", "path", path)?, value)
+    }
+
+    /// Sets the value of a key to `new` if it is `old`, and returns whether it was. Nobody can change
+    /// the value in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write); [`ErrorKind::Io`] also if others change the value all the
+    /// time.
+    #[doc(alias = "xs_transaction_start")]
+    pub fn replace(&self, path: &str, old: &str, new: &str) -> Result<bool> {
+        const FUNCTION: &str = "xs_transaction_end";
+        let path = c_string(FUNCTION, "path", path)?;
+        for _ in 0..TRIES {
+            // SAFETY: an open handle.
+            let transaction = unsafe { sys::xs_transaction_start(self.0.as_ptr()) };
+            if transaction == NO_TRANSACTION {
+                let error = io::Error::last_os_error();
+                return Err(Error::io("xs_transaction_start", error));
+            }
+            let replaced = self.read_in(transaction, &path).and_then(|value| {
+                let found = value.as_deref() == Some(old);
+                if found {
+                    self.write_in(transaction, &path, new)?;
+                }
+                Ok(found)
+            });
+            let abort = !matches!(replaced, Ok(true));
+            // SAFETY: an open handle, and a transaction of it that ends once.
+            let ended = unsafe { sys::xs_transaction_end(self.0.as_ptr(), transaction, abort) };
+            if abort || ended {
+                return replaced;
+            }
+            let error = io::Error::last_os_error();
+            // Somebody has changed the value meanwhile.
+            if error.raw_os_error() != Some(libc::EAGAIN) {
+                return Err(Error::io(FUNCTION, error));
+            }
+        }
+        let busy = io::Error::from_raw_os_error(libc::EAGAIN);
+        Err(Error::io(FUNCTION, busy))
+    }
+
+    fn write_in(&self, transaction: sys::xs_transaction_t, path: &CStr, value: &str) -> Result<()> {
         let length = c_uint::try_from(value.len()).map_err(|_| {
             Error::new(ErrorKind::Invalid, "xs_write").with_message("value: too long")
         })?;
@@ -87,7 +135,7 @@ impl Xenstore {
         let written = unsafe {
             sys::xs_write(
                 self.0.as_ptr(),
-                NO_TRANSACTION,
+                transaction,
                 path.as_ptr(),
                 value.as_ptr().cast(),
                 length,

@@ -22,6 +22,8 @@
 
 /* In faults.c. */
 int fake_card_count(void);
+/* In store.c. */
+void fake_request(int domid, const char *request);
 
 #define DOMAINS 64
 #define GONE (-1)
@@ -77,7 +79,7 @@ static pthread_mutex_t globals = PTHREAD_MUTEX_INITIALIZER;
 static struct libxl__ctx *contexts;
 static int states[DOMAINS];
 static int duration, rc_of_ops, aborts, reading_cards, overlaps, retrievals_with_cards = 1;
-static int nodes = 64, nodemap_bytes, suspends;
+static int nodes = 64, nodemap_bytes, suspends, guests_hear = 1;
 
 static long long now_ms(void)
 {
@@ -116,6 +118,8 @@ static void die(const char *why)
 
 void fake_duration(int ms) { duration = ms; }
 void fake_result(int rc) { rc_of_ops = rc; }
+/* Guests obey at once, or not at all. */
+void fake_guests_hear(int hear) { guests_hear = hear; }
 void fake_nodes(int count) { nodes = count; }
 int fake_aborts(void) { return aborts; }
 int fake_overlaps(void) { return overlaps; }
@@ -440,9 +444,18 @@ int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how
     return begin(ctx, PLAIN, how);
 }
 
+/* libxl leaves its request in xenstore until the guest acknowledges it. */
+static void ask_to_suspend(uint32_t domid)
+{
+    if (guests_hear)
+        fake_domain((int)domid, SHUTDOWN + LIBXL_SHUTDOWN_REASON_SUSPEND);
+    else
+        fake_request((int)domid, "suspend");
+}
+
 int libxl_domain_suspend_only(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
 {
-    fake_domain((int)domid, SHUTDOWN + LIBXL_SHUTDOWN_REASON_SUSPEND);
+    ask_to_suspend(domid);
     return begin(ctx, PLAIN, how);
 }
 
@@ -459,7 +472,7 @@ int libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
     for (unsigned n = 0; n < sizeof opening; n++)
         if (write(fd, opening + n, 1) != 1)
             die("a function is called that nobody has set");
-    fake_domain((int)domid, SHUTDOWN + LIBXL_SHUTDOWN_REASON_SUSPEND);
+    ask_to_suspend(domid);
     return begin(ctx, PLAIN, how);
 }
 

@@ -14,3 +14,4 @@ mod soundness;
 mod stand_in;
 mod watch_all;
 mod watcher;
+mod withdrawn;

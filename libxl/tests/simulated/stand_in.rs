@@ -164,6 +164,16 @@ pub(crate) fn disaster() {
     function();
 }
 
+/// Has guests obey requests to suspend at once, or not hear them at all.
+pub(crate) fn guests_hear(hear: bool) {
+    tell(c"fake_guests_hear", c_int::from(hear));
+}
+
+/// Has somebody else change a request in so many of the next transactions.
+pub(crate) fn races(count: c_int) {
+    tell(c"fake_races", count);
+}
+
 /// Tells the stand-in a number about a domain.
 fn tell_of(name: &CStr, domid: u32, number: c_int) {
     // SAFETY: a function of the stand-in with this signature.

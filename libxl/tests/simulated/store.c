@@ -1,4 +1,5 @@
-/* xenstored's part of the stand-in: connections, watches for domains that appear and for their names. */
+/* xenstored's part of the stand-in: connections, watches for domains that appear and for their names, and the requests
+ * to guests. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +22,16 @@ struct text {
     char *path, *token;
 };
 
+struct transaction {
+    xs_transaction_t id; /* 0: none is under way */
+    unsigned changes;    /* as many as there were when it began */
+    int domid;           /* of the guest whose request it changes; -1: of none */
+    char value[16];
+};
+
 struct xs_handle {
     struct xs_handle *next;
+    struct transaction transaction;
     struct text *watches, *first, **last;
     int pipe[2];
     bool lost;
@@ -30,7 +39,9 @@ struct xs_handle {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct xs_handle *handles;
-static char names[DOMAINS][32];
+static char names[DOMAINS][32], requests[DOMAINS][16];
+static unsigned changes;
+static int races;
 static bool down;
 
 static struct text *text(const char *path, const char *token)
@@ -105,6 +116,23 @@ void fake_store(int up)
     pthread_mutex_unlock(&lock);
 }
 
+/* In so many of the next transactions somebody else changes a request. */
+void fake_races(int count)
+{
+    pthread_mutex_lock(&lock);
+    races = count;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Asks a guest, as libxl does. */
+void fake_request(int domid, const char *request)
+{
+    pthread_mutex_lock(&lock);
+    snprintf(requests[domid], sizeof requests[domid], "%s", request);
+    changes++;
+    pthread_mutex_unlock(&lock);
+}
+
 int fake_store_watches(void)
 {
     int count = 0;
@@ -159,13 +187,91 @@ static bool reachable(struct xs_handle *h)
     return !h->lost;
 }
 
+/* The domain whose request the path leads to, or -1. */
+static int of_request(const char *path)
+{
+    unsigned domid;
+    char rest[32];
+    if (sscanf(path, "/local/domain/%u/%31s", &domid, rest) != 2 || strcmp(rest, "control/shutdown"))
+        return -1;
+    return domid < DOMAINS ? (int)domid : -1;
+}
+
 void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
 {
-    (void)t, (void)path;
+    int domid = of_request(path);
+    const char *value = domid < 0 ? "Domain-0" : requests[domid];
     if (!reachable(h))
         return NULL;
-    *len = 8;
-    return strdup("Domain-0");
+    pthread_mutex_lock(&lock);
+    if (t && domid >= 0 && domid == h->transaction.domid)
+        value = h->transaction.value;
+    *len = (unsigned)strlen(value);
+    char *copy = strdup(value);
+    pthread_mutex_unlock(&lock);
+    return copy;
+}
+
+bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const void *data,
+              unsigned int len)
+{
+    int domid = of_request(path);
+    char value[16];
+    if (!reachable(h))
+        return false;
+    if (domid < 0 || len >= sizeof value) {
+        errno = EACCES;
+        return false;
+    }
+    memcpy(value, data, len);
+    value[len] = 0;
+    if (!t) {
+        fake_request(domid, value);
+        return true;
+    }
+    pthread_mutex_lock(&lock);
+    h->transaction.domid = domid;
+    memcpy(h->transaction.value, value, sizeof value);
+    pthread_mutex_unlock(&lock);
+    return true;
+}
+
+xs_transaction_t xs_transaction_start(struct xs_handle *h)
+{
+    static xs_transaction_t last;
+    if (!reachable(h))
+        return 0;
+    pthread_mutex_lock(&lock);
+    h->transaction = (struct transaction){ .id = ++last, .changes = changes, .domid = -1 };
+    pthread_mutex_unlock(&lock);
+    return last;
+}
+
+bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
+{
+    bool conflict, race = false;
+    if (!reachable(h))
+        return false;
+    pthread_mutex_lock(&lock);
+    struct transaction ended = h->transaction;
+    h->transaction.id = 0;
+    if (!abort && races > 0) {
+        races--;
+        race = true;
+    }
+    conflict = ended.changes != changes || race;
+    if (ended.id == t && !abort && !conflict && ended.domid >= 0) {
+        memcpy(requests[ended.domid], ended.value, sizeof ended.value);
+        changes++;
+    }
+    pthread_mutex_unlock(&lock);
+    if (ended.id != t || !t) {
+        errno = ENOENT;
+        return false;
+    }
+    if (!abort && conflict)
+        errno = EAGAIN;
+    return abort || !conflict;
 }
 
 bool xs_watch(struct xs_handle *h, const char *path, const char *token)

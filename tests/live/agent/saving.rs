@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use libxl::xenstore::Xenstore;
 use serde_json::json;
 
 use super::host::{App, Host, domid};
 use super::orders::{answers, call, does};
-use crate::support::{outsider_is_there, wait_for, xl};
+use crate::support::{console, outsider_is_there, uptimes, wait_for, xl};
 
 /// The agent saves in the same way in each mode.
 #[test]
@@ -220,6 +221,33 @@ fn what_is_cancelled_is_undone() {
     assert!(!file(&host, &app).exists());
     does(&host, &["save"], &app);
     assert_eq!(host.domains(&app), []);
+}
+
+/// The agent is killed while it saves a guest that is still booting. The next agent takes the request back, so that the
+/// guest does not suspend for nobody when its drivers come up.
+#[test]
+fn a_guest_that_boots_hears_nothing_of_a_save_whose_agent_was_killed() {
+    let mut host = Host::start();
+    let app = host.app("booting");
+    host.put_tiny(&app, "PV", "lab.deaf=30 lab.tick=1", &json!({}));
+    let first = host.wait_state(&app, "RUNNING");
+    does(&host, &["save", "--no-wait"], &app);
+    let request = format!("/local/domain/{}/control/shutdown", domid(&first));
+    let store = Xenstore::open().unwrap();
+    let asked = || store.read(&request).unwrap() == Some("suspend".to_owned());
+    wait_for("the request", asked);
+    host.kill();
+    assert!(asked(), "it stands while nobody is there");
+    host.start_again();
+    wait_for("no request", || !asked());
+    let uptime = || uptimes(&app.name()).last().copied().unwrap_or_default();
+    wait_for("the drivers to be up", || uptime() > 35_000.0);
+    let status = host.wait_state(&app, "RUNNING");
+    assert_eq!(domid(&status), domid(&first));
+    does(&host, &["stop"], &app);
+    let said = console(&app.name());
+    assert!(said.contains("obeys poweroff"), "{said}");
+    assert!(!said.contains("obeys suspend"), "{said}");
 }
 
 /// A guest that does not suspend keeps running, and so does one whose memory cannot be stored.

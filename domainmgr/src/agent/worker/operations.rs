@@ -149,6 +149,11 @@ impl Run<'_> {
         let session = self.session()?;
         match op {
             Op::Resume(id) => session.resume(*id, limits),
+            Op::Withdraw(id) => session.withdraw_suspend(*id).map(|stood| {
+                if stood {
+                    log::info!(key:%; "domain {id} had not heard of the save yet, and will not");
+                }
+            }),
             Op::Unpause(id) => session.unpause(*id, limits),
             Op::Pause(id) => session.pause(*id, limits),
             Op::Shutdown(id) => session.shutdown(*id, limits),

@@ -629,6 +629,7 @@ impl Harness {
             Op::Pause(_)
             | Op::Unpause(_)
             | Op::Resume(_)
+            | Op::Withdraw(_)
             | Op::PowerButton(_)
             | Op::Preserve(..)
             | Op::Change(..) => takes = 5,
@@ -738,6 +739,7 @@ impl Harness {
                 Some(e) => Err(e),
                 None => match op {
                     Op::Resume(id) => self.xen.resume(*id),
+                    Op::Withdraw(id) => self.xen.withdraw_suspend(*id).map(drop),
                     Op::DiscardSaved => {
                         self.file = None;
                         Ok(())

@@ -454,6 +454,26 @@ fn a_guest_that_obeys_a_save_after_it_was_given_up_goes_on() {
     }
 }
 
+/// A guest that is booting finds a request when its drivers come up, if nobody takes the request back.
+#[test]
+fn a_guest_that_boots_hears_nothing_of_a_save_that_came_to_nothing() {
+    for killed in [false, true] {
+        let mut h = running("sim.deaf=200");
+        let id = h.domain();
+        h.order(SAVE);
+        h.advance(1_000);
+        if killed {
+            h.restart();
+        } else {
+            assert_eq!(h.ordered(START, 200), obeyed());
+        }
+        h.half_minutes(10);
+        let seen = (h.state(), h.domain(), count(&h, "resume"));
+        assert_eq!(seen, ("RUNNING".to_owned(), id, 0), "{killed}");
+        assert_eq!(count(&h, "withdraw"), usize::from(killed));
+    }
+}
+
 /// The newer order counts: the guest goes on where it was, and the order finds it running.
 #[test]
 fn an_order_that_comes_too_late_to_end_a_save_takes_it_back() {

@@ -308,6 +308,10 @@ impl Session for LibxlSession {
         self.domain(id, limits)?.resume(true).map_err(error)
     }
 
+    fn withdraw_suspend(&mut self, id: DomainId) -> Result<bool> {
+        self.shared(id)?.withdraw_suspend().map_err(error)
+    }
+
     fn no_offload(&mut self, id: DomainId, interfaces: usize) -> Result<()> {
         let store = Xenstore::open().map_err(error)?;
         for devid in 0..interfaces {

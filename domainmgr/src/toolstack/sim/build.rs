@@ -168,6 +168,7 @@ fn new_domain(
         screen,
         holds,
         live: SimLive::of(spec),
+        suspend: None,
         plans: Vec::new(),
     }
 }

@@ -43,8 +43,20 @@ pub(super) struct SimDomain {
     /// Figures and devices that can be changed while the domain runs.
     #[serde(default)]
     pub(super) live: SimLive,
+    /// The last request to suspend.
+    #[serde(default)]
+    pub(super) suspend: Option<SuspendRequest>,
     /// Shutdowns that the guest is going to make: running time of the domain, and reason.
     pub(super) plans: Vec<(Millis, u8)>,
+}
+
+/// A request to suspend, by the running time of the domain.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct SuspendRequest {
+    /// Time at which the guest acknowledges the request, which cannot be taken back from then on.
+    acknowledged_at: Millis,
+    /// Time at which it suspends.
+    at: Millis,
 }
 
 impl SimDomain {
@@ -125,17 +137,46 @@ impl SimDomain {
     /// Asks the guest for a shutdown with `reason`, which it makes after running for `after`; `None`: it only acknowledges.
     ///
     /// A request that is made while the guest boots stays in xenstore. The guest finds it there when its drivers come up,
-    /// unless that is too late.
+    /// unless libxl has taken it back.
     pub(super) fn ask(&mut self, now: Millis, after: Option<Millis>, reason: u8) -> Answer {
         let boots = self.boots_for(now);
         // A paused guest hears nothing, nor does a suspended one.
-        if self.guest.boot.is_none() || self.running_since.is_none() || boots >= ACK {
+        if self.guest.boot.is_none() || self.running_since.is_none() {
             return Answer::Never;
         }
-        if let Some(after) = after {
-            self.plans.push((self.ran(now) + boots + after, reason));
+        let suspends = reason == ShutdownReason::SUSPEND.0;
+        let acknowledged_at = self.ran(now) + boots;
+        // Only a request to suspend is taken back by its requester, not in advance.
+        if let Some(after) = after.filter(|_| boots < ACK || suspends) {
+            let at = acknowledged_at + after;
+            self.plans.push((at, reason));
+            if suspends {
+                self.suspend = Some(SuspendRequest {
+                    acknowledged_at,
+                    at,
+                });
+            }
         }
-        Answer::In(boots)
+        if boots < ACK {
+            Answer::In(boots)
+        } else {
+            Answer::Never
+        }
+    }
+
+    /// Takes back the request to suspend, if the guest has not acknowledged it. Returns whether there was one.
+    pub(super) fn withdraw_suspend(&mut self, now: Millis) -> bool {
+        let ran = self.ran(now);
+        // Nothing in xenstore tells of a request through an event channel.
+        let Some(request) = self.suspend.take_if(|_| !self.guest.event_channel) else {
+            return false;
+        };
+        let stands = ran < request.acknowledged_at;
+        if stands {
+            let plan = (request.at, ShutdownReason::SUSPEND.0);
+            self.plans.retain(|planned| *planned != plan);
+        }
+        stands
     }
 
     /// Asks the guest to power off.

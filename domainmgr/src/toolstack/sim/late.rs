@@ -1,16 +1,17 @@
 //! Guests that suspend after the save for which they were asked has failed.
 //!
-//! libxl leaves its request standing. The crate `libxl` looks at such a domain for some seconds, and resumes it.
+//! libxl leaves its request standing. The crate `libxl` takes it back if the guest has not acknowledged it, looks at the
+//! domain for some seconds, and resumes it.
 
 use super::guest::Millis;
 use super::model::{Late, Model};
 use crate::spec::ShutdownReason;
 use crate::toolstack::domain::{DomainId, Life};
-use crate::toolstack::error::{Error, ErrorKind};
+use crate::toolstack::error::{Error, ErrorKind, Result};
 
 /// Interval between two looks.
 const LOOK: Millis = 1_000;
-/// Time for which the domain is looked at, if nothing shows that its guest was asked and is slow to answer.
+/// Time for which the domain is looked at, if the request was taken back or nothing shows that the guest was asked.
 const SOON: Millis = 10_000;
 /// As [`SOON`], otherwise.
 const LATE: Millis = 120_000;
@@ -18,9 +19,10 @@ const LATE: Millis = 120_000;
 impl Model {
     /// Lets a domain go on whose save has failed so, now or when it suspends.
     pub fn bring_back(&mut self, id: DomainId, failed: &Error) {
+        let withdrawn = self.withdraw_suspend(id).unwrap_or_default();
         if self.resume(id).is_err() {
             let time = match failed.kind {
-                ErrorKind::Aborted | ErrorKind::TimedOut => LATE,
+                ErrorKind::Aborted | ErrorKind::TimedOut if !withdrawn => LATE,
                 _ => SOON,
             };
             self.late.push(Late {
@@ -30,6 +32,15 @@ impl Model {
                 time,
             });
         }
+    }
+
+    /// Takes back a request to suspend that the guest has not acknowledged. Returns whether there was one.
+    ///
+    /// # Errors
+    /// The domain is gone.
+    pub fn withdraw_suspend(&mut self, id: DomainId) -> Result<bool> {
+        let now = self.now;
+        Ok(self.get(id)?.withdraw_suspend(now))
     }
 
     /// Looks no more at this domain: it is asked to suspend anew.

@@ -125,6 +125,7 @@ impl Model {
             screen: None,
             holds: BTreeSet::new(),
             live: SimLive::default(),
+            suspend: None,
             plans: Vec::new(),
         };
         match domid {
@@ -161,6 +162,7 @@ impl Model {
             ran_ms: 0,
             running_since: None,
             up_at: 0,
+            suspend: None,
             plans: Vec::new(),
             ..d
         });

@@ -130,6 +130,10 @@ impl Session for SimSession {
         self.0.act(|m| m.resume(id))
     }
 
+    fn withdraw_suspend(&mut self, id: DomainId) -> Result<bool> {
+        self.0.act(|m| m.withdraw_suspend(id))
+    }
+
     fn no_offload(&mut self, id: DomainId, _interfaces: usize) -> Result<()> {
         // There are no packets in the model.
         self.0.act(|m| m.vnc_display(id).map(drop))
