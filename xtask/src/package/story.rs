@@ -154,6 +154,26 @@ impl Host {
             "660 domainmgr",
         )?;
         self.seen("three guests of /etc/xen/auto run");
+        self.no_rival()?;
+        self.seen("xendomains was done with stopping before the agent started");
+        Ok(())
+    }
+
+    /// Fails if xendomains, which shuts down every domain as it is stopped, was stopped while the agent ran.
+    fn no_rival(&self) -> Result<()> {
+        let time = |unit: &str, property: &str| -> Result<u64> {
+            let line = format!("systemctl show --value --property={property} {unit}");
+            let said = self.dom0(&line)?;
+            said.trim()
+                .parse()
+                .with_context(|| format!("{line}: {said:?}"))
+        };
+        let stopped = time("xendomains", "InactiveEnterTimestampMonotonic")?;
+        let started = time("domainmgr", "ExecMainStartTimestampMonotonic")?;
+        ensure!(
+            0 < stopped && stopped < started,
+            "xendomains was stopped at {stopped} us, the agent started at {started} us"
+        );
         Ok(())
     }
 
