@@ -159,17 +159,17 @@ fn each_refusal_has_its_words_and_its_exit_code() {
         (
             vec!["attach", "a.1", "pci", "00:14.0"],
             1,
-            "pci: devices of the host come and go with a start of the domain only",
+            "pci: the devices of a domain that comes from a DomainConfig are those of its IoAdapterList",
         ),
         (
             vec!["attach", "a.1", "usb", "hostbus=1"],
             1,
-            "usb: devices of the host come and go",
+            "usb: USB devices come and go with a start of the domain only",
         ),
         (
             vec!["detach", "a.1", "pci", "00:14.0"],
             1,
-            "pci: devices of the host come and go",
+            "pci: the devices of a domain that comes from a DomainConfig",
         ),
         (
             vec!["detach", "a.1", "disk", "xvdz"],
@@ -424,6 +424,149 @@ fn a_domain_of_a_file_of_xls_is_changed() {
     assert_eq!(live(&host), has);
     host.does(&["restart", "a.1"]);
     assert_eq!(live(&host), has);
+}
+
+/// A host with PCI devices, and a domain from a file of xl's with these lines.
+fn with_pci(lines: &str) -> Host {
+    let mut host = Host::new();
+    host.xen(&["plug", "00:10.0", "e1000", "eth1"]);
+    host.xen(&["plug", "00:14.0", "xhci_hcd"]);
+    fs::create_dir(host.path("auto")).unwrap();
+    let kernel = host.path("kernel").display().to_string();
+    let text = format!("name = 'a.1'\nuuid = '{A}'\nkernel = '{kernel}'\nmemory = 128\n{lines}\n");
+    fs::write(host.path("auto/a.cfg"), text).unwrap();
+    let dir = host.path("auto").display().to_string();
+    host.run(&["--xl-dir", &dir]);
+    host.wait_state(A, "RUNNING");
+    host
+}
+
+#[test]
+fn a_pci_device_comes_and_goes() {
+    let mut host = with_pci("type = 'pv'\npassthrough = 'enabled'\ne820_host = 1");
+    let attach = |spec| ["attach", "a.1", "pci", spec];
+    let detach = |which| ["detach", "a.1", "pci", which];
+    for (words, reason) in [
+        (
+            attach("00:14.0"),
+            "PCI device 0000:00:14.0 is not assignable",
+        ),
+        (
+            attach("00:15.0,seize=1"),
+            "there is no PCI device 0000:00:15.0",
+        ),
+        (attach("00:14"), "pci: "),
+        (attach("00:14.*"), "pci: attach one function at a time"),
+        (attach("00:14.0,seise=1"), "seise"),
+        (
+            detach("00:14.0"),
+            "pci: there is no 0000:00:14.0, nor any other",
+        ),
+        (detach("usb"), "pci: \"usb\" is no PCI address"),
+    ] {
+        host.fails(&words, 1, reason);
+    }
+    host.does(&attach("00:14.0,seize=1"));
+    assert!(
+        live(&host).ends_with(" pci [0000:00:14.0]"),
+        "{}",
+        live(&host)
+    );
+    let status = host.status(A).unwrap();
+    assert_eq!(status["Changed"], json!(["attach pci 0000:00:14.0"]));
+    assert_eq!(status["Waiting"], json!([]));
+    host.fails(&attach("00:14.0"), 1, "pci: it has 0000:00:14.0 already");
+    host.fails(
+        &detach("00:10.0"),
+        1,
+        "pci: there is no 0000:00:10.0, but 0000:00:14.0",
+    );
+    // A device's state is not in the memory of its domain.
+    host.fails(&["save", "a.1"], 1, "it has devices of the host");
+    let dir = host.path("auto").display().to_string();
+    host.kill();
+    host.run(&["--xl-dir", &dir]);
+    host.until("the socket", || host.verb(&["show", "a.1"]).0 == 0);
+    host.does(&["restart", "a.1"]);
+    assert!(
+        live(&host).ends_with(" pci [0000:00:14.0]"),
+        "{}",
+        live(&host)
+    );
+    host.does(&detach("0000:00:14.0"));
+    assert!(live(&host).ends_with(" nics []"), "{}", live(&host));
+    assert_eq!(host.status(A).unwrap()["Changed"], json!([]));
+    // It is assignable now.
+    host.does(&attach("00:14.0"));
+    assert!(
+        live(&host).ends_with(" pci [0000:00:14.0]"),
+        "{}",
+        live(&host)
+    );
+}
+
+/// Xen cannot give a device to a domain that was built without the means for it.
+#[test]
+fn a_pci_device_waits_for_a_domain_that_can_have_it() {
+    for (lines, why) in [
+        ("type = 'pv'", "was built without passthrough"),
+        ("type = 'pv'\npassthrough = 'enabled'", "e820_host=1"),
+        ("type = 'hvm'", "was built without passthrough"),
+    ] {
+        let host = with_pci(lines);
+        let said = host.does(&["attach", "a.1", "pci", "00:14.0,seize=1"]);
+        let waits = "attach pci 0000:00:14.0 waits for the next start: the domain that runs";
+        assert!(said.contains(waits) && said.contains(why), "{said}");
+        assert!(live(&host).ends_with(" nics []"), "{}", live(&host));
+        host.does(&["restart", "a.1"]);
+        assert!(
+            live(&host).ends_with(" pci [0000:00:14.0]"),
+            "{}",
+            live(&host)
+        );
+        assert_eq!(host.status(A).unwrap()["Waiting"], json!([]));
+        // A domain that has had one can have it again.
+        host.does(&["detach", "a.1", "pci", "00:14.0"]);
+        host.does(&["attach", "a.1", "pci", "00:14.0"]);
+        assert!(
+            live(&host).ends_with(" pci [0000:00:14.0]"),
+            "{}",
+            live(&host)
+        );
+    }
+    for (lines, why) in [
+        (
+            "type = 'pvh'",
+            "pci: Xen gives no PCI devices to a PVH domain",
+        ),
+        (
+            "type = 'pv'\npassthrough = 'disabled'",
+            "pci: the domain's file says passthrough",
+        ),
+        (
+            "type = 'hvm'\nmaxmem = 256",
+            "pci: an HVM domain can have devices only if",
+        ),
+    ] {
+        let host = with_pci(lines);
+        host.fails(&["attach", "a.1", "pci", "00:14.0,seize=1"], 1, why);
+    }
+}
+
+#[test]
+fn a_guest_that_does_not_let_go_of_a_pci_device_keeps_it() {
+    let host = with_pci("type = 'pv'\npci = ['00:14.0,seize=1']\nextra = 'sim.clings'");
+    host.fails(
+        &["detach", "a.1", "pci", "00:14.0"],
+        1,
+        "does not let go of it",
+    );
+    assert!(
+        live(&host).ends_with(" pci [0000:00:14.0]"),
+        "{}",
+        live(&host)
+    );
+    assert_eq!(host.status(A).unwrap()["Changed"], json!([]));
 }
 
 /// Nothing else needs a domain's thread as long: one that hangs in a change is stopped nevertheless.

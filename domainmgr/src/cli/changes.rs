@@ -17,8 +17,8 @@ pub(super) struct Attach {
     /// The kind of device.
     #[arg(value_enum)]
     kind: Kind,
-    /// The device, as it would stand in the lists `disk` or `vif` of a file of xl's, such as
-    /// `format=qcow2,vdev=xvdb,target=/images/data.qcow2` or `bridge=xenbr1`.
+    /// The device, as it would stand in the lists `disk`, `vif` or `pci` of a file of xl's, such as
+    /// `format=qcow2,vdev=xvdb,target=/images/data.qcow2`, `bridge=xenbr1` or `0000:07:00.0`.
     spec: String,
     #[command(flatten)]
     how: How,
@@ -32,7 +32,8 @@ pub(super) struct Detach {
     /// The kind of device.
     #[arg(value_enum)]
     kind: Kind,
-    /// A disk by its name in the guest; an interface by its address, or by its name in the host.
+    /// A disk by its name in the guest; an interface by its address, or by its name in the host; a PCI device by its address in
+    /// the host.
     which: String,
     #[command(flatten)]
     how: How,

@@ -81,11 +81,17 @@ impl std::str::FromStr for PciAddress {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let pci: libxl::config::Pci = text.parse()?;
-        Ok(Self {
+        Ok(Self::from(&pci))
+    }
+}
+
+impl From<&libxl::config::Pci> for PciAddress {
+    fn from(pci: &libxl::config::Pci) -> Self {
+        Self {
             domain: u16::try_from(pci.domain).unwrap_or(u16::MAX),
             bus: pci.bus,
             dev: pci.dev,
             func: pci.func,
-        })
+        }
     }
 }

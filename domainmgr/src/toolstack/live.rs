@@ -8,6 +8,7 @@ use libxl::config;
 use super::domain::DomainId;
 use super::error::{Error, ErrorKind, Result};
 use super::operation::Limits;
+use crate::spec::PciAddress;
 use crate::spec::change::{Change, Figures, address, mac_of, vdev_of};
 
 /// The changes that a session can make to a running domain. Each call blocks until the domain has what was asked for.
@@ -87,6 +88,30 @@ pub trait Live {
         limits: &Limits,
     ) -> Result<()>;
 
+    /// Returns the PCI devices of the domain.
+    ///
+    /// # Errors
+    /// The devices cannot be listed.
+    fn pcis(&mut self, id: DomainId) -> Result<Vec<config::Pci>>;
+
+    /// Gives the domain one more PCI device.
+    ///
+    /// # Errors
+    /// The host has no such device or still uses it, or another domain has it. Or this domain cannot take it.
+    fn add_pci(&mut self, id: DomainId, pci: &config::Pci, limits: &Limits) -> Result<()>;
+
+    /// Takes a PCI device from the domain; with `force`, without asking the guest. The device stays assignable.
+    ///
+    /// # Errors
+    /// The guest does not release the device.
+    fn remove_pci(
+        &mut self,
+        id: DomainId,
+        pci: &config::Pci,
+        force: bool,
+        limits: &Limits,
+    ) -> Result<()>;
+
     /// Makes the guest use `mib` MiB of memory, and waits until it does.
     ///
     /// # Errors
@@ -134,6 +159,11 @@ pub fn make(
         Change::AttachNic(nic) => attach_nic(live, id, &nic.config, limits),
         Change::DetachNic(mac) => match find_nic(live, id, *mac)? {
             Some(nic) => live.remove_nic(id, &nic, false, limits),
+            None => Ok(()),
+        },
+        Change::AttachPci(pci) => attach_pci(live, id, &pci.config, limits),
+        Change::DetachPci(address) => match find_pci(live, id, *address)? {
+            Some(pci) => live.remove_pci(id, &pci, false, limits),
             None => Ok(()),
         },
         Change::Insert { vdev, path } => put_in(live, id, vdev, Some(path.as_str()), limits),
@@ -235,6 +265,36 @@ fn attach_nic(
     if let Some(left) = find_nic(live, id, mac)? {
         live.remove_nic(id, &left, true, &Limits::default())
             .map_err(|more| half(&format!("nic {}", address(mac)), &e, &more))?;
+    }
+    Err(e)
+}
+
+fn find_pci(
+    live: &mut (impl Live + ?Sized),
+    id: DomainId,
+    address: PciAddress,
+) -> Result<Option<config::Pci>> {
+    let all = live.pcis(id)?;
+    Ok(all.into_iter().find(|pci| PciAddress::from(pci) == address))
+}
+
+/// Attaches a device. libxl lists a device when the domain has all of it.
+fn attach_pci(
+    live: &mut (impl Live + ?Sized),
+    id: DomainId,
+    pci: &config::Pci,
+    limits: &Limits,
+) -> Result<()> {
+    let address = pci.into();
+    if find_pci(live, id, address)?.is_some() {
+        return Ok(());
+    }
+    let Err(e) = live.add_pci(id, pci, limits) else {
+        return Ok(());
+    };
+    if let Some(left) = find_pci(live, id, address)? {
+        live.remove_pci(id, &left, true, &Limits::default())
+            .map_err(|more| half(&format!("pci {address}"), &e, &more))?;
     }
     Err(e)
 }

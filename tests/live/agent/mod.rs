@@ -9,7 +9,7 @@ mod generated;
 pub(crate) mod host;
 mod limits;
 mod nics;
-mod orders;
+pub(crate) mod orders;
 mod saving;
 mod soft_reset;
 mod xl;

@@ -17,7 +17,7 @@ pub(super) fn verb(host: &Host, words: &[&str], app: &App) -> (i32, String) {
 }
 
 /// Runs a verb. Returns the exit code and the output.
-pub(super) fn call(host: &Host, words: &[&str]) -> (i32, String) {
+pub(crate) fn call(host: &Host, words: &[&str]) -> (i32, String) {
     let program = std::env::current_exe().unwrap().with_file_name("domainmgr");
     let output = Command::new(program)
         .args(words)

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::host::{NIC, OTHER_NIC, USB, driver, interface, pciback, rename, restore};
 use crate::agent::host::{App, Host, domid};
+use crate::agent::orders::call;
 use crate::support::{wait_for, xl, xl_is_there};
 
 fn model() -> Value {
@@ -166,4 +167,97 @@ fn an_agent_that_is_killed_finds_the_devices_of_its_domain_again() {
     let again = host.wait_state(&app, "RUNNING");
     assert_eq!(domid(&again), domid(&up));
     assert_eq!(devices(&host, &app), [NIC]);
+}
+
+/// Starts a Linux from a file of xl's that can be given devices while it runs.
+fn with_file(host: &Host, app: &App) {
+    let text = format!(
+        "name = '{}'\nuuid = '{}'\ntype = 'pv'\nkernel = '/lab/guest/vmlinux'\nramdisk = '/lab/guest/initrd'\n\
+         memory = 128\nextra = 'console=hvc0 quiet'\npassthrough = 'enabled'\ne820_host = 1\n",
+        app.name(),
+        app.key,
+    );
+    let path = host.path("auto").join(format!("{}.cfg", app.display_name));
+    let part = path.with_extension("part.tmp");
+    fs::write(&part, text).unwrap();
+    fs::rename(part, path).unwrap();
+    host.wait_up(app);
+}
+
+/// The number of PCI devices that the guest sees becomes `count`.
+#[track_caller]
+fn sees(host: &Host, app: &App, count: usize) {
+    host.shell(app).run(&format!(
+        "for i in $(seq 100); do [ $(ls /sys/bus/pci/devices | wc -l) = {count} ] && break; sleep 0.2; done; \
+         [ $(ls /sys/bus/pci/devices | wc -l) = {count} ]"
+    ));
+}
+
+#[test]
+fn a_pci_device_comes_and_goes_by_order() {
+    restore();
+    let mut host = Host::start();
+    let app = host.app("hot");
+    with_file(&host, &app);
+    let name = app.name();
+    let order = |host: &Host, verb: &str, what: &str| call(host, &[verb, &name, "pci", what]);
+    let does = |host: &Host, verb: &str, what: &str| {
+        let (code, said) = order(host, verb, what);
+        assert_eq!(code, 0, "{verb} {what}: {said}");
+    };
+    let (code, said) = order(&host, "attach", USB);
+    assert!(
+        code == 1 && said.contains("not assignable"),
+        "{code}: {said}"
+    );
+    assert_eq!(devices(&host, &app), [""; 0]);
+    host.shell(&app).run("modprobe xen-pcifront");
+    does(&host, "attach", &format!("{USB},seize=1"));
+    assert_eq!(devices(&host, &app), [USB]);
+    sees(&host, &app, 1);
+    host.kill();
+    host.start_again();
+    let status = host.wait_state(&app, "RUNNING");
+    assert_eq!(status["Changed"], json!([format!("attach pci {USB}")]));
+    wait_for("the socket", || call(&host, &["show", &name]).0 == 0);
+    does(&host, "detach", USB);
+    assert_eq!(devices(&host, &app), [""; 0]);
+    sees(&host, &app, 0);
+    assert!(pciback(USB), "it stays assignable");
+    does(&host, "attach", USB);
+    sees(&host, &app, 1);
+    // The next domain is built with it.
+    let (code, said) = call(&host, &["restart", &name]);
+    assert_eq!(code, 0, "{said}");
+    let again = host.wait_state(&app, "RUNNING");
+    assert_ne!(domid(&again), domid(&status));
+    assert_eq!(devices(&host, &app), [USB]);
+    sees(&host, &app, 1);
+}
+
+/// A guest without the driver for them cannot let go of a device.
+#[test]
+fn a_guest_keeps_a_pci_device_that_it_does_not_let_go_of() {
+    restore();
+    let host = Host::start();
+    let app = host.app("clings");
+    with_file(&host, &app);
+    let name = app.name();
+    let usb = format!("{USB},seize=1");
+    let (code, said) = call(&host, &["attach", &name, "pci", &usb]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = call(&host, &["detach", &name, "pci", USB]);
+    println!("{code}: {said}");
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(devices(&host, &app), [USB]);
+    assert_eq!(
+        host.status(&app).unwrap()["Changed"],
+        json!([format!("attach pci {USB}")])
+    );
+    // With the driver it can.
+    host.shell(&app).run("modprobe xen-pcifront");
+    sees(&host, &app, 1);
+    let (code, said) = call(&host, &["detach", &name, "pci", USB]);
+    assert_eq!(code, 0, "{said}");
+    sees(&host, &app, 0);
 }

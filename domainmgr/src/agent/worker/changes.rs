@@ -105,6 +105,7 @@ fn words(change: &Change, refusal: &Refusal) -> String {
     let field = match (change, part) {
         (Change::AttachNic(_), Some(part)) => format!("nic.{}", part.to_ascii_lowercase()),
         (Change::AttachNic(_), None) => "nic".to_owned(),
+        (Change::AttachPci(_), _) => "pci".to_owned(),
         _ => "disk".to_owned(),
     };
     format!("{field}: {}", refusal.reason)

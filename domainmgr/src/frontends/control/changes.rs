@@ -14,13 +14,8 @@ use crate::frontends::xl;
 use crate::spec::Mode;
 use crate::spec::change::Change;
 
-/// Returns the reason why a device of this kind cannot be attached to a running domain, or detached from it.
-fn not_live(kind: &str) -> String {
-    format!(
-        "{kind}: devices of the host come and go with a start of the domain only: name them in its DomainConfig or its file, and \
-         restart it"
-    )
-}
+/// Reason why a USB device cannot be attached to a running domain, or detached from it.
+const NOT_LIVE: &str = "usb: USB devices come and go with a start of the domain only: name them in its file, and restart it";
 
 impl Service {
     /// Orders the change that `read` returns, for the domain of this name.
@@ -49,8 +44,8 @@ impl Service {
         self.change(call, &attach.name, |status| match attach.kind {
             Kind::Disk => parse::disk(&attach.spec, self.host()?.as_ref()),
             Kind::Nic => parse::nic(&attach.spec, self.host()?.as_ref(), mode(status)),
-            Kind::Pci => Err(not_live("pci")),
-            Kind::Usb => Err(not_live("usb")),
+            Kind::Pci => parse::pci(&attach.spec, self.host()?.as_ref()),
+            Kind::Usb => Err(NOT_LIVE.to_owned()),
         })
     }
 
@@ -59,8 +54,8 @@ impl Service {
         self.change(call, &detach.name, |status| match detach.kind {
             Kind::Disk => Ok(Change::DetachDisk(which.clone())),
             Kind::Nic => parse::which_nic(which, &status.vif_list),
-            Kind::Pci => Err(not_live("pci")),
-            Kind::Usb => Err(not_live("usb")),
+            Kind::Pci => parse::which_pci(which),
+            Kind::Usb => Err(NOT_LIVE.to_owned()),
         })
     }
 

@@ -3,7 +3,7 @@
 //! A text is read as the value of its key in a file of xl's, by the same reader. Anything that the reader would only warn
 //! of is refused here: nothing is ignored.
 
-use libxl::config::{DomainConfig, Mac, NicType};
+use libxl::config::{DomainConfig, Mac, NicType, Pci};
 use libxl::xlcfg::XlConfig;
 use uuid::Uuid;
 
@@ -108,6 +108,35 @@ fn words(nic: &VifConfig) -> String {
         "" => nic.mac.clone(),
         name => format!("{name} ({})", nic.mac),
     }
+}
+
+/// Parses a PCI device to attach.
+///
+/// # Errors
+/// The text does not describe a device, or describes more than one.
+pub(crate) fn pci(text: &str, host: &Host) -> Result<Change, String> {
+    let config = config(&format!("pci = [{}]", quoted(text)), host)?;
+    let device = config.pcidevs.into_iter().next();
+    let device = device.ok_or_else(|| "pci: nothing is said of it".to_owned())?;
+    if device.name.is_some() {
+        return Err("pci: an address is needed, such as 0000:07:00.0".to_owned());
+    }
+    if device.vfunc_mask == Some(Pci::ALL_FUNCTIONS) {
+        return Err("pci: attach one function at a time".to_owned());
+    }
+    Ok(Change::AttachPci(Box::new(Written {
+        text: text.to_owned(),
+        config: device,
+    })))
+}
+
+/// Finds the PCI device to detach, by its address in the host.
+///
+/// # Errors
+/// The text is no address.
+pub(crate) fn which_pci(which: &str) -> Result<Change, String> {
+    let address = which.parse().map_err(|e| format!("pci: {e}"))?;
+    Ok(Change::DetachPci(address))
 }
 
 /// Figures as an operator gives them.

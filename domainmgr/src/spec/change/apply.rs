@@ -5,6 +5,7 @@
 use libxl::config::{self, Bitmap};
 
 use super::kinds::{Change, Figures, mac_of, vdev_of};
+use super::pci;
 use crate::spec::disks::Written;
 use crate::spec::domain::{Mode, Spec};
 use crate::spec::from_libxl;
@@ -25,6 +26,8 @@ impl Change {
             }
             Self::AttachNic(nic) => attach_nic(&mut spec, nic),
             Self::DetachNic(mac) => detach_nic(&mut spec, *mac),
+            Self::AttachPci(device) => pci::attach(&mut spec, device),
+            Self::DetachPci(address) => pci::detach(&mut spec, *address),
             Self::Insert { vdev, path } => put_in(&mut spec, vdev, Some(path.as_str())),
             Self::Eject { vdev } => put_in(&mut spec, vdev, None),
         }

@@ -4,6 +4,7 @@ use libxl::config;
 
 use super::kinds::{Change, Figures, address, mac_of, vdev_of};
 use super::later::{disks_of, other_disks};
+use super::pci;
 use crate::spec::domain::{Mode, Nic, NicKind, Spec};
 use crate::spec::from_libxl;
 use crate::spec::limits;
@@ -25,6 +26,8 @@ pub fn check(change: &Change, spec: &Spec) -> Option<String> {
             let there = spec.nics.iter().any(|n| n.mac == *mac);
             (!there).then(|| format!("nic: there is none with the address {}", address(*mac)))
         }
+        Change::AttachPci(device) => pci::refuse_attach(&device.config, spec),
+        Change::DetachPci(address) => pci::refuse_detach(*address, spec),
         Change::Insert { vdev, path } => {
             drive(spec, vdev).or_else(|| (!path.starts_with('/')).then(|| absolute(path)))
         }

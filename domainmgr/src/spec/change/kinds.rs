@@ -5,6 +5,7 @@ use std::fmt;
 use libxl::config;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::adapters::PciAddress;
 use crate::spec::disks::Written;
 
 /// Figures of a domain; `None` leaves one as it is.
@@ -36,6 +37,10 @@ pub enum Change {
     AttachNic(Box<Written<config::Nic>>),
     /// The interface with this address is taken away.
     DetachNic([u8; 6]),
+    /// One more PCI device of the host.
+    AttachPci(Box<Written<config::Pci>>),
+    /// The PCI device with this address in the host is taken away.
+    DetachPci(PciAddress),
     /// Another disc in a CD-ROM drive.
     Insert {
         /// Name of the drive in the guest.
@@ -119,6 +124,8 @@ impl fmt::Display for Change {
             Self::DetachDisk(vdev) => write!(f, "detach disk {vdev}"),
             Self::AttachNic(nic) => write!(f, "attach nic {}", address(mac_of(&nic.config))),
             Self::DetachNic(mac) => write!(f, "detach nic {}", address(*mac)),
+            Self::AttachPci(pci) => write!(f, "attach pci {}", PciAddress::from(&pci.config)),
+            Self::DetachPci(address) => write!(f, "detach pci {address}"),
             Self::Insert { vdev, path } => write!(f, "insert {vdev} {path}"),
             Self::Eject { vdev } => write!(f, "eject {vdev}"),
         }
@@ -132,6 +139,7 @@ pub(super) enum Thing<'a> {
     Disk(&'a str),
     Disc(&'a str),
     Nic([u8; 6]),
+    Pci(PciAddress),
 }
 
 impl Change {
@@ -142,6 +150,8 @@ impl Change {
             Self::DetachDisk(vdev) => Thing::Disk(vdev),
             Self::AttachNic(nic) => Thing::Nic(mac_of(&nic.config)),
             Self::DetachNic(mac) => Thing::Nic(*mac),
+            Self::AttachPci(pci) => Thing::Pci(PciAddress::from(&pci.config)),
+            Self::DetachPci(address) => Thing::Pci(*address),
             Self::Insert { vdev, .. } | Self::Eject { vdev } => Thing::Disc(vdev),
         }
     }
@@ -159,8 +169,8 @@ impl Change {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Set(_) => "set",
-            Self::AttachDisk(_) | Self::AttachNic(_) => "attach",
-            Self::DetachDisk(_) | Self::DetachNic(_) => "detach",
+            Self::AttachDisk(_) | Self::AttachNic(_) | Self::AttachPci(_) => "attach",
+            Self::DetachDisk(_) | Self::DetachNic(_) | Self::DetachPci(_) => "detach",
             Self::Insert { .. } => "insert",
             Self::Eject { .. } => "eject",
         }
@@ -171,7 +181,7 @@ impl Change {
     pub fn takes(&self) -> bool {
         matches!(
             self,
-            Self::AttachDisk(_) | Self::AttachNic(_) | Self::Insert { .. }
+            Self::AttachDisk(_) | Self::AttachNic(_) | Self::AttachPci(_) | Self::Insert { .. }
         )
     }
 }

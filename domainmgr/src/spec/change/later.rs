@@ -1,6 +1,7 @@
 //! Finds the changes that a running domain cannot have before its next start.
 
 use super::kinds::{Change, Figures};
+use super::pci;
 use crate::spec::domain::{Mode, NicKind, Spec};
 use crate::spec::from_libxl;
 
@@ -23,6 +24,7 @@ pub fn later(change: &Change, spec: &Spec) -> Option<String> {
         {
             Some("an HVM domain gets its emulated network cards when it starts".to_owned())
         }
+        Change::AttachPci(_) => pci::later(spec),
         Change::Insert { vdev, .. } | Change::Eject { vdev } if !is_drive(spec, vdev) => {
             Some("the drive comes with it".to_owned())
         }

@@ -48,7 +48,10 @@ impl Changes {
         self.0
             .retain(|c| c.thing() != thing && Some(c.thing()) != disc);
         let moot = file.is_some_and(|file| {
-            let gone = matches!(change, Change::DetachDisk(_) | Change::DetachNic(_));
+            let gone = matches!(
+                change,
+                Change::DetachDisk(_) | Change::DetachNic(_) | Change::DetachPci(_)
+            );
             gone && change.applied(file) == *file
         });
         if !moot {

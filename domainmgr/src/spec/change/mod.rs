@@ -7,6 +7,7 @@ mod check;
 mod kinds;
 mod later;
 mod list;
+mod pci;
 #[cfg(test)]
 mod tests;
 

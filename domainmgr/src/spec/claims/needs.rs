@@ -4,11 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use libxl::config::Pci;
-
 use super::things::{self, Thing};
 use crate::spec::words::{self, Words};
-use crate::spec::{Mode, NicKind, Spec};
+use crate::spec::{Mode, NicKind, PciAddress, Spec};
 
 /// Reason why a resource cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +77,8 @@ enum Hardware {
     Irq(u32),
     /// The first page, and the number of pages.
     Pages(u64, u64),
-    /// A PCI device, by its address.
-    Pci(String),
+    /// A PCI device.
+    Pci(PciAddress),
 }
 
 impl Hardware {
@@ -99,7 +97,7 @@ impl fmt::Display for Hardware {
         match self {
             Self::Irq(number) => write!(f, "{number}"),
             Self::Pages(start, count) => write!(f, "{start:#x},{count:x}"),
-            Self::Pci(address) => f.write_str(address),
+            Self::Pci(address) => write!(f, "{address}"),
         }
     }
 }
@@ -174,7 +172,7 @@ impl Claims {
         let pages = spec.io_mem.iter();
         let pages = pages.map(|m| (words.io_mem, Hardware::Pages(m.start, m.count)));
         let devices = spec.given.iter().flat_map(|given| &given.pcidevs);
-        let devices = devices.map(|device| ("pci", Hardware::Pci(address(device))));
+        let devices = devices.map(|device| ("pci", Hardware::Pci(PciAddress::from(device))));
         Self {
             words,
             hardware: irqs.chain(pages).chain(devices).collect(),
@@ -375,18 +373,6 @@ impl Claims {
         }
         said
     }
-}
-
-/// Returns the address of a device, as people write it.
-fn address(pci: &Pci) -> String {
-    let Pci {
-        domain,
-        bus,
-        dev,
-        func,
-        ..
-    } = pci;
-    format!("{domain:04x}:{bus:02x}:{dev:02x}.{func:x}")
 }
 
 impl Bytes {

@@ -135,6 +135,34 @@ impl Live for LibxlSession {
         removed.map_err(error)
     }
 
+    fn pcis(&mut self, id: DomainId) -> Result<Vec<config::Pci>> {
+        self.read(id)?.pci_list().map_err(error)
+    }
+
+    fn add_pci(&mut self, id: DomainId, pci: &config::Pci, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id, limits)?;
+        let add = domain.pci_add(pci);
+        let added = add.and_then(|op| op.limits(&translate(limits)).wait());
+        added.map_err(error)
+    }
+
+    fn remove_pci(
+        &mut self,
+        id: DomainId,
+        pci: &config::Pci,
+        force: bool,
+        limits: &Limits,
+    ) -> Result<()> {
+        let domain = self.domain(id, limits)?;
+        let remove = if force {
+            domain.pci_destroy(pci)
+        } else {
+            domain.pci_remove(pci)
+        };
+        let removed = remove.and_then(|op| op.limits(&translate(limits)).wait());
+        removed.map_err(error)
+    }
+
     fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()> {
         let domain = self.domain(id, limits)?;
         let before = domain.memory_target().map_err(error)?;

@@ -107,6 +107,24 @@ impl Live for SimSession {
         self.change(id, limits, |m| m.remove_nic(id, nic, force, limits))
     }
 
+    fn pcis(&mut self, id: DomainId) -> Result<Vec<config::Pci>> {
+        self.0.act(|m| m.pcis(id))
+    }
+
+    fn add_pci(&mut self, id: DomainId, pci: &config::Pci, limits: &Limits) -> Result<()> {
+        self.change(id, limits, |m| m.add_pci(id, pci, limits))
+    }
+
+    fn remove_pci(
+        &mut self,
+        id: DomainId,
+        pci: &config::Pci,
+        force: bool,
+        limits: &Limits,
+    ) -> Result<()> {
+        self.change(id, limits, |m| m.remove_pci(id, pci, force, limits))
+    }
+
     fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()> {
         self.change(id, limits, |m| m.set_memory(id, mib, limits))
     }

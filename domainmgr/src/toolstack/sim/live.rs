@@ -4,6 +4,7 @@ use libxl::config;
 
 use super::guest::Millis;
 use super::model::{CPUS, Model};
+use crate::spec::PciAddress;
 use crate::spec::change::{address, mac_of, vdev_of};
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
@@ -33,6 +34,8 @@ impl Model {
 
     /// Describes the figures and devices of a domain to the outsider.
     pub(super) fn live_words(&mut self, id: DomainId) -> Result<String> {
+        let pcis = self.pci_of(id.domid).into_iter();
+        let pcis: Vec<String> = pcis.map(|pci| pci.address()).collect();
         let d = self.get(id)?;
         let live = &d.live;
         let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
@@ -49,8 +52,13 @@ impl Model {
             let mac = address(mac_of(nic));
             format!("{mac}{}", mark(&mac))
         });
+        let pcis = if pcis.is_empty() {
+            String::new()
+        } else {
+            format!(" pci [{}]", pcis.join(" "))
+        };
         Ok(format!(
-            "memory {}/{} vcpus {}/{} cpus [{}] weight {} cap {} disks [{}] nics [{}]",
+            "memory {}/{} vcpus {}/{} cpus [{}] weight {} cap {} disks [{}] nics [{}]{pcis}",
             d.memory_mib,
             live.max_memory_mib,
             live.vcpus,
@@ -218,6 +226,38 @@ impl Live for Model {
         if let Some(name) = &nic.ifname {
             d.holds.remove(name);
         }
+        Ok(())
+    }
+
+    fn pcis(&mut self, id: DomainId) -> Result<Vec<config::Pci>> {
+        self.get(id)?;
+        Ok(self.pci_of(id.domid))
+    }
+
+    fn add_pci(&mut self, id: DomainId, pci: &config::Pci, _: &Limits) -> Result<()> {
+        self.get(id)?;
+        if pci.seize {
+            self.pci_take(pci.into())?;
+        }
+        self.pci_give(pci.into(), id.domid)
+    }
+
+    fn remove_pci(
+        &mut self,
+        id: DomainId,
+        pci: &config::Pci,
+        force: bool,
+        _: &Limits,
+    ) -> Result<()> {
+        let now = self.now;
+        let d = self.get(id)?;
+        let address = PciAddress::from(pci);
+        if !force && (d.guest.clings || !d.hears(now)) {
+            return Err(stuck(format!(
+                "pci {address}: the guest does not let go of it (simulated)"
+            )));
+        }
+        self.pci_release(address, id.domid);
         Ok(())
     }
 

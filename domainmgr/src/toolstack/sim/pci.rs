@@ -1,5 +1,7 @@
 //! PCI devices of the simulated host.
 
+use libxl::config::Pci;
+
 use super::devices::SimPci;
 use super::model::Model;
 use crate::spec::{PciAddress, Spec};
@@ -134,19 +136,44 @@ impl Model {
     /// Gives a domain that is being built its devices.
     pub(super) fn pci_assign(&mut self, domid: u32, spec: &Spec) -> Result<()> {
         for device in &spec.assigned.pci {
-            let address = device.address;
-            let slot = self.slot(address)?;
-            if !slot.taken {
-                return Err(other(format!("PCI device {address} is not assignable")));
+            self.pci_give(device.address, domid)?;
+        }
+        for device in spec.given.iter().flat_map(|given| &given.pcidevs) {
+            if device.seize {
+                self.pci_take(device.into())?;
             }
-            if let Some(owner) = slot.owner.filter(|owner| *owner != domid) {
-                return Err(other(format!(
-                    "PCI device {address} is assigned to domain {owner}"
-                )));
-            }
-            slot.owner = Some(domid);
+            self.pci_give(device.into(), domid)?;
         }
         Ok(())
+    }
+
+    /// Gives a domain a device that was taken from the host.
+    pub(super) fn pci_give(&mut self, address: PciAddress, domid: u32) -> Result<()> {
+        self.pci_forget();
+        let slot = self.slot(address)?;
+        if !slot.taken {
+            return Err(other(format!("PCI device {address} is not assignable")));
+        }
+        if let Some(owner) = slot.owner.filter(|owner| *owner != domid) {
+            return Err(other(format!(
+                "PCI device {address} is assigned to domain {owner}"
+            )));
+        }
+        slot.owner = Some(domid);
+        Ok(())
+    }
+
+    /// Takes a device from a domain.
+    pub(super) fn pci_release(&mut self, address: PciAddress, domid: u32) {
+        if let Ok(slot) = self.slot(address) {
+            slot.owner.take_if(|owner| *owner == domid);
+        }
+    }
+
+    /// Returns the devices of a domain.
+    pub(super) fn pci_of(&self, domid: u32) -> Vec<Pci> {
+        let own = self.pci.iter().filter(|d| d.owner == Some(domid));
+        own.filter_map(|d| d.address.parse().ok()).collect()
     }
 
     /// Takes the devices from domains that are dying or gone.
