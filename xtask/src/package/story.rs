@@ -301,7 +301,8 @@ impl Host {
     }
 
     fn restart(&mut self) -> Result<()> {
-        self.on_stop("")?;
+        // Debian's /etc/default/xendomains asks for saving.
+        self.on_stop("--no-save")?;
         self.restart_host()?;
         for (name, _) in GUESTS {
             self.dom0(&format!(
@@ -318,7 +319,7 @@ impl Host {
     }
 
     fn switch_off(&mut self) -> Result<()> {
-        self.on_stop("--last web")?;
+        self.on_stop("--no-save --last web")?;
         self.dom0("sync; systemctl poweroff --no-block")?;
         self.lab.wait_off()?;
         let said = self.lab.console();
