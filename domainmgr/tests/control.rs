@@ -161,6 +161,8 @@ fn exit_codes_tell_what_went_wrong() {
         5,
         "a.1: timed out: it is RUNNING",
     );
+    let now = ["wait", "a.1", "HALTED", "--timeout", "0"];
+    fails(&host, &now, 5, "a.1: timed out: it is RUNNING");
     fails(&host, &["stop"], 2, "NAME");
     // Each is dealt with; the code is the one that all failures have.
     fails(&host, &["stop", "a.1", "nobody"], 3, "a.1: HALTED");
@@ -237,6 +239,43 @@ fn whoever_watches_hears_of_everything() {
     drop(lines);
     started(&host, &json!({}));
     host.until("its end", || child.try_wait().unwrap().is_some());
+}
+
+/// Whoever waits or watches goes on with the next agent.
+#[test]
+fn waiting_outlives_the_agent() {
+    let mut host = host();
+    started(&host, &json!({}));
+    let client = |words: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_domainmgr"))
+            .args(words)
+            .arg("--control")
+            .arg(host.path("run/control.sock"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let waits = client(&["wait", "a.1", "HALTED", "--timeout", "120"]);
+    let mut watches = client(&["watch", "a.1"]);
+    let mut lines = BufReader::new(watches.stdout.take().unwrap()).lines();
+    let mut hears = |text: &str| {
+        let heard = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
+        assert!(heard.is_some(), "{text}");
+    };
+    hears("a.1: RUNNING");
+    host.kill();
+    host.run(&[]);
+    hears("a.1: RUNNING");
+    does(&host, &["stop", "a.1"]);
+    hears("a.1: HALTED");
+    let done = waits.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success() && said.contains("a.1: HALTED"),
+        "{said}"
+    );
+    watches.kill().unwrap();
+    watches.wait().unwrap();
 }
 
 /// Any varlink client can ask for the description of the service.

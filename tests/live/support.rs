@@ -246,7 +246,7 @@ impl Drop for Guest {
 /// Message about a guest that shuts down for a reboot while it should come up.
 pub(crate) const EARLY_RESET: &str = "the guest has reset, which nothing in it asked for";
 
-fn console(name: &str) -> String {
+pub(crate) fn console(name: &str) -> String {
     // xenconsoled keeps writing to the log of the name that the domain had at first.
     ["", "--incoming"]
         .map(|suffix| format!("/var/log/xen/console/guest-{name}{suffix}.log"))

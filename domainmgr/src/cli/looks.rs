@@ -71,6 +71,43 @@ pub(super) struct History {
     socket: Socket,
 }
 
+/// Pause before an agent that has ended is looked for again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// The least time that the agent has to say what the state is.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// Returns whether the agent has ended; one that was `heard` may be followed by another.
+fn has_ended(e: &ClientError, heard: bool) -> bool {
+    match e {
+        ClientError::Lost => true,
+        ClientError::NoAgent(..) => heard,
+        _ => false,
+    }
+}
+
+/// Passes changes to `take` until it returns false. If the agent ends meanwhile, the next one is waited for, which begins with the
+/// present.
+fn follow(
+    socket: &Socket,
+    name: Option<&str>,
+    mut take: impl FnMut(Changed) -> bool,
+) -> Result<(), ClientError> {
+    let mut heard = false;
+    loop {
+        let told = socket.connect().and_then(|client| {
+            client.watch(name, |change| {
+                heard = true;
+                take(change)
+            })
+        });
+        match told {
+            Err(e) if has_ended(&e, heard) => thread::sleep(AGAIN),
+            told => return told,
+        }
+    }
+}
+
 /// The states that can be waited for.
 fn states() -> PossibleValuesParser {
     let all = State::ALL.into_iter().map(State::word);
@@ -135,12 +172,8 @@ impl Wait {
         let (socket, name) = (self.socket.clone(), self.name.clone());
         // It ends with the program.
         thread::spawn(move || {
-            let client = socket.connect();
-            let told = client.and_then(|client| {
-                let tell = |change| tx.send(Ok(change)).is_ok();
-                client.watch(Some(&name), tell)
-            });
-            if let Err(e) = told {
+            let tell = |change| tx.send(Ok(change)).is_ok();
+            if let Err(e) = follow(&socket, Some(&name), tell) {
                 let _ = tx.send(Err(e));
             }
         });
@@ -148,7 +181,11 @@ impl Wait {
         loop {
             let next = match self.timeout.map(Duration::from_secs) {
                 None => changes.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(all) => changes.recv_timeout(all.saturating_sub(begin.elapsed())),
+                Some(all) => {
+                    // With no time at all, the present state counts.
+                    let all = if last.is_none() { all.max(FIRST) } else { all };
+                    changes.recv_timeout(all.saturating_sub(begin.elapsed()))
+                }
             };
             match next {
                 Ok(Ok(Changed {
@@ -222,11 +259,7 @@ impl Watch {
             };
             is_read(&format!("{line}\n"))
         };
-        let watched = self
-            .socket
-            .connect()
-            .and_then(|client| client.watch(self.name.as_deref(), tell));
-        match watched {
+        match follow(&self.socket, self.name.as_deref(), tell) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => exit(complain(
                 self.name.as_deref().unwrap_or_default(),
@@ -259,15 +292,14 @@ impl History {
             });
             match told {
                 Ok(()) if enough || !self.follow => return ExitCode::SUCCESS,
-                Ok(()) | Err(ClientError::Lost) if self.follow => {}
-                Err(ClientError::NoAgent(..)) if self.follow && heard => {}
-                Ok(()) => return ExitCode::SUCCESS,
+                Ok(()) => {}
+                Err(e) if self.follow && has_ended(&e, heard) => {}
                 Err(e) => {
                     let name = self.name.as_deref().unwrap_or_default();
                     return exit(complain(name, &e, self.socket.json));
                 }
             }
-            thread::sleep(Duration::from_millis(200));
+            thread::sleep(AGAIN);
         }
     }
 
