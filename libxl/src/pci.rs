@@ -128,7 +128,11 @@ impl Domain {
         self.pci(pci, "libxl_device_pci_add", sys::libxl_device_pci_add)
     }
 
-    /// Takes a device from the domain, if the guest agrees. The device stays assignable.
+    /// Takes a device from the domain. The device stays assignable.
+    ///
+    /// An HVM guest is asked, and keeps a device that it does not release. A PV guest is told when
+    /// Xen has taken the device already. If it does not react, this succeeds all the same, and
+    /// [`pci_list`](Self::pci_list) goes on naming the device.
     ///
     /// # Errors
     ///

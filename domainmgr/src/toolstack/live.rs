@@ -102,6 +102,8 @@ pub trait Live {
 
     /// Takes a PCI device from the domain; with `force`, without asking the guest. The device stays assignable.
     ///
+    /// A PV guest is only told, when the device is gone already.
+    ///
     /// # Errors
     /// The guest does not release the device.
     fn remove_pci(

@@ -10,6 +10,7 @@ use libxl::{Domain, DomainState};
 use super::super::live::Live;
 use super::session::LibxlSession;
 use super::translate::{error, translate};
+use crate::spec::PciAddress;
 use crate::spec::change::vdev_of;
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
@@ -160,7 +161,18 @@ impl Live for LibxlSession {
             domain.pci_remove(pci)
         };
         let removed = remove.and_then(|op| op.limits(&translate(limits)).wait());
-        removed.map_err(error)
+        removed.map_err(error)?;
+        // libxl tells a PV guest of it afterwards, does not mind if the guest does nothing, and goes on listing the device then.
+        let address = PciAddress::from(pci);
+        let left = self.pcis(id)?.iter().any(|pci| address == pci.into());
+        if left {
+            let why = format!(
+                "pci {address}: Xen has taken it from the domain, but the guest has no driver that lets go of it: detach it again \
+                 when it has"
+            );
+            return Err(Error::new(ErrorKind::Other, why));
+        }
+        Ok(())
     }
 
     fn set_memory(&mut self, id: DomainId, mib: u64, limits: &Limits) -> Result<()> {
