@@ -192,7 +192,7 @@ fn memory_that_is_not_there() {
     assert_eq!(
         failed["LastErr"],
         "boot failed: Memory: the domain needs 1954 MiB, 1024 MiB are free, and dom0 gives no more back: stop another \
-         domain, or lower Memory"
+         domain, or ask for less"
     );
     host.put(B, &json!({}));
     host.wait_state(B, "RUNNING");

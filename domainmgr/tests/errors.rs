@@ -573,7 +573,7 @@ fn in_xen() {
             json!({"Memory": 2_000_000}),
             &[][..],
             "boot failed: Memory: the domain needs 1954 MiB, 1024 MiB are free, and dom0 gives no more back: stop \
-             another domain, or lower Memory",
+             another domain, or ask for less",
         ),
         (
             json!({"ExtraArgs": "sim.fail-create=4"}),

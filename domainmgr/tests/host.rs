@@ -208,8 +208,23 @@ fn dom0_gives_memory_back_where_it_may() {
     assert_eq!(
         failed["LastErr"],
         "boot failed: Memory: the domain needs 1000 MiB, 524 MiB are free, and dom0 gives no more back: stop another \
-         domain, or lower Memory"
+         domain, or ask for less"
     );
+    // A domain that runs, and grows, gets it as well.
+    host.xen(&["dom0-spare", "300"]);
+    host.remove(B);
+    host.wait_gone(B);
+    host.put(A, &json!({"Memory": 1000 << 10, "MaxMem": 3000 << 10}));
+    host.does(&["restart", "a.1"]);
+    host.does(&["set", "a.1", "memory=2200"]);
+    host.fails(
+        &["set", "a.1", "memory=2500"],
+        1,
+        "memory: the domain needs 300 MiB, 124 MiB are free, and dom0 gives no more back",
+    );
+    host.does(&["set", "a.1", "memory=1800"]);
+    host.put(B, &json!({"Memory": 1_000 << 10}));
+    host.wait(B, "failure", |s| s["BootFailed"] == true);
     host.stop();
     host.run(&["--config", "domain.memory.autoballoon:off"]);
     let failed = host.wait(B, "another failure", |s| {

@@ -18,5 +18,5 @@ pub use self::error::{Error, ErrorKind, Result};
 pub use self::host_facts::facts_of_this_host;
 pub use self::live::Live;
 pub use self::operation::Limits;
-pub use self::session::{MemoryGrant, Session, Toolstack, Wake, Watch};
+pub use self::session::{MemoryGrant, Need, Session, Toolstack, Wake, Watch};
 pub use crate::spec::ShutdownReason;

@@ -8,8 +8,8 @@ pub(super) fn short_of_memory(needed_kib: u64, free_kib: u64) -> Error {
     Error::new(
         ErrorKind::NoMemory,
         format!(
-            "Memory: the domain needs {} MiB, {} MiB are free, and dom0 gives no more back: stop another domain, or lower \
-             Memory",
+            "the domain needs {} MiB, {} MiB are free, and dom0 gives no more back: stop another domain, or \
+             ask for less",
             needed_kib.div_ceil(1024),
             free_kib >> 10
         ),

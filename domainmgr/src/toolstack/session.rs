@@ -66,6 +66,15 @@ pub trait Toolstack: Send + Sync {
     fn host(&self) -> Result<Host>;
 }
 
+/// Purpose of memory.
+#[derive(Clone, Copy, Debug)]
+pub enum Need<'a> {
+    /// A domain that is to be built.
+    Build(&'a Spec),
+    /// A domain that runs, and is to have so many MiB.
+    Growth(DomainId, u64),
+}
+
 /// One thread's connection to the hypervisor. All calls block.
 ///
 /// Calls that name a [`DomainId`] fail with [`ErrorKind::NotFound`](super::ErrorKind::NotFound), and do nothing, if the domid is gone or now belongs to
@@ -107,7 +116,7 @@ pub trait Session: Live + Send {
     /// The devices cannot be listed.
     fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>>;
 
-    /// Makes dom0 give back memory that the domain needs and Xen does not have, where `policy` says so.
+    /// Makes dom0 give back memory that is needed and that Xen does not have free, where `policy` says so.
     ///
     /// `None` means that nothing had to be done, or may be done.
     ///
@@ -115,7 +124,7 @@ pub trait Session: Live + Send {
     /// [`ErrorKind::NoMemory`](super::ErrorKind::NoMemory) if dom0 does not give enough back.
     fn grant_memory(
         &mut self,
-        spec: &Spec,
+        need: Need<'_>,
         policy: Autoballoon,
         limits: &Limits,
     ) -> Result<Option<Box<dyn MemoryGrant>>>;

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use domainmgr::{spec::settings::Autoballoon, toolstack};
+use domainmgr::{
+    spec::settings::Autoballoon,
+    toolstack::{self, Need},
+};
 use libxl::DomId;
 use serde_json::{Value, json};
 
@@ -293,10 +296,10 @@ fn room_in_dom0() -> u64 {
     let mut session = xen.session().unwrap();
     let limits = toolstack::Limits::default();
     let none = session
-        .grant_memory(&spec, Autoballoon::Auto, &limits)
+        .grant_memory(Need::Build(&spec), Autoballoon::Auto, &limits)
         .unwrap();
     assert!(none.is_none(), "this Xen was started with dom0_mem=");
-    let made = session.grant_memory(&spec, Autoballoon::On, &limits);
+    let made = session.grant_memory(Need::Build(&spec), Autoballoon::On, &limits);
     let given = target - dom0.memory_target().unwrap();
     dom0.set_memory_target(target, false).unwrap();
     made.unwrap();

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
+use std::sync::PoisonError;
 
 use super::run::Run;
 use crate::agent::env::Report;
 use crate::host::owners;
 use crate::spec::Spec;
-use crate::spec::change::{Change, mac_of};
+use crate::spec::change::{Change, Figures, mac_of};
 use crate::spec::claims::Refusal;
 use crate::spec::feasibility;
 use crate::spec::from_libxl;
 use crate::toolstack::live::make;
-use crate::toolstack::{DomainId, Error, ErrorKind, Limits};
+use crate::toolstack::{DomainId, Error, ErrorKind, Limits, Need};
 
 impl Run<'_> {
     /// Changes the domain `id` from `before` to `after`.
@@ -30,15 +31,33 @@ impl Run<'_> {
         if change.takes() {
             self.take(id, change, after)?;
         }
-        let done = self
-            .session()
-            .and_then(|session| make(session.as_mut(), id, change, limits));
+        let done = self.make(id, change, limits);
         let has = if done.is_ok() { after } else { before };
         if self.env.owners.has(self.key, has) {
             // If nobody listens, the agent is ending anyway.
             let _ = self.env.reports.send(Report::Freed);
         }
         done
+    }
+
+    /// Makes the change. dom0 gives back memory for it first, where it may.
+    fn make(&mut self, id: DomainId, change: &Change, limits: &Limits) -> Result<(), Error> {
+        let settings = &self.env.settings;
+        let policy = settings.read().unwrap_or_else(PoisonError::into_inner);
+        let policy = policy.autoballoon;
+        let session = self.session()?;
+        let of_memory = |e: Error| Error::new(e.kind, format!("memory: {e}"));
+        // Kept until the domain has its memory.
+        let _grant = match change {
+            Change::Set(Figures {
+                memory_mib: Some(mib),
+                ..
+            }) => session
+                .grant_memory(Need::Growth(id, *mib), policy, limits)
+                .map_err(of_memory)?,
+            _ => None,
+        };
+        make(session.as_mut(), id, change, limits)
     }
 
     /// Makes sure that the things that the change adds exist and belong to nobody else, and takes ownership of them.

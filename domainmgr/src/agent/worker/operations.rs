@@ -20,7 +20,7 @@ use crate::host::owners;
 use crate::spec::feasibility::{self, Refusal};
 use crate::spec::limits;
 use crate::spec::{Assigned, Mode, Spec};
-use crate::toolstack::{Error, ErrorKind, Limits, Seen, Session};
+use crate::toolstack::{Error, ErrorKind, Limits, Need, Seen, Session};
 
 /// Time for which the network interface of a domain that has just been destroyed may still exist.
 const LEFTOVERS: Duration = Duration::from_secs(3);
@@ -230,7 +230,12 @@ impl Run<'_> {
         };
         let session = self.session()?;
         // Kept until the domain has its memory.
-        let _grant = session.grant_memory(spec, policy, limits)?;
+        let _grant = session
+            .grant_memory(Need::Build(spec), policy, limits)
+            .map_err(|e| match e.kind {
+                ErrorKind::NoMemory => Error::new(e.kind, format!("Memory: {e}")),
+                _ => e,
+            })?;
         let id = match saved {
             Some(path) => session.restore(spec, &path, limits)?,
             None => session.create(spec, limits)?,

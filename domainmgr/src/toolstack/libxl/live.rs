@@ -155,6 +155,14 @@ impl Live for LibxlSession {
         limits: &Limits,
     ) -> Result<()> {
         let domain = self.domain(id, limits)?;
+        let address = PciAddress::from(pci);
+        let other = |why: &str| Error::new(ErrorKind::Other, format!("pci {address}: {why}"));
+        if !force && !domain.is_hvm().map_err(error)? && !hears_of_pci(id)? {
+            // libxl would take the device from it, and not tell it.
+            return Err(other(
+                "the guest does not let go of it: it has no driver for PCI devices (xen-pcifront)",
+            ));
+        }
         let remove = if force {
             domain.pci_destroy(pci)
         } else {
@@ -163,14 +171,11 @@ impl Live for LibxlSession {
         let removed = remove.and_then(|op| op.limits(&translate(limits)).wait());
         removed.map_err(error)?;
         // libxl tells a PV guest of it afterwards, does not mind if the guest does nothing, and goes on listing the device then.
-        let address = PciAddress::from(pci);
         let left = self.pcis(id)?.iter().any(|pci| address == pci.into());
-        if left {
-            let why = format!(
-                "pci {address}: Xen has taken it from the domain, but the guest has no driver that lets go of it: detach it again \
-                 when it has"
-            );
-            return Err(Error::new(ErrorKind::Other, why));
+        if left && !force {
+            return Err(other(
+                "Xen has taken it from the domain, but the guest does not let go of it",
+            ));
         }
         Ok(())
     }
@@ -240,6 +245,17 @@ impl Live for LibxlSession {
         let domain = self.domain(id, &Limits::default())?;
         domain.set_sched_params(&share).map_err(error)
     }
+}
+
+/// Returns whether the driver for PCI devices of a PV guest is connected, and is told of changes.
+///
+/// All PCI devices of a domain have one backend, which is in dom0 (`libxl_pci.c`).
+fn hears_of_pci(id: DomainId) -> Result<bool> {
+    const CONNECTED: &str = "4";
+    let key = format!("/local/domain/0/backend/pci/{}/0/state", id.domid);
+    let store = Xenstore::open().map_err(error)?;
+    let state = store.read(&key).map_err(error)?;
+    Ok(state.as_deref() == Some(CONNECTED))
 }
 
 /// Waits until the guest's memory has reached its target, for as long as the guest makes progress.

@@ -30,7 +30,7 @@ use crate::toolstack::error::{Error, ErrorKind, Result};
 use crate::toolstack::host_facts::facts_of_this_host;
 use crate::toolstack::operation::Limits;
 use crate::toolstack::refusals;
-use crate::toolstack::session::{MemoryGrant, Session};
+use crate::toolstack::session::{MemoryGrant, Need, Session};
 
 /// Offloads that one end of a network interface may leave to the other, as named in xenstore after `feature-`.
 const OFFLOADS: [&str; 5] = [
@@ -194,7 +194,7 @@ impl Session for LibxlSession {
 
     fn grant_memory(
         &mut self,
-        spec: &Spec,
+        need: Need<'_>,
         policy: Autoballoon,
         limits: &Limits,
     ) -> Result<Option<Box<dyn MemoryGrant>>> {
@@ -203,10 +203,20 @@ impl Session for LibxlSession {
             return Ok(None);
         }
         let grants = Arc::clone(&self.grants);
-        let needed = self
-            .reader()?
-            .domain_need_memory(&render::domain_config(spec))
-            .map_err(error)?;
+        let needed = match need {
+            Need::Build(spec) => {
+                let config = render::domain_config(spec);
+                let needed = self.reader()?.domain_need_memory(&config);
+                needed.map_err(error)?
+            }
+            Need::Growth(id, mib) => {
+                let info = self.read(id)?.info().map_err(error)?;
+                (mib << 10).saturating_sub(info.current_memkb)
+            }
+        };
+        if needed == 0 {
+            return Ok(None);
+        }
         let grant = grants.make(|| self.contexts.lend(limits), needed, limits)?;
         Ok(Some(Box::new(grant)))
     }

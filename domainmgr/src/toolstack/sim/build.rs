@@ -13,27 +13,29 @@ use crate::spec::{Mode, Spec};
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
 use crate::toolstack::refusals::{missing_qemu, short_of_memory};
+use crate::toolstack::session::Need;
 
 impl Model {
-    /// Makes dom0 give back the memory that `spec` needs and that is not free. Returns the time that this takes.
+    /// Makes dom0 give back the memory that is needed and not free. Returns the time that this takes.
     ///
     /// # Errors
     /// dom0 does not have enough to give back.
-    pub fn grant_memory(&mut self, spec: &Spec, policy: Autoballoon) -> Result<Millis> {
+    pub fn grant_memory(&mut self, need: Need<'_>, policy: Autoballoon) -> Result<Millis> {
         let free = self.free_mib();
+        let needed = match need {
+            Need::Build(spec) => spec.memory_mib,
+            Need::Growth(id, mib) => mib.saturating_sub(self.get(id)?.memory_mib),
+        };
         // The command line of the simulated Xen does not set dom0's memory.
-        if policy == Autoballoon::Off || spec.memory_mib <= free {
+        if policy == Autoballoon::Off || needed <= free {
             return Ok(0);
         }
-        let missing = spec.memory_mib - free;
+        let missing = needed - free;
         let given = missing.min(self.spare_mib);
         self.spare_mib -= given;
         self.memory_mib += given;
         if given < missing {
-            return Err(short_of_memory(
-                spec.memory_mib << 10,
-                self.free_mib() << 10,
-            ));
+            return Err(short_of_memory(needed << 10, self.free_mib() << 10));
         }
         Ok(2000)
     }

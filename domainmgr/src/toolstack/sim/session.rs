@@ -17,7 +17,7 @@ use crate::spec::{PciAddress, ShutdownReason, Spec};
 use crate::toolstack::domain::{DomainId, HostInfo, HostPci, Life, Seen, Usage};
 use crate::toolstack::error::{Error, ErrorKind, Result};
 use crate::toolstack::operation::Limits;
-use crate::toolstack::session::{MemoryGrant, Session};
+use crate::toolstack::session::{MemoryGrant, Need, Session};
 
 /// Time that a guest takes to suspend after it has acknowledged the request.
 const SUSPENDS: Millis = 50;
@@ -74,11 +74,11 @@ impl Session for SimSession {
 
     fn grant_memory(
         &mut self,
-        spec: &Spec,
+        need: Need<'_>,
         policy: Autoballoon,
         limits: &Limits,
     ) -> Result<Option<Box<dyn MemoryGrant>>> {
-        let takes = self.0.act(|m| m.grant_memory(spec, policy))?;
+        let takes = self.0.act(|m| m.grant_memory(need, policy))?;
         self.0.wait(takes, limits)?;
         Ok(None)
     }
