@@ -169,11 +169,16 @@ fn an_agent_that_is_killed_finds_the_devices_of_its_domain_again() {
     assert_eq!(devices(&host, &app), [NIC]);
 }
 
-/// Starts a Linux from a file of xl's that can be given devices while it runs.
-fn with_file(host: &Host, app: &App) {
+/// A Linux that can be given devices while it runs.
+const LINUX: &str = "type = 'pv'\nkernel = '/lab/guest/vmlinux'\nramdisk = '/lab/guest/initrd'\nmemory = 128\n\
+    extra = 'console=hvc0 quiet'\ne820_host = 1\n";
+/// A small guest that can be given devices, and knows nothing of them.
+const TINY_HVM: &str = "type = 'hvm'\nkernel = '/share/guest/tiny-hvm'\nmemory = 32\n";
+
+/// Starts a guest from a file of xl's.
+fn with_file(host: &Host, app: &App, guest: &str) {
     let text = format!(
-        "name = '{}'\nuuid = '{}'\ntype = 'pv'\nkernel = '/lab/guest/vmlinux'\nramdisk = '/lab/guest/initrd'\n\
-         memory = 128\nextra = 'console=hvc0 quiet'\npassthrough = 'enabled'\ne820_host = 1\n",
+        "name = '{}'\nuuid = '{}'\npassthrough = 'enabled'\n{guest}",
         app.name(),
         app.key,
     );
@@ -198,7 +203,7 @@ fn a_pci_device_comes_and_goes_by_order() {
     restore();
     let mut host = Host::start();
     let app = host.app("hot");
-    with_file(&host, &app);
+    with_file(&host, &app, LINUX);
     let name = app.name();
     let order = |host: &Host, verb: &str, what: &str| call(host, &[verb, &name, "pci", what]);
     let does = |host: &Host, verb: &str, what: &str| {
@@ -241,7 +246,7 @@ fn a_guest_without_a_driver_for_them_keeps_its_pci_device() {
     restore();
     let host = Host::start();
     let app = host.app("clings");
-    with_file(&host, &app);
+    with_file(&host, &app, LINUX);
     let name = app.name();
     let usb = format!("{USB},seize=1");
     let (code, said) = call(&host, &["attach", &name, "pci", &usb]);
@@ -261,4 +266,30 @@ fn a_guest_without_a_driver_for_them_keeps_its_pci_device() {
     assert_eq!(devices(&host, &app), [""; 0]);
     sees(&host, &app, 0);
     assert_eq!(host.status(&app).unwrap()["Changed"], json!([]));
+}
+
+/// The guest is asked to eject the device, and does not.
+#[test]
+fn an_hvm_guest_is_given_a_pci_device_and_keeps_it() {
+    restore();
+    let host = Host::start();
+    let app = host.app("hvm");
+    with_file(&host, &app, TINY_HVM);
+    let name = app.name();
+    let usb = format!("{USB},seize=1");
+    let (code, said) = call(&host, &["attach", &name, "pci", &usb]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(devices(&host, &app), [USB]);
+    let (code, said) = call(&host, &["detach", &name, "pci", USB]);
+    println!("{said}");
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(devices(&host, &app), [USB]);
+    let before = domid(&host.status(&app).unwrap());
+    let (code, said) = call(&host, &["restart", &name]);
+    assert_eq!(code, 0, "{said}");
+    let again = host.wait(&app, "another domain", |s| {
+        s["StateName"] == "RUNNING" && domid(s) != before
+    });
+    assert_eq!(again["Changed"], json!([format!("attach pci {USB}")]));
+    assert_eq!(devices(&host, &app), [USB]);
 }
