@@ -176,9 +176,8 @@ impl Context {
     ///
     /// `raw` must be initialised and live: of an [`Owned`] or an array of libxl's.
     pub(crate) fn read_c<T: ToJson, V: DeserializeOwned>(&self, raw: *mut T) -> Result<V> {
-        let value = self.to_json(raw)?;
-        serde_json::from_value(value.clone()).map_err(|e| {
-            let mut value = value;
+        let mut value = self.to_json(raw)?;
+        V::deserialize(&value).map_err(|e| {
             redact(&mut value);
             Error::new(ErrorKind::Failed, T::TO).with_message(format!("{e} in {value}"))
         })
