@@ -178,15 +178,22 @@ impl Machine {
         let connected = Qmp::connect(&socket, || machine.check_alive());
         machine.qmp = Some(machine.or_its_own_words(connected)?);
         if matches!(start, Start::Resume(_)) {
-            machine.ignore_memory()?;
-            machine.qmp()?.execute(
-                "migrate-incoming",
-                &json!({ "uri": format!("exec:cat {DEVICE_STATE}") }),
-            )?;
-            machine.qmp()?.wait_migrated()?;
-            machine.qmp()?.execute("cont", &json!({}))?;
+            let resumed = machine.resume();
+            machine.or_its_own_words(resumed)?;
         }
         Ok(machine)
+    }
+
+    /// Takes over the saved state, and lets the computer run.
+    fn resume(&mut self) -> Result<()> {
+        self.ignore_memory()?;
+        self.qmp()?.execute(
+            "migrate-incoming",
+            &json!({ "uri": format!("exec:cat {DEVICE_STATE}") }),
+        )?;
+        self.qmp()?.wait_migrated()?;
+        self.qmp()?.execute("cont", &json!({}))?;
+        Ok(())
     }
 
     /// Waits for dom0's init to report once more that dom0 is ready.
@@ -255,6 +262,13 @@ impl Machine {
     /// Stops the computer for good and saves the state of its devices, from which a later one resumes. The memory file is already
     /// complete.
     pub(crate) fn freeze(mut self) -> Result<()> {
+        let saved = self.save();
+        self.or_its_own_words(saved)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
         self.qmp()?.execute("stop", &json!({}))?;
         self.ignore_memory()?;
         self.qmp()?.execute(
@@ -264,7 +278,6 @@ impl Machine {
         self.qmp()?.wait_migrated()?;
         // QEMU is asked to quit, and not killed: it must write out its metadata of the disk.
         self.qmp()?.execute("quit", &json!({}))?;
-        self.child.wait()?;
         Ok(())
     }
 

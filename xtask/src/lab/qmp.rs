@@ -46,7 +46,8 @@ impl Qmp {
             self.reader.get_mut(),
             "{}",
             json!({ "execute": command, "arguments": arguments })
-        )?;
+        )
+        .with_context(|| format!("QEMU command {command}"))?;
         loop {
             let mut answer = self
                 .read()
