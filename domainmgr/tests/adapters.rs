@@ -278,6 +278,43 @@ fn a_driver_that_does_not_let_go_is_said_and_others_start() {
     host.wait_state(B, "RUNNING");
 }
 
+/// A device is named by its address, and is the host's, or another domain's, all the same.
+#[test]
+fn a_port_of_the_host_is_given_to_nobody_by_its_address() {
+    let mut host = plugged();
+    put_model(&host);
+    put_ports(&host, &["eth0"]);
+    fs::create_dir(host.path("auto")).unwrap();
+    let kernel = host.path("kernel").display().to_string();
+    let text = format!(
+        "name = 'x'\nkernel = '{kernel}'\nmemory = 64\npassthrough = 'enabled'\ne820_host = 1\n"
+    );
+    fs::write(host.path("auto/x.cfg"), text).unwrap();
+    let dir = host.path("auto").display().to_string();
+    host.run(&["--xl-dir", &dir]);
+    host.put(A, &wants(&["eth1"]));
+    host.wait_state(A, "RUNNING");
+    host.does(&["wait", "x", "RUNNING"]);
+    let attach = |address: &str| {
+        vec![
+            "attach".to_owned(),
+            "x".to_owned(),
+            "pci".to_owned(),
+            format!("{address},seize=1"),
+        ]
+    };
+    for (address, why) in [
+        ("00:10.0", "pci: 0000:00:10.0: eth0 is a port of the host"),
+        ("00:10.1", "pci: 0000:00:10.1: eth0 is a port of the host"),
+        ("00:11.1", "pci: 0000:00:11.1 is used by a.1 ("),
+    ] {
+        let words = attach(address);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        host.fails(&words, 1, why);
+    }
+    assert_eq!(device(&host, "00:10.0")[0], "e1000");
+}
+
 #[test]
 fn a_pvh_domain_cannot_have_pci_devices() {
     let host = started();

@@ -505,6 +505,62 @@ fn a_pci_device_comes_and_goes() {
     );
 }
 
+/// Changes in the pause before a guest is restarted are for the domain that is built then.
+#[test]
+fn what_is_detached_before_a_restart_does_not_come_back() {
+    let host =
+        with_pci("type = 'hvm'\npassthrough = 'enabled'\nextra = 'lab.action=reboot lab.after=2'");
+    let data = file(&host, "data");
+    let disk = format!("{data},raw,xvdb,rw");
+    host.does(&["attach", "a.1", "pci", "00:14.0,seize=1"]);
+    host.does(&["attach", "a.1", "disk", &disk]);
+    let has = format!("disks [xvdb={data}] nics [] pci [0000:00:14.0]");
+    host.until("both", || live(&host).ends_with(&has));
+    let resting = |s: &Value| s["DomainId"] == 0 && s["Restarts"].as_u64() > Some(0);
+    host.wait(A, "a pause", resting);
+    host.does(&["detach", "a.1", "pci", "00:14.0"]);
+    host.does(&["detach", "a.1", "disk", "xvdb"]);
+    host.wait_state(A, "RUNNING");
+    assert!(
+        live(&host).ends_with(" disks [] nics []"),
+        "{}",
+        live(&host)
+    );
+    assert_eq!(host.status(A).unwrap()["PciList"], json!([]));
+}
+
+#[test]
+fn each_of_two_pci_devices_is_shown_as_there() {
+    let host = with_pci("type = 'pv'\npassthrough = 'enabled'\ne820_host = 1");
+    for address in ["00:14.0", "00:10.0"] {
+        host.does(&["attach", "a.1", "pci", &format!("{address},seize=1")]);
+    }
+    let status = host.status(A).unwrap();
+    assert_eq!(status["Waiting"], json!([]));
+    assert_eq!(status["PciList"], json!(["0000:00:14.0", "0000:00:10.0"]));
+    host.fails(
+        &["detach", "a.1", "pci", "00:14.*"],
+        1,
+        "pci: detach one function at a time",
+    );
+}
+
+/// A boot that a waiting change has made impossible is tried again without it.
+#[test]
+fn a_device_that_is_not_there_is_taken_back() {
+    let host = with_pci("type = 'pv'");
+    host.does(&["attach", "a.1", "pci", "00:15.0"]);
+    host.fails(
+        &["restart", "a.1"],
+        1,
+        "there is no PCI device 0000:00:15.0",
+    );
+    host.wait(A, "the failure", |s| s["BootFailed"] == true);
+    host.does(&["detach", "a.1", "pci", "00:15.0"]);
+    let up = host.wait_state(A, "RUNNING");
+    assert_eq!((&up["Changed"], &up["LastErr"]), (&json!([]), &json!("")));
+}
+
 /// Xen cannot give a device to a domain that was built without the means for it.
 #[test]
 fn a_pci_device_waits_for_a_domain_that_can_have_it() {

@@ -276,6 +276,26 @@ fn waiting_outlives_the_agent() {
     );
     watches.kill().unwrap();
     watches.wait().unwrap();
+    // Whoever waits for a number waits for its domain, which has another number afterwards.
+    let number = host.wait_state(A, "HALTED")["DomainId"].to_string();
+    assert_eq!(number, "0");
+    does(&host, &["start", "a.1"]);
+    let number = host.status(A).unwrap()["DomainId"].to_string();
+    let waits = Command::new(env!("CARGO_BIN_EXE_domainmgr"))
+        .args(["wait", &number, "HALTED", "--timeout", "120", "--control"])
+        .arg(host.path("run/control.sock"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    host.until("it is heard", || {
+        does(&host, &["status", "--agent", "--json"]).contains("clients")
+    });
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    host.kill();
+    host.xen(&["destroy", &number]);
+    host.run(&[]);
+    let done = waits.wait_with_output().unwrap();
+    assert!(done.status.success(), "{done:?}");
 }
 
 /// Any varlink client can ask for the description of the service.

@@ -54,6 +54,26 @@ fn a_saved_domain_comes_back_when_it_is_asked_for() {
     assert!(!file(&host).exists());
 }
 
+/// The end of an order is told once, also if the agent has ended first.
+#[test]
+fn the_history_tells_of_a_save_that_has_ended_with_the_agent() {
+    let mut host = Host::start(&[]);
+    host.put(A, &json!({"ExtraArgs": "sim.deaf=300"}));
+    host.wait_state(A, "RUNNING");
+    host.does(&["save", "a.1", "--no-wait"]);
+    host.wait(A, "the save", |s| {
+        s["StateReason"].as_str().unwrap().contains("being saved")
+    });
+    for _ in 0..2 {
+        host.kill();
+        host.run(&[]);
+        host.until("the socket", || host.verb(&["show", "a.1"]).0 == 0);
+    }
+    let said = host.does(&["history", "a.1"]);
+    let ends = said.matches("the agent ended while it was saved");
+    assert_eq!(ends.count(), 1, "{said}");
+}
+
 #[test]
 fn what_cannot_be_written_or_read_harms_nobody() {
     let host = Host::start(&[]);

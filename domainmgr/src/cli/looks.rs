@@ -94,10 +94,16 @@ fn follow(
     mut take: impl FnMut(Changed) -> bool,
 ) -> Result<(), ClientError> {
     let mut heard = false;
+    // The next agent is asked for the same domain, whatever has the name or the number then.
+    let mut uuid = None;
     loop {
         let told = socket.connect().and_then(|client| {
-            client.watch(name, |change| {
+            let name = uuid.clone().or_else(|| name.map(str::to_owned));
+            client.watch(name.as_deref(), |change| {
                 heard = true;
+                if let (Some(_), Some(domain)) = (&name, &change.domain) {
+                    uuid = Some(domain.uuid.clone());
+                }
                 take(change)
             })
         });
@@ -217,15 +223,17 @@ impl Wait {
                     return exit(complain(&self.name, &ClientError::Lost, self.socket.json));
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let last = last.as_deref().unwrap_or("unknown");
-                    return self.timed_out(last);
+                    return self.timed_out(last.as_deref());
                 }
             }
         }
     }
 
-    fn timed_out(&self, last: &str) -> ExitCode {
-        let why = format!("timed out: it is {last}");
+    fn timed_out(&self, last: Option<&str>) -> ExitCode {
+        let why = match last {
+            Some(last) => format!("timed out: it is {last}"),
+            None => "timed out: the agent does not answer".to_owned(),
+        };
         if self.socket.json {
             let line = json!({"name": self.name, "error": why, "exit": 5});
             drop(say(&format!("{line}\n")));

@@ -13,6 +13,7 @@ use super::running::running;
 use super::state::changing::Changing;
 use super::state::facts::Facts;
 use super::state::wish::File;
+use super::wishes;
 use crate::spec::change::{Change, Changes, check};
 use crate::spec::{Disk, Spec};
 use crate::toolstack::{Error, Life};
@@ -57,6 +58,7 @@ pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
     let now = has.and_then(|spec| change.now(&spec));
     if now.is_none() {
         remember(f, change.clone());
+        next_build_has(f, change);
         return;
     }
     // The domain may have ended since it was last looked at.
@@ -67,6 +69,18 @@ pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
         begun: false,
         given_up: false,
     });
+}
+
+/// Makes a change to the domain that is built next. A boot that has failed, perhaps for want of the change, is tried again.
+fn next_build_has(f: &mut Facts, change: &Change) {
+    if f.phase.has_domain() {
+        return;
+    }
+    let rebuild = f.phase.boot_mut().and_then(|boot| boot.rebuild.as_mut());
+    if let Some(spec) = rebuild {
+        *spec = Arc::new(change.applied(spec));
+    }
+    wishes::try_again(f);
 }
 
 fn remember(f: &mut Facts, change: Change) {

@@ -37,6 +37,13 @@ impl Told {
 
 /// Emits an event for each difference from the state at the last event.
 pub(super) fn tell(cx: &mut Ctx, f: &mut Facts) {
+    // At once: the record that no longer has the order is committed together with the event.
+    if std::mem::take(&mut f.orders.untold) {
+        if let Some(job) = &f.orders.last {
+            let end = Event::of_job(job.ended.unwrap_or(cx.now.wall), f, job);
+            cx.effects.push(Effect::Event(end));
+        }
+    }
     if !f.publishable() {
         return;
     }

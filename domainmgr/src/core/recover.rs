@@ -83,6 +83,7 @@ fn take_up_order(now: Now, f: &mut Facts) {
         ..under_way.job()
     };
     f.orders.last = Some(job);
+    f.orders.untold = true;
     f.orders.under_way = None;
 }
 

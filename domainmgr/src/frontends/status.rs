@@ -1,5 +1,7 @@
 //! The DomainStatus that shows a domain, whichever frontend its wish comes from.
 
+use libxl::config::Pci;
+
 use crate::base::progress::Progress;
 use crate::core::{self, Hold, Kept, Pending, State as Phase, Until, View};
 use crate::frontends::eve::{
@@ -19,6 +21,7 @@ pub fn of(mut view: View) -> DomainStatus {
         vif_list: interfaces(&view)
             .filter(|_| file.is_some())
             .unwrap_or_default(),
+        pci_list: pci_devices(&view),
         ..DomainStatus::default()
     };
     if let Some(file) = &file {
@@ -167,6 +170,13 @@ fn of_xl(view: &View, file: &File, status: &mut DomainStatus) {
     let asked = spec.vnc.as_ref().and_then(|vnc| vnc.display);
     status.vnc_display = view.display.or(asked).unwrap_or_default();
     status.disk_status_list = spec.disks.iter().map(DiskStatus::ready).collect();
+}
+
+/// Addresses of the PCI devices that were not reserved as adapters.
+fn pci_devices(view: &View) -> Vec<String> {
+    let given = view.spec.as_ref().and_then(|spec| spec.given.as_ref());
+    let devices = given.into_iter().flat_map(|given| &given.pcidevs);
+    devices.map(Pci::address).collect()
 }
 
 /// Network interfaces as the guest has them, or would have them; `None` if unknown.

@@ -64,6 +64,10 @@ impl Run<'_> {
     fn take(&mut self, id: DomainId, change: &Change, after: &Spec) -> Result<(), Error> {
         let other = |text: String| Error::new(ErrorKind::Other, text);
         is_there(change).map_err(other)?;
+        if let Change::AttachPci(pci) = change {
+            let refused = self.env.adapters.refuses(self.key, (&pci.config).into());
+            refused.map_or(Ok(()), |why| Err(other(format!("pci: {why}"))))?;
+        }
         self.is_free(id, change, after)?;
         let (env, key) = (self.env, self.key);
         let strangers = |uuid| uuid != key && !env.owners.knows(uuid);

@@ -33,6 +33,8 @@ pub(in crate::core) struct Orders {
     pub(in crate::core) under_way: Option<UnderWay>,
     /// The last order that has come to its end.
     pub(in crate::core) last: Option<Job>,
+    /// The end of the last order has not been told yet.
+    pub(in crate::core) untold: bool,
 }
 
 /// An order that is being worked off.

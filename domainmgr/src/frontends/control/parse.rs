@@ -12,7 +12,7 @@ use crate::frontends::xl::Host;
 use crate::spec::change::{Change, Figures};
 use crate::spec::mac;
 use crate::spec::render::quoted;
-use crate::spec::{Mode, Written};
+use crate::spec::{Mode, PciAddress, Written};
 
 /// The name of the file in the reader's messages, which is removed from them again.
 const PLACE: &str = "-";
@@ -135,8 +135,11 @@ pub(crate) fn pci(text: &str, host: &Host) -> Result<Change, String> {
 /// # Errors
 /// The text is no address.
 pub(crate) fn which_pci(which: &str) -> Result<Change, String> {
-    let address = which.parse().map_err(|e| format!("pci: {e}"))?;
-    Ok(Change::DetachPci(address))
+    let device: Pci = which.parse().map_err(|e| format!("pci: {e}"))?;
+    if device.vfunc_mask == Some(Pci::ALL_FUNCTIONS) {
+        return Err("pci: detach one function at a time".to_owned());
+    }
+    Ok(Change::DetachPci(PciAddress::from(&device)))
 }
 
 /// Figures as an operator gives them.

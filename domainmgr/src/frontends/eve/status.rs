@@ -45,6 +45,8 @@ pub struct DomainStatus {
     pub disk_status_list: Vec<DiskStatus>,
     /// Network interfaces.
     pub vif_list: Vec<VifConfig>,
+    /// Addresses of the PCI devices that the domain has, or is to have, by a file of xl's or by hand. Addition.
+    pub pci_list: Vec<String>,
     /// Assigned devices.
     pub io_adapter_list: Vec<IoAdapter>,
     /// Virtualisation mode: 0 for PV or PVH, 1 for HVM.

@@ -14,7 +14,7 @@ use crate::base::clock::Clock;
 use crate::base::json;
 use crate::base::services::Services;
 use crate::base::store;
-use crate::spec::{Adapter, Assigned};
+use crate::spec::{Adapter, Assigned, PciAddress};
 use crate::toolstack::{Error, ErrorKind, Limits, Session, Toolstack};
 
 /// Time between two looks at files and devices without a particular reason.
@@ -186,6 +186,11 @@ impl Adapters {
             }
             state = self.0.wait(state);
         }
+    }
+
+    /// Returns the reason why a domain that asks for a device by its address cannot have it.
+    pub fn refuses(&self, key: Uuid, address: PciAddress) -> Option<String> {
+        self.0.lock().table.refuses(key, address)
     }
 
     /// Gives up everything that an application has reserved.

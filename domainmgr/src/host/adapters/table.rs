@@ -173,6 +173,19 @@ impl Table {
         Ok(())
     }
 
+    /// Returns the reason why a domain that asks for a device by its address cannot have it. Functions of one device go together.
+    pub fn refuses(&self, key: Uuid, address: PciAddress) -> Option<String> {
+        let is_it = |b: &&Bundle| b.known_devices().any(|(own, _)| own.same_device(address));
+        self.bundles.iter().filter(is_it).find_map(|bundle| {
+            let user = bundle.used_by.as_ref().filter(|user| user.key != key);
+            match (user, &bundle.port) {
+                (Some(user), _) => Some(format!("{address} is used by {user}")),
+                (None, Some(port)) => Some(format!("{address}: {port} is a port of the host")),
+                (None, None) => None,
+            }
+        })
+    }
+
     /// Returns the index of the adapter's bundle, if this application can have it.
     fn available(&self, key: Uuid, adapter: &Adapter) -> Result<usize, String> {
         let name = &adapter.name;

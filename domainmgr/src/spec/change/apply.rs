@@ -199,7 +199,7 @@ fn renumber(nics: &mut [config::Nic]) {
     }
 }
 
-fn replace<T>(list: &mut Vec<T>, item: T, is_it: impl Fn(&T) -> bool) {
+pub(super) fn replace<T>(list: &mut Vec<T>, item: T, is_it: impl Fn(&T) -> bool) {
     match list.iter_mut().find(|old| is_it(old)) {
         Some(old) => *old = item,
         None => list.push(item),

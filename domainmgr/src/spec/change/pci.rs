@@ -5,6 +5,7 @@
 
 use libxl::config::{self, Guest, Passthrough, Pci};
 
+use super::apply::replace;
 use crate::spec::adapters::PciAddress;
 use crate::spec::disks::Written;
 use crate::spec::domain::{Mode, Spec};
@@ -24,8 +25,10 @@ pub(super) fn attach(spec: &mut Spec, written: &Written<Pci>) {
         return;
     };
     let address = PciAddress::from(&written.config);
-    given.pcidevs.retain(|pci| PciAddress::from(pci) != address);
-    given.pcidevs.push(written.config.clone());
+    let device = written.config.clone();
+    replace(&mut given.pcidevs, device, |pci| {
+        PciAddress::from(pci) == address
+    });
     if let Guest::Pv(pv) = &mut given.b_info.guest {
         // As xl does: the guest must not have memory where the device has its registers.
         pv.e820_host = Some(true);
