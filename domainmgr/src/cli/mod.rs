@@ -163,7 +163,8 @@ enum Command {
         /// The speed given to `run --simulate-speed`.
         #[arg(long, default_value_t = 1)]
         speed: u32,
-        /// list, or destroy, pause, unpause, suspend, resume, rename or end with a domain's number or name.
+        /// list, or destroy, pause, unpause, suspend, resume, rename or end with a domain's number or name; pci, plug ADDRESS DRIVER
+        /// [INTERFACE], unplug ADDRESS; live with a domain's.
         #[arg(required = true)]
         words: Vec<String>,
     },
