@@ -505,30 +505,6 @@ fn a_pci_device_comes_and_goes() {
     );
 }
 
-/// Changes in the pause before a guest is restarted are for the domain that is built then.
-#[test]
-fn what_is_detached_before_a_restart_does_not_come_back() {
-    let host =
-        with_pci("type = 'hvm'\npassthrough = 'enabled'\nextra = 'lab.action=reboot lab.after=2'");
-    let data = file(&host, "data");
-    let disk = format!("{data},raw,xvdb,rw");
-    host.does(&["attach", "a.1", "pci", "00:14.0,seize=1"]);
-    host.does(&["attach", "a.1", "disk", &disk]);
-    let has = format!("disks [xvdb={data}] nics [] pci [0000:00:14.0]");
-    host.until("both", || live(&host).ends_with(&has));
-    let resting = |s: &Value| s["DomainId"] == 0 && s["Restarts"].as_u64() > Some(0);
-    host.wait(A, "a pause", resting);
-    host.does(&["detach", "a.1", "pci", "00:14.0"]);
-    host.does(&["detach", "a.1", "disk", "xvdb"]);
-    host.wait_state(A, "RUNNING");
-    assert!(
-        live(&host).ends_with(" disks [] nics []"),
-        "{}",
-        live(&host)
-    );
-    assert_eq!(host.status(A).unwrap()["PciList"], json!([]));
-}
-
 #[test]
 fn each_of_two_pci_devices_is_shown_as_there() {
     let host = with_pci("type = 'pv'\npassthrough = 'enabled'\ne820_host = 1");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changing;
 use super::context::Ctx;
 use super::effect::Effect;
 use super::input::Built;
@@ -32,6 +33,7 @@ pub(super) fn created(cx: &mut Ctx, f: &mut Facts, spec: Arc<Spec>, built: Built
         ..Domain::new(id, Life::Paused, cx.now.mono)
     };
     f.phase.built(domain, restored);
+    changing::forget_what_is_gone(f);
     let how = if restored { "restored" } else { "created" };
     cx.info(format!("domain {id} {how}"));
     cx.effects.push(Effect::Watch(id));

@@ -13,7 +13,6 @@ use super::running::running;
 use super::state::changing::Changing;
 use super::state::facts::Facts;
 use super::state::wish::File;
-use super::wishes;
 use crate::spec::change::{Change, Changes, check};
 use crate::spec::{Disk, Spec};
 use crate::toolstack::{Error, Life};
@@ -58,7 +57,8 @@ pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
     let now = has.and_then(|spec| change.now(&spec));
     if now.is_none() {
         remember(f, change.clone());
-        next_build_has(f, change);
+        // It may have failed for want of the change.
+        f.try_boot_again();
         return;
     }
     // The domain may have ended since it was last looked at.
@@ -71,21 +71,27 @@ pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
     });
 }
 
-/// Makes a change to the domain that is built next. A boot that has failed, perhaps for want of the change, is tried again.
-fn next_build_has(f: &mut Facts, change: &Change) {
-    if f.phase.has_domain() {
-        return;
-    }
-    let rebuild = f.phase.boot_mut().and_then(|boot| boot.rebuild.as_mut());
-    if let Some(spec) = rebuild {
-        *spec = Arc::new(change.applied(spec));
-    }
-    wishes::try_again(f);
+/// Returns the spec that the next domain is built from if its guest is restarted: that of the last one.
+fn last(f: &Facts) -> Option<&Arc<Spec>> {
+    let domain = f.phase.domain().and_then(|domain| domain.spec.as_ref());
+    domain.or_else(|| f.phase.boot()?.rebuild.as_ref())
 }
 
+/// Records a change for the domains that are built later.
 fn remember(f: &mut Facts, change: Change) {
     let file = f.wish.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
-    f.changes.push(change, file.map(AsRef::as_ref));
+    // What the file does not have may come back with the last domain's spec.
+    let comes_back = last(f).is_some_and(|spec| change.applied(spec) != **spec);
+    let file = file.filter(|_| !comes_back).cloned();
+    f.changes.push(change, file.as_deref());
+}
+
+/// Forgets what was taken away and is neither in the file nor in the domain that has just been built.
+pub(super) fn forget_what_is_gone(f: &mut Facts) {
+    let file = f.wish.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+    if let (Some(file), Some(built)) = (file.cloned(), last(f).cloned()) {
+        f.changes.forget_what_is_gone(&[&file, &built]);
+    }
 }
 
 /// Returns the next step for a domain that is to be changed.

@@ -43,7 +43,7 @@ pub fn step(now: Now, mut facts: Facts, input: Input) -> (Facts, Vec<Effect>) {
             adapters::news(&mut facts);
             turns::news(&mut facts);
             if facts.phase.boot().and_then(|boot| boot.failed) == Some(Failure::InUse) {
-                wishes::try_again(&mut facts);
+                facts.try_boot_again();
             }
         }
         Input::Done(outcome) => done(&mut cx, &mut facts, outcome),

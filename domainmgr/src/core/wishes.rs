@@ -67,7 +67,7 @@ fn wanted(cx: &mut Ctx, f: &mut Facts, new: Desired, before: File) {
     }
     if same && f.phase.boot_failed() {
         // The same config was written again: its author has put something right, and does not want to wait.
-        try_again(f);
+        f.try_boot_again();
     }
     if same && f.wish.problem.is_none() {
         return;
@@ -120,14 +120,4 @@ fn end_waits(f: &mut Facts) {
 /// Has the next step look at Xen: no event tells of a domain that an outsider has built meanwhile.
 fn look_again(f: &mut Facts) {
     f.looks.outdate();
-}
-
-/// Tries a failed boot again at once.
-pub(super) fn try_again(f: &mut Facts) {
-    let Some(boot) = f.phase.boot_mut().filter(|boot| boot.failed.is_some()) else {
-        return;
-    };
-    boot.at_once();
-    f.past.tries = 0;
-    look_again(f);
 }

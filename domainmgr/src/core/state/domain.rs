@@ -65,8 +65,8 @@ pub(in crate::core) enum Interrupted {
     Preserve(String),
     /// A save. The guest may still find the request to suspend, which is to be taken back.
     Asked,
-    /// A save, whose request does not stand any more. Until this time, a domain found suspended counts as suspended for it. `None` as long as the domain is paused,
-    /// and cannot obey.
+    /// A save, whose request does not stand any more. Until this time, a domain found suspended counts as suspended for it.
+    /// `None` as long as the domain is paused, and cannot obey.
     Save(Option<Time>),
     /// A save that has failed. The guest may obey until this time, and is then let go on by the toolstack, as long as this
     /// agent lives. `None` as for [`Interrupted::Save`].

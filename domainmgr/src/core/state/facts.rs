@@ -74,6 +74,17 @@ pub(in crate::core) enum Want {
 }
 
 impl Facts {
+    /// Tries a failed boot again at once.
+    pub(in crate::core) fn try_boot_again(&mut self) {
+        let Some(boot) = self.phase.boot_mut().filter(|boot| boot.failed.is_some()) else {
+            return;
+        };
+        boot.at_once();
+        self.past.tries = 0;
+        // No event tells of a domain that an outsider has built meanwhile.
+        self.looks.outdate();
+    }
+
     /// Returns whether these facts can be published.
     ///
     /// The wish must have been read and, if an earlier run of the agent left a record, Xen must have been looked at, or

@@ -829,6 +829,11 @@ impl Harness {
                 let macs = nics.iter().filter_map(|nic| nic.mac);
                 macs.filter(|found| found.to_string() == *mac).count() == 1
             }
+            ["detach", "disk", vdev] => !disks.iter().any(|d| d.vdev.as_deref() == Some(vdev)),
+            ["detach", "nic", mac] => {
+                let mut macs = nics.iter().filter_map(|nic| nic.mac);
+                !macs.any(|found| found.to_string() == *mac)
+            }
             ["set", figure] => *figure == format!("memory={}", seen.memory_kib >> 10),
             _ => return Err(format!("not known here: {change}")),
         })

@@ -47,16 +47,15 @@ impl Changes {
         };
         self.0
             .retain(|c| c.thing() != thing && Some(c.thing()) != disc);
-        let moot = file.is_some_and(|file| {
-            let gone = matches!(
-                change,
-                Change::DetachDisk(_) | Change::DetachNic(_) | Change::DetachPci(_)
-            );
-            gone && change.applied(file) == *file
-        });
-        if !moot {
+        if file.is_none_or(|file| !is_gone(&change, file)) {
             self.0.push(change);
         }
+    }
+
+    /// Drops what takes something away that none of these specs has.
+    pub fn forget_what_is_gone(&mut self, specs: &[&Spec]) {
+        self.0
+            .retain(|change| !specs.iter().all(|spec| is_gone(change, spec)));
     }
 
     /// Returns the spec with all changes.
@@ -97,4 +96,13 @@ impl Changes {
             })
             .collect()
     }
+}
+
+/// Returns whether the change only takes something away that the spec does not have.
+fn is_gone(change: &Change, spec: &Spec) -> bool {
+    let takes_away = matches!(
+        change,
+        Change::DetachDisk(_) | Change::DetachNic(_) | Change::DetachPci(_)
+    );
+    takes_away && change.applied(spec) == *spec
 }
