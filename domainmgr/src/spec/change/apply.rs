@@ -6,6 +6,7 @@ use libxl::config::{self, Bitmap};
 
 use super::kinds::{Change, Figures, mac_of, vdev_of};
 use super::pci;
+use super::replace::replace;
 use crate::spec::disks::Written;
 use crate::spec::domain::{Mode, Spec};
 use crate::spec::from_libxl;
@@ -196,13 +197,6 @@ fn detach_nic(spec: &mut Spec, mac: [u8; 6]) {
 fn renumber(nics: &mut [config::Nic]) {
     for (i, nic) in (0..).zip(nics) {
         nic.devid = Some(i);
-    }
-}
-
-pub(super) fn replace<T>(list: &mut Vec<T>, item: T, is_it: impl Fn(&T) -> bool) {
-    match list.iter_mut().find(|old| is_it(old)) {
-        Some(old) => *old = item,
-        None => list.push(item),
     }
 }
 

@@ -8,6 +8,7 @@ mod kinds;
 mod later;
 mod list;
 mod pci;
+mod replace;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@
 
 use libxl::config::{self, Guest, Passthrough, Pci};
 
-use super::apply::replace;
+use super::replace::replace;
 use crate::spec::adapters::PciAddress;
 use crate::spec::disks::Written;
 use crate::spec::domain::{Mode, Spec};
