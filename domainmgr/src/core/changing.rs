@@ -57,7 +57,7 @@ pub(super) fn asked(f: &mut Facts, change: &Change, by: &str) {
     let now = has.and_then(|spec| change.now(&spec));
     if now.is_none() {
         remember(f, change.clone());
-        // It may have failed for want of the change.
+        // A boot may have failed for want of the change.
         f.try_boot_again();
         return;
     }
@@ -79,11 +79,11 @@ fn last(f: &Facts) -> Option<&Arc<Spec>> {
 
 /// Records a change for the domains that are built later.
 fn remember(f: &mut Facts, change: Change) {
-    let file = f.wish.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
-    // What the file does not have may come back with the last domain's spec.
+    // A thing that the file does not have may come back with the last domain's spec.
     let comes_back = last(f).is_some_and(|spec| change.applied(spec) != **spec);
-    let file = file.filter(|_| !comes_back).cloned();
-    f.changes.push(change, file.as_deref());
+    let file = f.wish.desired.as_ref().and_then(|d| d.spec.as_ref().ok());
+    let file = file.filter(|_| !comes_back);
+    f.changes.push(change, file.map(AsRef::as_ref));
 }
 
 /// Forgets what was taken away and is neither in the file nor in the domain that has just been built.

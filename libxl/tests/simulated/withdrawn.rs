@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libxl::{Context, ErrorKind, Limits, Source, xenstore::Xenstore};
+use libxl::{Context, ErrorKind, Limits, Source, SuspendError, xenstore::Xenstore};
 
 use crate::stand_in::{
     GONE, RUNNING, becomes, domain, eventually, guests_hear, operations_take, races, simulated,
@@ -15,16 +15,21 @@ fn request() -> String {
     Xenstore::open().unwrap().read(REQUEST).unwrap().unwrap()
 }
 
+/// Asks a guest to suspend that does not hear, and gives up after this time.
+fn given_up(ctx: &Context, after: Duration) -> SuspendError {
+    guests_hear(false);
+    operations_take(-1);
+    let limits = Limits::none().deadline(after);
+    domain(ctx, 3).suspend_only(&limits).unwrap_err()
+}
+
 #[test]
 fn a_suspend_that_is_given_up_takes_its_request_back() {
     simulated(
         "withdrawn::a_suspend_that_is_given_up_takes_its_request_back",
         || {
             let ctx = Context::open().unwrap();
-            guests_hear(false);
-            operations_take(-1);
-            let limits = Limits::none().deadline(SOON);
-            let failed = domain(&ctx, 3).suspend_only(&limits).unwrap_err();
+            let failed = given_up(&ctx, SOON);
             assert_eq!(failed.error.kind(), ErrorKind::TimedOut, "{failed}");
             assert!(matches!(failed.source, Source::Runs), "{failed}");
             assert_eq!(request(), "");
@@ -39,10 +44,7 @@ fn a_guest_that_obeys_all_the_same_is_resumed() {
         "withdrawn::a_guest_that_obeys_all_the_same_is_resumed",
         || {
             let ctx = Context::open().unwrap();
-            guests_hear(false);
-            operations_take(-1);
-            let limits = Limits::none().deadline(SOON);
-            let failed = domain(&ctx, 3).suspend_only(&limits).unwrap_err();
+            let failed = given_up(&ctx, SOON);
             assert!(matches!(failed.source, Source::Runs), "{failed}");
             operations_take(0);
             becomes(3, crate::stand_in::SUSPENDED);
@@ -60,13 +62,8 @@ fn a_guest_that_has_acknowledged_may_suspend_yet() {
         "withdrawn::a_guest_that_has_acknowledged_may_suspend_yet",
         || {
             let ctx = Context::open().unwrap();
-            guests_hear(false);
-            operations_take(-1);
             let failed = std::thread::scope(|scope| {
-                let asking = scope.spawn(|| {
-                    let limits = Limits::none().deadline(10 * SOON);
-                    domain(&ctx, 3).suspend_only(&limits).unwrap_err()
-                });
+                let asking = scope.spawn(|| given_up(&ctx, 10 * SOON));
                 eventually("it is asked", || request() == "suspend");
                 Xenstore::open().unwrap().write(REQUEST, "").unwrap();
                 asking.join().unwrap()

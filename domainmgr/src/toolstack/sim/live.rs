@@ -236,10 +236,7 @@ impl Live for Model {
 
     fn add_pci(&mut self, id: DomainId, pci: &config::Pci, _: &Limits) -> Result<()> {
         self.get(id)?;
-        if pci.seize {
-            self.pci_take(pci.into())?;
-        }
-        self.pci_give(pci.into(), id.domid)
+        self.pci_add(pci, id.domid)
     }
 
     fn remove_pci(

@@ -139,16 +139,21 @@ impl Model {
             self.pci_give(device.address, domid)?;
         }
         for device in spec.given.iter().flat_map(|given| &given.pcidevs) {
-            if device.seize {
-                self.pci_take(device.into())?;
-            }
-            self.pci_give(device.into(), domid)?;
+            self.pci_add(device, domid)?;
         }
         Ok(())
     }
 
+    /// Gives a domain a device, which is taken from the host first if its configuration says so.
+    pub(super) fn pci_add(&mut self, device: &Pci, domid: u32) -> Result<()> {
+        if device.seize {
+            self.pci_take(device.into())?;
+        }
+        self.pci_give(device.into(), domid)
+    }
+
     /// Gives a domain a device that was taken from the host.
-    pub(super) fn pci_give(&mut self, address: PciAddress, domid: u32) -> Result<()> {
+    fn pci_give(&mut self, address: PciAddress, domid: u32) -> Result<()> {
         self.pci_forget();
         let slot = self.slot(address)?;
         if !slot.taken {
