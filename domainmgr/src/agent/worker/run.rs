@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
             for (id, answer) in std::mem::take(&mut self.unsaid) {
                 self.orders.answer(id, answer);
             }
-            let mut outcome = None;
+            let mut to_run = None;
             for effect in effects {
                 match effect {
                     Effect::Note(level, text) => self.say(level, &text),
@@ -260,13 +260,17 @@ impl<'a> Run<'a> {
                     Effect::Watch(id) => self.watch(id),
                     Effect::Unwatch => (self.watch, self.unwatched) = (None, None),
                     Effect::Wake(at) => self.wake = at,
-                    Effect::Run(op, deadline) => outcome = Some(self.execute(&op, deadline)),
+                    Effect::Run(op, deadline) => to_run = Some((op, deadline)),
                     Effect::Finish => return self.clean_up(),
                 }
             }
-            let Some(outcome) = outcome else {
+            if facts.publishable() {
+                self.show_turn(&facts);
+            }
+            let Some((op, deadline)) = to_run else {
                 return false;
             };
+            let outcome = self.execute(&op, deadline);
             if matches!(outcome, Outcome::Disks(_) | Outcome::Ended(_)) {
                 self.env.register.wake();
             }

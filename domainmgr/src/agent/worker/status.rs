@@ -50,18 +50,6 @@ impl Run<'_> {
         self.env
             .register
             .set(self.key, facts.copies_needed(), facts.copies_made());
-        let start = facts.is_starting().then(|| Start {
-            names: [
-                &status.domain_name,
-                &status.display_name,
-                &status.uuid_and_version.uuid,
-            ]
-            .map(Clone::clone)
-            .into(),
-            priority: status.priority,
-            after: status.after.clone(),
-        });
-        self.env.turns.show(self.key, start);
         self.env.metrics.set(
             self.key,
             Measured {
@@ -95,5 +83,23 @@ impl Run<'_> {
             let _ = self.env.reports.send(Report::Settled(self.key));
         }
         self.env.board.show(self.key, status);
+    }
+
+    /// Shows the other domains whether this one is about to start. Those that wait for it may begin at once, so whatever there
+    /// is to tell of it has been told before.
+    pub(super) fn show_turn(&self, facts: &Facts) {
+        let start = facts.is_starting().then(|| {
+            let status = status::of(core::view(facts));
+            Start {
+                names: vec![
+                    status.domain_name,
+                    status.display_name,
+                    status.uuid_and_version.uuid,
+                ],
+                priority: status.priority,
+                after: status.after,
+            }
+        });
+        self.env.turns.show(self.key, start);
     }
 }
