@@ -16,7 +16,7 @@ use libxl::{Context, DomId, Domain, DomainId, DomainState, console::ConsoleType}
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Hope, LONG, context, is_up, unique, wait_for, wait_until_up};
+use crate::support::{Hope, LONG, QUICK, context, is_up, unique, wait_for, wait_until_up};
 
 pub(crate) struct Host {
     dir: tempfile::TempDir,
@@ -241,7 +241,7 @@ impl Host {
             "Memory": 128 << 10,
             "VCpus": 1,
             "VirtualizationMode": mode,
-            "ExtraArgs": format!("console=hvc0 quiet {action}"),
+            "ExtraArgs": format!("console=hvc0 {QUICK} {action}"),
             "DiskConfigList": null,
             "VifList": null,
             "IoAdapterList": null,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::disks::{MOUNT, image};
 use super::host::{App, Host, domid};
 use super::orders::does;
-use crate::support::{outsider_is_there, wait_for, xl};
+use crate::support::{QUICK, outsider_is_there, wait_for, xl};
 
 /// The address of the guest, and the address that it pings.
 const NETWORK: &str = "lab.ip=192.168.99.73/24 lab.ping=192.168.99.1";
@@ -51,11 +51,11 @@ const TINY_HVM: Kind = Kind {
 
 fn put(host: &Host, app: &App, kind: Kind, memory: u32, more: &str) {
     let Kind { mode, boots, .. } = kind;
-    // The small guest ends if its command line has unknown words.
+    // The small guest ends if its command line has unknown parameters of the lab.
     let network = if kind.shell { NETWORK } else { "" };
     let text = format!(
         "name = '{}'\nuuid = '{}'\ntype = '{mode}'\n{boots}memory = {memory}\n\
-         extra = 'console=hvc0 quiet {network}'\n{more}",
+         extra = 'console=hvc0 {QUICK} {network}'\n{more}",
         app.name(),
         app.key,
     );
