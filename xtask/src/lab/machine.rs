@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use super::accel::Backend;
@@ -264,7 +264,10 @@ impl Machine {
     pub(crate) fn freeze(mut self) -> Result<()> {
         let saved = self.save();
         self.or_its_own_words(saved)?;
-        self.child.wait()?;
+        // QEMU is asked to quit, and not killed: it must write out its metadata of the disk.
+        self.qmp()?.quit()?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "QEMU ended ({status})");
         Ok(())
     }
 
@@ -275,10 +278,7 @@ impl Machine {
             "migrate",
             &json!({ "uri": format!("exec:cat >{DEVICE_STATE}") }),
         )?;
-        self.qmp()?.wait_migrated()?;
-        // QEMU is asked to quit, and not killed: it must write out its metadata of the disk.
-        self.qmp()?.execute("quit", &json!({}))?;
-        Ok(())
+        self.qmp()?.wait_migrated()
     }
 
     /// Returns the port of dom0's sshd on the loopback address. QEMU lets the kernel choose this port, so it is always free.

@@ -42,12 +42,7 @@ impl Qmp {
 
     /// Runs one command and returns its result.
     pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
-        writeln!(
-            self.reader.get_mut(),
-            "{}",
-            json!({ "execute": command, "arguments": arguments })
-        )
-        .with_context(|| format!("QEMU command {command}"))?;
+        self.send(command, arguments)?;
         loop {
             let mut answer = self
                 .read()
@@ -60,6 +55,13 @@ impl Qmp {
             }
             // All other messages are events.
         }
+    }
+
+    /// Asks QEMU to end. It may be gone before it has answered.
+    pub(crate) fn quit(&mut self) -> Result<()> {
+        self.send("quit", &json!({}))?;
+        while self.read().is_ok() {}
+        Ok(())
     }
 
     /// Waits for the end of a migration, outgoing or incoming.
@@ -80,11 +82,39 @@ impl Qmp {
         }
     }
 
+    fn send(&mut self, command: &str, arguments: &Value) -> Result<()> {
+        let command_line = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.reader.get_mut(), "{command_line}")
+            .with_context(|| format!("QEMU command {command}"))
+    }
+
     fn read(&mut self) -> Result<Value> {
         let mut line = String::new();
         if self.reader.read_line(&mut line)? == 0 {
             bail!("QEMU has gone");
         }
         Ok(serde_json::from_str(&line)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emulator_that_quits_need_not_answer() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut qmp = Qmp {
+            reader: BufReader::new(ours),
+        };
+        let emulator = thread::spawn(move || {
+            let mut line = String::new();
+            BufReader::new(theirs).read_line(&mut line).unwrap();
+            line
+        });
+        qmp.quit().unwrap();
+        assert!(emulator.join().unwrap().contains("\"quit\""));
+        // Any other command needs its answer.
+        assert!(qmp.execute("stop", &json!({})).is_err());
     }
 }
