@@ -63,7 +63,7 @@ pub(crate) fn generate(include_dirs: &[PathBuf], to: &Path) -> Result<Vec<String
         )
         .allowlist_file(r".*/(_?libxl[a-z_]*|libxlutil|xencall|xentoollog|logger|loaded)\.h")
         // Access to single values, where libxl has no function.
-        .allowlist_function("xs_(open|close|read|write|watch|unwatch|fileno|check_watch)")
+        .allowlist_function("xs_(open|close|read|directory|write|watch|unwatch|fileno|check_watch)")
         .allowlist_function("xs_transaction_(start|end)")
         // No va_list crosses into Rust: its shape differs per architecture. The shim formats.
         .blocklist_function("xtl_logv")

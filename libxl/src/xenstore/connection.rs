@@ -75,6 +75,47 @@ impl Xenstore {
         Ok(Some(text))
     }
 
+    /// The names of the keys below a key; `None` if there is no such key. Names that are not UTF-8 are
+    /// left out, as no path leads to them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a path with a NUL in it, [`ErrorKind::Io`] for anything else.
+    #[doc(alias = "xs_directory")]
+    pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
+        let path = c_string("xs_directory", "path", path)?;
+        let mut count: c_uint = 0;
+        // SAFETY: an open handle, a NUL-terminated path, a place for the number. The array is malloc'd
+        // and ours.
+        let array = unsafe {
+            sys::xs_directory(
+                self.0.as_ptr(),
+                NO_TRANSACTION,
+                path.as_ptr(),
+                &raw mut count,
+            )
+        };
+        if array.is_null() {
+            let error = io::Error::last_os_error();
+            return match error.raw_os_error() {
+                Some(libc::ENOENT) => Ok(None),
+                _ => Err(Error::io("xs_directory", error)),
+            };
+        }
+        // SAFETY: as many NUL-terminated names as xs_directory said. They are part of the array's own
+        // block, which is freed once, after they were copied.
+        let names = unsafe {
+            let names = slice::from_raw_parts(array, count as usize)
+                .iter()
+                .filter_map(|name| CStr::from_ptr(*name).to_str().ok())
+                .map(str::to_owned)
+                .collect();
+            libc::free(array.cast());
+            names
+        };
+        Ok(Some(names))
+    }
+
     /// Sets the value of a key, and creates the key if needed.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod program;
 mod signals;
 mod soundness;
 mod stand_in;
+mod store;
 mod watch_all;
 mod watcher;
 mod withdrawn;
