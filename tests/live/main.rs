@@ -14,6 +14,7 @@ mod examples;
 mod guest;
 mod host;
 mod hotplug;
+mod hotplug_program;
 mod hypervisor;
 mod lifecycle;
 mod memory;

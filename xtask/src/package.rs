@@ -20,6 +20,9 @@ const TOOLS: &[&str] = &["debhelper", "dpkg-dev", "lowdown", "man-db"];
 /// The package with the program that judges packages.
 const LINTIAN: &str = "lintian";
 
+/// The program that connects disks and interfaces. It has a package of its own, as it must stay when the agent goes.
+const HOTPLUG: &str = "xen-hotplug";
+
 /// Manual pages made from the manual: name, section, one-line description, and the headings of the manual that the page contains.
 const PAGES: [(&str, &str, &str, &[&str]); 3] = [
     ("domainmgr", "8", "manages the domains of a Xen host", &[]),
@@ -45,27 +48,37 @@ pub(crate) struct Options {
     debug: bool,
 }
 
-/// Makes the package and prints its path.
+/// Makes the packages and prints their paths.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    println!("{}", build(options.debug)?.path.display());
+    for path in build(options.debug)?.paths() {
+        println!("{}", path.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A package that was made.
+/// The packages that were made.
 pub(crate) struct Built {
-    /// The file.
-    pub(crate) path: PathBuf,
-    /// Lintian has judged it.
+    /// The file of the agent's.
+    pub(crate) agent: PathBuf,
+    /// The file of the one with the hotplug programs.
+    pub(crate) hotplug: PathBuf,
+    /// Lintian has judged them.
     linted: bool,
 }
 
-/// Makes the package, and fails if lintian objects. Where lintian cannot be had without a change to packages that are
-/// installed, the package is made without its judgement.
+impl Built {
+    fn paths(&self) -> [&Path; 2] {
+        [&self.agent, &self.hotplug]
+    }
+}
+
+/// Makes the packages, and fails if lintian objects. Where lintian cannot be had without a change to packages that are
+/// installed, the packages are made without its judgement.
 pub(crate) fn build(debug: bool) -> Result<Built> {
     setup::ensure()?;
     setup::packages(TOOLS)?;
     let linted = setup::packages_if_harmless(&[LINTIAN])?;
-    let program = program(debug)?;
+    let programs = Programs::build(debug)?;
     let version = env!("CARGO_PKG_VERSION");
     let out = paths::root().join("target/package");
     let tree = out.join(format!("domainmgr-{version}"));
@@ -80,7 +93,7 @@ pub(crate) fn build(debug: bool) -> Result<Built> {
             .arg(&tree),
     )?;
     fill(&tree, version)?;
-    built(&tree.join("built"), &program)?;
+    built(&tree.join("built"), &programs)?;
     eprintln!("package: running debhelper");
     tool::logged(
         Command::new("dpkg-buildpackage")
@@ -88,11 +101,17 @@ pub(crate) fn build(debug: bool) -> Result<Built> {
             .current_dir(&tree),
         &out.join("build.log"),
     )?;
-    let path = only(&out, ".deb")?;
+    let built = Built {
+        agent: only(&out, "domainmgr_", ".deb")?,
+        hotplug: only(&out, "xen-hotplug_", ".deb")?,
+        linted,
+    };
     if linted {
-        lint(&path)?;
+        for path in built.paths() {
+            lint(path)?;
+        }
     }
-    Ok(Built { path, linted })
+    Ok(built)
 }
 
 /// Highest exposure that systemd may report for the agent's unit, in tenths: 0 is none, 100 is everything. The unit explains the value.
@@ -102,11 +121,13 @@ const EXPOSURE: u32 = 50;
 pub(crate) fn test() -> Result<Counts> {
     let package = build(true)?;
     let mut counts = Counts {
-        passed: 1,
-        skipped: u64::from(!package.linted),
+        passed: 2,
+        skipped: 2 * u64::from(!package.linted),
         ..Counts::default()
     };
-    println!("{}", package.path.display());
+    for path in package.paths() {
+        println!("{}", path.display());
+    }
     let units = paths::root().join("packaging/debian");
     for unit in ["domainmgr.service", "domainmgr-guests.service"] {
         let judged = Command::new("systemd-analyze")
@@ -126,23 +147,38 @@ pub(crate) fn test() -> Result<Counts> {
     Ok(counts)
 }
 
-fn program(debug: bool) -> Result<PathBuf> {
-    let words: &[&str] = if debug {
-        // The same build as in the tests.
-        &["build", "--workspace", "--bin=domainmgr"]
-    } else {
-        &[
-            "build",
-            "--release",
-            "--package=domainmgr",
-            "--bin=domainmgr",
-        ]
-    };
-    let built = Cargo::native().programs(words)?;
-    let program = built
-        .into_iter()
-        .find(|program| program.name == "domainmgr");
-    Ok(program.context("cargo has built no domainmgr")?.path)
+/// The files of the programs.
+struct Programs {
+    agent: PathBuf,
+    hotplug: PathBuf,
+}
+
+impl Programs {
+    fn build(debug: bool) -> Result<Self> {
+        const BOTH: [&str; 2] = ["--bin=domainmgr", "--bin=xen-hotplug"];
+        let words: &[&str] = if debug {
+            // The same build as in the tests.
+            &["build", "--workspace"]
+        } else {
+            &[
+                "build",
+                "--release",
+                "--package=domainmgr",
+                "--package=xen-hotplug",
+            ]
+        };
+        let built = Cargo::native().programs(&[words, &BOTH].concat())?;
+        let find = |name: &str| {
+            let program = built.iter().find(|program| program.name == name);
+            program
+                .map(|program| program.path.clone())
+                .with_context(|| format!("cargo has built no {name}"))
+        };
+        Ok(Self {
+            agent: find("domainmgr")?,
+            hotplug: find(HOTPLUG)?,
+        })
+    }
 }
 
 /// Fills in the values that only this build knows.
@@ -199,7 +235,8 @@ fn maintainer() -> String {
 }
 
 /// Puts the files that debhelper does not make itself into `dir`.
-fn built(dir: &Path, program: &Path) -> Result<()> {
+fn built(dir: &Path, programs: &Programs) -> Result<()> {
+    let program = &programs.agent;
     let man = dir.join("man");
     let completions = dir.join("completions");
     fs::create_dir_all(&man)?;
@@ -226,17 +263,30 @@ fn built(dir: &Path, program: &Path) -> Result<()> {
             "# NAME\n\n{name} - {about}\n\n# DESCRIPTION\n\n{}",
             part(&manual, headings)?
         );
-        let source = dir.join("page.md");
-        fs::write(&source, text)?;
-        let page = tool::output(
-            Command::new("lowdown")
-                .args(["-s", "-tman", &format!("-Mtitle={name}")])
-                .arg(format!("-Msection={section}"))
-                .arg(&source),
-        )?;
-        fs::write(man.join(format!("{name}.{section}")), page)?;
+        page(&man, name, section, &text)?;
     }
-    Ok(())
+    let own = dir.join(HOTPLUG);
+    fs::create_dir_all(&own)?;
+    fs::copy(&programs.hotplug, own.join(HOTPLUG))?;
+    let manual = fs::read_to_string(root.join("docs/xen-hotplug.md"))?;
+    let text = format!(
+        "# NAME\n\n{HOTPLUG} - connects disks and network interfaces of Xen domains\n\n# DESCRIPTION\n\n{}",
+        part(&manual, &[])?
+    );
+    page(&own, HOTPLUG, "8", &text)
+}
+
+/// Makes a manual page.
+fn page(dir: &Path, name: &str, section: &str, text: &str) -> Result<()> {
+    let source = tempfile::NamedTempFile::new()?;
+    fs::write(source.path(), text)?;
+    let page = tool::output(
+        Command::new("lowdown")
+            .args(["-s", "-tman", &format!("-Mtitle={name}")])
+            .arg(format!("-Msection={section}"))
+            .arg(source.path()),
+    )?;
+    Ok(fs::write(dir.join(format!("{name}.{section}")), page)?)
 }
 
 /// Returns the sections of the manual under these headings, or all of it for no headings.
@@ -283,16 +333,19 @@ fn lint(package: &Path) -> Result<()> {
     );
 }
 
-/// Returns the only file in `dir` whose name has this ending.
-fn only(dir: &Path, ending: &str) -> Result<PathBuf> {
+/// Returns the only file in `dir` whose name has this beginning and this ending.
+fn only(dir: &Path, beginning: &str, ending: &str) -> Result<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(dir)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(beginning) && name.ends_with(ending)
+        })
         .collect();
     match (found.pop(), found.is_empty()) {
         (Some(path), true) => Ok(path),
-        (None, _) => bail!("no {ending} in {}", dir.display()),
-        (Some(_), false) => bail!("several {ending} in {}", dir.display()),
+        (None, _) => bail!("no {beginning}*{ending} in {}", dir.display()),
+        (Some(_), false) => bail!("several {beginning}*{ending} in {}", dir.display()),
     }
 }
 

@@ -181,6 +181,9 @@ struct Run {
     /// were taken away by others, and of wishes under way is forgotten.
     #[arg(long)]
     forget: bool,
+    /// Programs that connect disks and interfaces in the place of Xen's scripts, and that are used if they are there
+    #[arg(long, value_name = "DIR", default_value = libxl::HOTPLUG)]
+    hotplug_dir: PathBuf,
     /// Where Prometheus can fetch figures by HTTP, e.g. 127.0.0.1:9199: whoever can connect can read them [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_address: Option<std::net::SocketAddr>,
@@ -352,7 +355,7 @@ fn run(args: Run) -> Result<(), String> {
     } else {
         rivals::mention();
         xenstored::wait();
-        libxl::open().map_err(|e| e.to_string())?
+        libxl::open_with(&args.hotplug_dir).map_err(|e| e.to_string())?
     };
     if !args.simulate {
         raise_file_limit();

@@ -1,5 +1,7 @@
 //! Disks and network interfaces of a libxl configuration, as far as they concern the agent.
 
+use std::path::Path;
+
 use libxl::config::{self, DiskFormat, NicType};
 
 use super::disks::{Disk, Format};
@@ -8,7 +10,7 @@ use super::domain::{Nic, NicKind};
 /// A disk, as far as it concerns the agent.
 pub fn disk(disk: &config::Disk) -> Disk {
     // The target of a script, or of a disk that another domain serves, is no path of this host.
-    let elsewhere = disk.script.is_some()
+    let elsewhere = disk.script.as_deref().is_some_and(is_special)
         || disk.backend_domname.is_some()
         || disk.backend_domid.is_some_and(|domid| domid != 0);
     let path = disk.pdev_path.as_deref().filter(|_| !elsewhere);
@@ -26,6 +28,12 @@ pub fn disk(disk: &config::Disk) -> Disk {
         read_only: !disk.readwrite,
         ..Disk::default()
     }
+}
+
+/// Returns whether a script knows what its target means. The one that a disk has by default, and any program that takes its place
+/// under its name, takes a path.
+fn is_special(script: &str) -> bool {
+    Path::new(script).file_name() != Some("block".as_ref())
 }
 
 /// Xen's script looks for block devices in /dev.

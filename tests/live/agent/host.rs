@@ -16,6 +16,7 @@ use libxl::{Context, DomId, Domain, DomainId, DomainState, console::ConsoleType}
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::hotplug_program::hotplug_dir;
 use crate::support::{Hope, LONG, QUICK, context, is_up, unique, wait_for, wait_until_up};
 
 pub(crate) struct Host {
@@ -148,6 +149,9 @@ impl Host {
             if !args.contains(&flag) {
                 command.arg(flag).arg(self.path(dir));
             }
+        }
+        if !args.contains(&"--hotplug-dir") {
+            command.arg("--hotplug-dir").arg(hotplug_dir());
         }
         let agent = command
             .args(args)

@@ -36,11 +36,12 @@ struct Host {
 
 /// Runs all steps. The first step that fails ends the run.
 pub(crate) fn run(accel: Accel) -> Result<Counts> {
-    let package = super::build(true)?.path;
+    let built = super::build(true)?;
     let xen = of_this_host()?;
     let lab = Lab::start(xen, Hardware::Systemd, accel)?;
-    let newer = newer(&package)?;
-    lab.bring(&package, "domainmgr.deb")?;
+    let newer = newer(&built.agent)?;
+    lab.bring(&built.agent, "domainmgr.deb")?;
+    lab.bring(&built.hotplug, "xen-hotplug.deb")?;
     lab.bring(&newer, "newer.deb")?;
     let mut host = Host {
         lab,
@@ -122,7 +123,7 @@ impl Host {
     fn install(&mut self) -> Result<()> {
         // The start script of Debian has started xendomains.
         self.expect(
-            "apt-get install --yes /share/domainmgr.deb 2>&1",
+            "apt-get install --yes /share/domainmgr.deb /share/xen-hotplug.deb 2>&1",
             "xendomains is enabled",
         )?;
         self.expect(

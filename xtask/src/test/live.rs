@@ -69,8 +69,13 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         sanitize,
     } = setting;
     let cargo = Cargo::for_lab(xen)?;
-    let mut programs =
-        cargo.programs(&["build", "--workspace", "--bin=domainmgr", "--examples"])?;
+    let mut programs = cargo.programs(&[
+        "build",
+        "--workspace",
+        "--bin=domainmgr",
+        "--bin=xen-hotplug",
+        "--examples",
+    ])?;
     programs.extend(if sanitize {
         sanitizer::programs(&cargo, xen)?
     } else {

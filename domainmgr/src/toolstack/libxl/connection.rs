@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::concurrency::Concurrency;
 use super::contexts::Contexts;
+use super::hotplug::{HOTPLUG, Hotplug};
 use super::memory_grant::MemoryGrants;
 use super::qemu::Models;
 use super::session::LibxlSession;
@@ -27,6 +28,7 @@ struct Libxl {
     contexts: Arc<Contexts>,
     queues: Arc<Concurrency>,
     lists: Arc<SharedList<Vec<DomainInfo>>>,
+    hotplug: Arc<Hotplug>,
 }
 
 /// Connects to the Xen this runs on.
@@ -34,6 +36,14 @@ struct Libxl {
 /// # Errors
 /// There is no Xen, or it does not answer, or device models cannot be watched.
 pub fn open() -> Result<Arc<dyn Toolstack>> {
+    open_with(Path::new(HOTPLUG))
+}
+
+/// Connects to the Xen this runs on. The programs in `hotplug` take the place of Xen's hotplug scripts, as far as they are there.
+///
+/// # Errors
+/// There is no Xen, or it does not answer, or device models cannot be watched.
+pub fn open_with(hotplug: &Path) -> Result<Arc<dyn Toolstack>> {
     let watcher = Watcher::start(Context::builder()).map_err(error)?;
     let models =
         Models::start().map_err(|e| Error::new(ErrorKind::Other, format!("device models: {e}")))?;
@@ -44,6 +54,7 @@ pub fn open() -> Result<Arc<dyn Toolstack>> {
         contexts: Arc::default(),
         queues: Arc::default(),
         lists: Arc::default(),
+        hotplug: Arc::new(Hotplug::new(hotplug)),
     }))
 }
 
@@ -120,6 +131,7 @@ impl Toolstack for Libxl {
             contexts: Arc::clone(&self.contexts),
             queues: Arc::clone(&self.queues),
             lists: Arc::clone(&self.lists),
+            hotplug: Arc::clone(&self.hotplug),
         }))
     }
 

@@ -59,8 +59,10 @@ impl Live for LibxlSession {
     }
 
     fn add_disk(&mut self, id: DomainId, disk: &config::Disk, limits: &Limits) -> Result<()> {
+        let mut disk = disk.clone();
+        self.hotplug.disk(&mut disk);
         let domain = self.domain(id, limits)?;
-        let add = domain.disk_add(disk);
+        let add = domain.disk_add(&disk);
         let added = add.and_then(|op| op.limits(&translate(limits)).wait());
         added.map(drop).map_err(error)
     }
@@ -112,8 +114,10 @@ impl Live for LibxlSession {
     }
 
     fn add_nic(&mut self, id: DomainId, nic: &config::Nic, limits: &Limits) -> Result<()> {
+        let mut nic = nic.clone();
+        self.hotplug.nic(&mut nic);
         let domain = self.domain(id, limits)?;
-        let add = domain.nic_add(nic);
+        let add = domain.nic_add(&nic);
         let added = add.and_then(|op| op.limits(&translate(limits)).wait());
         added.map(drop).map_err(error)
     }

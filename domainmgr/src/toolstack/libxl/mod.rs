@@ -3,6 +3,7 @@
 mod concurrency;
 mod connection;
 mod contexts;
+mod hotplug;
 mod link;
 mod live;
 mod memory_grant;
@@ -13,4 +14,5 @@ mod shared_list;
 mod sysfs;
 mod translate;
 
-pub use self::connection::{open, resume, versions};
+pub use self::connection::{open, open_with, resume, versions};
+pub use self::hotplug::HOTPLUG;

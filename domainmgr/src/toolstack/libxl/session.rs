@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::concurrency::Concurrency;
 use super::contexts::{Contexts, Lent, run};
+use super::hotplug::Hotplug;
 use super::memory_grant::{self, MemoryGrants};
 use super::pci;
 use super::qemu::{self, Models};
@@ -55,6 +56,7 @@ pub(super) struct LibxlSession {
     pub(super) models: Arc<Models>,
     pub(super) grants: Arc<MemoryGrants>,
     pub(super) lists: Arc<SharedList<Vec<DomainInfo>>>,
+    pub(super) hotplug: Arc<Hotplug>,
 }
 
 impl LibxlSession {
@@ -225,7 +227,8 @@ impl Session for LibxlSession {
         if let Some(e) = refusals::missing_qemu(spec, qemu::serves_dom0) {
             return Err(e);
         }
-        let config = render::domain_config(spec);
+        let mut config = render::domain_config(spec);
+        self.hotplug.domain(&mut config);
         // A place first: who waits for one holds no context.
         let _place = self.queues.builds.take(&limits.abort, limits.urgent)?;
         let created = self

@@ -1,0 +1,246 @@
+//! `block`.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Backend, Backends, SCRIPTS, killed, programs, run};
+use crate::support::unique;
+
+/// An empty image, removed at the end.
+struct Image(PathBuf);
+
+impl Image {
+    fn new() -> Self {
+        let path = PathBuf::from(format!("/var/tmp/{}.img", unique("hotplug")));
+        fs::File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        Self(path)
+    }
+
+    /// Returns the loop devices of the image.
+    fn loops(&self) -> Vec<PathBuf> {
+        let all = fs::read_dir("/sys/block").unwrap().flatten();
+        let backing = |dir: &Path| fs::read_to_string(dir.join("loop/backing_file"));
+        all.map(|entry| entry.path())
+            .filter(|dir| backing(dir).is_ok_and(|file| Path::new(file.trim_end()) == self.0))
+            .collect()
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        for dir in self.loops() {
+            let node = Path::new("/dev").join(dir.file_name().unwrap());
+            let _ = Command::new("losetup").arg("-d").arg(node).status();
+        }
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// What is left of a disk after it was added: what the script said, whether the guest gets the loop device of its image, and
+/// whether that is read-only.
+fn added(dir: &Path, mode: &str) -> (Option<String>, Option<String>, Vec<String>) {
+    let (image, backends) = (Image::new(), Backends::new());
+    let backend = backends.of("vbd", 4001);
+    backend.disk(4001, &image.0, mode);
+    let add = run(dir, "block", &["add"], &backend.variables());
+    assert!(add.status.success(), "{add:?}");
+    let [device] = &image.loops()[..] else {
+        panic!("{:?}", image.loops());
+    };
+    let node = Path::new("/dev").join(device.file_name().unwrap());
+    let number = fs::read_to_string(device.join("dev")).unwrap();
+    let (major, minor) = number.trim_end().split_once(':').unwrap();
+    let hex = |text: &str| format!("{:x}", text.parse::<u32>().unwrap());
+    let number = format!("{}:{}", hex(major), hex(minor));
+    let node = node.to_str().map(str::to_owned);
+    assert_eq!(backend.get("node"), node);
+    assert_eq!(backend.get("physical-device-path"), node);
+    assert_eq!(backend.get("physical-device"), Some(number));
+    let read_only = fs::read_to_string(device.join("ro")).unwrap();
+    // A second call changes nothing.
+    let again = run(dir, "block", &["add"], &backend.variables());
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(image.loops().len(), 1);
+    let (status, error) = backend.result();
+    let remove = run(dir, "block", &["remove"], &backend.variables());
+    assert!(remove.status.success(), "{remove:?}");
+    wait_until_free(&image);
+    (status, error, vec![read_only])
+}
+
+/// The kernel lets go of a file soon after a loop device was detached.
+#[track_caller]
+fn wait_until_free(image: &Image) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !image.loops().is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", image.loops());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_file_is_attached_as_by_the_script() {
+    let connected = Some("connected".to_owned());
+    for (mode, read_only) in [("w", "0\n"), ("r", "1\n"), ("w!", "0\n")] {
+        let expected = (connected.clone(), None, vec![read_only.to_owned()]);
+        assert_eq!(added(Path::new(SCRIPTS), mode), expected, "{mode}");
+        assert_eq!(added(programs(), mode), expected, "{mode}");
+    }
+}
+
+/// What a script says about a disk that it does not connect. `prepare` gets the image and the backend.
+fn refused(dir: &Path, prepare: impl Fn(&Image, &Backend<'_>)) -> (Option<String>, Option<String>) {
+    let (image, backends) = (Image::new(), Backends::new());
+    let backend = backends.of("vbd", 4001);
+    backend.disk(4001, &image.0, "w");
+    prepare(&image, &backend);
+    let add = run(dir, "block", &["add"], &backend.variables());
+    assert!(!add.status.success(), "{add:?}");
+    assert_eq!(backend.get("physical-device"), None);
+    let (status, error) = backend.result();
+    // The names of images and loop devices differ.
+    let error = error.map(|text| {
+        let text = text.replace(image.0.to_str().unwrap(), "IMAGE");
+        let words = text.split(' ').map(|word| {
+            let is_number = word.starts_with("7:") && word.ends_with(",\nwhich");
+            if is_number { "LOOP,\nwhich" } else { word }
+        });
+        words
+            .collect::<Vec<_>>()
+            .join(" ")
+            .replace(&backends.root, "ROOT")
+    });
+    (status, error)
+}
+
+/// Connects the image as a disk of another domain.
+fn of_another(image: &Image, backend: &Backend<'_>, mode: &str) {
+    let other = backend.all.of("vbd", 4002);
+    other.disk(4002, &image.0, mode);
+    for (domain, machine) in [(4001, "web"), (4002, "db")] {
+        let path = format!("/local/domain/{domain}/vm");
+        backend.all.store.write(&path, machine).unwrap();
+    }
+    let add = run(programs(), "block", &["add"], &other.variables());
+    assert!(add.status.success(), "{add:?}");
+}
+
+#[test]
+fn a_disk_is_refused_as_by_the_script() {
+    let cases: [(&str, fn(&Image, &Backend<'_>)); 6] = [
+        ("a backend that goes already", |_, backend| {
+            backend.set("state", "5");
+        }),
+        ("a file that is read-only", |image, _| {
+            fs::set_permissions(&image.0, fs::Permissions::from_mode(0o400)).unwrap();
+        }),
+        ("a file that another one writes", |image, backend| {
+            of_another(image, backend, "w");
+        }),
+        ("a file that another one reads", |image, backend| {
+            of_another(image, backend, "r");
+        }),
+        (
+            "a file to read that another one writes",
+            |image, backend| {
+                of_another(image, backend, "w");
+                backend.set("mode", "r");
+            },
+        ),
+        ("a loop device that another one writes", |image, backend| {
+            of_another(image, backend, "w");
+            let node = Path::new("/dev").join(image.loops()[0].file_name().unwrap());
+            // The image is not named, but its loop device, whose name is put in place of the image's.
+            let link = image.0.with_extension("link");
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(&node, &link).unwrap();
+            backend.set("params", link.to_str().unwrap());
+        }),
+    ];
+    for (what, prepare) in cases {
+        let (status, error) = refused(Path::new(SCRIPTS), prepare);
+        assert!(status.is_some() && error.is_some(), "{what}: {status:?}");
+        let ours = refused(programs(), prepare);
+        if what.starts_with("a loop device") {
+            // The number of the loop device is in the text.
+            let end = |text: &Option<String>| {
+                text.clone()
+                    .map(|t| t.split(" is mounted").nth(1).map(str::to_owned))
+            };
+            assert_eq!((&ours.0, end(&ours.1)), (&status, end(&error)), "{what}");
+        } else {
+            assert_eq!(ours, (status, error), "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_is_mounted_here_is_not_given_to_a_guest() {
+    let image = Image::new();
+    let tool = |program: &str, words: &[&str]| {
+        let done = Command::new(program).args(words).output().unwrap();
+        assert!(done.status.success(), "{program} {words:?}: {done:?}");
+    };
+    let path = image.0.to_str().unwrap();
+    tool("mke2fs", &["-q", "-F", path]);
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().to_str().unwrap();
+    tool("mount", &["-o", "loop", path, place]);
+    let said = [Path::new(SCRIPTS), programs()].map(|scripts| {
+        let backends = Backends::new();
+        let backend = backends.of("vbd", 4001);
+        backend.disk(4001, &image.0, "r");
+        let add = run(scripts, "block", &["add"], &backend.variables());
+        assert!(!add.status.success(), "{add:?}");
+        backend.result()
+    });
+    tool("umount", &[place]);
+    let text = said[0].1.clone().unwrap();
+    assert!(text.contains("in the privileged domain"), "{text}");
+    assert_eq!(said[0], said[1]);
+}
+
+#[test]
+fn a_program_that_is_killed_leaves_no_loop_device() {
+    let (image, backends) = (Image::new(), Backends::new());
+    let backend = backends.of("vbd", 4001);
+    let variables = backend.variables();
+    killed(
+        "block",
+        &["add"],
+        &variables,
+        || {
+            let _ = Command::new("xenstore-rm").arg(&backend.path).status();
+            backend.disk(4001, &image.0, "w");
+        },
+        || {
+            let remove = run(programs(), "block", &["remove"], &variables);
+            assert!(remove.status.success(), "{remove:?}");
+            wait_until_free(&image);
+        },
+    );
+}
+
+#[test]
+fn a_loop_device_of_somebody_else_is_not_detached() {
+    let (image, other, backends) = (Image::new(), Image::new(), Backends::new());
+    let backend = backends.of("vbd", 4001);
+    backend.disk(4001, &image.0, "w");
+    let theirs = Command::new("losetup")
+        .args(["--find", "--show"])
+        .arg(&other.0)
+        .output()
+        .unwrap();
+    let theirs = String::from_utf8(theirs.stdout).unwrap();
+    // As if the program had been killed before it attached the image, and the loop device been used since.
+    backend.set("node", theirs.trim_end());
+    let remove = run(programs(), "block", &["remove"], &backend.variables());
+    assert!(remove.status.success(), "{remove:?}");
+    assert_eq!(other.loops().len(), 1);
+}
