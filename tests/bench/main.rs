@@ -1,6 +1,6 @@
 //! The benchmarks: `cargo xtask bench` runs them in the dom0 of the lab.
 //!
-//!     bench DIRECTORY DOMAINS [library|agent|clients]
+//!     bench DIRECTORY DOMAINS [library|agent|clients|devices]
 //!
 //! Each figure has a figure to compare with from the same run, because emulated machines differ too much for absolute
 //! limits. The exit status is zero if every figure with a bound keeps it.
@@ -17,6 +17,7 @@ mod support;
 mod agent;
 mod changes;
 mod clients;
+mod devices;
 mod library;
 mod managers;
 mod peer;
@@ -53,15 +54,16 @@ fn main() -> ExitCode {
         [dir, domains] => (dir, domains, ""),
         [dir, domains, which] => (dir, domains, which.as_str()),
         _ => {
-            eprintln!("usage: bench DIRECTORY DOMAINS [library|agent|clients]");
+            eprintln!("usage: bench DIRECTORY DOMAINS [library|agent|clients|devices]");
             return ExitCode::from(2);
         }
     };
     let domains: usize = domains.parse().expect("a number of domains");
-    let parts: [(&str, Part); 3] = [
+    let parts: [(&str, Part); 4] = [
         ("library", library::run),
         ("agent", agent::run),
         ("clients", clients::run),
+        ("devices", devices::run),
     ];
     let mut good = true;
     for (name, run) in parts {

@@ -5,8 +5,12 @@ use std::{
     fs::{self, File},
     io::Write as _,
     panic::Location,
+    path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -49,6 +53,34 @@ pub(crate) fn unique(hint: &str) -> String {
         std::process::id(),
         NEXT.fetch_add(1, Ordering::Relaxed)
     )
+}
+
+/// Variable that has the agents of these tests use Xen's scripts.
+const WITH_SCRIPTS: &str = "LAB_SCRIPTS";
+
+/// Returns the directory of the hotplug programs for the agents of the tests. It outlives each of them, as their domains name it.
+pub(crate) fn hotplug_dir() -> &'static Path {
+    match env::var_os(WITH_SCRIPTS) {
+        Some(_) => Path::new("/nowhere"),
+        None => hotplug_programs(),
+    }
+}
+
+/// Returns the directory with the hotplug programs, as the package installs them.
+pub(crate) fn hotplug_programs() -> &'static Path {
+    static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
+        let dir = PathBuf::from(format!("/run/lab-hotplug-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        // xtask puts the program beside this test.
+        let built = env::current_exe().unwrap().with_file_name("xen-hotplug");
+        let program = dir.join("xen-hotplug");
+        fs::copy(built, &program).unwrap();
+        for name in ["block", "vif-bridge", "vif-route", "vif-openvswitch"] {
+            std::os::unix::fs::symlink(&program, dir.join(name)).unwrap();
+        }
+        dir
+    });
+    &DIR
 }
 
 /// Words that the guest's Linux boots faster with: tests of its ciphers take a second under emulation, and an emulated processor does not

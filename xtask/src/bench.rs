@@ -14,7 +14,7 @@ use crate::{paths, tool};
 const LIMIT: u32 = 3000;
 
 /// Parts of the benchmarks.
-const PARTS: [&str; 3] = ["library", "agent", "clients"];
+const PARTS: [&str; 4] = ["library", "agent", "clients", "devices"];
 
 /// What to measure, and where.
 #[derive(clap::Args, Debug)]
@@ -38,7 +38,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let xen = options.xen;
     lab::check_room(xen)?;
     let cargo = Cargo::for_lab(xen)?;
-    let mut programs = cargo.programs(&["build", "--release", "--package=domainmgr", "--bins"])?;
+    let mut programs = cargo.programs(&[
+        "build",
+        "--release",
+        "--package=domainmgr",
+        "--package=xen-hotplug",
+        "--bins",
+    ])?;
     programs.extend(cargo.programs(&[
         "test",
         "--release",

@@ -16,8 +16,9 @@ use libxl::{Context, DomId, Domain, DomainId, DomainState, console::ConsoleType}
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::hotplug_program::hotplug_dir;
-use crate::support::{Hope, LONG, QUICK, context, is_up, unique, wait_for, wait_until_up};
+use crate::support::{
+    Hope, LONG, QUICK, context, hotplug_dir, is_up, unique, wait_for, wait_until_up,
+};
 
 pub(crate) struct Host {
     dir: tempfile::TempDir,

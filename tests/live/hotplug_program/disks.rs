@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Backend, Backends, SCRIPTS, killed, programs, run};
-use crate::support::unique;
+use super::{Backend, Backends, SCRIPTS, killed, run};
+use crate::support::{hotplug_programs, unique};
 
 /// An empty image, removed at the end.
 struct Image(PathBuf);
@@ -90,7 +90,7 @@ fn a_file_is_attached_as_by_the_script() {
     for (mode, read_only) in [("w", "0\n"), ("r", "1\n"), ("w!", "0\n")] {
         let expected = (connected.clone(), None, vec![read_only.to_owned()]);
         assert_eq!(added(Path::new(SCRIPTS), mode), expected, "{mode}");
-        assert_eq!(added(programs(), mode), expected, "{mode}");
+        assert_eq!(added(hotplug_programs(), mode), expected, "{mode}");
     }
 }
 
@@ -127,7 +127,7 @@ fn of_another(image: &Image, backend: &Backend<'_>, mode: &str) {
         let path = format!("/local/domain/{domain}/vm");
         backend.all.store.write(&path, machine).unwrap();
     }
-    let add = run(programs(), "block", &["add"], &other.variables());
+    let add = run(hotplug_programs(), "block", &["add"], &other.variables());
     assert!(add.status.success(), "{add:?}");
 }
 
@@ -166,7 +166,7 @@ fn a_disk_is_refused_as_by_the_script() {
     for (what, prepare) in cases {
         let (status, error) = refused(Path::new(SCRIPTS), prepare);
         assert!(status.is_some() && error.is_some(), "{what}: {status:?}");
-        let ours = refused(programs(), prepare);
+        let ours = refused(hotplug_programs(), prepare);
         if what.starts_with("a loop device") {
             // The number of the loop device is in the text.
             let end = |text: &Option<String>| {
@@ -192,7 +192,7 @@ fn what_is_mounted_here_is_not_given_to_a_guest() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().to_str().unwrap();
     tool("mount", &["-o", "loop", path, place]);
-    let said = [Path::new(SCRIPTS), programs()].map(|scripts| {
+    let said = [Path::new(SCRIPTS), hotplug_programs()].map(|scripts| {
         let backends = Backends::new();
         let backend = backends.of("vbd", 4001);
         backend.disk(4001, &image.0, "r");
@@ -220,7 +220,7 @@ fn a_program_that_is_killed_leaves_no_loop_device() {
             backend.disk(4001, &image.0, "w");
         },
         || {
-            let remove = run(programs(), "block", &["remove"], &variables);
+            let remove = run(hotplug_programs(), "block", &["remove"], &variables);
             assert!(remove.status.success(), "{remove:?}");
             wait_until_free(&image);
         },
@@ -240,7 +240,12 @@ fn a_loop_device_of_somebody_else_is_not_detached() {
     let theirs = String::from_utf8(theirs.stdout).unwrap();
     // As if the program had been killed before it attached the image, and the loop device been used since.
     backend.set("node", theirs.trim_end());
-    let remove = run(programs(), "block", &["remove"], &backend.variables());
+    let remove = run(
+        hotplug_programs(),
+        "block",
+        &["remove"],
+        &backend.variables(),
+    );
     assert!(remove.status.success(), "{remove:?}");
     assert_eq!(other.loops().len(), 1);
 }

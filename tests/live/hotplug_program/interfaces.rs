@@ -7,7 +7,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Backend, Backends, SCRIPTS, killed, programs, run};
+use super::{Backend, Backends, SCRIPTS, killed, run};
+use crate::support::hotplug_programs;
 
 /// Network interfaces of this host are made and taken away here, one test at a time.
 fn network() -> MutexGuard<'static, ()> {
@@ -92,14 +93,17 @@ fn an_interface_becomes_a_port_as_by_the_script() {
         assert!(by_script[0].contains("master xenbr0"), "{by_script:?}");
         assert!(by_script[0].starts_with("up "), "{by_script:?}");
         assert!(by_script[1].starts_with("down "), "{by_script:?}");
-        assert_eq!(connected(programs(), "vif-bridge", wishes), by_script);
+        assert_eq!(
+            connected(hotplug_programs(), "vif-bridge", wishes),
+            by_script
+        );
     }
 }
 
 #[test]
 fn an_interface_that_cannot_be_a_port_is_refused_as_by_the_script() {
     let _one = network();
-    let said = [Path::new(SCRIPTS), programs()].map(|dir| {
+    let said = [Path::new(SCRIPTS), hotplug_programs()].map(|dir| {
         [
             &[("bridge", "nowhere")][..],
             &[("bridge", "xenbr977")],
@@ -129,7 +133,7 @@ fn an_interface_gets_its_name_and_so_does_its_tap() {
     let backend = backends.of("vif", 4001);
     backend.set("bridge", "xenbr0").set("vifname", "lab-own");
     let variables = vif_variables(&backend);
-    let done = run(programs(), "vif-bridge", &["online"], &variables);
+    let done = run(hotplug_programs(), "vif-bridge", &["online"], &variables);
     assert!(done.status.success(), "{done:?}");
     let renamed = Link("lab-own".to_owned());
     assert!(renamed.state("lab-own").contains("master xenbr0"));
@@ -142,7 +146,7 @@ fn an_interface_gets_its_name_and_so_does_its_tap() {
     }
     let variables = [("INTERFACE", tap.0.clone())];
     let done = run(
-        programs(),
+        hotplug_programs(),
         "vif-bridge",
         &["add", "type_if=tap"],
         &variables,
@@ -161,7 +165,12 @@ fn a_route_leads_to_the_guest() {
     backend.set("ip", "192.168.201.5 192.168.202.0/24");
     let variables = vif_variables(&backend);
     let of = |word: &str| {
-        let done = run(programs(), "vif-route", &[word, "type_if=vif"], &variables);
+        let done = run(
+            hotplug_programs(),
+            "vif-route",
+            &[word, "type_if=vif"],
+            &variables,
+        );
         assert!(done.status.success(), "{done:?}");
         ip(&["-4", "route", "show", "dev", VIF])
     };
@@ -201,7 +210,7 @@ fn a_program_that_is_killed_leaves_no_half_port() {
         &variables,
         || {},
         || {
-            let done = run(programs(), "vif-bridge", &["offline"], &variables);
+            let done = run(hotplug_programs(), "vif-bridge", &["offline"], &variables);
             assert!(done.status.success(), "{done:?}");
             let state = link.state(VIF);
             assert!(
@@ -209,14 +218,14 @@ fn a_program_that_is_killed_leaves_no_half_port() {
                 "{state}"
             );
             // The next one is connected as if nothing had been.
-            let done = run(programs(), "vif-bridge", &["online"], &variables);
+            let done = run(hotplug_programs(), "vif-bridge", &["online"], &variables);
             assert!(done.status.success(), "{done:?}");
             let state = link.state(VIF);
             assert!(
                 state.starts_with("up ") && state.contains("master xenbr0"),
                 "{state}"
             );
-            let done = run(programs(), "vif-bridge", &["offline"], &variables);
+            let done = run(hotplug_programs(), "vif-bridge", &["offline"], &variables);
             assert!(done.status.success(), "{done:?}");
         },
     );

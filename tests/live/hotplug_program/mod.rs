@@ -4,48 +4,18 @@ mod disks;
 mod interfaces;
 
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
-    sync::LazyLock,
     thread,
     time::Instant,
 };
 
 use libxl::xenstore::Xenstore;
 
-use crate::support::unique;
+use crate::support::{hotplug_programs, unique};
 
 /// Xen's own.
 const SCRIPTS: &str = "/etc/xen/scripts";
-
-/// Variable that has the agents of these tests use Xen's scripts.
-const WITH_SCRIPTS: &str = "LAB_SCRIPTS";
-
-/// Returns the directory of the programs for the agents of the tests. It outlives each of them, as their domains name it.
-pub(crate) fn hotplug_dir() -> PathBuf {
-    if env::var_os(WITH_SCRIPTS).is_some() {
-        return PathBuf::from("/nowhere");
-    }
-    programs().to_owned()
-}
-
-/// Returns the directory with the programs, as the package installs them.
-fn programs() -> &'static Path {
-    static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
-        let dir = PathBuf::from(format!("/run/lab-hotplug-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        // xtask puts the program beside this test.
-        let built = env::current_exe().unwrap().with_file_name("xen-hotplug");
-        let program = dir.join("xen-hotplug");
-        fs::copy(built, &program).unwrap();
-        for name in ["block", "vif-bridge", "vif-route", "vif-openvswitch"] {
-            std::os::unix::fs::symlink(&program, dir.join(name)).unwrap();
-        }
-        dir
-    });
-    &DIR
-}
 
 /// Runs a script, or the program in its place.
 fn run(dir: &Path, script: &str, words: &[&str], variables: &[(&str, String)]) -> Output {
@@ -146,13 +116,17 @@ fn killed(
 ) {
     before();
     let begin = Instant::now();
-    assert!(run(programs(), script, words, variables).status.success());
+    assert!(
+        run(hotplug_programs(), script, words, variables)
+            .status
+            .success()
+    );
     let whole = begin.elapsed();
     after();
     let mut cut = 0;
     for moment in 0..MOMENTS {
         before();
-        let mut command = command(programs(), script, words, variables);
+        let mut command = command(hotplug_programs(), script, words, variables);
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(whole * moment / MOMENTS);
         let _ = child.kill();
