@@ -119,6 +119,9 @@ fn refused(dir: &Path, prepare: impl Fn(&Image, &Backend<'_>)) -> (Option<String
     (status, error)
 }
 
+/// Makes a disk one that cannot be connected.
+type Prepare = fn(&Image, &Backend<'_>);
+
 /// Connects the image as a disk of another domain.
 fn of_another(image: &Image, backend: &Backend<'_>, mode: &str) {
     let other = backend.all.of("vbd", 4002);
@@ -133,7 +136,7 @@ fn of_another(image: &Image, backend: &Backend<'_>, mode: &str) {
 
 #[test]
 fn a_disk_is_refused_as_by_the_script() {
-    let cases: [(&str, fn(&Image, &Backend<'_>)); 6] = [
+    let cases: [(&str, Prepare); 6] = [
         ("a backend that goes already", |_, backend| {
             backend.set("state", "5");
         }),
