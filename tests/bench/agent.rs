@@ -1,4 +1,4 @@
-//! The agent compared with `xl`, for growing numbers of domains.
+//! The agent compared with the least that a manager does and with `xl`, for growing numbers of domains.
 
 use std::{
     fs, thread,
@@ -8,7 +8,7 @@ use std::{
 use libxl::{Context, DomainEvent, Watcher};
 
 use crate::{
-    managers::{Agent, Bare, Manager, Xl, dom0_nanos, proc},
+    managers::{Agent, C, Manager, Xl, dom0_nanos, proc},
     support::{LONG, context, watcher, xl_is_there},
     table::{Row, Samples, Table, Unit},
 };
@@ -46,68 +46,49 @@ pub(crate) fn run(table: &mut Table, domains: usize) {
     let ctx = context();
     let watcher = watcher();
 
-    let bare = bare(&ctx, &sizes);
+    let c = measure(&mut C::start(&ctx), &ctx, &watcher, &sizes);
     let mut agent = Agent::start();
     let ours = measure(&mut agent, &ctx, &watcher, &sizes);
     table.add(stuck(&mut agent));
     drop(agent);
-    let theirs = if xl_is_there() {
+    let xl = if xl_is_there() {
         measure(&mut Xl::start(&ctx), &ctx, &watcher, &sizes)
     } else {
         Vec::new()
     };
-
-    for (ours, bare) in ours.iter().zip(bare) {
-        table.add(Row {
-            what: format!("{}: start of one of {}", Agent::NAME, ours.domains),
-            unit: Unit::Seconds,
-            ours: vec![ours.start].into(),
-            theirs: Some(("bare loop", vec![bare].into())),
-            bound: None,
-        });
-    }
     for (at, ours) in ours.iter().enumerate() {
-        let theirs = theirs.get(at);
-        let row = |what: &str, unit, figure: &dyn Fn(&Seen) -> Samples| Row {
-            what: format!("{}: {what}, {} domains", Agent::NAME, ours.domains),
-            unit,
-            ours: figure(ours),
-            theirs: theirs.map(|theirs| (Xl::NAME, figure(theirs))),
-            bound: None,
-        };
-        table.add(row("start of one", Unit::Seconds, &|s| {
-            vec![s.start].into()
-        }));
-        table.add(row("memory (PSS) of one", Unit::Bytes, &|s| {
-            Samples::new(vec![s.memory])
-        }));
-        table.add(row("shutdown to end", Unit::Seconds, &|s| {
-            s.deaths.clone().into()
-        }));
-        table.add(row("its CPU time for a death", Unit::Seconds, &|s| {
-            vec![s.own].into()
-        }));
-        table.add(row("dom0's CPU time for a death", Unit::Seconds, &|s| {
-            vec![s.dom0].into()
-        }));
+        for (name, theirs) in [(C::NAME, c.get(at)), (Xl::NAME, xl.get(at))] {
+            if let Some(theirs) = theirs {
+                compare(table, ours, name, theirs);
+            }
+        }
     }
 }
 
-/// Returns the start time of one domain for each size, without a manager: the domains are created one after the
-/// other.
-fn bare(ctx: &Context, sizes: &[usize]) -> Vec<Duration> {
-    let mut bare = Bare::start(ctx);
-    let mut before = 0;
-    sizes
-        .iter()
-        .map(|&size| {
-            let count = size - before;
-            before = size;
-            let begin = Instant::now();
-            bare.start_domains(count);
-            begin.elapsed() / u32::try_from(count).unwrap()
-        })
-        .collect()
+/// Adds the figures of the agent beside those of another manager.
+fn compare(table: &mut Table, ours: &Seen, name: &'static str, theirs: &Seen) {
+    let mut row = |what: &str, unit, figure: &dyn Fn(&Seen) -> Samples| {
+        table.add(Row {
+            what: what.to_owned(),
+            domains: Some(ours.domains),
+            unit,
+            ours: figure(ours),
+            theirs: Some((name, figure(theirs))),
+        });
+    };
+    row("start of one", Unit::Seconds, &|s| vec![s.start].into());
+    row("memory (PSS) of one", Unit::Bytes, &|s| {
+        Samples::new(vec![s.memory])
+    });
+    row("shutdown to end", Unit::Seconds, &|s| {
+        s.deaths.clone().into()
+    });
+    row("the manager's CPU time for a death", Unit::Seconds, &|s| {
+        vec![s.own].into()
+    });
+    row("dom0's CPU time for a death", Unit::Seconds, &|s| {
+        vec![s.dom0].into()
+    });
 }
 
 fn measure<M: Manager>(
@@ -208,11 +189,11 @@ fn stuck(agent: &mut Agent) -> Row {
     agent.wait_state(&deaf, "HALTING");
     let with: Vec<Duration> = (0..DEATHS).map(|_| start(agent)).collect();
     Row {
-        what: format!("{}: start beside a guest that will not stop", Agent::NAME),
+        what: "start beside a guest that will not stop".to_owned(),
+        domains: None,
         unit: Unit::Seconds,
         ours: with.into(),
         theirs: Some(("without", without.into())),
-        bound: None,
     }
 }
 

@@ -226,10 +226,10 @@ fn calls(table: &mut Table) {
     let _ = server.wait();
     table.add(Row {
         what: "socket: one domain is shown".to_owned(),
+        domains: None,
         unit: Unit::Seconds,
         ours: show.into(),
         theirs: Some(("an echo", echo.into())),
-        bound: Some(1.5),
     });
 }
 
@@ -253,10 +253,10 @@ fn many(table: &mut Table) {
     }
     table.add(Row {
         what: format!("status of {MANY} domains"),
+        domains: None,
         unit: Unit::Seconds,
         ours: status.into(),
         theirs: Some(("one file", read.into())),
-        bound: Some(2.0),
     });
 }
 
@@ -278,10 +278,10 @@ fn files(table: &mut Table) {
     }
     table.add(Row {
         what: "a file of xl's is read".to_owned(),
+        domains: None,
         unit: Unit::Seconds,
         ours: ours.into(),
         theirs: Some(("xl", theirs.into())),
-        bound: Some(1.0),
     });
 }
 
@@ -335,10 +335,10 @@ fn saves(table: &mut Table) {
     ] {
         table.add(Row {
             what: format!("{verb} of a guest of {GUEST_MIB} MiB"),
+            domains: None,
             unit: Unit::Seconds,
             ours: ours.into(),
             theirs: Some(("xl", theirs.into())),
-            bound: Some(1.05),
         });
     }
 }
@@ -389,9 +389,9 @@ fn followers(table: &mut Table) {
     }
     table.add(Row {
         what: format!("the agent's CPU time for a death, {FOLLOWERS} follow events"),
+        domains: None,
         unit: Unit::Seconds,
         ours: Samples::new(with),
         theirs: Some(("nobody", Samples::new(without))),
-        bound: Some(1.05),
     });
 }

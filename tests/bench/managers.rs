@@ -1,9 +1,12 @@
-//! Two managers of domains: the agent, and `xl`, which leaves one process running for each domain.
+//! Managers of domains: the agent, `xl`, which leaves one process running for each domain, and the least that one can do, in C.
 
 use std::{
-    fs,
+    env, fs,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
 };
 
 use libxl::{Context, DomId, Domain};
@@ -12,7 +15,7 @@ use serde_json::json;
 use crate::{
     changes::Changes,
     host::{App, Host},
-    support::unique,
+    support::{Kind, LONG, tiny_config, unique},
 };
 
 /// A program that starts domains and handles their deaths.
@@ -191,33 +194,88 @@ impl Drop for Xl {
     }
 }
 
-/// Domains without a manager: `libxl_domain_create_new` in a loop.
-pub(crate) struct Bare {
+/// The least that a manager does, in C (`manager.c`).
+pub(crate) struct C {
     ctx: Context,
+    child: Child,
+    ask: ChildStdin,
+    /// The lines that it says.
+    said: Receiver<String>,
     domains: Vec<Domain>,
+    _config: tempfile::NamedTempFile,
 }
 
-impl Bare {
+impl C {
     pub(crate) fn start(ctx: &Context) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let config = tiny_config(Kind::Pv, "c", "");
+        fs::write(&file, serde_json::to_string(&config).unwrap()).unwrap();
+        // As many side by side as the agent builds.
+        let builds = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut child = Command::new(env::current_exe().unwrap().with_file_name("manager"))
+            .arg(file.path())
+            .arg(builds.max(2).to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (say, said) = mpsc::channel();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .try_for_each(|line| say.send(line))
+        });
         Self {
             ctx: ctx.clone(),
+            ask: child.stdin.take().unwrap(),
+            child,
+            said,
             domains: Vec::new(),
+            _config: file,
         }
     }
 
-    pub(crate) fn start_domains(&mut self, count: usize) {
-        for _ in 0..count {
-            let config = crate::support::tiny_config(crate::support::Kind::Pv, "bare", "");
-            let created = self.ctx.domain_create_new(&config).unwrap().wait().unwrap();
-            let domain = self.ctx.domain(created);
-            domain.unpause().wait().unwrap();
-            self.domains.push(domain);
+    /// Returns the number of the next domain of which it says this.
+    fn wait(&self, word: &str) -> DomId {
+        loop {
+            let line = self.said.recv_timeout(LONG).unwrap();
+            if let Some(domid) = line.strip_prefix(word) {
+                return DomId(domid.trim().parse().unwrap());
+            }
         }
     }
 }
 
-impl Drop for Bare {
+impl Manager for C {
+    const NAME: &'static str = "C";
+
+    fn start_domains(&mut self, count: usize) {
+        writeln!(self.ask, "start {count}").unwrap();
+        for _ in 0..count {
+            let domid = self.wait("runs");
+            self.domains.push(self.ctx.domain_by_domid(domid).unwrap());
+        }
+    }
+
+    fn domains(&self) -> Vec<Domain> {
+        self.domains.clone()
+    }
+
+    fn wait_dealt_with(&mut self, domain: &Domain) {
+        while self.wait("dead") != domain.id().domid {}
+        self.domains.retain(|other| other.id() != domain.id());
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        vec![self.child.id()]
+    }
+}
+
+impl Drop for C {
     fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
         for domain in &self.domains {
             let _ = domain.destroy().wait();
         }

@@ -4,6 +4,8 @@ use std::{fmt, fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
+use crate::specification;
+
 /// Several measurements of one quantity, in one unit.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples(Vec<f64>);
@@ -64,12 +66,12 @@ impl Unit {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) what: String,
+    /// Number of managed domains, if the figure depends on it.
+    pub(crate) domains: Option<usize>,
     pub(crate) unit: Unit,
     pub(crate) ours: Samples,
     /// Name and figures to compare with, if there are any.
     pub(crate) theirs: Option<(&'static str, Samples)>,
-    /// Highest allowed ratio of our figure to the other.
-    pub(crate) bound: Option<f64>,
 }
 
 impl Row {
@@ -78,8 +80,21 @@ impl Row {
         Some(self.ours.median() / theirs.median())
     }
 
+    /// Returns the highest allowed ratio of our figure to the other.
+    fn bound(&self) -> Option<f64> {
+        let (whose, _) = self.theirs.as_ref()?;
+        specification::most(&self.what, whose, self.domains)
+    }
+
+    fn name(&self) -> String {
+        match self.domains {
+            Some(domains) => format!("{}, {domains} domains", self.what),
+            None => self.what.clone(),
+        }
+    }
+
     fn holds(&self) -> bool {
-        match (self.ratio(), self.bound) {
+        match (self.ratio(), self.bound()) {
             (Some(ratio), Some(bound)) => ratio <= bound,
             _ => true,
         }
@@ -96,12 +111,13 @@ impl Row {
         };
         json!({
             "what": self.what,
+            "domains": self.domains,
             "unit": unit,
             "ours": self.ours.json(),
             "compared_with": whose,
             "theirs": theirs,
             "ratio": self.ratio(),
-            "bound": self.bound,
+            "bound": self.bound(),
         })
     }
 }
@@ -109,12 +125,12 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ours = self.unit.show(self.ours.median());
-        write!(f, "{:52} {ours:>11}", self.what)?;
+        write!(f, "{:52} {ours:>11}", self.name())?;
         if let (Some((whose, theirs)), Some(ratio)) = (&self.theirs, self.ratio()) {
             let theirs = self.unit.show(theirs.median());
             write!(f, "  {whose:9} {theirs:>11}  {ratio:6.2}")?;
         }
-        match self.bound {
+        match self.bound() {
             Some(bound) if self.holds() => write!(f, "  (at most {bound})"),
             Some(bound) => write!(f, "  MORE THAN {bound}"),
             None => Ok(()),
@@ -137,6 +153,18 @@ impl Table {
         }
         println!("{row}");
         self.0.push(row);
+    }
+
+    /// Returns whether there is such a figure; without a number of domains, for any.
+    pub(crate) fn has(&self, what: &str, beside: &str, domains: Option<usize>) -> bool {
+        self.0.iter().any(|row| {
+            row.what == what
+                && row
+                    .theirs
+                    .as_ref()
+                    .is_some_and(|(whose, _)| *whose == beside)
+                && (domains.is_none() || row.domains == domains)
+        })
     }
 
     /// Writes `DIR/NAME.json`. Returns whether every figure keeps its bound.

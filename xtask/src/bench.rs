@@ -16,6 +16,9 @@ const LIMIT: u32 = 3000;
 /// Parts of the benchmarks.
 const PARTS: [&str; 4] = ["library", "agent", "clients", "devices"];
 
+/// Programs in C that do the same with libxl.
+const IN_C: [&str; 2] = ["peer", "manager"];
+
 /// What to measure, and where.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
@@ -54,21 +57,24 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     ])?);
     let dir = paths::xen_dir(xen);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let peer = dir.join("peer");
-    tool::output(
-        cargo
-            .cc()
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&peer)
-            .arg(paths::root().join("tests/bench/peer.c"))
-            .args(["-lxenlight", "-lxentoollog"]),
-    )?;
+    for name in IN_C {
+        tool::output(
+            cargo
+                .cc()
+                .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+                .arg(dir.join(name))
+                .arg(paths::root().join(format!("tests/bench/{name}.c")))
+                .args(["-lxenlight", "-lxentoollog"]),
+        )?;
+    }
 
     let lab = Lab::start(xen, Hardware::Plain, options.accel)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
-    lab.put(&peer, "peer")?;
+    for name in IN_C {
+        lab.put(&dir.join(name), name)?;
+    }
     println!("Xen {xen}");
     let part = options.part.as_deref().unwrap_or_default();
     let status = lab.run(&format!(
