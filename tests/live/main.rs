@@ -26,6 +26,7 @@ mod save;
 mod soft_reset;
 mod support;
 mod suspend;
+mod thousand;
 mod unsupported;
 mod vcpu;
 mod watch_all;

@@ -76,6 +76,9 @@ enum Task {
         /// With Debian's systemd as the first process; starts more slowly
         #[arg(long, conflicts_with = "devices")]
         systemd: bool,
+        /// With 12 GiB of memory, for a thousand small guests
+        #[arg(long, conflicts_with_all = ["devices", "systemd"])]
+        large: bool,
         /// Instead of a shell: start a PVH Linux guest this many times, and count how often it comes up
         #[arg(long, value_name = "BOOTS", conflicts_with = "command")]
         soak: Option<usize>,
@@ -135,6 +138,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             accel,
             devices,
             systemd,
+            large,
             soak,
             power_cuts,
             command,
@@ -147,6 +151,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
                 Hardware::Devices
             } else if systemd {
                 Hardware::Systemd
+            } else if large {
+                Hardware::Large
             } else {
                 Hardware::Plain
             };

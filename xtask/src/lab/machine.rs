@@ -29,15 +29,12 @@ const SERIAL: &str = "serial.log";
 /// File with the state of everything except the memory and the disk.
 const DEVICE_STATE: &str = "state/devices";
 
-/// Memory of the computer, in MiB.
-pub(crate) const MEMORY_MIB: u32 = 4096;
-
 /// A starting computer hangs if it prints nothing for this long although it gets the processors.
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// Command line of Xen. `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps the messages
 /// that explain a failure.
-const XEN_LINE: &str = "console=com1 conring_size=1M dom0_mem=1536M,max:1536M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info spec-ctrl=no";
+const XEN_LINE: &str = "console=com1 conring_size=1M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info spec-ctrl=no";
 
 const DOM0_LINE: &str =
     "console=hvc0 root=/dev/vda rw rootfstype=ext4 panic=5 mitigations=off net.ifnames=0 init=";
@@ -69,9 +66,9 @@ const SPARE: [(&str, &str); 6] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
     /// Powers on, and writes to the disk and the memory file.
-    Boot(Spare),
+    Boot(Model),
     /// Resumes from the state next to the disk, and changes no file.
-    Resume(Spare),
+    Resume(Model),
     /// Powers on a computer with a second disk, [`DATA_DISK`] in the state directory, which outlives the computer.
     ///
     /// Changes no other file. Data that dom0 has flushed to this disk survives a power cut; other data may not.
@@ -80,16 +77,43 @@ pub(crate) enum Start {
     Systemd,
 }
 
-/// The devices of a computer that can be given to guests.
+/// What a computer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Spare {
-    /// None.
-    No,
-    /// [`SPARE`], behind an IOMMU.
+pub(crate) enum Model {
+    /// Only what dom0 needs, and memory for a few guests.
+    Plain,
+    /// Also devices that can be given to guests, [`SPARE`], behind an IOMMU.
     Devices,
+    /// Memory for a thousand small guests.
+    Large,
+}
+
+impl Model {
+    /// Memory of the computer, in MiB. A guest of 4 MiB takes some 6 MiB of Xen's.
+    pub(crate) fn memory_mib(self) -> u32 {
+        match self {
+            Self::Plain | Self::Devices => 4096,
+            Self::Large => 12 << 10,
+        }
+    }
+
+    /// Memory of dom0, in MiB.
+    fn dom0_mib(self) -> u32 {
+        match self {
+            Self::Plain | Self::Devices => 1536,
+            Self::Large => 4096,
+        }
+    }
 }
 
 impl Start {
+    fn model(self) -> Model {
+        match self {
+            Self::Boot(model) | Self::Resume(model) => model,
+            Self::Durable | Self::Systemd => Model::Plain,
+        }
+    }
+
     fn init(self) -> Init {
         match self {
             Self::Boot(_) | Self::Resume(_) | Self::Durable => Init::Small,
@@ -357,10 +381,9 @@ impl Drop for Machine {
 pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     let image = |name: &str| format!("{IMAGE}/{name}");
     let resume = matches!(start, Start::Resume(_));
-    let devices = matches!(
-        start,
-        Start::Boot(Spare::Devices) | Start::Resume(Spare::Devices)
-    );
+    let model = start.model();
+    let devices = model == Model::Devices;
+    let memory = model.memory_mib();
     let durable = start == Start::Durable;
     let systemd = start == Start::Systemd;
     let mut arguments = Vec::new();
@@ -379,17 +402,21 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     add("-accel", accel.into());
     add("-cpu", processor.into());
     add("-smp", "2".into());
-    add("-m", format!("{MEMORY_MIB}M"));
+    add("-m", format!("{memory}M"));
     // `share=off` is a private mapping: a resumed computer writes to pages of its own.
     let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
     if !durable && !systemd {
         add(
             "-object",
-            format!("memory-backend-file,id=ram,size={MEMORY_MIB}M,mem-path={ram},share={shared}"),
+            format!("memory-backend-file,id=ram,size={memory}M,mem-path={ram},share={shared}"),
         );
     }
     add("-kernel", image("xen"));
-    add("-append", XEN_LINE.into());
+    let dom0 = model.dom0_mib();
+    add(
+        "-append",
+        format!("{XEN_LINE} dom0_mem={dom0}M,max:{dom0}M"),
+    );
     let late = if devices {
         format!(" modprobe.blacklist={}", LATE_DRIVERS.replace(' ', ",,"))
     } else {
@@ -468,13 +495,13 @@ mod tests {
         let root = "file=image/disk,if=virtio,format=raw,cache=unsafe,snapshot=on";
         let data = "file=state/data.qcow2,if=virtio,format=qcow2,cache=writeback";
         assert_eq!(disks(Start::Durable), [root, data]);
-        for spare in [Spare::No, Spare::Devices] {
+        for model in [Model::Plain, Model::Devices, Model::Large] {
             assert_eq!(
-                disks(Start::Boot(spare)),
+                disks(Start::Boot(model)),
                 ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe"]
             );
             assert_eq!(
-                disks(Start::Resume(spare)),
+                disks(Start::Resume(model)),
                 ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,snapshot=on"]
             );
         }

@@ -34,7 +34,7 @@ use self::cache::Key;
 use self::emulator::Emulator;
 use self::image::{Image, Init};
 use self::lock::Lock;
-use self::machine::{Machine, Parts, Spare, Start};
+use self::machine::{Machine, Model, Parts, Start};
 use self::ssh::Ssh;
 use crate::paths;
 use crate::tool;
@@ -65,6 +65,8 @@ pub(crate) enum Hardware {
     Plain,
     /// Also an IOMMU and devices to give to guests.
     Devices,
+    /// The plain hardware, with memory for a thousand small guests.
+    Large,
     /// The plain hardware, with Debian's systemd as dom0's first process.
     ///
     /// The computer boots anew each time and may restart: its disk keeps the changes.
@@ -74,8 +76,16 @@ pub(crate) enum Hardware {
 impl Hardware {
     fn init(self) -> Init {
         match self {
-            Self::Plain | Self::Devices => Init::Small,
+            Self::Plain | Self::Devices | Self::Large => Init::Small,
             Self::Systemd => Init::Systemd,
+        }
+    }
+
+    fn model(self) -> Model {
+        match self {
+            Self::Plain | Self::Systemd => Model::Plain,
+            Self::Devices => Model::Devices,
+            Self::Large => Model::Large,
         }
     }
 }
@@ -106,9 +116,14 @@ const OVERHEAD: u64 = 1200;
 
 /// Fails if the host has too little memory or disk space for a lab. While another lab runs this check may be too strict.
 pub(crate) fn check_room(xen: Xen) -> Result<()> {
-    room::check_memory(u64::from(machine::MEMORY_MIB) + OVERHEAD, "the lab")?;
+    check_memory(Hardware::Plain)?;
     let missing = emulator::disk_room()? + image::disk_room(xen, Init::Small);
     room::check_disk(&paths::xen_dir(xen), DISK_ROOM + missing, "the lab")
+}
+
+fn check_memory(hardware: Hardware) -> Result<()> {
+    let memory = u64::from(hardware.model().memory_mib());
+    room::check_memory(memory + OVERHEAD, "the lab")
 }
 
 impl Reservation {
@@ -148,6 +163,7 @@ impl Reservation {
     /// Builds the missing parts, and chooses the backend.
     fn plan(&self, hardware: Hardware, accel: Accel) -> Result<(Plan, Backend)> {
         let xen = self.xen;
+        check_memory(hardware)?;
         let plan = Plan {
             xen,
             hardware,
@@ -159,6 +175,7 @@ impl Reservation {
         let computer = match hardware {
             Hardware::Plain => "plain",
             Hardware::Devices => "devices",
+            Hardware::Large => "large",
             Hardware::Systemd => "systemd",
         };
         let backend = accel::choose(accel, computer, &plan.emulator, || {
@@ -292,15 +309,12 @@ impl Plan {
 
     /// Starts the computer, and waits until its dom0 takes commands.
     fn up(&self, backend: Backend) -> Result<Up> {
-        let spare = match self.hardware {
-            Hardware::Plain => Spare::No,
-            Hardware::Devices => Spare::Devices,
-            Hardware::Systemd => {
-                return self.power_on(backend, &self.new_disk("systemd")?, Start::Systemd);
-            }
-        };
-        let state = self.ready_state(backend, spare)?;
-        self.power_on(backend, &state, Start::Resume(spare))
+        if self.hardware == Hardware::Systemd {
+            return self.power_on(backend, &self.new_disk("systemd")?, Start::Systemd);
+        }
+        let model = self.hardware.model();
+        let state = self.ready_state(backend, model)?;
+        self.power_on(backend, &state, Start::Resume(model))
     }
 
     /// Same as [`Self::up`], with this state and kind of start.
@@ -327,16 +341,17 @@ impl Plan {
     }
 
     /// Returns a directory with the disk, the memory and the devices of a dom0 that is up.
-    fn ready_state(&self, backend: Backend, spare: Spare) -> Result<PathBuf> {
+    fn ready_state(&self, backend: Backend, model: Model) -> Result<PathBuf> {
         // A state works only with the emulator that made it.
         let key = Key::default()
             .add(include_str!("mod.rs"))
             .add(self.image.dir.as_os_str().as_encoded_bytes())
             .add(self.emulator.dir.as_os_str().as_encoded_bytes())
-            .add(machine::arguments(Start::Boot(spare), backend).join("\n"));
-        let (kind, with) = match spare {
-            Spare::No => ("ready", ""),
-            Spare::Devices => ("ready_devices", " with devices to give away"),
+            .add(machine::arguments(Start::Boot(model), backend).join("\n"));
+        let (kind, with) = match model {
+            Model::Plain => ("ready", ""),
+            Model::Devices => ("ready_devices", " with devices to give away"),
+            Model::Large => ("ready_large", " with much memory"),
         };
         let kind = format!("{kind}_{}", backend.as_str());
         cache::get(&self.dir, &kind, key, |state| {
@@ -347,14 +362,14 @@ impl Plan {
             let serial = self.dir.join("boot.log");
             let share = self.dir.join("share");
             let parts = self.parts(backend, state, &share, &serial);
-            let mut machine = Machine::start(&parts, Start::Boot(spare))?;
+            let mut machine = Machine::start(&parts, Start::Boot(model))?;
             machine.wait_ready()?;
             eprintln!(
                 "lab: dom0 is ready ({:.1} s), saving its state",
                 begin.elapsed().as_secs_f32()
             );
             let ssh = connect(&mut machine, &self.image.key())?;
-            if spare == Spare::Devices {
+            if model == Model::Devices {
                 output(&ssh, machine::LOAD_LATE)?;
             }
             // Files that are read now are in the memory of every later lab.

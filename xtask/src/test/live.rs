@@ -28,6 +28,9 @@ const CRASH_POINT_TAKES: u32 = 20;
 /// share it.
 const DEVICES: &str = "devices::";
 
+/// The tests with a thousand domains.
+const LARGE: &str = "thousand::";
+
 /// The tests that need a quiet dom0. They run on the same computer, one after the other.
 const QUIET: &str = "alone::";
 
@@ -95,6 +98,7 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     let suite = match hardware {
         Hardware::Plain => format!("live on Xen {xen}"),
         Hardware::Devices => format!("live with devices on Xen {xen}"),
+        Hardware::Large => format!("live with a thousand domains on Xen {xen}"),
         Hardware::Systemd => format!("live with systemd on Xen {xen}"),
     };
     let mut counts = counts::of(&suite, &mut live(&lab, without_xl, under, &arguments))?;
@@ -138,8 +142,13 @@ fn leave_out(counts: &mut Counts, not_run: &str) {
 fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
     let mut words = Vec::new();
     match hardware {
+        Hardware::Large => {
+            words.extend([LARGE, ALONE, "--nocapture"].map(str::to_owned));
+            words.extend_from_slice(asked);
+        }
         Hardware::Plain | Hardware::Systemd => {
-            words.extend(["--skip", DEVICES, "--skip", QUIET].map(str::to_owned));
+            let elsewhere = ["--skip", DEVICES, "--skip", QUIET, "--skip", LARGE];
+            words.extend(elsewhere.map(str::to_owned));
             if !asked.iter().any(|word| word.starts_with(THREADS)) {
                 words.push(format!("{THREADS}={BESIDE}"));
             }
@@ -167,7 +176,9 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
 }
 
 /// Variables that set the number of cases in random tests, or include cases that are left out otherwise. The tests in the lab get them, too.
-const COUNTS: [&str; 5] = [
+const COUNTS: [&str; 7] = [
+    "LAB_SCRIPTS",
+    "LAB_THOUSAND",
     "LAB_CONFIGS",
     "LAB_LIMITS",
     "XLCFG_RANDOM",
@@ -264,6 +275,8 @@ mod tests {
                 "devices::",
                 "--skip",
                 "alone::",
+                "--skip",
+                "thousand::",
                 "--test-threads=2",
                 "save::"
             ]
@@ -275,6 +288,8 @@ mod tests {
                 "devices::",
                 "--skip",
                 "alone::",
+                "--skip",
+                "thousand::",
                 "--test-threads=1"
             ]
         );

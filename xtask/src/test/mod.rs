@@ -61,6 +61,9 @@ pub(crate) struct Options {
     /// Of the live tests, run only those of device assignment, which need a lab with an IOMMU, and those that nothing may run beside
     #[arg(long, conflicts_with = "quick")]
     devices: bool,
+    /// Of the live tests, run only that of a thousand domains, which needs a lab of 12 GiB and takes half an hour
+    #[arg(long, conflicts_with_all = ["quick", "devices"])]
+    large: bool,
     /// Run nothing but the unit tests of the libxl crates, under valgrind
     #[arg(long, conflicts_with_all = ["quick", "live", "devices"])]
     valgrind: bool,
@@ -109,7 +112,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     let mut steps = Steps::default();
-    let part = options.live || options.devices || options.valgrind || options.sanitize;
+    let part =
+        options.live || options.devices || options.large || options.valgrind || options.sanitize;
     if !part && !options.loom {
         checks(&mut steps);
     }
@@ -136,6 +140,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 steps.run(&format!("live tests with sanitizers on Xen {xen}"), || {
                     live::run(setting, &sanitizer::tests(&options.arguments))
                 });
+                continue;
+            }
+            if options.large {
+                let setting = Setting {
+                    hardware: Hardware::Large,
+                    ..plain
+                };
+                steps.run(
+                    &format!("live test of a thousand domains on Xen {xen}"),
+                    || live::run(setting, &options.arguments),
+                );
                 continue;
             }
             if !options.devices {
