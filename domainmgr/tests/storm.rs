@@ -45,7 +45,8 @@ impl Dice {
         // Knuth's MMIX generator; its high bits are the better ones.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
         self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
-        (u64::from(sides) * (self.0 >> 33) >> 31) as u32
+        let side = (u64::from(sides) * (self.0 >> 33)) >> 31;
+        u32::try_from(side).unwrap()
     }
 }
 
@@ -72,8 +73,9 @@ impl Wish {
         let state = if self.runs { "RUNNING" } else { "HALTED" };
         // A domain that was never to run has not been halted, either.
         let never = !self.runs && status["StateName"] == "INSTALLED";
+        let version = &status["UUIDandVersion"]["Version"];
         (status["StateName"] == state || never)
-            && status["UUIDandVersion"]["Version"] == self.version.to_string()
+            && version.as_str() == Some(&self.version.to_string())
             && status["PendingModify"] == false
     }
 }

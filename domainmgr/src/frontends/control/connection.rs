@@ -9,6 +9,9 @@ use std::time::Instant;
 /// Maximum number of clients that are served at once.
 pub(super) const CLIENTS: usize = 64;
 
+/// Number of clients of root's that are served beside them, so that nobody can lock root out.
+const OF_ROOT: usize = 8;
+
 struct Client {
     stream: UnixStream,
     /// Time since which the client has made no request; `None` while it is being served.
@@ -45,10 +48,15 @@ impl Connection {
     }
 
     /// Enters a client in the table. Returns `None` if there are too many clients, all of which are being served.
-    pub(super) fn enter(stream: UnixStream, table: &Table) -> io::Result<Option<Self>> {
+    pub(super) fn enter(
+        stream: UnixStream,
+        is_root: bool,
+        table: &Table,
+    ) -> io::Result<Option<Self>> {
         let theirs = stream.try_clone()?;
         let mut clients = lock(table);
-        if clients.all.len() >= CLIENTS {
+        let most = if is_root { CLIENTS + OF_ROOT } else { CLIENTS };
+        if clients.all.len() >= most {
             let idle = clients.all.iter().filter_map(|(n, c)| Some((c.idle?, *n)));
             let Some((_, oldest)) = idle.min() else {
                 return Ok(None);
@@ -105,5 +113,39 @@ impl Drop for Busy<'_> {
 impl Drop for Connection {
     fn drop(&mut self) {
         lock(&self.table).all.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(is_root: bool, table: &Table) -> Option<Connection> {
+        let (stream, _) = UnixStream::pair().unwrap();
+        Connection::enter(stream, is_root, table).unwrap()
+    }
+
+    #[test]
+    fn nobody_can_lock_root_out() {
+        let table = Table::default();
+        let others: Vec<_> = (0..CLIENTS).filter_map(|_| enter(false, &table)).collect();
+        let waits: Vec<_> = others.iter().map(Connection::busy).collect();
+        assert!(enter(false, &table).is_none());
+        let of_root: Vec<_> = (0..OF_ROOT).filter_map(|_| enter(true, &table)).collect();
+        assert_eq!(of_root.len(), OF_ROOT);
+        // One of root's that is idle makes room for the next.
+        assert!(enter(true, &table).is_some());
+        drop(waits);
+    }
+
+    #[test]
+    fn the_one_that_has_been_idle_for_the_longest_time_makes_room() {
+        let table = Table::default();
+        let all: Vec<_> = (0..CLIENTS).filter_map(|_| enter(false, &table)).collect();
+        let _busy = all[0].busy();
+        let next = enter(false, &table).unwrap();
+        assert_eq!(next.clients(), CLIENTS);
+        let left: Vec<u64> = lock(&table).all.keys().copied().collect();
+        assert!(left.contains(&all[0].number) && !left.contains(&all[1].number));
     }
 }

@@ -149,16 +149,22 @@ fn accept(listener: &UnixListener, sources: &Sources) {
 /// Gives the client a thread. If there are too many clients, the one that has been idle for the longest time makes room.
 fn admit(stream: UnixStream, table: &Table, sources: &Sources) -> io::Result<()> {
     stream.set_write_timeout(Some(UNREAD))?;
-    let Some(connection) = Connection::enter(stream.try_clone()?, table)? else {
+    let (client, is_root) = who(&stream)?;
+    let Some(connection) = Connection::enter(stream.try_clone()?, is_root, table)? else {
         refuse(&stream);
         return Ok(());
     };
-    let sources = sources.clone();
+    let service = Service {
+        client,
+        is_root,
+        sources: sources.clone(),
+        connection,
+    };
     thread::Builder::new()
         .name("client".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            if let Err(e) = serve(stream, connection, sources) {
+            if let Err(e) = serve(stream, service) {
                 log::debug!("a client of the control socket: {e}");
             }
         })
@@ -179,15 +185,8 @@ fn refuse(mut stream: &UnixStream) {
     log::warn!("a client of the control socket is not served: there are {CLIENTS}");
 }
 
-fn serve(stream: UnixStream, connection: Connection, sources: Sources) -> io::Result<()> {
+fn serve(stream: UnixStream, service: Service) -> io::Result<()> {
     let mut writer = stream.try_clone()?;
-    let (client, is_root) = who(&stream)?;
-    let service = Service {
-        client,
-        is_root,
-        sources,
-        connection,
-    };
     let mut reader = BufReader::new(Capped::new(stream));
     varlink_service(service)
         .handle(&mut reader, &mut writer, None)
