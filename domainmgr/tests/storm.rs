@@ -33,8 +33,8 @@ fn key(n: u32) -> String {
 fn resident(host: &Host) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
     let line = text.lines().find(|line| line.starts_with("VmRSS:"));
-    let words = line.unwrap().split_whitespace();
-    words.clone().nth(1).unwrap().parse().unwrap()
+    let number = line.unwrap().split_whitespace().nth(1);
+    number.unwrap().parse().unwrap()
 }
 
 /// Numbers that look random, and are the same in each run.

@@ -1,4 +1,4 @@
-//! What libxl asks for: by the program's name, its arguments and its environment.
+//! The request of libxl, made by the program's name, its arguments and its environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,7 +43,7 @@ impl Script {
     }
 }
 
-/// What happens to the device.
+/// The change to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// The backend of a guest's network interface comes.

@@ -1,4 +1,4 @@
-//! What went wrong, for people and for xenstore.
+//! The reason of a failure, for people and for xenstore.
 
 use std::fmt::Display;
 

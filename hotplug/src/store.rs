@@ -4,7 +4,7 @@ use libxl::xenstore::Xenstore;
 
 use crate::failure::{Failure, Names};
 
-/// What is read from and written to xenstore.
+/// The keys of xenstore, to read and to write.
 pub(crate) trait Store {
     /// Returns the value of a key; `None` if there is no such key.
     fn get(&self, path: &str) -> Result<Option<String>, Failure>;

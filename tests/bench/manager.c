@@ -19,7 +19,7 @@ static const libxl_childproc_hooks children = {
     .chldowner = libxl_sigchld_owner_libxl_always_selective_reap,
 };
 
-/* What an operation's completion means for its domain. */
+/* The state of a domain whose operation has completed. */
 enum step { BUILT, RUNS, DESTROYED };
 
 struct domain {

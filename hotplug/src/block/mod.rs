@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{major, minor};
 
-use crate::call::{Call, Command};
+use crate::call::Call;
 use crate::failure::{Failure, Names};
 use crate::lock::Lock;
 use crate::store::Store;
@@ -40,9 +40,10 @@ impl Device {
 
 /// Connects a disk, or takes it away.
 pub(crate) fn run(call: &Call, store: &impl Store) -> Result<(), Failure> {
-    match call.command {
-        Command::Remove | Command::Offline => remove(call, store),
-        Command::Add | Command::Online => add(call, store),
+    if call.command.comes() {
+        add(call, store)
+    } else {
+        remove(call, store)
     }
 }
 

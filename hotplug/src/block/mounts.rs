@@ -1,4 +1,4 @@
-//! What dom0 itself has mounted.
+//! The file systems that dom0 itself has mounted.
 
 use std::fs;
 use std::io;

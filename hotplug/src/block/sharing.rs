@@ -1,4 +1,4 @@
-//! Who else uses a disk: no two may write, and nobody may read what another writes. Domains of one machine may share, as its old
+//! Other users of a disk: no two may write, and nobody may read what another writes. Domains of one machine may share, as its old
 //! and its new one do in a migration within the host.
 
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) struct Users<'a, S> {
     machines: Machines,
 }
 
-/// What tells the domains of one machine: its path in xenstore, and that of the domain that it serves, for a stub domain.
+/// The marks of the domains of one machine: its path in xenstore, and that of the domain that it serves, for a stub domain.
 struct Machines {
     ours: String,
     target: String,

@@ -59,11 +59,7 @@ impl Xenstore {
         let value =
             unsafe { sys::xs_read(self.0.as_ptr(), transaction, path.as_ptr(), &raw mut length) };
         if value.is_null() {
-            let error = io::Error::last_os_error();
-            return match error.raw_os_error() {
-                Some(libc::ENOENT) => Ok(None),
-                _ => Err(Error::io("xs_read", error)),
-            };
+            return absent("xs_read");
         }
         // SAFETY: as many bytes as xs_read said, which are freed once, after they were copied.
         let text = unsafe {
@@ -96,11 +92,7 @@ impl Xenstore {
             )
         };
         if array.is_null() {
-            let error = io::Error::last_os_error();
-            return match error.raw_os_error() {
-                Some(libc::ENOENT) => Ok(None),
-                _ => Err(Error::io("xs_directory", error)),
-            };
+            return absent("xs_directory");
         }
         // SAFETY: as many NUL-terminated names as xs_directory said. They are part of the array's own
         // block, which is freed once, after they were copied.
@@ -187,6 +179,15 @@ impl Xenstore {
         } else {
             Err(Error::io("xs_write", io::Error::last_os_error()))
         }
+    }
+}
+
+/// The result of a function that has returned NULL: there is no such key, or it has failed.
+fn absent<T>(function: &'static str) -> Result<Option<T>> {
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => Ok(None),
+        _ => Err(Error::io(function, error)),
     }
 }
 

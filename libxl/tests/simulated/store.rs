@@ -1,4 +1,4 @@
-//! What xenstored holds, as a program reads it.
+//! The keys of xenstored, as a program reads them.
 
 use libxl::{ErrorKind, xenstore::Xenstore};
 

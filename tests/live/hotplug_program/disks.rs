@@ -42,7 +42,7 @@ impl Drop for Image {
     }
 }
 
-/// What is left of a disk after it was added: what the script said, whether the guest gets the loop device of its image, and
+/// The result of adding a disk: the words of the script, whether the guest gets the loop device of its image, and
 /// whether that is read-only.
 fn added(dir: &Path, mode: &str) -> (Option<String>, Option<String>, Vec<String>) {
     let (image, backends) = (Image::new(), Backends::new());
@@ -94,7 +94,7 @@ fn a_file_is_attached_as_by_the_script() {
     }
 }
 
-/// What a script says about a disk that it does not connect. `prepare` gets the image and the backend.
+/// The words of a script about a disk that it does not connect. `prepare` gets the image and the backend.
 fn refused(dir: &Path, prepare: impl Fn(&Image, &Backend<'_>)) -> (Option<String>, Option<String>) {
     let (image, backends) = (Image::new(), Backends::new());
     let backend = backends.of("vbd", 4001);

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::accel::Backend;
 use super::emulator::Emulator;
 use super::image::{Image, Init};
+use super::model::Model;
 use super::patience::Patience;
 use super::qmp::Qmp;
 use super::scratch::Scratch;
@@ -75,35 +76,6 @@ pub(crate) enum Start {
     Durable,
     /// Powers on, and writes to the disk. The computer may restart. Its first process is Debian's systemd.
     Systemd,
-}
-
-/// What a computer has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Model {
-    /// Only what dom0 needs, and memory for a few guests.
-    Plain,
-    /// Also devices that can be given to guests, [`SPARE`], behind an IOMMU.
-    Devices,
-    /// Memory for a thousand small guests.
-    Large,
-}
-
-impl Model {
-    /// Memory of the computer, in MiB. A guest of 4 MiB takes some 6 MiB of Xen's.
-    pub(crate) fn memory_mib(self) -> u32 {
-        match self {
-            Self::Plain | Self::Devices => 4096,
-            Self::Large => 12 << 10,
-        }
-    }
-
-    /// Memory of dom0, in MiB.
-    fn dom0_mib(self) -> u32 {
-        match self {
-            Self::Plain | Self::Devices => 1536,
-            Self::Large => 4096,
-        }
-    }
 }
 
 impl Start {

@@ -62,6 +62,13 @@ pub(crate) struct Setting {
     pub(crate) sanitize: bool,
 }
 
+impl Setting {
+    /// Returns the same, with other hardware.
+    pub(crate) fn with(self, hardware: Hardware) -> Self {
+        Self { hardware, ..self }
+    }
+}
+
 /// Builds for a Xen version, starts its lab, and runs the tests there. The counts are those of the test program.
 pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     let Setting {

@@ -143,10 +143,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 continue;
             }
             if options.large {
-                let setting = Setting {
-                    hardware: Hardware::Large,
-                    ..plain
-                };
+                let setting = plain.with(Hardware::Large);
                 steps.run(
                     &format!("live test of a thousand domains on Xen {xen}"),
                     || live::run(setting, &options.arguments),
@@ -160,10 +157,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             }
             // Arguments for the tests' runner select tests of one of the two.
             if options.devices || options.arguments.is_empty() {
-                let setting = Setting {
-                    hardware: Hardware::Devices,
-                    ..plain
-                };
+                let setting = plain.with(Hardware::Devices);
                 steps.run(
                     &format!("live tests of device assignment, and alone, on Xen {xen}"),
                     || live::run(setting, &options.arguments),

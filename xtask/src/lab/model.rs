@@ -1,0 +1,30 @@
+//! The models of the lab's computers.
+
+/// The equipment of a computer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Model {
+    /// Only what dom0 needs, and memory for a few guests.
+    Plain,
+    /// Also devices that can be given to guests, behind an IOMMU.
+    Devices,
+    /// Memory for a thousand small guests.
+    Large,
+}
+
+impl Model {
+    /// Memory of the computer, in MiB. A guest of 4 MiB takes some 6 MiB of Xen's.
+    pub(crate) fn memory_mib(self) -> u32 {
+        match self {
+            Self::Plain | Self::Devices => 4096,
+            Self::Large => 12 << 10,
+        }
+    }
+
+    /// Memory of dom0, in MiB.
+    pub(super) fn dom0_mib(self) -> u32 {
+        match self {
+            Self::Plain | Self::Devices => 1536,
+            Self::Large => 4096,
+        }
+    }
+}
