@@ -18,7 +18,8 @@
 //!   Sent                                                    Received
 //!      │ commit: it is called NAME--migratedaway now           │
 //!      ───────────────────────── GO ──────────────────────────▶  ◀── the point of no return
-//!   Committed                                                  │ start: it gets its name, and runs
+//!   Committed                                               Granted
+//!      │                                                       │ start: it gets its name, and runs
 //!      ◀─────────────────────── report ────────────────────────
 //!   Outcome
 //! ```
@@ -59,7 +60,7 @@ mod receiver;
 mod sender;
 mod words;
 
-pub use receiver::{Arrived, ReceiveError, Received, Receiver};
+pub use receiver::{Arrived, Granted, ReceiveError, Received, Receiver};
 pub use sender::{Committed, Outcome, Sender, Sent, Undecided};
 
 /// Reads the messages of a target, before and after GO.

@@ -8,8 +8,8 @@ use std::{
 
 use super::words;
 use crate::{
-    Context, Domain, DomainConfig, Error, Limits, Progress, Result, SavedHeader, limits::Clock,
-    log, stream::Wire,
+    Context, Domain, DomainConfig, Error, ErrorKind, Limits, Progress, Result, SavedHeader,
+    limits::Clock, log, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
@@ -139,27 +139,26 @@ impl Received {
     ///
     /// When GO does not come, or the guest cannot be started. The copy is destroyed and the guest
     /// given back to the source; see [`ReceiveError`].
-    pub fn start(mut self, limits: &Limits) -> Result<Arrived, ReceiveError> {
-        let Some(Copy { domain, name, wire }) = self.0.take() else {
+    pub fn start(self, limits: &Limits) -> Result<Arrived, ReceiveError> {
+        self.wait_for_go(limits)?.start()
+    }
+
+    /// Waits for GO, and starts nothing yet. `limits` apply to the wait.
+    ///
+    /// For a program that has to remember, before the guest runs, that it was given the guest.
+    ///
+    /// # Errors
+    ///
+    /// When GO does not come. The copy is destroyed and the guest given back to the source; see
+    /// [`ReceiveError`].
+    pub fn wait_for_go(mut self, limits: &Limits) -> Result<Granted, ReceiveError> {
+        let Some(copy) = self.0.take() else {
             unreachable!("taken only by what consumes the value")
         };
         let clock = Clock::start(limits);
-        let go = || -> Result<()> {
-            wire.expect(words::GO, "GO", &clock)?;
-            if !name.is_empty() {
-                domain.rename(&name)?;
-            }
-            domain.unpause().wait()
-        };
-        match go() {
-            Ok(()) => Ok(Arrived {
-                reported: report(&wire, 0),
-                domain,
-            }),
-            Err(error) => Err(ReceiveError {
-                given_back: give_back(&domain, &wire, &error),
-                error,
-            }),
+        match copy.wire.expect(words::GO, "GO", &clock) {
+            Ok(()) => Ok(Granted(Some(copy))),
+            Err(error) => Err(copy.give_back(error)),
         }
     }
 }
@@ -175,6 +174,76 @@ impl Drop for Received {
                 log::error!("a copy that must not run is left behind: {error:#}");
             }
         }));
+    }
+}
+
+/// A complete, paused copy that the source has given away: it may run here, and only here.
+///
+/// Dropping this value gives the guest back to the source.
+#[derive(Debug)]
+#[must_use = "dropping this gives the guest back"]
+pub struct Granted(Option<Copy>);
+
+impl Granted {
+    /// The copy. Do not unpause it.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        match &self.0 {
+            Some(copy) => &copy.domain,
+            None => unreachable!("taken only by what consumes the value"),
+        }
+    }
+
+    /// Starts the guest under its own name, and reports to the source.
+    ///
+    /// # Errors
+    ///
+    /// When the guest cannot be started. The copy is destroyed and the guest given back to the
+    /// source; see [`ReceiveError`].
+    pub fn start(mut self) -> Result<Arrived, ReceiveError> {
+        let Some(copy) = self.0.take() else {
+            unreachable!("taken only by what consumes the value")
+        };
+        match copy.run() {
+            Ok(()) => Ok(Arrived {
+                reported: report(&copy.wire, 0),
+                domain: copy.domain,
+            }),
+            Err(error) => Err(copy.give_back(error)),
+        }
+    }
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        let Some(copy) = self.0.take() else {
+            return;
+        };
+        let error = Error::new(ErrorKind::Aborted, FUNCTION)
+            .with_domain(Some(copy.domain.domid()))
+            .with_message("the receiver gave up after GO");
+        // A drop may come from a panic; another one would end the process.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if let Err(error) = copy.give_back(error).given_back {
+                log::error!("a copy that must not run may be left behind: {error:#}");
+            }
+        }));
+    }
+}
+
+impl Copy {
+    fn run(&self) -> Result<()> {
+        if !self.name.is_empty() {
+            self.domain.rename(&self.name)?;
+        }
+        self.domain.unpause().wait()
+    }
+
+    fn give_back(&self, error: Error) -> ReceiveError {
+        ReceiveError {
+            given_back: give_back(&self.domain, &self.wire, &error),
+            error,
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use super::words;
 use crate::{
-    Domain, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving, SuspendError,
-    Suspended, domain::Claim, limits::Clock, log, stream::Wire,
+    Domain, DomainConfig, Error, ErrorKind, Limits, Progress, Result, SavedHeader, Saving,
+    SuspendError, Suspended, domain::Claim, limits::Clock, log, stream::Wire,
 };
 
 const FUNCTION: &str = "migration";
@@ -37,11 +37,28 @@ impl Domain {
         writer: impl Into<OwnedFd>,
         limits: &Limits,
     ) -> Result<Sender, SuspendError> {
+        self.migrate_as(reader, writer, limits, |_| {})
+    }
+
+    /// As [`Domain::migrate`], with a configuration that `adapt` has adapted to the receiver's host:
+    /// the paths of scripts, bridges, and so on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Domain::migrate`].
+    pub fn migrate_as(
+        &self,
+        reader: impl Into<OwnedFd>,
+        writer: impl Into<OwnedFd>,
+        limits: &Limits,
+        adapt: impl FnOnce(&mut DomainConfig),
+    ) -> Result<Sender, SuspendError> {
         let wire = Wire::new(FUNCTION, "the receiver", reader.into(), writer.into());
         let clock = Clock::start(limits);
         let begin = || -> Result<SavedHeader> {
             // First, so that a domain that cannot be sent does not trouble the receiver.
-            let header = self.saved_header(&clock)?;
+            let mut header = self.saved_header(&clock)?;
+            adapt(&mut header.config);
             wire.expect(words::BANNER, "its banner", &clock)?;
             header.write_within(wire.writer(), &clock)?;
             Ok(header)
