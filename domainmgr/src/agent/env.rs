@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use crossbeam_channel::Sender;
 use uuid::Uuid;
 
+use crate::agent::arrivals::Arrivals;
 use crate::agent::records::Records;
 use crate::agent::turns::Turns;
 use crate::base::clock::Clock;
@@ -48,6 +49,8 @@ pub struct Env {
     pub owners: Owners,
     /// Files in which people write what is to run.
     pub inputs: Inputs,
+    /// Domains that come from other hosts.
+    pub arrivals: Arrivals,
     /// The record of each key.
     pub records: Records,
     /// Published statuses, and references to the workers.
@@ -67,12 +70,14 @@ impl std::fmt::Debug for Env {
 }
 
 /// A worker's message to the supervisor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Report {
     /// The worker has published a status for the first time.
     Settled(Uuid),
     /// The worker has ended: its key is gone, or it was told to stop.
     Finished(Uuid),
+    /// A domain comes from another host. The answer is sent once there is a worker for it, or cannot be one now.
+    Arrives(Uuid, Sender<()>),
     /// Something that a worker was refused, because another one had it, may be free now.
     Freed,
 }

@@ -23,6 +23,9 @@ pub const BEGUN: &str = "begun";
 /// Name under which the journal stores the directory of xl's files that was trusted last.
 pub const XL_DIR: &str = "xl-dir";
 
+/// Name under which the journal stores the numbers of the last migrations by which domains have come here.
+pub const ARRIVED: &str = "arrived";
+
 /// Name under which the journal stores the last settings that could be read.
 pub const SETTINGS: &str = "settings";
 
@@ -39,6 +42,8 @@ pub struct Records {
     pub config_dir: Option<String>,
     /// The directory of xl's files that was trusted last, as text from the journal.
     pub xl_dir: Option<String>,
+    /// The last migrations by which domains have come here, as text from the journal.
+    pub arrived: Option<String>,
     /// The last settings that could be read, as the text of their file.
     pub settings: Mutex<Option<String>>,
     /// Records of an earlier run of the agent, for workers that have not started yet.
@@ -89,6 +94,7 @@ impl Records {
             damaged: None,
             config_dir: None,
             xl_dir: None,
+            arrived: None,
             settings: Mutex::default(),
             left: Mutex::new(left.records),
             orders: Arc::new(AtomicU64::new(left.last_order + 1)),
@@ -104,6 +110,7 @@ impl Records {
             damaged: Some(why),
             config_dir: None,
             xl_dir: None,
+            arrived: None,
             settings: Mutex::default(),
             left: Mutex::default(),
             orders: Arc::new(AtomicU64::new(1)),

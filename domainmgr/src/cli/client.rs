@@ -1,5 +1,6 @@
 //! Common parts of the clients of the control socket: where it is, and how errors and domains are shown.
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,6 +30,15 @@ impl Socket {
     pub(super) fn connect(&self) -> Result<Client, ClientError> {
         let path = paths::control(self.control.as_deref(), self.simulate);
         Client::connect(&path.map_err(ClientError::Other)?)
+    }
+}
+
+impl Socket {
+    /// Connects to the socket, for messages that are no calls.
+    pub(super) fn open(&self) -> Result<UnixStream, ClientError> {
+        let path = paths::control(self.control.as_deref(), self.simulate);
+        let path = path.map_err(ClientError::Other)?;
+        UnixStream::connect(&path).map_err(|e| ClientError::NoAgent(path, e.to_string()))
     }
 }
 

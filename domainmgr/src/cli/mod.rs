@@ -16,6 +16,7 @@ mod host_order;
 mod jobs;
 mod looks;
 mod memory_files;
+mod migrate;
 mod named;
 mod output;
 mod paths;
@@ -96,6 +97,14 @@ enum Command {
     Restore(memory_files::FromFile),
     /// Write the memory of a domain to a file for a debugger, while it goes on. For a consistent dump, pause it first.
     DumpCore(memory_files::ToFile),
+    /// Move a running domain to another host. If that fails, it goes on here.
+    ///
+    /// Its disks have to be the same on both hosts, under the same paths.
+    Migrate(migrate::Migrate),
+    /// Receive a domain on the standard input and output: for `migrate` of another host, and for `xl migrate -s`.
+    MigrateReceive(migrate::Receive),
+    /// Forget domains that are down, and that came from another host, so that no file describes them.
+    Forget(verbs::Verb),
     /// Stop domains for a while: they keep their memory and their place.
     Pause(verbs::Verb),
     /// Let paused domains run.
@@ -265,6 +274,9 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Save(args) => return args.save(),
         Command::Restore(args) => return args.run(),
         Command::DumpCore(args) => return args.dump_core(),
+        Command::Migrate(args) => return args.run(),
+        Command::MigrateReceive(args) => return args.run(),
+        Command::Forget(args) => return args.run("Forget", named),
         Command::Pause(args) => return args.run("Pause", named),
         Command::Unpause(args) => return args.run("Unpause", named),
         Command::Attach(args) => return args.run(),

@@ -33,6 +33,8 @@ fn is_pointless_when_stopping(op: &Op) -> bool {
             | Op::Disks(..)
             | Op::Create(_)
             | Op::Restore(..)
+            | Op::Receive(..)
+            | Op::AwaitGo(_)
             | Op::Change(..)
             | Op::CoreDump(_)
             | Op::SoftReset(..)
@@ -49,13 +51,14 @@ pub fn on_order(op: &Op, order: &Order) -> bool {
     let building = is_pointless_when_stopping(op);
     match order {
         Order::Stop { destroy: true, .. } => {
-            building || matches!(op, Op::Save(..) | Op::Shutdown(_) | Op::PowerButton(_))
+            building || ends_for_good(op) || matches!(op, Op::Shutdown(_) | Op::PowerButton(_))
         }
         Order::Stop { .. } | Order::Restart => {
-            building || matches!(op, Op::Save(..))
+            building || ends_for_good(op)
         }
-        Order::Start { .. } => matches!(op, Op::Save(..)),
-        Order::Save { .. }
+        Order::Start { .. } => ends_for_good(op),
+        Order::Resolve | Order::Receive { .. } | Order::Forget | Order::Migrate { .. }
+        | Order::Save { .. }
         | Order::Restore { .. }
         | Order::DumpCore { .. }
         | Order::Pause
@@ -75,6 +78,9 @@ pub(super) fn on_cancel(op: &Op, order: &Order) -> bool {
             Op::Reserve(_) | Op::Disks(..) | Op::Create(_) | Op::Restore(..)
         ),
         Order::Save { .. } => matches!(op, Op::Save(..)),
+        Order::Migrate { .. } => matches!(op, Op::Send(..)),
+        Order::Receive { .. } => matches!(op, Op::Receive(..) | Op::AwaitGo(_)),
+        Order::Resolve => matches!(op, Op::Ask(..)),
         Order::Change(_) => matches!(op, Op::Change(..)),
         // libxl does not stop while it writes a core dump, whatever it is asked.
         Order::DumpCore { .. }
@@ -82,8 +88,14 @@ pub(super) fn on_cancel(op: &Op, order: &Order) -> bool {
         | Order::Restart
         | Order::Pause
         | Order::Unpause
+        | Order::Forget
         | Order::Cancel(_) => false,
     }
+}
+
+/// Returns whether the domain is not to run here any more once `op` has come to its end.
+fn ends_for_good(op: &Op) -> bool {
+    matches!(op, Op::Save(..) | Op::Send(..))
 }
 
 /// Returns whether a hint that something happened to the domain ends `op`.
@@ -106,6 +118,11 @@ pub fn on_stop(op: &Op) -> bool {
             | Op::Create(_)
             | Op::Restore(..)
             | Op::Save(..)
+            | Op::Send(..)
+            | Op::HandOver(_)
+            | Op::Ask(..)
+            | Op::Receive(..)
+            | Op::AwaitGo(_)
             | Op::Change(..)
             | Op::Shutdown(_)
             | Op::CoreDump(_)

@@ -6,8 +6,8 @@ use super::context::{Ctx, Next};
 use super::op::Op;
 use super::state::adapters::Holding;
 use super::state::backoff::Backoff;
+use super::state::boot::Rest;
 use super::state::facts::{Facts, Want};
-use super::state::phase::Rest;
 use crate::spec::{Assigned, Spec};
 use crate::toolstack::{Error, ErrorKind};
 

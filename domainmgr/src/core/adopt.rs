@@ -8,6 +8,8 @@ use super::saving;
 use super::state::domain::Domain;
 use super::state::facts::Facts;
 use super::state::life::is_suspended;
+use super::state::names::is_incoming;
+use super::state::sibling::Sibling;
 use crate::spec::Spec;
 use crate::toolstack::{Life, Seen};
 
@@ -46,10 +48,9 @@ fn is_half_built(f: &Facts, found: &Seen) -> bool {
     };
     // The domain has the name that it was to have, which need not be the one that is wished for now.
     let our_name = found.name.as_ref().is_none_or(|name| name == ours);
-    let received = f
-        .siblings
-        .iter()
-        .any(|s| s.id == found.id && s.is_incoming());
+    // Another toolstack was receiving it, and may have given it its name since.
+    let mut received = f.siblings.iter().filter(|s| s.id == found.id);
+    let received = received.any(Sibling::is_incoming) && !is_incoming(Some(ours));
     found.life == Life::Paused && found.cpu_time_ns == 0 && our_name && !received
 }
 
@@ -65,6 +66,7 @@ pub(super) fn follow(cx: &mut Ctx, f: &mut Facts, new: &Seen) {
 
 fn adopt(cx: &mut Ctx, f: &mut Facts, found: &Seen, spec: Option<Arc<Spec>>) {
     saving::found_alive(cx, f);
+    f.moved = None;
     f.past.boot_time = f.past.boot_time.or(Some(cx.now.wall));
     f.looks.rejoin = false;
     f.past.has_run = true;

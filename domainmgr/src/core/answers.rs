@@ -61,6 +61,14 @@ pub(super) fn answer_with(cx: &mut Ctx, f: &mut Facts, answer: Answer) {
     cx.effects.push(Effect::Answer(under_way.given.id, answer));
 }
 
+/// Answers the order to receive the domain, if it is under way.
+pub(super) fn answer_received(cx: &mut Ctx, f: &mut Facts, answer: Answer) {
+    let ordered = f.orders.under_way.as_ref().map(|o| &o.given.order);
+    if matches!(ordered, Some(Order::Receive { .. })) {
+        answer_with(cx, f, answer);
+    }
+}
+
 /// Gives up the order under way.
 pub(super) fn give_up(cx: &mut Ctx, f: &mut Facts, why: String) {
     answer_with(cx, f, Answer::Failed(why));
@@ -84,6 +92,12 @@ pub(super) fn settle(cx: &mut Ctx, f: &mut Facts) {
         Order::Start { .. } | Order::Restart | Order::Restore { .. } if runs && !f.looks.stale => {
             Answer::Done
         }
+        // Its operations answer it.
+        Order::Receive { .. } => return,
+        Order::Migrate { .. } | Order::Resolve if f.moved.is_some() && !f.phase.has_domain() => {
+            Answer::Done
+        }
+        Order::Migrate { .. } | Order::Resolve if matches!(f.phase, Phase::GivenAway(..)) => return,
         Order::Change(_) if f.changing.is_none() => Answer::Done,
         Order::Stop { .. } if !f.phase.has_domain() && f.looks.clear => Answer::Done,
         Order::Save { .. } if !f.phase.has_domain() && f.looks.clear => match &f.saved {
@@ -95,12 +109,16 @@ pub(super) fn settle(cx: &mut Ctx, f: &mut Facts) {
         Order::Pause if !under_way.begun && is_paused(f) == Some(true) => Answer::Done,
         Order::Unpause if !under_way.begun && is_paused(f) == Some(false) => Answer::Done,
         Order::DumpCore { .. } if f.is_preserved() => return,
-        Order::Pause | Order::Unpause | Order::Save { .. } | Order::DumpCore { .. } => {
-            match running(f) {
-                Ok(_) => return,
-                Err(why) => Answer::Failed(why),
-            }
-        }
+        Order::Pause
+        | Order::Unpause
+        | Order::Save { .. }
+        | Order::Migrate { .. }
+        | Order::Resolve
+        | Order::DumpCore { .. } => match running(f) {
+            Ok(_) if under_way.given.order == Order::Resolve => Answer::Done,
+            Ok(_) => return,
+            Err(why) => Answer::Failed(why),
+        },
         _ => return,
     };
     answer_with(cx, f, answer);

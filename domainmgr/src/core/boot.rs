@@ -8,10 +8,10 @@ use super::context::Ctx;
 use super::effect::Effect;
 use super::input::Built;
 use super::orders;
+use super::state::boot::{Failure, Rest};
 use super::state::domain::{Domain, Interrupted};
 use super::state::facts::{Facts, Want};
 use super::state::halt::Stage;
-use super::state::phase::{Failure, Rest};
 use crate::spec::Spec;
 use crate::toolstack::{Error, ErrorKind, Life};
 
@@ -47,9 +47,14 @@ pub(super) fn not_created(cx: &mut Ctx, f: &mut Facts, spec: &Spec, e: &Error) {
 
 /// Has Xen searched for the remains of a domain that could not be built from `spec`.
 pub(super) fn may_have_left(f: &mut Facts, spec: &Spec) {
+    may_have_left_as(f, spec.name.clone());
+}
+
+/// Has Xen searched for a half-built domain of this name.
+pub(super) fn may_have_left_as(f: &mut Facts, name: String) {
     f.looks.wide = true;
     if let Some(boot) = f.phase.boot_mut() {
-        boot.remains = Some(spec.name.clone());
+        boot.remains = Some(name);
     }
 }
 

@@ -9,6 +9,7 @@ use super::op::Op;
 use super::state::facts::Facts;
 use super::state::job::UnderWay;
 use super::state::order::{Answer, Given, Order};
+use super::state::phase::Phase;
 use super::{abort, changing};
 
 /// Takes the order that asks for the end of `job`.
@@ -32,7 +33,10 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, job: u64, given: &Given) {
     under_way.cancel = Some((given.id, given.by.clone()));
     let word = under_way.given.order.word();
     cx.info(format!("{word}: cancelled by {}", given.by));
-    if matches!(f.outstanding, Some(Op::Save(..) | Op::Change(..))) {
+    if matches!(
+        f.outstanding,
+        Some(Op::Save(..) | Op::Send(..) | Op::Receive(..) | Op::AwaitGo(_) | Op::Change(..))
+    ) {
         // It is being aborted, and what becomes of it is the answer.
         return;
     }
@@ -75,11 +79,24 @@ fn of(f: &Facts, job: u64) -> Result<&UnderWay, String> {
         Order::DumpCore { .. } if under_way.begun => {
             "libxl cannot stop while it writes a core dump"
         }
-        Order::Save { .. } | Order::DumpCore { .. } | Order::Change(_) => return Ok(under_way),
+        Order::Migrate { .. } if matches!(f.phase, Phase::GivenAway(..)) => {
+            "the guest was given away, and may run there"
+        }
+        Order::Receive { .. } if f.is_granted() => {
+            "the guest is this host's already: stop it instead"
+        }
+        Order::Migrate { .. }
+        | Order::Receive { .. }
+        | Order::Resolve
+        | Order::Save { .. }
+        | Order::DumpCore { .. }
+        | Order::Change(_) => return Ok(under_way),
         Order::Stop { .. } | Order::Restart => {
             "a guest that was asked to end cannot be asked to stay"
         }
-        Order::Pause | Order::Unpause | Order::Cancel(_) => "it is over in a moment",
+        Order::Pause | Order::Unpause | Order::Forget | Order::Cancel(_) => {
+            "it is over in a moment"
+        }
     };
     Err(why.to_owned())
 }

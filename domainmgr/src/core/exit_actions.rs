@@ -3,10 +3,11 @@
 use super::context::{Ctx, Next};
 use super::effect::Effect;
 use super::op::Op;
+use super::state::boot::Boot;
 use super::state::domain::Domain;
 use super::state::exit::{After, Exit, ExitStep};
 use super::state::facts::Facts;
-use super::state::phase::{Boot, Phase};
+use super::state::phase::Phase;
 use super::state::sibling::Sibling;
 use super::{halting, restart_pause};
 use crate::host::disks::Copies;

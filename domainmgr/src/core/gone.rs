@@ -2,13 +2,15 @@
 
 use super::boot;
 use super::context::Ctx;
+use super::state::boot::{Boot, Cause, Rest};
 use super::state::domain::{Domain, Interrupted};
 use super::state::exit::{After, Exit};
 use super::state::facts::{Facts, Want};
 use super::state::halt::Stage;
+use super::state::moving::{Moving, Word};
 use super::state::names::is_migrated_away;
-use super::state::phase::{Boot, Cause, Halting, Phase, Rest, Unstarted};
-use super::{orders, restart_pause};
+use super::state::phase::{Halting, Phase, Unstarted};
+use super::{elsewhere, orders, restart_pause};
 use crate::base::time::Now;
 use crate::host::disks::Copies;
 use crate::spec::settings::PoweroffPolicy;
@@ -25,6 +27,13 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
         f.phase.down(phase.into_boot());
         return;
     }
+    let phase = match phase {
+        Phase::GivenAway(_, moving) => {
+            given_away(cx, f, &moving);
+            return;
+        }
+        other => other,
+    };
     f.disks.copies = Copies::Fresh;
     // A domain that was asked to stop and then to run again is built anew, unless an outsider has carried it off.
     let brought_down = phase.goes_down() && !is_carried_off(&phase);
@@ -51,8 +60,25 @@ pub(super) fn gone(cx: &mut Ctx, f: &mut Facts, id: DomainId) {
         Phase::Ending(domain, exit) => after_exit(cx, f, domain, &exit),
         Phase::Built(domain, unstarted) => never_started(cx, f, &domain, unstarted, away),
         Phase::Up(domain) | Phase::Halting(domain, _) => ended_from_outside(cx, f, &domain, away),
-        Phase::Down(_) | Phase::Leftover(..) | Phase::PutAway(_) => {}
+        Phase::Down(_) | Phase::Leftover(..) | Phase::PutAway(_) | Phase::GivenAway(..) => {}
     }
+}
+
+/// Takes note that the domain of a guest that was given away is gone.
+fn given_away(cx: &mut Ctx, f: &mut Facts, moving: &Moving) {
+    let confirmed = moving.word == Word::Runs;
+    let host = &moving.to.host;
+    let how = if confirmed {
+        format!("migrated to {host}")
+    } else {
+        cx.warn(format!(
+            "the domain is gone, not by us, and {host} has not said whether the guest runs there"
+        ));
+        format!("given away to {host}, which has not said whether it runs there")
+    };
+    f.past.last_action = None;
+    elsewhere::note(f, moving, cx.now.wall, confirmed);
+    note_end(cx.now, f, Cause::Vanished, how, confirmed);
 }
 
 /// Returns whether an outsider has carried the domain off while it was being brought down.

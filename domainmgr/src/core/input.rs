@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::state::moving::Elsewhere;
 use super::state::order::Given;
 use super::state::wish::Wish;
 use crate::base::progress::Progress;
 use crate::spec::settings::Settings;
 use crate::spec::{Assigned, Spec};
-use crate::toolstack::{DomainId, Error, Seen};
+use crate::toolstack::{DomainId, Error, HandedOver, Seen};
 
 /// Something that a worker has learned: the input of [`step`](super::step).
 #[derive(Clone, Debug)]
@@ -55,12 +56,16 @@ pub enum Outcome {
     Turn(Option<String>),
     /// [`Op::Reserve`](super::Op::Reserve).
     Reserved(Result<Assigned, Error>),
-    /// [`Op::Create`](super::Op::Create), [`Op::Restore`](super::Op::Restore).
+    /// [`Op::Create`](super::Op::Create), [`Op::Restore`](super::Op::Restore), [`Op::Receive`](super::Op::Receive).
     Created(Result<Built, Error>),
     /// [`Op::Screen`](super::Op::Screen): the number of the display.
     Screen(Result<Option<u32>, Error>),
     /// [`Op::Devices`](super::Op::Devices): descriptions of the devices that the guest has not connected to.
     Devices(Result<Vec<String>, Error>),
+    /// [`Op::HandOver`](super::Op::HandOver).
+    HandedOver(HandedOver),
+    /// [`Op::Ask`](super::Op::Ask).
+    Asked(Result<Elsewhere, Error>),
     /// Any other operation.
     Ended(Result<(), Error>),
 }
@@ -76,6 +81,8 @@ impl Outcome {
             Self::Reserved(result) => result.as_ref().err(),
             Self::Created(result) => result.as_ref().err(),
             Self::Devices(result) => result.as_ref().err(),
+            Self::HandedOver(result) => result.error(),
+            Self::Asked(result) => result.as_ref().err(),
             Self::Screen(result) => result.as_ref().err(),
             Self::Ended(result) => result.as_ref().err(),
         }

@@ -6,11 +6,11 @@ use super::context::Ctx;
 use super::effect::Effect;
 use super::op::{Op, Scope};
 use super::state::backoff::Backoff;
+use super::state::boot::Boot;
 use super::state::domain::{DeviceModel, Domain, Interrupted};
 use super::state::facts::{Facts, Want};
 use super::state::life::is_suspended;
-use super::state::phase::Boot;
-use super::{adopt, boot, exit_actions, gone, reasons, same_uuid};
+use super::{adopt, boot, exit_actions, gone, reasons, receiving, same_uuid};
 use crate::base::time::Time;
 use crate::host::disks::Copies;
 use crate::toolstack::{Error, Life, Seen, ShutdownReason};
@@ -131,7 +131,11 @@ fn update(cx: &mut Ctx, f: &mut Facts, seen: &Seen) {
     let ran = seen.life != Life::Paused || seen.cpu_time_ns > 0;
     if domain.interrupted == Some(Interrupted::Start) && !f.phase.is_started() && ran {
         // The domain was started before the agent ended, and the agent did not learn of that.
-        boot::started(cx, f);
+        if f.is_granted() {
+            receiving::landed(cx, f, Ok(()));
+        } else {
+            boot::started(cx, f);
+        }
     }
     if let Some(domain) = f.phase.domain_mut() {
         domain.life = seen.life;

@@ -11,6 +11,7 @@
 //! * A suspended domain has not ended: no timer runs, and only a wish to stop ends it. The only suspended domain to be
 //!   resumed is one that was suspended here, for a save that came to nothing.
 //! * A domain that an outsider ended may live on elsewhere: only a newer wish builds it again.
+//! * A guest that was given away to another host goes on here only if that host says that it does not run there.
 //! * At most one operation is outstanding.
 
 pub mod abort;
@@ -25,6 +26,7 @@ mod context;
 mod devices;
 mod disks;
 mod effect;
+mod elsewhere;
 mod event;
 mod exit_actions;
 mod gone;
@@ -33,11 +35,13 @@ mod history;
 mod inherited;
 mod input;
 mod looks;
+mod migrating;
 mod named_files;
 mod next;
 mod op;
 mod orders;
 mod reasons;
+mod receiving;
 mod record;
 mod recover;
 mod restart_pause;
@@ -60,9 +64,11 @@ pub use self::event::Event;
 pub use self::inherited::Inherited;
 pub use self::input::{Built, Input, Outcome};
 pub use self::op::{Op, Scope};
+pub use self::receiving::Landed;
 pub use self::record::{Record, Reread};
 pub use self::state::facts::Facts;
 pub use self::state::job::Job;
+pub use self::state::moving::Elsewhere;
 pub use self::state::order::{Answer, Given, Hold, Order, Until};
 pub use self::state::origin::{Origin, Source};
 pub use self::state::wish::{Desired, Pending, Wish};

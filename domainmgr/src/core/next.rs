@@ -6,11 +6,13 @@ use super::context::{Ctx, Next};
 use super::op::{Op, Scope};
 use super::state::adapters::Holding;
 use super::state::backoff::Backoff;
+use super::state::boot::Rest;
 use super::state::facts::{Facts, Want};
-use super::state::phase::{Phase, Rest};
+use super::state::phase::Phase;
 use super::state::wish::File;
 use super::{
-    adapters, changing, devices, disks, exit_actions, halting, looks, orders, saving, screen, turns,
+    adapters, changing, devices, disks, exit_actions, halting, looks, migrating, orders, receiving,
+    saving, screen, turns,
 };
 use crate::base::time::Time;
 use crate::host::disks::Copies;
@@ -45,6 +47,9 @@ pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Next {
 fn with_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     if f.phase.is_leftover() {
         return halting::destroy(cx, f);
+    }
+    if let Some(next) = migrating::next(cx, f).or_else(|| receiving::with_domain(f)) {
+        return next;
     }
     if let Some(reserve) = adapters::for_adopted(f) {
         return reserve;
@@ -139,6 +144,9 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
     if let Some(op) = saving::tidy(f) {
         return Next::Run(op);
     }
+    if let Some(next) = receiving::next(f, now) {
+        return next;
+    }
     if f.wish.file == File::Doubtful && !f.phase.restarts() {
         // It is unknown whether the last wish still holds, so nothing is begun. A guest that reboots is not affected.
         return Next::Wait(None);
@@ -147,6 +155,11 @@ fn without_domain(cx: &mut Ctx, f: &mut Facts) -> Next {
         Want::Unknown => Next::Wait(None),
         Want::Stop if f.looks.clear => stay_down(f, now),
         Want::Stop => look_wide(f, now),
+        // A wish does not say where the guest runs.
+        Want::Run if f.moved.is_some() && f.looks.clear => {
+            adapters::release(f).unwrap_or(Next::Wait(None))
+        }
+        Want::Run if f.moved.is_some() => look_wide(f, now),
         Want::Run => rest(f, now)
             .or_else(|| (!f.looks.clear).then(|| look_wide(f, now)))
             .unwrap_or_else(|| build(cx, f)),
@@ -164,13 +177,13 @@ fn stay_down(f: &mut Facts, now: Time) -> Next {
     if let Some(release) = adapters::release(f) {
         return release;
     }
-    // Copies survive a stop by an operator.
-    if f.orders.hold.is_none() {
+    // Copies survive a stop by an operator. Those of a guest that has moved are its own.
+    if f.orders.hold.is_none() && f.moved.is_none() {
         if let Some(op) = disks::tidy(f, now) {
             return Next::Run(op);
         }
     }
-    if f.is_wanted() {
+    if f.is_wanted() && !f.is_forgotten() {
         Next::Wait(f.disks.discarding.waiting(now))
     } else {
         Next::Finish

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::host::disks::Copies;
+use crate::host::remote::Destination;
 use crate::spec::Spec;
 use crate::spec::change::Change;
 use crate::toolstack::DomainId;
@@ -46,6 +49,20 @@ pub enum Op {
     Save(DomainId, Option<String>),
     /// Write the domain's memory to a core dump, where those of crashed guests go or to this file, while it goes on.
     Dump(DomainId, Option<String>),
+    /// Send the domain to another host. It is suspended afterwards, and was not given away; if this fails, it goes on.
+    Send(DomainId, Arc<Destination>),
+    /// Give the domain away that was sent, and wait for the word of the other host.
+    HandOver(DomainId),
+    /// Ask the other host what became of the domain that was given away.
+    Ask(DomainId, Arc<Destination>),
+    /// Give a domain that was given away its name again, and let it go on.
+    TakeBack(DomainId, String),
+    /// Receive the domain from another host, paused.
+    Receive(Arc<Spec>, Uuid),
+    /// Wait for the other host to give the domain away that was received.
+    AwaitGo(DomainId),
+    /// Give a domain that was received its name, and let it run.
+    Land(DomainId, String),
     /// Remove the file of a saved domain.
     DiscardSaved,
     /// Let a suspended domain go on where it was.
@@ -99,6 +116,13 @@ impl Op {
             Self::Restore(..) => "restore",
             Self::Save(..) => "save",
             Self::Dump(..) => "dump",
+            Self::Send(..) => "send",
+            Self::HandOver(_) => "hand over",
+            Self::Ask(..) => "ask",
+            Self::TakeBack(..) => "take back",
+            Self::Receive(..) => "receive",
+            Self::AwaitGo(_) => "await GO",
+            Self::Land(..) => "land",
             Self::DiscardSaved => "discard saved",
             Self::Resume(_) => "resume",
             Self::Withdraw(_) => "withdraw",
@@ -123,6 +147,12 @@ impl Op {
             | Self::Unpause(id)
             | Self::Save(id, _)
             | Self::Dump(id, _)
+            | Self::Send(id, _)
+            | Self::HandOver(id)
+            | Self::Ask(id, _)
+            | Self::TakeBack(id, _)
+            | Self::AwaitGo(id)
+            | Self::Land(id, _)
             | Self::Resume(id)
             | Self::Withdraw(id)
             | Self::Pause(id)
@@ -144,6 +174,7 @@ impl Op {
             | Self::Discard(_)
             | Self::DiscardSaved
             | Self::Restore(..)
+            | Self::Receive(..)
             | Self::Create(_) => None,
         }
     }

@@ -2,19 +2,23 @@
 //!
 //! A hold overrides the wish of the DomainConfig, until another order takes it back or a newer wish comes.
 
+use std::sync::Arc;
+
 use super::answers;
 use super::context::{Ctx, Next};
 use super::effect::Effect;
 use super::named_files::is_saved_in;
 use super::op::Op;
 use super::running::{running, suspended};
+use super::state::backoff::Backoff;
 use super::state::facts::Facts;
 use super::state::halt::Stage;
 use super::state::job::UnderWay;
 use super::state::order::{Answer, Given, Hold, Order, Until};
+use super::state::phase::Phase;
 use super::state::saved::Saved;
 use super::state::wish::{File, Pending};
-use super::{abort, cancel, changing, saving};
+use super::{abort, cancel, changing, elsewhere, migrating, saving};
 use crate::host::disks::Copies;
 use crate::toolstack::{Error, Life};
 
@@ -34,6 +38,12 @@ pub(super) fn given(cx: &mut Ctx, f: &mut Facts, given: Given) {
         return;
     }
     let (word, by) = (given.order.word(), &given.by);
+    if given.order == Order::Forget {
+        cx.info(format!("{word}: asked for by {by}"));
+        f.orders.hold = None;
+        cx.effects.push(Effect::Answer(given.id, Answer::Done));
+        return;
+    }
     answers::give_up(cx, f, format!("given up: {by} asked for {word}"));
     changing::give_up(f);
     cx.info(format!("{word}: asked for by {by}"));
@@ -101,15 +111,25 @@ fn obey(cx: &Ctx, f: &mut Facts, given: &Given) {
             }
         }
         Order::Restart => restart(cx, f, hold(true, Until::Started)),
-        Order::Pause | Order::Unpause | Order::Cancel(_) => {}
+        Order::Pause
+        | Order::Unpause
+        | Order::Cancel(_)
+        | Order::Receive { .. }
+        | Order::Forget => {}
+        Order::Resolve => {
+            if let Phase::GivenAway(_, moving) = &mut f.phase {
+                moving.asking = Backoff::default();
+            }
+        }
         Order::Change(change) => changing::asked(f, change, &given.by),
         // A domain that is suspended already belongs to another toolstack, so a look comes before the guest is asked.
-        Order::Save { .. } | Order::DumpCore { .. } => f.looks.stale = true,
+        Order::Save { .. } | Order::Migrate { .. } | Order::DumpCore { .. } => f.looks.stale = true,
     }
 }
 
 fn start(f: &mut Facts, hold: Hold) {
     f.orders.hold = (!f.is_activated()).then_some(hold);
+    f.moved = None;
     // A domain on its way down goes down first.
     if let Some(halt) = f.phase.halt_mut() {
         halt.again = true;
@@ -190,7 +210,17 @@ fn refusal(f: &Facts, order: &Order) -> Option<String> {
         let problem = f.wish.problem.as_ref().map(|(why, _)| why.clone());
         return Some(problem.unwrap_or_else(|| "it has no DomainConfig".to_owned()));
     }
+    if let Some(why) = elsewhere::given_away(f) {
+        let anyway = matches!(
+            order,
+            Order::Resolve | Order::Stop { destroy: true, .. } | Order::Cancel(_)
+        );
+        return (!anyway).then_some(why);
+    }
     match *order {
+        Order::Receive { .. } | Order::Resolve | Order::Forget | Order::Migrate { .. } => {
+            moving(f, order)
+        }
         Order::Change(ref change) => changing::refusal(f, change),
         Order::Start { anyway, .. } => starting(f, anyway),
         Order::Restore {
@@ -228,7 +258,52 @@ fn refusal(f: &Facts, order: &Order) -> Option<String> {
     }
 }
 
+/// Returns the reason why an order about a migration cannot be obeyed.
+fn moving(f: &Facts, order: &Order) -> Option<String> {
+    match order {
+        Order::Receive { .. } => receiving(f),
+        Order::Forget => forgetting(f),
+        Order::Migrate { .. } => match running(f) {
+            Ok(domain) if domain.life == Life::Paused => {
+                Some("it is paused, and cannot suspend itself: unpause it first".to_owned())
+            }
+            Ok(_) => migrating::refusal(f),
+            Err(why) => elsewhere::reason(f).or(Some(why)),
+        },
+        _ => Some("it was not given away to another host".to_owned()),
+    }
+}
+
+/// Returns the reason why the domain cannot be received.
+fn receiving(f: &Facts) -> Option<String> {
+    if let Some(id) = f.domain() {
+        return Some(format!("it is here already, as domain {id}"));
+    }
+    f.saved.is_some().then(|| {
+        "it is saved here, and would be older here than there: start it --fresh and stop it first".to_owned()
+    })
+}
+
+/// Returns the reason why the domain cannot be forgotten.
+fn forgetting(f: &Facts) -> Option<String> {
+    if !f.wish.desired.as_ref().is_some_and(|d| d.unwritten) {
+        return Some("a file describes it: remove that instead".to_owned());
+    }
+    (!f.is_down()).then(|| "it is not down: stop it first".to_owned())
+}
+
+impl Facts {
+    /// Returns whether there is no domain, and none is on its way.
+    pub(super) fn is_down(&self) -> bool {
+        let held = self.orders.hold.as_ref().is_some_and(|hold| !hold.run);
+        !self.phase.has_domain() && (held || self.phase.has_ended())
+    }
+}
+
 fn starting(f: &Facts, anyway: bool) -> Option<String> {
+    if let (Some(why), false) = (elsewhere::reason(f), anyway) {
+        return Some(why);
+    }
     if let Some(Err(why)) = f.wish.desired.as_ref().map(|d| &d.spec) {
         return Some(why.clone());
     }
@@ -282,6 +357,7 @@ pub(super) fn next(f: &mut Facts) -> Option<Next> {
         Order::Pause => Op::Pause(id),
         Order::Unpause => Op::Unpause(id),
         Order::Save { file, .. } => Op::Save(id, file.clone()),
+        Order::Migrate { to } => Op::Send(id, Arc::clone(to)),
         _ => return None,
     };
     under_way.begun = true;

@@ -1,5 +1,6 @@
 //! Reasons for the state, where somebody else has a hand in it, as text for an operator.
 
+use super::elsewhere;
 use super::op::Op;
 use super::running::GIVEN_UP;
 use super::state::domain::{Domain, Interrupted};
@@ -26,6 +27,25 @@ pub(super) fn of(f: &Facts) -> String {
         Some(p) => format!("being saved: {}", done(p)),
         None => "being saved".to_owned(),
     });
+    let sending = match &f.outstanding {
+        Some(Op::Send(_, to)) => Some(match progress {
+            Some(p) => format!("being sent to {}: {}", to.host, done(p)),
+            None => format!("being sent to {}", to.host),
+        }),
+        _ => None,
+    };
+    let receiving = matches!(f.outstanding, Some(Op::Receive(..))).then(|| match progress {
+        Some(p) => format!("being received: {}", done(p)),
+        None => "being received".to_owned(),
+    });
+    let moved = f.moved.as_ref().map(|moved| {
+        let certain = if moved.confirmed {
+            ""
+        } else {
+            ", which has not said whether it runs there"
+        };
+        format!("migrated to {} by {}{certain}", moved.to, moved.by)
+    });
     let dumping = matches!(f.outstanding, Some(Op::Dump(..)));
     let dumping = dumping.then(|| "its memory is being dumped".to_owned());
     let turn = f
@@ -38,6 +58,9 @@ pub(super) fn of(f: &Facts) -> String {
     copying
         .into_iter()
         .chain(saving)
+        .chain(sending)
+        .chain(receiving)
+        .chain(moved)
         .chain(dumping)
         .chain(turn)
         .chain(saved_in)
@@ -52,6 +75,9 @@ fn of_domain(f: &Facts, domain: &Domain) -> Option<String> {
     let id = domain.id;
     if is_suspended(domain.life) {
         let name = domain.name.as_deref();
+        if let Some(why) = elsewhere::given_away(f) {
+            return Some(why);
+        }
         if matches!(f.phase, Phase::PutAway(_)) {
             return Some("saved; its memory is being given back".to_owned());
         }

@@ -17,6 +17,8 @@ use super::state::exit::Exit;
 use super::state::facts::Facts;
 use super::state::halt::Halt;
 use super::state::job::{Job, UnderWay};
+use super::state::moving::{Arrival, Moved, Moving};
+use super::state::names::incoming;
 use super::state::order::Hold;
 use super::state::origin::Origin;
 use super::state::phase::Phase;
@@ -81,6 +83,12 @@ pub struct Record {
     pub(super) error: Option<(String, OffsetDateTime)>,
     /// The saved domain, if there is one.
     pub(super) saved: Option<Saved>,
+    /// The guest was given away to another host, and the domain is still here.
+    pub(super) moving: Option<Moving>,
+    /// The guest has gone to another host.
+    pub(super) moved: Option<Moved>,
+    /// Number of the last migration by which a domain has come here.
+    pub(super) arrived: Option<Uuid>,
 }
 
 /// A recorded wish, as its frontend reads it today.
@@ -122,6 +130,9 @@ pub(super) struct Known {
     pub(super) saved: bool,
     #[serde(default)]
     pub(super) restored: bool,
+    /// The guest comes from another host.
+    #[serde(default)]
+    pub(super) arrival: Option<Arrival>,
 }
 
 impl Known {
@@ -147,6 +158,7 @@ impl Known {
             spec: domain.spec.clone(),
             saved: matches!(phase, Phase::PutAway(_)),
             restored: unstarted.is_some_and(|u| u.restored),
+            arrival: unstarted.and_then(|u| u.arrival),
         })
     }
 
@@ -167,6 +179,7 @@ impl Known {
             spec: None,
             saved: false,
             restored: false,
+            arrival: None,
         }
     }
 
@@ -285,10 +298,12 @@ impl Record {
     pub fn word(&self) -> &'static str {
         match &self.domain {
             Some(_) if self.halt.is_some() => "halting",
+            Some(_) if self.moving.is_some() => "given away",
             Some(d) if d.started => "running",
             Some(_) => "built",
             None if self.saved.is_some() => "saved",
             None if self.restarting => "restarting",
+            None if self.moved.is_some() => "moved",
             None if self.vanished => "vanished",
             None if self.ended => "ended",
             None => "down",
@@ -338,6 +353,12 @@ impl Facts {
             spent: self.past.spent.clone(),
             error: self.error.clone(),
             saved: self.saved.clone(),
+            moving: match &self.phase {
+                Phase::GivenAway(_, moving) => Some(moving.clone()),
+                _ => None,
+            },
+            moved: self.moved.clone(),
+            arrived: self.past.arrived,
         }
     }
 
@@ -350,9 +371,11 @@ impl Facts {
             Some(Op::Create(spec) | Op::Restore(spec, _)) => {
                 return Begun::Create(spec.name.clone());
             }
-            Some(Op::Save(..)) => return Begun::Save,
+            Some(Op::Receive(spec, _)) => return Begun::Create(incoming(&spec.name)),
+            Some(Op::Save(..) | Op::Send(..)) => return Begun::Save,
             Some(Op::SoftReset(..)) => return Begun::SoftReset,
             Some(Op::Preserve(_, suffix)) => return Begun::Preserve(suffix.clone()),
+            Some(Op::Land(..)) => return Begun::Start,
             Some(Op::Unpause(_)) if !self.phase.is_started() => return Begun::Start,
             _ => {}
         }

@@ -4,14 +4,16 @@ use uuid::Uuid;
 
 use super::record::{Begun, Record};
 use super::state::adapters::Holding;
+use super::state::boot::{Boot, Cause, Rest};
 use super::state::domain::Interrupted;
 use super::state::exit::After;
 use super::state::facts::Facts;
 use super::state::halt::Stage;
 use super::state::job::Job;
+use super::state::moving::{Arrival, Word};
 use super::state::order::{Order, Until};
-use super::state::phase::{Boot, Cause, Halting, Phase, Rest, Unstarted};
-use super::{gone, orders};
+use super::state::phase::{Halting, Phase, Unstarted};
+use super::{elsewhere, gone, orders};
 use crate::base::time::{Now, Time};
 use crate::host::disks::Copies;
 use crate::spec::settings::Settings;
@@ -50,6 +52,8 @@ impl Facts {
         f.past.spent = record.spent;
         f.error = record.error;
         f.saved = record.saved;
+        f.moved = record.moved;
+        f.past.arrived = record.arrived;
         let retries = gone::retries(&f);
         if let Some(boot) = f.phase.boot_mut().filter(|b| b.has_ended() && !retries) {
             boot.rest = Rest::Ended;
@@ -67,19 +71,31 @@ impl Facts {
 
 /// Takes up the order that was being worked off when the agent ended.
 fn take_up_order(now: Now, f: &mut Facts) {
-    let saved = f.saved.is_some();
+    let (saved, moved, arrived) = (f.saved.is_some(), f.moved.is_some(), f.past.arrived);
+    let given_away = matches!(f.phase, Phase::GivenAway(..));
     let Some(under_way) = &mut f.orders.under_way else {
         return;
     };
-    let lost = std::mem::take(&mut under_way.begun)
-        && matches!(under_way.given.order, Order::Save { .. })
-        && !saved;
-    if !lost {
-        return;
-    }
+    let begun = std::mem::take(&mut under_way.begun);
+    let failure = match under_way.given.order {
+        Order::Save { .. } if begun && !saved => {
+            "it goes on running: the agent ended while it was saved"
+        }
+        Order::Migrate { .. } if given_away => {
+            "the agent ended before the other host has said whether it runs there"
+        }
+        Order::Migrate { .. } if begun && !moved => {
+            "it goes on running: the agent ended while it was sent"
+        }
+        // The other side has lost this one.
+        Order::Receive { token, .. } if arrived != Some(token) => {
+            "the agent ended before the domain was received"
+        }
+        _ => return,
+    };
     let job = Job {
         ended: Some(now.wall),
-        failure: Some("it goes on running: the agent ended while it was saved".to_owned()),
+        failure: Some(failure.to_owned()),
         ..under_way.job()
     };
     f.orders.last = Some(job);
@@ -104,11 +120,12 @@ fn phase(record: &Record) -> Phase {
     let Some(known) = record.domain.clone() else {
         return Phase::Down(boot);
     };
-    let (leftover, saved) = (known.leftover, known.saved);
+    let (leftover, saved, known_arrival) = (known.leftover, known.saved, known.arrival);
     let unstarted = (!known.started).then(|| Unstarted {
         boot: boot.clone(),
         restored: known.restored,
         reset: known.reset,
+        arrival: known.arrival,
     });
     let domain = known.domain(Time::default());
     if leftover {
@@ -116,6 +133,13 @@ fn phase(record: &Record) -> Phase {
     }
     if saved {
         return Phase::PutAway(domain);
+    }
+    if let Some(moving) = record.moving.clone() {
+        return Phase::GivenAway(domain, moving);
+    }
+    // Its source has heard nothing of this agent since, so it goes on there.
+    if matches!(known_arrival, Some(Arrival::Waits(_))) {
+        return Phase::Leftover(domain, boot);
     }
     match (record.halt.clone(), record.exit.clone(), unstarted) {
         (Some(halt), _, unstarted) => Phase::Halting(domain, Halting { halt, unstarted }),
@@ -154,7 +178,28 @@ fn resume(now: Now, f: &mut Facts, begun: Begun) {
 fn after_host_reboot(now: Now, f: &mut Facts, begun: &Begun) {
     f.siblings.clear();
     f.past.boot_time = None;
-    let phase = f.phase.down(Boot::default());
+    let phase = match f.phase.down(Boot::default()) {
+        Phase::GivenAway(_, moving) => {
+            let confirmed = moving.word == Word::Runs;
+            elsewhere::note(f, &moving, now.wall, confirmed);
+            let host = &moving.to.host;
+            let how = format!("given away to {host} before this host was restarted");
+            gone::note_end(now, f, Cause::Vanished, how, confirmed);
+            return;
+        }
+        // It has not run here, so that it goes on at its source.
+        Phase::Built(
+            _,
+            Unstarted {
+                arrival: Some(_), ..
+            },
+        ) => {
+            f.past.arrived = None;
+            f.orders.hold = None;
+            return;
+        }
+        other => other,
+    };
     let Some(domain) = phase.domain().filter(|_| !phase.is_leftover()) else {
         f.phase.down(phase.into_boot());
         return;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::context::Ctx;
 use super::state::backoff::doubling;
+use super::state::boot::Rest;
 use super::state::facts::Facts;
-use super::state::phase::Rest;
 use crate::base::time::Time;
 
 /// Sets the time at which a guest that has run since `since` may be started again.

@@ -34,12 +34,16 @@ const GIVEN_UP: Duration = Duration::from_secs(120);
 
 /// Returns the reason why the domain cannot be saved.
 pub(super) fn refusal(f: &Facts) -> Option<String> {
-    let devices = f.spec().is_some_and(|spec| {
+    has_devices(f).then(|| {
+        "it has devices of the host, whose state cannot be saved: stop it instead".to_owned()
+    })
+}
+
+/// Returns whether the domain has devices of the host.
+pub(super) fn has_devices(f: &Facts) -> bool {
+    f.spec().is_some_and(|spec| {
         let given = spec.given.as_ref();
         !spec.adapters.is_empty() || given.is_some_and(|given| !given.pcidevs.is_empty())
-    });
-    devices.then(|| {
-        "it has devices of the host, whose state cannot be saved: stop it instead".to_owned()
     })
 }
 

@@ -12,13 +12,22 @@ use super::state::backoff::Backoff;
 use super::state::facts::Facts;
 use crate::toolstack::{Error, ErrorKind};
 
-/// Returns the error, if the operation failed for want of resources. A look is excluded: it has its own way of being
-/// repeated.
-pub(super) fn failure(outcome: &Outcome) -> Option<&Error> {
-    let looked = matches!(outcome, Outcome::Looked(_));
+/// Returns the error, if the operation failed for want of resources and can simply be repeated.
+///
+/// A look and a question to another host have their own ways of being repeated. The other end of a migration does not wait.
+pub(super) fn failure<'a>(op: &Op, outcome: &'a Outcome) -> Option<&'a Error> {
+    let once = matches!(
+        op,
+        Op::Look(_)
+            | Op::Ask(..)
+            | Op::HandOver(_)
+            | Op::Receive(..)
+            | Op::AwaitGo(_)
+            | Op::Land(..)
+    );
     outcome
         .error()
-        .filter(|e| !looked && e.kind == ErrorKind::Exhausted)
+        .filter(|e| !once && e.kind == ErrorKind::Exhausted)
 }
 
 /// Has the operation tried again after a pause. The look that comes first tells whether it was half done.
@@ -46,7 +55,7 @@ pub(super) fn again(cx: &mut Ctx, f: &mut Facts, op: Op, e: &Error) {
     }
     if matches!(
         op,
-        Op::Pause(_) | Op::Unpause(_) | Op::Save(..) | Op::Dump(..)
+        Op::Pause(_) | Op::Unpause(_) | Op::Save(..) | Op::Send(..) | Op::Dump(..)
     ) {
         orders::not_begun(f);
     }

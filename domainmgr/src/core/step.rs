@@ -8,11 +8,11 @@ use super::effect::Effect;
 use super::input::{Input, Outcome};
 use super::next::next;
 use super::op::Op;
+use super::state::boot::Failure;
 use super::state::facts::Facts;
-use super::state::phase::Failure;
 use super::{
-    adapters, boot, changing, devices, disks, exit_actions, halting, history, looks, orders,
-    saving, screen, starved, turns, wishes,
+    adapters, boot, changing, devices, disks, exit_actions, halting, history, looks, migrating,
+    orders, receiving, saving, screen, starved, turns, wishes,
 };
 use crate::base::time::{Now, Time};
 
@@ -101,13 +101,16 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
         f.looks.outdate();
     }
     f.progress = None;
-    if let Some(e) = starved::failure(&outcome) {
+    if let Some(e) = starved::failure(&op, &outcome) {
         starved::again(cx, f, op, e);
         return;
     }
     if !matches!(op, Op::Look(_) | Op::Turn) {
         starved::over(f);
     }
+    let Some((op, outcome)) = moved(cx, f, op, outcome) else {
+        return;
+    };
     match (op, outcome) {
         (Op::Disks(spec, ..), Outcome::Disks(result)) => disks::prepared(cx, f, spec, result),
         (Op::Discard(_), Outcome::Ended(result)) => disks::discarded(cx, f, result),
@@ -147,4 +150,21 @@ fn done(cx: &mut Ctx, f: &mut Facts, outcome: Outcome) {
             op.word()
         )),
     }
+}
+
+/// Handles the outcome of an operation of a migration. Returns that of any other.
+fn moved(cx: &mut Ctx, f: &mut Facts, op: Op, outcome: Outcome) -> Option<(Op, Outcome)> {
+    match (op, outcome) {
+        (Op::Send(_, to), Outcome::Ended(result)) => migrating::sent(cx, f, to, result),
+        (Op::HandOver(_), Outcome::HandedOver(result)) => migrating::handed_over(cx, f, result),
+        (Op::Ask(..), Outcome::Asked(result)) => migrating::asked(cx, f, result),
+        (Op::TakeBack(..), Outcome::Ended(result)) => migrating::taken_back(cx, f, result),
+        (Op::Receive(spec, token), Outcome::Created(result)) => {
+            receiving::received(cx, f, spec, token, result);
+        }
+        (Op::AwaitGo(_), Outcome::Ended(result)) => receiving::granted(cx, f, result),
+        (Op::Land(..), Outcome::Ended(result)) => receiving::landed(cx, f, result),
+        other => return Some(other),
+    }
+    None
 }

@@ -5,8 +5,9 @@
 
 use super::context::{Ctx, Next};
 use super::op::Op;
+use super::state::boot::{Cause, Rest, Turn};
 use super::state::facts::{Facts, Want};
-use super::state::phase::{Cause, Phase, Rest, Turn};
+use super::state::phase::Phase;
 use super::state::wish::File;
 
 /// Returns the step that comes before anything is done for a build, if the turn has not come.

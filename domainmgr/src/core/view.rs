@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::changing;
 use super::reasons;
+use super::state::boot::Boot;
 use super::state::domain::Domain;
 use super::state::exit::After;
 use super::state::facts::{Facts, Want};
 use super::state::job::{Job, UnderWay};
 use super::state::order::Hold;
 use super::state::origin::Origin;
-use super::state::phase::{Boot, Phase};
+use super::state::phase::Phase;
 use super::state::wish::Pending;
 use crate::base::progress::Progress;
 use crate::spec::{Disk, Mode, Spec};
@@ -136,6 +137,8 @@ pub struct View {
     pub spent: Vec<(String, OffsetDateTime)>,
     /// The file that the domain is saved in, if somebody has named one.
     pub saved_in: Option<String>,
+    /// The other host that the guest has gone to.
+    pub moved_to: Option<String>,
     /// Time since which the domain's memory has been in a file.
     pub saved_since: Option<OffsetDateTime>,
     /// Number of boot attempts.
@@ -205,6 +208,7 @@ pub fn view(f: &Facts) -> View {
         suspended_since: domain.and_then(|d| d.suspended),
         spent: f.past.spent.clone(),
         saved_in: f.saved.as_ref().and_then(|saved| saved.file.clone()),
+        moved_to: f.moved.as_ref().map(|moved| moved.to.clone()),
         saved_since: f.saved.as_ref().map(|saved| saved.at),
         tries: f.past.tries,
         boot_failed: f.phase.boot_failed(),
@@ -284,7 +288,7 @@ pub(super) fn state(f: &Facts) -> State {
         Phase::Halting(..) | Phase::PutAway(_) => State::Halting,
         Phase::Leftover(..) if f.want() != Want::Run => State::Halting,
         Phase::Built(..) | Phase::Leftover(..) => State::Booting,
-        Phase::Up(domain) => of_life(domain, None),
+        Phase::Up(domain) | Phase::GivenAway(domain, _) => of_life(domain, None),
         Phase::Ending(domain, exit) => of_life(domain, Some(exit.after)),
     }
 }

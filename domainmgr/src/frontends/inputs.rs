@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::base::store::{self, ReadError};
 use crate::core::{Desired, Time, Wish};
+use crate::frontends::arrived::Arrived;
 use crate::frontends::eve;
 use crate::frontends::wish::WishFile;
 use crate::frontends::xl::{self, Hosts};
@@ -162,6 +163,8 @@ pub enum Home {
     Eve,
     /// At this path, which is one of xl's directory.
     Xl(PathBuf),
+    /// There is none: its domain came from another host.
+    Arrived,
 }
 
 /// All files in which people write what is to run.
@@ -172,6 +175,8 @@ pub struct Inputs {
     /// Files of xl's, if there is a directory of them.
     pub xl: Option<Source>,
     homes: Mutex<HashMap<Uuid, Home>>,
+    /// Domains that came from another host.
+    arrived: Mutex<HashMap<Uuid, Arc<Arrived>>>,
     hosts: Arc<Hosts>,
 }
 
@@ -186,6 +191,7 @@ impl Inputs {
             ),
             xl: xl.map(|dir| Source::new(dir, "write the file and remove it")),
             homes: Mutex::default(),
+            arrived: Mutex::default(),
             hosts: Arc::new(hosts),
         }
     }
@@ -199,6 +205,16 @@ impl Inputs {
         self.homes().insert(key, home);
     }
 
+    fn arrived(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Arrived>>> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a domain that comes from another host, or has come from there. A file that describes it goes before.
+    pub fn arrive(&self, key: Uuid, arrived: Arc<Arrived>) {
+        self.arrived().insert(key, arrived);
+        self.homes().entry(key).or_insert(Home::Arrived);
+    }
+
     /// The place of the file of `key`.
     #[must_use]
     pub fn home(&self, key: Uuid) -> Home {
@@ -209,7 +225,7 @@ impl Inputs {
     #[must_use]
     pub fn path_of(&self, key: Uuid) -> PathBuf {
         match self.home(key) {
-            Home::Eve => self.eve.dir.join(format!("{key}.json")),
+            Home::Eve | Home::Arrived => self.eve.dir.join(format!("{key}.json")),
             Home::Xl(path) => path,
         }
     }
@@ -229,6 +245,7 @@ impl Inputs {
     /// The key has no domain and no file any more.
     pub fn forget(&self, key: Uuid) {
         self.homes().remove(&key);
+        self.arrived().remove(&key);
         self.eve.forget(key);
         if let Some(xl) = &self.xl {
             xl.forget(key);
@@ -241,6 +258,7 @@ impl Inputs {
         let home = self.home(key);
         let file = self.path_of(key);
         let (source, content) = match (&home, &self.xl) {
+            (Home::Arrived, _) => return Reading::Wish(self.read_arrived(key)),
             (Home::Eve, _) => (&self.eve, store::read(&file)),
             (Home::Xl(_), Some(xl)) => (xl, store::read_through(&file)),
             (Home::Xl(_), None) => {
@@ -262,6 +280,14 @@ impl Inputs {
             }
             content => self.read_xl(source, key, &file, content, now),
         }
+    }
+
+    fn read_arrived(&self, key: Uuid) -> Wish {
+        let Some(arrived) = self.arrived().get(&key).cloned() else {
+            return Wish::Absent;
+        };
+        let spec = Arc::new(arrived.spec.clone());
+        Wish::Wanted(WishFile::Arrived(arrived).desired(Ok(spec), Vec::new()))
     }
 
     fn read_xl(

@@ -1,5 +1,6 @@
 //! Frontends turn something that people write into wishes, and show the result.
 
+pub mod arrived;
 pub mod board;
 pub mod control;
 pub mod eve;

@@ -9,7 +9,6 @@ use crate::frontends::eve::{
     VifConfig,
 };
 use crate::frontends::wish::WishFile;
-use crate::frontends::xl::File;
 use crate::spec::with_host::OnHostStop;
 use crate::spec::{Nic, NicKind};
 
@@ -64,6 +63,7 @@ pub fn of(mut view: View) -> DomainStatus {
         spent_files: view.spent.into_iter().map(spent).collect(),
         saved_in: view.saved_in.unwrap_or_default(),
         saved_since: view.saved_since,
+        moved_to: view.moved_to.unwrap_or_default(),
         jobs: view.jobs.into_iter().map(|one| job(one, percent)).collect(),
         changed: view.changed,
         waiting: view.waiting,
@@ -154,7 +154,8 @@ fn of_eve(view: &View, config: &DomainConfig, status: &mut DomainStatus) {
 fn of_file(view: &View, file: &WishFile, status: &mut DomainStatus) {
     match file {
         WishFile::Eve(config) => of_eve(view, config, status),
-        WishFile::Xl(file) => of_xl(view, file, status),
+        WishFile::Xl(file) => of_spec(view, &file.name, status),
+        WishFile::Arrived(arrived) => of_spec(view, &arrived.spec.name, status),
     }
     let host = file.with_host();
     status.priority = host.priority;
@@ -162,9 +163,9 @@ fn of_file(view: &View, file: &WishFile, status: &mut DomainStatus) {
     status.on_host_stop = host.on_stop.map_or("", OnHostStop::word).to_owned();
 }
 
-/// Fills in the fields that come from an xl file. There are no images to copy, and no adapters with names.
-fn of_xl(view: &View, file: &File, status: &mut DomainStatus) {
-    status.display_name.clone_from(&file.name);
+/// Fills in the fields of a domain that has no DomainConfig. There are no images to copy, and no adapters with names.
+fn of_spec(view: &View, name: &str, status: &mut DomainStatus) {
+    name.clone_into(&mut status.display_name);
     let Some(spec) = &view.spec else { return };
     status.enable_vnc = spec.vnc.is_some();
     let asked = spec.vnc.as_ref().and_then(|vnc| vnc.display);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::core::{Desired, Origin, Reread, Source};
+use crate::frontends::arrived::Arrived;
 use crate::frontends::eve::{self, DomainConfig};
 use crate::frontends::xl;
 use crate::spec::Spec;
@@ -21,6 +22,9 @@ pub enum WishFile {
     /// A file of xl's.
     #[serde(rename = "xl")]
     Xl(Arc<xl::File>),
+    /// No file: the domain came from another host.
+    #[serde(rename = "arrived")]
+    Arrived(Arc<Arrived>),
 }
 
 impl Source for WishFile {
@@ -51,6 +55,7 @@ impl WishFile {
             run: self.activate(),
             version: self.version().to_owned(),
             digest: self.digest(),
+            unwritten: matches!(self, Self::Arrived(_)),
             origin: Origin::Read(Arc::new(self)),
             spec,
             warnings,
@@ -63,6 +68,7 @@ impl WishFile {
         let spec = match &self {
             Self::Eve(config) => eve::spec(key, config).ok(),
             Self::Xl(file) => host().and_then(|host| file.spec(key, host.as_ref()).ok()),
+            Self::Arrived(arrived) => Some(arrived.spec.clone()),
         };
         Reread {
             run: self.activate(),
@@ -78,14 +84,17 @@ impl WishFile {
         match self {
             Self::Eve(config) => eve::with_host(config).unwrap_or_default(),
             Self::Xl(file) => file.with_host.clone(),
+            Self::Arrived(_) => WithHost::default(),
         }
     }
 
-    /// Returns whether the domain is to run. A file of xl's is there because it is.
+    /// Returns whether the domain is to run. A file of xl's is there because it is. A domain that came from another host runs
+    /// because it was given to this one.
     fn activate(&self) -> bool {
         match self {
             Self::Eve(config) => config.activate,
             Self::Xl(_) => true,
+            Self::Arrived(_) => false,
         }
     }
 
@@ -93,7 +102,7 @@ impl WishFile {
     fn version(&self) -> &str {
         match self {
             Self::Eve(config) => &config.uuid_and_version.version,
-            Self::Xl(_) => "",
+            Self::Xl(_) | Self::Arrived(_) => "",
         }
     }
 
@@ -101,6 +110,7 @@ impl WishFile {
         match self {
             Self::Eve(config) => config.digest(),
             Self::Xl(file) => file.digest(),
+            Self::Arrived(_) => String::new(),
         }
     }
 }

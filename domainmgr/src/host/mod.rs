@@ -6,3 +6,4 @@ pub mod cloudinit;
 pub mod disks;
 pub mod files;
 pub mod owners;
+pub mod remote;

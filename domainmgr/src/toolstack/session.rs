@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::domain::{DomainId, HostInfo, HostPci, Seen, Usage};
 use super::error::Result;
 use super::live::Live;
+use super::migration::{Arriving, Leaving, Peer, Report};
 use super::operation::Limits;
 use crate::base::progress::Progress;
 use crate::base::queue::Queues;
@@ -53,6 +54,13 @@ pub trait Toolstack: Send + Sync {
     /// # Errors
     /// The file cannot be read, or is not that of a saved domain.
     fn saved_uuid(&self, path: &Path) -> Result<Uuid>;
+
+    /// Begins to receive a domain from the sender at the other end: reads its configuration.
+    ///
+    /// # Errors
+    /// The other end is no sender, or does not send a whole configuration. `limits` are for all that
+    /// is received.
+    fn arriving(&self, peer: Peer, limits: &Limits) -> Result<Box<dyn Arriving>>;
 
     /// Returns the queues in which operations wait for each other.
     fn queues(&self) -> Queues {
@@ -155,6 +163,33 @@ pub trait Session: Live + Send {
     /// # Errors
     /// Of any kind. A half-built domain may be left behind: look for it.
     fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId>;
+
+    /// Sends the guest to the host at the other end, while it runs, suspends it, and sends the rest. It has not been given away
+    /// afterwards.
+    ///
+    /// `report` is told how much of the memory is sent.
+    ///
+    /// # Errors
+    /// Of any kind. The guest goes on; it may still be suspended, if it could not be resumed: check its state.
+    fn send(
+        &mut self,
+        id: DomainId,
+        peer: Peer,
+        report: Report<'_>,
+        limits: &Limits,
+    ) -> Result<Box<dyn Leaving>>;
+
+    /// Gives a domain that was given away its name again, and resumes it. Its guest must run nowhere else.
+    ///
+    /// # Errors
+    /// Of any kind; the domain is not suspended.
+    fn take_back(&mut self, id: DomainId, name: &str, limits: &Limits) -> Result<()>;
+
+    /// Gives a received domain its name, and lets it run, if it does not yet.
+    ///
+    /// # Errors
+    /// Of any kind.
+    fn land(&mut self, id: DomainId, name: &str, limits: &Limits) -> Result<()>;
 
     /// Resumes a suspended domain where it stopped.
     ///

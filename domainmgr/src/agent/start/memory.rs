@@ -130,6 +130,7 @@ fn begin(
         .value(records::CONFIG_DIR)
         .map_err(StartError::Journal)?;
     let xl_dir = store.value(records::XL_DIR).map_err(StartError::Journal)?;
+    let arrived = store.value(records::ARRIVED).map_err(StartError::Journal)?;
     let settings = store
         .value(records::SETTINGS)
         .map_err(StartError::Journal)?;
@@ -140,6 +141,7 @@ fn begin(
     let mut records = Records::new(journal, boot, left);
     records.config_dir = config_dir;
     records.xl_dir = xl_dir;
+    records.arrived = arrived;
     records.settings = Mutex::new(settings);
     Ok(records)
 }

@@ -14,9 +14,11 @@ use libxl::xlcfg::XlConf;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 pub use self::error::StartError;
+use crate::agent::arrivals::Arrivals;
 use crate::agent::env::{Env, Report};
 use crate::agent::meter;
 use crate::agent::options::Options;
+use crate::agent::reception::Receptionist;
 use crate::agent::records::Records;
 use crate::agent::supervisor::{Ears, Lister, Supervisor, load_settings};
 use crate::agent::turns::Turns;
@@ -94,6 +96,7 @@ pub fn run(
             let toolstack = Arc::clone(&env.toolstack);
             SavedFiles::new(move |path| toolstack.saved_uuid(path).map_err(|e| e.to_string()))
         },
+        reception: Arc::new(Receptionist::new(Arc::clone(&env))),
         since: env.clock.now().wall,
     };
     serve_figures(options, shown.clone(), &services)?;
@@ -175,6 +178,7 @@ fn env(
         register: Register::default(),
         owners: Owners::default(),
         inputs,
+        arrivals: Arrivals::new(records.arrived.as_deref()),
         records,
         board: Arc::default(),
         metrics: metrics::Table::default(),
@@ -184,8 +188,10 @@ fn env(
     };
     for key in env.records.keys() {
         env.register.expect(key);
-        if let Some(WishFile::Xl(file)) = env.records.file(key) {
-            env.inputs.settle(key, Home::Xl(file.path.clone().into()));
+        match env.records.file(key) {
+            Some(WishFile::Xl(file)) => env.inputs.settle(key, Home::Xl(file.path.clone().into())),
+            Some(WishFile::Arrived(arrived)) => env.inputs.arrive(key, arrived),
+            Some(WishFile::Eve(_)) | None => {}
         }
         if let Some(spec) = env.records.built(key) {
             env.owners.expect(key, &spec);

@@ -182,12 +182,23 @@ impl Supervisor<'_> {
                 Home::Eve => store::stamp(&self.options.dirs.config_of(key)).is_some(),
                 // A file that is there may describe another domain by now.
                 Home::Xl(_) => self.xl.as_ref().is_some_and(|t| t.file_of(key).is_some()),
+                Home::Arrived => {
+                    self.start_arrived(key);
+                    true
+                }
             };
             if !self.workers.contains_key(&key) && !there {
                 let file = self.env.inputs.path_of(key);
                 log::info!(key:% = key; "{}: gone, and its domain is known", file.display());
                 self.start(key, None);
             }
+        }
+    }
+
+    /// Starts the worker for a domain that comes from another host, or has come from there, if there is none yet.
+    pub(super) fn start_arrived(&mut self, key: Uuid) {
+        if !self.workers.contains_key(&key) {
+            self.start(key, None);
         }
     }
 
@@ -266,12 +277,16 @@ impl Supervisor<'_> {
 
     /// Returns true if a DomainConfig is the file that counts for its key. Of two files, the one that came first counts.
     fn is_eves(&self, key: Uuid, path: &Path, stamp: Option<Stamp>) -> bool {
-        let Home::Xl(other) = self.env.inputs.home(key) else {
-            return true;
+        let other = match self.env.inputs.home(key) {
+            Home::Eve => return true,
+            _ if stamp.is_none() => return false,
+            // Somebody describes a domain that came from another host.
+            Home::Arrived => {
+                self.env.inputs.settle(key, Home::Eve);
+                return true;
+            }
+            Home::Xl(other) => other,
         };
-        if stamp.is_none() {
-            return false;
-        }
         if store::stamp(&other).is_some() {
             log::error!(
                 key:% = key; "{}: its domain has that uuid as well; {} is ignored",

@@ -157,13 +157,7 @@ impl<'a> Supervisor<'a> {
                     Err(_) => files = never(),
                 },
                 recv(reports) -> report => match report {
-                    Ok(Report::Settled(key)) => {
-                        if let Some(entry) = self.workers.get_mut(&key) {
-                            entry.settled = true;
-                        }
-                    }
-                    Ok(Report::Finished(key)) => self.finished(key),
-                    Ok(Report::Freed) => self.post_all(Mail::FREED),
+                    Ok(report) => self.hear(report),
                     Err(_) => break None,
                 },
                 recv(self.next_look()) -> _ => self.look_again(),
@@ -180,6 +174,24 @@ impl<'a> Supervisor<'a> {
         self.supervision.stopping();
         self.farewell(&signals, &reports);
         death
+    }
+
+    /// Acts on what a worker, or the reception of domains, has to say.
+    fn hear(&mut self, report: Report) {
+        match report {
+            Report::Settled(key) => {
+                if let Some(entry) = self.workers.get_mut(&key) {
+                    entry.settled = true;
+                }
+            }
+            Report::Finished(key) => self.finished(key),
+            Report::Freed => self.post_all(Mail::FREED),
+            Report::Arrives(key, done) => {
+                self.start_arrived(key);
+                // Whoever has asked may have given up.
+                let _ = done.send(());
+            }
+        }
     }
 
     pub(super) fn next_resync(&self) -> Instant {

@@ -25,7 +25,7 @@ impl Run<'_> {
             return;
         }
         let events = std::mem::take(&mut self.events);
-        self.hand_over(Entry {
+        self.submit(Entry {
             key: self.key,
             state: record.word(),
             record: bytes,
@@ -34,7 +34,7 @@ impl Run<'_> {
     }
 
     /// Hands an entry to the journal, if there is a journal.
-    fn hand_over(&mut self, entry: Entry) {
+    fn submit(&mut self, entry: Entry) {
         let ticket = self.env.records.put(entry.clone());
         self.ticket = ticket.map(|ticket| (entry, ticket));
     }
@@ -61,7 +61,7 @@ impl Run<'_> {
                     if !self.pause(WRITE_AGAIN) {
                         return false;
                     }
-                    self.hand_over(entry);
+                    self.submit(entry);
                 }
             }
         }

@@ -44,8 +44,11 @@ impl Run<'_> {
     /// Removes the files of the key. Some hold secrets, and nobody else knows any of them.
     fn remove_files(&self) -> Result<(), String> {
         crash_points::point("before the copies are removed");
-        disks::discard_all(&self.env.dirs.copies, self.key)
-            .map_err(|e| format!("a copy cannot be removed: {e}"))?;
+        // A guest that has moved uses its disks elsewhere.
+        if !self.facts.as_ref().is_some_and(Facts::has_moved) {
+            disks::discard_all(&self.env.dirs.copies, self.key)
+                .map_err(|e| format!("a copy cannot be removed: {e}"))?;
+        }
         crash_points::point("before the cfg is removed");
         self.env.cfgs.remove_but(self.key, None)?;
         crash_points::point("before what was saved is removed");

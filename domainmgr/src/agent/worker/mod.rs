@@ -10,6 +10,7 @@ mod handle;
 mod leaving;
 mod live;
 mod memory_files;
+mod moving;
 mod operations;
 mod orders;
 mod run;
@@ -18,6 +19,7 @@ mod status;
 mod status_file;
 #[cfg(test)]
 mod tests;
+mod transit;
 mod written;
 
 pub use self::handle::{Handle, VARIABLE, Worker, lack_threads};

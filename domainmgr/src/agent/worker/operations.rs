@@ -97,6 +97,19 @@ impl Run<'_> {
                     .and_then(|()| self.fits_host(spec, limits));
                 Outcome::Created(ready.and_then(|doubts| self.build(op, spec, doubts, limits)))
             }
+            Op::Send(id, to) => Outcome::Ended(self.send(*id, to, limits)),
+            Op::HandOver(_) => Outcome::HandedOver(self.hand_over(limits)),
+            Op::Ask(_, to) => Outcome::Asked(Self::ask(to, limits)),
+            Op::Receive(spec, token) => {
+                let ready = self
+                    .own(spec)
+                    .and_then(|()| self.prepare(spec))
+                    .and_then(|()| self.fits_host(spec, limits));
+                let received = ready.and_then(|doubts| self.receive(spec, *token, doubts, limits));
+                Outcome::Created(received)
+            }
+            Op::AwaitGo(_) => Outcome::Ended(self.await_go(limits)),
+            Op::Land(id, name) => Outcome::Ended(self.land(*id, name, limits)),
             Op::Change(id, change, before, after) => {
                 Outcome::Ended(self.change(*id, change, before, after, limits))
             }
@@ -149,6 +162,7 @@ impl Run<'_> {
         let session = self.session()?;
         match op {
             Op::Resume(id) => session.resume(*id, limits),
+            Op::TakeBack(id, name) => session.take_back(*id, name, limits),
             Op::Withdraw(id) => session.withdraw_suspend(*id).map(|stood| {
                 if stood {
                     log::info!(key:%; "domain {id} had not heard of the save yet, and will not");
@@ -169,6 +183,12 @@ impl Run<'_> {
             // Listed, so that a new operation has to be given its place here or in `perform`.
             Op::Look(_)
             | Op::Save(..)
+            | Op::Send(..)
+            | Op::HandOver(_)
+            | Op::Ask(..)
+            | Op::Receive(..)
+            | Op::AwaitGo(_)
+            | Op::Land(..)
             | Op::Dump(..)
             | Op::Disks(..)
             | Op::Screen(_)

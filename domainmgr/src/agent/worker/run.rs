@@ -10,11 +10,12 @@ use super::events;
 use super::orders::Open;
 use super::shared::Shared;
 use super::status_file::to_text;
+use super::transit::{Received, Sent};
 use crate::agent::env::Env;
 use crate::agent::records::Bytes;
 use crate::base::mailbox::{Inbox, Mail, Mailbox};
 use crate::base::store;
-use crate::core::{self, Effect, Facts, Input, Level, Outcome, Record, Time, abort};
+use crate::core::{self, Effect, Facts, Input, Landed, Level, Outcome, Record, Time, abort};
 use crate::frontends::inputs::Reading;
 use crate::frontends::wish::WishFile;
 use crate::journal::{Entry, Event, Ticket};
@@ -86,6 +87,12 @@ pub(super) struct Run<'a> {
     pub(super) memory: &'a mut Option<Bytes>,
     /// An entry that is on its way to the journal.
     pub(super) ticket: Option<(Entry, Ticket)>,
+    /// A guest that was sent to another host and not given away.
+    pub(super) sent: Option<Sent>,
+    /// A domain that came from another host and does not run yet.
+    pub(super) landing: Option<Received>,
+    /// What other threads know of a domain that came from another host.
+    pub(super) arrived: Option<(Uuid, Landed)>,
     /// Events since the last record that was handed to the journal.
     pub(super) events: Vec<Event>,
 }
@@ -122,6 +129,9 @@ impl<'a> Run<'a> {
             orders: Open::default(),
             unsaid: Vec::new(),
             memory,
+            sent: None,
+            landing: None,
+            arrived: None,
             events: Vec::new(),
             ticket: None,
         }
@@ -159,6 +169,7 @@ impl<'a> Run<'a> {
             }
             self.say_belief();
             // An idle worker keeps no connection.
+            self.end_migration();
             self.session = None;
             if self.inbox.peek() == Mail::NONE {
                 return None;
@@ -297,6 +308,7 @@ impl<'a> Run<'a> {
         if !self.wait_for_journal() {
             return false;
         }
+        self.note_arrival(facts);
         if facts.publishable() {
             self.publish(facts);
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::run::{Run, remembered};
 use super::status_file::to_text;
 use crate::agent::env::{Env, Report};
-use crate::agent::records::Bytes;
+use crate::agent::records::{self, Bytes};
 use crate::agent::turns::Start;
 use crate::base::store;
 use crate::core::{self, Facts};
@@ -33,6 +33,16 @@ impl Run<'_> {
         if self.env.owners.release(self.key) {
             // If nobody listens, the agent is ending anyway.
             let _ = self.env.reports.send(Report::Freed);
+        }
+    }
+
+    /// Lets others know of a domain that comes from another host, as the journal has it.
+    pub(super) fn note_arrival(&mut self, facts: &Facts) {
+        let now = facts.arrived();
+        let before = std::mem::replace(&mut self.arrived, now);
+        if let Some(text) = self.env.arrivals.note(before, now) {
+            // The record says the same for as long as there is one.
+            drop(self.env.records.set(records::ARRIVED, text));
         }
     }
 

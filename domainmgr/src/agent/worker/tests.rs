@@ -74,6 +74,7 @@ fn env(dir: &Path) -> Arc<Env> {
             let journal = Journal::start(Store::open(&at("state")).unwrap(), &services).unwrap();
             Records::new(journal, Uuid::nil(), crate::agent::records::Left::default())
         },
+        arrivals: crate::agent::arrivals::Arrivals::default(),
         reports: crossbeam_channel::unbounded().0,
     };
     env.turns.open();

@@ -27,6 +27,16 @@ pub(in crate::core) struct Disks {
     pub(in crate::core) discarding: Backoff,
 }
 
+impl Disks {
+    /// Gives up every copy: the guest uses them elsewhere.
+    pub(in crate::core) fn leave(&mut self) {
+        *self = Self {
+            untidy: false,
+            ..Self::default()
+        };
+    }
+}
+
 impl Default for Disks {
     fn default() -> Self {
         Self {

@@ -12,6 +12,7 @@ use super::disks::Disks;
 use super::exit::After;
 use super::job::Orders;
 use super::looks::Looks;
+use super::moving::Moved;
 use super::past::Past;
 use super::phase::Phase;
 use super::saved::Saved;
@@ -48,6 +49,8 @@ pub struct Facts {
     pub(in crate::core) changing: Option<Changing>,
     /// The saved domain, if there is one.
     pub(in crate::core) saved: Option<Saved>,
+    /// The guest has gone to another host.
+    pub(in crate::core) moved: Option<Moved>,
     /// There may be a file of a saved domain that is out of date.
     pub(in crate::core) forget_saved: bool,
     pub(in crate::core) past: Past,
@@ -114,6 +117,7 @@ impl Facts {
             changes: Changes::default(),
             changing: None,
             saved: None,
+            moved: None,
             forget_saved: false,
             past: Past::default(),
             recovered: false,
@@ -157,6 +161,21 @@ impl Facts {
         self.wish.file != File::Absent
     }
 
+    /// Returns whether nothing is to be known of the key any more: no file describes its domain, and it is of no use.
+    pub(in crate::core) fn is_forgotten(&self) -> bool {
+        let unwritten = self.wish.desired.as_ref().is_some_and(|d| d.unwritten);
+        let used = self.orders.hold.is_some() || self.orders.under_way.is_some();
+        // One that has just been made waits for its order, which does not outlive the agent.
+        let known = self.past.has_run || self.recovered;
+        unwritten && known && !used && !self.phase.has_domain() && self.saved.is_none()
+    }
+
+    /// Returns the spec that the present domain was built from, as far as known.
+    #[must_use]
+    pub fn built_from(&self) -> Option<Arc<Spec>> {
+        self.phase.domain().and_then(|d| d.spec.clone())
+    }
+
     /// Returns whether the domain may own what its spec names: disks, addresses, names.
     ///
     /// Until Xen has been looked at, it may.
@@ -164,7 +183,7 @@ impl Facts {
     pub fn owns(&self) -> bool {
         let building = matches!(
             self.outstanding,
-            Some(Op::Disks(..) | Op::Create(_) | Op::Restore(..))
+            Some(Op::Disks(..) | Op::Create(_) | Op::Restore(..) | Op::Receive(..))
         );
         !self.looks.done
             || self.phase.has_domain()
@@ -205,7 +224,7 @@ impl Facts {
     pub(in crate::core) fn spec(&self) -> Option<&Arc<Spec>> {
         let built = self.phase.domain().and_then(|d| d.spec.as_ref());
         let building = match &self.outstanding {
-            Some(Op::Create(spec) | Op::Restore(spec, _)) => Some(spec),
+            Some(Op::Create(spec) | Op::Restore(spec, _) | Op::Receive(spec, _)) => Some(spec),
             _ => None,
         };
         let wished = self

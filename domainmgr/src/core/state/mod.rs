@@ -2,6 +2,7 @@
 
 pub(in crate::core) mod adapters;
 pub(in crate::core) mod backoff;
+pub(in crate::core) mod boot;
 pub(in crate::core) mod changing;
 pub(in crate::core) mod disks;
 pub(in crate::core) mod domain;
@@ -11,6 +12,7 @@ pub(in crate::core) mod halt;
 pub(in crate::core) mod job;
 pub(in crate::core) mod life;
 pub(in crate::core) mod looks;
+pub(in crate::core) mod moving;
 pub(in crate::core) mod names;
 pub(in crate::core) mod order;
 pub(in crate::core) mod origin;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
+use crate::host::remote::Destination;
+use crate::spec::Spec;
 use crate::spec::change::Change;
 
 /// End of a hold that keeps a domain down.
@@ -53,6 +56,22 @@ pub enum Order {
         /// Path of the file; `None` for the place where the dumps of crashed guests go.
         file: Option<String>,
     },
+    /// Send the domain to another host, where it goes on.
+    Migrate {
+        /// The other host, and the way to it.
+        to: Arc<Destination>,
+    },
+    /// Find out what became of a guest that was given away to another host.
+    Resolve,
+    /// Receive the domain from another host, which waits to send it.
+    Receive {
+        /// Spec to build it from at its next boot here.
+        spec: Arc<Spec>,
+        /// Number of the migration.
+        token: Uuid,
+    },
+    /// Forget a domain that is down, and that no file describes.
+    Forget,
     /// Pause the domain: take the processors from it.
     Pause,
     /// Unpause the domain: give the processors back.
@@ -74,6 +93,10 @@ impl Order {
             Self::Save { .. } => "save",
             Self::Restore { .. } => "restore",
             Self::DumpCore { .. } => "dump-core",
+            Self::Migrate { .. } => "migrate",
+            Self::Resolve => "resolve",
+            Self::Receive { .. } => "receive",
+            Self::Forget => "forget",
             Self::Pause => "pause",
             Self::Unpause => "unpause",
             Self::Change(change) => change.word(),

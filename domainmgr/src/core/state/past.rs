@@ -1,6 +1,7 @@
 //! The past of a key's domains.
 
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::told::Told;
 
@@ -25,6 +26,8 @@ pub(in crate::core) struct Past {
     /// Files that somebody has named, and that the guest must not go on from any more unless they were written since this time:
     /// its disks are no longer as they were then. The newest last, and at most [`SPENT`].
     pub(in crate::core) spent: Vec<(String, OffsetDateTime)>,
+    /// Number of the last migration by which a domain has come here.
+    pub(in crate::core) arrived: Option<Uuid>,
     /// State at the last event.
     pub(in crate::core) told: Told,
 }

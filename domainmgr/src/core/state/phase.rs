@@ -4,16 +4,14 @@
 //! this file; `docs/domain-phases.svg` shows them.
 
 use std::mem;
-use std::sync::Arc;
 
-use time::OffsetDateTime;
-
+use super::boot::{Boot, Cause};
 use super::domain::Domain;
 use super::exit::Exit;
 use super::halt::Halt;
+use super::moving::{Arrival, Moving};
 use super::ways::{self, Name};
 use crate::base::time::Time;
-use crate::spec::Spec;
 
 /// Phase of a key.
 #[derive(Clone, Debug)]
@@ -32,6 +30,9 @@ pub(in crate::core) enum Phase {
     Halting(Domain, Halting),
     /// The domain's memory is in a file. The domain is destroyed, and must not run again.
     PutAway(Domain),
+    /// The guest was given away to another host, and may run there. The domain is suspended, and does not run again before that
+    /// host has said that it does not.
+    GivenAway(Domain, Moving),
 }
 
 /// A domain that has not been started.
@@ -43,6 +44,8 @@ pub(in crate::core) struct Unstarted {
     pub(in crate::core) restored: bool,
     /// The domain ran until its soft reset.
     pub(in crate::core) reset: bool,
+    /// The guest comes from another host.
+    pub(in crate::core) arrival: Option<Arrival>,
 }
 
 /// A domain that is being brought down.
@@ -51,117 +54,6 @@ pub(in crate::core) struct Halting {
     pub(in crate::core) halt: Halt,
     /// The domain had not been started.
     pub(in crate::core) unstarted: Option<Unstarted>,
-}
-
-/// Progress in getting a domain to run.
-#[derive(Clone, Debug, Default)]
-pub(in crate::core) struct Boot {
-    pub(in crate::core) cause: Cause,
-    /// The boot failed for good, and is tried again later.
-    pub(in crate::core) failed: Option<Failure>,
-    pub(in crate::core) rest: Rest,
-    /// Wall-clock time of the next attempt, for people.
-    pub(in crate::core) next_retry: Option<OffsetDateTime>,
-    /// Spec of the last domain of a guest that is restarted: the config may have changed since that was built.
-    pub(in crate::core) rebuild: Option<Arc<Spec>>,
-    /// Name of a domain whose create failed, if Xen has not been searched since for the remains of that create.
-    pub(in crate::core) remains: Option<String>,
-    pub(in crate::core) turn: Turn,
-    /// The domain has waited for its turn, so that what is known of Xen may be out of date.
-    pub(in crate::core) waited: bool,
-}
-
-/// Turn of a domain among those that are to start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::core) enum Turn {
-    #[default]
-    Unasked,
-    /// Somebody has called while the worker was asking, so that it asks again.
-    Called,
-    /// These start first.
-    Waits(String),
-    Come,
-}
-
-/// Reason for which a domain is to be built, or is not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::core) enum Cause {
-    /// The wish or an order, whatever it says.
-    #[default]
-    Wish,
-    /// A restart: the guest has ended and its action says so, or the wish changed while the domain was brought down.
-    Restart,
-    /// The guest ended, and its action does not restart it at once.
-    Ended,
-    /// An outsider ended the domain, so it may go on elsewhere: only a newer wish builds it again.
-    Vanished,
-}
-
-/// Kind of a boot's failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) enum Failure {
-    /// Another domain of this agent has something that this one needs.
-    InUse,
-    Other,
-}
-
-/// Earliest time at which the domain may be built, or started if it is there already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::core) enum Rest {
-    #[default]
-    Ready,
-    Until(Time),
-    /// Not before a newer wish.
-    Ended,
-}
-
-impl Boot {
-    /// A boot for this reason, of which nothing has been done.
-    pub(in crate::core) fn of(cause: Cause) -> Self {
-        Self {
-            cause,
-            ..Self::default()
-        }
-    }
-
-    /// A restart of a guest whose last domain was built from `spec`, if that is known.
-    pub(in crate::core) fn again(spec: Option<Arc<Spec>>) -> Self {
-        Self {
-            rebuild: spec,
-            ..Self::of(Cause::Restart)
-        }
-    }
-
-    /// Returns whether a restart is under way.
-    pub(in crate::core) fn is_restart(&self) -> bool {
-        self.cause == Cause::Restart
-    }
-
-    /// Returns whether the last domain ended although it should have run.
-    pub(in crate::core) fn has_ended(&self) -> bool {
-        matches!(self.cause, Cause::Ended | Cause::Vanished)
-    }
-
-    /// Builds the domain for the wish alone from now on, if it was to be restarted.
-    pub(in crate::core) fn no_restart(&mut self) {
-        if self.is_restart() {
-            self.cause = Cause::Wish;
-        }
-    }
-
-    /// Forgets how the last domain ended.
-    pub(in crate::core) fn forget_end(&mut self) {
-        if self.has_ended() {
-            self.cause = Cause::Wish;
-        }
-    }
-
-    /// Ends every wait.
-    pub(in crate::core) fn at_once(&mut self) {
-        self.failed = None;
-        self.rest = Rest::Ready;
-        self.next_retry = None;
-    }
 }
 
 impl Default for Phase {
@@ -182,6 +74,7 @@ impl Phase {
             Self::Ending(..) => Name::Ending,
             Self::Halting(..) => Name::Halting,
             Self::PutAway(_) => Name::PutAway,
+            Self::GivenAway(..) => Name::GivenAway,
         }
     }
 
@@ -194,6 +87,7 @@ impl Phase {
             | Self::Up(domain)
             | Self::Ending(domain, _)
             | Self::Halting(domain, _)
+            | Self::GivenAway(domain, _)
             | Self::PutAway(domain) => Some(domain),
         }
     }
@@ -207,6 +101,7 @@ impl Phase {
             | Self::Up(domain)
             | Self::Ending(domain, _)
             | Self::Halting(domain, _)
+            | Self::GivenAway(domain, _)
             | Self::PutAway(domain) => Some(domain),
         }
     }
@@ -222,7 +117,7 @@ impl Phase {
             Self::Down(boot) | Self::Leftover(_, boot) => Some(boot),
             Self::Built(_, built) => Some(&built.boot),
             Self::Halting(_, halting) => halting.unstarted.as_ref().map(|built| &built.boot),
-            Self::Up(_) | Self::Ending(..) | Self::PutAway(_) => None,
+            Self::Up(_) | Self::Ending(..) | Self::PutAway(_) | Self::GivenAway(..) => None,
         }
     }
 
@@ -232,7 +127,7 @@ impl Phase {
             Self::Down(boot) | Self::Leftover(_, boot) => Some(boot),
             Self::Built(_, built) => Some(&mut built.boot),
             Self::Halting(_, halting) => halting.unstarted.as_mut().map(|built| &mut built.boot),
-            Self::Up(_) | Self::Ending(..) | Self::PutAway(_) => None,
+            Self::Up(_) | Self::Ending(..) | Self::PutAway(_) | Self::GivenAway(..) => None,
         }
     }
 
@@ -284,7 +179,7 @@ impl Phase {
     /// Returns whether the domain has been started, and is not to be tidied away.
     pub(in crate::core) fn is_started(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Ending(..) | Self::PutAway(_) => true,
+            Self::Up(_) | Self::Ending(..) | Self::PutAway(_) | Self::GivenAway(..) => true,
             Self::Halting(_, halting) => halting.unstarted.is_none(),
             Self::Down(_) | Self::Built(..) | Self::Leftover(..) => false,
         }
@@ -325,7 +220,7 @@ impl Phase {
             let unstarted = Unstarted {
                 boot: phase.into_boot(),
                 restored,
-                reset: false,
+                ..Unstarted::default()
             };
             Self::Built(domain, unstarted)
         });
@@ -411,7 +306,7 @@ impl Phase {
         });
     }
 
-    /// Built → Halting, Up → Halting, Ending → Halting: the domain is brought down. Returns the progress in that, if there
+    /// Built → Halting, Up → Halting, Ending → Halting, `GivenAway` → Halting: the domain is brought down. Returns the progress in that, if there
     /// is a domain that is not on its way out for another reason.
     pub(in crate::core) fn halting(&mut self, until: Time) -> Option<&mut Halt> {
         let halting = |unstarted| Halting {
@@ -420,7 +315,9 @@ impl Phase {
         };
         self.change(|phase| match phase {
             Self::Built(domain, built) => Self::Halting(domain, halting(Some(built))),
-            Self::Up(domain) | Self::Ending(domain, _) => Self::Halting(domain, halting(None)),
+            Self::Up(domain) | Self::Ending(domain, _) | Self::GivenAway(domain, _) => {
+                Self::Halting(domain, halting(None))
+            }
             other => other,
         });
         self.halt_mut()
@@ -449,6 +346,34 @@ impl Phase {
     pub(in crate::core) fn taken_back(&mut self) {
         self.change(|phase| match phase {
             Self::PutAway(domain) => Self::Up(domain),
+            other => other,
+        });
+    }
+
+    /// Down → Built: a domain has been received from another host.
+    pub(in crate::core) fn received(&mut self, domain: Domain, arrival: Arrival) {
+        self.change(|phase| {
+            let unstarted = Unstarted {
+                boot: phase.into_boot(),
+                arrival: Some(arrival),
+                ..Unstarted::default()
+            };
+            Self::Built(domain, unstarted)
+        });
+    }
+
+    /// Up → `GivenAway`: the guest may run at another host from now on.
+    pub(in crate::core) fn given_away(&mut self, moving: Moving) {
+        self.change(|phase| match phase {
+            Self::Up(domain) => Self::GivenAway(domain, moving),
+            other => other,
+        });
+    }
+
+    /// `GivenAway` → Up: the guest goes on here.
+    pub(in crate::core) fn came_back(&mut self) {
+        self.change(|phase| match phase {
+            Self::GivenAway(domain, _) => Self::Up(domain),
             other => other,
         });
     }
@@ -482,6 +407,7 @@ impl Phase {
             | Self::Up(domain)
             | Self::Ending(domain, _)
             | Self::Halting(domain, _)
+            | Self::GivenAway(domain, _)
             | Self::PutAway(domain) => Some(domain),
         }
     }

@@ -12,11 +12,12 @@ pub(in crate::core) enum Name {
     Ending,
     Halting,
     PutAway,
+    GivenAway,
 }
 
 /// Every way, with what has happened.
 pub(in crate::core) const WAYS: &[(Name, Name, &str)] = &[
-    (Name::Down, Name::Built, "created or restored"),
+    (Name::Down, Name::Built, "created, restored or received"),
     (Name::Down, Name::Leftover, "found half-built"),
     (Name::Down, Name::Up, "found"),
     (Name::Built, Name::Up, "started"),
@@ -28,6 +29,7 @@ pub(in crate::core) const WAYS: &[(Name, Name, &str)] = &[
     (Name::Up, Name::Ending, "the guest has ended"),
     (Name::Up, Name::Halting, "is to stop or to restart"),
     (Name::Up, Name::PutAway, "saved"),
+    (Name::Up, Name::GivenAway, "given to another host"),
     (Name::Up, Name::Down, "ended by others"),
     (Name::Ending, Name::Up, "runs again, or lives on elsewhere"),
     (Name::Ending, Name::Built, "soft-reset"),
@@ -39,6 +41,13 @@ pub(in crate::core) const WAYS: &[(Name, Name, &str)] = &[
     (Name::Halting, Name::Down, "destroyed"),
     (Name::PutAway, Name::Up, "resumed by others"),
     (Name::PutAway, Name::Down, "destroyed"),
+    (
+        Name::GivenAway,
+        Name::Up,
+        "given back, or resumed by others",
+    ),
+    (Name::GivenAway, Name::Halting, "is to be destroyed"),
+    (Name::GivenAway, Name::Down, "runs elsewhere"),
 ];
 
 /// Takes note of a way that was gone.

@@ -83,6 +83,9 @@ pub struct Desired {
     /// Warnings about the config, such as settings of which the guest gets nothing. Shown to people.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Nobody has written this: it is what a domain that came from another host was built from there.
+    #[serde(default)]
+    pub unwritten: bool,
     /// Digest of the config, by which people can tell whether it has changed. Nothing is decided from it.
     pub digest: String,
 }

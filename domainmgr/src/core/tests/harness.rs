@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Answer, Built, Desired, Effect, Event, Facts, Given, Input, Now, Op, Order, Outcome, Record,
-    Scope, Time, Until, Wish, abort, step, view,
+    Answer, Built, Desired, Effect, Elsewhere, Event, Facts, Given, Input, Now, Op, Order, Outcome,
+    Record, Scope, Time, Until, Wish, abort, step, view,
 };
 use crate::frontends::eve::{self, DomainConfig, DomainStatus};
 use crate::frontends::status;
@@ -18,7 +18,9 @@ use crate::spec::settings::Settings;
 use crate::spec::{Assigned, Mode, Spec};
 use crate::toolstack::live::{self, Live};
 use crate::toolstack::sim::model::{ACK, Answer as Heard, Millis, Model};
-use crate::toolstack::{DomainId, Error, ErrorKind, Life, Limits, Seen, ShutdownReason};
+use crate::toolstack::{
+    DomainId, Error, ErrorKind, HandedOver, INCOMING, Life, Limits, Seen, ShutdownReason,
+};
 
 pub(super) const KEY: Uuid = Uuid::from_u128(0xa);
 pub(super) const OTHER: Uuid = Uuid::from_u128(0xb);
@@ -113,9 +115,35 @@ pub(super) struct Harness {
     pub(super) too_late: bool,
     /// State of the file with the domain's memory, if there is one; `true`: the domain has run since.
     pub(super) file: Option<bool>,
+    /// What the other host of a migration does.
+    pub(super) other: OtherHost,
     /// The agent is killed before it hears of the end of its next operation.
     pub(super) dies: bool,
     dead: bool,
+}
+
+/// What the other host of a migration does, and what has become of the guest there.
+#[derive(Clone, Debug)]
+pub(super) struct OtherHost {
+    /// Result of giving the guest away.
+    pub(super) word: HandedOver,
+    /// Answer to the question what became of the guest; `None`: it cannot be asked.
+    pub(super) answer: Option<Elsewhere>,
+    /// It says GO to this one.
+    pub(super) says_go: bool,
+    /// The guest runs there.
+    pub(super) runs: bool,
+}
+
+impl Default for OtherHost {
+    fn default() -> Self {
+        Self {
+            word: HandedOver::Moved,
+            answer: None,
+            says_go: true,
+            runs: false,
+        }
+    }
 }
 
 impl Running {
@@ -172,6 +200,7 @@ impl Harness {
             memory: None,
             too_late: false,
             file: None,
+            other: OtherHost::default(),
             dies: false,
             dead: false,
         };
@@ -485,7 +514,8 @@ impl Harness {
             .iter()
             .filter(|s| s.id.uuid == KEY && s.life == Life::Running)
             .count();
-        assert!(running <= 1 || self.outsiders, "two copies run");
+        let elsewhere = usize::from(self.other.runs);
+        assert!(running + elsewhere <= 1 || self.outsiders, "two copies run");
         // The agent cannot know of a domain that comes and goes while nobody looks. Nor of one that others unpause and
         // resume while it is being destroyed, for which it was paused: nobody can look at it afterwards.
         let ours = self.domain().and_then(|id| self.xen.info(id));
@@ -521,7 +551,11 @@ impl Harness {
         if let Some(seen) = op.target().and_then(|id| self.xen.info(id)) {
             let incoming = seen.name.is_some_and(|n| n.ends_with("--incoming"));
             let look = matches!(op, Op::Look(_));
-            assert!(look || !incoming, "{op:?} of a migration's receiving end");
+            let own = matches!(op, Op::AwaitGo(_) | Op::Land(..) | Op::Destroy(_));
+            assert!(
+                look || !incoming || own,
+                "{op:?} of a migration's receiving end"
+            );
             let kept = self.xen.is_preserved(seen.id);
             assert!(look || !kept, "{op:?} of a preserved domain");
         }
@@ -567,8 +601,9 @@ impl Harness {
                 let life = self.xen.info(*id).map(|s| s.life);
                 let suspended = life == Some(Life::Shutdown(ShutdownReason::SUSPEND));
                 let begun = !self.destroyed.insert(*id);
+                let moved = self.other.runs || self.other.answer == Some(Elsewhere::Runs);
                 assert!(
-                    begun || !(suspended && self.is_wanted()) || self.file == Some(false),
+                    begun || !(suspended && self.is_wanted()) || self.file == Some(false) || moved,
                     "a suspended domain is destroyed although it should run: {:?}",
                     self.notes
                 );
@@ -577,12 +612,29 @@ impl Harness {
                     Err(e) => failed = Some(e),
                 }
             }
+            Op::Receive(spec, _) => {
+                let others = self.could_run();
+                assert!(others.is_empty(), "received beside {others:?}");
+                let mut spec = Spec::clone(spec);
+                spec.name = format!("{}{INCOMING}", spec.name);
+                match self.xen.begin_create(&spec) {
+                    Ok((id, millis)) => (created, takes) = (Some(id), millis),
+                    Err(e) => failed = Some(e),
+                }
+            }
+            Op::HandOver(_) | Op::AwaitGo(_) | Op::Ask(..) => takes = 50,
+            Op::TakeBack(..) => {
+                assert!(!self.other.runs, "taken back from where it runs");
+                takes = 5;
+            }
             // The guest is not asked.
-            Op::Save(..) if (self.fails)(&op) => {}
-            Op::Save(id, _) if self.xen.info(*id).is_some_and(|s| s.life != Life::Running) => {
+            Op::Save(..) | Op::Send(..) if (self.fails)(&op) => {}
+            Op::Save(id, _) | Op::Send(id, _)
+                if self.xen.info(*id).is_some_and(|s| s.life != Life::Running) =>
+            {
                 failed = Some(Error::new(ErrorKind::Other, "it does not run"));
             }
-            Op::Save(id, _) => {
+            Op::Save(id, _) | Op::Send(id, _) => {
                 self.xen.look_no_more(*id);
                 match self.xen.request_suspend(*id, 50) {
                     Ok(Heard::In(span)) => (asked, takes) = (true, span + 350),
@@ -630,6 +682,7 @@ impl Harness {
             | Op::Unpause(_)
             | Op::Resume(_)
             | Op::Withdraw(_)
+            | Op::Land(..)
             | Op::PowerButton(_)
             | Op::Preserve(..)
             | Op::Change(..) => takes = 5,
@@ -692,18 +745,26 @@ impl Harness {
             Op::Look(Scope::One(id)) => {
                 Outcome::Looked(Ok(self.xen.info(*id).into_iter().collect()))
             }
-            Op::Create(_) | Op::Restore(..) => Outcome::Created(match (error, running.created) {
+            Op::HandOver(id) => Outcome::HandedOver(self.handed_over(*id, error)),
+            Op::Ask(..) => Outcome::Asked(match (error, self.other.answer) {
                 (Some(e), _) => Err(e),
-                (None, Some(id)) => self.xen.end_create(id).map(|()| {
-                    let made = self.xen.info(id);
-                    Built {
-                        id,
-                        memory_kib: made.map_or(0, |domain| domain.memory_kib),
-                        doubts: Vec::new(),
-                    }
-                }),
-                (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
+                (None, Some(answer)) => Ok(answer),
+                (None, None) => Err(Error::new(ErrorKind::Other, "no route")),
             }),
+            Op::Create(_) | Op::Restore(..) | Op::Receive(..) => {
+                Outcome::Created(match (error, running.created) {
+                    (Some(e), _) => Err(e),
+                    (None, Some(id)) => self.xen.end_create(id).map(|()| {
+                        let made = self.xen.info(id);
+                        Built {
+                            id,
+                            memory_kib: made.map_or(0, |domain| domain.memory_kib),
+                            doubts: Vec::new(),
+                        }
+                    }),
+                    (None, None) => Err(Error::new(ErrorKind::Other, "nothing was created")),
+                })
+            }
             Op::Disks(spec, ..) => Outcome::Disks(match error {
                 Some(e) => Err(e),
                 None => {
@@ -734,11 +795,19 @@ impl Harness {
                 Some(e) => Err(e),
                 None => self.xen.unconnected(*id),
             }),
+            Op::Send(id, _) => Outcome::Ended(self.sent(*id, running.asked, error)),
             Op::Save(id, _) => Outcome::Ended(self.saved(*id, running.asked, error)),
             op => Outcome::Ended(match error {
                 Some(e) => Err(e),
                 None => match op {
                     Op::Resume(id) => self.xen.resume(*id),
+                    Op::TakeBack(id, _) => self.xen.resume(*id),
+                    Op::AwaitGo(_) if self.other.says_go => Ok(()),
+                    Op::AwaitGo(id) => {
+                        self.xen.kill(*id).unwrap();
+                        Err(Error::new(ErrorKind::Other, "no GO"))
+                    }
+                    Op::Land(id, name) => self.xen.land(*id, name),
                     Op::Withdraw(id) => self.xen.withdraw_suspend(*id).map(drop),
                     Op::DiscardSaved => {
                         self.file = None;
@@ -765,6 +834,30 @@ impl Harness {
             return;
         }
         self.feed(Input::Done(outcome));
+    }
+
+    /// Gives the guest away, as the other host has it.
+    fn handed_over(&mut self, id: DomainId, error: Option<Error>) -> HandedOver {
+        if let Some(e) = error {
+            return HandedOver::Undecided(e);
+        }
+        match self.other.word.clone() {
+            HandedOver::Moved => {
+                self.other.runs = true;
+                self.xen.kill(id).unwrap();
+            }
+            HandedOver::Kept(_) | HandedOver::GivenBack(_) => self.xen.resume(id).unwrap(),
+            HandedOver::Undecided(_) => {}
+        }
+        self.other.word.clone()
+    }
+
+    /// Ends the sending of a guest: the other host has it, or it goes on.
+    fn sent(&mut self, id: DomainId, asked: bool, error: Option<Error>) -> Result<(), Error> {
+        let file = self.file.take();
+        let sent = self.saved(id, asked, error);
+        self.file = file;
+        sent
     }
 
     /// Ends a save: the file is whole, or the domain goes on.

@@ -154,6 +154,7 @@ fn every_way_is_gone() {
     stopped_when_it_is_saved();
     resumed_after_it_was_saved();
     replaced_after_its_end();
+    super::moving::every_end();
     let mut h = waiting_after_a_reset();
     h.outside(|xen, id| xen.kill(id).unwrap());
     h.half_minutes(1);

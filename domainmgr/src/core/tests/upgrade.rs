@@ -97,6 +97,7 @@ fn a_record_of_an_agent_without_phases_is_understood() {
         "spec",
         "saved",
         "restored",
+        "arrival",
     ];
     assert_eq!(keys(entry(&mut record, "domain")), domain);
     for field in ["halt", "exit", "restarting", "rebuild", "ended", "vanished"] {

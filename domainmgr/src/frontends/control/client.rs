@@ -11,9 +11,11 @@ use varlink::{Connection, ErrorKind, MethodCall};
 
 use super::interface::NAME;
 use super::wire::{
-    Agent, AgentShown, Cancel, Cancelled, Changed, Complaint, Domain, Events, Figured, Job, Jobs,
-    Listed, Named, Ordered, Shown, Since, Watch,
+    Agent, AgentShown, Cancel, Cancelled, Changed, Complaint, Domain, Events, Fate, Figured, Job,
+    Jobs, Listed, MayCome, Named, Ordered, Receive, Received, Refusals, Shown, Since, Watch,
 };
+
+use crate::host::remote::Question;
 
 /// The reason why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +186,36 @@ impl Client {
     pub fn cancel(&self, job: u64) -> Result<Job> {
         let cancelled: Cancelled = self.call("Cancel", Cancel { job }).call()?;
         Ok(cancelled.job)
+    }
+
+    /// Waits until the domain of a migration to this host is received.
+    ///
+    /// # Errors
+    /// It is not, for this reason.
+    pub fn received(&self, token: &str) -> Result<()> {
+        let token = token.to_owned();
+        let received: Received = self.call("Received", Receive { token }).call()?;
+        drop(received);
+        Ok(())
+    }
+
+    /// Returns the reasons why a domain may not come to this host.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub fn refusals(&self, question: Question) -> Result<Vec<String>> {
+        let refusals: Refusals = self.call("MayCome", MayCome { question }).call()?;
+        Ok(refusals.refusals)
+    }
+
+    /// Returns what became of a migration to this host.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub fn outcome(&self, token: &str) -> Result<String> {
+        let token = token.to_owned();
+        let fate: Fate = self.call("Outcome", Receive { token }).call()?;
+        Ok(fate.outcome)
     }
 
     /// Returns one domain, with its DomainStatus.

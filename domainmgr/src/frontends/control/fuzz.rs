@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::connection::{Connection, Table};
 use super::interface::NAME;
+use super::reception::Reception;
 use super::saved_files::SavedFiles;
 use super::server::{Capped, varlink_service};
 use super::service::{Service, Sources};
@@ -18,12 +19,14 @@ use crate::core::{Answer, Order};
 use crate::frontends::board::{Board, Worker};
 use crate::frontends::eve::DomainStatus;
 use crate::frontends::xl::Hosts;
+use crate::host::remote::Question;
+use crate::toolstack::Peer;
 
 /// Methods that the fuzzer need not guess.
-const METHODS: [&str; 21] = [
+const METHODS: [&str; 28] = [
     "List", "Show", "Agent", "Metrics", "Watch", "Jobs", "Cancel", "Events", "Start", "Stop",
     "Restart", "Save", "Restore", "DumpCore", "Pause", "Unpause", "Attach", "Detach", "Insert",
-    "Eject", "Set",
+    "Eject", "Set", "Migrate", "Resolve", "Forget", "Receive", "Received", "Outcome", "MayCome",
 ];
 
 /// A worker that refuses every order.
@@ -38,6 +41,27 @@ impl Worker for Refusing {
             .send(Answer::Refused(why))
             .expect("the other end is here");
         (1, theirs)
+    }
+}
+
+/// An agent to which no domain comes.
+struct Nobody;
+
+impl Reception for Nobody {
+    fn receive(&self, _: Peer, _: Uuid, _: &str) -> Result<Uuid, String> {
+        Err("no".to_owned())
+    }
+
+    fn result(&self, _: Uuid) -> Result<Uuid, String> {
+        Err("no".to_owned())
+    }
+
+    fn refusals(&self, _: &Question) -> Vec<String> {
+        vec!["no".to_owned()]
+    }
+
+    fn fate(&self, _: Uuid) -> &'static str {
+        "never"
     }
 }
 
@@ -65,6 +89,7 @@ pub fn serve(bytes: &[u8]) {
         is_root: first & 1 == 1,
         sources: sources(),
         connection: connection.expect("the only client"),
+        upgraded: Arc::default(),
     };
     let mut reader = BufReader::new(Capped::new(sent));
     let mut said = Vec::new();
@@ -95,6 +120,7 @@ fn sources() -> Sources {
         figures: Arc::default(),
         queues: Arc::default(),
         hosts: Arc::new(Hosts::new(|| Err("no host".to_owned()))),
+        reception: Arc::new(Nobody),
         saved_files: SavedFiles::new(|_| Err("no file".to_owned())),
         since: OffsetDateTime::UNIX_EPOCH,
     }

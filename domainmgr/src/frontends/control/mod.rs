@@ -11,8 +11,10 @@ mod following;
 mod fuzz;
 mod interface;
 mod jobs;
+mod migrations;
 pub(crate) mod names;
 pub(crate) mod parse;
+mod reception;
 mod saved_files;
 mod saving;
 mod server;
@@ -23,6 +25,7 @@ pub mod wire;
 #[doc(hidden)]
 pub use self::fuzz::serve as fuzz;
 pub use self::interface::{INTERFACE, NAME};
+pub use self::reception::Reception;
 pub use self::saved_files::SavedFiles;
 pub use self::server::{Socket, SocketError, start};
 pub use self::service::Sources;

@@ -5,18 +5,22 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use thiserror::Error;
+use uuid::Uuid;
 use varlink::{ConnectionHandler, VarlinkService};
 
 use super::connection::{CLIENTS, Connection, Table};
 use super::interface::NAME;
+use super::reception::{Reception, Upgraded};
 use super::service::{Service, Sources};
 use super::wire;
 use crate::base::services::Services;
+use crate::toolstack::Peer;
 
 /// Maximum size of a client's message, in bytes.
 const MESSAGE: usize = 64 << 10;
@@ -154,18 +158,31 @@ fn admit(stream: UnixStream, table: &Table, sources: &Sources) -> io::Result<()>
         refuse(&stream);
         return Ok(());
     };
+    let upgraded = Upgraded::default();
+    let reception = Arc::clone(&sources.reception);
+    let by = client.clone();
     let service = Service {
         client,
         is_root,
         sources: sources.clone(),
         connection,
+        upgraded: Arc::clone(&upgraded),
     };
     thread::Builder::new()
         .name("client".to_owned())
         .stack_size(STACK)
         .spawn(move || {
+            let raw = stream.try_clone();
             if let Err(e) = serve(stream, service) {
                 log::debug!("a client of the control socket: {e}");
+                return;
+            }
+            let token = upgraded
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let (Some(token), Ok(raw)) = (token, raw) {
+                receive(raw, token, reception.as_ref(), &by);
             }
         })
         .map(drop)
@@ -192,6 +209,22 @@ fn serve(stream: UnixStream, service: Service) -> io::Result<()> {
         .handle(&mut reader, &mut writer, None)
         .map(drop)
         .map_err(io::Error::other)
+}
+
+/// Receives the domain whose migration the client passes on.
+fn receive(stream: UnixStream, token: Uuid, reception: &dyn Reception, by: &str) {
+    let peer = stream
+        .set_write_timeout(None)
+        .and_then(|()| stream.try_clone())
+        .map(|reader| Peer {
+            reader: reader.into(),
+            writer: stream.into(),
+        });
+    match peer {
+        // The client asks for the result by another connection.
+        Ok(peer) => drop(reception.receive(peer, token, by)),
+        Err(e) => log::warn!("a domain from another host is not received: {e}"),
+    }
 }
 
 /// The service as varlink's own methods describe it.

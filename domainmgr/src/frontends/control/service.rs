@@ -17,6 +17,7 @@ use varlink::{Call, CallTrait, Reply, Request};
 use super::connection::Connection;
 use super::interface::{INTERFACE, NAME};
 use super::names::{self, Lost};
+use super::reception::{Reception, Upgraded};
 use super::saved_files::SavedFiles;
 use super::wire::{
     Agent, AgentShown, Cancel, Complaint, Domain, Figured, Listed, Named, Ordered, Shown, Since,
@@ -48,6 +49,8 @@ pub struct Sources {
     pub hosts: Arc<Hosts>,
     /// Reads whose memory a file holds.
     pub saved_files: SavedFiles,
+    /// Receives domains from other hosts.
+    pub reception: Arc<dyn Reception>,
     /// Time at which the agent was started.
     pub since: OffsetDateTime,
 }
@@ -70,6 +73,8 @@ pub(super) struct Service {
     /// The client is root.
     pub(super) is_root: bool,
     pub(super) connection: Connection,
+    /// The migration for which the connection was upgraded.
+    pub(super) upgraded: Upgraded,
 }
 
 /// An error of the interface.
@@ -172,6 +177,25 @@ impl Service {
                 self.restore(call, restore)
             }),
             "DumpCore" => with(call, parameters, |call, dump| self.dump_core(call, dump)),
+            "Migrate" => with(call, parameters, |call, migrate| {
+                self.migrate(call, &migrate)
+            }),
+            "Resolve" => with(call, parameters, |call, named: Named| {
+                self.order(call, &named.name, &Order::Resolve)
+            }),
+            "Forget" => with(call, parameters, |call, named: Named| {
+                self.order(call, &named.name, &Order::Forget)
+            }),
+            "Receive" => with(call, parameters, |call, receive| {
+                self.receive(call, &receive)
+            }),
+            "Received" => with(call, parameters, |call, receive| {
+                self.received(call, &receive)
+            }),
+            "MayCome" => with(call, parameters, |call, asked| self.may_come(call, &asked)),
+            "Outcome" => with(call, parameters, |call, receive| {
+                self.outcome(call, &receive)
+            }),
             "Pause" => with(call, parameters, |call, named: Named| {
                 self.order(call, &named.name, &Order::Pause)
             }),

@@ -100,6 +100,8 @@ pub struct DomainStatus {
     pub spent_files: Vec<SpentFile>,
     /// The file that the domain is saved in, if somebody has named one; empty for the agent's own. Addition.
     pub saved_in: String,
+    /// The host that the guest has gone to; empty if it has not. Addition.
+    pub moved_to: String,
     /// Changes made by hand, which apply beside the config. Addition.
     pub changed: Vec<String>,
     /// Those of the changes that the domain gets only at its next start, and the reasons. Addition.

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::host::Host;
 use super::limits;
-use super::spec;
 use super::with_host;
 use super::words::words;
 use crate::spec::Spec;
+use crate::spec::from_libxl;
 use crate::spec::with_host::WithHost;
 
 /// Namespace for the keys of domains that are known by their name (version 5 UUIDs).
@@ -164,7 +164,7 @@ fn meaning(
     let mut warnings: Vec<String> = foreign.map(ToString::to_string).collect();
     let fresh_genid = config.string("ms_vm_genid").ok().flatten();
     let fresh_genid = fresh_genid.is_some_and(|text| text == "generate");
-    let spec = spec::of(key, found.config, fresh_genid);
+    let spec = from_libxl::domain(key, found.config, fresh_genid);
     let place = |e| format!("{}: {e}", file.path);
     let spec = spec.map_err(place)?;
     if let Some(config) = &spec.given {

@@ -6,7 +6,6 @@
 mod file;
 mod host;
 mod limits;
-mod spec;
 mod table;
 mod with_host;
 mod words;

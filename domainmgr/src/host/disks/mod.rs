@@ -8,6 +8,7 @@ mod bytes;
 mod check;
 mod copy;
 mod discard;
+pub mod fingerprint;
 mod grow;
 mod header;
 pub mod name;

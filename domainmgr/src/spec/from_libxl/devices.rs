@@ -4,8 +4,8 @@ use std::path::Path;
 
 use libxl::config::{self, DiskFormat, NicType};
 
-use super::disks::{Disk, Format};
-use super::domain::{Nic, NicKind};
+use crate::spec::disks::{Disk, Format};
+use crate::spec::domain::{Nic, NicKind};
 
 /// A disk, as far as it concerns the agent.
 pub fn disk(disk: &config::Disk) -> Disk {

@@ -1,4 +1,4 @@
-//! From the configuration that a file of xl's stands for to a [`Spec`].
+//! From a whole configuration to a [`Spec`].
 //!
 //! Xen gets the configuration as it is; the other fields of the spec are what the agent itself has to know of it: what
 //! it must not give to two domains, what it does when the guest ends, what it shows.
@@ -8,15 +8,18 @@ use std::net::{IpAddr, Ipv4Addr};
 use libxl::config::{ActionOnShutdown, BuildInfo, DomainConfig, Guest, Mac, VncInfo};
 use uuid::Uuid;
 
-use crate::spec::from_libxl;
+use super::devices;
 use crate::spec::mac;
 use crate::spec::{Action, Actions, IoMem, Mode, Secret, Spec, Vnc};
 
 /// Memory that libxl gives to a domain whose file has none, in MiB.
 const LIBXL_MEMORY: u64 = 32;
 
-/// The spec for `key`. `fresh_genid`: each domain that is built gets a VM generation ID of its own.
-pub(super) fn of(key: Uuid, mut config: DomainConfig, fresh_genid: bool) -> Result<Spec, String> {
+/// Returns the spec for `key`. With `fresh_genid`, each domain that is built gets a VM generation ID of its own.
+///
+/// # Errors
+/// A path in the configuration is relative, and the agent does not know to what.
+pub fn domain(key: Uuid, mut config: DomainConfig, fresh_genid: bool) -> Result<Spec, String> {
     fix_identity(key, &mut config, fresh_genid);
     let mode = match &config.b_info.guest {
         Guest::Pv(_) => Mode::Pv,
@@ -52,8 +55,8 @@ pub(super) fn of(key: Uuid, mut config: DomainConfig, fresh_genid: bool) -> Resu
         cap: share(build.sched_params.cap),
         irqs: build.irqs.clone(),
         io_mem: io_mem(build),
-        disks: config.disks.iter().map(from_libxl::disk).collect(),
-        nics: config.nics.iter().map(from_libxl::nic).collect(),
+        disks: config.disks.iter().map(devices::disk).collect(),
+        nics: config.nics.iter().map(devices::nic).collect(),
         vnc: vnc(&config),
         actions: actions(&config),
         fresh_genid,

@@ -11,6 +11,7 @@ use super::concurrency::Concurrency;
 use super::contexts::Contexts;
 use super::hotplug::{HOTPLUG, Hotplug};
 use super::memory_grant::MemoryGrants;
+use super::migration;
 use super::qemu::Models;
 use super::session::LibxlSession;
 use super::shared_list::SharedList;
@@ -18,6 +19,8 @@ use super::translate::{error, theirs};
 use crate::base::queue;
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
+use crate::toolstack::migration::{Arriving, Peer};
+use crate::toolstack::operation::Limits;
 use crate::toolstack::session::{Session, Toolstack, Wake, Watch};
 
 /// The Xen this runs on. One watcher serves all domains, and all sessions read through its context.
@@ -109,6 +112,11 @@ impl Toolstack for Libxl {
         let header = SavedHeader::read(&file, &::libxl::Limits::none()).map_err(|e| bad(&e))?;
         let uuid = header.config.c_info.uuid;
         uuid.ok_or_else(|| bad(&"it does not say which domain it is of"))
+    }
+
+    fn arriving(&self, peer: Peer, limits: &Limits) -> Result<Box<dyn Arriving>> {
+        let loan = self.contexts.lend(limits)?;
+        migration::arriving(loan, &self.hotplug, &self.queues, peer, limits)
     }
 
     fn queues(&self) -> queue::Queues {

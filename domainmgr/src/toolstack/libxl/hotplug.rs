@@ -40,6 +40,17 @@ impl Hotplug {
         }
     }
 
+    /// Leaves to the host that the domain goes to which programs connect its devices there.
+    pub(super) fn forget(&self, config: &mut DomainConfig) {
+        let ours = |script: &mut String| Path::new(script).parent() == Some(&self.dir);
+        for disk in &mut config.disks {
+            disk.script.take_if(ours);
+        }
+        for nic in &mut config.nics {
+            nic.script.take_if(ours);
+        }
+    }
+
     pub(super) fn disk(&self, disk: &mut Disk) {
         if is_of_script(disk) {
             disk.script = self.program(BLOCK);

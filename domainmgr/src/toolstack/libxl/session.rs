@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use libxl::config::NicType;
-use libxl::device::XenbusState;
 use libxl::xenstore::Xenstore;
 use libxl::{Context, DomainInfo, Saving, Trigger};
 use uuid::Uuid;
@@ -15,17 +13,20 @@ use super::concurrency::Concurrency;
 use super::contexts::{Contexts, Lent, run};
 use super::hotplug::Hotplug;
 use super::memory_grant::{self, MemoryGrants};
+use super::migration;
 use super::pci;
 use super::qemu::{self, Models};
 use super::shared_list::SharedList;
 use super::translate::{error, seen, theirs, translate};
+use super::unconnected;
 use crate::base::progress::Progress;
 use crate::spec::claims::{Claims, Taken};
 use crate::spec::settings::Autoballoon;
-use crate::spec::{PciAddress, Spec, feasibility, limits, render};
+use crate::spec::{PciAddress, Spec, feasibility, render};
 use crate::toolstack::domain::{DomainId, HostInfo, HostPci, Seen, Usage};
 use crate::toolstack::error::{Error, ErrorKind, Result};
 use crate::toolstack::host_facts::facts_of_this_host;
+use crate::toolstack::migration::{Leaving, Peer, Report};
 use crate::toolstack::operation::Limits;
 use crate::toolstack::refusals;
 use crate::toolstack::session::{MemoryGrant, Need, Session};
@@ -39,8 +40,6 @@ const OFFLOADS: [&str; 5] = [
     "ipv6-csum-offload",
 ];
 
-/// Size of a page of memory, in bytes, as libxl counts them.
-const PAGE: u64 = 4096;
 /// Time that a device model gets to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -168,27 +167,7 @@ impl Session for LibxlSession {
     }
 
     fn unconnected(&mut self, id: DomainId) -> Result<Vec<String>> {
-        let domain = self.reader()?.domain(theirs(id));
-        let hvm = domain.is_hvm().map_err(error)?;
-        let mut missing = Vec::new();
-        for disk in domain.disk_list().map_err(error)? {
-            let vdev = disk.vdev.clone().unwrap_or_default();
-            // A guest without PV drivers has the emulated drive.
-            let emulated = hvm && limits::IDE.contains(&vdev.as_str());
-            let state = domain.disk_info(&disk).map_err(error)?.state;
-            if state != XenbusState::CONNECTED && !emulated {
-                missing.push(format!("the disk {vdev}"));
-            }
-        }
-        for nic in domain.nic_list().map_err(error)? {
-            let emulated = nic.nictype == Some(NicType::VifIoemu);
-            let state = domain.nic_info(&nic).map_err(error)?.state;
-            if state != XenbusState::CONNECTED && !emulated {
-                let mac = nic.mac.map(|mac| mac.to_string()).unwrap_or_default();
-                missing.push(format!("the interface {mac}"));
-            }
-        }
-        Ok(missing)
+        unconnected::of(&self.reader()?.domain(theirs(id)))
     }
 
     fn grant_memory(
@@ -261,26 +240,11 @@ impl Session for LibxlSession {
         report: &mut dyn FnMut(Progress),
         limits: &Limits,
     ) -> Result<()> {
-        let tell = |p: &libxl::Progress| {
-            // A stage that is only announced has no length.
-            if p.total > 0 {
-                report(Progress {
-                    disk: None,
-                    done: p.done * PAGE,
-                    total: p.total * PAGE,
-                });
-            }
-        };
+        let tell = |progress: &libxl::Progress| migration::tell(report, progress);
         let saving = Saving::new().limits(&translate(limits)).progress(tell);
         // The suspended domain is not destroyed here, but only once the save is known for good.
         let saved = self.domain(id, limits)?.save_file(path, saving).map(drop);
-        saved.map_err(|e| {
-            let words = e.to_string();
-            Error {
-                message: words,
-                ..error(libxl::Error::from(e))
-            }
-        })
+        saved.map_err(migration::with_words)
     }
 
     fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId> {
@@ -312,6 +276,26 @@ impl Session for LibxlSession {
             )));
         }
         Ok(id)
+    }
+
+    fn send(
+        &mut self,
+        id: DomainId,
+        peer: Peer,
+        report: Report<'_>,
+        limits: &Limits,
+    ) -> Result<Box<dyn Leaving>> {
+        let domain = self.domain(id, limits)?;
+        migration::send(domain, &self.hotplug, peer, report, limits)
+    }
+
+    fn take_back(&mut self, id: DomainId, name: &str, limits: &Limits) -> Result<()> {
+        let domain = self.domain(id, limits)?;
+        migration::take_back(&domain, name)
+    }
+
+    fn land(&mut self, id: DomainId, name: &str, limits: &Limits) -> Result<()> {
+        migration::land(&self.shared(id)?, name, limits)
     }
 
     fn resume(&mut self, id: DomainId, limits: &Limits) -> Result<()> {

@@ -96,7 +96,7 @@ impl Model {
     }
 
     /// Refuses disks and interface names that another domain has.
-    fn check_holds(&self, holds: &BTreeSet<String>) -> Result<()> {
+    pub(super) fn check_holds(&self, holds: &BTreeSet<String>) -> Result<()> {
         let mut held = self.living().flat_map(|d| &d.holds);
         match held.find(|thing| holds.contains(*thing)) {
             None => Ok(()),
@@ -166,6 +166,7 @@ fn new_domain(
         running_since: None,
         up_at: 0,
         guest,
+        cmdline: spec.cmdline(),
         preserved: false,
         screen,
         holds,

@@ -33,6 +33,9 @@ pub(super) struct SimDomain {
     #[serde(default)]
     pub(super) up_at: Millis,
     pub(super) guest: Guest,
+    /// Command line of the guest.
+    #[serde(default)]
+    pub(super) cmdline: String,
     pub(super) preserved: bool,
     /// Number of the VNC display.
     #[serde(default)]

@@ -42,6 +42,7 @@ mod guest;
 mod late;
 mod life;
 mod live;
+mod migration;
 pub mod model;
 mod outsider;
 mod pci;

@@ -121,6 +121,7 @@ impl Model {
             running_since: Some(self.now),
             up_at: 0,
             guest: Guest::from_cmdline(""),
+            cmdline: String::new(),
             preserved: false,
             screen: None,
             holds: BTreeSet::new(),

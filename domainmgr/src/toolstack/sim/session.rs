@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::engine::Shared;
 use super::guest::{ACK, Answer, Millis};
+use super::migration;
 use crate::base::crash_points;
 use crate::base::progress::Progress;
 use crate::base::store;
@@ -16,6 +17,7 @@ use crate::spec::settings::Autoballoon;
 use crate::spec::{PciAddress, ShutdownReason, Spec};
 use crate::toolstack::domain::{DomainId, HostInfo, HostPci, Life, Seen, Usage};
 use crate::toolstack::error::{Error, ErrorKind, Result};
+use crate::toolstack::migration::{Leaving, Peer, Report};
 use crate::toolstack::operation::Limits;
 use crate::toolstack::session::{MemoryGrant, Need, Session};
 
@@ -103,14 +105,11 @@ impl Session for SimSession {
         if self.info(id)?.is_none_or(|seen| seen.life != Life::Running) {
             return Err(Error::new(ErrorKind::Other, "the domain does not run"));
         }
-        let done = self.suspend_and_write(id, path, report, limits);
-        if let Err(failed) = &done {
-            self.0.act(|m| {
-                m.bring_back(id, failed);
-                Ok(())
-            })?;
-        }
-        done
+        self.or_go_on(id, |session| {
+            session.suspend(id, "in the middle of save", report, limits)?;
+            let written = store::write(path, memory_of(id.uuid).as_bytes());
+            written.map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))
+        })
     }
 
     fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId> {
@@ -124,6 +123,37 @@ impl Session for SimSession {
         self.0.wait(takes, limits)?;
         self.0.act(|m| m.end_create(id))?;
         Ok(id)
+    }
+
+    fn send(
+        &mut self,
+        id: DomainId,
+        peer: Peer,
+        report: Report<'_>,
+        limits: &Limits,
+    ) -> Result<Box<dyn Leaving>> {
+        if self.info(id)?.is_none_or(|seen| seen.life != Life::Running) {
+            return Err(Error::new(ErrorKind::Other, "the domain does not run"));
+        }
+        let shared = Arc::clone(&self.0);
+        migration::send(&shared, id, peer, limits, || {
+            self.or_go_on(id, |session| {
+                session.suspend(id, "in the middle of send", report, limits)
+            })
+        })
+    }
+
+    fn take_back(&mut self, id: DomainId, name: &str, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| {
+            if m.get(id)?.name.as_deref() != Some(name) {
+                m.rename(id, name)?;
+            }
+            m.resume(id)
+        })
+    }
+
+    fn land(&mut self, id: DomainId, name: &str, _limits: &Limits) -> Result<()> {
+        self.0.act(|m| m.land(id, name))
     }
 
     fn resume(&mut self, id: DomainId, _limits: &Limits) -> Result<()> {
@@ -243,10 +273,23 @@ pub(super) fn memory_of(uuid: Uuid) -> String {
 }
 
 impl SimSession {
-    fn suspend_and_write(
+    /// Does something with a guest for which it is suspended. The guest goes on if that fails.
+    fn or_go_on(&mut self, id: DomainId, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let done = act(self);
+        if let Err(failed) = &done {
+            self.0.act(|m| {
+                m.bring_back(id, failed);
+                Ok(())
+            })?;
+        }
+        done
+    }
+
+    /// Suspends the guest, and passes the time in which its memory is written.
+    fn suspend(
         &mut self,
         id: DomainId,
-        path: &Path,
+        point: &str,
         report: &mut dyn FnMut(Progress),
         limits: &Limits,
     ) -> Result<()> {
@@ -266,7 +309,7 @@ impl SimSession {
         let Some(suspended) = self.info(id)?.filter(is_suspended) else {
             return Err(Error::new(ErrorKind::TimedOut, "the guest did not suspend"));
         };
-        crash_points::point("in the middle of save");
+        crash_points::point(point);
         let total = suspended.memory_kib << 10;
         for part in 0..PARTS {
             report(Progress {
@@ -276,7 +319,6 @@ impl SimSession {
             });
             self.0.wait(WRITES / PARTS, limits)?;
         }
-        let written = store::write(path, memory_of(id.uuid).as_bytes());
-        written.map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", path.display())))
+        Ok(())
     }
 }

@@ -10,12 +10,15 @@ use uuid::Uuid;
 
 use super::control;
 use super::engine::{Shared, State, pass_time};
+use super::migration;
 use super::model::{CPUS, Model};
 use super::saved::{load, save};
 use super::session::{SimSession, memory_of};
 use super::watcher::Watcher;
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
+use crate::toolstack::migration::{Arriving, Peer};
+use crate::toolstack::operation::Limits;
 use crate::toolstack::session::{Session, Toolstack, Wake, Watch};
 
 /// A simulated Xen.
@@ -85,6 +88,10 @@ impl Toolstack for Simulation {
             .and_then(|word| word.parse().ok());
         uuid.filter(|uuid| text == memory_of(*uuid))
             .ok_or_else(|| bad("this is not the file of a saved domain".to_owned()))
+    }
+
+    fn arriving(&self, peer: Peer, limits: &Limits) -> Result<Box<dyn Arriving>> {
+        migration::arriving(&self.shared, peer, limits)
     }
 
     fn host(&self) -> Result<Host> {

@@ -15,8 +15,9 @@ const STYLE: &str = "text { font: 14px sans-serif; fill: #222 } \
     .way { fill: none; stroke: #555 }";
 
 /// The phases in the order in which they stand on the circle.
-const ROUND: [Name; 7] = [
+const ROUND: [Name; 8] = [
     Name::Up,
+    Name::GivenAway,
     Name::Ending,
     Name::PutAway,
     Name::Halting,
@@ -35,7 +36,7 @@ const BEND: f64 = 0.12;
 /// Returns the place of a phase.
 fn place(name: Name) -> (f64, f64) {
     let index = ROUND.iter().position(|n| *n == name).unwrap();
-    let turn = f64::from(u8::try_from(index).unwrap()) / 7.0 * TAU - TAU / 4.0;
+    let turn = f64::from(u8::try_from(index).unwrap()) / 8.0 * TAU - TAU / 4.0;
     (
         CENTRE.0 + RADIUS * turn.cos(),
         CENTRE.1 + RADIUS * turn.sin(),
@@ -122,7 +123,7 @@ pub(super) fn draw() -> String {
                 .set("fill", "#555"),
         );
     let mut document = Document::new()
-        .set("viewBox", "0 0 1180 680")
+        .set("viewBox", "0 0 1180 740")
         .set("role", "img")
         .add(Style::new(STYLE))
         .add(Definitions::new().add(head));

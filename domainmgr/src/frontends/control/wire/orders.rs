@@ -6,6 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::shown::Domain;
 use crate::frontends::eve::DomainStatus;
+use crate::host::remote::Question;
 
 /// See the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +134,59 @@ pub struct Restore {
     /// Also from a file that the guest has gone on from before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anyway: Option<bool>,
+}
+
+/// Parameters of `Migrate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Migrate {
+    /// NAME of the domain.
+    pub name: String,
+    /// The other host, as `ssh` knows it.
+    pub host: String,
+    /// A command of the shell that takes the place of `ssh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    /// xl receives the domain there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xl: Option<bool>,
+}
+
+/// Parameters of `Receive`, `Received` and `Outcome`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receive {
+    /// Number of the migration, a UUID.
+    pub token: String,
+}
+
+/// Reply of `Received`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The key of the domain, which runs.
+    pub uuid: String,
+}
+
+/// Parameters of `MayCome`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MayCome {
+    /// What the host has to have.
+    pub question: Question,
+}
+
+/// Reply of `MayCome`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusals {
+    /// The reasons why the domain may not come; none if it may.
+    pub refusals: Vec<String>,
+}
+
+/// Reply of `Outcome`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fate {
+    /// What became of the domain: `runs`, `never` or `pending`.
+    pub outcome: String,
 }
 
 /// Parameters of `DumpCore`.

@@ -1,0 +1,191 @@
+//! `domainmgr migrate`, `migrate-receive` and `forget`.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::thread;
+
+use clap::Args;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::client::{Socket, complain, exit};
+use super::complete;
+use super::output::say;
+use super::verbs::How;
+use crate::frontends::control::NAME;
+use crate::frontends::control::client::{ClientError, named};
+use crate::frontends::control::wire::{Complaint, Migrate as Parameters};
+use crate::host::remote::READY;
+
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    /// A domain's name, its DisplayName, its uuid or its number.
+    #[arg(value_name = "NAME", add = complete::domains())]
+    name: String,
+    /// The other host, as `ssh` knows it.
+    #[arg(
+        value_name = "[USER@]HOST",
+        required_unless_present = "resolve",
+        conflicts_with = "resolve"
+    )]
+    host: Option<String>,
+    /// A command of the shell that is run in the place of `ssh`, with the host and the command to run there as its last two
+    /// arguments.
+    #[arg(long, value_name = "CMD", conflicts_with = "resolve")]
+    via: Option<String>,
+    /// Have xl receive the domain there. Nobody can ask xl later what became of it.
+    #[arg(long, conflicts_with = "resolve")]
+    to_xl: bool,
+    /// Ask the other host now what became of a domain that was given away to it, and do what follows: it goes on here if it does
+    /// not run there. The agent asks by itself as well, from time to time.
+    #[arg(long)]
+    resolve: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Receive {
+    /// Number of the migration, by which its outcome can be asked for later.
+    #[arg(long, value_name = "UUID")]
+    token: Option<Uuid>,
+    /// Print what became of a migration, instead: runs, never, or pending. One that is not decided is ended.
+    #[arg(long, value_name = "UUID", conflicts_with = "token")]
+    outcome: Option<Uuid>,
+    /// Read what a domain needs from the standard input, and print `ready` or the reasons why it may not come, instead
+    #[arg(long, conflicts_with_all = ["token", "outcome"])]
+    check: bool,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+impl Migrate {
+    pub(super) fn run(&self) -> ExitCode {
+        let names = [self.name.clone()];
+        let Some(host) = &self.host else {
+            return self.how.order(&names, "Resolve", named);
+        };
+        self.how.order(&names, "Migrate", |name| Parameters {
+            name: name.to_owned(),
+            host: host.clone(),
+            via: self.via.clone(),
+            xl: self.to_xl.then_some(true),
+        })
+    }
+}
+
+impl Receive {
+    pub(super) fn run(&self) -> ExitCode {
+        if let Some(token) = self.outcome {
+            return self.print_outcome(token);
+        }
+        if self.check {
+            return self.print_refusals();
+        }
+        let token = self.token.unwrap_or_else(Uuid::new_v4);
+        match self.receive(token) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => exit(complain("", &e, false)),
+        }
+    }
+
+    fn print_outcome(&self, token: Uuid) -> ExitCode {
+        let asked = self.socket.connect();
+        match asked.and_then(|client| client.outcome(&token.to_string())) {
+            Ok(outcome) => {
+                drop(say(&format!("{outcome}\n")));
+                ExitCode::SUCCESS
+            }
+            Err(e) => exit(complain("", &e, false)),
+        }
+    }
+
+    fn print_refusals(&self) -> ExitCode {
+        let question = serde_json::from_reader(io::stdin().lock());
+        let question = question.map_err(|e| ClientError::Other(format!("the question: {e}")));
+        let asked = question.and_then(|question| self.socket.connect()?.refusals(question));
+        match asked.as_deref() {
+            Ok([]) => {
+                drop(say(&format!("{READY}\n")));
+                ExitCode::SUCCESS
+            }
+            Ok(refusals) => {
+                drop(say(&format!("{}\n", refusals.join("\n"))));
+                ExitCode::FAILURE
+            }
+            Err(e) => exit(complain("", e, false)),
+        }
+    }
+
+    /// Passes everything on between the standard input and output and the agent, until the domain runs or is refused.
+    fn receive(&self, token: Uuid) -> Result<(), ClientError> {
+        // First, so that an agent that does not know the method is told from one that refuses the domain.
+        let client = self.socket.connect()?;
+        let stream = upgraded(self.socket.open()?, token)?;
+        let to_agent = stream.try_clone().map_err(lost)?;
+        // The thread ends with the process: its source may keep the connection open.
+        thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut &to_agent);
+            let _ = to_agent.shutdown(Shutdown::Write);
+        });
+        let mut from_agent = stream;
+        let mut out = io::stdout().lock();
+        let mut buffer = [0; 4096];
+        // Not buffered: the other end waits for each message.
+        loop {
+            match from_agent.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    let written = out.write_all(&buffer[..read]).and_then(|()| out.flush());
+                    if written.is_err() {
+                        break;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        // A source that has gone must not leave the agent waiting.
+        let _ = from_agent.shutdown(Shutdown::Both);
+        client.received(&token.to_string())
+    }
+}
+
+/// Makes the connection one that carries a domain.
+fn upgraded(mut stream: UnixStream, token: Uuid) -> Result<UnixStream, ClientError> {
+    let call = json!({
+        "method": format!("{NAME}.Receive"),
+        "parameters": {"token": token.to_string()},
+        "upgrade": true,
+    });
+    stream
+        .write_all(format!("{call}\0").as_bytes())
+        .map_err(lost)?;
+    let mut reply = Vec::new();
+    let mut byte = [0];
+    loop {
+        stream.read_exact(&mut byte).map_err(lost)?;
+        if byte[0] == 0 {
+            break;
+        }
+        reply.extend_from_slice(&byte);
+    }
+    let reply: Value = serde_json::from_slice(&reply)
+        .map_err(|e| ClientError::Other(format!("the agent: {e}")))?;
+    let Some(error) = reply.get("error").and_then(Value::as_str) else {
+        return Ok(stream);
+    };
+    let what = reply.get("parameters").cloned().unwrap_or_default();
+    let what: Complaint = serde_json::from_value(what).unwrap_or_default();
+    Err(match what.reason {
+        Some(reason) => ClientError::Refused(reason),
+        None => ClientError::Other(error.to_owned()),
+    })
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn lost(_: io::Error) -> ClientError {
+    ClientError::Lost
+}

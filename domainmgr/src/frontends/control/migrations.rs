@@ -1,0 +1,125 @@
+//! The methods about migrations to other hosts, and from them.
+
+use std::sync::{Arc, PoisonError};
+
+use uuid::Uuid;
+use varlink::{Call, CallTrait};
+
+use super::service::{Bad, Done, Service, complain, reply};
+use super::wire::{Complaint, Fate, MayCome, Migrate, Receive, Received, Refusals};
+use crate::core::Order;
+use crate::host::remote::{Destination, Receiver};
+
+impl Service {
+    pub(super) fn migrate(&self, call: &mut Call, migrate: &Migrate) -> varlink::Result<()> {
+        match self.destination(migrate) {
+            Ok(to) => {
+                let order = Order::Migrate { to: Arc::new(to) };
+                self.order(call, &migrate.name, &order)
+            }
+            Err(bad) => complain(call, bad),
+        }
+    }
+
+    fn destination(&self, migrate: &Migrate) -> Done<Destination> {
+        let refused = |why: &str| Err(refused(&migrate.name, why.to_owned()));
+        if !self.is_root {
+            return refused(
+                "only root may send a domain elsewhere: the connection is made with the agent's rights",
+            );
+        }
+        if !Destination::is_host(&migrate.host) {
+            return refused(&format!(
+                "{:?}: expected a host as ssh knows it: a name or an address, perhaps after USER@",
+                migrate.host
+            ));
+        }
+        Ok(Destination {
+            host: migrate.host.clone(),
+            via: migrate.via.clone(),
+            receiver: if migrate.xl == Some(true) {
+                Receiver::Xl
+            } else {
+                Receiver::Agent
+            },
+            token: Uuid::new_v4(),
+        })
+    }
+
+    /// Begins to receive a domain: the connection carries the data of the domain from now on.
+    pub(super) fn receive(&self, call: &mut Call, receive: &Receive) -> varlink::Result<()> {
+        let upgrades = call.request.and_then(|request| request.upgrade) == Some(true);
+        let token = match self.token(receive) {
+            Ok(token) if upgrades => token,
+            Ok(_) => {
+                let why = "the connection has to be upgraded, to carry the domain";
+                return complain(call, refused("", why.to_owned()));
+            }
+            Err(bad) => return complain(call, bad),
+        };
+        *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        call.to_upgraded();
+        reply(call, false, &serde_json::json!({}))
+    }
+
+    /// Waits until the domain is received.
+    pub(super) fn received(&self, call: &mut Call, receive: &Receive) -> varlink::Result<()> {
+        let result = match self.token(receive) {
+            Ok(token) => self.sources.reception.result(token),
+            Err(bad) => return complain(call, bad),
+        };
+        match result {
+            Ok(key) => {
+                let uuid = key.to_string();
+                reply(call, false, &Received { uuid })
+            }
+            Err(why) => complain(call, refused("", why)),
+        }
+    }
+
+    /// Returns the reasons why a domain may not come to this host.
+    pub(super) fn may_come(&self, call: &mut Call, asked: &MayCome) -> varlink::Result<()> {
+        if !self.is_root {
+            let why = "only root may have a domain received";
+            return complain(call, refused("", why.to_owned()));
+        }
+        let refusals = self.sources.reception.refusals(&asked.question);
+        reply(call, false, &Refusals { refusals })
+    }
+
+    /// Returns what became of a migration to this host.
+    pub(super) fn outcome(&self, call: &mut Call, receive: &Receive) -> varlink::Result<()> {
+        match self.token(receive) {
+            Ok(token) => {
+                let outcome = self.sources.reception.fate(token).to_owned();
+                reply(call, false, &Fate { outcome })
+            }
+            Err(bad) => complain(call, bad),
+        }
+    }
+
+    fn token(&self, receive: &Receive) -> Done<Uuid> {
+        if !self.is_root {
+            let why = "only root may have a domain received";
+            return Err(refused("", why.to_owned()));
+        }
+        let token = receive.token.parse();
+        token.map_err(|_| {
+            refused(
+                "",
+                format!("token: expected a UUID, found {:?}", receive.token),
+            )
+        })
+    }
+}
+
+fn refused(name: &str, reason: String) -> Bad {
+    Bad {
+        error: "Refused",
+        what: Complaint {
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            reason: Some(reason),
+            ..Complaint::default()
+        },
+    }
+}
