@@ -5,10 +5,14 @@
 
 pub(crate) mod accel;
 mod arguments;
+#[allow(dead_code, reason = "the pair of hosts comes with the next change")]
+mod cable;
 pub(crate) mod cache;
 pub(crate) mod debian;
 mod emulator;
 mod evidence;
+#[allow(dead_code, reason = "the pair of hosts comes with the next change")]
+mod host;
 mod image;
 pub(crate) mod lock;
 mod machine;
