@@ -1,6 +1,7 @@
 //! QEMU's command line: the equipment of a computer, and the way it starts.
 
 use super::accel::Backend;
+use super::host::Host;
 use super::image::Init;
 use super::model::Model;
 
@@ -11,6 +12,10 @@ pub(super) const IMAGE: &str = "image";
 pub(super) const STATE: &str = "state";
 pub(super) const SHARE: &str = "share";
 pub(super) const SERIAL: &str = "serial.log";
+pub(super) const SHARED_DISK: &str = "shared-disk";
+
+/// Socket on which QEMU waits for the cable of a host, in its working directory.
+pub(super) const CABLE: &str = "cable";
 
 /// Command line of Xen. `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps the messages
 /// that explain a failure.
@@ -42,6 +47,33 @@ const SPARE: [(&str, &str); 6] = [
     ("-device", "qemu-xhci,addr=12"),
 ];
 
+/// Returns the equipment of a host of a pair: its end of the cable, as eth1, and the disk that both hosts use, as `/dev/vdb`.
+///
+/// A file can be a disk of two computers because QEMU keeps nothing of a raw file for itself: what one computer has written is in the
+/// page cache of the machine that runs both. QEMU would lock the file for itself. The UUID is that of the computer, which dom0 finds in
+/// the firmware's tables.
+fn paired(host: Host) -> [(&'static str, String); 4] {
+    let digit = host.digit();
+    [
+        (
+            "-drive",
+            format!("file={SHARED_DISK},if=virtio,format=raw,cache=unsafe,file.locking=off"),
+        ),
+        (
+            "-netdev",
+            format!("stream,id=cable,server=on,addr.type=unix,addr.path={CABLE}"),
+        ),
+        (
+            "-device",
+            format!("virtio-net-pci,netdev=cable,mac=52:54:00:00:01:0{digit},romfile="),
+        ),
+        (
+            "-uuid",
+            format!("7c1fd0a2-3f6e-4b5d-9a50-00000000000{digit}"),
+        ),
+    ]
+}
+
 /// The way a computer starts: anew, or from a saved state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -58,7 +90,7 @@ pub(crate) enum Start {
 }
 
 impl Start {
-    fn model(self) -> Model {
+    pub(super) fn model(self) -> Model {
         match self {
             Self::Boot(model) | Self::Resume(model) => model,
             Self::Durable | Self::Systemd => Model::Plain,
@@ -66,10 +98,14 @@ impl Start {
     }
 
     /// Name of the file for the output on the serial port. A file of its own for the first boot can be read after later starts.
-    pub(super) fn log(self) -> &'static str {
-        match self {
-            Self::Boot(_) => "boot.log",
-            Self::Resume(_) | Self::Durable | Self::Systemd => "serial.log",
+    pub(super) fn log(self) -> String {
+        let name = match self {
+            Self::Boot(_) => "boot",
+            Self::Resume(_) | Self::Durable | Self::Systemd => "serial",
+        };
+        match self.model().host() {
+            Some(Host::Beta) => format!("{name}-beta.log"),
+            None | Some(Host::Alpha) => format!("{name}.log"),
         }
     }
 
@@ -179,6 +215,11 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
             add(option, value.into());
         }
     }
+    if let Model::Paired(host) = model {
+        for (option, value) in paired(host) {
+            add(option, value);
+        }
+    }
     arguments.extend(["-nodefaults", "-no-user-config", "-display", "none"].map(String::from));
     if !systemd {
         arguments.push("-no-reboot".to_owned());
@@ -195,6 +236,25 @@ mod tests {
         let words = arguments(start, Backend::Tcg);
         let pairs = words.windows(2).filter(|pair| pair[0] == "-drive");
         pairs.map(|pair| pair[1].clone()).collect()
+    }
+
+    #[test]
+    fn the_hosts_of_a_pair_differ_in_their_addresses_and_share_a_disk() {
+        let [alpha, beta] =
+            Host::BOTH.map(|host| arguments(Start::Resume(Model::Paired(host)), Backend::Tcg));
+        let differ: Vec<_> = alpha.iter().zip(&beta).filter(|(a, b)| a != b).collect();
+        assert_eq!(differ.len(), 2, "{differ:?}");
+        assert!(differ[0].0.contains("mac=52:54:00:00:01:0a"));
+        assert!(differ[1].1.ends_with("b"));
+        let shared = "file=shared-disk,if=virtio,format=raw,cache=unsafe,file.locking=off";
+        for host in Host::BOTH {
+            let disks = disks(Start::Resume(Model::Paired(host)));
+            assert_eq!(disks[1], shared);
+            assert!(
+                disks[0].ends_with("snapshot=on"),
+                "the root disk is its own"
+            );
+        }
     }
 
     #[test]

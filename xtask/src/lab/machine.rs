@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use super::accel::Backend;
-use super::arguments::{EMULATOR, IMAGE, SERIAL, SHARE, STATE, Start, arguments};
+use super::arguments::{
+    CABLE, EMULATOR, IMAGE, SERIAL, SHARE, SHARED_DISK, STATE, Start, arguments,
+};
 use super::emulator::Emulator;
 use super::image::Image;
 use super::patience::Patience;
@@ -51,6 +53,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) share: &'a Path,
     /// File for the output of Xen and dom0 on the serial port.
     pub(crate) serial: &'a Path,
+    /// File of the disk that both hosts of a pair use. Other computers do not open it.
+    pub(crate) shared_disk: &'a Path,
 }
 
 impl Machine {
@@ -63,6 +67,7 @@ impl Machine {
             state,
             share,
             serial,
+            shared_disk,
         } = *parts;
         let dir = Scratch::new()?;
         fs::create_dir_all(share)?;
@@ -73,6 +78,7 @@ impl Machine {
             (STATE, state),
             (SHARE, share),
             (SERIAL, serial),
+            (SHARED_DISK, shared_disk),
         ] {
             symlink(path, dir.path().join(name))
                 .with_context(|| format!("cannot link to {}", path.display()))?;
@@ -233,6 +239,11 @@ impl Machine {
     /// A directory with a short path, removed together with the computer.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Socket of the end of the cable.
+    pub(crate) fn cable(&self) -> PathBuf {
+        self.dir().join(CABLE)
     }
 
     /// Fails if QEMU has ended, with the exit status and the last output as the reason.

@@ -5,18 +5,17 @@
 
 pub(crate) mod accel;
 mod arguments;
-#[allow(dead_code, reason = "the pair of hosts comes with the next change")]
 mod cable;
 pub(crate) mod cache;
 pub(crate) mod debian;
 mod emulator;
 mod evidence;
-#[allow(dead_code, reason = "the pair of hosts comes with the next change")]
 mod host;
 mod image;
 pub(crate) mod lock;
 mod machine;
 mod model;
+pub(crate) mod pair;
 mod patience;
 pub(crate) mod power_cuts;
 mod qmp;
@@ -37,7 +36,7 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use self::accel::Accel;
 use self::accel::Backend;
-use self::arguments::Start;
+use self::arguments::{SHARED_DISK, Start};
 use self::emulator::Emulator;
 use self::image::{Image, Init};
 use self::lock::Lock;
@@ -307,6 +306,7 @@ impl Plan {
             state,
             share: &self.dir.join("share"),
             serial: &self.dir.join(start.log()),
+            shared_disk: &self.dir.join(SHARED_DISK),
         };
         Machine::start(&parts, start)
     }
@@ -331,7 +331,11 @@ impl Plan {
         let ssh = connect(&mut machine, &self.image.key())?;
         settle(&ssh)?;
         eprintln!(
-            "lab: Xen {} is up ({:.1} s{})",
+            "lab: {}Xen {} is up ({:.1} s{})",
+            start
+                .model()
+                .host()
+                .map_or(String::new(), |host| format!("{}, ", host.name())),
             self.xen,
             begin.elapsed().as_secs_f32(),
             match backend {

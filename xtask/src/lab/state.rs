@@ -26,6 +26,8 @@ impl Plan {
             Model::Plain => ("ready", ""),
             Model::Devices => ("ready_devices", " with devices to give away"),
             Model::Large => ("ready_large", " with much memory"),
+            // The states of a pair are in one directory: see `pair`.
+            Model::Paired(_) => ("ready_paired", " of a pair"),
         };
         let kind = format!("{kind}_{}", backend.as_str());
         let key = self.state_key(backend, &[model]);
