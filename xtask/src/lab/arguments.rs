@@ -200,7 +200,13 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
         "-netdev",
         "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22".into(),
     );
-    add("-device", "virtio-net-pci,netdev=net0,romfile=".into());
+    let address = model.host().map_or(String::new(), |host| {
+        format!(",mac=52:54:00:00:00:0{}", host.digit())
+    });
+    add(
+        "-device",
+        format!("virtio-net-pci,netdev=net0,romfile={address}"),
+    );
     add("-device", "virtio-rng-pci".into());
     add(
         "-virtfs",
@@ -243,9 +249,14 @@ mod tests {
         let [alpha, beta] =
             Host::BOTH.map(|host| arguments(Start::Resume(Model::Paired(host)), Backend::Tcg));
         let differ: Vec<_> = alpha.iter().zip(&beta).filter(|(a, b)| a != b).collect();
-        assert_eq!(differ.len(), 2, "{differ:?}");
-        assert!(differ[0].0.contains("mac=52:54:00:00:01:0a"));
-        assert!(differ[1].1.ends_with("b"));
+        assert_eq!(differ.len(), 3, "{differ:?}");
+        assert!(
+            differ[0]
+                .0
+                .ends_with("netdev=net0,romfile=,mac=52:54:00:00:00:0a")
+        );
+        assert!(differ[1].1.contains("netdev=cable,mac=52:54:00:00:01:0b"));
+        assert!(differ[2].1.ends_with("b"));
         let shared = "file=shared-disk,if=virtio,format=raw,cache=unsafe,file.locking=off";
         for host in Host::BOTH {
             let disks = disks(Start::Resume(Model::Paired(host)));

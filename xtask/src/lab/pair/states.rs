@@ -31,7 +31,7 @@ pub(super) fn ready(plan: &Plan, backend: Backend) -> Result<PathBuf> {
         .add(include_str!("states.rs"))
         .add(PREPARE);
     cache::get(&plan.dir, &kind, key, |states| {
-        eprintln!("lab: booting two hosts for the first time (about a minute)");
+        eprintln!("lab: booting two hosts for the first time (about two minutes)");
         let begin = Instant::now();
         // Both boot side by side.
         let mut machines = Vec::new();
