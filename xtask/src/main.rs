@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::lab::pair::Pair;
 use crate::lab::{Accel, Hardware, Lab};
 use crate::xen::Xen;
 
@@ -79,6 +80,14 @@ enum Task {
         /// With 12 GiB of memory, for a thousand small guests
         #[arg(long, conflicts_with_all = ["devices", "systemd"])]
         large: bool,
+        /// Number of hosts: with 2, alpha and beta, joined by a cable that can be cut, with a disk that both can use. The shell, or
+        /// the command, is in alpha
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2),
+            conflicts_with_all = ["devices", "systemd", "large", "soak", "power_cuts"])]
+        hosts: u8,
+        /// Instead of a shell: try the cable and the disk of two hosts
+        #[arg(long, conflicts_with_all = ["devices", "systemd", "large", "soak", "power_cuts", "command"])]
+        check: bool,
         /// Instead of a shell: start a PVH Linux guest this many times, and count how often it comes up
         #[arg(long, value_name = "BOOTS", conflicts_with = "command")]
         soak: Option<usize>,
@@ -139,6 +148,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             devices,
             systemd,
             large,
+            hosts,
+            check,
             soak,
             power_cuts,
             command,
@@ -146,6 +157,16 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             setup::ensure()?;
             if let Some(cuts) = power_cuts {
                 return lab::power_cuts::run(xen, accel, cuts);
+            }
+            if check && hosts != 2 {
+                anyhow::bail!("--check needs --hosts 2");
+            }
+            if hosts == 2 {
+                let pair = Pair::start(xen, accel)?;
+                if check {
+                    return lab::pair::check::run(&pair);
+                }
+                return shell_or_command(pair.alpha(), &command);
             }
             let hardware = if devices {
                 Hardware::Devices
@@ -160,12 +181,16 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             if let Some(boots) = soak {
                 return lab::soak::run(&lab, boots);
             }
-            let status = if command.is_empty() {
-                lab.shell()?
-            } else {
-                lab.run(&tool::remote_line(&command))?
-            };
-            Ok(tool::exit_code(status))
+            shell_or_command(&lab, &command)
         }
     }
+}
+
+fn shell_or_command(lab: &Lab, command: &[String]) -> anyhow::Result<ExitCode> {
+    let status = if command.is_empty() {
+        lab.shell()?
+    } else {
+        lab.run(&tool::remote_line(command))?
+    };
+    Ok(tool::exit_code(status))
 }

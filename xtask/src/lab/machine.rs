@@ -11,91 +11,21 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use super::accel::Backend;
+use super::arguments::{
+    CABLE, EMULATOR, IMAGE, SERIAL, SHARE, SHARED_DISK, STATE, Start, arguments,
+};
 use super::emulator::Emulator;
-use super::image::{Image, Init};
-use super::model::Model;
+use super::image::Image;
 use super::patience::Patience;
 use super::qmp::Qmp;
 use super::scratch::Scratch;
 use crate::tool;
-
-// Names of QEMU's files, as links in its working directory. A space or a comma in a path would end it for QEMU or begin an option, and
-// each option has its own syntax for escaping them.
-const EMULATOR: &str = "emulator";
-const IMAGE: &str = "image";
-const STATE: &str = "state";
-const SHARE: &str = "share";
-const SERIAL: &str = "serial.log";
 
 /// File with the state of everything except the memory and the disk.
 const DEVICE_STATE: &str = "state/devices";
 
 /// A starting computer hangs if it prints nothing for this long although it gets the processors.
 const SILENCE: Duration = Duration::from_secs(90);
-
-/// Command line of Xen. `bootscrub=0` leaves unused memory untouched, which keeps the saved state small. A large log keeps the messages
-/// that explain a failure.
-const XEN_LINE: &str = "console=com1 conring_size=1M dom0_max_vcpus=2 bootscrub=0 loglvl=info guest_loglvl=info spec-ctrl=no";
-
-const DOM0_LINE: &str =
-    "console=hvc0 root=/dev/vda rw rootfstype=ext4 panic=5 mitigations=off net.ifnames=0 init=";
-
-/// Drivers of the devices to give away. They are loaded later than those of dom0's own devices, so that eth0 is always the link to the
-/// host.
-const LATE_DRIVERS: &str = "e1000 xhci_pci";
-
-/// Command that dom0 runs first on a computer with devices to give away.
-pub(crate) const LOAD_LATE: &str = "modprobe -a xen-pciback e1000 xhci_pci";
-
-/// The devices to give away: two network adapters and a USB controller. `tests/live/devices` knows their addresses.
-const SPARE: [(&str, &str); 6] = [
-    ("-device", "amd-iommu,intremap=on"),
-    ("-netdev", "user,id=spare0,restrict=on"),
-    (
-        "-device",
-        "e1000,netdev=spare0,addr=10,mac=52:54:00:00:00:10,romfile=",
-    ),
-    ("-netdev", "user,id=spare1,restrict=on"),
-    (
-        "-device",
-        "e1000,netdev=spare1,addr=11,mac=52:54:00:00:00:11,romfile=",
-    ),
-    ("-device", "qemu-xhci,addr=12"),
-];
-
-/// The way a computer starts: anew, or from a saved state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// Powers on, and writes to the disk and the memory file.
-    Boot(Model),
-    /// Resumes from the state next to the disk, and changes no file.
-    Resume(Model),
-    /// Powers on a computer with a second disk, [`DATA_DISK`] in the state directory, which outlives the computer.
-    ///
-    /// Changes no other file. Data that dom0 has flushed to this disk survives a power cut; other data may not.
-    Durable,
-    /// Powers on, and writes to the disk. The computer may restart. Its first process is Debian's systemd.
-    Systemd,
-}
-
-impl Start {
-    fn model(self) -> Model {
-        match self {
-            Self::Boot(model) | Self::Resume(model) => model,
-            Self::Durable | Self::Systemd => Model::Plain,
-        }
-    }
-
-    fn init(self) -> Init {
-        match self {
-            Self::Boot(_) | Self::Resume(_) | Self::Durable => Init::Small,
-            Self::Systemd => Init::Systemd,
-        }
-    }
-}
-
-/// File of the disk that outlives its computer. It is `/dev/vdb` in dom0.
-pub(crate) const DATA_DISK: &str = "data.qcow2";
 
 /// A running QEMU. It ends when this value is dropped or this process ends.
 #[derive(Debug)]
@@ -123,6 +53,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) share: &'a Path,
     /// File for the output of Xen and dom0 on the serial port.
     pub(crate) serial: &'a Path,
+    /// File of the disk that both hosts of a pair use. Other computers do not open it.
+    pub(crate) shared_disk: &'a Path,
 }
 
 impl Machine {
@@ -135,6 +67,7 @@ impl Machine {
             state,
             share,
             serial,
+            shared_disk,
         } = *parts;
         let dir = Scratch::new()?;
         fs::create_dir_all(share)?;
@@ -145,6 +78,7 @@ impl Machine {
             (STATE, state),
             (SHARE, share),
             (SERIAL, serial),
+            (SHARED_DISK, shared_disk),
         ] {
             symlink(path, dir.path().join(name))
                 .with_context(|| format!("cannot link to {}", path.display()))?;
@@ -261,7 +195,8 @@ impl Machine {
         let saved = self.save();
         self.or_its_own_words(saved)?;
         // QEMU is asked to quit, and not killed: it must write out its metadata of the disk.
-        self.qmp()?.quit()?;
+        let asked = self.qmp()?.quit();
+        self.or_its_own_words(asked)?;
         let status = self.child.wait()?;
         ensure!(status.success(), "QEMU ended ({status})");
         Ok(())
@@ -306,6 +241,11 @@ impl Machine {
         self.dir.path()
     }
 
+    /// Socket of the end of the cable.
+    pub(crate) fn cable(&self) -> PathBuf {
+        self.dir().join(CABLE)
+    }
+
     /// Fails if QEMU has ended, with the exit status and the last output as the reason.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
@@ -346,136 +286,5 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Returns QEMU's arguments that must be the same when a state is saved and when it is resumed.
-pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
-    let image = |name: &str| format!("{IMAGE}/{name}");
-    let resume = matches!(start, Start::Resume(_));
-    let model = start.model();
-    let devices = model == Model::Devices;
-    let memory = model.memory_mib();
-    let durable = start == Start::Durable;
-    let systemd = start == Start::Systemd;
-    let mut arguments = Vec::new();
-    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
-    add(
-        "-machine",
-        match start {
-            Start::Durable | Start::Systemd => "pc",
-            // The IOMMU is made for this machine.
-            _ if devices => "q35,memory-backend=ram",
-            Start::Boot(_) | Start::Resume(_) => "pc,memory-backend=ram",
-        }
-        .into(),
-    );
-    let (accel, processor) = backend.words();
-    add("-accel", accel.into());
-    add("-cpu", processor.into());
-    add("-smp", "2".into());
-    add("-m", format!("{memory}M"));
-    // `share=off` is a private mapping: a resumed computer writes to pages of its own.
-    let (ram, shared) = (format!("{STATE}/ram"), if resume { "off" } else { "on" });
-    if !durable && !systemd {
-        add(
-            "-object",
-            format!("memory-backend-file,id=ram,size={memory}M,mem-path={ram},share={shared}"),
-        );
-    }
-    add("-kernel", image("xen"));
-    let dom0 = model.dom0_mib();
-    add(
-        "-append",
-        format!("{XEN_LINE} dom0_mem={dom0}M,max:{dom0}M"),
-    );
-    let late = if devices {
-        format!(" modprobe.blacklist={}", LATE_DRIVERS.replace(' ', ",,"))
-    } else {
-        String::new()
-    };
-    add(
-        "-initrd",
-        format!(
-            "{} {DOM0_LINE}{}{late},{}",
-            image("vmlinuz"),
-            start.init().program(),
-            image("initrd")
-        ),
-    );
-    let (disk, format) = if durable {
-        (image("disk"), "raw")
-    } else {
-        (format!("{STATE}/disk.qcow2"), "qcow2")
-    };
-    let throw_away = if resume || durable {
-        ",snapshot=on"
-    } else {
-        ""
-    };
-    add(
-        "-drive",
-        format!("file={disk},if=virtio,format={format},cache=unsafe{throw_away}"),
-    );
-    if durable {
-        // QEMU obeys flushes. Until a flush only QEMU knows where new clusters are, so they are lost with it, as with the cache of a real
-        // drive.
-        add(
-            "-drive",
-            format!("file={STATE}/{DATA_DISK},if=virtio,format=qcow2,cache=writeback"),
-        );
-    }
-    add(
-        "-netdev",
-        "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22".into(),
-    );
-    add("-device", "virtio-net-pci,netdev=net0,romfile=".into());
-    add("-device", "virtio-rng-pci".into());
-    add(
-        "-virtfs",
-        format!("local,path={SHARE},mount_tag=share,security_model=none,id=share"),
-    );
-    add("-serial", format!("file:{SERIAL}"));
-    if resume {
-        add("-incoming", "defer".into());
-    }
-    if devices {
-        for (option, value) in SPARE {
-            add(option, value.into());
-        }
-    }
-    arguments.extend(["-nodefaults", "-no-user-config", "-display", "none"].map(String::from));
-    if !systemd {
-        arguments.push("-no-reboot".to_owned());
-    }
-    arguments
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns the arguments that describe disks.
-    fn disks(start: Start) -> Vec<String> {
-        let words = arguments(start, Backend::Tcg);
-        let pairs = words.windows(2).filter(|pair| pair[0] == "-drive");
-        pairs.map(|pair| pair[1].clone()).collect()
-    }
-
-    #[test]
-    fn only_a_disk_that_has_to_survive_a_power_cut_is_flushed() {
-        let root = "file=image/disk,if=virtio,format=raw,cache=unsafe,snapshot=on";
-        let data = "file=state/data.qcow2,if=virtio,format=qcow2,cache=writeback";
-        assert_eq!(disks(Start::Durable), [root, data]);
-        for model in [Model::Plain, Model::Devices, Model::Large] {
-            assert_eq!(
-                disks(Start::Boot(model)),
-                ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe"]
-            );
-            assert_eq!(
-                disks(Start::Resume(model)),
-                ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,snapshot=on"]
-            );
-        }
     }
 }

@@ -4,14 +4,18 @@
 //! about a second. Changes in a lab are discarded, except for the shared directory.
 
 pub(crate) mod accel;
+mod arguments;
+mod cable;
 pub(crate) mod cache;
 pub(crate) mod debian;
 mod emulator;
 mod evidence;
+mod host;
 mod image;
 pub(crate) mod lock;
 mod machine;
 mod model;
+pub(crate) mod pair;
 mod patience;
 pub(crate) mod power_cuts;
 mod qmp;
@@ -19,6 +23,7 @@ mod room;
 mod scratch;
 pub(crate) mod soak;
 mod ssh;
+mod state;
 mod tiny;
 mod trial;
 
@@ -31,11 +36,11 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use self::accel::Accel;
 use self::accel::Backend;
-use self::cache::Key;
+use self::arguments::{SHARED_DISK, Start};
 use self::emulator::Emulator;
 use self::image::{Image, Init};
 use self::lock::Lock;
-use self::machine::{Machine, Parts, Start};
+use self::machine::{Machine, Parts};
 use self::model::Model;
 use self::ssh::Ssh;
 use crate::paths;
@@ -292,21 +297,18 @@ fn put(dir: &Path, program: &Path, name: &str) -> Result<()> {
 }
 
 impl Plan {
-    fn parts<'a>(
-        &'a self,
-        backend: Backend,
-        state: &'a Path,
-        share: &'a Path,
-        serial: &'a Path,
-    ) -> Parts<'a> {
-        Parts {
+    /// Starts the computer with this state and kind of start.
+    fn machine(&self, backend: Backend, state: &Path, start: Start) -> Result<Machine> {
+        let parts = Parts {
             emulator: &self.emulator,
             backend,
             image: &self.image,
             state,
-            share,
-            serial,
-        }
+            share: &self.dir.join("share"),
+            serial: &self.dir.join(start.log()),
+            shared_disk: &self.dir.join(SHARED_DISK),
+        };
+        Machine::start(&parts, start)
     }
 
     /// Starts the computer, and waits until its dom0 takes commands.
@@ -321,17 +323,19 @@ impl Plan {
 
     /// Same as [`Self::up`], with this state and kind of start.
     fn power_on(&self, backend: Backend, state: &Path, start: Start) -> Result<Up> {
-        let share = self.dir.join("share");
-        let serial = self.dir.join("serial.log");
         let begin = Instant::now();
-        let mut machine = Machine::start(&self.parts(backend, state, &share, &serial), start)?;
+        let mut machine = self.machine(backend, state, start)?;
         if !matches!(start, Start::Resume(_)) {
             machine.wait_ready()?;
         }
         let ssh = connect(&mut machine, &self.image.key())?;
         settle(&ssh)?;
         eprintln!(
-            "lab: Xen {} is up ({:.1} s{})",
+            "lab: {}Xen {} is up ({:.1} s{})",
+            start
+                .model()
+                .host()
+                .map_or(String::new(), |host| format!("{}, ", host.name())),
             self.xen,
             begin.elapsed().as_secs_f32(),
             match backend {
@@ -340,49 +344,6 @@ impl Plan {
             }
         );
         Ok(Up { ssh, machine })
-    }
-
-    /// Returns a directory with the disk, the memory and the devices of a dom0 that is up.
-    fn ready_state(&self, backend: Backend, model: Model) -> Result<PathBuf> {
-        // A state works only with the emulator that made it.
-        let key = Key::default()
-            .add(include_str!("mod.rs"))
-            .add(self.image.dir.as_os_str().as_encoded_bytes())
-            .add(self.emulator.dir.as_os_str().as_encoded_bytes())
-            .add(machine::arguments(Start::Boot(model), backend).join("\n"));
-        let (kind, with) = match model {
-            Model::Plain => ("ready", ""),
-            Model::Devices => ("ready_devices", " with devices to give away"),
-            Model::Large => ("ready_large", " with much memory"),
-        };
-        let kind = format!("{kind}_{}", backend.as_str());
-        cache::get(&self.dir, &kind, key, |state| {
-            eprintln!("lab: booting Xen and dom0{with} for the first time (less than a minute)");
-            self.overlay(state)?;
-            let begin = Instant::now();
-            // Outside the state directory, so that it can be read after a failed boot.
-            let serial = self.dir.join("boot.log");
-            let share = self.dir.join("share");
-            let parts = self.parts(backend, state, &share, &serial);
-            let mut machine = Machine::start(&parts, Start::Boot(model))?;
-            machine.wait_ready()?;
-            eprintln!(
-                "lab: dom0 is ready ({:.1} s), saving its state",
-                begin.elapsed().as_secs_f32()
-            );
-            let ssh = connect(&mut machine, &self.image.key())?;
-            if model == Model::Devices {
-                output(&ssh, machine::LOAD_LATE)?;
-            }
-            // Files that are read now are in the memory of every later lab.
-            tool::output(&mut ssh.command(
-                "cat /lab/guest/* /usr/lib/xen-*/bin/* /usr/lib/xen-*/boot/* /usr/libexec/xen-qemu-system-i386 \
-                 /usr/lib/x86_64-linux-gnu/*.so* >/dev/null; xl info >/dev/null; xl list >/dev/null; rm -rf /tmp/* && sync",
-            ))?;
-            drop(ssh);
-            fs::copy(&serial, state.join("boot.log"))?;
-            machine.freeze()
-        })
     }
 
     /// Returns a directory with a disk as it was after the installation of dom0.
@@ -394,21 +355,6 @@ impl Plan {
         fs::create_dir_all(&dir)?;
         self.overlay(&dir)?;
         Ok(dir)
-    }
-
-    /// Creates the disk of a computer: a file in `dir` that takes the changes.
-    fn overlay(&self, dir: &Path) -> Result<()> {
-        self.emulator.image_tool(&[
-            "create".as_ref(),
-            "-q".as_ref(),
-            "-f".as_ref(),
-            "qcow2".as_ref(),
-            "-F".as_ref(),
-            "raw".as_ref(),
-            "-b".as_ref(),
-            self.image.dir.join("disk").as_ref(),
-            dir.join("disk.qcow2").as_ref(),
-        ])
     }
 }
 

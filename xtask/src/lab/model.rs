@@ -1,5 +1,7 @@
 //! The models of the lab's computers.
 
+use super::host::Host;
+
 /// The equipment of a computer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Model {
@@ -9,13 +11,23 @@ pub(crate) enum Model {
     Devices,
     /// Memory for a thousand small guests.
     Large,
+    /// A host of a pair: also an end of the cable, and the disk that both hosts use.
+    Paired(Host),
 }
 
 impl Model {
+    /// The host of a pair that has this computer.
+    pub(super) fn host(self) -> Option<Host> {
+        match self {
+            Self::Paired(host) => Some(host),
+            Self::Plain | Self::Devices | Self::Large => None,
+        }
+    }
+
     /// Memory of the computer, in MiB. A guest of 4 MiB takes some 6 MiB of Xen's.
     pub(crate) fn memory_mib(self) -> u32 {
         match self {
-            Self::Plain | Self::Devices => 4096,
+            Self::Plain | Self::Devices | Self::Paired(_) => 4096,
             Self::Large => 12 << 10,
         }
     }
@@ -23,7 +35,7 @@ impl Model {
     /// Memory of dom0, in MiB.
     pub(super) fn dom0_mib(self) -> u32 {
         match self {
-            Self::Plain | Self::Devices => 1536,
+            Self::Plain | Self::Devices | Self::Paired(_) => 1536,
             Self::Large => 4096,
         }
     }

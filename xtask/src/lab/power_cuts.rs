@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 use self::wishes::{Found, GROUP, KEPT, Wishes};
 use super::accel::{Accel, Backend};
-use super::machine::{DATA_DISK, Start};
+use super::arguments::{DATA_DISK, Start};
 use super::{Hardware, Plan, Reservation, Up, put};
 use crate::cargo::Cargo;
 use crate::tool;

@@ -84,7 +84,10 @@ impl Qmp {
 
     fn send(&mut self, command: &str, arguments: &Value) -> Result<()> {
         let command_line = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.reader.get_mut(), "{command_line}")
+        // One write: QEMU obeys as soon as it has read the last brace, and has gone before the rest of a line that asks it to quit.
+        self.reader
+            .get_mut()
+            .write_all(format!("{command_line}\n").as_bytes())
             .with_context(|| format!("QEMU command {command}"))
     }
 

@@ -87,6 +87,15 @@ impl Ssh {
         command.status().context("cannot run ssh")
     }
 
+    /// Has dom0's sshd forward a port of dom0's loopback address to `target` here: `ADDRESS:PORT`, or the path of a socket.
+    pub(crate) fn forward(&self, port: u16, target: &str) -> Result<()> {
+        let mut command = self.base();
+        command.args(["-O", "forward", "-R"]);
+        command.arg(format!("127.0.0.1:{port}:{target}"));
+        tool::output(command.arg("lab"))?;
+        Ok(())
+    }
+
     fn base(&self) -> Command {
         let mut command = Command::new("ssh");
         command

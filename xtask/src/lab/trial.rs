@@ -4,9 +4,10 @@ use anyhow::{Context, Result};
 
 use super::{Hardware, Up};
 
-/// Shell commands that start our small guest as a PVH domain and wait for its first line.
+/// Shell commands that start our small guest as a PVH domain and wait for its first line. Without a number of vCPUs, xl reserves too
+/// little memory for the page tables of so small a guest.
 const LINE: &str = r#"
-printf 'name="trial"\ntype="pvh"\nkernel="/share/guest/tiny"\nmemory=16\n' >/tmp/trial.cfg
+printf 'name="trial"\ntype="pvh"\nkernel="/share/guest/tiny"\nmemory=16\nvcpus=1\n' >/tmp/trial.cfg
 xl create -q /tmp/trial.cfg
 for i in $(seq 300); do
     if grep -q 'lab guest: up' /var/log/xen/console/guest-trial.log 2>/dev/null; then
