@@ -27,6 +27,7 @@ mod soft_reset;
 mod support;
 mod suspend;
 mod thousand;
+mod two_hosts;
 mod unsupported;
 mod vcpu;
 mod watch_all;

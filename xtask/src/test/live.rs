@@ -9,7 +9,8 @@ use anyhow::Result;
 use super::cases::Cases;
 use super::counts::{self, Counts};
 use super::{libtest, sanitizer};
-use crate::cargo::Cargo;
+use crate::cargo::{Cargo, Program};
+use crate::lab::pair::Pair;
 use crate::lab::{Accel, Hardware, Lab};
 use crate::xen::Xen;
 use crate::{paths, tool};
@@ -30,6 +31,9 @@ const DEVICES: &str = "devices::";
 
 /// The tests with a thousand domains.
 const LARGE: &str = "thousand::";
+
+/// The tests that need two hosts.
+const TWO_HOSTS: &str = "two_hosts::";
 
 /// The tests that need a quiet dom0. They run on the same computer, one after the other.
 const QUIET: &str = "alone::";
@@ -69,15 +73,8 @@ impl Setting {
     }
 }
 
-/// Builds for a Xen version, starts its lab, and runs the tests there. The counts are those of the test program.
-pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
-    let Setting {
-        xen,
-        hardware,
-        accel,
-        without_xl,
-        sanitize,
-    } = setting;
+/// Builds for a Xen version what the tests need in dom0.
+fn programs(xen: Xen, sanitize: bool) -> Result<Vec<Program>> {
     let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&[
         "build",
@@ -91,7 +88,35 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
     } else {
         cargo.programs(&["test", "--no-run", "--workspace", "--test=live"])?
     });
+    Ok(programs)
+}
 
+/// Runs the tests of two hosts, on the first of a pair of labs.
+pub(crate) fn run_on_pair(xen: Xen, accel: Accel, asked: &[String]) -> Result<Counts> {
+    let programs = programs(xen, false)?;
+    let pair = Pair::start(xen, accel)?;
+    for program in &programs {
+        // Both hosts share the directory.
+        pair.alpha().put(&program.path, &program.name)?;
+    }
+    let fixed = [TWO_HOSTS, ALONE].map(str::to_owned);
+    let words = [&fixed[..], asked].concat();
+    let suite = format!("live on two hosts with Xen {xen}");
+    let counts = counts::of(&suite, &mut live(pair.alpha(), false, &[], &words))?;
+    print!("{}", Cases::among(&counts.tests));
+    Ok(counts)
+}
+
+/// Builds for a Xen version, starts its lab, and runs the tests there. The counts are those of the test program.
+pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
+    let Setting {
+        xen,
+        hardware,
+        accel,
+        without_xl,
+        sanitize,
+    } = setting;
+    let programs = programs(xen, sanitize)?;
     let mut lab = Lab::start(xen, hardware, accel)?;
     for program in &programs {
         lab.put(&program.path, &program.name)?;
@@ -154,8 +179,9 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
             words.extend_from_slice(asked);
         }
         Hardware::Plain | Hardware::Systemd => {
-            let elsewhere = ["--skip", DEVICES, "--skip", QUIET, "--skip", LARGE];
-            words.extend(elsewhere.map(str::to_owned));
+            for elsewhere in [DEVICES, QUIET, LARGE, TWO_HOSTS] {
+                words.extend(["--skip", elsewhere].map(str::to_owned));
+            }
             if !asked.iter().any(|word| word.starts_with(THREADS)) {
                 words.push(format!("{THREADS}={BESIDE}"));
             }
@@ -284,6 +310,8 @@ mod tests {
                 "alone::",
                 "--skip",
                 "thousand::",
+                "--skip",
+                "two_hosts::",
                 "--test-threads=2",
                 "save::"
             ]
@@ -297,6 +325,8 @@ mod tests {
                 "alone::",
                 "--skip",
                 "thousand::",
+                "--skip",
+                "two_hosts::",
                 "--test-threads=1"
             ]
         );

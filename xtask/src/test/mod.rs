@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// Of the live tests, run only that of a thousand domains, which needs a lab of 12 GiB and takes half an hour
     #[arg(long, conflicts_with_all = ["quick", "devices"])]
     large: bool,
+    /// Of the live tests, run only those of two hosts, between which guests move; 2 is the only number
+    #[arg(long, value_name = "2", value_parser = clap::value_parser!(u8).range(2..=2), conflicts_with_all = ["quick", "devices", "large"])]
+    hosts: Option<u8>,
     /// Run nothing but the unit tests of the libxl crates, under valgrind
     #[arg(long, conflicts_with_all = ["quick", "live", "devices"])]
     valgrind: bool,
@@ -112,8 +115,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     let mut steps = Steps::default();
-    let part =
-        options.live || options.devices || options.large || options.valgrind || options.sanitize;
+    let part = options.live
+        || options.devices
+        || options.large
+        || options.hosts.is_some()
+        || options.valgrind
+        || options.sanitize;
     if !part && !options.loom {
         checks(&mut steps);
     }
@@ -139,6 +146,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 };
                 steps.run(&format!("live tests with sanitizers on Xen {xen}"), || {
                     live::run(setting, &sanitizer::tests(&options.arguments))
+                });
+                continue;
+            }
+            if options.hosts.is_some() {
+                steps.run(&format!("live tests of two hosts with Xen {xen}"), || {
+                    live::run_on_pair(xen, options.accel, &options.arguments)
                 });
                 continue;
             }
