@@ -209,7 +209,8 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
 }
 
 /// Variables that set the number of cases in random tests, or include cases that are left out otherwise. The tests in the lab get them, too.
-const COUNTS: [&str; 7] = [
+const COUNTS: [&str; 8] = [
+    "LAB_CUTS",
     "LAB_SCRIPTS",
     "LAB_THOUSAND",
     "LAB_CONFIGS",
