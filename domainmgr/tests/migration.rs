@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{A, Host, domid};
+use common::{A, B, Host, domid};
 use serde_json::json;
 
 /// The command that takes the place of ssh: it runs what is to run on the other host, with that host's socket.
@@ -173,6 +173,32 @@ fn what_cannot_be_sent_or_received_goes_on_where_it_is() {
     alpha.fails(&["migrate", "--resolve", "a.1"], 1, "was not given away");
     let (code, _) = alpha.verb(&["migrate", "a.1"]);
     assert_eq!(code, 2);
+}
+
+#[test]
+fn a_host_is_emptied_and_what_cannot_move_is_named() {
+    let (alpha, beta) = two();
+    ready(&beta);
+    alpha.fails(&["evacuate", "-x"], 2, "unexpected argument");
+    for key in [A, B] {
+        alpha.put(key, &json!({}));
+        alpha.wait_state(key, "RUNNING");
+    }
+    let third = "cccccccc-0000-4000-8000-000000000003";
+    alpha.put(third, &json!({"Memory": 262_144}));
+    alpha.wait_state(third, "RUNNING");
+    alpha.does(&["pause", "b.2"]);
+    let via = via(&beta);
+    let evacuate = ["evacuate", "beta", "--max", "2", "--via", &via];
+    alpha.fails(&evacuate, 1, "b.2: PAUSED guests do not move");
+    assert_eq!((alpha.domains(), beta.domains()), (1, 2));
+    let log = alpha.log();
+    let first = log.lines().find(|line| line.contains("migrate: asked for"));
+    assert!(first.unwrap().contains(third), "the biggest first: {log}");
+    alpha.does(&["unpause", "b.2"]);
+    alpha.does(&evacuate);
+    assert_eq!((alpha.domains(), beta.domains()), (0, 3));
+    alpha.does(&evacuate);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `domainmgr migrate`, `migrate-receive` and `forget`.
+//! `domainmgr migrate`, `evacuate` and `migrate-receive`.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -47,6 +47,21 @@ pub(super) struct Migrate {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Evacuate {
+    /// The other host, as `ssh` knows it.
+    #[arg(value_name = "[USER@]HOST")]
+    host: String,
+    /// Number of guests that move at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    max: u8,
+    /// A command of the shell that is run in the place of `ssh`, as with migrate
+    #[arg(long, value_name = "CMD")]
+    via: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Receive {
     /// Number of the migration, by which its outcome can be asked for later.
     #[arg(long, value_name = "UUID")]
@@ -73,6 +88,38 @@ impl Migrate {
             via: self.via.clone(),
             xl: self.to_xl.then_some(true),
         })
+    }
+}
+
+impl Evacuate {
+    pub(super) fn run(&self) -> ExitCode {
+        let all = match self.how.socket.connect().and_then(|client| client.list()) {
+            Ok(all) => all,
+            Err(e) => return exit(complain("", &e, self.how.socket.json)),
+        };
+        let there = all.into_iter().filter(|domain| domain.domid.is_some());
+        let (mut moves, stays): (Vec<_>, Vec<_>) =
+            there.partition(|domain| domain.state == "RUNNING");
+        // The biggest first: the host that they go to has the most room then.
+        moves.sort_by_key(|domain| std::cmp::Reverse(domain.memory));
+        let names: Vec<String> = moves.into_iter().map(|domain| domain.name).collect();
+        let moved = self
+            .how
+            .order_at_once(self.max.into(), &names, "Migrate", |name| Parameters {
+                name: name.to_owned(),
+                host: self.host.clone(),
+                via: self.via.clone(),
+                xl: None,
+            });
+        for domain in &stays {
+            let why = format!("{} guests do not move", domain.state);
+            complain(
+                &domain.name,
+                &ClientError::Refused(why),
+                self.how.socket.json,
+            );
+        }
+        if stays.is_empty() { moved } else { exit(1) }
     }
 }
 

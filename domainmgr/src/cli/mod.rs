@@ -101,6 +101,9 @@ enum Command {
     ///
     /// Its disks have to be the same on both hosts, under the same paths.
     Migrate(migrate::Migrate),
+    /// Move all running domains to another host, the biggest first, and some at a time. Those that cannot move are named, and go
+    /// on here: run it again for them.
+    Evacuate(migrate::Evacuate),
     /// Receive a domain on the standard input and output: for `migrate` of another host, and for `xl migrate -s`.
     MigrateReceive(migrate::Receive),
     /// Forget domains that are down, and that came from another host, so that no file describes them.
@@ -275,6 +278,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Restore(args) => return args.run(),
         Command::DumpCore(args) => return args.dump_core(),
         Command::Migrate(args) => return args.run(),
+        Command::Evacuate(args) => return args.run(),
         Command::MigrateReceive(args) => return args.run(),
         Command::Forget(args) => return args.run("Forget", named),
         Command::Pause(args) => return args.run("Pause", named),

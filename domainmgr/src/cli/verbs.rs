@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(super) struct How {
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 #[derive(Debug, Args)]
@@ -88,9 +89,20 @@ impl Verb {
 }
 
 impl How {
-    /// Orders this for each domain.
+    /// Orders this for each domain, for all of them at once.
     pub(super) fn order<A: Serialize>(
         &self,
+        names: &[String],
+        method: &str,
+        arguments: impl Fn(&str) -> A + Sync,
+    ) -> ExitCode {
+        self.order_at_once(names.len(), names, method, arguments)
+    }
+
+    /// Orders this for each domain, in this order, for so many of them at once.
+    pub(super) fn order_at_once<A: Serialize>(
+        &self,
+        most: usize,
         names: &[String],
         method: &str,
         arguments: impl Fn(&str) -> A + Sync,
@@ -111,13 +123,20 @@ impl How {
                 Err(e) => complain(name, &e, self.socket.json),
             }
         };
-        let one = &one;
+        let next = AtomicUsize::new(0);
+        let some = || {
+            let mut codes = Vec::new();
+            while let Some(name) = names.get(next.fetch_add(1, Ordering::SeqCst)) {
+                codes.push(one(name));
+            }
+            codes
+        };
+        let some = &some;
         let mut codes: Vec<u8> = thread::scope(|scope| {
-            let all: Vec<_> = names
-                .iter()
-                .map(|name| scope.spawn(move || one(name)))
-                .collect();
-            let joined = all.into_iter().map(|thread| thread.join().unwrap_or(1));
+            let threads = 0..most.min(names.len());
+            let all: Vec<_> = threads.map(|_| scope.spawn(some)).collect();
+            let joined = all.into_iter();
+            let joined = joined.flat_map(|thread| thread.join().unwrap_or_else(|_| vec![1]));
             joined.filter(|code| *code != 0).collect()
         });
         codes.dedup();
