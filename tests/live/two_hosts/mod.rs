@@ -3,169 +3,26 @@
 //! They need a pair of labs: `cargo xtask test --hosts 2`. The tests run on alpha, and reach beta by ssh: over the cable as `beta`, and past
 //! it as `beta-oob`.
 
+mod beta;
+mod cable;
+mod relay;
+
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::{
+    beta::{Beta, program},
+    cable::Mended,
+    relay::{Moment, Relay},
+};
 use crate::agent::host::{App, Host};
-use crate::support::{LONG, is_up, unique, wait_for};
-
-/// Where the cable takes orders.
-const CABLE: &str = "127.0.0.1:2201";
-
-/// Gives the cable an order, and returns its state.
-fn cable(order: &str) -> String {
-    let mut stream = TcpStream::connect(CABLE).unwrap();
-    writeln!(stream, "{order}").unwrap();
-    let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer).unwrap();
-    assert!(!answer.contains("\"error\""), "{order}: {answer}");
-    answer
-}
-
-/// Mends the cable at the end of a test, whatever has become of that.
-struct Mended;
-
-impl Drop for Mended {
-    fn drop(&mut self) {
-        if let Ok(mut stream) = TcpStream::connect(CABLE) {
-            let _ = writeln!(stream, "mend");
-            let mut answer = String::new();
-            let _ = BufReader::new(&stream).read_line(&mut answer);
-        }
-    }
-}
-
-/// The agent of the other host.
-struct Beta {
-    dir: String,
-    agent: Option<Child>,
-}
-
-impl Beta {
-    fn start() -> Self {
-        let mut beta = Self {
-            dir: format!("/tmp/{}", unique("beta")),
-            agent: None,
-        };
-        beta.run();
-        beta
-    }
-
-    /// Runs a command of the shell there, past the cable.
-    fn shell(line: &str) -> String {
-        let out = Command::new("ssh")
-            .args(["beta-oob", line])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert!(
-            out.status.success(),
-            "{line}: {said}{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        said
-    }
-
-    fn run(&mut self) {
-        let dir = &self.dir;
-        let program = program("domainmgr");
-        let line = format!(
-            "mkdir -p {dir}/config; exec {program} run --log-level debug --config-dir {dir}/config --run-dir {dir}/run \
-             --state-dir {dir}/state --dump-dir {dir}/dump --image-dir {dir}/img --verified-dir {dir}/verified \
-             --hotplug-dir /nowhere 2>>{dir}/log",
-        );
-        let agent = Command::new("ssh")
-            .args(["beta-oob", &line])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.agent = Some(agent);
-        wait_for("the agent of beta", || self.verb("jobs").0);
-    }
-
-    /// Runs a verb there. Returns whether it succeeded, and what it said.
-    fn verb(&self, words: &str) -> (bool, String) {
-        let line = format!(
-            "{} {words} --control {}",
-            program("domainmgr"),
-            self.socket()
-        );
-        let out = Command::new("ssh")
-            .args(["beta-oob", &line])
-            .output()
-            .unwrap();
-        let said = [out.stdout, out.stderr].concat();
-        (
-            out.status.success(),
-            String::from_utf8_lossy(&said).into_owned(),
-        )
-    }
-
-    fn socket(&self) -> String {
-        format!("{}/run/control.sock", self.dir)
-    }
-
-    fn kill(&mut self) {
-        Self::shell("pkill -9 -x domainmgr || true");
-        let mut agent = self.agent.take().unwrap();
-        agent.wait().unwrap();
-    }
-
-    /// The command that takes the place of ssh, for `--via`. A host that is gone is noticed soon.
-    fn via(&self) -> String {
-        format!(
-            "f() {{ exec ssh -o ServerAliveInterval=2 -o ServerAliveCountMax=4 \"$1\" \
-             \"domainmgr() {{ exec {} \\\"\\$@\\\" --control {}; }}; $2\"; }}; f",
-            program("domainmgr"),
-            self.socket()
-        )
-    }
-
-    /// Returns how many domains have this uuid there, and how many of them run.
-    fn domains(app: &App) -> (usize, usize) {
-        let list = Self::shell(&format!("xl list -v | grep {} || true", app.key));
-        // The state: r or b for one that runs, p or s for one that does not.
-        let runs = |line: &&str| {
-            let state = line.split_whitespace().nth(4).unwrap_or_default();
-            !state.contains(['p', 's', 'c', 'd'])
-        };
-        (list.lines().count(), list.lines().filter(runs).count())
-    }
-
-    fn log(&self) -> String {
-        Self::shell(&format!("tail -n 60 {}/log", self.dir))
-    }
-}
-
-impl Drop for Beta {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("beta's log:\n{}", self.log());
-        }
-        Self::shell(
-            "pkill -x domainmgr; for d in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $d; done; true",
-        );
-        if let Some(mut agent) = self.agent.take() {
-            let _ = agent.kill();
-            let _ = agent.wait();
-        }
-    }
-}
-
-/// Path of a program that xtask puts beside this test, on both hosts.
-fn program(name: &str) -> String {
-    let path: PathBuf = env::current_exe().unwrap().with_file_name(name);
-    path.to_str().unwrap().to_owned()
-}
+use crate::support::{LONG, is_up, wait_for};
 
 /// Runs a verb of the agent on this host.
 fn verb(host: &Host, words: &[&str]) -> (bool, String) {
@@ -303,57 +160,66 @@ fn xl_sends_and_receives_as_well() {
     );
 }
 
-/// Number of cuts in each direction.
+/// Variable with the number of cuts at each moment.
 const CUTS: &str = "LAB_CUTS";
 
-/// Returns how many bytes have gone in each direction, from alpha and from beta.
-fn bytes() -> [u64; 2] {
-    let state: Value = serde_json::from_str(&cable("")).unwrap();
-    ["alpha", "beta"].map(|host| state[host]["arrived_bytes"].as_u64().unwrap())
-}
-
-/// Returns the places of so many cuts in a stream of `all` bytes: some in the transfer, and most around its end, where the guest is given
-/// away.
-fn places(all: u64, count: u64) -> Vec<u64> {
-    let early = count / 3;
-    let late = count - early;
-    let early = (0..early).map(|n| all * (2 * n + 1) / (2 * early));
-    // From the last bytes on, each twice as far from the end as the one before.
-    let late = (0..late).map(|n| all.saturating_sub(60 << (n * 12 / late)));
-    early.chain(late).collect()
-}
-
-/// The cable is cut at places all over the migration, in each direction.
+/// The cable is cut at each moment of the protocol: the guest ends up where the table says, and it is one guest.
 #[test]
 fn a_cut_at_any_moment_leaves_one_guest() {
-    let count = env::var(CUTS).map_or(4, |n| n.parse().unwrap());
+    let count: u32 = env::var(CUTS).map_or(1, |n| n.parse().unwrap());
+    let (host, beta, app) = two();
+    let relay = Relay::to(&beta);
+    let _mended = Mended;
+    for moment in Moment::ALL {
+        let mut asked = 0;
+        for _ in 0..count {
+            bring_back(&host, &beta, &app);
+            relay.cut_at(moment);
+            let (done, said) = verb(
+                &host,
+                &["migrate", &app.name(), "beta", "--via", &relay.via()],
+            );
+            assert!(relay.has_cut(), "{moment:?}: {said}");
+            asked += u32::from(said.contains("has not said"));
+            // The other host notices as well.
+            thread::sleep(Duration::from_secs(2));
+            cable::order("mend");
+            let runs_here = settled(&host, &beta, &app);
+            assert_eq!(runs_here, !moment.is_past_go(), "{moment:?}: {said}");
+            assert!(!done || !runs_here, "{said}");
+        }
+        let place = if moment.is_past_go() { "there" } else { "here" };
+        println!(
+            "{moment:?}: {count} cuts, {count} ended {place}, {asked} had to ask, 0 lost, 0 twice"
+        );
+    }
+}
+
+/// The same at places of the stream that nobody has chosen, in each direction.
+#[test]
+fn a_cut_anywhere_leaves_one_guest() {
     let (host, beta, app) = two();
     let _mended = Mended;
-    let before = bytes();
+    let before = cable::bytes();
     let (done, said) = migrate(&host, &app, &beta);
     assert!(done, "{said}\n{}", beta.log());
-    let after = bytes();
+    let after = cable::bytes();
     for (i, direction) in ["alpha", "beta"].into_iter().enumerate() {
         let all = after[i] - before[i];
-        let (mut here, mut there, mut asked) = (0, 0, 0);
-        for place in places(all, count) {
+        for part in [10, 60, 95] {
             bring_back(&host, &beta, &app);
-            cable(&format!("mend cut-after {place} from {direction}"));
+            let place = all * part / 100;
+            cable::order(&format!("mend cut-after {place} from {direction}"));
             let (done, said) = migrate(&host, &app, &beta);
             // A cut in one direction only would let the other end talk on.
-            cable("cut");
-            asked += u32::from(said.contains("has not said"));
-            let last = said.lines().last().unwrap_or_default();
-            println!("from {direction}, after {place} of {all}: {last}");
+            cable::order("cut");
             thread::sleep(Duration::from_secs(2));
-            cable("mend");
+            cable::order("mend");
             let runs_here = settled(&host, &beta, &app);
             assert!(!done || !runs_here, "{said}");
-            *(if runs_here { &mut here } else { &mut there }) += 1;
+            let place = if runs_here { "here" } else { "there" };
+            println!("cut from {direction} after {part} %: it ended {place}");
         }
-        println!(
-            "cuts from {direction}: {here} ended here, {there} there ({asked} had to ask), 0 lost, 0 twice"
-        );
     }
 }
 
