@@ -105,6 +105,11 @@ fn obey(cx: &Ctx, f: &mut Facts, given: &Given) {
             start(f, hold(true, Until::Started));
         }
         Order::Stop { destroy, until } => {
+            // Whoever destroys a guest that was given away says that it runs there.
+            if let Phase::GivenAway(_, moving) = &f.phase {
+                let moving = moving.clone();
+                elsewhere::note(f, &moving, cx.now.wall, false);
+            }
             stop(f, hold(false, *until));
             if *destroy {
                 destroy_at_once(cx, f);

@@ -206,6 +206,7 @@ fn a_person_decides_what_xl_cannot_be_asked() {
     h.other.answer = Some(Elsewhere::Runs);
     assert_eq!(h.ordered(destroy(), 5_000), obeyed());
     assert_eq!((h.state().as_str(), h.theirs()), ("HALTED", None));
+    refused(&h.ordered(START, 1_000), "migrated to beta");
 
     let mut h = undecided(Receiver::Xl);
     h.outside(|xen, id| xen.kill(id).unwrap());
