@@ -18,6 +18,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{OFlags, fcntl_setfl},
     io::retry_on_intr,
     pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
 };
@@ -223,8 +224,10 @@ impl<'a> Incoming<'a> {
         to: OwnedFd,
         over: &'a Until,
     ) -> Result<Self> {
-        let one_page = fcntl_setpipe_size(&to, ONE_PAGE);
-        one_page.map_err(|errno| Error::io(function, errno.into()))?;
+        let ours = fcntl_setpipe_size(&to, ONE_PAGE)
+            // This end is nobody else's: libxl and its helper have the other one.
+            .and_then(|_| fcntl_setfl(&to, OFlags::NONBLOCK));
+        ours.map_err(|errno| Error::io(function, errno.into()))?;
         Ok(Self {
             opening,
             to,
@@ -242,7 +245,8 @@ impl<'a> Incoming<'a> {
         came: impl Fn(u64),
     ) -> Result<()> {
         let write = |bytes: &[u8]| {
-            let written = self.waiter.write_all(self.to.as_fd(), bytes, STREAM);
+            let to = self.to.as_fd();
+            let written = self.waiter.write_all_to_own(to, bytes, STREAM);
             written.map_err(|unwritten| unwritten.error)
         };
         write(&self.opening)?;

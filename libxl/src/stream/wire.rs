@@ -19,22 +19,38 @@ use crate::{Error, Result, limits::Clock, wake::Bell};
 /// Number of bytes that a pipe takes without blocking when it polls as writable (`PIPE_BUF`).
 const AT_ONCE: usize = 4096;
 
-/// Writes as much as possible without blocking, on a descriptor that polls as writable.
+/// Way to write as much as possible without blocking, on a descriptor that polls as writable.
 ///
 /// The descriptor may block, and may be shared: a big plain write would block for its rest,
 /// whatever the deadline.
-fn write_some(to: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<usize> {
-    match send(to, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-        Err(Errno::NOTSOCK) => {}
-        result => return result,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A socket is told with each write not to block.
+    Socket,
+    /// Writes to a disk block, as in any program. A pipe that nobody else writes to has been told
+    /// not to block.
+    AllAtOnce,
+    /// No more than [`AT_ONCE`].
+    Little,
+}
+
+impl Way {
+    fn of(to: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let file = FileType::from_raw_mode(fstat(to)?.st_mode);
+        Ok(match file {
+            FileType::Socket => Self::Socket,
+            FileType::RegularFile | FileType::BlockDevice => Self::AllAtOnce,
+            _ => Self::Little,
+        })
     }
-    let file = FileType::from_raw_mode(fstat(to)?.st_mode);
-    let most = match file {
-        // Writes to a disk block, as in any program.
-        FileType::RegularFile | FileType::BlockDevice => bytes.len(),
-        _ => bytes.len().min(AT_ONCE),
-    };
-    rustix::io::write(to, &bytes[..most])
+
+    fn write_some(self, to: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<usize> {
+        match self {
+            Self::Socket => send(to, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Self::AllAtOnce => rustix::io::write(to, bytes),
+            Self::Little => rustix::io::write(to, &bytes[..bytes.len().min(AT_ONCE)]),
+        }
+    }
 }
 
 /// A write that failed, and how much had been written by then.
@@ -164,11 +180,35 @@ impl<'a> Waiter<'a> {
         bytes: &[u8],
         what: &str,
     ) -> Result<(), Unwritten> {
+        let way = Way::of(to).map_err(|errno| Unwritten {
+            error: failed(self.function, "write", what, errno),
+            written: 0,
+        })?;
+        self.write_all_so(way, to, bytes, what)
+    }
+
+    /// Writes all of `bytes` to a pipe that does not block, and that nobody else writes to.
+    pub(super) fn write_all_to_own(
+        &self,
+        to: BorrowedFd<'_>,
+        bytes: &[u8],
+        what: &str,
+    ) -> Result<(), Unwritten> {
+        self.write_all_so(Way::AllAtOnce, to, bytes, what)
+    }
+
+    fn write_all_so(
+        &self,
+        way: Way,
+        to: BorrowedFd<'_>,
+        bytes: &[u8],
+        what: &str,
+    ) -> Result<(), Unwritten> {
         let mut written = 0;
         while written < bytes.len() {
             let unwritten = |error| Unwritten { error, written };
             self.wait(to, PollFlags::OUT).map_err(unwritten)?;
-            match write_some(to, &bytes[written..]) {
+            match way.write_some(to, &bytes[written..]) {
                 Ok(count) => written += count,
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => {
