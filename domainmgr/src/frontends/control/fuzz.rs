@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
+use varlink::ConnectionHandler;
 
 use super::connection::{Connection, Table};
 use super::interface::NAME;
@@ -83,10 +84,11 @@ pub fn serve(bytes: &[u8]) {
     let sent = message.as_deref().unwrap_or(rest);
     let (ours, theirs) = UnixStream::pair().expect("sockets");
     drop(theirs);
-    let connection = Connection::enter(ours, &Table::default()).expect("a socket");
+    let is_root = first & 1 == 1;
+    let connection = Connection::enter(ours, is_root, &Table::default()).expect("a socket");
     let service = Service {
         client: "fuzzer".to_owned(),
-        is_root: first & 1 == 1,
+        is_root,
         sources: sources(),
         connection: connection.expect("the only client"),
         upgraded: Arc::default(),
