@@ -107,7 +107,10 @@ impl Relay {
     /// The command that takes the place of ssh, for `--via`.
     pub(super) fn via(&self) -> String {
         let port = self.port;
-        format!("f() {{ {{ echo \"$2\"; cat; }} | busybox nc 127.0.0.1 {port}; }}; f")
+        // All of it ends with the connection, as ssh does: otherwise `cat` would keep the agent's end open.
+        format!(
+            "f() {{ exec setsid sh -c '{{ echo \"$1\"; cat; }} | {{ busybox nc 127.0.0.1 {port}; kill 0; }}' sh \"$2\"; }}; f"
+        )
     }
 }
 
