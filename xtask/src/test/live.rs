@@ -99,12 +99,27 @@ pub(crate) fn run_on_pair(xen: Xen, accel: Accel, asked: &[String]) -> Result<Co
         // Both hosts share the directory.
         pair.alpha().put(&program.path, &program.name)?;
     }
-    let fixed = [TWO_HOSTS, ALONE].map(str::to_owned);
-    let words = [&fixed[..], asked].concat();
+    let words = words_of_pair(asked);
     let suite = format!("live on two hosts with Xen {xen}");
     let counts = counts::of(&suite, &mut live(pair.alpha(), false, &[], &words))?;
     print!("{}", Cases::among(&counts.tests));
     Ok(counts)
+}
+
+/// Returns the arguments for the tests' runner. It runs a test if one of several words matches.
+fn words_of_pair(asked: &[String]) -> Vec<String> {
+    let mut words = vec![ALONE.to_owned()];
+    if asked.iter().all(|word| word.starts_with('-')) {
+        words.push(TWO_HOSTS.to_owned());
+    }
+    words.extend(asked.iter().map(|word| {
+        if word.starts_with('-') || word.starts_with(TWO_HOSTS) {
+            word.clone()
+        } else {
+            format!("{TWO_HOSTS}{word}")
+        }
+    }));
+    words
 }
 
 /// Builds for a Xen version, starts its lab, and runs the tests there. The counts are those of the test program.
@@ -346,6 +361,19 @@ mod tests {
                 "alone::ten",
                 "--exact"
             ]
+        );
+    }
+
+    #[test]
+    fn words_choose_among_the_tests_of_two_hosts() {
+        let nocapture = "--nocapture";
+        assert_eq!(
+            words_of_pair(&asked(&[nocapture])),
+            [ALONE, "two_hosts::", nocapture]
+        );
+        assert_eq!(
+            words_of_pair(&asked(&[nocapture, "a_cut"])),
+            [ALONE, nocapture, "two_hosts::a_cut"]
         );
     }
 
