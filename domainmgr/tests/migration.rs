@@ -322,7 +322,7 @@ fn a_migration_that_is_cut_ends_with_one_guest() {
 /// The two hosts, one of whose agents is to be killed.
 struct Pair {
     hosts: [Host; 2],
-    /// Which of them.
+    /// Index of that host.
     doomed: usize,
     died: bool,
 }

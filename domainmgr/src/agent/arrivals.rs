@@ -17,7 +17,7 @@ use crate::toolstack::Arriving;
 /// Number of migrations that are remembered.
 const REMEMBERED: usize = 1024;
 
-/// What became of a domain that was to come here.
+/// Fate of a domain that was to come here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It runs here, or has run here.
@@ -38,7 +38,7 @@ struct Waiting {
 struct State {
     /// Domains on their way, by the numbers of their migrations.
     waiting: HashMap<Uuid, Waiting>,
-    /// What the workers know.
+    /// Knowledge of the workers.
     landed: HashMap<Uuid, Landed>,
     /// Domains that have come, the newest last.
     past: VecDeque<Uuid>,

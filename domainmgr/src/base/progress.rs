@@ -1,5 +1,27 @@
 //! Progress of an operation that copies much: an image, or the memory of a domain.
 
+use std::time::{Duration, Instant};
+
+/// Interval at which progress is published.
+const TELL: Duration = Duration::from_millis(500);
+
+/// Pace at which progress is published.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    told: Option<Instant>,
+}
+
+impl Pace {
+    /// Returns whether progress is to be published now.
+    pub fn is_due(&mut self) -> bool {
+        let due = self.told.is_none_or(|told| told.elapsed() >= TELL);
+        if due {
+            self.told = Some(Instant::now());
+        }
+        due
+    }
+}
+
 /// Progress of an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

@@ -137,7 +137,7 @@ fn failed(cx: &mut Ctx, f: &mut Facts, why: &Error) {
     answers::answer_received(cx, f, Answer::Failed(why.to_string()));
 }
 
-/// What is known here of the last domain that came from elsewhere.
+/// Knowledge of the last domain that came from elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landed {
     /// It may still come to nothing.

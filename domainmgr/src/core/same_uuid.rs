@@ -50,7 +50,7 @@ fn is_stamped(name: Option<&str>, our_name: Option<&str>) -> bool {
 /// A running domain goes before one that stands still, and a domain with our name before others.
 pub(super) fn best<'a>(f: &Facts, seen: &[&'a Seen]) -> Option<&'a Seen> {
     let name = f.name();
-    // What this agent itself was receiving when it ended is its own.
+    // A domain that this agent itself was receiving when it ended is its own.
     let remains = f.phase.boot().and_then(|boot| boot.remains.as_ref());
     let ours = |s: &Seen| remains.is_some() && s.name.as_ref() == remains;
     seen.iter()

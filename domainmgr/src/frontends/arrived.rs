@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::Spec;
 
-/// What a domain that came from another host was built from there.
+/// Source of a domain that came from another host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrived {
     /// The spec for its next boot here.

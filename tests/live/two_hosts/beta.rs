@@ -143,7 +143,7 @@ pub(super) fn program(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Where an agent of beta listens.
+/// Socket of an agent of beta.
 pub(super) struct Address(String);
 
 impl Address {

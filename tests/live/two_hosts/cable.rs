@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Where the cable takes orders.
+/// Address at which the cable takes orders.
 const CABLE: &str = "127.0.0.1:2201";
 
 /// Gives the cable an order, and returns its state.

@@ -280,7 +280,7 @@ fn an_agent_that_is_killed_at_any_moment_leaves_one_guest() {
     println!("{} ended here, {} there, 0 lost, 0 twice", ends[0], ends[1]);
 }
 
-/// What the other host lacks is said before the guest is touched.
+/// Everything that the other host lacks is said before the guest is touched.
 #[test]
 fn what_the_other_host_lacks_is_named() {
     let (host, beta, app) = two();

@@ -3,14 +3,11 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::run::Run;
+use crate::base::progress::Pace;
 use crate::base::store;
 use crate::toolstack::{DomainId, Error, ErrorKind, Limits};
-
-/// Interval at which the progress of a save is published.
-const TELL: Duration = Duration::from_millis(500);
 
 impl Run<'_> {
     /// Saves the domain to the agent's own file, or to this one.
@@ -27,10 +24,9 @@ impl Run<'_> {
             Some(session) => session,
             None => self.env.toolstack.session()?,
         };
-        let mut told: Option<Instant> = None;
+        let mut pace = Pace::default();
         let mut report = |progress| {
-            if told.is_none_or(|told| told.elapsed() >= TELL) {
-                told = Some(Instant::now());
+            if pace.is_due() {
                 self.tell(progress);
             }
         };

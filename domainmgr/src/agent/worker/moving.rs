@@ -1,21 +1,19 @@
 //! The two sides of a migration.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::run::Run;
 use super::transit::Sent;
-use crate::base::progress::Progress;
+use crate::base::progress::{Pace, Progress};
 use crate::core::{Built, Elsewhere, Facts};
 use crate::host::disks::fingerprint::Fingerprint;
 use crate::host::remote::{self, Connection, Destination, Question};
 use crate::spec::Spec;
 use crate::toolstack::{DomainId, Error, ErrorKind, HandedOver, Limits, Need, Peer};
 
-/// Interval at which the progress is published.
-const TELL: Duration = Duration::from_millis(500);
 /// Time for the word of the other host, once the guest was given away.
 const WORD: Duration = Duration::from_secs(60);
 /// Time for GO, once everything is here.
@@ -40,10 +38,9 @@ impl Run<'_> {
             Some(session) => session,
             None => self.env.toolstack.session()?,
         };
-        let mut told: Option<Instant> = None;
+        let mut pace = Pace::default();
         let mut report = |progress: Progress| {
-            if told.is_none_or(|told| told.elapsed() >= TELL) {
-                told = Some(Instant::now());
+            if pace.is_due() {
                 self.tell(progress);
             }
         };
@@ -131,10 +128,9 @@ impl Run<'_> {
         let session = self.session()?;
         // Kept until the domain has its memory.
         let _grant = session.grant_memory(Need::Build(spec), policy, limits)?;
-        let mut told: Option<Instant> = None;
+        let mut pace = Pace::default();
         let mut report = |progress: Progress| {
-            if told.is_none_or(|told| told.elapsed() >= TELL) {
-                told = Some(Instant::now());
+            if pace.is_due() {
                 self.tell(progress);
             }
         };

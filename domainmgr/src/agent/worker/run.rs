@@ -91,7 +91,7 @@ pub(super) struct Run<'a> {
     pub(super) sent: Option<Sent>,
     /// A domain that came from another host and does not run yet.
     pub(super) landing: Option<Received>,
-    /// What other threads know of a domain that came from another host.
+    /// Knowledge that other threads have of a domain that came from another host.
     pub(super) arrived: Option<(Uuid, Landed)>,
     /// Events since the last record that was handed to the journal.
     pub(super) events: Vec<Event>,

@@ -20,7 +20,7 @@ pub(in crate::core) struct Moving {
     /// This run of the agent has yet to say GO. The next one would not know whether it has.
     #[serde(skip)]
     pub(in crate::core) unsaid: bool,
-    /// What is known of the other side.
+    /// Knowledge of the other side.
     #[serde(default)]
     pub(in crate::core) word: Word,
     /// Attempts to ask the other side.
@@ -31,7 +31,7 @@ pub(in crate::core) struct Moving {
     pub(in crate::core) silence: Option<String>,
 }
 
-/// What is known of the other side, once a guest was given away.
+/// Knowledge of the other side, once a guest was given away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::core) enum Word {
     /// The other side may have heard GO, and has not answered.

@@ -115,14 +115,14 @@ pub(super) struct Harness {
     pub(super) too_late: bool,
     /// State of the file with the domain's memory, if there is one; `true`: the domain has run since.
     pub(super) file: Option<bool>,
-    /// What the other host of a migration does.
+    /// The other host of a migration.
     pub(super) other: OtherHost,
     /// The agent is killed before it hears of the end of its next operation.
     pub(super) dies: bool,
     dead: bool,
 }
 
-/// What the other host of a migration does, and what has become of the guest there.
+/// Behaviour of the other host of a migration, and the fate of the guest there.
 #[derive(Clone, Debug)]
 pub(super) struct OtherHost {
     /// Result of giving the guest away.

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
 use varlink::{Call, CallTrait};
 
-use super::service::{Bad, Done, Service, complain, reply};
-use super::wire::{Complaint, Fate, MayCome, Migrate, Receive, Received, Refusals};
+use super::service::{Done, Service, complain, refused, reply};
+use super::wire::{Fate, MayCome, Migrate, Receive, Received, Refusals};
 use crate::core::Order;
 use crate::host::remote::{Destination, Receiver};
 
@@ -110,16 +110,5 @@ impl Service {
                 format!("token: expected a UUID, found {:?}", receive.token),
             )
         })
-    }
-}
-
-fn refused(name: &str, reason: String) -> Bad {
-    Bad {
-        error: "Refused",
-        what: Complaint {
-            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
-            reason: Some(reason),
-            ..Complaint::default()
-        },
     }
 }

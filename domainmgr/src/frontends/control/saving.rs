@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use varlink::Call;
 
-use super::service::{Bad, Done, Service, complain, until};
-use super::wire::{Complaint, DumpCore, Restore, Save};
+use super::service::{Done, Service, complain, refused, until};
+use super::wire::{DumpCore, Restore, Save};
 use crate::core::Order;
 use crate::frontends::eve::DomainStatus;
 
@@ -123,15 +123,4 @@ fn is_spent(status: &DomainStatus, file: &str, written: Option<SystemTime>) -> b
 /// The path without links, if it exists.
 fn real(path: &str) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.into())
-}
-
-fn refused(name: &str, reason: String) -> Bad {
-    Bad {
-        error: "Refused",
-        what: Complaint {
-            name: Some(name.to_owned()),
-            reason: Some(reason),
-            ..Complaint::default()
-        },
-    }
 }

@@ -406,6 +406,18 @@ impl Service {
     }
 }
 
+/// An order that is refused before it reaches a worker.
+pub(super) fn refused(name: &str, reason: String) -> Bad {
+    Bad {
+        error: "Refused",
+        what: Complaint {
+            name: Some(name.to_owned()),
+            reason: Some(reason),
+            ..Complaint::default()
+        },
+    }
+}
+
 pub(super) fn bad(error: &'static str, status: &DomainStatus, why: &str) -> Bad {
     Bad {
         error,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::disks::fingerprint::Fingerprint;
 
-/// What the other host has to have in common with this one.
+/// The things that the other host has to have in common with this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// Version of Xen here.

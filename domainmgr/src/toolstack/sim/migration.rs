@@ -12,7 +12,6 @@ use super::domain::SimDomain;
 use super::engine::Shared;
 use super::guest::Millis;
 use super::model::Model;
-use super::outsider::taken;
 use crate::base::crash_points;
 use crate::base::progress::Progress;
 use crate::spec::{Mode, Spec};
@@ -137,7 +136,7 @@ struct SimLeaving {
 impl SimLeaving {
     fn sent(mut self, limits: &Limits) -> Result<Box<dyn Leaving>> {
         if let Some(wire) = &mut self.wire {
-            // What is sent last: the running time of the guest, and what it is going to do.
+            // The last part: the running time of the guest, and what it is going to do.
             let domain = self.shared.act(|m| Ok(m.get(self.id)?.clone()))?;
             let text = serde_json::to_string(&domain).map_err(|e| lost(&e.to_string()))?;
             wire.say(&text)?;
@@ -348,30 +347,11 @@ impl Model {
     /// # Errors
     /// The name is taken, or there is not enough memory.
     pub(super) fn arrive(&mut self, source: &SimDomain, name: &str) -> Result<DomainId> {
-        if self.named(name).is_some() {
-            return Err(taken(name));
-        }
-        if source.memory_mib > self.free_mib() {
-            return Err(Error::new(ErrorKind::NoMemory, "not enough memory"));
-        }
         self.check_holds(&source.holds)?;
-        self.doubles += u32::from(self.live(source.uuid) > 0);
-        let uuid = source.uuid;
-        let domid = self.insert(SimDomain {
-            name: Some(name.to_owned()),
-            paused: true,
-            orphaned: false,
-            shutdown: None,
-            announced: false,
-            started: true,
-            ran_ms: 0,
-            running_since: None,
-            up_at: 0,
-            suspend: None,
-            plans: Vec::new(),
-            ..source.clone()
-        });
-        Ok(DomainId { domid, uuid })
+        let doubles = self.live(source.uuid) > 0;
+        let id = self.receiving_end(source.clone(), name.to_owned())?;
+        self.doubles += u32::from(doubles);
+        Ok(id)
     }
 
     /// The guest goes on in a received domain with its boot, and its planned shutdowns.

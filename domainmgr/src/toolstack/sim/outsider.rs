@@ -147,12 +147,21 @@ impl Model {
     pub fn receive(&mut self, source: DomainId) -> Result<DomainId> {
         let d = self.get(source)?.clone();
         let name = format!("{}--incoming", d.name.as_deref().unwrap_or_default());
+        self.receiving_end(d, name)
+    }
+
+    /// Builds the receiving end of a migration, paused and with this name. `source` is the domain at its source.
+    ///
+    /// # Errors
+    /// The name is taken, or there is not enough memory.
+    pub(super) fn receiving_end(&mut self, source: SimDomain, name: String) -> Result<DomainId> {
         if self.named(&name).is_some() {
             return Err(taken(&name));
         }
-        if d.memory_mib > self.free_mib() {
+        if source.memory_mib > self.free_mib() {
             return Err(Error::new(ErrorKind::NoMemory, "not enough memory"));
         }
+        let uuid = source.uuid;
         let domid = self.insert(SimDomain {
             name: Some(name),
             paused: true,
@@ -165,9 +174,8 @@ impl Model {
             up_at: 0,
             suspend: None,
             plans: Vec::new(),
-            ..d
+            ..source
         });
-        let uuid = source.uuid;
         Ok(DomainId { domid, uuid })
     }
 

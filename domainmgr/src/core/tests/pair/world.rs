@@ -73,7 +73,7 @@ pub(super) struct Link {
     pub(super) open: bool,
     ready: Message<()>,
     go: Message<()>,
-    /// Whether the guest runs there.
+    /// True: the guest runs there.
     word: Message<bool>,
     /// The answer to the question what became of the guest.
     answer: Message<Option<Elsewhere>>,
@@ -422,7 +422,7 @@ impl World {
             op => return self.is_wrong(&op),
         };
         if late {
-            // What it has just said is on its way.
+            // Its last message is on its way.
             self.target.end();
             self.target_has_gone = true;
         } else {

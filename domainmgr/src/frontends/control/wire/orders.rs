@@ -171,7 +171,7 @@ pub struct Received {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MayCome {
-    /// What the host has to have.
+    /// The needs of the domain.
     pub question: Question,
 }
 
@@ -185,7 +185,7 @@ pub struct Refusals {
 /// Reply of `Outcome`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fate {
-    /// What became of the domain: `runs`, `never` or `pending`.
+    /// Fate of the domain: `runs`, `never` or `pending`.
     pub outcome: String,
 }
 
