@@ -11,10 +11,12 @@ use crate::{
     wake::Wake,
 };
 
-/// Limits of an operation: the time that it may take, and a handle that aborts it.
+/// Limits of an operation: the time that it may take, the time for which the other end of a
+/// connection may be silent, and a handle that aborts it.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     pub(crate) time: Option<Duration>,
+    pub(crate) silence: Option<Duration>,
     pub(crate) abort: Option<AbortHandle>,
 }
 
@@ -31,6 +33,20 @@ impl Limits {
         self.time = Some(time);
         self
     }
+
+    /// Aborts the operation when the other end of a connection has been silent for this long: it
+    /// sends nothing of what is expected of it, or takes nothing of what is sent to it.
+    ///
+    /// While a guest's memory goes over and the guest may still run at the source, the other end has
+    /// [`Limits::PATIENCE`] times as long. It may be waiting for memory, or for the guest.
+    #[must_use]
+    pub fn silence(mut self, time: Duration) -> Self {
+        self.silence = Some(time);
+        self
+    }
+
+    /// Factor for [`Limits::silence`] while nobody suffers from it.
+    pub const PATIENCE: u32 = 10;
 
     /// Aborts the operation when `handle` is pulled.
     #[must_use]
@@ -78,6 +94,7 @@ impl Gate {
 pub(crate) struct Clock {
     time: Duration,
     deadline: Option<Instant>,
+    silence: Option<Duration>,
     abort: Option<AbortHandle>,
 }
 
@@ -86,6 +103,7 @@ impl Clock {
         Self {
             time: limits.time.unwrap_or_default(),
             deadline: limits.deadline_from_now(),
+            silence: limits.silence,
             abort: limits.abort.clone(),
         }
     }
@@ -106,12 +124,18 @@ impl Clock {
             time: self
                 .deadline
                 .map(|at| at.saturating_duration_since(Instant::now())),
+            silence: self.silence,
             abort: self.abort.clone(),
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// Longest time for which the other end of a connection may be silent.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        self.silence
     }
 
     pub(crate) fn abort_handle(&self) -> Option<&AbortHandle> {

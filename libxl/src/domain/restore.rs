@@ -21,7 +21,10 @@ use crate::{
     log,
     operation::Call,
     raw::Owned,
-    stream::relay::{self, Incoming, Until, pipe, read_opening},
+    stream::{
+        Silence,
+        relay::{self, Incoming, Until, pipe, read_opening},
+    },
 };
 
 const FUNCTION: &str = "libxl_domain_create_restore";
@@ -93,7 +96,9 @@ impl Context {
 
         // Not the caller's limits: libxl must not miss data too early.
         let over = Until::new();
-        let incoming = Incoming::new(FUNCTION, opening, pipe.writer, &over)?;
+        // The other end may be waiting for its guest.
+        let silence = Silence::of(clock, &|| true);
+        let incoming = Incoming::new(FUNCTION, opening, pipe.writer, &over)?.allowing(silence);
         let over = &over.handle;
         let (result, panic) = thread::scope(|scope| {
             let carrying = relay::spawn(FUNCTION, scope, {
@@ -160,7 +165,8 @@ fn left_behind(result: &Result<DomainId>, uuid: Uuid, panicked: bool) -> Option<
 /// Returns true if the stream could not be read. A broken pipe does not count: it only means that
 /// libxl has closed its end.
 fn is_read_error(error: &Error) -> bool {
-    error.kind() == ErrorKind::Io && error.io_kind() != Some(io::ErrorKind::BrokenPipe)
+    error.kind() == ErrorKind::TimedOut
+        || error.kind() == ErrorKind::Io && error.io_kind() != Some(io::ErrorKind::BrokenPipe)
 }
 
 struct Restore {

@@ -28,7 +28,7 @@ use crate::{
     log,
     operation::Call,
     stream::{
-        Waiter,
+        Silence, Waiter,
         relay::{self, Outgoing, Pipe, Until, pipe},
     },
     wake::Bell,
@@ -245,7 +245,10 @@ impl Domain {
         let (written, over) = (Until::new(), Until::new());
         let arrived = Bell::new().map_err(failed)?;
         let waiter = Waiter::new(function, clock)?;
-        let out = Outgoing::new(function, from, &written, &over)?;
+        // A guest that runs does not suffer.
+        let runs = || !self.info().is_ok_and(|info| info.shutdown_reason.is_some());
+        let silence = Silence::of(clock, &runs);
+        let out = Outgoing::new(function, from, &written, &over)?.allowing(silence);
         let (written, over) = (&written.handle, &over.handle);
         let begun = Instant::now();
         thread::scope(|scope| {
@@ -277,7 +280,7 @@ impl Domain {
                     // If the forwarding failed first, its error is the cause, and libxl only saw
                     // its end.
                     Err(match join(carrying) {
-                        Err(cause) if cause.kind() == ErrorKind::Io => failed.because_of(cause),
+                        Err(cause) if is_of_the_other_end(&cause) => failed.because_of(cause),
                         _ => failed,
                     })
                 }
@@ -410,6 +413,11 @@ fn not_the_guest(error: Error, took: Duration) -> Error {
             .with_message("the domain could not be saved");
     }
     error
+}
+
+/// Returns true for a failure to forward, and false if the forwarding was only ended.
+fn is_of_the_other_end(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::TimedOut)
 }
 
 /// Ends the forwarding when libxl has failed, or the progress callback has panicked.

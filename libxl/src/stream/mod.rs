@@ -2,7 +2,9 @@
 
 mod header;
 pub(crate) mod relay;
+mod waiter;
 mod wire;
 
 pub use header::SavedHeader;
-pub(crate) use wire::{Waiter, Wire};
+pub(crate) use waiter::{Silence, Waiter};
+pub(crate) use wire::Wire;

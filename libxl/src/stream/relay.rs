@@ -23,7 +23,10 @@ use rustix::{
     pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
 };
 
-use super::wire::{Waiter, read_exact};
+use super::{
+    waiter::{Silence, Waiter},
+    wire::read_exact,
+};
 use crate::{
     AbortHandle, Error, ErrorKind, Result,
     limits::{Clock, Gate},
@@ -99,6 +102,12 @@ impl<'a> Outgoing<'a> {
             written: &written.handle,
             over: &over.handle,
         })
+    }
+
+    /// Limits the time for which nothing is taken at the other end.
+    pub(crate) fn allowing(mut self, silence: Option<Silence<'a>>) -> Self {
+        self.writing = self.writing.allowing(silence);
+        self
     }
 
     /// Forwards until libxl has closed the pipe, or until everything has been `written` and
@@ -213,7 +222,8 @@ pub(crate) fn read_opening(
 pub(crate) struct Incoming<'a> {
     opening: [u8; OPENING],
     to: OwnedFd,
-    waiter: Waiter<'a>,
+    writing: Waiter<'a>,
+    reading: Waiter<'a>,
     buffer: Vec<u8>,
 }
 
@@ -231,9 +241,16 @@ impl<'a> Incoming<'a> {
         Ok(Self {
             opening,
             to,
-            waiter: Waiter::new(function, &over.clock)?,
+            writing: Waiter::new(function, &over.clock)?,
+            reading: Waiter::new(function, &over.clock)?,
             buffer: vec![0; CARRIED],
         })
+    }
+
+    /// Limits the time for which nothing comes from the other end.
+    pub(crate) fn allowing(mut self, silence: Option<Silence<'a>>) -> Self {
+        self.reading = self.reading.allowing(silence);
+        self
     }
 
     /// Forwards until the stream ends or the forwarding is over, and closes the pipe. `came` is
@@ -246,17 +263,17 @@ impl<'a> Incoming<'a> {
     ) -> Result<()> {
         let write = |bytes: &[u8]| {
             let to = self.to.as_fd();
-            let written = self.waiter.write_all_to_own(to, bytes, STREAM);
+            let written = self.writing.write_all_to_own(to, bytes, STREAM);
             written.map_err(|unwritten| unwritten.error)
         };
         write(&self.opening)?;
-        self.waiter.wait(self.to.as_fd(), PollFlags::OUT)?;
+        self.writing.wait(self.to.as_fd(), PollFlags::OUT)?;
         gate.open();
         // Only a matter of speed; the limit for all pipes may be reached.
         let _ = fcntl_setpipe_size(&self.to, CARRIED);
         let (mut bytes, mut told) = (0, 0);
         loop {
-            let count = self.waiter.read(from, &mut self.buffer, STREAM)?;
+            let count = self.reading.read(from, &mut self.buffer, STREAM)?;
             if count == 0 {
                 return Ok(());
             }
@@ -291,12 +308,16 @@ mod tests {
         io::{Read, Write},
         net::Shutdown,
         os::{fd::AsFd, unix::net::UnixStream},
+        sync::atomic::{AtomicU32, Ordering},
         thread,
+        time::{Duration, Instant},
     };
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    use super::{CARRIED, HEADER, Incoming, OPENING, Outgoing, RECORD, Until, pipe, read_opening};
+    use super::{
+        CARRIED, HEADER, Incoming, OPENING, Outgoing, RECORD, Silence, Until, pipe, read_opening,
+    };
     use crate::{
         ErrorKind, Limits,
         limits::{Clock, Gate},
@@ -308,6 +329,31 @@ mod tests {
 
     fn opening() -> Vec<u8> {
         [HEADER.as_slice(), RECORD.as_slice()].concat()
+    }
+
+    #[test]
+    fn silence_is_borne_for_longer_while_it_is_harmless() {
+        let ours = pipe("f").unwrap();
+        let (to, takes_nothing) = UnixStream::pair().unwrap();
+        let asked = AtomicU32::new(0);
+        let is_harmless = || asked.fetch_add(1, Ordering::SeqCst) < 3;
+        let limits = Limits::none().silence(Duration::from_millis(20));
+        let begun = Instant::now();
+        let error = thread::scope(|scope| {
+            let mut writer = std::fs::File::from(ours.writer);
+            // More than the socket holds. It fails once the pipe is closed.
+            scope.spawn(move || writer.write_all(&vec![7; 16 << 20]));
+            let (written, over) = (Until::new(), Until::new());
+            let clock = Clock::start(&limits);
+            let silence = Silence::of(&clock, &is_harmless);
+            let out = Outgoing::new("f", ours.reader, &written, &over).unwrap();
+            let carried = out.allowing(silence).carry(to.as_fd(), &Gate::default());
+            carried.unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(asked.load(Ordering::SeqCst), 4);
+        assert!(begun.elapsed() >= Duration::from_millis(80));
+        drop(takes_nothing);
     }
 
     #[test]

@@ -3,62 +3,10 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
-    time::Instant,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FileType, fstat},
-    io::Errno,
-    net::{SendFlags, send},
-};
-
-use crate::{Error, Result, limits::Clock, wake::Bell};
-
-/// Number of bytes that a pipe takes without blocking when it polls as writable (`PIPE_BUF`).
-const AT_ONCE: usize = 4096;
-
-/// Way to write as much as possible without blocking, on a descriptor that polls as writable.
-///
-/// The descriptor may block, and may be shared: a big plain write would block for its rest,
-/// whatever the deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// A socket is told with each write not to block.
-    Socket,
-    /// Writes to a disk block, as in any program. A pipe that nobody else writes to has been told
-    /// not to block.
-    AllAtOnce,
-    /// No more than [`AT_ONCE`].
-    Little,
-}
-
-impl Way {
-    fn of(to: BorrowedFd<'_>) -> rustix::io::Result<Self> {
-        let file = FileType::from_raw_mode(fstat(to)?.st_mode);
-        Ok(match file {
-            FileType::Socket => Self::Socket,
-            FileType::RegularFile | FileType::BlockDevice => Self::AllAtOnce,
-            _ => Self::Little,
-        })
-    }
-
-    fn write_some(self, to: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<usize> {
-        match self {
-            Self::Socket => send(to, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
-            Self::AllAtOnce => rustix::io::write(to, bytes),
-            Self::Little => rustix::io::write(to, &bytes[..bytes.len().min(AT_ONCE)]),
-        }
-    }
-}
-
-/// A write that failed, and how much had been written by then.
-#[derive(Debug)]
-pub(crate) struct Unwritten {
-    pub(crate) error: Error,
-    pub(crate) written: usize,
-}
+use super::waiter::{Unwritten, Waiter};
+use crate::{Error, Result, limits::Clock};
 
 /// Fills `buffer`. `what` names the data, for errors.
 pub(crate) fn read_exact(
@@ -68,7 +16,7 @@ pub(crate) fn read_exact(
     what: &str,
     clock: &Clock,
 ) -> Result<()> {
-    let waiter = Waiter::new(function, clock)?;
+    let waiter = Waiter::for_the_other_end(function, clock)?;
     let mut filled = 0;
     while filled < buffer.len() {
         let count = waiter.read(from, &mut buffer[filled..], what)?;
@@ -94,130 +42,9 @@ pub(crate) fn write_all(
     what: &str,
     clock: &Clock,
 ) -> Result<(), Unwritten> {
-    Waiter::new(function, clock)
+    Waiter::for_the_other_end(function, clock)
         .map_err(|error| Unwritten { error, written: 0 })?
         .write_all(to, bytes, what)
-}
-
-fn failed(function: &'static str, verb: &str, what: &str, errno: Errno) -> Error {
-    let error = io::Error::from(errno);
-    Error::io(
-        function,
-        io::Error::new(error.kind(), format!("cannot {verb} {what}: {error}")),
-    )
-}
-
-/// Waits for descriptors within the limits of a clock.
-pub(crate) struct Waiter<'a> {
-    function: &'static str,
-    clock: &'a Clock,
-    /// Woken by the clock's abort handle.
-    wake: Option<Arc<Bell>>,
-}
-
-impl<'a> Waiter<'a> {
-    pub(crate) fn new(function: &'static str, clock: &'a Clock) -> Result<Self> {
-        let wake = match clock.abort_handle() {
-            Some(handle) => {
-                let wake = Arc::new(Bell::new().map_err(|e| Error::io(function, e))?);
-                handle.attach(&wake);
-                Some(wake)
-            }
-            None => None,
-        };
-        Ok(Self {
-            function,
-            clock,
-            wake,
-        })
-    }
-
-    /// Waits until `fd` is ready, or its other end is gone.
-    pub(crate) fn wait(&self, fd: BorrowedFd<'_>, flags: PollFlags) -> Result<()> {
-        loop {
-            // After attaching the bell, so that an abort is either seen here or ends the poll.
-            self.clock.check(self.function)?;
-            let mut fds = vec![PollFd::from_borrowed_fd(fd, flags)];
-            if let Some(wake) = &self.wake {
-                fds.push(PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN));
-            }
-            let left = self.clock.deadline().map(|at| {
-                let left = at.saturating_duration_since(Instant::now());
-                Timespec::try_from(left).unwrap_or(Timespec {
-                    tv_sec: i64::MAX,
-                    tv_nsec: 0,
-                })
-            });
-            match poll(&mut fds, left.as_ref()) {
-                Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::io(self.function, errno.into())),
-            }
-        }
-    }
-
-    /// Reads the available bytes; 0 at the end.
-    pub(super) fn read(
-        &self,
-        from: BorrowedFd<'_>,
-        buffer: &mut [u8],
-        what: &str,
-    ) -> Result<usize> {
-        loop {
-            self.wait(from, PollFlags::IN)?;
-            match rustix::io::read(from, &mut *buffer) {
-                Ok(count) => return Ok(count),
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(errno) => return Err(failed(self.function, "read", what, errno)),
-            }
-        }
-    }
-
-    /// Writes all of `bytes`.
-    pub(super) fn write_all(
-        &self,
-        to: BorrowedFd<'_>,
-        bytes: &[u8],
-        what: &str,
-    ) -> Result<(), Unwritten> {
-        let way = Way::of(to).map_err(|errno| Unwritten {
-            error: failed(self.function, "write", what, errno),
-            written: 0,
-        })?;
-        self.write_all_so(way, to, bytes, what)
-    }
-
-    /// Writes all of `bytes` to a pipe that does not block, and that nobody else writes to.
-    pub(super) fn write_all_to_own(
-        &self,
-        to: BorrowedFd<'_>,
-        bytes: &[u8],
-        what: &str,
-    ) -> Result<(), Unwritten> {
-        self.write_all_so(Way::AllAtOnce, to, bytes, what)
-    }
-
-    fn write_all_so(
-        &self,
-        way: Way,
-        to: BorrowedFd<'_>,
-        bytes: &[u8],
-        what: &str,
-    ) -> Result<(), Unwritten> {
-        let mut written = 0;
-        while written < bytes.len() {
-            let unwritten = |error| Unwritten { error, written };
-            self.wait(to, PollFlags::OUT).map_err(unwritten)?;
-            match way.write_some(to, &bytes[written..]) {
-                Ok(count) => written += count,
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(errno) => {
-                    return Err(unwritten(failed(self.function, "write", what, errno)));
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The two directions to the other end of a migration. They may be one socket.
@@ -362,6 +189,29 @@ mod tests {
             let error = waiting.join().unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Aborted);
         });
+    }
+
+    #[test]
+    fn silence_ends_when_it_has_lasted_too_long() {
+        let (mut ours, wire) = pair();
+        let limits = Limits::none().silence(Duration::from_millis(40));
+        let heard = |bytes: &[u8]| wire.expect(bytes, "word", &clock(&limits));
+        let error = heard(b"ready").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let text = error.to_string();
+        assert!(
+            text.contains("nothing of word from the other came for 4"),
+            "{text}"
+        );
+        // One that says something now and then is not silent.
+        let talking = thread::spawn(move || {
+            for byte in b"slow, but steady" {
+                thread::sleep(Duration::from_millis(10));
+                ours.write_all(&[*byte]).unwrap();
+            }
+        });
+        heard(b"slow, but steady").unwrap();
+        talking.join().unwrap();
     }
 
     #[test]
