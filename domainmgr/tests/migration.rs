@@ -176,6 +176,44 @@ fn what_cannot_be_sent_or_received_goes_on_where_it_is() {
 }
 
 #[test]
+fn one_that_hangs_is_given_up_and_the_guest_goes_on() {
+    let (alpha, beta) = (Host::start(&["--simulate-speed", "60"]), Host::start(&[]));
+    alpha.put(A, &json!({}));
+    let before = domid(&alpha.wait_state(A, "RUNNING"));
+    let hangs = |ready: &str, then: &str| {
+        format!("f() {{ case $2 in *--check) {ready};; *) {then};; esac; }}; f")
+    };
+    let (asleep, ready) = ("exec sleep 600", "echo ready");
+    // Before it has said that it is there, and when it has the whole guest.
+    for then in [asleep, "echo simulated receiver; exec sleep 600"] {
+        let via = hangs(ready, then);
+        alpha.fails(
+            &["migrate", "a.1", "beta", "--via", &via],
+            1,
+            "has not answered in time",
+        );
+        assert_eq!(domid(&alpha.wait_state(A, "RUNNING")), before);
+    }
+    let via = hangs(asleep, asleep);
+    alpha.fails(
+        &["migrate", "a.1", "beta", "--timeout", "1", "--via", &via],
+        1,
+        "beta: no answer in 1 s",
+    );
+    alpha.fails(&["migrate", "a.1", "beta", "--timeout", "0"], 2, "0 is not");
+    ready_and_moves(&alpha, &beta);
+}
+
+/// The guest moves after all, with every option.
+fn ready_and_moves(alpha: &Host, beta: &Host) {
+    ready(beta);
+    let via = via(beta);
+    let all = ["--not-live", "--timeout", "60", "--via", &via];
+    alpha.does(&[&["migrate", "a.1", "beta"], &all[..]].concat());
+    assert_eq!((alpha.domains(), beta.domains()), (0, 1));
+}
+
+#[test]
 fn a_host_is_emptied_and_what_cannot_move_is_named() {
     let (alpha, beta) = two();
     ready(&beta);

@@ -59,6 +59,8 @@ pub struct PhysInfo {
     pub cap_hap: bool,
     /// Shadow paging.
     pub cap_shadow: bool,
+    /// Features of the processors, in the order of Xen's `cpufeatureset.h`.
+    pub hw_cap: [u32; 8],
 }
 
 /// The running hypervisor (`libxl_version_info`).
@@ -143,6 +145,7 @@ impl Context {
             cap_hvm_directio: info.cap_hvm_directio,
             cap_hap: info.cap_hap,
             cap_shadow: info.cap_shadow,
+            hw_cap: info.hw_cap,
         })
     }
 

@@ -259,6 +259,7 @@ mod tests {
             memory_mib: 4096,
             free_memory_mib: 1024,
             cpus: 4,
+            cpu_features: Vec::new(),
         };
         let used = [usage(0, 6_000), usage(1, 2_000)];
         let now = OffsetDateTime::UNIX_EPOCH;

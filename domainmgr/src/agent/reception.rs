@@ -154,7 +154,7 @@ impl Reception for Receptionist {
             .session()
             .and_then(|mut session| session.host());
         match host {
-            Ok(host) => question.refusals(&host.xen_version),
+            Ok(host) => question.refusals(&host),
             Err(e) => vec![format!("Xen: {e}")],
         }
     }

@@ -38,6 +38,13 @@ pub(super) struct Migrate {
     /// Have xl receive the domain there. Nobody can ask xl later what became of it.
     #[arg(long, conflicts_with = "resolve")]
     to_xl: bool,
+    /// Suspend the guest before anything of it is sent: it stands still for longer, but is sent only once.
+    #[arg(long, conflicts_with = "resolve")]
+    not_live: bool,
+    /// Seconds after which the migration is given up, and the guest goes on here. Once the guest is given away, this has no effect
+    /// any more.
+    #[arg(long, value_name = "S", conflicts_with = "resolve", value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: Option<u32>,
     /// Ask the other host now what became of a domain that was given away to it, and do what follows: it goes on here if it does
     /// not run there. The agent asks by itself as well, from time to time.
     #[arg(long)]
@@ -57,6 +64,12 @@ pub(super) struct Evacuate {
     /// A command of the shell that is run in the place of `ssh`, as with migrate
     #[arg(long, value_name = "CMD")]
     via: Option<String>,
+    /// Suspend each guest before anything of it is sent, as with migrate
+    #[arg(long)]
+    not_live: bool,
+    /// Seconds for each guest, as with migrate
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: Option<u32>,
     #[command(flatten)]
     how: How,
 }
@@ -87,6 +100,8 @@ impl Migrate {
             host: host.clone(),
             via: self.via.clone(),
             xl: self.to_xl.then_some(true),
+            live: self.not_live.then_some(false),
+            timeout: self.timeout,
         })
     }
 }
@@ -110,6 +125,8 @@ impl Evacuate {
                 host: self.host.clone(),
                 via: self.via.clone(),
                 xl: None,
+                live: self.not_live.then_some(false),
+                timeout: self.timeout,
             });
         for domain in &stays {
             let why = format!("{} guests do not move", domain.state);

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use inotify::{Inotify, WatchMask};
+use serde::Deserialize;
 
 use super::agent;
 use super::output::printable;
-use crate::agent::worker;
-use crate::base::store::{self, Named};
+use crate::base::json;
+use crate::base::store::{self, Named, ReadError};
 use crate::frontends::eve::{DomainStatus, PreservedDomain};
 
 #[derive(Debug, Args)]
@@ -82,18 +83,19 @@ impl Status {
         let mut watch = watch;
         let mut buffer = [0; 4096];
         loop {
-            let found = read_dir(dir)?;
-            let text = if self.json {
-                json(&found.all)?
+            let (text, unreadable) = if self.json {
+                let found = read_dir(dir, Line::of)?;
+                (lines(&found.all), found.unreadable)
             } else {
-                table(&found)
+                let found = read_dir(dir, understood)?;
+                (table(&found).into_bytes(), found.unreadable)
             };
             if last.as_ref() != Some(&text) {
-                say_doubts(dir, &found);
+                say_doubts(dir, &unreadable);
                 if watch.is_some() && clear {
                     out.write_all(b"\x1b[H\x1b[2J")?;
                 }
-                out.write_all(text.as_bytes())?;
+                out.write_all(&text)?;
                 out.flush()?;
                 last = Some(text);
             }
@@ -110,19 +112,75 @@ impl Status {
 }
 
 /// The content of a directory of DomainStatus files.
-struct Found {
+struct Found<T> {
     /// Those that can be read, by application number.
-    all: Vec<DomainStatus>,
+    all: Vec<T>,
     /// Those that cannot: the name of the file, and why.
     unreadable: Vec<(String, String)>,
 }
 
 /// Every DomainStatus in `dir`, by application number.
 pub(super) fn read_all(dir: &Path) -> io::Result<Vec<DomainStatus>> {
-    Ok(read_dir(dir)?.all)
+    Ok(read_dir(dir, understood)?.all)
 }
 
-fn read_dir(dir: &Path) -> io::Result<Found> {
+fn understood(text: Vec<u8>) -> Result<DomainStatus, String> {
+    json::parse(&text).map_err(|e| e.to_string())
+}
+
+/// Something that is shown in the order of application numbers, and of names.
+trait Ordered {
+    fn place(&self) -> (u32, &str);
+}
+
+impl Ordered for DomainStatus {
+    fn place(&self) -> (u32, &str) {
+        (self.app_num, &self.domain_name)
+    }
+}
+
+/// A DomainStatus in one line. There may be a thousand of them: no more of it is understood than is needed.
+struct Line {
+    head: Head,
+    text: Vec<u8>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Head {
+    app_num: u32,
+    domain_name: String,
+}
+
+impl Ordered for Line {
+    fn place(&self) -> (u32, &str) {
+        (self.head.app_num, &self.head.domain_name)
+    }
+}
+
+impl Line {
+    fn of(text: Vec<u8>) -> Result<Self, String> {
+        let head = match serde_json::from_slice(&text) {
+            Ok(head) => head,
+            // Says where.
+            Err(e) => {
+                return Err(match json::parse::<DomainStatus>(&text) {
+                    Ok(_) => e.to_string(),
+                    Err(e) => e.to_string(),
+                });
+            }
+        };
+        // A string of JSON has no line break in it: all of them stand between the words.
+        let lines = text.split(|byte| *byte == b'\n');
+        let text = lines.flat_map(<[u8]>::trim_ascii_start).copied().collect();
+        Ok(Self { head, text })
+    }
+}
+
+fn read_dir<T: Ordered>(
+    dir: &Path,
+    understand: impl Fn(Vec<u8>) -> Result<T, String>,
+) -> io::Result<Found<T>> {
     let mut found = Found {
         all: Vec::new(),
         unreadable: Vec::new(),
@@ -131,22 +189,24 @@ fn read_dir(dir: &Path) -> io::Result<Found> {
         if !matches!(store::key_of(&name), Named::Key(_)) {
             continue;
         }
-        match worker::read_status(&dir.join(&name)) {
-            Ok(Some(status)) => found.all.push(status),
+        let understood = match store::read(&dir.join(&name)) {
+            Ok(text) => understand(text),
             // Removed since the directory was listed.
-            Ok(None) => {}
+            Err(ReadError::Gone) => continue,
+            Err(e) => Err(e.to_string()),
+        };
+        match understood {
+            Ok(one) => found.all.push(one),
             Err(why) => found.unreadable.push((name, why)),
         }
     }
-    found
-        .all
-        .sort_by(|a, b| (a.app_num, &a.domain_name).cmp(&(b.app_num, &b.domain_name)));
+    found.all.sort_by(|a, b| a.place().cmp(&b.place()));
     Ok(found)
 }
 
 /// Says what makes the table less than the truth.
-fn say_doubts(dir: &Path, found: &Found) {
-    for (name, why) in &found.unreadable {
+fn say_doubts(dir: &Path, unreadable: &[(String, String)]) {
+    for (name, why) in unreadable {
         eprintln!("domainmgr: {}: {why}", dir.join(name).display());
     }
     let run = dir.parent().unwrap_or(dir);
@@ -158,13 +218,13 @@ fn say_doubts(dir: &Path, found: &Found) {
     }
 }
 
-fn json(all: &[DomainStatus]) -> io::Result<String> {
-    let mut text = String::new();
-    for status in all {
-        text.push_str(&serde_json::to_string(status)?);
-        text.push('\n');
+fn lines(all: &[Line]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for line in all {
+        text.extend_from_slice(&line.text);
+        text.push(b'\n');
     }
-    Ok(text)
+    text
 }
 
 /// Date and time, in UTC.
@@ -191,7 +251,7 @@ const COLUMNS: [&str; 9] = [
 
 type Row = [String; COLUMNS.len()];
 
-fn table(found: &Found) -> String {
+fn table(found: &Found<DomainStatus>) -> String {
     let mut rows = vec![COLUMNS.map(str::to_owned)];
     for status in &found.all {
         rows.push(domain(status));

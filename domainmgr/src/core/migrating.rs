@@ -144,7 +144,7 @@ pub(super) fn taken_back(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>)
             }
             cx.fail(
                 f,
-                format!("the guest is this host's again, and cannot be resumed: {e}"),
+                format!("the guest is this host's again, and cannot go on under its name: {e}"),
             );
         }
     }
@@ -157,14 +157,17 @@ pub(super) fn next(cx: &mut Ctx, f: &mut Facts) -> Option<Next> {
     };
     let (id, life, word) = (domain.id, domain.life, moving.word);
     let host = &moving.to.host;
+    let waits = moving.asking.waiting(cx.now.mono);
     if !domain.is_suspended() && life != Life::Dying {
+        if let Some(at) = waits {
+            return Some(Next::Wait(Some(at)));
+        }
         cx.warn(format!(
             "somebody has resumed domain {id}, which was given away to {host}: if it runs there as well, destroy one of the two"
         ));
-        f.phase.came_back();
-        return None;
+        // It is still called as one that was given away.
+        return Some(Next::Run(Op::TakeBack(id, f.name().unwrap_or_default())));
     }
-    let waits = moving.asking.waiting(cx.now.mono);
     if moving.unsaid {
         return Some(Next::Run(Op::HandOver(id)));
     }

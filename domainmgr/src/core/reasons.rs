@@ -18,7 +18,11 @@ pub(super) fn of(f: &Facts) -> String {
     let own = f.phase.domain().and_then(|d| of_domain(f, d));
     let others = f.siblings.iter().filter_map(|b| of_other(f, b));
     let progress = f.progress.as_ref();
-    let done = |p: &Progress| format!("{} % of {} MiB", p.percent(), p.total.div_ceil(1 << 20));
+    let done = |p: &Progress| {
+        let rate = p.rate.map(|rate| format!(", {} MiB/s", rate >> 20));
+        let size = p.total.div_ceil(1 << 20);
+        format!("{} % of {size} MiB{}", p.percent(), rate.unwrap_or_default())
+    };
     let copying = progress.and_then(|p| {
         let disk = p.disk?;
         Some(format!("copying the image of disk {disk}: {}", done(p)))

@@ -45,6 +45,12 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// Receives a message when there may be more events.
+    #[must_use]
+    pub fn news(&self) -> &Receiver<()> {
+        &self.news
+    }
+
     /// Waits for news, but no longer than this.
     pub fn wait(&self, patience: Duration) {
         let _ = self.news.recv_timeout(patience);

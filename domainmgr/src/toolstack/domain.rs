@@ -63,6 +63,8 @@ pub struct HostInfo {
     pub free_memory_mib: u64,
     /// Number of physical processors.
     pub cpus: u32,
+    /// Features of the processors, as Xen counts them; empty if they are not known.
+    pub cpu_features: Vec<u32>,
 }
 
 /// Resources that a domain uses.

@@ -5,6 +5,7 @@
 //! after it has heard GO.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use super::domain::DomainId;
 use super::error::{Error, Result};
@@ -20,6 +21,10 @@ pub struct Peer {
     /// Descriptor to write to.
     pub writer: OwnedFd,
 }
+
+/// Time for which the other end may be silent; while the guest may still run at its source, several times as long. See
+/// [`libxl::Limits::silence`](::libxl::Limits::silence).
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Callback for the progress of a migration.
 pub type Report<'a> = &'a mut dyn FnMut(Progress);

@@ -165,7 +165,7 @@ pub trait Session: Live + Send {
     fn restore(&mut self, spec: &Spec, path: &Path, limits: &Limits) -> Result<DomainId>;
 
     /// Sends the guest to the host at the other end, while it runs, suspends it, and sends the rest. It has not been given away
-    /// afterwards.
+    /// afterwards. If not `live`, it is suspended first.
     ///
     /// `report` is told how much of the memory is sent.
     ///
@@ -175,11 +175,12 @@ pub trait Session: Live + Send {
         &mut self,
         id: DomainId,
         peer: Peer,
+        live: bool,
         report: Report<'_>,
         limits: &Limits,
     ) -> Result<Box<dyn Leaving>>;
 
-    /// Gives a domain that was given away its name again, and resumes it. Its guest must run nowhere else.
+    /// Gives a domain that was given away its name again, and resumes it if it is suspended. Its guest must run nowhere else.
     ///
     /// # Errors
     /// Of any kind; the domain is not suspended.

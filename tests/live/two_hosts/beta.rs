@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
 };
@@ -77,6 +77,16 @@ impl Beta {
             out.status.success(),
             String::from_utf8_lossy(&said).into_owned(),
         )
+    }
+
+    /// Has this agent send the guest to the one with this socket on alpha.
+    pub(super) fn send_back(&self, app: &App, socket: &Path) -> (bool, String) {
+        self.verb(&format!(
+            "migrate {} alpha --via 'f() {{ exec ssh \"$1\" \"domainmgr() {{ exec {} \\\"\\$@\\\" --control {}; }}; $2\"; }}; f'",
+            app.name(),
+            program("domainmgr"),
+            socket.display()
+        ))
     }
 
     pub(super) fn socket(&self) -> String {

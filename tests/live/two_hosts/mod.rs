@@ -3,6 +3,7 @@
 //! They need a pair of labs: `cargo xtask test --hosts 2`. The tests run on alpha, and reach beta by ssh: over the cable as `beta`, and past
 //! it as `beta-oob`.
 
+mod at_work;
 mod beta;
 mod cable;
 mod relay;
@@ -112,14 +113,7 @@ fn a_guest_moves_there_and_back() {
     assert!(!done && said.contains("migrated to beta"), "{said}");
 
     // Back, by the agent of beta.
-    let here = host.path("run/control.sock");
-    let back = format!(
-        "migrate {} alpha --via 'f() {{ exec ssh \"$1\" \"domainmgr() {{ exec {} \\\"\\$@\\\" --control {}; }}; $2\"; }}; f'",
-        app.name(),
-        program("domainmgr"),
-        here.display()
-    );
-    let (done, said) = beta.verb(&back);
+    let (done, said) = beta.send_back(&app, &host.path("run/control.sock"));
     assert!(done, "{said}\n{}", beta.log());
     assert!(settled(&host, &beta, &app));
     wait_for("it is forgotten there", || {

@@ -26,7 +26,7 @@ impl Run<'_> {
         };
         let mut pace = Pace::default();
         let mut report = |progress| {
-            if pace.is_due() {
+            if let Some(progress) = pace.due(progress) {
                 self.tell(progress);
             }
         };

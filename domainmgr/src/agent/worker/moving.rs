@@ -1,7 +1,7 @@
 //! The two sides of a migration.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -14,6 +14,8 @@ use crate::host::remote::{self, Connection, Destination, Question};
 use crate::spec::Spec;
 use crate::toolstack::{DomainId, Error, ErrorKind, HandedOver, Limits, Need, Peer};
 
+/// Time for the answer to a question.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Time for the word of the other host, once the guest was given away.
 const WORD: Duration = Duration::from_secs(60);
 /// Time for GO, once everything is here.
@@ -27,9 +29,15 @@ impl Run<'_> {
         limits: &Limits,
     ) -> Result<(), Error> {
         self.sent = None;
+        let begun = Instant::now();
+        let rest = |most: Option<Duration>| Limits {
+            deadline: most.map(|most| most.saturating_sub(begun.elapsed())),
+            ..limits.clone()
+        };
         let question = self.question()?;
         let other = |why: String| Error::new(ErrorKind::Other, why);
-        remote::may_come(to, &question, &limits.abort).map_err(other)?;
+        let asking = to.allowed().unwrap_or(ANSWER).min(ANSWER);
+        remote::may_come(to, &question, &rest(Some(asking))).map_err(other)?;
         let opened = Connection::open(to);
         let (connection, reader, writer) = opened.map_err(other)?;
         let peer = Peer { reader, writer };
@@ -40,11 +48,11 @@ impl Run<'_> {
         };
         let mut pace = Pace::default();
         let mut report = |progress: Progress| {
-            if pace.is_due() {
+            if let Some(progress) = pace.due(progress) {
                 self.tell(progress);
             }
         };
-        let leaving = session.send(id, peer, &mut report, limits);
+        let leaving = session.send(id, peer, !to.suspended_first, &mut report, &rest(to.allowed()));
         self.session = Some(session);
         match leaving {
             Ok(leaving) => {
@@ -61,7 +69,7 @@ impl Run<'_> {
 
     /// Returns what the other host has to have in common with this one.
     fn question(&mut self) -> Result<Question, Error> {
-        let xen = self.session()?.host()?.xen_version;
+        let host = self.session()?.host()?;
         let spec = self.facts.as_ref().and_then(Facts::built_from);
         let disks = spec.iter().flat_map(|spec| &spec.disks);
         let there = disks.filter(|disk| !disk.path.is_empty());
@@ -69,8 +77,11 @@ impl Run<'_> {
             let print = Fingerprint::of(&disk.path);
             print.map_err(|e| Error::new(ErrorKind::Other, format!("{}: {e}", disk.path)))
         });
+        let given = spec.as_ref().and_then(|spec| spec.given.as_ref());
+        let shown = given.is_some_and(|given| !given.b_info.cpuid.cpuid.is_empty());
         Ok(Question {
-            xen,
+            xen: host.xen_version,
+            cpu: if shown { Vec::new() } else { host.cpu_features },
             storage: storage.collect::<Result<_, _>>()?,
         })
     }
@@ -101,7 +112,11 @@ impl Run<'_> {
     pub(super) fn ask(to: &Destination, limits: &Limits) -> Result<Elsewhere, Error> {
         let host = &to.host;
         let other = |why: String| Error::new(ErrorKind::Other, why);
-        match remote::ask(to, &limits.abort).map_err(other)?.as_str() {
+        let limits = Limits {
+            deadline: Some(ANSWER),
+            ..limits.clone()
+        };
+        match remote::ask(to, &limits).map_err(other)?.as_str() {
             "runs" => Ok(Elsewhere::Runs),
             "never" => Ok(Elsewhere::Never),
             "pending" => Err(other(format!("{host}: it has not been decided there yet"))),
@@ -130,7 +145,7 @@ impl Run<'_> {
         let _grant = session.grant_memory(Need::Build(spec), policy, limits)?;
         let mut pace = Pace::default();
         let mut report = |progress: Progress| {
-            if pace.is_due() {
+            if let Some(progress) = pace.due(progress) {
                 self.tell(progress);
             }
         };

@@ -75,8 +75,11 @@ fn read_with(path: &Path, follow: bool) -> Result<Vec<u8>, ReadError> {
         .custom_flags(flags)
         .open(path)
         .map_err(classify)?;
-    plain(&file.metadata().map_err(classify)?)?;
-    let mut content = Vec::new();
+    let found = file.metadata().map_err(classify)?;
+    plain(&found)?;
+    // One more than there is, to see the end at once.
+    let room = usize::try_from(found.len() + 1).unwrap_or_default();
+    let mut content = Vec::with_capacity(room);
     file.take(LIMIT + 1)
         .read_to_end(&mut content)
         .map_err(classify)?;

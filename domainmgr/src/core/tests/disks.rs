@@ -205,6 +205,7 @@ fn how_far_it_is_shows_while_it_copies() {
         disk: Some(1),
         done: 3 << 30,
         total: 4 << 30,
+        rate: None,
     });
     let status = h.published.clone().unwrap();
     assert_eq!(status.disk_status_list[1].progress, 75);

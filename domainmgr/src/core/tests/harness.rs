@@ -801,7 +801,7 @@ impl Harness {
                 Some(e) => Err(e),
                 None => match op {
                     Op::Resume(id) => self.xen.resume(*id),
-                    Op::TakeBack(id, _) => self.xen.resume(*id),
+                    Op::TakeBack(id, name) => self.xen.take_back(*id, name),
                     Op::AwaitGo(_) if self.other.says_go => Ok(()),
                     Op::AwaitGo(id) => {
                         self.xen.kill(*id).unwrap();

@@ -8,7 +8,7 @@ use super::harness::{Harness, START, STOP, obeyed, refused, running};
 use crate::core::{Answer, Elsewhere, Op, Order};
 use crate::host::remote::{Destination, Receiver};
 use crate::spec::{Mode, Spec};
-use crate::toolstack::{Error, ErrorKind, HandedOver};
+use crate::toolstack::{AWAY, Error, ErrorKind, HandedOver};
 
 const TOKEN: Uuid = Uuid::from_u128(0x70);
 
@@ -19,6 +19,8 @@ fn to(receiver: Receiver) -> Order {
             via: None,
             receiver,
             token: TOKEN,
+            timeout: None,
+            suspended_first: false,
         }),
     }
 }
@@ -198,9 +200,13 @@ fn a_person_decides_what_xl_cannot_be_asked() {
     let mut h = undecided(Receiver::Xl);
     h.half_minutes(10);
     assert_eq!((h.state().as_str(), count(&h, "ask")), ("SUSPENDED", 0));
-    h.outside(|xen, id| xen.resume(id).unwrap());
-    h.half_minutes(1);
+    h.outside(|xen, id| {
+        xen.rename(id, &format!("app.1{AWAY}")).unwrap();
+        xen.resume(id).unwrap();
+    });
+    h.half_minutes(2);
     assert_eq!(h.state(), "RUNNING");
+    assert_eq!(h.theirs().unwrap().name.as_deref(), Some("app.1"), "{:?} {:?}", h.ops.iter().rev().take(6).collect::<Vec<_>>(), h.notes);
 
     let mut h = undecided(Receiver::Xl);
     h.other.answer = Some(Elsewhere::Runs);
@@ -239,7 +245,7 @@ fn empty() -> Harness {
 fn a_guest_that_comes_runs_here_and_stays() {
     let mut h = empty();
     assert_eq!(h.ordered(receive(), 5_000), obeyed());
-    assert_eq!(h.theirs().unwrap().name.as_deref(), Some("app.1"));
+    assert_eq!(h.theirs().unwrap().name.as_deref(), Some("app.1"), "{:?} {:?}", h.ops.iter().rev().take(6).collect::<Vec<_>>(), h.notes);
     let id = h.domain();
     h.restart();
     h.half_minutes(4);

@@ -61,6 +61,7 @@ fn how_far_a_save_is_shows_while_it_writes() {
         disk: None,
         done: 16 << 20,
         total: 64 << 20,
+        rate: None,
     });
     let status = h.published.clone().unwrap();
     assert_eq!(status.state_reason, "being saved: 25 % of 64 MiB");

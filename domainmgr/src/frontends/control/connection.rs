@@ -79,6 +79,11 @@ impl Connection {
         }))
     }
 
+    /// Returns another descriptor of the client's socket.
+    pub(super) fn socket(&self) -> io::Result<UnixStream> {
+        self.stream.try_clone()
+    }
+
     /// Returns whether the client has closed its end.
     pub(super) fn has_left(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,8 +1,10 @@
 //! The methods that show what changes: states as they are now, and the events of the history.
 
+use crossbeam_channel::RecvTimeoutError;
 use uuid::Uuid;
 use varlink::{Call, CallTrait};
 
+use super::broadcast::Behind;
 use super::service::{Bad, PATIENCE, Service, complain, reply};
 use super::wire::{Changed, Complaint, Domain, Event, Events, Since};
 use crate::frontends::board::Change;
@@ -55,7 +57,7 @@ impl Service {
             return complain(call, failed("the journal is damaged".to_owned()));
         };
         // The subscription comes before the first look, so that no event is missed.
-        let news = journal.follow();
+        let news = key.map(|_| journal.follow());
         let more = call.wants_more();
         let follow = more && since.follow == Some(true);
         let mut after = since.after.unwrap_or_default();
@@ -74,16 +76,40 @@ impl Service {
             if last {
                 return Ok(());
             }
-            if !full {
+            match &news {
+                _ if full => {}
                 // The journal is read again after a wake-up and after a timeout.
-                news.wait(PATIENCE);
+                Some(news) => news.wait(PATIENCE),
+                None => match self.listen(after) {
+                    Some(behind) => {
+                        call.writer
+                            .write_all(&behind.rest)
+                            .and_then(|()| call.writer.flush())
+                            .map_err(varlink::map_context!())?;
+                        after = behind.after;
+                    }
+                    None => return Ok(()),
+                },
             }
         }
         Ok(())
     }
+
+    /// Has the client sent the events after this one. Returns once it is behind, or `None` if it has left.
+    fn listen(&self, after: i64) -> Option<Behind> {
+        let socket = self.connection.socket().ok()?;
+        let listening = self.broadcast.listen(socket, after);
+        loop {
+            match listening.behind.recv_timeout(PATIENCE) {
+                Ok(behind) => return Some(behind),
+                Err(RecvTimeoutError::Timeout) if !self.connection.has_left() => {}
+                Err(_) => return None,
+            }
+        }
+    }
 }
 
-fn wired(page: Page) -> Events {
+pub(super) fn wired(page: Page) -> Events {
     let events = page.events.into_iter();
     Events {
         events: events

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use varlink::ConnectionHandler;
 
+use super::broadcast::Broadcast;
 use super::connection::{Connection, Table};
 use super::interface::NAME;
 use super::reception::Reception;
@@ -91,6 +92,7 @@ pub fn serve(bytes: &[u8]) {
         is_root,
         sources: sources(),
         connection: connection.expect("the only client"),
+        broadcast: Broadcast::new(),
         upgraded: Arc::default(),
     };
     let mut reader = BufReader::new(Capped::new(sent));

@@ -43,6 +43,8 @@ impl Service {
                 Receiver::Agent
             },
             token: Uuid::new_v4(),
+            timeout: migrate.timeout.filter(|seconds| *seconds > 0),
+            suspended_first: migrate.live == Some(false),
         })
     }
 

@@ -3,6 +3,7 @@
 //! The protocol is varlink (<https://varlink.org>), and `xen.domainmgr.varlink` is the interface. Each client has a thread of
 //! its own, and nothing waits for a client: changes that it does not read are dropped, and it is told their number.
 
+mod broadcast;
 mod changes;
 pub mod client;
 mod connection;

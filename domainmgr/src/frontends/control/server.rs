@@ -14,6 +14,7 @@ use thiserror::Error;
 use uuid::Uuid;
 use varlink::{ConnectionHandler, VarlinkService};
 
+use super::broadcast::Broadcast;
 use super::connection::{CLIENTS, Connection, Table};
 use super::interface::NAME;
 use super::reception::{Reception, Upgraded};
@@ -92,9 +93,14 @@ pub fn start(
     }
     fs::set_permissions(path, Permissions::from_mode(allowed)).map_err(system)?;
     let inode = fs::symlink_metadata(path).map_err(system)?.ino();
+    let broadcast = Broadcast::new();
+    if let Some(journal) = &sources.journal {
+        let started = broadcast.start(journal.clone(), services);
+        started.map_err(system)?;
+    }
     services
         .start("control", STACK, move || {
-            accept(&listener, &sources);
+            accept(&listener, &sources, &broadcast);
         })
         .map_err(system)?;
     Ok(Socket {
@@ -137,12 +143,12 @@ fn make_room(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-fn accept(listener: &UnixListener, sources: &Sources) {
+fn accept(listener: &UnixListener, sources: &Sources, broadcast: &Arc<Broadcast>) {
     let table = Table::default();
     loop {
         let taken = listener
             .accept()
-            .and_then(|(stream, _)| admit(stream, &table, sources));
+            .and_then(|(stream, _)| admit(stream, &table, sources, broadcast));
         if let Err(e) = taken {
             log::warn!("a client of the control socket cannot be served: {e}");
             thread::sleep(PAUSE);
@@ -151,7 +157,12 @@ fn accept(listener: &UnixListener, sources: &Sources) {
 }
 
 /// Gives the client a thread. If there are too many clients, the one that has been idle for the longest time makes room.
-fn admit(stream: UnixStream, table: &Table, sources: &Sources) -> io::Result<()> {
+fn admit(
+    stream: UnixStream,
+    table: &Table,
+    sources: &Sources,
+    broadcast: &Arc<Broadcast>,
+) -> io::Result<()> {
     stream.set_write_timeout(Some(UNREAD))?;
     let (client, is_root) = who(&stream)?;
     let Some(connection) = Connection::enter(stream.try_clone()?, is_root, table)? else {
@@ -166,6 +177,7 @@ fn admit(stream: UnixStream, table: &Table, sources: &Sources) -> io::Result<()>
         is_root,
         sources: sources.clone(),
         connection,
+        broadcast: Arc::clone(broadcast),
         upgraded: Arc::clone(&upgraded),
     };
     thread::Builder::new()

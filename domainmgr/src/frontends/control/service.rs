@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 use varlink::{Call, CallTrait, Reply, Request};
 
+use super::broadcast::Broadcast;
 use super::connection::Connection;
 use super::interface::{INTERFACE, NAME};
 use super::names::{self, Lost};
@@ -73,6 +74,7 @@ pub(super) struct Service {
     /// The client is root.
     pub(super) is_root: bool,
     pub(super) connection: Connection,
+    pub(super) broadcast: Arc<Broadcast>,
     /// The migration for which the connection was upgraded.
     pub(super) upgraded: Upgraded,
 }

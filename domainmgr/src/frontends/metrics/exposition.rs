@@ -379,6 +379,7 @@ mod tests {
                 memory_mib: 4096,
                 free_memory_mib: 1024,
                 cpus: 4,
+                cpu_features: Vec::new(),
             },
             usage: vec![Usage {
                 id: DomainId {

@@ -229,6 +229,7 @@ impl Job<'_, '_> {
             disk: Some(self.disk),
             done: self.done,
             total: self.total,
+            rate: None,
         });
     }
 

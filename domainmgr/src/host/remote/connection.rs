@@ -7,11 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::destination::Destination;
 use super::question::Question;
-use crate::base::abort::AbortToken;
+use crate::toolstack::Limits;
 
 /// Number of bytes of the command's messages that are kept, the last ones.
 const WORDS: usize = 4096;
@@ -20,7 +20,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Time for `ssh` to reach the host, in seconds.
 const REACH: u32 = 30;
 /// Length of the longest answer to a question.
-const ANSWER: u64 = 64 << 10;
+const ANSWER: usize = 64 << 10;
+/// The shortest time limit of a socket.
+const TICK: Duration = Duration::from_millis(1);
 /// Answer of a host to which the domain may come.
 pub const READY: &str = "ready";
 /// Stack of the thread that reads the command's messages, in bytes.
@@ -168,14 +170,14 @@ fn listen(mut errors: impl Read, state: &(Mutex<State>, Condvar)) {
 ///
 /// # Errors
 /// The host cannot be reached, or its agent does not know.
-pub fn ask(to: &Destination, abort: &AbortToken) -> Result<String, String> {
+pub fn ask(to: &Destination, limits: &Limits) -> Result<String, String> {
     let Some(command) = to.ask() else {
         return Err(format!(
             "{}: xl cannot be asked what became of a domain",
             to.host
         ));
     };
-    let answer = call(to, &command, "", abort)?;
+    let answer = call(to, &command, "", limits)?;
     Ok(answer.trim().to_owned())
 }
 
@@ -183,12 +185,12 @@ pub fn ask(to: &Destination, abort: &AbortToken) -> Result<String, String> {
 ///
 /// # Errors
 /// It may not, or the host cannot be reached.
-pub fn may_come(to: &Destination, question: &Question, abort: &AbortToken) -> Result<(), String> {
+pub fn may_come(to: &Destination, question: &Question, limits: &Limits) -> Result<(), String> {
     let Some(command) = to.check() else {
         return Ok(());
     };
     let text = serde_json::to_string(question).map_err(|e| format!("{}: {e}", to.host))?;
-    let answer = call(to, command, &format!("{text}\n"), abort)?;
+    let answer = call(to, command, &format!("{text}\n"), limits)?;
     let strange = |c: char| c.is_control() && c != '\n';
     match answer.trim() {
         READY => Ok(()),
@@ -204,20 +206,44 @@ fn call(
     to: &Destination,
     command: &str,
     input: &str,
-    abort: &AbortToken,
+    limits: &Limits,
 ) -> Result<String, String> {
     let (ours, theirs) = UnixStream::pair().map_err(|e| failed(to, &e))?;
     let connection = Connection::start(to, command, theirs)?;
     let ending = ours.try_clone().map_err(|e| failed(to, &e))?;
-    abort.on_abort(move || {
+    limits.abort.on_abort(move || {
         let _ = ending.shutdown(Shutdown::Both);
     });
+    let begun = Instant::now();
+    // A socket takes no zero for a time limit.
+    let rest = |most: Duration| most.saturating_sub(begun.elapsed()).max(TICK);
+    let set = ours.set_write_timeout(limits.deadline.map(rest));
+    set.map_err(|e| failed(to, &e))?;
     // One that does not read has ended, and what it has said is the reason.
     let _ = (&ours).write_all(input.as_bytes());
     let _ = ours.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
-    // The connection to one that has not read everything is reset in the end.
-    let _ = (&ours).take(ANSWER).read_to_end(&mut answer);
+    let mut buffer = [0; 4096];
+    let is_whole = loop {
+        let _ = ours.set_read_timeout(limits.deadline.map(rest));
+        match (&ours).read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(read) if answer.len() + read > ANSWER => break true,
+            Ok(read) => answer.extend_from_slice(&buffer[..read]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => break false,
+            // The connection to one that has not read everything is reset in the end.
+            Err(_) => break true,
+        }
+        if limits.deadline.is_some_and(|most| begun.elapsed() >= most) {
+            break false;
+        }
+    };
+    if !is_whole {
+        let _ = ours.shutdown(Shutdown::Both);
+        let silent = format!("no answer in {} s", begun.elapsed().as_secs());
+        return Err(connection.explain(&silent));
+    }
     let answer = String::from_utf8_lossy(&answer).into_owned();
     if answer.trim().is_empty() {
         return Err(connection.explain("no answer"));
@@ -252,6 +278,8 @@ mod tests {
             via: Some(via.to_owned()),
             receiver: Receiver::Agent,
             token: Uuid::nil(),
+            timeout: None,
+            suspended_first: false,
         }
     }
 
@@ -276,8 +304,23 @@ mod tests {
             connection.explain("it has ended"),
             "beta: it has ended: 1; no route"
         );
-        let said = ask(&to, &AbortToken::new()).unwrap_err();
+        let said = ask(&to, &Limits::default()).unwrap_err();
         assert_eq!(said, "beta: no answer: 1; no route");
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_given_up() {
+        let limits = Limits {
+            deadline: Some(Duration::from_millis(300)),
+            ..Limits::default()
+        };
+        let drips = "f() { while printf x; do sleep 0.1; done; }; f";
+        for hangs in ["f() { echo is it on >&2; exec sleep 100; }; f", drips] {
+            let begin = Instant::now();
+            let said = ask(&to(hangs), &limits).unwrap_err();
+            assert!(said.starts_with("beta: no answer in 0 s"), "{said}");
+            assert!(begin.elapsed() < GRACE * 3);
+        }
     }
 
     #[test]

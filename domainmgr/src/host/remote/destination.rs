@@ -1,5 +1,7 @@
 //! The other host of a migration, and the way to it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,6 +28,12 @@ pub struct Destination {
     pub receiver: Receiver,
     /// Number of this migration, by which either side can ask later what became of it.
     pub token: Uuid,
+    /// Seconds after which the migration is given up, if the guest has not been given away by then.
+    #[serde(default)]
+    pub timeout: Option<u32>,
+    /// The guest is suspended before anything of it is sent.
+    #[serde(default)]
+    pub suspended_first: bool,
 }
 
 impl Destination {
@@ -34,6 +42,12 @@ impl Destination {
     pub fn is_host(host: &str) -> bool {
         let plain = |c: char| !c.is_whitespace() && !c.is_control();
         !host.is_empty() && !host.starts_with('-') && host.chars().all(plain)
+    }
+
+    /// Returns the time that the migration may take until the guest is given away.
+    #[must_use]
+    pub fn allowed(&self) -> Option<Duration> {
+        self.timeout.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     /// Returns the command that receives the domain on the other host.

@@ -1,6 +1,7 @@
 //! Programs that connect this host to the agent, or to xl, of another one.
 
 mod connection;
+mod cpu;
 mod destination;
 mod question;
 

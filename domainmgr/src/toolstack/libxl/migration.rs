@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libxl::DomainState;
+use libxl::{DomainState, ShutdownReason};
 use libxl::migrate::{Granted, Outcome, Received, Receiver, Sent};
 
 use super::concurrency::Concurrency;
@@ -14,7 +14,9 @@ use crate::base::queue::Queue;
 use crate::spec::{Spec, from_libxl};
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
-use crate::toolstack::migration::{Arriving, HandedOver, Landing, Leaving, Peer, Report};
+use crate::toolstack::migration::{
+    Arriving, HandedOver, Landing, Leaving, Peer, Report, SILENCE,
+};
 use crate::toolstack::operation::Limits;
 
 /// Size of a page of memory, in bytes, as libxl counts them.
@@ -28,6 +30,7 @@ pub(super) fn tell(report: &mut dyn FnMut(Progress), progress: &libxl::Progress)
             disk: None,
             done: progress.done * PAGE,
             total: progress.total * PAGE,
+            rate: None,
         });
     }
 }
@@ -46,13 +49,16 @@ pub(super) fn send(
     domain: Lent,
     hotplug: &Hotplug,
     peer: Peer,
+    live: bool,
     report: Report<'_>,
     limits: &Limits,
 ) -> Result<Box<dyn Leaving>> {
     let adapt = |config: &mut _| hotplug.forget(config);
-    let sender = domain.migrate_as(peer.reader, peer.writer, &translate(limits), adapt);
+    let limits = translate(limits).silence(SILENCE);
+    let sender = domain.migrate_as(peer.reader, peer.writer, &limits, adapt);
+    let sender = sender.map_err(with_words)?;
+    let sender = if live { sender } else { sender.suspended_first() };
     let sent = sender
-        .map_err(with_words)?
         .send(|progress| tell(report, progress))
         .map_err(with_words)?;
     Ok(Box::new(LibxlLeaving {
@@ -93,7 +99,8 @@ pub(super) fn arriving(
     peer: Peer,
     limits: &Limits,
 ) -> Result<Box<dyn Arriving>> {
-    let receiver = loan.receive_migration(peer.reader, peer.writer, &translate(limits));
+    let limits = translate(limits).silence(SILENCE);
+    let receiver = loan.receive_migration(peer.reader, peer.writer, &limits);
     let mut receiver = receiver.map_err(error)?;
     // Another host's programs may not be here.
     hotplug.forget(receiver.config_mut());
@@ -191,10 +198,13 @@ fn given_back(e: libxl::migrate::ReceiveError) -> Error {
     }
 }
 
-/// Gives a domain that was given away its name again, and resumes it.
+/// Gives a domain that was given away its name again, and resumes it if it is suspended.
 pub(super) fn take_back(domain: &libxl::Domain, name: &str) -> Result<()> {
     give_name(domain, name)?;
-    domain.resume(true).map_err(error)
+    match domain.info().map_err(error)?.state() {
+        DomainState::Shutdown(ShutdownReason::SUSPEND) => domain.resume(true).map_err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Gives a received domain its name, and lets it run.

@@ -282,11 +282,12 @@ impl Session for LibxlSession {
         &mut self,
         id: DomainId,
         peer: Peer,
+        live: bool,
         report: Report<'_>,
         limits: &Limits,
     ) -> Result<Box<dyn Leaving>> {
         let domain = self.domain(id, limits)?;
-        migration::send(domain, &self.hotplug, peer, report, limits)
+        migration::send(domain, &self.hotplug, peer, live, report, limits)
     }
 
     fn take_back(&mut self, id: DomainId, name: &str, limits: &Limits) -> Result<()> {
@@ -463,6 +464,7 @@ impl Session for LibxlSession {
             memory_mib: mib(memory.total_pages),
             free_memory_mib: mib(free),
             cpus: memory.nr_cpus,
+            cpu_features: memory.hw_cap.to_vec(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind as Io, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
@@ -18,7 +19,7 @@ use crate::spec::{Mode, Spec};
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
 use crate::toolstack::migration::{
-    AWAY, Arriving, HandedOver, INCOMING, Landing, Leaving, Peer, Report,
+    AWAY, Arriving, HandedOver, INCOMING, Landing, Leaving, Peer, Report, SILENCE,
 };
 use crate::toolstack::operation::Limits;
 
@@ -59,10 +60,10 @@ impl Wire {
         written.map_err(|e| lost(&e.to_string()))
     }
 
-    /// Reads one line.
-    fn hear(&mut self, limits: &Limits) -> Result<String> {
+    /// Reads one line, within this time.
+    fn hear_within(&mut self, silence: Duration, limits: &Limits) -> Result<String> {
         let begin = self.shared.now();
-        let allowed = limits.deadline.map_or(u128::MAX, |d| d.as_millis());
+        let allowed = limits.deadline.map_or(silence, |d| d.min(silence)).as_millis();
         let mut line = Vec::new();
         loop {
             if limits.abort.is_aborted() {
@@ -88,6 +89,10 @@ impl Wire {
             }
         }
         String::from_utf8(line).map_err(|_| lost("it sends nonsense"))
+    }
+
+    fn hear(&mut self, limits: &Limits) -> Result<String> {
+        self.hear_within(SILENCE, limits)
     }
 
     fn expect(&mut self, word: &str, limits: &Limits) -> Result<()> {
@@ -263,13 +268,15 @@ impl Arriving for SimArriving {
             shared,
         };
         crash_points::point("in the middle of receive");
-        let last = wire.hear(limits)?;
+        // The other end may be waiting for its guest.
+        let last = wire.hear_within(SILENCE * libxl::Limits::PATIENCE, limits)?;
         let last: SimDomain = serde_json::from_str(&last).map_err(|e| lost(&e.to_string()))?;
         let total = last.memory_mib << 20;
         report(Progress {
             disk: None,
             done: total / 2,
             total,
+            rate: None,
         });
         landing.shared.wait(READS, limits)?;
         landing.shared.act(|m| m.move_in(id, &last))?;
@@ -309,7 +316,11 @@ impl Landing for SimLanding {
         let Some(wire) = &mut self.wire else {
             return Err(lost("it is gone"));
         };
-        let heard = wire.expect(GO, limits);
+        let heard = match wire.hear_within(limits.deadline.unwrap_or(SILENCE), limits) {
+            Ok(word) if word == GO => Ok(()),
+            Ok(word) => Err(lost(&format!("expected {GO:?}, and it sent {word:?}"))),
+            Err(e) => Err(e),
+        };
         self.granted = heard.is_ok();
         if heard.is_err() {
             self.give_back();
@@ -369,6 +380,20 @@ impl Model {
         new.plans = plans
             .map(|(at, reason)| (at.saturating_sub(ran), *reason))
             .collect();
+        Ok(())
+    }
+
+    /// Gives a domain that was given away its name again, and resumes it if it is suspended.
+    ///
+    /// # Errors
+    /// The domain is gone, or the name is taken.
+    pub fn take_back(&mut self, id: DomainId, name: &str) -> Result<()> {
+        if self.get(id)?.name.as_deref() != Some(name) {
+            self.rename(id, name)?;
+        }
+        if self.get(id)?.is_suspended() {
+            self.resume(id)?;
+        }
         Ok(())
     }
 

@@ -171,6 +171,7 @@ impl Model {
             memory_mib: self.memory_mib,
             free_memory_mib: self.free_mib(),
             cpus: CPUS,
+            cpu_features: Vec::new(),
         }
     }
 

@@ -129,6 +129,8 @@ impl Session for SimSession {
         &mut self,
         id: DomainId,
         peer: Peer,
+        // The simulated memory goes at once.
+        _live: bool,
         report: Report<'_>,
         limits: &Limits,
     ) -> Result<Box<dyn Leaving>> {
@@ -144,12 +146,7 @@ impl Session for SimSession {
     }
 
     fn take_back(&mut self, id: DomainId, name: &str, _limits: &Limits) -> Result<()> {
-        self.0.act(|m| {
-            if m.get(id)?.name.as_deref() != Some(name) {
-                m.rename(id, name)?;
-            }
-            m.resume(id)
-        })
+        self.0.act(|m| m.take_back(id, name))
     }
 
     fn land(&mut self, id: DomainId, name: &str, _limits: &Limits) -> Result<()> {
@@ -316,6 +313,7 @@ impl SimSession {
                 disk: None,
                 done: total / PARTS * part,
                 total,
+                rate: None,
             });
             self.0.wait(WRITES / PARTS, limits)?;
         }

@@ -166,6 +166,8 @@ impl World {
             via: None,
             receiver: Receiver::Agent,
             token: TOKEN,
+            timeout: None,
+            suspended_first: false,
         });
         source.order(Order::Migrate { to }, 1);
         assert!(matches!(source.op, Some(Op::Send(..))), "{source:#?}");

@@ -150,6 +150,12 @@ pub struct Migrate {
     /// xl receives the domain there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub xl: Option<bool>,
+    /// The guest runs while most of it is sent; else it is suspended first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<bool>,
+    /// Seconds that it may take until the guest is given away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
 }
 
 /// Parameters of `Receive`, `Received` and `Outcome`.

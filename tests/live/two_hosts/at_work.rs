@@ -1,0 +1,181 @@
+//! Guests that work while they move: how long it takes, and for how long they stand still, beside `xl migrate`.
+
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{Beta, migrate, settled, verb};
+use crate::agent::host::{App, Host};
+use crate::support::wait_for;
+
+/// Disk that both hosts use.
+const SHARED: &str = "/dev/vdb";
+/// Address of the guest, and a port on which nothing listens.
+const GUEST: ([u8; 4], u16) = ([192, 168, 99, 77], 9);
+/// Moves of one figure, in each direction.
+const MOVES: usize = 3;
+
+/// Asks the guest for a sign of life, again and again.
+struct Pulse {
+    ends: Arc<AtomicBool>,
+    longest: JoinHandle<Duration>,
+}
+
+impl Pulse {
+    fn start() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&ends);
+        let longest = thread::spawn(move || {
+            let address = SocketAddr::from(GUEST);
+            let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+            while !ended.load(Ordering::SeqCst) {
+                let answer = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+                // Its kernel refuses the connection, and so it runs.
+                if answer.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            longest.max(last.elapsed())
+        });
+        Self { ends, longest }
+    }
+
+    /// Returns the longest time without a sign of life.
+    fn longest_silence(self) -> Duration {
+        self.ends.store(true, Ordering::SeqCst);
+        self.longest.join().unwrap()
+    }
+}
+
+/// Returns how often the guest has written to its disk, and how many of its pings were answered.
+fn work() -> (u64, u64) {
+    let out = Command::new("dd")
+        .args([&format!("if={SHARED}"), "bs=4096", "count=1", "iflag=direct"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        ["written", written, "answered", answered, ..] => {
+            let answered = answered.trim_end_matches('\0');
+            (written.parse().unwrap(), answered.parse().unwrap())
+        }
+        _ => (0, 0),
+    }
+}
+
+/// One way of moving the guest.
+#[derive(Default)]
+struct Figures {
+    whole: Vec<Duration>,
+    still: Vec<Duration>,
+}
+
+impl Figures {
+    /// Moves the guest, which must go on with its work afterwards.
+    fn measure(&mut self, go: impl FnOnce()) {
+        let (written, answered) = work();
+        let pulse = Pulse::start();
+        thread::sleep(Duration::from_secs(2));
+        let begin = Instant::now();
+        go();
+        self.whole.push(begin.elapsed());
+        wait_for("its work goes on", || {
+            let now = work();
+            assert!(now.0 >= written, "it has begun anew: {written}, {now:?}");
+            now.0 > written + 20 && now.1 > answered
+        });
+        self.still.push(pulse.longest_silence());
+    }
+
+    fn show(&self, who: &str) -> [f64; 2] {
+        let seconds = |all: &[Duration]| {
+            let mut all: Vec<f64> = all.iter().map(Duration::as_secs_f64).collect();
+            all.sort_by(f64::total_cmp);
+            all
+        };
+        let (whole, still) = (seconds(&self.whole), seconds(&self.still));
+        println!("  {who}: {whole:.2?} s in all, silent for {still:.2?} s");
+        [whole[whole.len() / 2], still[still.len() / 2]]
+    }
+}
+
+/// xl of this host or of the other one sends the guest.
+fn xl_sends(app: &App, back: bool) {
+    let (line, to) = if back {
+        ("exec ssh beta-oob", "alpha")
+    } else {
+        ("", "beta")
+    };
+    let line = format!("{line} xl migrate {} {to} 2>&1", app.name());
+    let out = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{line}: {said}");
+}
+
+fn beside_xl(mode: &str) {
+    let beta = Beta::start();
+    let mut host = Host::start_with(&["--hotplug-dir", "/nowhere"]);
+    let zeros = ["if=/dev/zero", "of=/dev/vdb", "bs=4096", "count=1", "oflag=direct"];
+    assert!(Command::new("dd").args(zeros).status().unwrap().success());
+    let app = host.app("worker");
+    let does = "lab.ip=192.168.99.77/24 lab.ping=192.168.99.1 lab.works=/dev/xvda";
+    let devices = json!({
+        "DiskConfigList": [{"FileLocation": SHARED, "Format": "raw"}],
+        "VifList": [{"Bridge": "xenbr0"}],
+    });
+    host.put(&app, mode, does, &devices);
+    host.wait_up(&app);
+    wait_for("it works", || work().1 > 0);
+
+    let here = host.path("run/control.sock");
+    let mut ours = Figures::default();
+    for _ in 0..MOVES {
+        ours.measure(|| {
+            let (done, said) = migrate(&host, &app, &beta);
+            assert!(done, "{said}\n{}", beta.log());
+        });
+        assert!(!settled(&host, &beta, &app));
+        ours.measure(|| {
+            let (done, said) = beta.send_back(&app, &here);
+            assert!(done, "{said}\n{}", beta.log());
+        });
+        assert!(settled(&host, &beta, &app));
+    }
+    // Now nobody but xl looks after it.
+    host.kill();
+    let mut theirs = Figures::default();
+    for _ in 0..MOVES {
+        theirs.measure(|| xl_sends(&app, false));
+        theirs.measure(|| xl_sends(&app, true));
+    }
+    host.start_again();
+    host.wait_state(&app, "RUNNING");
+    println!("{mode}:");
+    let (ours, theirs) = (ours.show("the agent"), theirs.show("xl"));
+    println!("  ratio: {:.2} in all, {:.2} silent", ours[0] / theirs[0], ours[1] / theirs[1]);
+    let (done, said) = verb(&host, &["stop", "--destroy", &app.name()]);
+    assert!(done, "{said}");
+}
+
+#[test]
+fn a_pvh_guest_at_work_moves_as_fast_as_with_xl() {
+    beside_xl("PVH");
+}
+
+#[test]
+fn an_hvm_guest_at_work_moves_as_fast_as_with_xl() {
+    beside_xl("HVM");
+}
