@@ -177,7 +177,7 @@ fn what_cannot_be_sent_or_received_goes_on_where_it_is() {
 
 #[test]
 fn one_that_hangs_is_given_up_and_the_guest_goes_on() {
-    let (alpha, beta) = (Host::start(&["--simulate-speed", "60"]), Host::start(&[]));
+    let (alpha, beta) = two();
     alpha.put(A, &json!({}));
     let before = domid(&alpha.wait_state(A, "RUNNING"));
     let hangs = |ready: &str, then: &str| {

@@ -60,16 +60,18 @@ impl Wire {
         written.map_err(|e| lost(&e.to_string()))
     }
 
-    /// Reads one line, within this time.
+    /// Reads one line. The other end may be silent for this long.
     fn hear_within(&mut self, silence: Duration, limits: &Limits) -> Result<String> {
         let begin = self.shared.now();
-        let allowed = limits.deadline.map_or(silence, |d| d.min(silence)).as_millis();
+        let mut heard = begin;
+        let allowed = limits.deadline.map_or(u128::MAX, |d| d.as_millis());
         let mut line = Vec::new();
         loop {
             if limits.abort.is_aborted() {
                 return Err(Error::new(ErrorKind::Aborted, "aborted"));
             }
-            if u128::from(self.shared.now().saturating_sub(begin)) >= allowed {
+            let since = |then| u128::from(self.shared.now().saturating_sub(then));
+            if since(begin) >= allowed || since(heard) >= silence.as_millis() {
                 let why = "the other end has not answered in time";
                 return Err(Error::new(ErrorKind::TimedOut, why));
             }
@@ -83,7 +85,10 @@ impl Wire {
                 Ok(0) => return Err(lost("it has ended")),
                 Ok(_) if byte == *b"\n" => break,
                 Ok(_) if line.len() == LONGEST => return Err(lost("it sends nonsense")),
-                Ok(_) => line.push(byte[0]),
+                Ok(_) => {
+                    line.push(byte[0]);
+                    heard = self.shared.now();
+                }
                 Err(e) if e.kind() == Io::Interrupted => {}
                 Err(e) => return Err(lost(&e.to_string())),
             }
