@@ -65,6 +65,9 @@ pub(crate) fn generate(include_dirs: &[PathBuf], to: &Path) -> Result<Vec<String
         // Access to single values, where libxl has no function.
         .allowlist_function("xs_(open|close|read|directory|write|watch|unwatch|fileno|check_watch)")
         .allowlist_function("xs_transaction_(start|end)")
+        // Domains without the names of their security labels, for which libxl asks Xen one by one.
+        .allowlist_function("xc_interface_(open|close)|xc_domain_getinfolist")
+        .allowlist_var("XEN_DOMINF_.*|XC_PAGE_SIZE")
         // No va_list crosses into Rust: its shape differs per architecture. The shim formats.
         .blocklist_function("xtl_logv")
         .blocklist_type("va_list|__va_list_tag|__builtin_va_list|__gnuc_va_list")

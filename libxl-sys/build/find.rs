@@ -10,12 +10,19 @@ const INCLUDE_DIR: &str = "LIBXL_INCLUDE_DIR";
 /// Directory of `libxenlight.so`, and of `pkgconfig/xenlight.pc` below it.
 const LIB_DIR: &str = "LIBXL_LIB_DIR";
 
-/// The libraries to link with.
-fn libraries() -> impl Iterator<Item = &'static str> {
-    let wanted = |name: &&str| *name != "xlutil" || has_xlutil();
-    ["xenlight", "xlutil", "xentoollog", "xencall", "xenstore"]
-        .into_iter()
-        .filter(wanted)
+/// The libraries to link with: their names in pkg-config, and for the linker.
+fn libraries() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let wanted = |(name, _): &(&str, &str)| *name != "xlutil" || has_xlutil();
+    [
+        ("xenlight", "xenlight"),
+        ("xlutil", "xlutil"),
+        ("xencontrol", "xenctrl"),
+        ("xentoollog", "xentoollog"),
+        ("xencall", "xencall"),
+        ("xenstore", "xenstore"),
+    ]
+    .into_iter()
+    .filter(wanted)
 }
 
 /// Returns true if libxlutil is wanted, too: the feature of that name.
@@ -93,7 +100,7 @@ fn overridden(include: &Path, lib: &Path) -> Result<Xen, String> {
         .map(|v| v.trim().to_owned())
         .ok_or_else(|| format!("{}: has no Version line", pc.display()))?;
     let mut link_lines = vec![format!("cargo::rustc-link-search=native={}", lib.display())];
-    for name in libraries() {
+    for (_, name) in libraries() {
         link_lines.push(format!("cargo::rustc-link-lib={name}"));
     }
     Ok(Xen {
@@ -107,7 +114,7 @@ fn installed() -> Result<Xen, String> {
     let mut version = String::new();
     let mut include_dirs = Vec::new();
     let mut link_lines = Vec::new();
-    for name in libraries() {
+    for (name, _) in libraries() {
         let library = pkg_config::Config::new()
             .cargo_metadata(false)
             .probe(name)

@@ -6,6 +6,7 @@
 #include <libxlutil.h>
 #endif
 #include <xencall.h>
+#include <xenctrl.h>
 #include <xenstore.h>
 #include <xentoollog.h>
 

@@ -20,8 +20,8 @@ use varlink::{
 use crate::{
     agent::nanos_of,
     host::{App, Host},
-    managers::{Agent, Manager},
-    support::{unique, wait_for, xl, xl_is_there},
+    managers::{Agent, Manager, dom0_nanos},
+    support::{context, unique, wait_for, xl, xl_is_there},
     table::{Row, Samples, Table, Unit},
 };
 
@@ -353,7 +353,8 @@ fn words(program: &str, words: &[&str]) -> Command {
 /// count.
 fn followers(table: &mut Table) {
     let mut agent = Agent::start();
-    let nanos = || dom0_nanos() - nanos_of(std::process::id()).unwrap();
+    let ctx = context();
+    let nanos = || dom0_nanos(&ctx) - nanos_of(std::process::id()).unwrap();
     let deaths = |agent: &mut Agent| {
         (0..DEATHS)
             .map(|_| {

@@ -1,10 +1,12 @@
 //! Information about the host, and contexts that are used and dropped in every order.
 
-use std::{thread, time::Duration};
+use std::{mem::MaybeUninit, thread, time::Duration};
 
 use libxl::{
     AbortHandle, Context, DomId, DomainEvent, ErrorKind, Limits, ShutdownReason, SigchldMode,
+    config::DomainType,
 };
+use libxl_sys as sys;
 
 use crate::support::{Guest, Kind, alone, config, context, tiny_config, told, watcher};
 
@@ -261,4 +263,73 @@ fn an_aborted_creation_names_its_domain() {
     }
     let left = ctx.name_to_domid(&config.c_info.name).unwrap_err();
     assert!(left.is_domain_gone(), "{left:#}");
+}
+
+/// The crate asks the hypervisor, and not libxl, which asks for the names of security labels as well.
+#[test]
+fn domains_are_described_as_libxl_describes_them() {
+    let (ctx, watcher) = (context(), watcher());
+    let guests = [Kind::Pv, Kind::Pvh]
+        .map(|kind| Guest::create(&ctx, &watcher, &tiny_config(kind, "described", "")));
+    let list = ctx.list_domains().unwrap();
+    assert_eq!(list[0].domid, DomId::DOM0);
+    assert!(list.is_sorted_by_key(|info| info.domid));
+    for guest in &guests {
+        let ours = guest.domain.info().unwrap();
+        assert!(list.contains(&ours), "{ours:?}: {list:?}");
+        let mut raw = MaybeUninit::<sys::libxl_dominfo>::uninit();
+        // SAFETY: a live context; the structure is initialised first, and disposed of last.
+        let theirs = unsafe {
+            sys::libxl_dominfo_init(raw.as_mut_ptr());
+            let rc = sys::libxl_domain_info(ctx.as_ptr(), raw.as_mut_ptr(), guest.id().domid.0);
+            assert_eq!(rc, 0);
+            let raw = &*raw.as_ptr();
+            let theirs = [
+                raw.outstanding_memkb,
+                raw.current_memkb,
+                raw.shared_memkb,
+                raw.paged_memkb,
+                raw.max_memkb,
+                raw.cpu_time,
+                raw.vcpu_max_id.into(),
+                raw.vcpu_online.into(),
+                raw.cpupool.into(),
+                raw.ssidref.into(),
+            ];
+            let flags = [
+                raw.running,
+                raw.blocked,
+                raw.paused,
+                raw.shutdown,
+                raw.dying,
+            ];
+            let is_hvm = raw.domain_type == sys::libxl_domain_type::LIBXL_DOMAIN_TYPE_HVM;
+            (raw.uuid.uuid, theirs, flags, is_hvm)
+        };
+        // SAFETY: initialised above, and disposed of once.
+        unsafe { sys::libxl_dominfo_dispose(raw.as_mut_ptr()) };
+        let numbers = [
+            ours.outstanding_memkb,
+            ours.current_memkb,
+            ours.shared_memkb,
+            ours.paged_memkb,
+            ours.max_memkb,
+            ours.cpu_time_ns,
+            ours.vcpu_max_id.into(),
+            ours.vcpu_online.into(),
+            ours.cpupool.into(),
+            ours.ssidref.into(),
+        ];
+        let flags = [
+            ours.running,
+            ours.blocked,
+            ours.paused,
+            ours.shutdown,
+            ours.dying,
+        ];
+        let is_hvm = ours.domain_type == Some(DomainType::Hvm);
+        assert_eq!((ours.uuid.into_bytes(), numbers, flags, is_hvm), theirs);
+    }
+    let nobody = ctx.domain_info(DomId(0x7000)).unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::DomainNotFound);
 }

@@ -21,7 +21,11 @@ pub(super) fn of(f: &Facts) -> String {
     let done = |p: &Progress| {
         let rate = p.rate.map(|rate| format!(", {} MiB/s", rate >> 20));
         let size = p.total.div_ceil(1 << 20);
-        format!("{} % of {size} MiB{}", p.percent(), rate.unwrap_or_default())
+        format!(
+            "{} % of {size} MiB{}",
+            p.percent(),
+            rate.unwrap_or_default()
+        )
     };
     let copying = progress.and_then(|p| {
         let disk = p.disk?;

@@ -4,7 +4,10 @@ use std::ffi::c_int;
 
 use libxl_sys as sys;
 
-use super::info::{DomainInfo, DomainState};
+use super::{
+    info::{DomainInfo, DomainState},
+    xen,
+};
 use crate::{Context, DomId, DomainId, Error, ErrorKind, Result, config::DomainType};
 
 /// A handle to one domain, by its identity, on one context.
@@ -67,7 +70,7 @@ impl Domain {
         if info.uuid == self.id.uuid {
             Ok(info)
         } else {
-            Err(self.replaced("libxl_domain_info", &info))
+            Err(self.replaced(xen::FUNCTION, &info))
         }
     }
 

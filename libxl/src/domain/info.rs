@@ -1,14 +1,14 @@
 //! The state of domains, as Xen reports it.
 
-use std::{ffi::c_int, fmt, slice};
+use std::fmt;
 
 use libxl_sys as sys;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::xen;
 use crate::{
     Context, DomId, DomainId, Error, ErrorKind, Result, ShutdownReason, config::DomainType,
-    id::uuid_from, logger::expecting_failure, raw::Owned,
 };
 
 /// The state of a domain, derived from its flags.
@@ -36,7 +36,7 @@ impl fmt::Display for DomainState {
     }
 }
 
-/// Information that Xen has about a domain at one moment (`libxl_dominfo`).
+/// Information that Xen has about a domain at one moment: `libxl_dominfo`, without the name of the security label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "libxl_dominfo")]
@@ -111,48 +111,53 @@ impl DomainInfo {
     /// Information about a running domain with this CPU time, after `change`.
     #[cfg(test)]
     pub(super) fn for_test(cpu_time_ns: u64, change: impl FnOnce(&mut Self)) -> Self {
-        let mut info = Self::from_raw(Owned::<sys::libxl_dominfo>::new().get());
+        let mut info = Self::from_raw(&nothing());
         info.cpu_time_ns = cpu_time_ns;
         change(&mut info);
         info
     }
 
-    fn from_raw(raw: &sys::libxl_dominfo) -> Self {
+    /// As `libxl__xcinfo2xlinfo` has it.
+    fn from_raw(raw: &sys::xc_domaininfo_t) -> Self {
+        let has = |flag: u32| raw.flags & flag != 0;
+        let kib = |pages: u64| pages.saturating_mul(u64::from(sys::XC_PAGE_SIZE) >> 10);
+        let reason = raw.flags >> sys::XEN_DOMINF_shutdownshift & sys::XEN_DOMINF_shutdownmask;
         Self {
-            domid: DomId(raw.domid),
-            uuid: uuid_from(&raw.uuid),
-            domain_type: domain_type(raw.domain_type),
-            running: raw.running,
-            blocked: raw.blocked,
-            paused: raw.paused,
-            shutdown: raw.shutdown,
-            dying: raw.dying,
-            never_stop: raw.never_stop,
-            // The guest chose the number; libxl's name for it would be NULL beyond the known ones.
-            shutdown_reason: raw
-                .shutdown
-                .then(|| ShutdownReason(u8::try_from(raw.shutdown_reason.0).unwrap_or(u8::MAX))),
-            outstanding_memkb: raw.outstanding_memkb,
-            current_memkb: raw.current_memkb,
-            shared_memkb: raw.shared_memkb,
-            paged_memkb: raw.paged_memkb,
-            max_memkb: raw.max_memkb,
+            domid: DomId(raw.domain.into()),
+            uuid: Uuid::from_bytes(raw.handle),
+            domain_type: Some(if has(sys::XEN_DOMINF_hvm_guest) {
+                DomainType::Hvm
+            } else {
+                DomainType::Pv
+            }),
+            running: has(sys::XEN_DOMINF_running),
+            blocked: has(sys::XEN_DOMINF_blocked),
+            paused: has(sys::XEN_DOMINF_paused),
+            shutdown: has(sys::XEN_DOMINF_shutdown),
+            dying: has(sys::XEN_DOMINF_dying),
+            never_stop: has(sys::XEN_DOMINF_xs_domain),
+            // The guest chose the number.
+            shutdown_reason: has(sys::XEN_DOMINF_shutdown)
+                .then(|| ShutdownReason(u8::try_from(reason).unwrap_or(u8::MAX))),
+            outstanding_memkb: kib(raw.outstanding_pages),
+            current_memkb: kib(raw.tot_pages),
+            shared_memkb: kib(raw.shr_pages),
+            paged_memkb: kib(raw.paged_pages),
+            max_memkb: kib(raw.max_pages),
             cpu_time_ns: raw.cpu_time,
-            vcpu_max_id: raw.vcpu_max_id,
-            vcpu_online: raw.vcpu_online,
+            vcpu_max_id: raw.max_vcpu_id,
+            vcpu_online: raw.nr_online_vcpus,
             cpupool: raw.cpupool,
             ssidref: raw.ssidref,
         }
     }
 }
 
-fn domain_type(raw: sys::libxl_domain_type) -> Option<DomainType> {
-    match raw {
-        sys::libxl_domain_type::LIBXL_DOMAIN_TYPE_PV => Some(DomainType::Pv),
-        sys::libxl_domain_type::LIBXL_DOMAIN_TYPE_HVM => Some(DomainType::Hvm),
-        sys::libxl_domain_type::LIBXL_DOMAIN_TYPE_PVH => Some(DomainType::Pvh),
-        _ => None,
-    }
+/// A domain without anything.
+#[cfg(test)]
+fn nothing() -> sys::xc_domaininfo_t {
+    // SAFETY: numbers, and arrays of numbers.
+    unsafe { std::mem::zeroed() }
 }
 
 impl Context {
@@ -162,28 +167,13 @@ impl Context {
     ///
     /// [`ErrorKind::DomainNotFound`] if there is none.
     #[doc(alias = "libxl_domain_info")]
+    #[doc(alias = "xc_domain_getinfolist")]
     pub fn domain_info(&self, domid: DomId) -> Result<DomainInfo> {
-        let info = Owned::<sys::libxl_dominfo>::new();
-        let mark = self.log_mark();
-        // A domain that does not exist is an expected answer; libxl since 4.18 logs it as an error.
-        // SAFETY: a live context and an initialised structure.
-        let rc = expecting_failure(|| unsafe {
-            sys::libxl_domain_info(self.enter().ptr(), info.as_ptr(), domid.0)
-        });
-        // An id that is too large for Xen loses its upper bits, and one of the reserved ids stands
-        // for the calling domain: libxl since 4.18 then answers about another domain.
-        let rc = if rc == 0 && info.get().domid != domid.0 {
-            sys::libxl_error::ERROR_DOMAIN_NOTFOUND.0
-        } else {
-            rc
-        };
-        if rc == 0 {
-            Ok(DomainInfo::from_raw(info.get()))
-        } else {
-            Err(Error::from_code("libxl_domain_info", rc)
-                .with_domain(Some(domid))
-                .with_log(self.own_log_since(mark)))
-        }
+        let found = xen::one(domid, DomainInfo::from_raw);
+        let found = found.map_err(|error| error.with_domain(Some(domid)))?;
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::DomainNotFound, xen::FUNCTION).with_domain(Some(domid))
+        })
     }
 
     /// Returns all domains, dom0 included, in the order of their domids.
@@ -193,68 +183,55 @@ impl Context {
     /// [`ErrorKind::Failed`] when Xen does not answer.
     #[doc(alias = "libxl_list_domain")]
     #[doc(alias = "libxl_dominfo_list_free")]
+    #[doc(alias = "xc_domain_getinfolist")]
     pub fn list_domains(&self) -> Result<Vec<DomainInfo>> {
-        let mark = self.log_mark();
-        let mut count: c_int = 0;
-        // SAFETY: a live context and a place for the count.
-        let list = unsafe { sys::libxl_list_domain(self.enter().ptr(), &raw mut count) };
-        if list.is_null() {
-            // dom0 always exists, so NULL is an error, whatever the count.
-            return Err(Error::new(ErrorKind::Failed, "libxl_list_domain")
-                .with_message("Xen did not give a list of domains")
-                .with_log(self.own_log_since(mark)));
-        }
-        let len = usize::try_from(count).unwrap_or(0);
-        // SAFETY: not NULL, so an array of `count` structures.
-        let infos = unsafe { slice::from_raw_parts(list, len) }
-            .iter()
-            .map(DomainInfo::from_raw)
-            .collect();
-        // SAFETY: the array and the count that libxl gave, freed once.
-        unsafe { sys::libxl_dominfo_list_free(list, count) };
-        Ok(infos)
+        xen::all(DomainInfo::from_raw)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DomainInfo, DomainState, sys};
-    use crate::{ShutdownReason, raw::Owned};
+    use super::{DomainInfo, DomainState, nothing, sys};
+    use crate::ShutdownReason;
 
-    fn info(change: impl FnOnce(&mut sys::libxl_dominfo)) -> DomainInfo {
-        let raw = Owned::<sys::libxl_dominfo>::new();
-        // SAFETY: initialised, and not shared.
-        change(unsafe { &mut *raw.as_ptr() });
-        DomainInfo::from_raw(raw.get())
+    fn info(flags: u32, reason: u32) -> DomainInfo {
+        let mut raw = nothing();
+        raw.flags = flags | reason << sys::XEN_DOMINF_shutdownshift;
+        DomainInfo::from_raw(&raw)
     }
 
     #[test]
     fn the_reason_is_only_read_after_a_shutdown() {
-        let running = info(|raw| raw.shutdown_reason = sys::libxl_shutdown_reason(-1));
+        let running = info(0, 2);
         assert_eq!(running.shutdown_reason, None);
         assert_eq!(running.state(), DomainState::Running);
     }
 
     #[test]
     fn any_reason_a_guest_gives_is_kept() {
-        let odd = info(|raw| {
-            raw.shutdown = true;
-            raw.shutdown_reason = sys::libxl_shutdown_reason(200);
-        });
+        let odd = info(sys::XEN_DOMINF_shutdown, 200);
         assert_eq!(odd.state(), DomainState::Shutdown(ShutdownReason(200)));
     }
 
     #[test]
     fn dying_outranks_shut_down_outranks_paused() {
-        let shut = info(|raw| {
-            (raw.shutdown, raw.paused) = (true, true);
-            raw.shutdown_reason = sys::libxl_shutdown_reason(2);
-        });
-        assert_eq!(shut.state(), DomainState::Shutdown(ShutdownReason::SUSPEND));
+        let (shutdown, paused) = (sys::XEN_DOMINF_shutdown, sys::XEN_DOMINF_paused);
         assert_eq!(
-            info(|raw| (raw.shutdown, raw.dying) = (true, true)).state(),
+            info(shutdown | paused, 2).state(),
+            DomainState::Shutdown(ShutdownReason::SUSPEND)
+        );
+        assert_eq!(
+            info(shutdown | sys::XEN_DOMINF_dying, 0).state(),
             DomainState::Dying
         );
-        assert_eq!(info(|raw| raw.paused = true).state(), DomainState::Paused);
+        assert_eq!(info(paused, 0).state(), DomainState::Paused);
+    }
+
+    #[test]
+    fn pages_become_kib() {
+        let mut raw = nothing();
+        (raw.tot_pages, raw.max_pages) = (3, u64::MAX);
+        let info = DomainInfo::from_raw(&raw);
+        assert_eq!((info.current_memkb, info.max_memkb), (12, u64::MAX));
     }
 }

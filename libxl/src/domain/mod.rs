@@ -50,6 +50,7 @@ mod soft_reset;
 mod suspend;
 mod suspended;
 mod userdata;
+mod xen;
 
 pub(crate) use claim::Claim;
 pub use control::{ShutdownVia, Trigger};

@@ -142,7 +142,11 @@ impl<'a> Waiter<'a> {
         let since = Instant::now();
         self.wait_while(fd, flags, |next| {
             if silence.is_too_long(since) {
-                let did = if flags == PollFlags::IN { "came" } else { "was taken" };
+                let did = if flags == PollFlags::IN {
+                    "came"
+                } else {
+                    "was taken"
+                };
                 let text = format!("nothing of {what} {did} for {:.0?}", since.elapsed());
                 return Err(Error::new(ErrorKind::TimedOut, self.function).with_message(text));
             }

@@ -62,7 +62,12 @@ impl Pulse {
 /// Returns how often the guest has written to its disk, and how many of its pings were answered.
 fn work() -> (u64, u64) {
     let out = Command::new("dd")
-        .args([&format!("if={SHARED}"), "bs=4096", "count=1", "iflag=direct"])
+        .args([
+            &format!("if={SHARED}"),
+            "bs=4096",
+            "count=1",
+            "iflag=direct",
+        ])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -128,7 +133,13 @@ fn xl_sends(app: &App, back: bool) {
 fn beside_xl(mode: &str) {
     let beta = Beta::start();
     let mut host = Host::start_with(&["--hotplug-dir", "/nowhere"]);
-    let zeros = ["if=/dev/zero", "of=/dev/vdb", "bs=4096", "count=1", "oflag=direct"];
+    let zeros = [
+        "if=/dev/zero",
+        "of=/dev/vdb",
+        "bs=4096",
+        "count=1",
+        "oflag=direct",
+    ];
     assert!(Command::new("dd").args(zeros).status().unwrap().success());
     let app = host.app("worker");
     let does = "lab.ip=192.168.99.77/24 lab.ping=192.168.99.1 lab.works=/dev/xvda";
@@ -165,7 +176,11 @@ fn beside_xl(mode: &str) {
     host.wait_state(&app, "RUNNING");
     println!("{mode}:");
     let (ours, theirs) = (ours.show("the agent"), theirs.show("xl"));
-    println!("  ratio: {:.2} in all, {:.2} silent", ours[0] / theirs[0], ours[1] / theirs[1]);
+    println!(
+        "  ratio: {:.2} in all, {:.2} silent",
+        ours[0] / theirs[0],
+        ours[1] / theirs[1]
+    );
     let (done, said) = verb(&host, &["stop", "--destroy", &app.name()]);
     assert!(done, "{said}");
 }

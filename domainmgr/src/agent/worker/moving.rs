@@ -52,7 +52,13 @@ impl Run<'_> {
                 self.tell(progress);
             }
         };
-        let leaving = session.send(id, peer, !to.suspended_first, &mut report, &rest(to.allowed()));
+        let leaving = session.send(
+            id,
+            peer,
+            !to.suspended_first,
+            &mut report,
+            &rest(to.allowed()),
+        );
         self.session = Some(session);
         match leaving {
             Ok(leaving) => {

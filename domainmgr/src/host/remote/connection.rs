@@ -202,12 +202,7 @@ pub fn may_come(to: &Destination, question: &Question, limits: &Limits) -> Resul
 }
 
 /// Runs a command on the other host with this input, and returns what it prints.
-fn call(
-    to: &Destination,
-    command: &str,
-    input: &str,
-    limits: &Limits,
-) -> Result<String, String> {
+fn call(to: &Destination, command: &str, input: &str, limits: &Limits) -> Result<String, String> {
     let (ours, theirs) = UnixStream::pair().map_err(|e| failed(to, &e))?;
     let connection = Connection::start(to, command, theirs)?;
     let ending = ours.try_clone().map_err(|e| failed(to, &e))?;

@@ -47,7 +47,8 @@ impl Destination {
     /// Returns the time that the migration may take until the guest is given away.
     #[must_use]
     pub fn allowed(&self) -> Option<Duration> {
-        self.timeout.map(|seconds| Duration::from_secs(seconds.into()))
+        self.timeout
+            .map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     /// Returns the command that receives the domain on the other host.

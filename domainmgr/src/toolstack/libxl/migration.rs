@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use libxl::{DomainState, ShutdownReason};
 use libxl::migrate::{Granted, Outcome, Received, Receiver, Sent};
+use libxl::{DomainState, ShutdownReason};
 
 use super::concurrency::Concurrency;
 use super::contexts::{Lent, Loan, run};
@@ -14,9 +14,7 @@ use crate::base::queue::Queue;
 use crate::spec::{Spec, from_libxl};
 use crate::toolstack::domain::DomainId;
 use crate::toolstack::error::{Error, ErrorKind, Result};
-use crate::toolstack::migration::{
-    Arriving, HandedOver, Landing, Leaving, Peer, Report, SILENCE,
-};
+use crate::toolstack::migration::{Arriving, HandedOver, Landing, Leaving, Peer, Report, SILENCE};
 use crate::toolstack::operation::Limits;
 
 /// Size of a page of memory, in bytes, as libxl counts them.
@@ -57,7 +55,11 @@ pub(super) fn send(
     let limits = translate(limits).silence(SILENCE);
     let sender = domain.migrate_as(peer.reader, peer.writer, &limits, adapt);
     let sender = sender.map_err(with_words)?;
-    let sender = if live { sender } else { sender.suspended_first() };
+    let sender = if live {
+        sender
+    } else {
+        sender.suspended_first()
+    };
     let sent = sender
         .send(|progress| tell(report, progress))
         .map_err(with_words)?;
