@@ -1,5 +1,5 @@
-//! Raw FFI bindings to libxl, Xen's toolstack library, with libxlutil, xentoollog and
-//! xencall.
+//! Raw FFI bindings to libxl, Xen's toolstack library, with libxlutil, xentoollog,
+//! xencall, and a little of xenctrl and xenstore.
 //!
 //! The bindings are generated at build time from the headers of the libxl that is linked, because
 //! libxl promises no ABI: its structures change with every Xen release. The compiler checks the

@@ -81,7 +81,8 @@ pub(super) fn one<T>(
         }
         // SAFETY: Xen has filled it.
         let raw = unsafe { place[0].assume_init_ref() };
-        // Xen answers with the next domain, if there is none with this domid.
+        // Xen answers with the next domain, if there is none with this domid, and an id that is too large for it loses its
+        // upper bits.
         Ok((u32::from(raw.domain) == domid.0).then(|| translate(raw)))
     })
 }

@@ -308,16 +308,12 @@ mod tests {
         io::{Read, Write},
         net::Shutdown,
         os::{fd::AsFd, unix::net::UnixStream},
-        sync::atomic::{AtomicU32, Ordering},
         thread,
-        time::{Duration, Instant},
     };
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    use super::{
-        CARRIED, HEADER, Incoming, OPENING, Outgoing, RECORD, Silence, Until, pipe, read_opening,
-    };
+    use super::{CARRIED, HEADER, Incoming, OPENING, Outgoing, RECORD, Until, pipe, read_opening};
     use crate::{
         ErrorKind, Limits,
         limits::{Clock, Gate},
@@ -329,31 +325,6 @@ mod tests {
 
     fn opening() -> Vec<u8> {
         [HEADER.as_slice(), RECORD.as_slice()].concat()
-    }
-
-    #[test]
-    fn silence_is_borne_for_longer_while_it_is_harmless() {
-        let ours = pipe("f").unwrap();
-        let (to, takes_nothing) = UnixStream::pair().unwrap();
-        let asked = AtomicU32::new(0);
-        let is_harmless = || asked.fetch_add(1, Ordering::SeqCst) < 3;
-        let limits = Limits::none().silence(Duration::from_millis(20));
-        let begun = Instant::now();
-        let error = thread::scope(|scope| {
-            let mut writer = std::fs::File::from(ours.writer);
-            // More than the socket holds. It fails once the pipe is closed.
-            scope.spawn(move || writer.write_all(&vec![7; 16 << 20]));
-            let (written, over) = (Until::new(), Until::new());
-            let clock = Clock::start(&limits);
-            let silence = Silence::of(&clock, &is_harmless);
-            let out = Outgoing::new("f", ours.reader, &written, &over).unwrap();
-            let carried = out.allowing(silence).carry(to.as_fd(), &Gate::default());
-            carried.unwrap_err()
-        });
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert_eq!(asked.load(Ordering::SeqCst), 4);
-        assert!(begun.elapsed() >= Duration::from_millis(80));
-        drop(takes_nothing);
     }
 
     #[test]

@@ -253,3 +253,31 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::{fd::AsFd, unix::net::UnixStream},
+        sync::atomic::{AtomicU32, Ordering},
+        time::{Duration, Instant},
+    };
+
+    use super::{Silence, Waiter};
+    use crate::{ErrorKind, Limits, limits::Clock};
+
+    #[test]
+    fn silence_is_borne_for_longer_while_it_is_harmless() {
+        let (to, _takes_nothing) = UnixStream::pair().unwrap();
+        let asked = AtomicU32::new(0);
+        let is_harmless = || asked.fetch_add(1, Ordering::SeqCst) < 3;
+        let clock = Clock::start(&Limits::none().silence(Duration::from_millis(20)));
+        let begun = Instant::now();
+        let waiter = Waiter::new("f", &clock).unwrap();
+        let waiter = waiter.allowing(Silence::of(&clock, &is_harmless));
+        // More than the socket holds.
+        let failed = waiter.write_all(to.as_fd(), &vec![7; 16 << 20], "much");
+        assert_eq!(failed.unwrap_err().error.kind(), ErrorKind::TimedOut);
+        assert_eq!(asked.load(Ordering::SeqCst), 4);
+        assert!(begun.elapsed() >= Duration::from_millis(80));
+    }
+}

@@ -14,9 +14,9 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
-use super::following::wired;
+use super::wire::{Event, Events};
 use crate::base::services::Services;
-use crate::journal::{Journal, PAGE};
+use crate::journal::{Journal, PAGE, Page};
 
 /// Time during which events gather after a page was sent: a death is several events.
 const GATHERS: Duration = Duration::from_millis(50);
@@ -191,6 +191,25 @@ impl Message {
         }
         to.give_back(self.bytes[sent..].to_vec());
         None
+    }
+}
+
+/// A page of events in the words of the interface.
+pub(super) fn wired(page: Page) -> Events {
+    let events = page.events.into_iter();
+    Events {
+        events: events
+            .map(|(seq, key, event)| Event {
+                seq,
+                at: event.at,
+                uuid: key.to_string(),
+                name: event.name,
+                domid: (event.domid != 0).then_some(event.domid),
+                what: event.what,
+                detail: event.detail,
+            })
+            .collect(),
+        gap: page.gap,
     }
 }
 

@@ -4,11 +4,11 @@ use crossbeam_channel::RecvTimeoutError;
 use uuid::Uuid;
 use varlink::{Call, CallTrait};
 
-use super::broadcast::Behind;
+use super::broadcast::{Behind, wired};
 use super::service::{Bad, PATIENCE, Service, complain, reply};
-use super::wire::{Changed, Complaint, Domain, Event, Events, Since};
+use super::wire::{Changed, Complaint, Domain, Since};
 use crate::frontends::board::Change;
-use crate::journal::{PAGE, Page};
+use crate::journal::PAGE;
 
 impl Service {
     pub(super) fn watch(&self, call: &mut Call, name: Option<&str>) -> varlink::Result<()> {
@@ -106,24 +106,6 @@ impl Service {
                 Err(_) => return None,
             }
         }
-    }
-}
-
-pub(super) fn wired(page: Page) -> Events {
-    let events = page.events.into_iter();
-    Events {
-        events: events
-            .map(|(seq, key, event)| Event {
-                seq,
-                at: event.at,
-                uuid: key.to_string(),
-                name: event.name,
-                domid: (event.domid != 0).then_some(event.domid),
-                what: event.what,
-                detail: event.detail,
-            })
-            .collect(),
-        gap: page.gap,
     }
 }
 
