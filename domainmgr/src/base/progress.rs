@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const TELL: Duration = Duration::from_millis(500);
 
 /// Pace at which progress is published.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
     told: Option<(Instant, Progress)>,
 }
@@ -24,13 +24,13 @@ impl Pace {
             Some((at, last)) => progress.rate_since(last, now.saturating_duration_since(*at)),
         };
         let progress = Progress { rate, ..progress };
-        self.told = Some((now, progress.clone()));
+        self.told = Some((now, progress));
         Some(progress)
     }
 }
 
 /// Progress of an operation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Index of the disk whose image is copied; `None`: the memory of the domain is.
     pub disk: Option<usize>,

@@ -124,8 +124,8 @@ pub(super) fn read_all(dir: &Path) -> io::Result<Vec<DomainStatus>> {
     Ok(read_dir(dir, understood)?.all)
 }
 
-fn understood(text: Vec<u8>) -> Result<DomainStatus, String> {
-    json::parse(&text).map_err(|e| e.to_string())
+fn understood(text: &[u8]) -> Result<DomainStatus, String> {
+    json::parse(text).map_err(|e| e.to_string())
 }
 
 /// Something that is shown in the order of application numbers, and of names.
@@ -159,12 +159,12 @@ impl Ordered for Line {
 }
 
 impl Line {
-    fn of(text: Vec<u8>) -> Result<Self, String> {
-        let head = match serde_json::from_slice(&text) {
+    fn of(text: &[u8]) -> Result<Self, String> {
+        let head = match serde_json::from_slice(text) {
             Ok(head) => head,
             // Says where.
             Err(e) => {
-                return Err(match json::parse::<DomainStatus>(&text) {
+                return Err(match json::parse::<DomainStatus>(text) {
                     Ok(_) => e.to_string(),
                     Err(e) => e.to_string(),
                 });
@@ -179,7 +179,7 @@ impl Line {
 
 fn read_dir<T: Ordered>(
     dir: &Path,
-    understand: impl Fn(Vec<u8>) -> Result<T, String>,
+    understand: impl Fn(&[u8]) -> Result<T, String>,
 ) -> io::Result<Found<T>> {
     let mut found = Found {
         all: Vec::new(),
@@ -190,7 +190,7 @@ fn read_dir<T: Ordered>(
             continue;
         }
         let understood = match store::read(&dir.join(&name)) {
-            Ok(text) => understand(text),
+            Ok(text) => understand(&text),
             // Removed since the directory was listed.
             Err(ReadError::Gone) => continue,
             Err(e) => Err(e.to_string()),

@@ -13,20 +13,18 @@ use super::state::sibling::Sibling;
 use crate::base::progress::Progress;
 use crate::toolstack::{DomainId, Life};
 
+fn done(p: &Progress) -> String {
+    let rate = p.rate.map(|rate| format!(", {} MiB/s", rate >> 20));
+    let size = p.total.div_ceil(1 << 20);
+    let rate = rate.unwrap_or_default();
+    format!("{} % of {size} MiB{rate}", p.percent())
+}
+
 /// Returns the reasons; empty where the state needs no explanation.
 pub(super) fn of(f: &Facts) -> String {
     let own = f.phase.domain().and_then(|d| of_domain(f, d));
     let others = f.siblings.iter().filter_map(|b| of_other(f, b));
     let progress = f.progress.as_ref();
-    let done = |p: &Progress| {
-        let rate = p.rate.map(|rate| format!(", {} MiB/s", rate >> 20));
-        let size = p.total.div_ceil(1 << 20);
-        format!(
-            "{} % of {size} MiB{}",
-            p.percent(),
-            rate.unwrap_or_default()
-        )
-    };
     let copying = progress.and_then(|p| {
         let disk = p.disk?;
         Some(format!("copying the image of disk {disk}: {}", done(p)))

@@ -202,7 +202,7 @@ pub fn view(f: &Facts) -> View {
         mode: f.mode(),
         spec: f.spec().cloned(),
         disks: disks(f, &digest),
-        progress: f.progress.clone(),
+        progress: f.progress,
         display: f.display(),
         boot_time: f.past.boot_time,
         suspended_since: domain.and_then(|d| d.suspended),
