@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::cargo::Cargo;
+use crate::lab::pair::Pair;
 use crate::lab::{Accel, Hardware, Lab, Reservation};
 use crate::xen::Xen;
 use crate::{paths, tool};
@@ -27,8 +28,27 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value = "auto")]
     accel: Accel,
     /// Hide xl and its companions in dom0
-    #[arg(long)]
+    #[arg(long, conflicts_with = "hosts")]
     without_xl: bool,
+    /// Number of hosts: with 2, guests move from one to the other, and the cable between them is pulled on the way
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    hosts: Option<u8>,
+}
+
+/// The lab, or both.
+enum Labs {
+    One(Lab),
+    Two(Pair),
+}
+
+impl Labs {
+    /// The one in which commands run.
+    fn first(&mut self) -> &mut Lab {
+        match self {
+            Self::One(lab) => lab,
+            Self::Two(pair) => pair.alpha_mut(),
+        }
+    }
 }
 
 /// Builds, starts the lab, and runs the demo in its dom0.
@@ -40,9 +60,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let cargo = Cargo::for_lab(xen)?;
     let mut programs = cargo.programs(&["build", "--workspace", "--bin=domainmgr"])?;
     programs.extend(cargo.programs(&["test", "--no-run", "--workspace", "--test=demo"])?);
-    reservation.prepare()?;
-    let begin = Instant::now();
-    let mut lab = reservation.start(Hardware::Devices, options.accel)?;
+    let two = options.hosts == Some(2);
+    let (begin, mut labs);
+    if two {
+        drop(reservation);
+        let pair = Pair::start(xen, options.accel)?;
+        (begin, labs) = (Instant::now(), Labs::Two(pair));
+    } else {
+        reservation.prepare()?;
+        begin = Instant::now();
+        labs = Labs::One(reservation.start(Hardware::Devices, options.accel)?);
+    }
+    let lab = labs.first();
     for program in &programs {
         lab.put(&program.path, &program.name)?;
     }
@@ -50,12 +79,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         lab.hide_xl()?;
     }
     let out = paths::root().join("target/demo");
-    let picture = out.join("timeline.svg");
+    let picture = out.join(if two { "two-hosts.svg" } else { "timeline.svg" });
     // A picture of an earlier run would look like one of this run.
     let _ = fs::remove_file(&picture);
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let line = format!(
-        "rm -rf /share/demo && cd /tmp && timeout --kill-after=10 {LIMIT} /share/bin/demo /share/demo"
+        "rm -rf /share/demo && cd /tmp && timeout --kill-after=10 {LIMIT} /share/bin/demo /share/demo {}",
+        if two { "two-hosts" } else { "" }
     );
     let status = lab
         .command_within(LIMIT + 60, &line)
@@ -72,7 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("demo: failed ({status})");
-    match pack(&mut lab, xen, &made, &out) {
+    match pack(lab, xen, &made, &out) {
         Ok(file) => println!(
             "demo: logs, statuses and Xen's own log are in {}",
             file.display()

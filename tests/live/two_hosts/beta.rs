@@ -14,13 +14,13 @@ use crate::support::{unique, wait_for};
 const IMPATIENT: [&str; 4] = ["-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=4"];
 
 /// The agent of the other host.
-pub(super) struct Beta {
+pub(crate) struct Beta {
     dir: String,
     agent: Option<Child>,
 }
 
 impl Beta {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut beta = Self {
             dir: format!("/tmp/{}", unique("beta")),
             agent: None,
@@ -30,7 +30,7 @@ impl Beta {
     }
 
     /// Runs a command of the shell there, past the cable.
-    pub(super) fn shell(line: &str) -> String {
+    pub(crate) fn shell(line: &str) -> String {
         let out = Command::new("ssh")
             .args(["beta-oob", line])
             .output()
@@ -44,7 +44,7 @@ impl Beta {
         said
     }
 
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let dir = &self.dir;
         let program = program("domainmgr");
         let line = format!(
@@ -62,7 +62,7 @@ impl Beta {
     }
 
     /// Runs a verb there. Returns whether it succeeded, and what it said.
-    pub(super) fn verb(&self, words: &str) -> (bool, String) {
+    pub(crate) fn verb(&self, words: &str) -> (bool, String) {
         let line = format!(
             "{} {words} --control {}",
             program("domainmgr"),
@@ -80,7 +80,7 @@ impl Beta {
     }
 
     /// Has this agent send the guest to the one with this socket on alpha.
-    pub(super) fn send_back(&self, app: &App, socket: &Path) -> (bool, String) {
+    pub(crate) fn send_back(&self, app: &App, socket: &Path) -> (bool, String) {
         self.verb(&format!(
             "migrate {} alpha --via 'f() {{ exec ssh \"$1\" \"domainmgr() {{ exec {} \\\"\\$@\\\" --control {}; }}; $2\"; }}; f'",
             app.name(),
@@ -89,18 +89,18 @@ impl Beta {
         ))
     }
 
-    pub(super) fn socket(&self) -> String {
+    pub(crate) fn socket(&self) -> String {
         format!("{}/run/control.sock", self.dir)
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         Self::shell("pkill -9 -x domainmgr || true");
         let mut agent = self.agent.take().unwrap();
         agent.wait().unwrap();
     }
 
     /// The command that takes the place of ssh, for `--via`. A host that is gone is noticed soon.
-    pub(super) fn via(&self) -> String {
+    pub(crate) fn via(&self) -> String {
         let there = self
             .address()
             .there()
@@ -112,12 +112,12 @@ impl Beta {
         )
     }
 
-    pub(super) fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         Address(self.socket())
     }
 
     /// Returns how many domains have this uuid there, and how many of them run.
-    pub(super) fn domains(app: &App) -> (usize, usize) {
+    pub(crate) fn domains(app: &App) -> (usize, usize) {
         let list = Self::shell(&format!("xl list -v | grep {} || true", app.key));
         // The state: r or b for one that runs, p or s for one that does not.
         let runs = |line: &&str| {
@@ -127,7 +127,7 @@ impl Beta {
         (list.lines().count(), list.lines().filter(runs).count())
     }
 
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         Self::shell(&format!("tail -n 60 {}/log", self.dir))
     }
 }
@@ -148,17 +148,17 @@ impl Drop for Beta {
 }
 
 /// Path of a program that xtask puts beside this test, on both hosts.
-pub(super) fn program(name: &str) -> String {
+pub(crate) fn program(name: &str) -> String {
     let path: PathBuf = env::current_exe().unwrap().with_file_name(name);
     path.to_str().unwrap().to_owned()
 }
 
 /// Socket of an agent of beta.
-pub(super) struct Address(String);
+pub(crate) struct Address(String);
 
 impl Address {
     /// Returns the command that runs a line there, over the cable. The line calls `domainmgr`.
-    pub(super) fn command(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.args(IMPATIENT).arg("beta");
         ssh.arg(format!("{}{line}", self.there()));

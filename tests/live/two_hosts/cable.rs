@@ -11,7 +11,7 @@ use serde_json::Value;
 const CABLE: &str = "127.0.0.1:2201";
 
 /// Gives the cable an order, and returns its state.
-pub(super) fn order(order: &str) -> String {
+pub(crate) fn order(order: &str) -> String {
     let mut stream = TcpStream::connect(CABLE).unwrap();
     writeln!(stream, "{order}").unwrap();
     let mut answer = String::new();
@@ -21,7 +21,7 @@ pub(super) fn order(order: &str) -> String {
 }
 
 /// Mends the cable at the end of a test, whatever has become of that.
-pub(super) struct Mended;
+pub(crate) struct Mended;
 
 impl Drop for Mended {
     fn drop(&mut self) {
@@ -34,7 +34,7 @@ impl Drop for Mended {
 }
 
 /// Returns how many bytes have gone in each direction, from alpha and from beta.
-pub(super) fn bytes() -> [u64; 2] {
+pub(crate) fn bytes() -> [u64; 2] {
     let state: Value = serde_json::from_str(&order("")).unwrap();
     ["alpha", "beta"].map(|host| state[host]["arrived_bytes"].as_u64().unwrap())
 }

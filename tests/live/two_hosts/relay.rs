@@ -12,7 +12,7 @@ use super::{beta::Beta, cable};
 
 /// Moment of a migration at which the cable is cut, in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     /// The receiver's banner is lost.
     Banner,
     /// The guest runs, and so many bytes of it have gone.
@@ -28,7 +28,7 @@ pub(super) enum Moment {
 }
 
 impl Moment {
-    pub(super) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Banner,
         Self::Transfer(200_000),
         Self::Transfer(6_000_000),
@@ -39,7 +39,7 @@ impl Moment {
     ];
 
     /// Returns whether the guest has been given away for good, so that it runs on the other host in the end.
-    pub(super) fn is_past_go(self) -> bool {
+    pub(crate) fn is_past_go(self) -> bool {
         matches!(self, Self::Word | Self::After)
     }
 
@@ -66,14 +66,14 @@ fn lock(chosen: &Chosen) -> MutexGuard<'_, Option<Moment>> {
 }
 
 /// A relay, for as long as the test runs.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     port: u16,
     chosen: Chosen,
 }
 
 impl Relay {
     /// Starts one. `command` makes the command that connects to the other host, from the line that is to run there.
-    pub(super) fn start(command: impl Fn(&str) -> Command + Send + 'static) -> Self {
+    pub(crate) fn start(command: impl Fn(&str) -> Command + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let relay = Self {
             port: listener.local_addr().unwrap().port(),
@@ -89,23 +89,23 @@ impl Relay {
         relay
     }
 
-    pub(super) fn to(beta: &Beta) -> Self {
+    pub(crate) fn to(beta: &Beta) -> Self {
         let beta = beta.address();
         Self::start(move |line| beta.command(line))
     }
 
     /// Has the next migration cut at this moment.
-    pub(super) fn cut_at(&self, moment: Moment) {
+    pub(crate) fn cut_at(&self, moment: Moment) {
         *lock(&self.chosen) = Some(moment);
     }
 
     /// Returns whether the moment has come.
-    pub(super) fn has_cut(&self) -> bool {
+    pub(crate) fn has_cut(&self) -> bool {
         lock(&self.chosen).is_none()
     }
 
     /// The command that takes the place of ssh, for `--via`.
-    pub(super) fn via(&self) -> String {
+    pub(crate) fn via(&self) -> String {
         let port = self.port;
         // All of it ends with the connection, as ssh does: otherwise `cat` would keep the agent's end open.
         format!(

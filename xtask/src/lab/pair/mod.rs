@@ -67,6 +67,11 @@ impl Pair {
         &self.alpha
     }
 
+    /// As [`alpha`](Self::alpha), to collect its logs.
+    pub(crate) fn alpha_mut(&mut self) -> &mut Lab {
+        &mut self.alpha
+    }
+
     /// Runs a shell command in the dom0 of beta, and returns the output. A failure of the command is an error.
     pub(crate) fn output_of_beta(&self, line: &str) -> Result<String> {
         self.beta.output(line)
