@@ -64,6 +64,7 @@ pub fn of(mut view: View) -> DomainStatus {
         saved_in: view.saved_in.unwrap_or_default(),
         saved_since: view.saved_since,
         moved_to: view.moved_to.unwrap_or_default(),
+        given_to: view.given_to.unwrap_or_default(),
         jobs: view.jobs.into_iter().map(|one| job(one, percent)).collect(),
         changed: view.changed,
         waiting: view.waiting,
@@ -157,6 +158,7 @@ fn of_file(view: &View, file: &WishFile, status: &mut DomainStatus) {
         WishFile::Xl(file) => of_spec(view, &file.name, status),
         WishFile::Arrived(arrived) => of_spec(view, &arrived.spec.name, status),
     }
+    status.activate = file.activate();
     let host = file.with_host();
     status.priority = host.priority;
     status.after = host.after;

@@ -252,6 +252,7 @@ mod tests {
             via: Some(via.to_owned()),
             receiver: Receiver::Agent,
             token: Uuid::nil(),
+            until_boot: false,
         }
     }
 

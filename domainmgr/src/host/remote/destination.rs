@@ -26,6 +26,9 @@ pub struct Destination {
     pub receiver: Receiver,
     /// Number of this migration, by which either side can ask later what became of it.
     pub token: Uuid,
+    /// The domain is to run there only until that host is started again, as it does here.
+    #[serde(default)]
+    pub until_boot: bool,
 }
 
 impl Destination {
@@ -39,7 +42,14 @@ impl Destination {
     /// Returns the command that receives the domain on the other host.
     pub(super) fn receive(&self) -> String {
         match self.receiver {
-            Receiver::Agent => format!("domainmgr migrate-receive --token {}", self.token),
+            Receiver::Agent => {
+                let until = if self.until_boot {
+                    " --until-reboot"
+                } else {
+                    ""
+                };
+                format!("domainmgr migrate-receive --token {}{until}", self.token)
+            }
             Receiver::Xl => "xl migrate-receive".to_owned(),
         }
     }
