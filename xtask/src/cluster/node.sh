@@ -6,7 +6,11 @@ node=$1 number=$2 tree=$3 own=$4 all=$5
 root=$own/root
 hostname "$node"
 mount --make-rprivate /
-mkdir -p "$root" "$own/pacemaker" "$own/corosync" "$own/domainmgr" "$own/xen" "$own/log"
+mkdir -p "$root" "$own/domainmgr" "$own/xen" "$own/log"
+if ! test -e "$own/pacemaker"; then
+    cp -a "$tree/var/log/." "$own/log"
+    cp -a "$tree/var/lib/pacemaker" "$tree/var/lib/corosync" "$own"
+fi
 mount --bind "$tree" "$root"
 mount -o remount,bind,ro "$root"
 mount -t proc proc "$root/proc"
@@ -36,9 +40,6 @@ cp "$all/ssh/config" "$root/root/.ssh/config"
 chmod 600 "$root/root/.ssh/"*
 mkdir -p "$root/run/sshd" "$root/run/lock" "$root/run/crm" "$root/run/pacemaker" "$root/run/resource-agents"
 chroot "$root" chown hacluster:haclient /run/crm /run/pacemaker
-chroot "$root" chown -R hacluster:haclient /var/lib/pacemaker
-chroot "$root" mkdir -p /var/log/pacemaker /var/log/cluster /var/log/corosync
-chroot "$root" chown hacluster:haclient /var/log/pacemaker
 # The cable is plugged in from outside.
 until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
 ip link set lo up

@@ -19,7 +19,7 @@ const PACKAGES: &str = "pacemaker,corosync,crmsh,pacemaker-cli-utils,resource-ag
 
 /// Commands that make places in the tree onto which files of the trial are mounted.
 const PLACES: &str = "cd \"$1\" && mkdir -p trial xen etc/xen/auto etc/corosync var/lib/domainmgr \
-     usr/lib/ocf/resource.d/libxl && touch usr/sbin/domainmgr usr/sbin/fence_trial usr/lib/ocf/resource.d/libxl/Domain";
+     usr/lib/ocf/resource.d/libxl && touch etc/hosts usr/sbin/domainmgr usr/sbin/fence_trial usr/lib/ocf/resource.d/libxl/Domain";
 
 /// Names of the nodes. The number of each is its place, from 1.
 pub(crate) const NODES: [&str; 3] = ["alpha", "beta", "gamma"];

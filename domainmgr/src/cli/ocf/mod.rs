@@ -115,7 +115,7 @@ mod tests {
             assert!(USAGE.contains(action), "{action}");
             actions += 1;
         }
-        assert_eq!(actions, 9);
+        assert_eq!(actions, 8);
         let name = |key: &str| (key == "OCF_RESKEY_name").then(|| "web".to_owned());
         assert_eq!(ocf("promote").verdict(name).code, Code::Unimplemented);
         assert_eq!(ocf("").verdict(name).code, Code::Unimplemented);
