@@ -416,7 +416,7 @@ fn a_migration_that_fails_leaves_the_guest_where_it_is() {
     let slow = [
         ("CRM_meta_migrate_target", "beta"),
         ("CRM_meta_timeout", "10000"),
-        ("via", "f() { exec sleep 30; }; f"),
+        ("via", "f() { exec sleep 30 2>/dev/null; }; f"),
     ];
     let (code, said) = ocf_with(&alpha, "migrate_to", &slow);
     assert!(code == GENERIC && said.contains("goes on here"), "{said}");

@@ -180,8 +180,10 @@ impl Resource {
             return Verdict::new(Code::Configured, why);
         };
         let found = self.find(self.parameters.patience());
-        if let Err(verdict) = found.or(Verdict::not_running()) {
-            return verdict;
+        match found.or(Verdict::not_running()) {
+            Ok(status) if !decide::is_there(&status) => return Verdict::not_running(),
+            Ok(_) => {}
+            Err(verdict) => return verdict,
         }
         let migrate = wire::Migrate {
             name: self.parameters.name.clone(),

@@ -121,7 +121,8 @@ impl Parameters {
 
     /// Time before [`Parameters::end`] that is enough to undo what was begun.
     pub(super) fn before_end(&self) -> Instant {
-        let share = self.timeout / 5;
+        // The agent gives the other end of a connection ten seconds for its last words.
+        let share = self.timeout / 3;
         self.end() - share.min(Duration::from_secs(20))
     }
 
