@@ -12,13 +12,23 @@ use super::prepare::{NAME, NODES};
 type Step = fn(&Campaign, u32) -> Result<()>;
 
 /// Names of the steps, and descriptions, in their order.
-pub(super) const STEPS: [(&str, &str, Step); 8] = [
+pub(super) const STEPS: [(&str, &str, Step); 10] = [
+    (
+        "guide",
+        "the guide's lines for `crm`, in a configuration of their own",
+        guide,
+    ),
     (
         "tester",
         "`ocf-tester`, on a node of its own choice",
         tester,
     ),
     ("start", "stop and start", start),
+    (
+        "unfenced",
+        "start without fencing, which is refused",
+        unfenced,
+    ),
     ("move", "move, live", moved),
     ("standby", "node standby and online, live", standby),
     ("kill", "power cut of the node", kill),
@@ -30,10 +40,57 @@ pub(super) const STEPS: [(&str, &str, Step); 8] = [
 /// Longest time, in milliseconds, after the beginning of a migration at which something is broken.
 const AMID: u64 = 2500;
 
+/// The guide, whose lines are typed as they are, but for those of a fencing device that is not here.
+const GUIDE: &str = include_str!("../../../docs/cluster.md");
+
+fn guide(c: &Campaign, _: u32) -> Result<()> {
+    let lines = GUIDE.lines().map(str::trim);
+    let lines = lines.filter(|line| line.starts_with("crm configure") && !line.contains("fence-"));
+    let mut script = "set -e\ncrm cib new guide empty force\nexport CIB_shadow=guide\n".to_owned();
+    let mut typed = 0;
+    for line in lines {
+        script.push_str(&format!("{line}\n"));
+        typed += 1;
+    }
+    script.push_str("crm_verify --live-check\nunset CIB_shadow\ncrm cib delete guide\n");
+    if typed < 6 {
+        bail!("the guide has only {typed} lines for crm");
+    }
+    let said = c.at(0, &["sh", "-c", &format!("{{ {script} }} 2>&1")])?;
+    if said.contains("ERROR") {
+        bail!("{said}");
+    }
+    Ok(())
+}
+
+fn unfenced(c: &Campaign, _: u32) -> Result<()> {
+    stopped(c)?;
+    c.anywhere(
+        None,
+        &["crm", "configure", "property", "stonith-enabled=false"],
+    )?;
+    role(c, "Started")?;
+    let refused = c.until("a start is refused", || {
+        let said = c.anywhere(None, &["crm_mon", "-1"]);
+        said.is_ok_and(|said| said.contains("the cluster has no fencing"))
+    });
+    let ran = c.witness.seen().now;
+    role(c, "Stopped")?;
+    c.anywhere(
+        None,
+        &["crm", "configure", "property", "stonith-enabled=true"],
+    )?;
+    refused?;
+    if !ran.is_empty() {
+        bail!("it was started");
+    }
+    c.tidy()?;
+    running(c).map(drop)
+}
+
 fn tester(c: &Campaign, _: u32) -> Result<()> {
     // Pacemaker keeps its hands off meanwhile.
-    role(c, "Stopped")?;
-    c.until("it is stopped", || c.witness.seen().now.is_empty())?;
+    stopped(c)?;
     c.anywhere(None, &["crm_resource", "--wait", "--timeout", "30s"])?;
     let agent = "/usr/lib/ocf/resource.d/libxl/Domain";
     let said = c.at(0, &["ocf-tester", "-n", NAME, "-o", "name=web", agent])?;
@@ -66,9 +123,13 @@ fn running(c: &Campaign) -> Result<usize> {
     c.settled(None)
 }
 
-fn start(c: &Campaign, _: u32) -> Result<()> {
+fn stopped(c: &Campaign) -> Result<()> {
     role(c, "Stopped")?;
-    c.until("it is stopped", || c.witness.seen().now.is_empty())?;
+    c.until("it is stopped", || c.witness.seen().now.is_empty())
+}
+
+fn start(c: &Campaign, _: u32) -> Result<()> {
+    stopped(c)?;
     running(c).map(drop)
 }
 
