@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The configuration of the cluster, as the guide has it.
 const CONFIGURATION: &[&str] = &[
     "property stonith-enabled=true no-quorum-policy=stop stonith-timeout=40s",
+    "rsc_defaults resource-stickiness=100",
     "primitive fencing stonith:fence_trial params pcmk_host_list=\"alpha beta gamma\" pcmk_host_check=static-list op monitor interval=60s",
     "primitive web ocf:libxl:Domain params name=web meta allow-migrate=true target-role=Stopped op start timeout=120s interval=0 op stop \
      timeout=60s interval=0 op monitor interval=5s timeout=20s op migrate_to timeout=60s interval=0 op migrate_from timeout=60s interval=0",

@@ -46,7 +46,7 @@ const GUIDE: &str = include_str!("../../../docs/cluster.md");
 fn guide(c: &Campaign, _: u32) -> Result<()> {
     let lines = GUIDE.lines().map(str::trim);
     let lines = lines.filter(|line| line.starts_with("crm configure") && !line.contains("fence-"));
-    let mut script = "set -e\ncrm cib new guide empty force\nexport CIB_shadow=guide\n".to_owned();
+    let mut script = "set -e\ncrm cib new guide force\nexport CIB_shadow=guide\ncrm -F configure delete web\n".to_owned();
     let mut typed = 0;
     for line in lines {
         script.push_str(&format!("{line}\n"));
@@ -56,7 +56,10 @@ fn guide(c: &Campaign, _: u32) -> Result<()> {
     if typed < 6 {
         bail!("the guide has only {typed} lines for crm");
     }
-    let said = c.at(0, &["sh", "-c", &format!("{{ {script} }} 2>&1")])?;
+    // crm says on either output what it does not like.
+    let script =
+        format!("said=$(exec 2>&1; {script}) || {{ echo \"$said\" >&2; exit 1; }}; echo \"$said\"");
+    let said = c.at(0, &["sh", "-c", &script])?;
     if said.contains("ERROR") {
         bail!("{said}");
     }
