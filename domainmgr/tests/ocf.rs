@@ -4,7 +4,9 @@
 mod common;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -492,4 +494,29 @@ fn one_that_has_never_arrived_is_shut_down_where_it_is() {
     assert_eq!((alpha.domains(), beta.domains()), (0, 0));
     assert_eq!(alpha.status(A).unwrap()["MovedTo"], "");
     assert!(alpha.log().contains("does not run there, and never will"));
+}
+
+#[test]
+fn a_monitor_costs_one_message() {
+    let host = Host::new();
+    let socket = UnixListener::bind(host.path("run/control.sock")).unwrap();
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = socket.accept().unwrap();
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while !bytes.ends_with(&[0]) {
+            let read = stream.read(&mut buffer).unwrap();
+            bytes.extend_from_slice(&buffer[..read]);
+        }
+        let domain = json!({"uuid": A, "name": "a.1", "displayName": "a", "state": "RUNNING", "mode": "PV", "reason": "", "error": "",
+            "memory": 0, "restarts": 0});
+        let reply = json!({"parameters": {"domain": domain, "status": {"StateName": "RUNNING"}}});
+        stream.write_all(format!("{reply}\0").as_bytes()).unwrap();
+        stream.read_to_end(&mut bytes).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let again = socket.accept().is_ok();
+        (bytes.iter().filter(|byte| **byte == 0).count(), again)
+    });
+    ocf(&host, "monitor", OK);
+    assert_eq!(heard.join().unwrap(), (1, false));
 }

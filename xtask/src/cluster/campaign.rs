@@ -192,7 +192,7 @@ impl Campaign {
     /// The state of cluster and guest, for people.
     fn state(&self) -> String {
         let mut text = format!("copies run on: {:?}\n", self.witness.seen().now);
-        for node in 0..NODES.len() {
+        for (node, name) in NODES.iter().enumerate() {
             let mut said = |words: &[&str]| {
                 let mut command: Command = self.nodes.command(node, words);
                 if let Ok(output) = command.output() {
@@ -200,7 +200,7 @@ impl Campaign {
                     text.push_str(&String::from_utf8_lossy(&output.stderr));
                 }
             };
-            said(&["echo", "==", NODES[node]]);
+            said(&["echo", "==", name]);
             said(&["crm_mon", "-1rf"]);
             said(&["domainmgr", "status"]);
         }

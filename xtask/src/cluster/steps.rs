@@ -46,7 +46,9 @@ const GUIDE: &str = include_str!("../../../docs/cluster.md");
 fn guide(c: &Campaign, _: u32) -> Result<()> {
     let lines = GUIDE.lines().map(str::trim);
     let lines = lines.filter(|line| line.starts_with("crm configure") && !line.contains("fence-"));
-    let mut script = "set -e\ncrm cib new guide force\nexport CIB_shadow=guide\ncrm -F configure delete web\n".to_owned();
+    let mut script =
+        "set -e\ncrm cib new guide force\nexport CIB_shadow=guide\ncrm -F configure delete web\n"
+            .to_owned();
     let mut typed = 0;
     for line in lines {
         script.push_str(&format!("{line}\n"));

@@ -74,7 +74,7 @@ impl Witness {
 
     /// Number of times that the guest has booted in the Xens that there are. A migration is no boot.
     pub(crate) fn boots(&self) -> u64 {
-        let models = self.files.iter().filter_map(|file| model(file));
+        let models = self.files.iter().filter_map(model);
         let starts = models.map(|model| model["history"][GUEST]["starts"].as_u64());
         starts.map(Option::unwrap_or_default).sum()
     }

@@ -24,7 +24,7 @@ pub(crate) fn is_ours(key: &str) -> bool {
 /// # Errors
 /// The first value that is wrong, or a key of that kind that there is not. The text has the place.
 pub(super) fn read(config: &XlConfig) -> Result<WithHost, String> {
-    let at = |key, why| at(config, key, why);
+    let at = |key: &str, why: String| at(config, key, &why);
     let stranger = |key: &&str| key.starts_with(OURS) && !is_ours(key);
     if let Some(key) = config.keys().into_iter().find(stranger) {
         let why = format!("there is no such key, only {}", ALL.join(", "));
@@ -53,16 +53,15 @@ pub(super) fn activate(config: &XlConfig) -> Result<bool, String> {
     match config.number(ACTIVATE).map_err(|e| words(&e))? {
         None | Some(1) => Ok(true),
         Some(0) => Ok(false),
-        Some(other) => Err(at(
-            config,
-            ACTIVATE,
-            format!("expected 0 or 1, found {other}"),
-        )),
+        Some(other) => {
+            let why = format!("expected 0 or 1, found {other}");
+            Err(at(config, ACTIVATE, &why))
+        }
     }
 }
 
 /// Adds the place of a key to the reason why its value is wrong.
-fn at(config: &XlConfig, key: &str, why: String) -> String {
+fn at(config: &XlConfig, key: &str, why: &str) -> String {
     match config.place(key) {
         Some(Place::Line(line)) => format!("{}:{line}: {key}: {why}", config.name()),
         _ => format!("{}: {key}: {why}", config.name()),
