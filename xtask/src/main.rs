@@ -145,10 +145,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             setup::ensure()?;
             fuzz::run(&options)
         }
-        Task::Cluster(options) => {
-            setup::ensure()?;
-            cluster::run(&options)
-        }
+        Task::Cluster(options) => cluster::run(&options),
         Task::Lab {
             xen,
             accel,

@@ -164,12 +164,18 @@ impl Campaign {
     pub(super) fn settled(&self, except: Option<usize>) -> Result<usize> {
         let mut found = None;
         self.until("one copy runs, where Pacemaker says", || {
-            let seen = self.witness.seen();
-            let [node] = seen.now[..] else { return false };
+            // First, because this takes as long as Pacemaker has something to do, and what was seen before may be over then.
+            if !self.is_idle(except) {
+                return false;
+            }
+            let [node] = self.witness.seen().now[..] else {
+                return false;
+            };
             let located = self.anywhere(except, &["crm_resource", "--resource", NAME, "--locate"]);
             let says = format!("is running on: {}", NODES[node]);
             found = Some(node);
-            located.is_ok_and(|said| said.trim().ends_with(&says)) && self.is_idle(except)
+            located.is_ok_and(|said| said.trim().ends_with(&says))
+                && self.witness.seen().now == [node]
         })?;
         if self.witness.seen().most > 1 {
             bail!("two copies ran at once\n{}", self.state());

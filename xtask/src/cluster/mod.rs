@@ -38,6 +38,7 @@ const PACKAGES: &[&str] = &["iproute2"];
 /// Builds what is missing, starts the nodes, runs the campaign and prints its table.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     prepare::check()?;
+    setup::ensure()?;
     setup::packages(PACKAGES)?;
     let trial = prepare::Trial::make(options.agent.as_deref())?;
     let mut campaign = campaign::Campaign::start(trial)?;
