@@ -48,7 +48,7 @@ fn ocf(host: &Host, action: &str, code: i32) -> String {
     said
 }
 
-/// Has a Pacemaker there is not say whether it has fencing.
+/// Puts a `crm_attribute` into the path that says whether the cluster has fencing.
 fn fencing(host: &Host, word: &str) {
     let programs = host.path("bin");
     fs::create_dir_all(&programs).unwrap();
@@ -196,6 +196,26 @@ fn one_that_was_started_by_hand_is_made_to_end_with_the_host() {
     reboot(&mut host);
     ready(&host);
     assert_eq!(host.domains(), 0);
+}
+
+#[test]
+fn a_host_that_stays_up_after_all_does_not_start_what_the_cluster_decides() {
+    let host = idle("");
+    let settings = host.path("xendomains");
+    fs::write(&settings, "").unwrap();
+    for (how, state) in [("--no-save", "HALTED"), ("--save", "SAVED")] {
+        ocf(&host, "start", OK);
+        let words = ["host-stop", how, "--defaults", settings.to_str().unwrap()];
+        host.does(&words);
+        host.wait_state(A, state);
+        host.does(&["host-start"]);
+        ocf(&host, "monitor", NOT_RUNNING);
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(host.domains(), 0, "{how}");
+    }
+    // What was saved is older than what the guest may have done elsewhere.
+    ocf(&host, "start", OK);
+    assert!(!host.log().contains(" restored"), "{}", host.log());
 }
 
 #[test]

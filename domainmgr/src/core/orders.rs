@@ -87,7 +87,7 @@ fn obey(cx: &Ctx, f: &mut Facts, given: &Given) {
         by: given.by.clone(),
         since: cx.now.wall,
     };
-    // Whoever has a domain run until the host is started again decides what becomes of it then. No other start changes that.
+    // A hold that ends with the host leaves it to a cluster manager where the domain runs afterwards. No other start prolongs it.
     let ends = f.runs_until_boot();
     let run = |until| hold(true, if ends { Until::Boot } else { until });
     match &given.order {
@@ -114,7 +114,8 @@ fn obey(cx: &Ctx, f: &mut Facts, given: &Given) {
                 let moving = moving.clone();
                 elsewhere::note(f, &moving, cx.now.wall, false);
             }
-            stop(f, hold(false, *until));
+            let until = f.stops_until(*until);
+            stop(f, hold(false, until));
             if *destroy {
                 destroy_at_once(cx, f);
             }
@@ -302,12 +303,6 @@ fn forgetting(f: &Facts) -> Option<String> {
 }
 
 impl Facts {
-    /// Returns whether an order has the domain run until the host is started again.
-    fn runs_until_boot(&self) -> bool {
-        let hold = self.orders.hold.as_ref();
-        hold.is_some_and(|hold| hold.run && hold.until == Until::Boot)
-    }
-
     /// Returns whether there is no domain, and none is on its way.
     pub(super) fn is_down(&self) -> bool {
         let held = self.orders.hold.as_ref().is_some_and(|hold| !hold.run);
@@ -437,7 +432,7 @@ pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
 pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, file: Option<String>, result: Result<(), Error>) {
     let begun = f.orders.under_way.as_ref().filter(|o| o.begun);
     let asked = begun.and_then(|o| match o.given.order {
-        Order::Save { until, .. } => Some((o.given.by.clone(), until)),
+        Order::Save { until, .. } => Some((o.given.by.clone(), f.stops_until(until))),
         _ => None,
     });
     match (asked, result) {

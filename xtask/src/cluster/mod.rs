@@ -18,7 +18,7 @@ use anyhow::Result;
 
 use crate::setup;
 
-/// How long to try it.
+/// Extent of the campaign.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// Number of times that each step is tried

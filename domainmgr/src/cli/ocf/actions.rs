@@ -1,4 +1,4 @@
-//! The actions: what is decided in `decide.rs` is done, and its result told.
+//! The actions: each looks at the domain, asks `decide.rs`, and carries the decision out.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -78,7 +78,7 @@ impl Resource {
         loop {
             match self.started(anyway, true) {
                 Ending::Done => return Verdict::ok(),
-                // The next agent is told again: an order that it remembers is the same.
+                // The next agent is given the order again. If it remembers the order, nothing changes.
                 Ending::Failed(ClientError::Lost | ClientError::NoAgent(..))
                     if Instant::now() < self.parameters.before_end() =>
                 {
@@ -95,7 +95,8 @@ impl Resource {
         }
     }
 
-    /// Has the domain run until the host is started again. A memory that was saved is older than its disks may be, so that it boots.
+    /// Has the domain run until the host is started again. With `fresh`, a saved memory is removed: the domain may have run elsewhere
+    /// since, and its disks are newer.
     fn started(&self, anyway: bool, fresh: bool) -> Ending {
         let start = wire::Start {
             name: self.parameters.name.clone(),
@@ -134,11 +135,11 @@ impl Resource {
                 }
             };
             match ending {
-                // Looked at again: a guest that has come back from its migration is still to be shut down.
+                // The domain is looked at again: a guest that has come back from its migration is still to be shut down.
                 Ending::Done => {}
                 Ending::Failed(ClientError::NoSuchDomain) => return Verdict::ok(),
                 Ending::Failed(ClientError::Lost | ClientError::NoAgent(..)) => {}
-                // It may just have been given away.
+                // The guest may just have been given away.
                 Ending::Failed(ClientError::Refused(_)) if Instant::now() + AGAIN < end => {
                     thread::sleep(AGAIN);
                 }
@@ -198,7 +199,7 @@ impl Resource {
             Ending::Done => Verdict::ok(),
             Ending::Failed(ClientError::Lost | ClientError::NoAgent(..)) => self.moved(),
             late @ Ending::Late { job } => {
-                // Once it is over, Pacemaker stops the domain on both nodes. Until then it must not be on its way any more.
+                // Pacemaker stops the domain on both nodes after this action. A guest that is still on its way could arrive later.
                 let end = self.parameters.end();
                 if job.is_some_and(|job| self.agent.cancel(job, end)) {
                     let why = format!("{}; it was given up, and goes on here", in_words(&late));

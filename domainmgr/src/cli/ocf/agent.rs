@@ -1,4 +1,4 @@
-//! The agent, as the resource agent asks it: with an end to every wait.
+//! Questions and orders to the agent, with a limit to every wait.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -85,7 +85,7 @@ impl Agent {
     {
         let path = self.socket();
         let (tx, replies) = mpsc::channel();
-        // It ends with the program.
+        // The thread ends with the program.
         thread::spawn(move || {
             let job = tx.clone();
             let done = Client::connect(&path).and_then(|client| {
@@ -108,7 +108,7 @@ impl Agent {
         }
     }
 
-    /// Has an order given up. Returns whether it was.
+    /// Cancels an order. Returns whether it was cancelled.
     pub(super) fn cancel(&self, job: u64, end: Instant) -> bool {
         let path = self.socket();
         let done = within(end, move || Client::connect(&path)?.cancel(job));
@@ -116,7 +116,7 @@ impl Agent {
     }
 }
 
-/// Does something that may take for ever. Returns `None` if it is not done at `end`.
+/// Calls `what` in a thread of its own. Returns `None` if it has not returned by `end`.
 fn within<T: Send + 'static>(end: Instant, what: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (tx, done) = mpsc::channel();
     thread::spawn(move || tx.send(what()));

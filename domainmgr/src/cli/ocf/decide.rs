@@ -9,7 +9,7 @@ use crate::frontends::eve::DomainStatus;
 /// Time for which another toolstack may suspend a domain, for a checkpoint of its own.
 const REST: Duration = Duration::seconds(30);
 
-/// Answer to the question for a domain.
+/// Result of a question for the domain.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Found {
     Domain(Box<DomainStatus>),
@@ -128,7 +128,7 @@ pub(super) fn described(status: &DomainStatus) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Start {
     Is(Verdict),
-    /// Start it. `anyway`: also one that may live on elsewhere, which Pacemaker has made sure that it does not.
+    /// Start it. `anyway`: the agent cannot exclude that it runs elsewhere, and Pacemaker can.
     Do {
         anyway: bool,
     },
