@@ -451,6 +451,43 @@ fn a_migration_that_fails_leaves_the_guest_where_it_is() {
     assert_eq!(code, NOT_RUNNING);
 }
 
+/// The source may be switched off, which ends no connection: what waits for it must not arrive later, nor stand in the way.
+#[test]
+fn a_stop_ends_a_migration_to_this_host_that_has_come_to_a_halt() {
+    let (alpha, beta) = two();
+    let receive = format!(
+        "f() {{ case $2 in *--check) echo ready;; *) set -- $2; shift; {{ sed -u 1q; exec sleep 8; }} | {};; esac; }}; f",
+        there(&beta)
+    );
+    for action in ["stop", "start"] {
+        std::thread::scope(|scope| {
+            let moves = scope.spawn(|| migrate_to(&alpha, &receive));
+            let comes = |job: &serde_json::Value| {
+                job["Verb"] == "receive" && job["Ended"] == "0001-01-01T00:00:00Z"
+            };
+            beta.wait(A, "its coming", |s| {
+                s["Jobs"].as_array().unwrap().iter().any(comes)
+            });
+            if action == "stop" {
+                ocf(&beta, "stop", OK);
+                assert!(
+                    !beta.status(A).unwrap()["Jobs"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .any(comes)
+                );
+            } else {
+                // The host that it was to come from is down.
+                alpha.xen(&["destroy", "a.1"]);
+                ocf(&beta, "start", OK);
+            }
+            assert_ne!(moves.join().unwrap().0, OK);
+        });
+        assert_eq!(running(&[&alpha, &beta]), 1, "{action}");
+    }
+}
+
 /// The guest runs at beta, and alpha does not know.
 fn undecided(bridge: &str) -> (Host, Host) {
     let (alpha, beta) = two();

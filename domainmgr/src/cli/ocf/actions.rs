@@ -75,6 +75,13 @@ impl Resource {
             Start::Is(verdict) => return verdict,
             Start::Do { anyway } => anyway,
         };
+        // Pacemaker starts nothing that it has on its way here. The source may have been switched off, which ends no connection.
+        if decide::is_coming(&status) {
+            let ended = self.brought_down(false, self.parameters.before_end());
+            if ended != Ending::Done {
+                return Verdict::failed(in_words(&ended));
+            }
+        }
         loop {
             match self.started(anyway, true) {
                 Ending::Done => return Verdict::ok(),
@@ -124,7 +131,7 @@ impl Resource {
                 Ok(status) => status,
                 Err(verdict) => return verdict,
             };
-            let ending = if !decide::is_there(&status) && !decide::is_to_run(&status) {
+            let ending = if decide::is_stopped(&status) {
                 return Verdict::ok();
             } else if status.given_to.is_empty() {
                 self.shut_down(end)

@@ -83,6 +83,17 @@ pub(super) fn is_to_run(status: &DomainStatus) -> bool {
     }
 }
 
+/// Returns whether the domain is down and stays so: nothing is about to build it, and it is not about to come from another host.
+pub(super) fn is_stopped(status: &DomainStatus) -> bool {
+    !is_there(status) && !is_to_run(status) && !is_under_way(status)
+}
+
+/// Returns whether the domain is about to come from another host.
+pub(super) fn is_coming(status: &DomainStatus) -> bool {
+    let mut under_way = status.jobs.iter().filter(|job| job.ended.is_none());
+    under_way.any(|job| job.verb == "receive")
+}
+
 /// Returns whether there is a domain.
 pub(super) fn is_there(status: &DomainStatus) -> bool {
     !matches!(
@@ -91,7 +102,7 @@ pub(super) fn is_there(status: &DomainStatus) -> bool {
     )
 }
 
-/// Returns whether a save or a migration is under way.
+/// Returns whether an order is under way, such as a save or a migration.
 fn is_under_way(status: &DomainStatus) -> bool {
     status.jobs.iter().any(|job| job.ended.is_none())
 }
@@ -269,6 +280,19 @@ mod tests {
             ..activated
         };
         assert_eq!(code(&stopped), Code::NotRunning);
+    }
+
+    #[test]
+    fn a_domain_on_its_way_here_is_not_stopped() {
+        let mut status = domain("INSTALLED");
+        assert!(is_stopped(&status) && !is_coming(&status));
+        status.jobs = vec![Job {
+            verb: "receive".to_owned(),
+            ..Job::default()
+        }];
+        assert!(!is_stopped(&status) && is_coming(&status));
+        status.jobs[0].ended = Some(now());
+        assert!(is_stopped(&status) && !is_coming(&status));
     }
 
     #[test]
