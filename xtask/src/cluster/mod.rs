@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// Number of times that each step is tried
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     times: u32,
-    /// Only these steps: guide, tester, start, unfenced, move, standby, kill, split, agent, moving-split
+    /// Only these steps: guide, tester, start, unfenced, move, standby, destroy, kill, split, agent, moving-split
     #[arg(long, value_delimiter = ',')]
     steps: Vec<String>,
     /// A domainmgr that is built already, instead of a release build

@@ -12,7 +12,7 @@ use super::prepare::{NAME, NODES};
 type Step = fn(&Campaign, u32) -> Result<()>;
 
 /// Names of the steps, and descriptions, in their order.
-pub(super) const STEPS: [(&str, &str, Step); 10] = [
+pub(super) const STEPS: [(&str, &str, Step); 11] = [
     (
         "guide",
         "the guide's lines for `crm`, in a configuration of their own",
@@ -31,6 +31,7 @@ pub(super) const STEPS: [(&str, &str, Step); 10] = [
     ),
     ("move", "move, live", moved),
     ("standby", "node standby and online, live", standby),
+    ("destroy", "guest destroyed from outside", destroy),
     ("kill", "power cut of the node", kill),
     ("split", "cable of the node cut", split),
     ("agent", "agent killed during a migration", agent),
@@ -210,6 +211,26 @@ fn back(c: &Campaign) -> Result<()> {
     c.all_online()?;
     c.tidy()?;
     c.settled(None).map(drop)
+}
+
+fn destroy(c: &Campaign, _: u32) -> Result<()> {
+    let node = running(c)?;
+    let boots = c.witness.boots();
+    c.at(
+        node,
+        &[
+            "domainmgr",
+            "simulated",
+            "--state",
+            "/xen/xen.json",
+            "destroy",
+            NAME,
+        ],
+    )?;
+    c.until("it runs again", || {
+        c.witness.boots() > boots && c.witness.seen().now.len() == 1
+    })?;
+    back(c)
 }
 
 fn kill(c: &Campaign, _: u32) -> Result<()> {
