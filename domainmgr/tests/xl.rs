@@ -370,3 +370,29 @@ fn a_file_can_be_checked_and_shown_before_it_counts() {
     let (code, said) = words(&host, &["config"], "none.cfg");
     assert!(code == 1 && said.contains("none.cfg"), "{said}");
 }
+
+#[test]
+fn a_file_may_ask_for_nothing_and_its_domain_runs_when_somebody_starts_it() {
+    let mut host = start();
+    put(&host, "web.cfg", "web", "domainmgr_activate = 0\n");
+    let web = key("web");
+    let status = host.wait_state(&web, "INSTALLED");
+    assert_eq!(
+        (&status["Activate"], &status["Warnings"]),
+        (&json!(false), &json!([]))
+    );
+    host.does(&["start", "web", "--until-reboot"]);
+    host.wait_state(&web, "RUNNING");
+    host.xen(&["reboot-host"]);
+    host.stop();
+    run(&mut host);
+    host.wait_state(&web, "HALTED");
+    assert_eq!(host.domains(), 0);
+    put(&host, "web.cfg", "web", "domainmgr_activate = 1\n");
+    host.wait_state(&web, "RUNNING");
+    put(&host, "web.cfg", "web", "domainmgr_activate = 2\n");
+    host.wait(&web, "the reason", |s| {
+        let why = s["LastErr"].as_str().unwrap();
+        why.contains("web.cfg:4: domainmgr_activate: expected 0 or 1, found 2")
+    });
+}

@@ -6,6 +6,7 @@ mod api;
 mod bench;
 mod bindings;
 mod cargo;
+mod cluster;
 mod demo;
 mod fuzz;
 mod lab;
@@ -60,6 +61,8 @@ enum Task {
     Bindings(bindings::Options),
     /// Feed nonsense to all that reads files, streams and texts of others
     Fuzz(fuzz::Options),
+    /// The agent under Pacemaker, on three simulated nodes: moves, power cuts and cut cables; closes with a table
+    Cluster(cluster::Options),
     /// A shell, or a command, in the dom0 of a running Xen
     ///
     /// One argument is given to dom0's shell as it is; several are one command and its arguments. The exit status is the command's.
@@ -142,6 +145,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             setup::ensure()?;
             fuzz::run(&options)
         }
+        Task::Cluster(options) => cluster::run(&options),
         Task::Lab {
             xen,
             accel,

@@ -248,6 +248,11 @@ fn built(dir: &Path, programs: &Programs) -> Result<()> {
         dir.join("xen.domainmgr.varlink"),
     )?;
     fs::copy(root.join("CHANGELOG.md"), dir.join("CHANGELOG.md"))?;
+    fs::create_dir_all(dir.join("ocf"))?;
+    fs::copy(
+        root.join("packaging/pacemaker/Domain"),
+        dir.join("ocf/Domain"),
+    )?;
     tool::output(Command::new(program).args(["man", "--directory"]).arg(&man))?;
     for (shell, file) in [
         ("bash", "domainmgr"),

@@ -12,7 +12,7 @@ use super::env::{Env, Report};
 use crate::base::abort::AbortToken;
 use crate::core::{Answer, Order};
 use crate::frontends::arrived::Arrived;
-use crate::frontends::control::Reception;
+use crate::frontends::control::{Coming, Reception};
 use crate::frontends::inputs::Home;
 use crate::host::remote::Question;
 use crate::spec::Spec;
@@ -67,7 +67,8 @@ impl Receptionist {
         self.changed.notify_all();
     }
 
-    fn receive_now(&self, peer: Peer, token: Uuid, by: &str) -> Outcome {
+    fn receive_now(&self, peer: Peer, coming: Coming, by: &str) -> Outcome {
+        let token = coming.token;
         let env = &self.env;
         let limits = Limits {
             abort: AbortToken::new(),
@@ -84,7 +85,7 @@ impl Receptionist {
                 "{name}: there was a migration with the number {token} before"
             ));
         }
-        let outcome = self.order(token, spec, by);
+        let outcome = self.order(coming, spec, by);
         env.arrivals.over(token);
         outcome
             .map(|()| key)
@@ -92,13 +93,14 @@ impl Receptionist {
     }
 
     /// Has the worker of the key receive its domain, and waits until it has.
-    fn order(&self, token: Uuid, spec: Spec, by: &str) -> Result<(), String> {
+    fn order(&self, coming: Coming, spec: Spec, by: &str) -> Result<(), String> {
         let env = &self.env;
         let key = spec.uuid;
         let lost = "the agent is ending";
         let order = Order::Receive {
             spec: Arc::new(spec.clone()),
-            token,
+            token: coming.token,
+            until: coming.until,
         };
         if env.board.worker(key).is_none() {
             env.inputs.arrive(key, Arc::new(Arrived { spec }));
@@ -127,9 +129,10 @@ impl Receptionist {
 }
 
 impl Reception for Receptionist {
-    fn receive(&self, peer: Peer, token: Uuid, by: &str) -> Outcome {
+    fn receive(&self, peer: Peer, coming: Coming, by: &str) -> Outcome {
+        let token = coming.token;
         self.note(token, None);
-        let outcome = self.receive_now(peer, token, by);
+        let outcome = self.receive_now(peer, coming, by);
         if let Err(why) = &outcome {
             log::warn!("a domain from another host is not received: {why}");
         }

@@ -91,7 +91,7 @@ impl Check {
                 let domain = Described {
                     key: found.key,
                     spec: found.spec?,
-                    activate: true,
+                    activate: !found.file.idle,
                 };
                 let warnings = found.warnings.iter();
                 let warnings = warnings.map(|w| format!("warning: {w}")).collect();

@@ -286,6 +286,7 @@ impl HostStart {
                 name: domain.uuid.clone(),
                 anyway: None,
                 fresh: None,
+                boot: None,
             };
             // All of them first: they are built side by side.
             let done = self.socket.connect();

@@ -16,7 +16,7 @@ use super::output::say;
 use super::verbs::How;
 use crate::frontends::control::NAME;
 use crate::frontends::control::client::{ClientError, named};
-use crate::frontends::control::wire::{Complaint, Migrate as Parameters};
+use crate::frontends::control::wire::{self, Complaint, Migrate as Parameters};
 use crate::host::remote::READY;
 
 #[derive(Debug, Args)]
@@ -79,6 +79,9 @@ pub(super) struct Receive {
     /// Number of the migration, by which its outcome can be asked for later.
     #[arg(long, value_name = "UUID")]
     token: Option<Uuid>,
+    /// Have the domain run only until this host is started again, as it did at its source.
+    #[arg(long, conflicts_with_all = ["outcome", "check"])]
+    until_reboot: bool,
     /// Print what became of a migration, instead: runs, never, or pending. One that is not decided is ended.
     #[arg(long, value_name = "UUID", conflicts_with = "token")]
     outcome: Option<Uuid>,
@@ -187,7 +190,7 @@ impl Receive {
     fn receive(&self, token: Uuid) -> Result<(), ClientError> {
         // First, so that an agent that does not know the method is told from one that refuses the domain.
         let client = self.socket.connect()?;
-        let stream = upgraded(self.socket.open()?, token)?;
+        let stream = upgraded(self.socket.open()?, token, self.until_reboot)?;
         let to_agent = stream.try_clone().map_err(lost)?;
         // The thread ends with the process: its source may keep the connection open.
         thread::spawn(move || {
@@ -218,10 +221,18 @@ impl Receive {
 }
 
 /// Makes the connection one that carries a domain.
-fn upgraded(mut stream: UnixStream, token: Uuid) -> Result<UnixStream, ClientError> {
+fn upgraded(
+    mut stream: UnixStream,
+    token: Uuid,
+    until_reboot: bool,
+) -> Result<UnixStream, ClientError> {
+    let receive = wire::Receive {
+        token: token.to_string(),
+        boot: until_reboot.then_some(true),
+    };
     let call = json!({
         "method": format!("{NAME}.Receive"),
-        "parameters": {"token": token.to_string()},
+        "parameters": receive,
         "upgrade": true,
     });
     stream

@@ -18,6 +18,7 @@ mod looks;
 mod memory_files;
 mod migrate;
 mod named;
+mod ocf;
 mod output;
 mod paths;
 mod resume;
@@ -155,6 +156,8 @@ enum Command {
     /// For one whose migration was given up, or whose outcome nobody knows: make sure first that it runs nowhere else. One
     /// that does is to be destroyed instead.
     Resume(resume::Resume),
+    /// Do what Pacemaker asks of the resource agent ocf:libxl:Domain, whose parameters are in the environment.
+    Ocf(ocf::Ocf),
     /// Print a script by which a shell completes words of domainmgr's, and names of domains and numbers of jobs.
     Completions {
         /// Which shell.
@@ -298,6 +301,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Watch(args) => return args.run(),
         Command::History(args) => return args.run(),
         Command::Console(args) => args.run(),
+        Command::Ocf(args) => return args.run(),
         Command::Resume(args) => args.run(),
         Command::Completions { shell } => complete::script(shell).and_then(|script| say(&script)),
         Command::Man { directory: None } => man(),

@@ -46,6 +46,10 @@ pub(super) struct Start {
     /// Have a domain that is saved boot, and remove what was saved: its guest finds its disks as after a power cut.
     #[arg(long)]
     fresh: bool,
+    /// Only until this host is started again: then they stay down, unless their files ask for them to run. For a cluster manager,
+    /// which decides anew where they run.
+    #[arg(long)]
+    until_reboot: bool,
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +67,7 @@ impl Start {
             name: name.to_owned(),
             anyway: self.anyway.then_some(true),
             fresh: self.fresh.then_some(true),
+            boot: self.until_reboot.then_some(true),
         })
     }
 }

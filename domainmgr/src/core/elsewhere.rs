@@ -35,6 +35,14 @@ pub(super) fn given_away(f: &Facts) -> Option<String> {
     })
 }
 
+/// Returns the host that the guest was given away to, if it is not known whether it runs there.
+pub(super) fn in_doubt(f: &Facts) -> Option<String> {
+    match &f.phase {
+        Phase::GivenAway(_, moving) if moving.word != Word::Runs => Some(moving.to.host.clone()),
+        _ => None,
+    }
+}
+
 impl Facts {
     /// Returns whether the guest has gone to another host.
     #[must_use]

@@ -32,6 +32,7 @@ mod exit_actions;
 mod gone;
 mod halting;
 mod history;
+mod holds;
 mod inherited;
 mod input;
 mod looks;

@@ -20,6 +20,7 @@ use super::state::saved::Saved;
 use super::state::wish::{File, Pending};
 use super::{abort, cancel, changing, elsewhere, migrating, saving};
 use crate::host::disks::Copies;
+use crate::host::remote::Destination;
 use crate::toolstack::{Error, Life};
 
 /// Takes an order. An [`Effect::Answer`] tells the result, now or later.
@@ -86,12 +87,15 @@ fn obey(cx: &Ctx, f: &mut Facts, given: &Given) {
         by: given.by.clone(),
         since: cx.now.wall,
     };
+    // A hold that ends with the host leaves it to a cluster manager where the domain runs afterwards. No other start prolongs it.
+    let ends = f.runs_until_boot();
+    let run = |until| hold(true, if ends { Until::Boot } else { until });
     match &given.order {
-        Order::Start { fresh, .. } => {
+        Order::Start { fresh, until, .. } => {
             if *fresh {
                 f.drop_saved();
             }
-            start(f, hold(true, Until::Started));
+            start(f, run(*until));
         }
         Order::Restore { file } => {
             if file.is_some() && !is_saved_in(f, file.as_deref()) {
@@ -102,7 +106,7 @@ fn obey(cx: &Ctx, f: &mut Facts, given: &Given) {
                     named_by: Some(given.id),
                 });
             }
-            start(f, hold(true, Until::Started));
+            start(f, run(Until::Started));
         }
         Order::Stop { destroy, until } => {
             // Whoever destroys a guest that was given away says that it runs there.
@@ -110,12 +114,13 @@ fn obey(cx: &Ctx, f: &mut Facts, given: &Given) {
                 let moving = moving.clone();
                 elsewhere::note(f, &moving, cx.now.wall, false);
             }
-            stop(f, hold(false, *until));
+            let until = f.stops_until(*until);
+            stop(f, hold(false, until));
             if *destroy {
                 destroy_at_once(cx, f);
             }
         }
-        Order::Restart => restart(cx, f, hold(true, Until::Started)),
+        Order::Restart => restart(cx, f, run(Until::Started)),
         Order::Pause
         | Order::Unpause
         | Order::Cancel(_)
@@ -344,6 +349,7 @@ const KEPT: &str = "it has ended and is kept to be looked into: stop it first";
 pub(super) fn next(f: &mut Facts) -> Option<Next> {
     let domain = running(f).ok()?;
     let (id, paused) = (domain.id, domain.life == Life::Paused);
+    let until_boot = f.runs_until_boot();
     let under_way = f.orders.under_way.as_mut().filter(|o| !o.begun)?;
     // An earlier run of the agent may have done it.
     let done = match under_way.given.order {
@@ -362,7 +368,13 @@ pub(super) fn next(f: &mut Facts) -> Option<Next> {
         Order::Pause => Op::Pause(id),
         Order::Unpause => Op::Unpause(id),
         Order::Save { file, .. } => Op::Save(id, file.clone()),
-        Order::Migrate { to } => Op::Send(id, Arc::clone(to)),
+        Order::Migrate { to } => Op::Send(
+            id,
+            Arc::new(Destination {
+                until_boot,
+                ..(**to).clone()
+            }),
+        ),
         _ => return None,
     };
     under_way.begun = true;
@@ -420,7 +432,7 @@ pub(super) fn paused(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
 pub(super) fn saved(cx: &mut Ctx, f: &mut Facts, file: Option<String>, result: Result<(), Error>) {
     let begun = f.orders.under_way.as_ref().filter(|o| o.begun);
     let asked = begun.and_then(|o| match o.given.order {
-        Order::Save { until, .. } => Some((o.given.by.clone(), until)),
+        Order::Save { until, .. } => Some((o.given.by.clone(), f.stops_until(until))),
         _ => None,
     });
     match (asked, result) {

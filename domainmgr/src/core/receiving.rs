@@ -119,10 +119,15 @@ pub(super) fn landed(cx: &mut Ctx, f: &mut Facts, result: Result<(), Error>) {
         return;
     }
     f.moved = None;
-    let by = f.orders.under_way.as_ref().map(|o| o.given.by.clone());
+    let given = f.orders.under_way.as_ref().map(|o| &o.given);
+    let by = given.map(|given| given.by.clone());
+    let until = given.map(|given| match given.order {
+        Order::Receive { until, .. } => until,
+        _ => Until::Started,
+    });
     f.orders.hold = (!f.is_activated()).then(|| Hold {
         run: true,
-        until: Until::Started,
+        until: until.unwrap_or_default(),
         by: by.unwrap_or_default(),
         since: cx.now.wall,
     });

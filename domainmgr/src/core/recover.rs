@@ -64,13 +64,14 @@ impl Facts {
             f.orders.hold = f.orders.hold.filter(|hold| hold.until != Until::Boot);
             after_host_reboot(now, &mut f, &record.begun);
         }
-        take_up_order(now, &mut f);
+        take_up_order(now, &mut f, same_run);
         f
     }
 }
 
 /// Takes up the order that was being worked off when the agent ended.
-fn take_up_order(now: Now, f: &mut Facts) {
+fn take_up_order(now: Now, f: &mut Facts, same_run: bool) {
+    let is_to_run = f.is_activated() || f.orders.hold.as_ref().is_some_and(|hold| hold.run);
     let (saved, moved, arrived) = (f.saved.is_some(), f.moved.is_some(), f.past.arrived);
     let given_away = matches!(f.phase, Phase::GivenAway(..));
     let Some(under_way) = &mut f.orders.under_way else {
@@ -86,6 +87,10 @@ fn take_up_order(now: Now, f: &mut Facts) {
         }
         Order::Migrate { .. } if begun && !moved => {
             "it goes on running: the agent ended while it was sent"
+        }
+        // Its hold has ended with the host.
+        Order::Start { .. } | Order::Restart | Order::Restore { .. } if !same_run && !is_to_run => {
+            "the host was started again before the domain ran"
         }
         // The other side has lost this one.
         Order::Receive { token, .. } if arrived != Some(token) => {

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::changing;
+use super::elsewhere;
 use super::reasons;
 use super::state::boot::Boot;
 use super::state::domain::Domain;
@@ -139,6 +140,8 @@ pub struct View {
     pub saved_in: Option<String>,
     /// The other host that the guest has gone to.
     pub moved_to: Option<String>,
+    /// The other host that the guest was given away to, as long as it is not known whether it runs there.
+    pub given_to: Option<String>,
     /// Time since which the domain's memory has been in a file.
     pub saved_since: Option<OffsetDateTime>,
     /// Number of boot attempts.
@@ -209,6 +212,7 @@ pub fn view(f: &Facts) -> View {
         spent: f.past.spent.clone(),
         saved_in: f.saved.as_ref().and_then(|saved| saved.file.clone()),
         moved_to: f.moved.as_ref().map(|moved| moved.to.clone()),
+        given_to: elsewhere::in_doubt(f),
         saved_since: f.saved.as_ref().map(|saved| saved.at),
         tries: f.past.tries,
         boot_failed: f.phase.boot_failed(),

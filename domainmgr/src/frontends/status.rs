@@ -33,6 +33,7 @@ pub fn of(mut view: View) -> DomainStatus {
     if let Some(hold) = view.hold.take() {
         held(hold, &mut status);
     }
+    elsewhere(&mut view, &mut status);
     let percent = view.progress.as_ref().map(Progress::percent);
     DomainStatus {
         uuid_and_version: UuidAndVersion {
@@ -63,7 +64,6 @@ pub fn of(mut view: View) -> DomainStatus {
         spent_files: view.spent.into_iter().map(spent).collect(),
         saved_in: view.saved_in.unwrap_or_default(),
         saved_since: view.saved_since,
-        moved_to: view.moved_to.unwrap_or_default(),
         jobs: view.jobs.into_iter().map(|one| job(one, percent)).collect(),
         changed: view.changed,
         waiting: view.waiting,
@@ -75,6 +75,12 @@ pub fn of(mut view: View) -> DomainStatus {
         config_digest: view.digest,
         ..status
     }
+}
+
+/// Fills in the hosts that the guest has gone to, or may have.
+fn elsewhere(view: &mut View, status: &mut DomainStatus) {
+    status.moved_to = view.moved_to.take().unwrap_or_default();
+    status.given_to = view.given_to.take().unwrap_or_default();
 }
 
 /// Fills in the fields about the hold that an operator has placed.
@@ -157,6 +163,7 @@ fn of_file(view: &View, file: &WishFile, status: &mut DomainStatus) {
         WishFile::Xl(file) => of_spec(view, &file.name, status),
         WishFile::Arrived(arrived) => of_spec(view, &arrived.spec.name, status),
     }
+    status.activate = file.activate();
     let host = file.with_host();
     status.priority = host.priority;
     status.after = host.after;

@@ -88,12 +88,12 @@ impl WishFile {
         }
     }
 
-    /// Returns whether the domain is to run. A file of xl's is there because it is. A domain that came from another host runs
-    /// because it was given to this one.
-    fn activate(&self) -> bool {
+    /// Returns whether the domain is to run. A file of xl's is there because it is, unless it says otherwise. A domain that came from
+    /// another host runs because it was given to this one.
+    pub(super) fn activate(&self) -> bool {
         match self {
             Self::Eve(config) => config.activate,
-            Self::Xl(_) => true,
+            Self::Xl(file) => !file.idle,
             Self::Arrived(_) => false,
         }
     }

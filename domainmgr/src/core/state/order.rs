@@ -10,10 +10,10 @@ use crate::host::remote::Destination;
 use crate::spec::Spec;
 use crate::spec::change::Change;
 
-/// End of a hold that keeps a domain down.
+/// End of a hold, if nobody takes it back before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Until {
-    /// The domain is started by an order, or a newer wish comes.
+    /// A contrary order is given, or a newer wish comes.
     #[default]
     Started,
     /// The same, or the host is started again.
@@ -29,6 +29,9 @@ pub enum Order {
         anyway: bool,
         /// Discard the memory of a saved domain, and boot the domain.
         fresh: bool,
+        /// End of the hold that has the domain run.
+        #[serde(default)]
+        until: Until,
     },
     /// Bring the domain down, and keep it down.
     Stop {
@@ -69,6 +72,9 @@ pub enum Order {
         spec: Arc<Spec>,
         /// Number of the migration.
         token: Uuid,
+        /// End of the hold that has the domain run here.
+        #[serde(default)]
+        until: Until,
     },
     /// Forget a domain that is down, and that no file describes.
     Forget,

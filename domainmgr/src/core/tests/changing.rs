@@ -130,6 +130,7 @@ fn what_was_changed_is_there_with_every_domain_that_is_built() {
         Order::Start {
             anyway: false,
             fresh: false,
+            until: Until::Started,
         },
     ] {
         assert_eq!(h.ordered(how, 60_000), obeyed());
@@ -243,6 +244,7 @@ fn without_a_domain_everything_waits() {
     let start = Order::Start {
         anyway: false,
         fresh: false,
+        until: Until::Started,
     };
     assert_eq!(h.ordered(start, 40_000), obeyed());
     assert_eq!(level(&mut h), (vec!["xvdx".to_owned()], 96, 0));

@@ -1076,6 +1076,7 @@ impl Harness {
 pub(super) const START: Order = Order::Start {
     anyway: false,
     fresh: false,
+    until: Until::Started,
 };
 /// Keeps the domain down.
 pub(super) const STOP: Order = Order::Stop {

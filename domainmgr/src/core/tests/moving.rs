@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::harness::{Harness, START, STOP, obeyed, refused, running};
-use crate::core::{Answer, Elsewhere, Op, Order};
+use crate::core::{Answer, Elsewhere, Op, Order, Until};
 use crate::host::remote::{Destination, Receiver};
 use crate::spec::{Mode, Spec};
 use crate::toolstack::{AWAY, Error, ErrorKind, HandedOver};
@@ -21,6 +21,7 @@ fn to(receiver: Receiver) -> Order {
             token: TOKEN,
             timeout: None,
             suspended_first: false,
+            until_boot: false,
         }),
     }
 }
@@ -32,7 +33,7 @@ fn lost() -> Error {
 fn destroy() -> Order {
     Order::Stop {
         destroy: true,
-        until: crate::core::Until::Started,
+        until: Until::Started,
     }
 }
 
@@ -83,6 +84,7 @@ fn a_guest_that_has_moved_is_not_built_again_by_any_wish() {
     let anyway = Order::Start {
         anyway: true,
         fresh: false,
+        until: Until::Started,
     };
     assert_eq!(h.ordered(anyway, 5_000), obeyed());
     assert_eq!(h.published.clone().unwrap().moved_to, "");
@@ -236,6 +238,7 @@ fn receive() -> Order {
     Order::Receive {
         spec: Arc::new(spec),
         token: TOKEN,
+        until: Until::Started,
     }
 }
 

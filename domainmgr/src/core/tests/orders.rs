@@ -128,7 +128,8 @@ fn what_somebody_took_away_is_started_only_if_it_is_said_twice() {
         h.ordered(
             Order::Start {
                 anyway: true,
-                fresh: false
+                fresh: false,
+                until: Until::Started
             },
             5_000
         ),

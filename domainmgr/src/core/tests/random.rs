@@ -156,7 +156,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         }),
         1 => Just(Act::Remove),
         3 => prop_oneof![
-            Just(Order::Start { anyway: false, fresh: false }),
+            until().prop_map(|until| Order::Start { anyway: false, fresh: false, until }),
             (any::<bool>(), until()).prop_map(|(destroy, until)| Order::Stop { destroy, until }),
             Just(Order::Restart),
             Just(Order::Pause),
@@ -165,7 +165,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
             (until(), file()).prop_map(|(until, file)| Order::Save { until, file }),
             Just(Order::Restore { file: None }),
             file().prop_map(|file| Order::DumpCore { file }),
-            Just(Order::Start { anyway: false, fresh: true }),
+            until().prop_map(|until| Order::Start { anyway: false, fresh: true, until }),
         ].prop_map(Act::Order),
         1 => Just(Act::Cancel),
         3 => change().prop_map(|change| Act::Order(Order::Change(Arc::new(change)))),

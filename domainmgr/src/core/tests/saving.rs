@@ -9,6 +9,7 @@ use crate::toolstack::ShutdownReason;
 const FRESH: Order = Order::Start {
     anyway: false,
     fresh: true,
+    until: Until::Started,
 };
 
 fn saved() -> Harness {

@@ -81,6 +81,7 @@ fn one_that_waits_can_be_told_to_stay_down() {
     h.order(Order::Start {
         anyway: false,
         fresh: false,
+        until: Until::Started,
     });
     h.advance(1000);
     assert!(h.owes_an_answer() && builds(&h) == 0);

@@ -12,7 +12,7 @@ use varlink::{Connection, ErrorKind, MethodCall};
 use super::interface::NAME;
 use super::wire::{
     Agent, AgentShown, Cancel, Cancelled, Changed, Complaint, Domain, Events, Fate, Figured, Job,
-    Jobs, Listed, MayCome, Named, Ordered, Receive, Received, Refusals, Shown, Since, Watch,
+    Jobs, Listed, MayCome, Named, OfMigration, Ordered, Received, Refusals, Shown, Since, Watch,
 };
 
 use crate::host::remote::Question;
@@ -194,7 +194,7 @@ impl Client {
     /// It is not, for this reason.
     pub fn received(&self, token: &str) -> Result<()> {
         let token = token.to_owned();
-        let received: Received = self.call("Received", Receive { token }).call()?;
+        let received: Received = self.call("Received", OfMigration { token }).call()?;
         drop(received);
         Ok(())
     }
@@ -214,7 +214,7 @@ impl Client {
     /// The agent does not answer.
     pub fn outcome(&self, token: &str) -> Result<String> {
         let token = token.to_owned();
-        let fate: Fate = self.call("Outcome", Receive { token }).call()?;
+        let fate: Fate = self.call("Outcome", OfMigration { token }).call()?;
         Ok(fate.outcome)
     }
 

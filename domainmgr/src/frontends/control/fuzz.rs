@@ -13,7 +13,7 @@ use varlink::ConnectionHandler;
 use super::broadcast::Broadcast;
 use super::connection::{Connection, Table};
 use super::interface::NAME;
-use super::reception::Reception;
+use super::reception::{Coming, Reception};
 use super::saved_files::SavedFiles;
 use super::server::{Capped, varlink_service};
 use super::service::{Service, Sources};
@@ -50,7 +50,7 @@ impl Worker for Refusing {
 struct Nobody;
 
 impl Reception for Nobody {
-    fn receive(&self, _: Peer, _: Uuid, _: &str) -> Result<Uuid, String> {
+    fn receive(&self, _: Peer, _: Coming, _: &str) -> Result<Uuid, String> {
         Err("no".to_owned())
     }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
 use varlink::{Call, CallTrait};
 
-use super::service::{Done, Service, complain, refused, reply};
-use super::wire::{Fate, MayCome, Migrate, Receive, Received, Refusals};
+use super::reception::Coming;
+use super::service::{Done, Service, complain, refused, reply, until};
+use super::wire::{Fate, MayCome, Migrate, OfMigration, Receive, Received, Refusals};
 use crate::core::Order;
 use crate::host::remote::{Destination, Receiver};
 
@@ -45,13 +46,15 @@ impl Service {
             token: Uuid::new_v4(),
             timeout: migrate.timeout.filter(|seconds| *seconds > 0),
             suspended_first: migrate.live == Some(false),
+            // The hold of the domain says, once it is sent.
+            until_boot: false,
         })
     }
 
     /// Begins to receive a domain: the connection carries the data of the domain from now on.
     pub(super) fn receive(&self, call: &mut Call, receive: &Receive) -> varlink::Result<()> {
         let upgrades = call.request.and_then(|request| request.upgrade) == Some(true);
-        let token = match self.token(receive) {
+        let token = match self.token(&receive.token) {
             Ok(token) if upgrades => token,
             Ok(_) => {
                 let why = "the connection has to be upgraded, to carry the domain";
@@ -59,14 +62,18 @@ impl Service {
             }
             Err(bad) => return complain(call, bad),
         };
-        *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        let coming = Coming {
+            token,
+            until: until(receive.boot),
+        };
+        *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(coming);
         call.to_upgraded();
         reply(call, false, &serde_json::json!({}))
     }
 
     /// Waits until the domain is received.
-    pub(super) fn received(&self, call: &mut Call, receive: &Receive) -> varlink::Result<()> {
-        let result = match self.token(receive) {
+    pub(super) fn received(&self, call: &mut Call, of: &OfMigration) -> varlink::Result<()> {
+        let result = match self.token(&of.token) {
             Ok(token) => self.sources.reception.result(token),
             Err(bad) => return complain(call, bad),
         };
@@ -90,8 +97,8 @@ impl Service {
     }
 
     /// Returns what became of a migration to this host.
-    pub(super) fn outcome(&self, call: &mut Call, receive: &Receive) -> varlink::Result<()> {
-        match self.token(receive) {
+    pub(super) fn outcome(&self, call: &mut Call, of: &OfMigration) -> varlink::Result<()> {
+        match self.token(&of.token) {
             Ok(token) => {
                 let outcome = self.sources.reception.fate(token).to_owned();
                 reply(call, false, &Fate { outcome })
@@ -100,17 +107,12 @@ impl Service {
         }
     }
 
-    fn token(&self, receive: &Receive) -> Done<Uuid> {
+    fn token(&self, text: &str) -> Done<Uuid> {
         if !self.is_root {
             let why = "only root may have a domain received";
             return Err(refused("", why.to_owned()));
         }
-        let token = receive.token.parse();
-        token.map_err(|_| {
-            refused(
-                "",
-                format!("token: expected a UUID, found {:?}", receive.token),
-            )
-        })
+        text.parse()
+            .map_err(|_| refused("", format!("token: expected a UUID, found {text:?}")))
     }
 }

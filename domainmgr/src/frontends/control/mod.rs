@@ -26,7 +26,7 @@ pub mod wire;
 #[doc(hidden)]
 pub use self::fuzz::serve as fuzz;
 pub use self::interface::{INTERFACE, NAME};
-pub use self::reception::Reception;
+pub use self::reception::{Coming, Reception};
 pub use self::saved_files::SavedFiles;
 pub use self::server::{Socket, SocketError, start};
 pub use self::service::Sources;

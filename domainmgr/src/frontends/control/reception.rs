@@ -5,11 +5,21 @@ use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
+use crate::core::Until;
 use crate::host::remote::Question;
 use crate::toolstack::Peer;
 
+/// A domain that is about to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coming {
+    /// Number of the migration.
+    pub token: Uuid,
+    /// End of the hold that has the domain run here.
+    pub until: Until,
+}
+
 /// The migration for which a connection was upgraded: what follows is the data of the domain.
-pub(super) type Upgraded = Arc<Mutex<Option<Uuid>>>;
+pub(super) type Upgraded = Arc<Mutex<Option<Coming>>>;
 
 /// The agent's part in the reception of domains.
 pub trait Reception: Send + Sync {
@@ -17,7 +27,7 @@ pub trait Reception: Send + Sync {
     ///
     /// # Errors
     /// The domain is refused, or does not come: the text says why. It goes on at its source.
-    fn receive(&self, peer: Peer, token: Uuid, by: &str) -> Result<Uuid, String>;
+    fn receive(&self, peer: Peer, coming: Coming, by: &str) -> Result<Uuid, String>;
 
     /// Returns the result of [`Reception::receive`] for a migration that has begun, once there is one.
     ///

@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use thiserror::Error;
-use uuid::Uuid;
 use varlink::{ConnectionHandler, VarlinkService};
 
 use super::broadcast::Broadcast;
 use super::connection::{CLIENTS, Connection, Table};
 use super::interface::NAME;
-use super::reception::{Reception, Upgraded};
+use super::reception::{Coming, Reception, Upgraded};
 use super::service::{Service, Sources};
 use super::wire;
 use crate::base::services::Services;
@@ -189,12 +188,12 @@ fn admit(
                 log::debug!("a client of the control socket: {e}");
                 return;
             }
-            let token = upgraded
+            let coming = upgraded
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
-            if let (Some(token), Ok(raw)) = (token, raw) {
-                receive(raw, token, reception.as_ref(), &by);
+            if let (Some(coming), Ok(raw)) = (coming, raw) {
+                receive(raw, coming, reception.as_ref(), &by);
             }
         })
         .map(drop)
@@ -224,7 +223,7 @@ fn serve(stream: UnixStream, service: Service) -> io::Result<()> {
 }
 
 /// Receives the domain whose migration the client passes on.
-fn receive(stream: UnixStream, token: Uuid, reception: &dyn Reception, by: &str) {
+fn receive(stream: UnixStream, coming: Coming, reception: &dyn Reception, by: &str) {
     let peer = stream
         .set_write_timeout(None)
         .and_then(|()| stream.try_clone())
@@ -234,7 +233,7 @@ fn receive(stream: UnixStream, token: Uuid, reception: &dyn Reception, by: &str)
         });
     match peer {
         // The client asks for the result by another connection.
-        Ok(peer) => drop(reception.receive(peer, token, by)),
+        Ok(peer) => drop(reception.receive(peer, coming, by)),
         Err(e) => log::warn!("a domain from another host is not received: {e}"),
     }
 }

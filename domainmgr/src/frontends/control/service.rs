@@ -161,6 +161,7 @@ impl Service {
                 let order = Order::Start {
                     anyway: start.anyway.unwrap_or_default(),
                     fresh: start.fresh.unwrap_or_default(),
+                    until: until(start.boot),
                 };
                 self.order(call, &start.name, &order)
             }),
@@ -214,7 +215,7 @@ impl Service {
     }
 }
 
-/// Returns the end of the time for which a domain is kept down. With `boot`, the next start of the host is an end, too.
+/// Returns the end of a hold. With `boot`, the next start of the host is an end, too.
 pub(super) fn until(boot: Option<bool>) -> Until {
     if boot == Some(true) {
         Until::Boot

@@ -22,6 +22,8 @@ pub struct DomainStatus {
     pub state: State,
     /// Name of the state, with more states than EVE has: `SUSPENDED`, `PAUSED` and `PRESERVED`. Addition.
     pub state_name: String,
+    /// True if the file asks for the domain to run. Addition.
+    pub activate: bool,
     /// True if a domain exists and has been started.
     pub activated: bool,
     /// Small number unique on this host.
@@ -102,6 +104,8 @@ pub struct DomainStatus {
     pub saved_in: String,
     /// The host that the guest has gone to; empty if it has not. Addition.
     pub moved_to: String,
+    /// The host that the guest was given away to, as long as it is not known whether it runs there; else empty. Addition.
+    pub given_to: String,
     /// Changes made by hand, which apply beside the config. Addition.
     pub changed: Vec<String>,
     /// Those of the changes that the domain gets only at its next start, and the reasons. Addition.

@@ -28,6 +28,9 @@ pub struct File {
     /// Its domain's share in the end of the host.
     #[serde(default)]
     pub with_host: WithHost,
+    /// The file does not ask for its domain to run.
+    #[serde(default)]
+    pub idle: bool,
     /// The whole text.
     text: String,
 }
@@ -90,6 +93,7 @@ pub fn understand(path: &Path, content: &[u8], host: &Host) -> Result<Found, Str
     } = identify(path, content)?;
     let meant = with_host::read(&config).and_then(|with_host| {
         file.with_host = with_host;
+        file.idle = !with_host::activate(&config)?;
         meaning(&file, key, &config, host)
     });
     let (spec, warnings) = match meant {
@@ -142,6 +146,7 @@ pub(super) fn identify(path: &Path, content: &[u8]) -> Result<Identified, String
         path: place,
         name,
         with_host: WithHost::default(),
+        idle: false,
         text: text.to_owned(),
     };
     Ok(Identified { key, file, config })

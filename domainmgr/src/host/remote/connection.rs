@@ -275,6 +275,7 @@ mod tests {
             token: Uuid::nil(),
             timeout: None,
             suspended_first: false,
+            until_boot: false,
         }
     }
 

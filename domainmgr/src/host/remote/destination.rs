@@ -34,6 +34,9 @@ pub struct Destination {
     /// The guest is suspended before anything of it is sent.
     #[serde(default)]
     pub suspended_first: bool,
+    /// The domain is to run there only until that host is started again, as it does here.
+    #[serde(default)]
+    pub until_boot: bool,
 }
 
 impl Destination {
@@ -54,7 +57,14 @@ impl Destination {
     /// Returns the command that receives the domain on the other host.
     pub(super) fn receive(&self) -> String {
         match self.receiver {
-            Receiver::Agent => format!("domainmgr migrate-receive --token {}", self.token),
+            Receiver::Agent => {
+                let until = if self.until_boot {
+                    " --until-reboot"
+                } else {
+                    ""
+                };
+                format!("domainmgr migrate-receive --token {}{until}", self.token)
+            }
             Receiver::Xl => "xl migrate-receive".to_owned(),
         }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::agent::{Agent, Dom, other};
 use crate::core::tests::harness::{Harness, KEY};
-use crate::core::{Elsewhere, Landed, Op, Order, Outcome};
+use crate::core::{Elsewhere, Landed, Op, Order, Outcome, Until};
 use crate::host::remote::{Destination, Receiver};
 use crate::spec::{Mode, Spec};
 use crate::toolstack::{DomainId, HandedOver, INCOMING, Life, ShutdownReason};
@@ -168,12 +168,20 @@ impl World {
             token: TOKEN,
             timeout: None,
             suspended_first: false,
+            until_boot: false,
         });
         source.order(Order::Migrate { to }, 1);
         assert!(matches!(source.op, Some(Op::Send(..))), "{source:#?}");
         let spec: Spec = (**wish.spec.as_ref().unwrap()).clone();
         let spec = Arc::new(spec);
-        target.order(Order::Receive { spec, token: TOKEN }, 1);
+        target.order(
+            Order::Receive {
+                spec,
+                token: TOKEN,
+                until: Until::Started,
+            },
+            1,
+        );
         assert!(matches!(target.op, Some(Op::Receive(..))), "{target:#?}");
         Self {
             source,

@@ -91,6 +91,9 @@ pub struct Start {
     /// Discard the saved memory, if there is any, and have the domain boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh: Option<bool>,
+    /// Only until the host is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<bool>,
 }
 
 /// Parameters of `Stop`.
@@ -158,10 +161,21 @@ pub struct Migrate {
     pub timeout: Option<u32>,
 }
 
-/// Parameters of `Receive`, `Received` and `Outcome`.
+/// Parameters of `Receive`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receive {
+    /// Number of the migration, a UUID.
+    pub token: String,
+    /// The domain runs only until the host is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<bool>,
+}
+
+/// Parameters of `Received` and `Outcome`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfMigration {
     /// Number of the migration, a UUID.
     pub token: String,
 }
