@@ -193,11 +193,16 @@ impl Resource {
             Ok(_) => {}
             Err(verdict) => return verdict,
         }
+        let rest = self.parameters.before_end();
+        let rest = rest.saturating_duration_since(Instant::now()).as_secs();
         let migrate = wire::Migrate {
             name: self.parameters.name.clone(),
             host,
             via: self.parameters.via.clone(),
             xl: None,
+            live: None,
+            // It ends in time also if this program is killed.
+            timeout: u32::try_from(rest).ok().filter(|seconds| *seconds > 0),
         };
         match self
             .agent
