@@ -145,7 +145,7 @@ fn beside_xl(mode: &str) {
     let does = "lab.ip=192.168.99.77/24 lab.ping=192.168.99.1 lab.works=/dev/xvda";
     // No more than its Linux needs: what is sent is encrypted, which takes its time under emulation.
     let devices = json!({
-        "Memory": 72 << 10,
+        "Memory": 96 << 10,
         "DiskConfigList": [{"FileLocation": SHARED, "Format": "raw"}],
         "VifList": [{"Bridge": "xenbr0"}],
     });
