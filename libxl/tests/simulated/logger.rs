@@ -60,8 +60,6 @@ fn the_logger_runs_outside_of_libxl_and_may_call_it() {
             assert_eq!(LINES.load(Ordering::SeqCst), 2);
             let error = shutdown.wait().unwrap_err();
             assert_eq!(error.log().len(), 1, "and kept for the error: {error:#}");
-            ctx.domain_info(DomId(99)).unwrap_err();
-            assert_eq!(LINES.load(Ordering::SeqCst), 3);
             assert_eq!(INSIDE.load(Ordering::SeqCst), 0);
         },
     );
