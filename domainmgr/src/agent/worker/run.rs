@@ -258,6 +258,11 @@ impl<'a> Run<'a> {
             if !finish && !self.record_and_publish(&facts) {
                 return false;
             }
+            // Whoever has an answer may order the start of the next domain, which has to know of this one.
+            let starts = facts.is_starting();
+            if facts.publishable() && starts {
+                self.show_turn(&facts);
+            }
             for (id, answer) in std::mem::take(&mut self.unsaid) {
                 self.orders.answer(id, answer);
             }
@@ -275,7 +280,8 @@ impl<'a> Run<'a> {
                     Effect::Finish => return self.clean_up(),
                 }
             }
-            if facts.publishable() {
+            // Those that wait for it may begin at once, so whatever there is to tell of it has been told before.
+            if facts.publishable() && !starts {
                 self.show_turn(&facts);
             }
             let Some((op, deadline)) = to_run else {

@@ -95,8 +95,7 @@ impl Run<'_> {
         self.env.board.show(self.key, status);
     }
 
-    /// Shows the other domains whether this one is about to start. Those that wait for it may begin at once, so whatever there
-    /// is to tell of it has been told before.
+    /// Shows the other domains whether this one is about to start.
     pub(super) fn show_turn(&self, facts: &Facts) {
         let start = facts.is_starting().then(|| {
             let status = status::of(core::view(facts));
