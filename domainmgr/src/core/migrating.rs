@@ -101,6 +101,7 @@ pub(super) fn asked(cx: &mut Ctx, f: &mut Facts, result: Result<Elsewhere, Error
     match result {
         Ok(Elsewhere::Runs) => {
             moving.word = Word::Runs;
+            f.error = None;
             cx.info(format!("{host} says that the guest runs there"));
         }
         Ok(Elsewhere::Never) => {
