@@ -213,7 +213,7 @@ fn a_host_that_stays_up_after_all_does_not_start_what_the_cluster_decides() {
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(host.domains(), 0, "{how}");
     }
-    // What was saved is older than what the guest may have done elsewhere.
+    // The saved memory is older than the work that the guest may have done elsewhere.
     ocf(&host, "start", OK);
     assert!(!host.log().contains(" restored"), "{}", host.log());
 }

@@ -1,6 +1,6 @@
 //! The steps of the demo with two hosts.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::{
     support::wait_for,
     timeline::Timeline,
     two_hosts::{
-        beta::{Beta, program},
+        beta::{Beta, verb},
         cable::{self, Mended},
         relay::{Moment, Relay},
     },
@@ -130,17 +130,4 @@ fn cut(host: &Host, app: &App, relay: &Relay, moment: Moment) -> String {
     }
     let why = said.lines().last().unwrap_or_default();
     why.trim_start_matches("domainmgr: ").to_owned()
-}
-
-/// Runs a verb of the agent on this host.
-fn verb(host: &Host, words: &[&str]) -> (bool, String) {
-    let out = Command::new(program("domainmgr"))
-        .args(words)
-        .arg("--control")
-        .arg(host.path("run/control.sock"))
-        .output()
-        .unwrap();
-    let said = [out.stdout, out.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    (out.status.success(), said)
 }

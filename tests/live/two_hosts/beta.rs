@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use crate::agent::host::App;
+use crate::agent::host::{App, Host};
 use crate::support::{unique, wait_for};
 
 /// Options of ssh, with which a host that is gone is noticed soon.
@@ -170,4 +170,19 @@ impl Address {
         let (program, socket) = (program("domainmgr"), &self.0);
         format!("domainmgr() {{ exec {program} \"$@\" --control {socket}; }}; ")
     }
+}
+
+/// Runs a verb of the agent on this host.
+pub(crate) fn verb(host: &Host, words: &[&str]) -> (bool, String) {
+    let out = Command::new(program("domainmgr"))
+        .args(words)
+        .arg("--control")
+        .arg(host.path("run/control.sock"))
+        .output()
+        .unwrap();
+    let said = [out.stdout, out.stderr].concat();
+    (
+        out.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }

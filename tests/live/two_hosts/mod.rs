@@ -18,27 +18,12 @@ use std::{
 use serde_json::json;
 
 use self::{
-    beta::{Beta, program},
+    beta::{Beta, program, verb},
     cable::Mended,
     relay::{Moment, Relay},
 };
 use crate::agent::host::{App, Host};
 use crate::support::{LONG, is_up, wait_for};
-
-/// Runs a verb of the agent on this host.
-fn verb(host: &Host, words: &[&str]) -> (bool, String) {
-    let out = Command::new(program("domainmgr"))
-        .args(words)
-        .arg("--control")
-        .arg(host.path("run/control.sock"))
-        .output()
-        .unwrap();
-    let said = [out.stdout, out.stderr].concat();
-    (
-        out.status.success(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
 
 fn migrate(host: &Host, app: &App, beta: &Beta) -> (bool, String) {
     verb(

@@ -60,13 +60,15 @@ impl Resource {
         }
     }
 
-    pub(super) fn start(&self) -> Verdict {
+    /// The verdict about a domain that this node could not run.
+    fn unknown(&self) -> Verdict {
         let name = &self.parameters.name;
-        let absent = Verdict::new(
-            Code::Installed,
-            format!("{name}: no file of this node describes such a domain, or no agent runs"),
-        );
-        let status = match self.find(self.parameters.before_end()).or(absent) {
+        let why = format!("{name}: no file of this node describes such a domain, or no agent runs");
+        Verdict::new(Code::Installed, why)
+    }
+
+    pub(super) fn start(&self) -> Verdict {
+        let status = match self.find(self.parameters.before_end()).or(self.unknown()) {
             Ok(status) => status,
             Err(verdict) => return verdict,
         };
@@ -271,12 +273,7 @@ impl Resource {
 
     /// Checks that this node could run the domain.
     pub(super) fn validate(&self) -> Verdict {
-        let name = &self.parameters.name;
-        let absent = Verdict::new(
-            Code::Installed,
-            format!("{name}: no file of this node describes such a domain, or no agent runs"),
-        );
-        let status = match self.find(self.parameters.patience()).or(absent) {
+        let status = match self.find(self.parameters.patience()).or(self.unknown()) {
             Ok(status) => status,
             Err(verdict) => return verdict,
         };

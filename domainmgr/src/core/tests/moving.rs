@@ -208,13 +208,7 @@ fn a_person_decides_what_xl_cannot_be_asked() {
     });
     h.half_minutes(2);
     assert_eq!(h.state(), "RUNNING");
-    assert_eq!(
-        h.theirs().unwrap().name.as_deref(),
-        Some("app.1"),
-        "{:?} {:?}",
-        h.ops.iter().rev().take(6).collect::<Vec<_>>(),
-        h.notes
-    );
+    assert_eq!(h.theirs().unwrap().name.as_deref(), Some("app.1"));
 
     let mut h = undecided(Receiver::Xl);
     h.other.answer = Some(Elsewhere::Runs);
@@ -254,13 +248,7 @@ fn empty() -> Harness {
 fn a_guest_that_comes_runs_here_and_stays() {
     let mut h = empty();
     assert_eq!(h.ordered(receive(), 5_000), obeyed());
-    assert_eq!(
-        h.theirs().unwrap().name.as_deref(),
-        Some("app.1"),
-        "{:?} {:?}",
-        h.ops.iter().rev().take(6).collect::<Vec<_>>(),
-        h.notes
-    );
+    assert_eq!(h.theirs().unwrap().name.as_deref(), Some("app.1"));
     let id = h.domain();
     h.restart();
     h.half_minutes(4);
