@@ -19,6 +19,7 @@ mod support;
 mod two_hosts {
     pub(crate) mod beta;
     pub(crate) mod cable;
+    pub(crate) mod courier;
     pub(crate) mod relay;
 }
 

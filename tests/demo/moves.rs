@@ -10,9 +10,9 @@ use crate::{
     support::wait_for,
     timeline::Timeline,
     two_hosts::{
-        beta::{Beta, verb},
+        beta::{Address, Beta, verb},
         cable::{self, Mended},
-        relay::{Moment, Relay},
+        relay::{Disturbance, Moment, Relay},
     },
     watch::Show,
 };
@@ -61,7 +61,7 @@ fn steps(timeline: &Arc<Timeline>, host: &mut Host) -> Option<()> {
             timeline.say(&said);
             let after = host.wait_state(&web, "RUNNING");
             assert_eq!(domid(&after), domid(&up[0]));
-            wait_for("beta has nothing", || Beta::domains(&web).0 == 0);
+            wait_for("beta has nothing", || beta.domains(&web).0 == 0);
         },
     )?;
     step(
@@ -84,7 +84,7 @@ fn steps(timeline: &Arc<Timeline>, host: &mut Host) -> Option<()> {
         || {
             cable::order("mend");
             host.wait(&web, "an answer", |s| s["MovedTo"] == "beta");
-            assert_eq!(Beta::domains(&web), (1, 1));
+            assert_eq!(beta.domains(&web), (1, 1));
             assert_eq!(host.domains(&web), []);
         },
     )?;
@@ -94,10 +94,10 @@ fn steps(timeline: &Arc<Timeline>, host: &mut Host) -> Option<()> {
         "web is RUNNING on alpha, and beta has nothing",
         &[&web],
         || {
-            let (done, said) = beta.send_back(&web, &host.path("run/control.sock"));
+            let (done, said) = beta.send_back(&web, &Address::here(host).via());
             assert!(done, "{said}");
             host.wait_state(&web, "RUNNING");
-            assert_eq!(Beta::domains(&web).0, 0);
+            assert_eq!(beta.domains(&web).0, 0);
         },
     )?;
     step(
@@ -106,11 +106,11 @@ fn steps(timeline: &Arc<Timeline>, host: &mut Host) -> Option<()> {
         "web and db run on beta, and no domain is left on alpha",
         &[&web, &db],
         || {
-            let (done, said) = verb(host, &["evacuate", "beta", "--via", &beta.via()]);
+            let (done, said) = verb(host, &["evacuate", "beta", "--via", &beta.address().via()]);
             assert!(done, "{said}");
             for app in [&web, &db] {
                 host.wait(app, "beta", |s| s["MovedTo"] == "beta");
-                assert_eq!(Beta::domains(app), (1, 1));
+                assert_eq!(beta.domains(app), (1, 1));
                 assert_eq!(host.domains(app), []);
             }
         },
@@ -119,13 +119,13 @@ fn steps(timeline: &Arc<Timeline>, host: &mut Host) -> Option<()> {
 
 /// Sends the guest away, and cuts the cable at this moment. Returns what the agent says of it.
 fn cut(host: &Host, app: &App, relay: &Relay, moment: Moment) -> String {
-    relay.cut_at(moment);
+    relay.disturb(moment, Disturbance::Cut(None));
     let (done, said) = verb(
         host,
         &["migrate", &app.name(), "beta", "--via", &relay.via()],
     );
-    assert!(!done && relay.has_cut(), "{said}");
-    if !moment.is_past_go() {
+    assert!(!done && relay.has_come(), "{said}");
+    if matches!(moment, Moment::Transfer(_)) {
         cable::order("mend");
     }
     let why = said.lines().last().unwrap_or_default();

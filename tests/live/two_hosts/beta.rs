@@ -7,34 +7,45 @@ use std::{
     thread,
 };
 
+use super::courier::{self, Couriers};
 use crate::agent::host::{App, Host};
 use crate::support::{unique, wait_for};
+
+/// Kills the agent, and neither this shell nor another `domainmgr` that listens for it.
+pub(crate) const KILL: &str = "pkill -9 -f 'domainmgr[ ]run ' || true";
 
 /// Options of ssh, with which a host that is gone is noticed soon.
 const IMPATIENT: [&str; 4] = ["-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=4"];
 
-/// The agent of the other host.
-pub(crate) struct Beta {
-    dir: String,
-    agent: Option<Child>,
+/// The connection past the cable. It stays open: each new one would take seconds.
+pub(crate) struct OutOfBand {
+    master: Child,
+    socket: String,
 }
 
-impl Beta {
-    pub(crate) fn start() -> Self {
-        let mut beta = Self {
-            dir: format!("/tmp/{}", unique("beta")),
-            agent: None,
-        };
-        beta.run();
-        beta
+impl OutOfBand {
+    fn open() -> Self {
+        let socket = format!("/tmp/{}", unique("oob"));
+        let master = Command::new("ssh")
+            .args(["-M", "-N", "-S", &socket, "beta-oob"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("the connection past the cable", || {
+            Path::new(&socket).exists()
+        });
+        Self { master, socket }
     }
 
-    /// Runs a command of the shell there, past the cable.
-    pub(crate) fn shell(line: &str) -> String {
-        let out = Command::new("ssh")
-            .args(["beta-oob", line])
-            .output()
-            .unwrap();
+    fn command(&self, line: &str) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-S", &self.socket, "beta-oob", line]);
+        ssh
+    }
+
+    /// Runs a command of the shell there.
+    pub(crate) fn shell(&self, line: &str) -> String {
+        let out = self.command(line).output().unwrap();
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
         assert!(
             out.status.success(),
@@ -42,6 +53,40 @@ impl Beta {
             String::from_utf8_lossy(&out.stderr)
         );
         said
+    }
+}
+
+impl Drop for OutOfBand {
+    fn drop(&mut self) {
+        let _ = self.master.kill();
+        let _ = self.master.wait();
+    }
+}
+
+/// The agent of the other host.
+pub(crate) struct Beta {
+    dir: String,
+    agent: Option<Child>,
+    oob: OutOfBand,
+    _couriers: Couriers,
+}
+
+impl Beta {
+    pub(crate) fn start() -> Self {
+        let oob = OutOfBand::open();
+        let mut beta = Self {
+            dir: format!("/tmp/{}", unique("beta")),
+            agent: None,
+            _couriers: Couriers::start(&oob),
+            oob,
+        };
+        beta.run();
+        beta
+    }
+
+    /// Runs a command of the shell there, past the cable.
+    pub(crate) fn shell(&self, line: &str) -> String {
+        self.oob.shell(line)
     }
 
     pub(crate) fn run(&mut self) {
@@ -52,8 +97,9 @@ impl Beta {
              --state-dir {dir}/state --dump-dir {dir}/dump --image-dir {dir}/img --verified-dir {dir}/verified \
              --hotplug-dir /nowhere 2>>{dir}/log",
         );
-        let agent = Command::new("ssh")
-            .args(["beta-oob", &line])
+        let agent = self
+            .oob
+            .command(&line)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
@@ -68,10 +114,7 @@ impl Beta {
             program("domainmgr"),
             self.socket()
         );
-        let out = Command::new("ssh")
-            .args(["beta-oob", &line])
-            .output()
-            .unwrap();
+        let out = self.oob.command(&line).output().unwrap();
         let said = [out.stdout, out.stderr].concat();
         (
             out.status.success(),
@@ -79,46 +122,29 @@ impl Beta {
         )
     }
 
-    /// Has this agent send the guest to the one with this socket on alpha.
-    pub(crate) fn send_back(&self, app: &App, socket: &Path) -> (bool, String) {
-        self.verb(&format!(
-            "migrate {} alpha --via 'f() {{ exec ssh \"$1\" \"domainmgr() {{ exec {} \\\"\\$@\\\" --control {}; }}; $2\"; }}; f'",
-            app.name(),
-            program("domainmgr"),
-            socket.display()
-        ))
+    /// Has this agent send the guest to alpha, with this in the place of ssh.
+    pub(crate) fn send_back(&self, app: &App, via: &str) -> (bool, String) {
+        self.verb(&format!("migrate {} alpha --via '{via}'", app.name()))
     }
 
     pub(crate) fn socket(&self) -> String {
         format!("{}/run/control.sock", self.dir)
     }
 
+    /// Kills the agent, if another thread has not done so already.
     pub(crate) fn kill(&mut self) {
-        Self::shell("pkill -9 -x domainmgr || true");
+        self.shell(KILL);
         let mut agent = self.agent.take().unwrap();
         agent.wait().unwrap();
     }
 
-    /// The command that takes the place of ssh, for `--via`. A host that is gone is noticed soon.
-    pub(crate) fn via(&self) -> String {
-        let there = self
-            .address()
-            .there()
-            .replace('$', "\\$")
-            .replace('"', "\\\"");
-        format!(
-            "f() {{ exec ssh {} \"$1\" \"{there}$2\"; }}; f",
-            IMPATIENT.join(" ")
-        )
-    }
-
     pub(crate) fn address(&self) -> Address {
-        Address(self.socket())
+        Address::of(self.socket())
     }
 
     /// Returns how many domains have this uuid there, and how many of them run.
-    pub(crate) fn domains(app: &App) -> (usize, usize) {
-        let list = Self::shell(&format!("xl list -v | grep {} || true", app.key));
+    pub(crate) fn domains(&self, app: &App) -> (usize, usize) {
+        let list = self.shell(&format!("xl list -v | grep {} || true", app.key));
         // The state: r or b for one that runs, p or s for one that does not.
         let runs = |line: &&str| {
             let state = line.split_whitespace().nth(4).unwrap_or_default();
@@ -128,7 +154,7 @@ impl Beta {
     }
 
     pub(crate) fn log(&self) -> String {
-        Self::shell(&format!("tail -n 60 {}/log", self.dir))
+        self.shell(&format!("tail -n 60 {}/log", self.dir))
     }
 }
 
@@ -137,9 +163,10 @@ impl Drop for Beta {
         if thread::panicking() {
             eprintln!("beta's log:\n{}", self.log());
         }
-        Self::shell(
+        self.shell(
             "pkill -x domainmgr; for d in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $d; done; true",
         );
+        Couriers::stop(&self.oob);
         if let Some(mut agent) = self.agent.take() {
             let _ = agent.kill();
             let _ = agent.wait();
@@ -153,22 +180,38 @@ pub(crate) fn program(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Socket of an agent of beta.
+/// Socket of an agent of either host.
 pub(crate) struct Address(String);
 
 impl Address {
-    /// Returns the command that runs a line there, over the cable. The line calls `domainmgr`.
-    pub(crate) fn command(&self, line: &str) -> Command {
-        let mut ssh = Command::new("ssh");
-        ssh.args(IMPATIENT).arg("beta");
-        ssh.arg(format!("{}{line}", self.there()));
-        ssh
+    pub(crate) fn of(socket: impl Into<String>) -> Self {
+        Self(socket.into())
+    }
+
+    pub(crate) fn here(host: &Host) -> Self {
+        Self::of(host.path("run/control.sock").to_str().unwrap())
     }
 
     /// Words before a command line that have its `domainmgr` be the program of these tests, with the socket of this agent.
-    fn there(&self) -> String {
+    pub(crate) fn there(&self) -> String {
         let (program, socket) = (program("domainmgr"), &self.0);
         format!("domainmgr() {{ exec {program} \"$@\" --control {socket}; }}; ")
+    }
+
+    /// The command that takes the place of ssh, for `--via`. A host that is gone is noticed soon.
+    pub(crate) fn via(&self) -> String {
+        self.through(&format!("ssh {}", IMPATIENT.join(" ")))
+    }
+
+    /// The same in the clear, which is much faster.
+    pub(crate) fn via_courier(&self) -> String {
+        self.through(&courier::command())
+    }
+
+    /// The same with this command, which takes a host and a line.
+    pub(crate) fn through(&self, command: &str) -> String {
+        let there = self.there().replace('$', "\\$").replace('"', "\\\"");
+        format!("f() {{ exec {command} \"$1\" \"{there}$2\"; }}; f")
     }
 }
 

@@ -6,21 +6,20 @@
 mod at_work;
 mod beta;
 mod cable;
+mod courier;
+mod disturbed;
 mod relay;
 
 use std::{
-    env, fs,
-    process::{Command, Stdio},
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use serde_json::json;
 
 use self::{
-    beta::{Beta, program, verb},
+    beta::{Address, Beta, program, verb},
     cable::Mended,
-    relay::{Moment, Relay},
 };
 use crate::agent::host::{App, Host};
 use crate::support::{LONG, is_up, wait_for};
@@ -28,7 +27,13 @@ use crate::support::{LONG, is_up, wait_for};
 fn migrate(host: &Host, app: &App, beta: &Beta) -> (bool, String) {
     verb(
         host,
-        &["migrate", &app.name(), "beta", "--via", &beta.via()],
+        &[
+            "migrate",
+            &app.name(),
+            "beta",
+            "--via",
+            &beta.address().via(),
+        ],
     )
 }
 
@@ -55,7 +60,7 @@ fn settled(host: &Host, beta: &Beta, app: &App) -> bool {
     let begin = Instant::now();
     loop {
         let here = host.domains(app).len();
-        let (there, running) = Beta::domains(app);
+        let (there, running) = beta.domains(app);
         let own = state(host, app);
         let runs_here = own.0 == "RUNNING" && here == 1;
         assert!(!(runs_here && running == 1), "it runs twice");
@@ -70,7 +75,7 @@ fn settled(host: &Host, beta: &Beta, app: &App) -> bool {
             "{own:?}: {here} domains here, {there} there, {running} of them run\n{}",
             beta.log()
         );
-        thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -98,7 +103,7 @@ fn a_guest_moves_there_and_back() {
     assert!(!done && said.contains("migrated to beta"), "{said}");
 
     // Back, by the agent of beta.
-    let (done, said) = beta.send_back(&app, &host.path("run/control.sock"));
+    let (done, said) = beta.send_back(&app, &Address::here(&host).via());
     assert!(done, "{said}\n{}", beta.log());
     assert!(settled(&host, &beta, &app));
     wait_for("it is forgotten there", || {
@@ -127,7 +132,7 @@ fn xl_sends_and_receives_as_well() {
         program("domainmgr"),
         host.path("run/control.sock").display()
     );
-    Beta::shell(&format!(
+    beta.shell(&format!(
         "xl migrate -s '' {} '{command}' >/tmp/xl-migrate 2>&1 || {{ cat /tmp/xl-migrate; false; }}",
         app.name()
     ));
@@ -139,42 +144,7 @@ fn xl_sends_and_receives_as_well() {
     );
 }
 
-/// Variable with the number of cuts at each moment.
-const CUTS: &str = "LAB_CUTS";
-
-/// The cable is cut at each moment of the protocol: the guest ends up where the table says, and it is one guest.
-#[test]
-fn a_cut_at_any_moment_leaves_one_guest() {
-    let count: u32 = env::var(CUTS).map_or(1, |n| n.parse().unwrap());
-    let (host, beta, app) = two();
-    let relay = Relay::to(&beta);
-    let _mended = Mended;
-    for moment in Moment::ALL {
-        let mut asked = 0;
-        for _ in 0..count {
-            bring_back(&host, &beta, &app);
-            relay.cut_at(moment);
-            let (done, said) = verb(
-                &host,
-                &["migrate", &app.name(), "beta", "--via", &relay.via()],
-            );
-            assert!(relay.has_cut(), "{moment:?}: {said}");
-            asked += u32::from(said.contains("has not said"));
-            // The other host notices as well.
-            thread::sleep(Duration::from_secs(2));
-            cable::order("mend");
-            let runs_here = settled(&host, &beta, &app);
-            assert_eq!(runs_here, !moment.is_past_go(), "{moment:?}: {said}");
-            assert!(!done || !runs_here, "{said}");
-        }
-        let place = if moment.is_past_go() { "there" } else { "here" };
-        println!(
-            "{moment:?}: {count} cuts, {count} ended {place}, {asked} had to ask, 0 lost, 0 twice"
-        );
-    }
-}
-
-/// The same at places of the stream that nobody has chosen, in each direction.
+/// The cable is cut at places of the stream that nobody has chosen, in each direction.
 #[test]
 fn a_cut_anywhere_leaves_one_guest() {
     let (host, beta, app) = two();
@@ -217,48 +187,6 @@ fn bring_back(host: &Host, beta: &Beta, app: &App) {
     host.wait_up(app);
 }
 
-/// Either agent is killed while it is at work, and started again.
-#[test]
-fn an_agent_that_is_killed_at_any_moment_leaves_one_guest() {
-    let (mut host, mut beta, app) = two();
-    let mut ends = [0, 0];
-    for (source, pause_ms) in [
-        (true, 3_000),
-        (true, 12_000),
-        (false, 3_000),
-        (false, 12_000),
-        (true, 20_000),
-        (false, 20_000),
-    ] {
-        let via = beta.via();
-        let mut client = Command::new(program("domainmgr"))
-            .args(["migrate", &app.name(), "beta", "--via", &via, "--control"])
-            .arg(host.path("run/control.sock"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        thread::sleep(Duration::from_millis(pause_ms));
-        if source {
-            host.kill();
-            host.start_again();
-        } else {
-            beta.kill();
-            beta.run();
-        }
-        client.wait().unwrap();
-        let runs_here = settled(&host, &beta, &app);
-        ends[usize::from(!runs_here)] += 1;
-        println!(
-            "{} killed after {pause_ms} ms: it runs {}",
-            if source { "alpha" } else { "beta" },
-            if runs_here { "here" } else { "there" }
-        );
-        bring_back(&host, &beta, &app);
-    }
-    println!("{} ended here, {} there, 0 lost, 0 twice", ends[0], ends[1]);
-}
-
 /// Everything that the other host lacks is said before the guest is touched.
 #[test]
 fn what_the_other_host_lacks_is_named() {
@@ -294,10 +222,13 @@ fn what_the_other_host_lacks_is_named() {
     );
     assert!(done, "{said}");
     let path = disk.to_str().unwrap();
-    fails(&beta.via(), &format!("{path}: No such file"));
-    Beta::shell(&format!(
+    fails(&beta.address().via(), &format!("{path}: No such file"));
+    beta.shell(&format!(
         "mkdir -p {}; head -c 1048576 /dev/zero >{path}",
         host.path("").display()
     ));
-    fails(&beta.via(), &format!("{path} is other storage here"));
+    fails(
+        &beta.address().via(),
+        &format!("{path} is other storage here"),
+    );
 }

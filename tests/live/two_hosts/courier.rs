@@ -1,0 +1,81 @@
+//! Commands for the other host without encryption, which takes most of the time of a migration under emulation.
+//!
+//! A courier listens on each host. It runs the line that comes first on a connection, with the connection as its standard input and output.
+
+use std::{
+    env, fs,
+    net::{TcpStream, ToSocketAddrs},
+    os::unix::fs::PermissionsExt,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use super::beta::OutOfBand;
+use crate::support::wait_for;
+
+const PORT: u16 = 2300;
+/// Time for a connection over the cable.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs what the connection asks for. The shell inherits ignored SIGCHLDs from busybox, which xl could not work with.
+const SERVE: &str = "#!/bin/sh\nread -r line\nexec env --default-signal=CHLD sh -c \"$line\"\n";
+/// In the place of ssh: takes a host and a line. All of it ends with the connection, otherwise `cat` would keep the agent's end open.
+const SEND: &str = "#!/bin/sh\n\
+    host=$1; shift\n\
+    exec setsid sh -c '{ printf \"%s\\n\" \"$2\"; exec cat; } | { busybox nc \"$1\" 2300; kill 0; }' sh \"$host\" \"$*\"\n";
+
+/// Path of a script on both hosts, which share the directory of the programs.
+fn script(name: &str) -> String {
+    let path = env::current_exe().unwrap().with_file_name(name);
+    path.to_str().unwrap().to_owned()
+}
+
+/// Couriers on both hosts.
+pub(crate) struct Couriers(Child);
+
+impl Couriers {
+    pub(crate) fn start(there: &OutOfBand) -> Self {
+        for (name, text) in [("courier", SERVE), ("courier-to", SEND)] {
+            let path = script(name);
+            // A file that is being run must not be written to.
+            let new = format!("{path}.new");
+            fs::write(&new, text).unwrap();
+            fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::rename(&new, &path).unwrap();
+        }
+        let serve = format!("busybox nc -ll -p {PORT} -e {}", script("courier"));
+        there.shell(&format!("{serve} </dev/null >/dev/null 2>&1 &"));
+        let here = Command::new("sh")
+            .args(["-c", &format!("exec {serve}")])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        for host in ["alpha", "beta"] {
+            wait_for("the courier", || connect(host).is_some());
+        }
+        Self(here)
+    }
+
+    /// Ends the one of the other host.
+    pub(crate) fn stop(there: &OutOfBand) {
+        there.shell("pkill -f 'busybox nc -l[l]' || true");
+    }
+}
+
+impl Drop for Couriers {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Connects to the courier of this host.
+pub(crate) fn connect(host: &str) -> Option<TcpStream> {
+    let address = (host, PORT).to_socket_addrs().ok()?.next()?;
+    TcpStream::connect_timeout(&address, PATIENCE).ok()
+}
+
+/// The command that takes the place of ssh: it takes a host and a line.
+pub(crate) fn command() -> String {
+    script("courier-to")
+}
