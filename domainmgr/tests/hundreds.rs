@@ -5,8 +5,9 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Instant;
 
-use common::{Host, domid};
+use common::{Host, domainmgr, domid, text};
 use serde_json::json;
 
 const COUNT: usize = 200;
@@ -91,4 +92,39 @@ fn hundreds_start_reboot_at_once_are_adopted_and_stop() {
     assert_eq!(fs::read_dir(host.path("run/xen")).unwrap().count(), 0);
     assert!(most <= DESCRIPTORS, "{most} file descriptors");
     assert!(threads(&host) <= SERVICES, "{} threads", threads(&host));
+}
+
+/// Returns the number of transactions of the journal.
+fn transactions(host: &Host) -> u64 {
+    let out = domainmgr(&["metrics", "--control"], &[&host.path("run/control.sock")]);
+    let figures = text(&out.stdout);
+    let mut lines = figures.lines();
+    let line = lines.find_map(|line| line.strip_prefix("domainmgr_journal_transactions_total "));
+    line.unwrap().parse().unwrap()
+}
+
+/// `CROWD=1000 cargo test -p domainmgr --test hundreds -- --nocapture` counts those of a thousand.
+#[test]
+fn a_crowd_that_starts_waits_for_the_disk_together() {
+    let crowd = std::env::var("CROWD").map_or(COUNT, |n| n.parse().unwrap());
+    let mut host = Host::new();
+    host.log_level = Some("warn");
+    for n in 0..crowd {
+        let name = format!("d{n}");
+        let config = json!({"AppNum": n + 1, "DisplayName": name, "Memory": 65_536});
+        host.put(&key(n), &config);
+    }
+    let begin = Instant::now();
+    host.run(&["--simulate-memory", "65536"]);
+    host.until("all to run", || {
+        (0..crowd).all(|n| {
+            let status = host.status(&key(n));
+            status.is_some_and(|status| status["StateName"] == "RUNNING")
+        })
+    });
+    let (transactions, took) = (transactions(&host), begin.elapsed());
+    println!("{crowd} starts in {took:.1?}: {transactions} transactions");
+    // Each takes two when it starts alone: before it may have run, and when it runs.
+    let most = 60 + 4 * took.as_secs();
+    assert!(transactions < most, "{transactions}");
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::core::Record;
 use crate::frontends::wish::WishFile;
-use crate::journal::{Change, Entry, Event, Journal, OpenError, Store, Ticket};
+use crate::journal::{Change, Entry, Event, Haste, Journal, OpenError, Store, Ticket};
 use crate::spec::Spec;
 
 /// An encoded record, as the journal stores it.
@@ -173,8 +173,8 @@ impl Records {
 
     /// Passes a new record, with the events since the previous one, to the journal, if there is one.
     #[must_use]
-    pub fn put(&self, entry: Entry) -> Option<Ticket> {
-        Some(self.journal.as_ref()?.submit(Change::Put(entry)))
+    pub fn put(&self, entry: Entry, haste: Haste) -> Option<Ticket> {
+        Some(self.journal.as_ref()?.submit(Change::Put(entry), haste))
     }
 
     /// Removes the record of a key from the journal. The events of its domain stay, and `last` is added.
@@ -183,7 +183,7 @@ impl Records {
         Some(
             self.journal
                 .as_ref()?
-                .submit(Change::Remove(key, vec![last])),
+                .submit(Change::Remove(key, vec![last]), Haste::Now),
         )
     }
 
@@ -196,7 +196,11 @@ impl Records {
     /// Stores a value about the host in the journal.
     #[must_use]
     pub fn set(&self, name: &'static str, value: String) -> Option<Ticket> {
-        Some(self.journal.as_ref()?.submit(Change::Set(name, value)))
+        Some(
+            self.journal
+                .as_ref()?
+                .submit(Change::Set(name, value), Haste::Now),
+        )
     }
 
     /// The last settings that could be read.

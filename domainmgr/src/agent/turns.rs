@@ -14,6 +14,9 @@ use crate::spec::host_order::{Member, first_to_start};
 /// Number of domains that are named to people.
 const NAMED: usize = 3;
 
+/// Number of domains that are a crowd.
+const CROWD: usize = 8;
+
 /// A domain that is about to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
@@ -87,6 +90,12 @@ impl Turns {
         if read || !same {
             state.call();
         }
+    }
+
+    /// Returns whether many domains start side by side.
+    pub fn is_crowded(&self) -> bool {
+        let state = self.state();
+        state.starting.len() >= CROWD + state.waiting.len()
     }
 
     /// Forgets a domain whose worker has ended.

@@ -66,6 +66,17 @@ impl Facts {
         }
     }
 
+    /// Returns whether the domain is about to start, or runs as it should. A guest from another host stands still meanwhile, and is
+    /// none of these.
+    #[must_use]
+    pub fn is_coming_up(&self) -> bool {
+        match &self.phase {
+            Phase::Built(_, built) if built.arrival.is_some() => false,
+            Phase::Up(_) => self.want() == Want::Run,
+            _ => self.is_starting(),
+        }
+    }
+
     /// Returns whether the domain is about to start, so that those that come after it wait. What an agent has left half-built is
     /// built again.
     ///

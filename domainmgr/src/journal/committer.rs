@@ -1,7 +1,8 @@
 //! The thread that commits all gathered changes as one transaction.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use uuid::Uuid;
@@ -14,7 +15,20 @@ use crate::base::services::Services;
 /// Maximum number of changes in one transaction.
 const MOST: usize = 4096;
 
+/// Time for which changes of a crowd gather: four transactions a second, however many domains start.
+const GATHERING: Duration = Duration::from_millis(250);
+
+/// Time that a change has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Somebody waits for it.
+    Now,
+    /// It is one of a crowd that comes piece by piece: a transaction for each would cost more than the wait for some others.
+    WithOthers,
+}
+
 struct Request {
+    haste: Haste,
     change: Change,
     done: Sender<Result<(), Arc<str>>>,
 }
@@ -32,6 +46,7 @@ pub struct Journal {
     requests: Sender<Request>,
     questions: Sender<Question>,
     followers: Arc<Mutex<Vec<Followed>>>,
+    transactions: Arc<AtomicU64>,
 }
 
 /// A [`Follower`] that is told of new events, for as long as it holds the other reference.
@@ -84,11 +99,16 @@ impl Journal {
         let (questions, asked) = unbounded::<Question>();
         let followers: Arc<Mutex<Vec<Followed>>> = Arc::default();
         let theirs = Arc::clone(&followers);
+        let transactions = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&transactions);
         services.start("journal", 512 << 10, move || {
             loop {
                 select! {
                     recv(inbox) -> first => match first {
-                        Ok(first) => write(&mut store, first, &inbox, &theirs),
+                        Ok(first) => {
+                            write(&mut store, gather(first, &inbox), &theirs);
+                            counted.fetch_add(1, Ordering::Relaxed);
+                        }
                         Err(_) => return,
                     },
                     recv(asked) -> question => {
@@ -103,15 +123,26 @@ impl Journal {
             requests,
             questions,
             followers,
+            transactions,
         })
     }
 
     /// Hands a change to the thread. Changes are committed in the order in which they were handed over.
-    pub fn submit(&self, change: Change) -> Ticket {
+    pub fn submit(&self, change: Change, haste: Haste) -> Ticket {
         let (done, receiver) = bounded(1);
         // Without the thread the sender of the answer is dropped, and the ticket says so.
-        let _ = self.requests.send(Request { change, done });
+        let _ = self.requests.send(Request {
+            haste,
+            change,
+            done,
+        });
         Ticket(receiver)
+    }
+
+    /// Returns the number of transactions since the start. Each is a write that waits for the disk.
+    #[must_use]
+    pub fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
     }
 
     /// The first events after the one with the number `after`: of `key`, or of all. At most [`PAGE`](super::PAGE).
@@ -144,16 +175,26 @@ impl Journal {
     }
 }
 
-/// Commits a change, and with it whatever else has gathered.
-fn write(
-    store: &mut Store,
-    first: Request,
-    inbox: &Receiver<Request>,
-    followers: &Mutex<Vec<Followed>>,
-) {
-    let all: Vec<Request> = std::iter::once(first)
-        .chain(inbox.try_iter().take(MOST - 1))
-        .collect();
+/// Returns a change, and whatever gathers beside it. A change that somebody waits for ends the gathering.
+fn gather(first: Request, inbox: &Receiver<Request>) -> Vec<Request> {
+    let ends = Instant::now() + GATHERING;
+    let mut hurry = first.haste == Haste::Now;
+    let mut all = vec![first];
+    while all.len() < MOST {
+        let next = if hurry {
+            inbox.try_recv().ok()
+        } else {
+            inbox.recv_deadline(ends).ok()
+        };
+        let Some(next) = next else { break };
+        hurry |= next.haste == Haste::Now;
+        all.push(next);
+    }
+    all
+}
+
+/// Commits changes as one transaction.
+fn write(store: &mut Store, all: Vec<Request>, followers: &Mutex<Vec<Followed>>) {
     crash_points::point("before a commit");
     let written = store
         .commit(all.iter().map(|r| &r.change))

@@ -9,6 +9,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use self::committer::{Follower, Journal, Ticket};
+pub use self::committer::{Follower, Haste, Journal, Ticket};
 pub use self::events::{Event, PAGE, Page};
 pub use self::store::{Change, Entry, FILE, OpenError, Store, set_aside};

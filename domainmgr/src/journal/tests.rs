@@ -1,5 +1,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -28,12 +30,12 @@ fn what_was_committed_is_there_the_next_time() {
         put(A, b"3"),
         Change::Remove(B, Vec::new()),
     ]
-    .map(|change| journal.submit(change));
+    .map(|change| journal.submit(change, Haste::Now));
     for ticket in tickets {
         ticket.wait().unwrap();
     }
     journal
-        .submit(Change::Set("config", "x".into()))
+        .submit(Change::Set("config", "x".into()), Haste::Now)
         .wait()
         .unwrap();
     // As after a kill: nothing is closed.
@@ -47,6 +49,31 @@ fn what_was_committed_is_there_the_next_time() {
     assert_eq!(store.value("other").unwrap(), None);
     let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_crowd_that_comes_piece_by_piece_is_written_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::start(Store::open(dir.path()).unwrap(), &Services::new().0).unwrap();
+    let tickets: Vec<_> = (0..40)
+        .map(|key| {
+            thread::sleep(Duration::from_millis(10));
+            journal.submit(put(Uuid::from_u128(key), b"1"), Haste::WithOthers)
+        })
+        .collect();
+    // Whoever is in a hurry waits for nobody.
+    let begin = Instant::now();
+    let hurry = journal.submit(put(A, b"2"), Haste::Now);
+    hurry.wait().unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(200));
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    let transactions = journal.transactions();
+    assert!(transactions < 10, "{transactions}");
+    drop(journal);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.entries().unwrap().len(), 40);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crossbeam_channel::{at, select};
 use super::run::{Run, WRITE_AGAIN};
 use crate::base::mailbox::Mail;
 use crate::core::{Facts, Level};
-use crate::journal::Entry;
+use crate::journal::{Entry, Haste};
 
 impl Run<'_> {
     /// Hands the record of the facts to the journal, if the record has changed.
@@ -25,17 +25,23 @@ impl Run<'_> {
             return;
         }
         let events = std::mem::take(&mut self.events);
-        self.submit(Entry {
+        let haste = if facts.is_coming_up() && self.env.turns.is_crowded() {
+            Haste::WithOthers
+        } else {
+            Haste::Now
+        };
+        let entry = Entry {
             key: self.key,
             state: record.word(),
             record: bytes,
             events,
-        });
+        };
+        self.submit(entry, haste);
     }
 
     /// Hands an entry to the journal, if there is a journal.
-    fn submit(&mut self, entry: Entry) {
-        let ticket = self.env.records.put(entry.clone());
+    fn submit(&mut self, entry: Entry, haste: Haste) {
+        let ticket = self.env.records.put(entry.clone(), haste);
         self.ticket = ticket.map(|ticket| (entry, ticket));
     }
 
@@ -61,7 +67,7 @@ impl Run<'_> {
                     if !self.pause(WRITE_AGAIN) {
                         return false;
                     }
-                    self.submit(entry);
+                    self.submit(entry, Haste::Now);
                 }
             }
         }

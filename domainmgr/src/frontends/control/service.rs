@@ -62,7 +62,9 @@ impl Sources {
     /// # Errors
     /// A figure cannot be represented, which is a bug in this program.
     pub fn figures(&self) -> Result<String, String> {
-        exposition::text(&self.board, &self.figures, &self.queues, Path::new("/sys"))
+        let transactions = self.journal.as_ref().map(Journal::transactions);
+        let sys = Path::new("/sys");
+        exposition::text(&self.board, &self.figures, &self.queues, transactions, sys)
     }
 }
 

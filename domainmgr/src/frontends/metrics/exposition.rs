@@ -25,7 +25,7 @@ const DEVICE: [&str; 3] = ["name", "uuid", "device"];
 /// Returns all figures as text.
 ///
 /// The states of domains come from `board`, their usage from the last measurement, and the traffic of their devices from
-/// below `sys`, which is `/sys`.
+/// below `sys`, which is `/sys`. `transactions` are those of the journal, if there is one.
 ///
 /// # Errors
 /// A figure cannot be represented, which is a bug in this program.
@@ -33,12 +33,13 @@ pub fn text(
     board: &Board,
     figures: &Figures,
     queues: &Queues,
+    transactions: Option<u64>,
     sys: &Path,
 ) -> Result<String, String> {
     let page = Page::default();
     let sample = figures.last();
     let statuses = board.all();
-    agent(&page, queues)
+    agent(&page, queues, transactions)
         .and_then(|()| fill(&page, &statuses, sample.as_deref(), sys))
         .map_err(|e| e.to_string())?;
     let families = page.registry.gather();
@@ -76,7 +77,7 @@ impl Page {
 
 /// The agent itself. The names of its processor time, memory, threads and descriptors are those that Prometheus' own clients
 /// give to them.
-fn agent(page: &Page, queues: &Queues) -> prometheus::Result<()> {
+fn agent(page: &Page, queues: &Queues, transactions: Option<u64>) -> prometheus::Result<()> {
     let process = process::now();
     page.counter(
         "process_cpu_seconds_total",
@@ -102,6 +103,15 @@ fn agent(page: &Page, queues: &Queues) -> prometheus::Result<()> {
         if let Some(value) = value {
             page.figure(name, help, value)?;
         }
+    }
+    if let Some(transactions) = transactions {
+        page.counter(
+            "domainmgr_journal_transactions_total",
+            "Transactions of the journal, each of which waits for the disk.",
+            &[],
+        )?
+        .with_label_values::<&str>(&[])
+        .inc_by(float(transactions));
     }
     let work = page.gauge(
         "domainmgr_work",
@@ -360,12 +370,13 @@ mod tests {
         let queue = Arc::new(Queue::always(1));
         let place = queue.take(&AbortToken::new(), false).unwrap();
         let queues = vec![("build", queue)];
-        let before = text(&board, &figures, &queues, sys.path()).unwrap();
+        let before = text(&board, &figures, &queues, Some(7), sys.path()).unwrap();
         drop(place);
         for part in [
             "domainmgr_work{state=\"under way\",work=\"build\"} 1\n",
             "domainmgr_work{state=\"waiting\",work=\"build\"} 0\n",
             "\nprocess_open_fds ",
+            "\ndomainmgr_journal_transactions_total 7\n",
         ] {
             assert!(before.contains(part), "{part}: {before}");
         }
@@ -393,7 +404,7 @@ mod tests {
             }],
             at: OffsetDateTime::UNIX_EPOCH,
         });
-        let found = text(&board, &figures, &queues, sys.path()).unwrap();
+        let found = text(&board, &figures, &queues, Some(7), sys.path()).unwrap();
         let labels = r#"name="a\"b.1",uuid="00000000-0000-0000-0000-000000000007""#;
         for line in [
             "# TYPE domainmgr_domain_restarts_total counter".to_owned(),
