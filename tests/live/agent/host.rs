@@ -196,11 +196,6 @@ impl Host {
         self.agent.as_mut()?.try_wait().unwrap()
     }
 
-    /// Process of the agent.
-    pub(crate) fn pid(&self) -> u32 {
-        self.agent.as_ref().unwrap().id()
-    }
-
     /// Kills the agent with SIGKILL, if another thread has not done so already.
     pub(crate) fn kill(&mut self) {
         let mut agent = self.agent.take().unwrap();

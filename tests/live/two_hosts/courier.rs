@@ -19,10 +19,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs what the connection asks for. The shell inherits ignored SIGCHLDs from busybox, which xl could not work with.
 const SERVE: &str = "#!/bin/sh\nread -r line\nexec env --default-signal=CHLD sh -c \"$line\"\n";
-/// In the place of ssh: takes a host and a line. All of it ends with the connection, otherwise `cat` would keep the agent's end open.
-const SEND: &str = "#!/bin/sh\n\
-    host=$1; shift\n\
-    exec setsid sh -c '{ printf \"%s\\n\" \"$2\"; exec cat; } | { busybox nc \"$1\" 2300; kill 0; }' sh \"$host\" \"$*\"\n";
+/// In the place of ssh: takes a host, with a port if it is another one, and a line. All of it ends with the connection.
+const SEND: &str = r#"#!/usr/bin/perl
+use Socket;
+my ($host, $port) = split /:/, shift;
+socket(my $far, PF_INET, SOCK_STREAM, 0) or die $!;
+connect($far, sockaddr_in($port || 2300, inet_aton($host))) or die "$host: $!\n";
+sub copy {
+    my ($from, $to) = @_;
+    while (sysread($from, my $bytes, 65536)) {
+        for (my $at = 0; $at < length $bytes;) {
+            $at += syswrite($to, $bytes, length($bytes) - $at, $at) // exit 1;
+        }
+    }
+}
+syswrite($far, "@ARGV\n");
+my $there = fork // die $!;
+if (!$there) {
+    copy(\*STDIN, $far);
+    shutdown($far, 1);
+    exit 0;
+}
+copy($far, \*STDOUT);
+kill 9, $there;
+"#;
 
 /// Path of a script on both hosts, which share the directory of the programs.
 fn script(name: &str) -> String {
@@ -75,7 +95,7 @@ pub(crate) fn connect(host: &str) -> Option<TcpStream> {
     TcpStream::connect_timeout(&address, PATIENCE).ok()
 }
 
-/// The command that takes the place of ssh: it takes a host and a line.
+/// The command that takes the place of ssh: it takes a host, or `host:port`, and a line.
 pub(crate) fn command() -> String {
     script("courier-to")
 }

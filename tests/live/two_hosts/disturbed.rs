@@ -48,7 +48,7 @@ fn disturb_with(way: Way) {
                 moment,
                 match way {
                     Way::Cut(end) => Disturbance::Cut(end),
-                    Way::Kill(End::Alpha) => kills(&["kill", "-9", &host.pid().to_string()]),
+                    Way::Kill(End::Alpha) => kills(&["kill", "-9", &host.process().to_string()]),
                     Way::Kill(End::Beta) => kills(&["ssh", "beta-oob", KILL]),
                 },
             );

@@ -42,7 +42,7 @@ fn two() -> (Host, Beta, App) {
     let beta = Beta::start();
     let host = Host::start();
     let app = host.app("mover");
-    host.put_tiny(&app, "PVH", "tick=5", &json!({"Memory": 8 << 10}));
+    host.put_tiny(&app, "PVH", "tick=5", &json!({}));
     host.wait_up(&app);
     (host, beta, app)
 }

@@ -40,8 +40,8 @@ pub(crate) enum Moment {
 
 /// In the middle of the first pass over the guest's memory.
 pub(crate) const FIRST_PASS: Moment = Moment::Transfer(200_000);
-/// In the last pass of a guest of 8 MiB while it still runs.
-pub(crate) const LAST_PASS: Moment = Moment::Transfer(8_000_000);
+/// In the last pass of a guest of 4 MiB while it still runs.
+pub(crate) const LAST_PASS: Moment = Moment::Transfer(4_000_000);
 
 impl Moment {
     pub(crate) const ALL: [Self; 8] = [
@@ -156,11 +156,8 @@ impl Relay {
 
     /// The command that takes the place of ssh, for `--via`.
     pub(crate) fn via(&self) -> String {
-        let port = self.port;
-        // All of it ends with the connection, as ssh does: otherwise `cat` would keep the agent's end open.
-        format!(
-            "f() {{ exec setsid sh -c '{{ echo \"$1\"; cat; }} | {{ busybox nc 127.0.0.1 {port}; kill 0; }}' sh \"$2\"; }}; f"
-        )
+        let (port, courier) = (self.port, courier::command());
+        format!("f() {{ exec {courier} 127.0.0.1:{port} \"$2\"; }}; f")
     }
 }
 
