@@ -24,7 +24,8 @@ use rustix::{
 };
 
 use super::{
-    waiter::{Silence, Waiter},
+    pages::{Pages, can_move, move_pages},
+    waiter::{Silence, Waiter, failed},
     wire::read_exact,
 };
 use crate::{
@@ -116,18 +117,17 @@ impl<'a> Outgoing<'a> {
     /// libxl does not learn of a failure to write before its helper runs, and then sees a broken
     /// pipe.
     pub(crate) fn carry(mut self, to: BorrowedFd<'_>, gate: &Gate) -> Result<()> {
-        let mut carried = 0;
-        let mut failed = None;
-        loop {
+        let (mut carried, mut failed) = (0, None);
+        while carried < OPENING {
             let count = match self
                 .reading
                 .read(self.from.as_fd(), &mut self.buffer, STREAM)
             {
-                Err(_) if self.written.is_aborted() && !self.over.is_aborted() => {
+                Err(_) if self.is_all_written() => {
                     rest(self.function, self.from.as_fd(), &mut self.buffer)?
                 }
                 // libxl must not learn of the failure yet.
-                Err(_) if carried < OPENING && !self.over.is_aborted() => {
+                Err(_) if !self.over.is_aborted() => {
                     thread::sleep(AGAIN);
                     continue;
                 }
@@ -141,13 +141,54 @@ impl<'a> Outgoing<'a> {
                 let result = self.writing.write_all(to, &self.buffer[..count], STREAM);
                 failed = result.err().map(|unwritten| unwritten.error);
             }
-            if carried >= OPENING {
-                gate.open();
-                if let Some(error) = failed {
-                    return Err(error);
+        }
+        gate.open();
+        match failed {
+            Some(error) => Err(error),
+            None => self.carry_on(to),
+        }
+    }
+
+    /// Forwards what follows the opening.
+    fn carry_on(mut self, to: BorrowedFd<'_>) -> Result<()> {
+        let mut moves = can_move(to);
+        loop {
+            let from = self.from.as_fd();
+            match self.reading.wait(from, PollFlags::IN) {
+                // libxl has nothing more to say, but others may keep the pipe open.
+                Err(_) if self.is_all_written() => {
+                    if !has_more(self.function, from)? {
+                        return Ok(());
+                    }
                 }
+                ready => ready?,
+            }
+            let count = if moves {
+                self.writing.wait_for_it(to, PollFlags::OUT, STREAM)?;
+                match move_pages(from, to, CARRIED) {
+                    Ok(Pages::Moved(count)) => count,
+                    Ok(Pages::NotNow) => continue,
+                    Ok(Pages::Refused) => {
+                        moves = false;
+                        continue;
+                    }
+                    Err(errno) => return Err(failed(self.function, "write", STREAM, errno)),
+                }
+            } else {
+                let count = read_ready(self.function, from, &mut self.buffer)?;
+                let written = self.writing.write_all(to, &self.buffer[..count], STREAM);
+                written.map_err(|unwritten| unwritten.error)?;
+                count
+            };
+            if count == 0 {
+                return Ok(());
             }
         }
+    }
+
+    /// Returns whether libxl has written everything, and it is to be forwarded.
+    fn is_all_written(&self) -> bool {
+        self.written.is_aborted() && !self.over.is_aborted()
     }
 }
 
@@ -173,19 +214,30 @@ pub(crate) fn opening() -> [u8; OPENING] {
     opening
 }
 
-/// Reads the bytes that are in a pipe already; 0 if there are none.
-fn rest(function: &'static str, from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+/// Returns whether there are bytes in a pipe, or its end.
+fn has_more(function: &'static str, from: BorrowedFd<'_>) -> Result<bool> {
     let mut fds = [PollFd::from_borrowed_fd(from, PollFlags::IN)];
     let at_once = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     let ready = retry_on_intr(|| poll(&mut fds, Some(&at_once)));
-    let count = match ready {
-        Ok(0) => Ok(0),
-        Ok(_) => retry_on_intr(|| rustix::io::read(from, &mut *buffer)),
-        Err(errno) => Err(errno),
-    };
+    let ready = ready.map_err(|errno| Error::io(function, errno.into()))?;
+    Ok(ready > 0)
+}
+
+/// Reads the bytes that are in a pipe already; 0 if there are none.
+fn rest(function: &'static str, from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    if has_more(function, from)? {
+        read_ready(function, from, buffer)
+    } else {
+        Ok(0)
+    }
+}
+
+/// Reads from a pipe that polls as readable.
+fn read_ready(function: &'static str, from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    let count = retry_on_intr(|| rustix::io::read(from, &mut *buffer));
     count.map_err(|errno| Error::io(function, errno.into()))
 }
 
@@ -220,6 +272,7 @@ pub(crate) fn read_opening(
 ///
 /// As with [`Outgoing`], everything that the system can refuse is acquired before libxl begins.
 pub(crate) struct Incoming<'a> {
+    function: &'static str,
     opening: [u8; OPENING],
     to: OwnedFd,
     writing: Waiter<'a>,
@@ -239,6 +292,7 @@ impl<'a> Incoming<'a> {
             .and_then(|_| fcntl_setfl(&to, OFlags::NONBLOCK));
         ours.map_err(|errno| Error::io(function, errno.into()))?;
         Ok(Self {
+            function,
             opening,
             to,
             writing: Waiter::new(function, &over.clock)?,
@@ -272,12 +326,28 @@ impl<'a> Incoming<'a> {
         // Only a matter of speed; the limit for all pipes may be reached.
         let _ = fcntl_setpipe_size(&self.to, CARRIED);
         let (mut bytes, mut told) = (0, 0);
+        let mut moves = can_move(from);
         loop {
-            let count = self.reading.read(from, &mut self.buffer, STREAM)?;
+            let count = if moves {
+                self.reading.wait_for_it(from, PollFlags::IN, STREAM)?;
+                self.writing.wait(self.to.as_fd(), PollFlags::OUT)?;
+                match move_pages(from, self.to.as_fd(), CARRIED) {
+                    Ok(Pages::Moved(count)) => count,
+                    Ok(Pages::NotNow) => continue,
+                    Ok(Pages::Refused) => {
+                        moves = false;
+                        continue;
+                    }
+                    Err(errno) => return Err(failed(self.function, "read", STREAM, errno)),
+                }
+            } else {
+                let count = self.reading.read(from, &mut self.buffer, STREAM)?;
+                write(&self.buffer[..count])?;
+                count
+            };
             if count == 0 {
                 return Ok(());
             }
-            write(&self.buffer[..count])?;
             bytes += count as u64;
             if bytes - told >= TOLD {
                 came(bytes);
@@ -307,7 +377,10 @@ mod tests {
     use std::{
         io::{Read, Write},
         net::Shutdown,
-        os::{fd::AsFd, unix::net::UnixStream},
+        os::{
+            fd::{AsFd, OwnedFd},
+            unix::net::UnixStream,
+        },
         thread,
     };
 
@@ -352,6 +425,99 @@ mod tests {
             result.unwrap();
             assert!(open);
         });
+    }
+
+    /// A stream of some size, which is not the same everywhere.
+    fn stream() -> Vec<u8> {
+        let body = (0..3 * CARRIED + 1).map(|n| n as u8 ^ (n >> 8) as u8);
+        opening().into_iter().chain(body).collect()
+    }
+
+    /// Has a stream go out to `to`, which is closed at the end.
+    fn goes_out(to: impl AsFd + Send) -> crate::Result<()> {
+        let ours = pipe("f").unwrap();
+        let mut writer = std::fs::File::from(ours.writer);
+        thread::scope(|scope| {
+            scope.spawn(move || writer.write_all(&stream()).unwrap());
+            let (written, over) = (Until::new(), Until::new());
+            let out = Outgoing::new("f", ours.reader, &written, &over).unwrap();
+            out.carry(to.as_fd(), &Gate::default())
+        })
+    }
+
+    #[test]
+    fn a_pipe_and_a_file_get_the_same() {
+        let theirs = pipe("f").unwrap();
+        let mut reader = std::fs::File::from(theirs.reader);
+        let read = thread::spawn(move || {
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            read
+        });
+        goes_out(theirs.writer).unwrap();
+        assert!(read.join().unwrap() == stream());
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("saved");
+        // The second refuses pages.
+        for (append, before) in [(false, Vec::new()), (true, stream())] {
+            let mut options = std::fs::File::options();
+            let file = options.create(true).append(append).write(true).open(&path);
+            goes_out(file.unwrap()).unwrap();
+            let read = std::fs::read(&path).unwrap();
+            assert!(read == [before, stream()].concat());
+        }
+    }
+
+    #[test]
+    fn a_pipe_whose_reader_goes_is_an_error() {
+        let theirs = pipe("f").unwrap();
+        let mut reader = std::fs::File::from(theirs.reader);
+        let gone = thread::spawn(move || reader.read_exact(&mut [0; CARRIED]).unwrap());
+        let ours = pipe("f").unwrap();
+        let mut writer = std::fs::File::from(ours.writer);
+        thread::scope(|scope| {
+            // Until it is not read any more.
+            scope.spawn(move || while writer.write_all(&stream()).is_ok() {});
+            let (written, over) = (Until::new(), Until::new());
+            let out = Outgoing::new("f", ours.reader, &written, &over).unwrap();
+            let error = out.carry(theirs.writer.as_fd(), &Gate::default());
+            let error = error.unwrap_err();
+            assert!(
+                error.to_string().contains("cannot write the stream: "),
+                "{error}"
+            );
+        });
+        gone.join().unwrap();
+    }
+
+    #[test]
+    fn it_comes_from_a_pipe_and_a_file_alike() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&stream()).unwrap();
+        let theirs = pipe("f").unwrap();
+        let mut writer = std::fs::File::from(theirs.writer);
+        let writes = thread::spawn(move || writer.write_all(&stream()).unwrap());
+        std::io::Seek::rewind(&mut file).unwrap();
+        for from in [OwnedFd::from(file), theirs.reader] {
+            let ours = pipe("f").unwrap();
+            let mut reader = std::fs::File::from(ours.reader);
+            let over = Until::new();
+            let read = thread::scope(|scope| {
+                let read = scope.spawn(move || {
+                    let mut read = Vec::new();
+                    reader.read_to_end(&mut read).unwrap();
+                    read
+                });
+                let opening = read_opening("f", from.as_fd(), &clock()).unwrap();
+                let incoming = Incoming::new("f", opening, ours.writer, &over).unwrap();
+                let gate = Gate::default();
+                incoming.carry(from.as_fd(), &gate, |_| {}).unwrap();
+                read.join().unwrap()
+            });
+            assert!(read == stream());
+        }
+        writes.join().unwrap();
     }
 
     /// A child of libxl that destroys another domain holds the pipe open, too, for as long as that

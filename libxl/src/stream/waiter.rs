@@ -60,7 +60,7 @@ pub(crate) struct Unwritten {
     pub(crate) written: usize,
 }
 
-fn failed(function: &'static str, verb: &str, what: &str, errno: Errno) -> Error {
+pub(super) fn failed(function: &'static str, verb: &str, what: &str, errno: Errno) -> Error {
     let error = io::Error::from(errno);
     Error::io(
         function,
@@ -135,7 +135,12 @@ impl<'a> Waiter<'a> {
     }
 
     /// As [`wait`](Self::wait), for something that the other end has to do.
-    fn wait_for_it(&self, fd: BorrowedFd<'_>, flags: PollFlags, what: &str) -> Result<()> {
+    pub(super) fn wait_for_it(
+        &self,
+        fd: BorrowedFd<'_>,
+        flags: PollFlags,
+        what: &str,
+    ) -> Result<()> {
         let Some(silence) = self.silence else {
             return self.wait(fd, flags);
         };
