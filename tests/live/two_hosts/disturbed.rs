@@ -13,6 +13,7 @@ use super::{
     relay::{Disturbance, End, Moment, Relay},
     settled, two, verb,
 };
+use crate::support::wait_for;
 
 /// Variable with the number of disturbances of each kind at each moment.
 const CUTS: &str = "LAB_CUTS";
@@ -64,6 +65,7 @@ fn disturb_with(way: Way) {
                 Way::Kill(End::Alpha) => {
                     host.kill();
                     host.start_again();
+                    wait_for("the agent of alpha", || verb(&host, &["jobs"]).0);
                 }
                 Way::Kill(End::Beta) => {
                     beta.kill();
