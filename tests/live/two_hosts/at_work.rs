@@ -100,12 +100,15 @@ impl Figures {
         let begin = Instant::now();
         go();
         self.whole.push(begin.elapsed());
+        println!("  moved in {:.1} s", begin.elapsed().as_secs_f64());
         wait_for("its work goes on", || {
             let now = work();
             assert!(now.0 >= written, "it has begun anew: {written}, {now:?}");
             now.0 > written + 20 && now.1 > answered
         });
-        self.still.push(pulse.longest_silence());
+        let still = pulse.longest_silence();
+        println!("  was silent for {:.1} s", still.as_secs_f64());
+        self.still.push(still);
     }
 
     fn show(&self, who: &str) -> [f64; 2] {
@@ -138,8 +141,9 @@ fn xl_sends(beta: &Beta, app: &App, back: bool) {
 }
 
 fn beside_xl(mode: &str) {
-    let beta = Beta::start();
-    let mut host = Host::start_with(&["--hotplug-dir", "/nowhere"]);
+    // As xl: each of thousands of messages of libxl's would be written to the log.
+    let mut beta = Beta::start_with("info");
+    let mut host = Host::start_with(&["--hotplug-dir", "/nowhere", "--log-level", "info"]);
     let zeros = [
         "if=/dev/zero",
         "of=/dev/vdb",
@@ -179,11 +183,13 @@ fn beside_xl(mode: &str) {
     }
     // Now nobody but xl looks after it.
     host.kill();
+    beta.kill();
     let mut theirs = Figures::default();
     for _ in 0..MOVES {
         theirs.measure(|| xl_sends(&beta, &app, false));
         theirs.measure(|| xl_sends(&beta, &app, true));
     }
+    beta.run();
     host.start_again();
     host.wait_state(&app, "RUNNING");
     println!("{mode}:");

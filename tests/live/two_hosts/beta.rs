@@ -66,6 +66,7 @@ impl Drop for OutOfBand {
 /// The agent of the other host.
 pub(crate) struct Beta {
     dir: String,
+    log_level: &'static str,
     agent: Option<Child>,
     oob: OutOfBand,
     _couriers: Couriers,
@@ -73,8 +74,13 @@ pub(crate) struct Beta {
 
 impl Beta {
     pub(crate) fn start() -> Self {
+        Self::start_with("debug")
+    }
+
+    pub(crate) fn start_with(log_level: &'static str) -> Self {
         let oob = OutOfBand::open();
         let mut beta = Self {
+            log_level,
             dir: format!("/tmp/{}", unique("beta")),
             agent: None,
             _couriers: Couriers::start(&oob),
@@ -90,10 +96,10 @@ impl Beta {
     }
 
     pub(crate) fn run(&mut self) {
-        let dir = &self.dir;
+        let (dir, level) = (&self.dir, self.log_level);
         let program = program("domainmgr");
         let line = format!(
-            "mkdir -p {dir}/config; exec {program} run --log-level debug --config-dir {dir}/config --run-dir {dir}/run \
+            "mkdir -p {dir}/config; exec {program} run --log-level {level} --config-dir {dir}/config --run-dir {dir}/run \
              --state-dir {dir}/state --dump-dir {dir}/dump --image-dir {dir}/img --verified-dir {dir}/verified \
              --hotplug-dir /nowhere 2>>{dir}/log",
         );
