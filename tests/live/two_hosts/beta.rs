@@ -29,6 +29,9 @@ impl OutOfBand {
         let master = Command::new("ssh")
             .args(["-M", "-N", "-S", &socket, "beta-oob"])
             .stdin(Stdio::null())
+            // ssh has its outputs not block, and would share ours.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         wait_for("the connection past the cable", || {
@@ -107,6 +110,8 @@ impl Beta {
             .oob
             .command(&line)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         self.agent = Some(agent);

@@ -68,6 +68,8 @@ impl Couriers {
         let here = Command::new("sh")
             .args(["-c", &format!("exec {serve}")])
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         for host in ["alpha", "beta"] {
