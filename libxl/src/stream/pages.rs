@@ -18,15 +18,25 @@ pub(super) enum Pages {
     Refused,
 }
 
-/// Returns whether pages can be moved between a pipe and this descriptor without the danger of blocking on the other end.
+/// Returns whether pages can be moved from a pipe to this descriptor, without the danger of blocking
+/// on its other end.
 ///
 /// A socket would block for room, whatever the flags say, before Linux 6.5.
-pub(super) fn can_move(other: BorrowedFd<'_>) -> bool {
-    let kind = fstat(other).map(|stat| FileType::from_raw_mode(stat.st_mode));
+pub(super) fn can_move_to(other: BorrowedFd<'_>) -> bool {
     matches!(
-        kind,
-        Ok(FileType::Fifo | FileType::RegularFile | FileType::BlockDevice)
+        kind(other),
+        Some(FileType::Fifo | FileType::RegularFile | FileType::BlockDevice)
     )
+}
+
+/// Returns whether pages can be moved to a pipe from this descriptor, when it polls as readable.
+pub(super) fn can_move_from(other: BorrowedFd<'_>) -> bool {
+    can_move_to(other) || kind(other) == Some(FileType::Socket)
+}
+
+fn kind(of: BorrowedFd<'_>) -> Option<FileType> {
+    let stat = fstat(of).ok()?;
+    Some(FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Moves at most this many bytes, without blocking on a pipe. One of the two must be a pipe.

@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    pages::{Pages, can_move, move_pages},
+    pages::{Pages, can_move_from, can_move_to, move_pages},
     waiter::{Silence, Waiter, failed},
     wire::read_exact,
 };
@@ -151,7 +151,7 @@ impl<'a> Outgoing<'a> {
 
     /// Forwards what follows the opening.
     fn carry_on(mut self, to: BorrowedFd<'_>) -> Result<()> {
-        let mut moves = can_move(to);
+        let mut moves = can_move_to(to);
         loop {
             let from = self.from.as_fd();
             match self.reading.wait(from, PollFlags::IN) {
@@ -326,7 +326,7 @@ impl<'a> Incoming<'a> {
         // Only a matter of speed; the limit for all pipes may be reached.
         let _ = fcntl_setpipe_size(&self.to, CARRIED);
         let (mut bytes, mut told) = (0, 0);
-        let mut moves = can_move(from);
+        let mut moves = can_move_from(from);
         loop {
             let count = if moves {
                 self.reading.wait_for_it(from, PollFlags::IN, STREAM)?;
@@ -376,7 +376,7 @@ pub(crate) fn spawn<'scope, T: Send + 'scope>(
 mod tests {
     use std::{
         io::{Read, Write},
-        net::Shutdown,
+        net::{Shutdown, TcpListener, TcpStream},
         os::{
             fd::{AsFd, OwnedFd},
             unix::net::UnixStream,
@@ -492,14 +492,22 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_from_a_pipe_and_a_file_alike() {
+    fn it_comes_from_a_file_a_pipe_and_sockets_alike() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&stream()).unwrap();
-        let theirs = pipe("f").unwrap();
-        let mut writer = std::fs::File::from(theirs.writer);
-        let writes = thread::spawn(move || writer.write_all(&stream()).unwrap());
         std::io::Seek::rewind(&mut file).unwrap();
-        for from in [OwnedFd::from(file), theirs.reader] {
+        let theirs = pipe("f").unwrap();
+        let (socket, writer) = UnixStream::pair().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let writers = [theirs.writer, writer.into(), tcp.into()];
+        let writes = writers.map(|writer| {
+            let mut writer = std::fs::File::from(writer);
+            thread::spawn(move || writer.write_all(&stream()).unwrap())
+        });
+        let from: [OwnedFd; 4] = [file.into(), theirs.reader, socket.into(), accepted.into()];
+        for from in from {
             let ours = pipe("f").unwrap();
             let mut reader = std::fs::File::from(ours.reader);
             let over = Until::new();
@@ -517,7 +525,9 @@ mod tests {
             });
             assert!(read == stream());
         }
-        writes.join().unwrap();
+        for writing in writes {
+            writing.join().unwrap();
+        }
     }
 
     /// A child of libxl that destroys another domain holds the pipe open, too, for as long as that

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     beta::{Address, Beta, verb},
-    courier, settled,
+    courier, settled, start_again,
 };
 use crate::agent::host::{App, Host};
 use crate::support::wait_for;
@@ -190,7 +190,7 @@ fn beside_xl(mode: &str) {
         theirs.measure(|| xl_sends(&beta, &app, true));
     }
     beta.run();
-    host.start_again();
+    start_again(&mut host);
     host.wait_state(&app, "RUNNING");
     println!("{mode}:");
     let (ours, theirs) = (ours.show("the agent"), theirs.show("xl"));

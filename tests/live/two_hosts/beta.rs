@@ -82,6 +82,7 @@ impl Beta {
 
     pub(crate) fn start_with(log_level: &'static str) -> Self {
         let oob = OutOfBand::open();
+        install("domainmgr", &oob);
         let mut beta = Self {
             log_level,
             dir: format!("/tmp/{}", unique("beta")),
@@ -185,10 +186,21 @@ impl Drop for Beta {
     }
 }
 
-/// Path of a program that xtask puts beside this test, on both hosts.
+/// Directory for programs on the disk of each host. The one that they share is as slow as a network.
+const PROGRAMS: &str = "/usr/local/bin";
+
+/// Path of a program on both hosts, once they have been [`install`]ed.
 pub(crate) fn program(name: &str) -> String {
+    format!("{PROGRAMS}/{name}")
+}
+
+/// Copies a program that xtask puts beside this test to both hosts.
+fn install(name: &str, there: &OutOfBand) {
     let path: PathBuf = env::current_exe().unwrap().with_file_name(name);
-    path.to_str().unwrap().to_owned()
+    let copy = format!("cp --remove-destination {} {PROGRAMS}/", path.display());
+    let done = Command::new("sh").args(["-c", &copy]).status().unwrap();
+    assert!(done.success(), "{copy}");
+    there.shell(&copy);
 }
 
 /// Socket of an agent of either host.

@@ -11,9 +11,8 @@ use super::{
     bring_back, cable,
     cable::Mended,
     relay::{Disturbance, End, Moment, Relay},
-    settled, two, verb,
+    settled, start_again, two, verb,
 };
-use crate::support::wait_for;
 
 /// Variable with the number of disturbances of each kind at each moment.
 const CUTS: &str = "LAB_CUTS";
@@ -64,8 +63,7 @@ fn disturb_with(way: Way) {
                 Way::Cut(_) => drop(cable::order("mend")),
                 Way::Kill(End::Alpha) => {
                     host.kill();
-                    host.start_again();
-                    wait_for("the agent of alpha", || verb(&host, &["jobs"]).0);
+                    start_again(&mut host);
                 }
                 Way::Kill(End::Beta) => {
                     beta.kill();

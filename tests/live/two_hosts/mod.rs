@@ -47,6 +47,12 @@ fn two() -> (Host, Beta, App) {
     (host, beta, app)
 }
 
+/// Starts the agent of this host again, and waits until it answers.
+fn start_again(host: &mut Host) {
+    host.start_again();
+    wait_for("the agent of alpha", || verb(host, &["jobs"]).0);
+}
+
 /// Returns the guest's state on this host.
 fn state(host: &Host, app: &App) -> (String, bool) {
     let status = host.status(app).unwrap_or_default();
@@ -90,7 +96,7 @@ fn a_guest_moves_there_and_back() {
     assert!(!settled(&host, &beta, &app));
     // Both agents know it after they were killed.
     host.kill();
-    host.start_again();
+    start_again(&mut host);
     beta.kill();
     beta.run();
     host.wait(&app, "the agent", |s| s["MovedTo"] == "beta");

@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
 use super::destination::Destination;
 use super::question::Question;
 use crate::toolstack::Limits;
@@ -21,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const REACH: u32 = 30;
 /// Length of the longest answer to a question.
 const ANSWER: usize = 64 << 10;
+/// Size of the pipe to the command, in bytes.
+const PIPE: usize = 256 << 10;
 /// The shortest time limit of a socket.
 const TICK: Duration = Duration::from_millis(1);
 /// Answer of a host to which the domain may come.
@@ -77,17 +81,24 @@ impl Connection {
     /// # Errors
     /// The command cannot be started.
     pub fn open(to: &Destination) -> Result<(Self, OwnedFd, OwnedFd), String> {
-        let (ours, theirs) = UnixStream::pair().map_err(|e| failed(to, &e))?;
-        let reader = ours.try_clone().map_err(|e| failed(to, &e))?;
-        let connection = Self::start(to, &to.receive(), theirs)?;
-        Ok((connection, reader.into(), ours.into()))
+        // The pages of the guest are moved into a pipe, and would be copied into a socket.
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(to, &e.into()));
+        let ((input, writer), (reader, output)) = (pipe()?, pipe()?);
+        // Only a matter of speed; the limit for all pipes may be reached.
+        let _ = fcntl_setpipe_size(&writer, PIPE);
+        let connection = Self::start(to, &to.receive(), input, output)?;
+        Ok((connection, reader, writer))
     }
 
-    fn start(to: &Destination, command: &str, stdio: UnixStream) -> Result<Self, String> {
-        let output = stdio.try_clone().map_err(|e| failed(to, &e))?;
+    fn start(
+        to: &Destination,
+        command: &str,
+        input: OwnedFd,
+        output: OwnedFd,
+    ) -> Result<Self, String> {
         let mut child = program(to, command)
-            .stdin(Stdio::from(OwnedFd::from(stdio)))
-            .stdout(Stdio::from(OwnedFd::from(output)))
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::from(output))
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|e| failed(to, &e))?;
@@ -204,7 +215,8 @@ pub fn may_come(to: &Destination, question: &Question, limits: &Limits) -> Resul
 /// Runs a command on the other host with this input, and returns what it prints.
 fn call(to: &Destination, command: &str, input: &str, limits: &Limits) -> Result<String, String> {
     let (ours, theirs) = UnixStream::pair().map_err(|e| failed(to, &e))?;
-    let connection = Connection::start(to, command, theirs)?;
+    let output = theirs.try_clone().map_err(|e| failed(to, &e))?;
+    let connection = Connection::start(to, command, theirs.into(), output.into())?;
     let ending = ours.try_clone().map_err(|e| failed(to, &e))?;
     limits.abort.on_abort(move || {
         let _ = ending.shutdown(Shutdown::Both);
