@@ -1,10 +1,9 @@
 //! `domainmgr migrate`, `evacuate` and `migrate-receive`.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::thread;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -14,9 +13,9 @@ use super::client::{Socket, complain, exit};
 use super::complete;
 use super::output::say;
 use super::verbs::How;
-use crate::frontends::control::NAME;
 use crate::frontends::control::client::{ClientError, named};
 use crate::frontends::control::wire::{self, Complaint, Migrate as Parameters};
+use crate::frontends::control::{NAME, passed};
 use crate::host::remote::READY;
 
 #[derive(Debug, Args)]
@@ -186,41 +185,20 @@ impl Receive {
         }
     }
 
-    /// Passes everything on between the standard input and output and the agent, until the domain runs or is refused.
+    /// Gives the standard input and output to the agent, and waits until the domain runs or is refused.
     fn receive(&self, token: Uuid) -> Result<(), ClientError> {
         // First, so that an agent that does not know the method is told from one that refuses the domain.
         let client = self.socket.connect()?;
-        let stream = upgraded(self.socket.open()?, token, self.until_reboot)?;
-        let to_agent = stream.try_clone().map_err(lost)?;
-        // The thread ends with the process: its source may keep the connection open.
-        thread::spawn(move || {
-            let _ = io::copy(&mut io::stdin().lock(), &mut &to_agent);
-            let _ = to_agent.shutdown(Shutdown::Write);
-        });
-        let mut from_agent = stream;
-        let mut out = io::stdout().lock();
-        let mut buffer = [0; 4096];
-        // Not buffered: the other end waits for each message.
-        loop {
-            match from_agent.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    let written = out.write_all(&buffer[..read]).and_then(|()| out.flush());
-                    if written.is_err() {
-                        break;
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        // A source that has gone must not leave the agent waiting.
-        let _ = from_agent.shutdown(Shutdown::Both);
+        let mut agent = upgraded(self.socket.open()?, token, self.until_reboot)?;
+        let (input, output) = (io::stdin(), io::stdout());
+        passed::send(&agent, [input.as_fd(), output.as_fd()]).map_err(lost)?;
+        // The agent says no more, and hangs up when it has come to an end.
+        let _ = agent.read(&mut [0]);
         client.received(&token.to_string())
     }
 }
 
-/// Makes the connection one that carries a domain.
+/// Makes the connection one that descriptors are passed by.
 fn upgraded(
     mut stream: UnixStream,
     token: Uuid,
@@ -229,6 +207,7 @@ fn upgraded(
     let receive = wire::Receive {
         token: token.to_string(),
         boot: until_reboot.then_some(true),
+        descriptors: Some(true),
     };
     let call = json!({
         "method": format!("{NAME}.Receive"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
 use varlink::{Call, CallTrait};
 
-use super::reception::Coming;
+use super::reception::{Coming, Upgrade};
 use super::service::{Done, Service, complain, refused, reply, until};
 use super::wire::{Fate, MayCome, Migrate, OfMigration, Receive, Received, Refusals};
 use crate::core::Order;
@@ -51,7 +51,7 @@ impl Service {
         })
     }
 
-    /// Begins to receive a domain: the connection carries the data of the domain from now on.
+    /// Begins to receive a domain: the data of the domain, or the descriptors by which it comes, follow the reply.
     pub(super) fn receive(&self, call: &mut Call, receive: &Receive) -> varlink::Result<()> {
         let upgrades = call.request.and_then(|request| request.upgrade) == Some(true);
         let token = match self.token(&receive.token) {
@@ -62,11 +62,14 @@ impl Service {
             }
             Err(bad) => return complain(call, bad),
         };
-        let coming = Coming {
-            token,
-            until: until(receive.boot),
+        let upgrade = Upgrade {
+            coming: Coming {
+                token,
+                until: until(receive.boot),
+            },
+            by_descriptors: receive.descriptors == Some(true),
         };
-        *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(coming);
+        *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
         call.to_upgraded();
         reply(call, false, &serde_json::json!({}))
     }

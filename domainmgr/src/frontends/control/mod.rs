@@ -15,6 +15,7 @@ mod jobs;
 mod migrations;
 pub(crate) mod names;
 pub(crate) mod parse;
+pub mod passed;
 mod reception;
 mod saved_files;
 mod saving;

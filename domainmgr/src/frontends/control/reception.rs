@@ -18,8 +18,16 @@ pub struct Coming {
     pub until: Until,
 }
 
-/// The migration for which a connection was upgraded: what follows is the data of the domain.
-pub(super) type Upgraded = Arc<Mutex<Option<Coming>>>;
+/// The migration for which a connection was upgraded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upgrade {
+    pub(super) coming: Coming,
+    /// What follows are descriptors by which the domain comes. Otherwise it is the data of the domain.
+    pub(super) by_descriptors: bool,
+}
+
+/// The upgrade of a connection, if it has come to that.
+pub(super) type Upgraded = Arc<Mutex<Option<Upgrade>>>;
 
 /// The agent's part in the reception of domains.
 pub trait Reception: Send + Sync {

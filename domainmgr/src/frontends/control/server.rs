@@ -16,7 +16,8 @@ use varlink::{ConnectionHandler, VarlinkService};
 use super::broadcast::Broadcast;
 use super::connection::{CLIENTS, Connection, Table};
 use super::interface::NAME;
-use super::reception::{Coming, Reception, Upgraded};
+use super::passed;
+use super::reception::{Reception, Upgrade, Upgraded};
 use super::service::{Service, Sources};
 use super::wire;
 use crate::base::services::Services;
@@ -188,12 +189,12 @@ fn admit(
                 log::debug!("a client of the control socket: {e}");
                 return;
             }
-            let coming = upgraded
+            let upgrade = upgraded
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
-            if let (Some(coming), Ok(raw)) = (coming, raw) {
-                receive(raw, coming, reception.as_ref(), &by);
+            if let (Some(upgrade), Ok(raw)) = (upgrade, raw) {
+                receive(&raw, upgrade, reception.as_ref(), &by);
             }
         })
         .map(drop)
@@ -223,19 +224,28 @@ fn serve(stream: UnixStream, service: Service) -> io::Result<()> {
 }
 
 /// Receives the domain whose migration the client passes on.
-fn receive(stream: UnixStream, coming: Coming, reception: &dyn Reception, by: &str) {
-    let peer = stream
-        .set_write_timeout(None)
-        .and_then(|()| stream.try_clone())
-        .map(|reader| Peer {
-            reader: reader.into(),
-            writer: stream.into(),
-        });
+fn receive(stream: &UnixStream, upgrade: Upgrade, reception: &dyn Reception, by: &str) {
+    let peer = if upgrade.by_descriptors {
+        stream
+            .set_read_timeout(Some(UNREAD))
+            .and_then(|()| passed::take(stream))
+    } else {
+        carried(stream)
+    };
     match peer {
         // The client asks for the result by another connection.
-        Ok(peer) => drop(reception.receive(peer, coming, by)),
+        Ok(peer) => drop(reception.receive(peer, upgrade.coming, by)),
         Err(e) => log::warn!("a domain from another host is not received: {e}"),
     }
+}
+
+/// The connection itself is what the domain comes by.
+fn carried(stream: &UnixStream) -> io::Result<Peer> {
+    stream.set_write_timeout(None)?;
+    Ok(Peer {
+        reader: stream.try_clone()?.into(),
+        writer: stream.try_clone()?.into(),
+    })
 }
 
 /// The service as varlink's own methods describe it.

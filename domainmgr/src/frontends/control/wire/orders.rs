@@ -170,6 +170,9 @@ pub struct Receive {
     /// The domain runs only until the host is started again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<bool>,
+    /// The domain does not come by this connection, but by the descriptors that are passed after the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<bool>,
 }
 
 /// Parameters of `Received` and `Outcome`.
