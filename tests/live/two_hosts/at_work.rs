@@ -1,9 +1,9 @@
 //! Guests that work while they move: how long it takes, and for how long they stand still, beside `xl migrate`.
 
 use std::{
-    io::ErrorKind,
+    io::{BufRead, BufReader, ErrorKind},
     net::{SocketAddr, TcpStream},
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +26,7 @@ const SHARED: &str = "/dev/vdb";
 /// Address of the guest, and a port on which nothing listens.
 const GUEST: ([u8; 4], u16) = ([192, 168, 99, 77], 9);
 /// Moves of one figure, in each direction.
-const MOVES: usize = 2;
+const MOVES: usize = 1;
 
 /// Asks the guest for a sign of life, again and again.
 struct Pulse {
@@ -131,13 +131,24 @@ fn xl_sends(beta: &Beta, app: &App, back: bool) {
         app.name(),
         courier::command()
     );
-    if back {
-        beta.shell(&line);
+    let mut xl = if back {
+        beta.command(&line)
     } else {
-        let out = Command::new("sh").args(["-c", &line]).output().unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert!(out.status.success(), "{line}: {said}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]);
+        shell
+    };
+    let begin = Instant::now();
+    let mut xl = xl.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    for text in BufReader::new(xl.stdout.take().unwrap()).lines() {
+        let text = text.unwrap();
+        if text.contains("migration") {
+            println!("    {:5.1} s: {text}", begin.elapsed().as_secs_f64());
+        }
+        said.push_str(&text);
     }
+    assert!(xl.wait().unwrap().success(), "{line}: {said}");
 }
 
 fn beside_xl(mode: &str) {

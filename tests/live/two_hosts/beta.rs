@@ -119,6 +119,11 @@ impl Beta {
         wait_for("the agent of beta", || self.verb("jobs").0);
     }
 
+    /// The command that runs a line of the shell there, past the cable.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        self.oob.command(line)
+    }
+
     /// Runs a verb there. Returns whether it succeeded, and what it said.
     pub(crate) fn verb(&self, words: &str) -> (bool, String) {
         let line = format!(
