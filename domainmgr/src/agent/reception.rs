@@ -16,7 +16,7 @@ use crate::frontends::control::{Coming, Reception};
 use crate::frontends::inputs::Home;
 use crate::host::remote::Question;
 use crate::spec::Spec;
-use crate::toolstack::{Limits, Peer};
+use crate::toolstack::{Arriving, Limits, Peer};
 
 /// Time in which all of a domain has to come.
 const TRANSFER: Duration = Duration::from_secs(4 * 3600);
@@ -68,19 +68,38 @@ impl Receptionist {
     }
 
     fn receive_now(&self, peer: Peer, coming: Coming, by: &str) -> Outcome {
-        let token = coming.token;
         let env = &self.env;
         let limits = Limits {
             abort: AbortToken::new(),
             deadline: Some(TRANSFER),
             urgent: true,
         };
-        let arriving = env.toolstack.arriving(peer, &limits);
-        let arriving = arriving.map_err(|e| e.to_string())?;
-        let spec = arriving.spec().map_err(|e| e.to_string())?;
+        let arriving = env.toolstack.arriving(peer, &limits).map_err(|e| {
+            // A sender that has asked meanwhile, and has heard that the domain may not come, ends like this.
+            log::info!("a sender ended before a domain came: {e}");
+            e.to_string()
+        })?;
+        let spec = arriving.spec().map_err(|e| e.to_string());
+        let outcome = spec.and_then(|spec| self.take_in(arriving, spec, coming, limits.abort, by));
+        if let Err(why) = &outcome {
+            log::warn!("a domain from another host is not received: {why}");
+        }
+        outcome
+    }
+
+    /// Receives a domain whose configuration has come.
+    fn take_in(
+        &self,
+        arriving: Box<dyn Arriving>,
+        spec: Spec,
+        coming: Coming,
+        abort: AbortToken,
+        by: &str,
+    ) -> Outcome {
+        let (env, token) = (&self.env, coming.token);
         let (key, name) = (spec.uuid, spec.name.clone());
         log::info!(key:% = key; "{name} comes from another host, by {by}");
-        if !env.arrivals.put(token, arriving, limits.abort) {
+        if !env.arrivals.put(token, arriving, abort) {
             return Err(format!(
                 "{name}: there was a migration with the number {token} before"
             ));
@@ -133,9 +152,6 @@ impl Reception for Receptionist {
         let token = coming.token;
         self.note(token, None);
         let outcome = self.receive_now(peer, coming, by);
-        if let Err(why) = &outcome {
-            log::warn!("a domain from another host is not received: {why}");
-        }
         self.note(token, Some(outcome.clone()));
         outcome
     }

@@ -92,10 +92,10 @@ impl Turns {
         }
     }
 
-    /// Returns whether many domains start side by side.
+    /// Returns whether many domains start side by side, or may do so.
     pub fn is_crowded(&self) -> bool {
         let state = self.state();
-        state.starting.len() >= CROWD + state.waiting.len()
+        state.unread.len() + state.starting.len() >= CROWD + state.waiting.len()
     }
 
     /// Forgets a domain whose worker has ended.

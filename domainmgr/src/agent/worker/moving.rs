@@ -37,10 +37,14 @@ impl Run<'_> {
         let question = self.question()?;
         let other = |why: String| Error::new(ErrorKind::Other, why);
         let asking = to.allowed().unwrap_or(ANSWER).min(ANSWER);
-        remote::may_come(to, &question, &rest(Some(asking))).map_err(other)?;
-        let opened = Connection::open(to);
-        let (connection, reader, writer) = opened.map_err(other)?;
+        // The receiver gets ready while its host is asked. Nothing is sent before the answer.
+        let (connection, reader, writer) = Connection::open(to).map_err(other)?;
         let peer = Peer { reader, writer };
+        if let Err(why) = remote::may_come(to, &question, &rest(Some(asking))) {
+            // The receiver sees the end, and ends.
+            drop(peer);
+            return Err(other(why));
+        }
         // Taken out, because the progress is published meanwhile.
         let mut session = match self.session.take() {
             Some(session) => session,
