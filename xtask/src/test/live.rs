@@ -266,8 +266,9 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
         })
         .collect();
     let limit = limit(std::env::var(CRASH_POINTS).ok().as_deref());
+    // Saved guests are there, several at once. By default it takes half of dom0's memory, most of which is free.
     let line = format!(
-        "cd /tmp && {xl}{counts}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {limit} {}",
+        "mount -o remount,size=80% /tmp && cd /tmp && {xl}{counts}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {limit} {}",
         libtest::SWITCH,
         words.join(" ")
     );
