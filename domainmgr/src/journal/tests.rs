@@ -61,7 +61,7 @@ fn a_crowd_that_comes_piece_by_piece_is_written_together() {
             journal.submit(put(Uuid::from_u128(key), b"1"), Haste::WithOthers)
         })
         .collect();
-    // Whoever is in a hurry waits for nobody.
+    // A change in a hurry waits for no other.
     let begin = Instant::now();
     let hurry = journal.submit(put(A, b"2"), Haste::Now);
     hurry.wait().unwrap();

@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    pages::{Pages, can_move_from, can_move_to, move_pages},
+    pages::Pages,
     waiter::{Silence, Waiter, failed},
     wire::read_exact,
 };
@@ -151,7 +151,7 @@ impl<'a> Outgoing<'a> {
 
     /// Forwards what follows the opening.
     fn carry_on(mut self, to: BorrowedFd<'_>) -> Result<()> {
-        let mut moves = can_move_to(to);
+        let mut pages = Pages::to(to);
         loop {
             let from = self.from.as_fd();
             match self.reading.wait(from, PollFlags::IN) {
@@ -163,17 +163,12 @@ impl<'a> Outgoing<'a> {
                 }
                 ready => ready?,
             }
-            let count = if moves {
+            let count = if pages.can_move() {
                 self.writing.wait_for_it(to, PollFlags::OUT, STREAM)?;
-                match move_pages(from, to, CARRIED) {
-                    Ok(Pages::Moved(count)) => count,
-                    Ok(Pages::NotNow) => continue,
-                    Ok(Pages::Refused) => {
-                        moves = false;
-                        continue;
-                    }
-                    Err(errno) => return Err(failed(self.function, "write", STREAM, errno)),
-                }
+                let moved = pages.move_some(from, to, CARRIED);
+                let moved = moved.map_err(|errno| failed(self.function, "write", STREAM, errno))?;
+                let Some(count) = moved else { continue };
+                count
             } else {
                 let count = read_ready(self.function, from, &mut self.buffer)?;
                 let written = self.writing.write_all(to, &self.buffer[..count], STREAM);
@@ -326,20 +321,15 @@ impl<'a> Incoming<'a> {
         // Only a matter of speed; the limit for all pipes may be reached.
         let _ = fcntl_setpipe_size(&self.to, CARRIED);
         let (mut bytes, mut told) = (0, 0);
-        let mut moves = can_move_from(from);
+        let mut pages = Pages::from(from);
         loop {
-            let count = if moves {
+            let count = if pages.can_move() {
                 self.reading.wait_for_it(from, PollFlags::IN, STREAM)?;
                 self.writing.wait(self.to.as_fd(), PollFlags::OUT)?;
-                match move_pages(from, self.to.as_fd(), CARRIED) {
-                    Ok(Pages::Moved(count)) => count,
-                    Ok(Pages::NotNow) => continue,
-                    Ok(Pages::Refused) => {
-                        moves = false;
-                        continue;
-                    }
-                    Err(errno) => return Err(failed(self.function, "read", STREAM, errno)),
-                }
+                let moved = pages.move_some(from, self.to.as_fd(), CARRIED);
+                let moved = moved.map_err(|errno| failed(self.function, "read", STREAM, errno))?;
+                let Some(count) = moved else { continue };
+                count
             } else {
                 let count = self.reading.read(from, &mut self.buffer, STREAM)?;
                 write(&self.buffer[..count])?;

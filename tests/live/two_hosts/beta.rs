@@ -212,7 +212,7 @@ fn install(name: &str, there: &OutOfBand) {
 pub(crate) struct Address(String);
 
 impl Address {
-    pub(crate) fn of(socket: impl Into<String>) -> Self {
+    fn of(socket: impl Into<String>) -> Self {
         Self(socket.into())
     }
 
@@ -237,7 +237,7 @@ impl Address {
     }
 
     /// The same with this command, which takes a host and a line.
-    pub(crate) fn through(&self, command: &str) -> String {
+    fn through(&self, command: &str) -> String {
         let there = self.there().replace('$', "\\$").replace('"', "\\\"");
         format!("f() {{ exec {command} \"$1\" \"{there}$2\"; }}; f")
     }

@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    beta::{Address, Beta},
-    cable, courier,
-};
+use super::{beta::Beta, cable, courier};
 use crate::support::context;
 use libxl::ShutdownReason;
 
@@ -39,9 +36,9 @@ pub(crate) enum Moment {
 }
 
 /// In the middle of the first pass over the guest's memory.
-pub(crate) const FIRST_PASS: Moment = Moment::Transfer(200_000);
+const FIRST_PASS: Moment = Moment::Transfer(200_000);
 /// In the last pass of a guest of 4 MiB while it still runs.
-pub(crate) const LAST_PASS: Moment = Moment::Transfer(4_000_000);
+const LAST_PASS: Moment = Moment::Transfer(4_000_000);
 
 impl Moment {
     pub(crate) const ALL: [Self; 8] = [
@@ -141,7 +138,7 @@ impl Relay {
     }
 
     pub(crate) fn to(beta: &Beta) -> Self {
-        Self::start("beta", Address::of(beta.socket()).there())
+        Self::start("beta", beta.address().there())
     }
 
     /// Has this happen to the next migration at this moment.
@@ -260,7 +257,7 @@ impl Connection {
     }
 }
 
-/// What has come from one end.
+/// The bytes that have come from one end.
 #[derive(Default)]
 struct Seen {
     /// Number of bytes.

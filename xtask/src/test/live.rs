@@ -44,8 +44,8 @@ const ALONE: &str = "--test-threads=1";
 
 /// Number of tests that run beside each other by default: as many as dom0 has processors.
 ///
-/// The times of ten tests added up to 704 s; with three at once they added up to 1159 s. A whole run takes a seventh less with three, on a
-/// computer with nothing else to do, and tests come closer to the limits of their waits. With four at once, libxl has ended scripts that had
+/// The times of ten tests added up to 704 s; with three at once they added up to 1159 s. A whole run took 1561 s with three, and 1693 s
+/// with two, and tests come closer to the limits of their waits. With four at once, libxl has ended scripts that had
 /// made no progress in their 40 s.
 const BESIDE: u32 = 2;
 

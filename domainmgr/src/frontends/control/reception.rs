@@ -22,7 +22,7 @@ pub struct Coming {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upgrade {
     pub(super) coming: Coming,
-    /// What follows are descriptors by which the domain comes. Otherwise it is the data of the domain.
+    /// Descriptors follow, by which the domain comes. Otherwise its data follows.
     pub(super) by_descriptors: bool,
 }
 

@@ -59,6 +59,13 @@ fn stream() -> Vec<u8> {
     opening().into_iter().chain(body).collect()
 }
 
+/// Reads until the end.
+fn all(from: OwnedFd) -> Vec<u8> {
+    let mut read = Vec::new();
+    std::fs::File::from(from).read_to_end(&mut read).unwrap();
+    read
+}
+
 /// Has a stream go out to `to`, which is closed at the end.
 fn goes_out(to: OwnedFd) -> crate::Result<()> {
     let ours = pipe("f").unwrap();
@@ -76,12 +83,7 @@ fn goes_out(to: OwnedFd) -> crate::Result<()> {
 #[test]
 fn a_pipe_and_a_file_get_the_same() {
     let theirs = pipe("f").unwrap();
-    let mut reader = std::fs::File::from(theirs.reader);
-    let read = thread::spawn(move || {
-        let mut read = Vec::new();
-        reader.read_to_end(&mut read).unwrap();
-        read
-    });
+    let read = thread::spawn(move || all(theirs.reader));
     goes_out(theirs.writer).unwrap();
     assert!(read.join().unwrap() == stream());
 
@@ -137,14 +139,9 @@ fn it_comes_from_a_file_a_pipe_and_sockets_alike() {
     let from: [OwnedFd; 4] = [file.into(), theirs.reader, socket.into(), accepted.into()];
     for from in from {
         let ours = pipe("f").unwrap();
-        let mut reader = std::fs::File::from(ours.reader);
         let over = Until::new();
         let read = thread::scope(|scope| {
-            let read = scope.spawn(move || {
-                let mut read = Vec::new();
-                reader.read_to_end(&mut read).unwrap();
-                read
-            });
+            let read = scope.spawn(move || all(ours.reader));
             let opening = read_opening("f", from.as_fd(), &clock()).unwrap();
             let incoming = Incoming::new("f", opening, ours.writer, &over).unwrap();
             let gate = Gate::default();
