@@ -16,7 +16,7 @@ use clap::Args;
 
 use self::actions::Resource;
 use self::parameters::Parameters;
-use self::verdict::{Code, Verdict};
+use self::verdict::{Code, Verdict, brief};
 use super::output::{printable, say};
 
 /// Description of the resource agent, as Pacemaker and its tools read it.
@@ -37,7 +37,7 @@ impl Ocf {
         let verdict = self.verdict(|key| std::env::var(key).ok());
         if let Some(reason) = &verdict.reason {
             // Pacemaker shows the rest of a line that begins like this.
-            eprintln!("ocf-exit-reason:{}", printable(reason));
+            eprintln!("ocf-exit-reason:{}", printable(&brief(reason)));
         }
         ExitCode::from(verdict.code as u8)
     }
