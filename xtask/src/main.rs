@@ -61,7 +61,7 @@ enum Task {
     Bindings(bindings::Options),
     /// Feed nonsense to all that reads files, streams and texts of others
     Fuzz(fuzz::Options),
-    /// The agent under Pacemaker, on three simulated nodes: moves, power cuts and cut cables; closes with a table
+    /// The agent under Pacemaker, on three simulated nodes or two hosts of the lab: moves, power cuts and cut cables; closes with a table
     Cluster(cluster::Options),
     /// A shell, or a command, in the dom0 of a running Xen
     ///

@@ -1,7 +1,7 @@
 //! The campaign: each step so many times, and what the witness has seen.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -9,33 +9,61 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::node::Nodes;
+use super::nodes::Nodes;
 use super::power::Power;
-use super::prepare::{NAME, NODES, Trial};
+use super::prepare::NAME;
 use super::steps::STEPS;
 use super::witness::Witness;
 use crate::tool;
 
-/// Time in which the cluster has to come to rest.
-const REST: Duration = Duration::from_secs(150);
 /// Interval at which that is looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The configuration of the cluster, as the guide has it.
-const CONFIGURATION: &[&str] = &[
-    "property stonith-enabled=true no-quorum-policy=stop stonith-timeout=40s",
-    "rsc_defaults resource-stickiness=100",
-    "primitive fencing stonith:fence_trial params pcmk_host_list=\"alpha beta gamma\" pcmk_host_check=static-list op monitor interval=60s",
-    "primitive web ocf:libxl:Domain params name=web meta allow-migrate=true target-role=Stopped op start timeout=120s interval=0 op stop \
-     timeout=60s interval=0 op monitor interval=5s timeout=20s op migrate_to timeout=60s interval=0 op migrate_from timeout=60s interval=0",
-];
+/// Returns the configuration of the cluster, as the guide has it.
+fn configuration(nodes: &dyn Nodes) -> Vec<String> {
+    let mut lines = vec![
+        "property stonith-enabled=true no-quorum-policy=stop stonith-timeout=40s".to_owned(),
+        "rsc_defaults resource-stickiness=100".to_owned(),
+    ];
+    let names = nodes.names();
+    // Where two halves of a cluster would fence each other, each node has a device of its own, and those but one wait.
+    let devices: Vec<(&str, Vec<&str>, &str)> = match nodes.loses_split() {
+        None => vec![("fencing", names.to_vec(), "")],
+        Some(loses) => {
+            let device = |(node, name)| {
+                let delay = if node == loses {
+                    ""
+                } else {
+                    "pcmk_delay_base=5s"
+                };
+                (name, vec![name], delay)
+            };
+            let named = names.iter().copied().enumerate();
+            named.map(device).collect()
+        }
+    };
+    for (name, fences, delay) in devices {
+        lines.push(format!(
+            "primitive fence-{name} stonith:fence_trial params pcmk_host_list=\"{}\" pcmk_host_check=static-list {delay} \
+             op monitor interval=60s",
+            fences.join(" ")
+        ));
+    }
+    let migration = nodes.migration_at_most().as_secs();
+    lines.push(format!(
+        "primitive web ocf:libxl:Domain params name=web meta allow-migrate=true target-role=Stopped op start timeout=120s interval=0 \
+         op stop timeout=60s interval=0 op monitor interval=5s timeout=20s op migrate_to timeout={migration}s interval=0 \
+         op migrate_from timeout=60s interval=0"
+    ));
+    lines
+}
 
 /// Nodes, power switch and witness.
 pub(crate) struct Campaign {
     // The witness and the power switch end before the nodes do.
     pub(super) witness: Witness,
     pub(super) power: Power,
-    pub(super) nodes: Arc<Nodes>,
+    pub(super) nodes: Arc<dyn Nodes>,
 }
 
 /// A row of the table.
@@ -50,32 +78,43 @@ struct Row {
 
 impl Campaign {
     /// Starts all nodes, and waits until their cluster is configured.
-    pub(crate) fn start(trial: Trial) -> Result<Self> {
-        let nodes = Arc::new(Nodes::new(trial)?);
-        let files: Vec<PathBuf> = (0..NODES.len())
-            .map(|node| nodes.own(node).join("xen/xen.json"))
-            .collect();
+    pub(crate) fn start(nodes: Arc<dyn Nodes>) -> Result<Self> {
+        let names = nodes.names();
         let campaign = Self {
-            witness: Witness::start(files)?,
+            witness: Witness::start(Arc::clone(&nodes))?,
             power: Power::start(Arc::clone(&nodes))?,
             nodes,
         };
-        eprintln!("cluster: starting {}", NODES.join(", "));
-        for node in 0..NODES.len() {
-            campaign.nodes.boot(node)?;
+        eprintln!("cluster: starting {}", names.join(", "));
+        for node in 0..names.len() {
+            campaign.power.on(node)?;
         }
         campaign.all_online()?;
-        for line in CONFIGURATION {
-            campaign.at(0, &["sh", "-c", &format!("crm configure {line}")])?;
-        }
+        // One call, because crm takes ten seconds to begin on an emulated processor.
+        let lines = configuration(&*campaign.nodes).join("\n");
+        fs::write(campaign.nodes.shared().join("cluster.crm"), lines + "\n")?;
+        let load = ["crm", "configure", "load", "update", "/trial/cluster.crm"];
+        campaign.at(0, &load)?;
         Ok(campaign)
+    }
+
+    /// Name of a node.
+    pub(super) fn name(&self, node: usize) -> &'static str {
+        self.nodes.names()[node]
+    }
+
+    /// Number of the nodes.
+    pub(super) fn count(&self) -> usize {
+        self.nodes.names().len()
     }
 
     /// Runs the steps, and prints the table. Returns whether all have passed.
     pub(crate) fn run(&mut self, times: u32, only: &[String]) -> Result<bool> {
         let mut rows = Vec::new();
         for (step, what, run) in STEPS {
-            if !only.is_empty() && !only.iter().any(|name| name == step) {
+            let asked = only.iter().any(|name| name == step);
+            let left_out = !only.is_empty() || self.nodes.left_out().contains(&step);
+            if left_out && !asked {
                 continue;
             }
             let mut row = Row {
@@ -117,9 +156,9 @@ impl Campaign {
 
     /// Makes the best of a failed step for the next one.
     fn recover(&self) {
-        for node in 0..NODES.len() {
+        for node in 0..self.count() {
             self.nodes.plug(node, true);
-            let _ = self.nodes.boot(node);
+            let _ = self.power.on(node);
         }
         let _ = self.all_online();
         let _ = self.tidy();
@@ -128,12 +167,12 @@ impl Campaign {
     /// Runs a command on a node.
     pub(super) fn at(&self, node: usize, words: &[&str]) -> Result<String> {
         tool::output(&mut self.nodes.command(node, words))
-            .with_context(|| format!("{}: {}", NODES[node], words.join(" ")))
+            .with_context(|| format!("{}: {}", self.name(node), words.join(" ")))
     }
 
     /// Runs a command on any node that others can reach, but for `except`.
     pub(super) fn anywhere(&self, except: Option<usize>, words: &[&str]) -> Result<String> {
-        let node = (0..NODES.len())
+        let node = (0..self.count())
             .find(|node| Some(*node) != except && self.nodes.is_reachable(*node))
             .context("no node can be reached")?;
         self.at(node, words)
@@ -143,7 +182,7 @@ impl Campaign {
     pub(super) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
         let begin = Instant::now();
         while !holds() {
-            if begin.elapsed() > REST {
+            if begin.elapsed() > self.nodes.patience() {
                 bail!("waited in vain until {what}\n{}", self.state());
             }
             thread::sleep(LOOK);
@@ -153,7 +192,7 @@ impl Campaign {
 
     /// Waits until all nodes are in the cluster.
     pub(super) fn all_online(&self) -> Result<()> {
-        let online = format!("Online: [ {} ]", NODES.join(" "));
+        let online = format!("Online: [ {} ]", self.nodes.names().join(" "));
         self.until("all nodes are online", || {
             let said = self.anywhere(None, &["crm_mon", "-1"]);
             said.is_ok_and(|said| said.contains(&online))
@@ -172,7 +211,7 @@ impl Campaign {
                 return false;
             };
             let located = self.anywhere(except, &["crm_resource", "--resource", NAME, "--locate"]);
-            let says = format!("is running on: {}", NODES[node]);
+            let says = format!("is running on: {}", self.name(node));
             found = Some(node);
             located.is_ok_and(|said| said.trim().ends_with(&says))
                 && self.witness.seen().now == [node]
@@ -198,7 +237,7 @@ impl Campaign {
     /// The state of cluster and guest, for people.
     fn state(&self) -> String {
         let mut text = format!("copies run on: {:?}\n", self.witness.seen().now);
-        for (node, name) in NODES.iter().enumerate() {
+        for (node, name) in self.nodes.names().iter().enumerate() {
             let mut said = |words: &[&str]| {
                 let mut command: Command = self.nodes.command(node, words);
                 if let Ok(output) = command.output() {

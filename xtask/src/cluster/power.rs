@@ -1,6 +1,8 @@
 //! The power switch: does what the fence agent of the nodes asks for.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,31 +10,38 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::node::Nodes;
-use super::prepare::NODES;
+use super::nodes::Nodes;
 
 /// Interval at which requests are looked for.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The thread of the power switch.
+/// The sockets of the power switch, which any thread may use.
+#[derive(Debug)]
+struct Sockets {
+    nodes: Arc<dyn Nodes>,
+    /// Number of times that each node was fenced.
+    fenced: Vec<AtomicU32>,
+}
+
+/// The power switch, and its thread.
 #[derive(Debug)]
 pub(crate) struct Power {
+    sockets: Arc<Sockets>,
     ends: Arc<AtomicBool>,
-    /// Number of times that each node was fenced.
-    fenced: Arc<[AtomicU32; NODES.len()]>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Power {
-    pub(crate) fn start(nodes: Arc<Nodes>) -> Result<Self> {
+    pub(crate) fn start(nodes: Arc<dyn Nodes>) -> Result<Self> {
+        let fenced = nodes.names().iter().map(|_| AtomicU32::new(0)).collect();
+        let sockets = Arc::new(Sockets { nodes, fenced });
         let ends = Arc::new(AtomicBool::new(false));
-        let fenced: Arc<[AtomicU32; NODES.len()]> = Arc::default();
-        let (end, counts) = (Arc::clone(&ends), Arc::clone(&fenced));
+        let (end, served) = (Arc::clone(&ends), Arc::clone(&sockets));
         let thread = thread::Builder::new()
             .name("power".to_owned())
             .spawn(move || {
                 while !end.load(Ordering::SeqCst) {
-                    if let Err(e) = serve(&nodes, &counts) {
+                    if let Err(e) = served.serve() {
                         eprintln!("cluster: the power switch: {e:#}");
                     }
                     thread::sleep(LOOK);
@@ -40,15 +49,25 @@ impl Power {
             })
             .context("cannot start the power switch")?;
         Ok(Self {
+            sockets,
             ends,
-            fenced,
             thread: Some(thread),
         })
     }
 
+    /// Switches a node on, as somebody does who walks up to it.
+    pub(crate) fn on(&self, node: usize) -> Result<()> {
+        self.sockets.on(node)
+    }
+
+    /// Cuts the power of a node.
+    pub(crate) fn off(&self, node: usize) -> Result<()> {
+        self.sockets.off(node)
+    }
+
     /// Returns how often a node was fenced.
     pub(crate) fn fenced(&self, node: usize) -> u32 {
-        self.fenced[node].load(Ordering::SeqCst)
+        self.sockets.fenced[node].load(Ordering::SeqCst)
     }
 }
 
@@ -61,30 +80,69 @@ impl Drop for Power {
     }
 }
 
-/// Does what the requests ask for, and removes them.
-fn serve(nodes: &Nodes, fenced: &[AtomicU32; NODES.len()]) -> Result<()> {
-    for entry in fs::read_dir(nodes.trial.all().join("power"))? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if !name.ends_with(".request") {
-            continue;
-        }
-        let mut words = name.split('.');
-        let (node, action) = (words.next().unwrap_or_default(), words.next());
-        if let Some(node) = NODES.iter().position(|known| *known == node) {
-            if action != Some("on") {
-                nodes.cut(node)?;
-                fenced[node].fetch_add(1, Ordering::SeqCst);
-            }
-            if action != Some("off") {
-                nodes.boot(node)?;
-            }
-        }
-        fs::remove_file(&path)?;
+impl Sockets {
+    fn on(&self, node: usize) -> Result<()> {
+        self.nodes.boot(node)?;
+        self.tell(node, "on")
     }
-    Ok(())
+
+    fn off(&self, node: usize) -> Result<()> {
+        self.nodes.cut(node)?;
+        self.tell(node, "off")
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.nodes.shared().join("power")
+    }
+
+    /// Leaves the state of the power where the fence agent looks for it.
+    fn tell(&self, node: usize, state: &str) -> Result<()> {
+        let file = self
+            .dir()
+            .join(format!("{}.state", self.nodes.names()[node]));
+        Ok(fs::write(file, format!("{state}\n"))?)
+    }
+
+    /// Does what the requests ask for, and removes them.
+    fn serve(&self) -> Result<()> {
+        let names = self.nodes.names();
+        for entry in fs::read_dir(self.dir())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // NODE.ACTION.ASKER.NUMBER.request
+            let words: Vec<&str> = name.split('.').collect();
+            let [node, action, _, _, "request"] = words[..] else {
+                continue;
+            };
+            let known = names.iter().position(|known| *known == node);
+            // A node that was switched off meanwhile asks no more.
+            if let Some(node) = known.filter(|_| path.exists()) {
+                if action != "on" {
+                    self.off(node)?;
+                    self.fenced[node].fetch_add(1, Ordering::SeqCst);
+                    self.forget(names[node])?;
+                }
+                if action != "off" {
+                    self.on(node)?;
+                }
+            }
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what a node has asked for.
+    fn forget(&self, asker: &str) -> Result<()> {
+        for entry in fs::read_dir(self.dir())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.split('.').nth(2) == Some(asker) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::campaign::Campaign;
-use super::prepare::{NAME, NODES};
+use super::prepare::NAME;
 
 /// A step, by the number of its round.
 type Step = fn(&Campaign, u32) -> Result<()>;
@@ -38,9 +38,6 @@ pub(super) const STEPS: [(&str, &str, Step); 11] = [
     ("moving-split", "cable cut during a migration", moving_split),
 ];
 
-/// Longest time, in milliseconds, after the beginning of a migration at which something is broken.
-const AMID: u64 = 2500;
-
 /// The guide, whose lines are typed as they are, but for those of a fencing device that is not here.
 const GUIDE: &str = include_str!("../../../docs/cluster.md");
 
@@ -59,14 +56,18 @@ fn guide(c: &Campaign, _: u32) -> Result<()> {
     if typed < 6 {
         bail!("the guide has only {typed} lines for crm");
     }
-    // crm says on either output what it does not like.
-    let script =
-        format!("said=$(exec 2>&1; {script}) || {{ echo \"$said\" >&2; exit 1; }}; echo \"$said\"");
-    let said = c.at(0, &["sh", "-c", &script])?;
+    let said = talkative(c, &script)?;
     if said.contains("ERROR") {
         bail!("{said}");
     }
     Ok(())
+}
+
+/// Runs a script on the first node. What it says on either output is returned, or the error.
+fn talkative(c: &Campaign, script: &str) -> Result<String> {
+    let script =
+        format!("said=$(exec 2>&1; {script}) || {{ echo \"$said\" >&2; exit 1; }}; echo \"$said\"");
+    c.at(0, &["sh", "-c", &script])
 }
 
 fn unfenced(c: &Campaign, _: u32) -> Result<()> {
@@ -99,7 +100,10 @@ fn tester(c: &Campaign, _: u32) -> Result<()> {
     stopped(c)?;
     c.anywhere(None, &["crm_resource", "--wait", "--timeout", "30s"])?;
     let agent = "/usr/lib/ocf/resource.d/libxl/Domain";
-    let said = c.at(0, &["ocf-tester", "-n", NAME, "-o", "name=web", agent])?;
+    let said = talkative(
+        c,
+        &format!("ocf-tester -n {NAME} -o name=web -o CRM_meta_timeout=120000 {agent}"),
+    )?;
     if !said.contains("passed all tests") {
         bail!("{said}");
     }
@@ -129,6 +133,17 @@ fn running(c: &Campaign) -> Result<usize> {
     c.settled(None)
 }
 
+/// Has it run on this node.
+fn placed(c: &Campaign, node: usize) -> Result<usize> {
+    if running(c)? != node {
+        ask_to_move(c, node)?;
+        c.until("it has moved", || c.witness.seen().now == [node])?;
+        c.settled(None)?;
+        c.tidy()?;
+    }
+    Ok(node)
+}
+
 fn stopped(c: &Campaign) -> Result<()> {
     role(c, "Stopped")?;
     c.until("it is stopped", || c.witness.seen().now.is_empty())
@@ -140,8 +155,8 @@ fn start(c: &Campaign, _: u32) -> Result<()> {
 }
 
 /// A node that it does not run on.
-fn other(node: usize, round: u32) -> usize {
-    (node + 1 + (round % 2) as usize) % NODES.len()
+fn other(c: &Campaign, node: usize, round: u32) -> usize {
+    (node + 1 + (round % 2) as usize) % c.count()
 }
 
 fn ask_to_move(c: &Campaign, to: usize) -> Result<()> {
@@ -153,7 +168,7 @@ fn ask_to_move(c: &Campaign, to: usize) -> Result<()> {
             NAME,
             "--move",
             "--node",
-            NODES[to],
+            c.name(to),
         ],
     )?;
     Ok(())
@@ -161,7 +176,7 @@ fn ask_to_move(c: &Campaign, to: usize) -> Result<()> {
 
 fn moved(c: &Campaign, round: u32) -> Result<()> {
     let from = running(c)?;
-    let (to, boots) = (other(from, round), c.witness.boots());
+    let (to, boots) = (other(c, from, round), c.nodes.boots());
     ask_to_move(c, to)?;
     c.until("it has moved", || c.witness.seen().now == [to])?;
     c.settled(None)?;
@@ -170,7 +185,7 @@ fn moved(c: &Campaign, round: u32) -> Result<()> {
 }
 
 fn has_not_booted(c: &Campaign, before: u64) -> Result<()> {
-    let boots = c.witness.boots();
+    let boots = c.nodes.boots();
     if boots != before {
         bail!("its guest has booted: it did not migrate ({before} boots before, {boots} now)");
     }
@@ -179,16 +194,16 @@ fn has_not_booted(c: &Campaign, before: u64) -> Result<()> {
 
 fn standby(c: &Campaign, _: u32) -> Result<()> {
     let from = running(c)?;
-    let boots = c.witness.boots();
+    let boots = c.nodes.boots();
     c.anywhere(
         None,
-        &["crm_standby", "--node", NODES[from], "--update", "on"],
+        &["crm_standby", "--node", c.name(from), "--update", "on"],
     )?;
     c.until("it has left", || {
         c.witness.seen().now.iter().all(|now| *now != from)
     })?;
     let to = c.settled(None)?;
-    c.anywhere(None, &["crm_standby", "--node", NODES[from], "--delete"])?;
+    c.anywhere(None, &["crm_standby", "--node", c.name(from), "--delete"])?;
     c.all_online()?;
     if c.settled(None)? == from || to == from {
         bail!("it is where it was");
@@ -201,7 +216,7 @@ fn replaced(c: &Campaign, lost: usize, fenced: u32) -> Result<()> {
     c.until("the node is fenced", || c.power.fenced(lost) > fenced)?;
     let now = c.settled(Some(lost))?;
     if now == lost {
-        bail!("it runs on {}, which was lost", NODES[lost]);
+        bail!("it runs on {}, which was lost", c.name(lost));
     }
     Ok(())
 }
@@ -215,20 +230,10 @@ fn back(c: &Campaign) -> Result<()> {
 
 fn destroy(c: &Campaign, _: u32) -> Result<()> {
     let node = running(c)?;
-    let boots = c.witness.boots();
-    c.at(
-        node,
-        &[
-            "domainmgr",
-            "simulated",
-            "--state",
-            "/xen/xen.json",
-            "destroy",
-            NAME,
-        ],
-    )?;
+    let boots = c.nodes.boots();
+    c.nodes.destroy_guest(node)?;
     c.until("it runs again", || {
-        c.witness.boots() > boots && c.witness.seen().now.len() == 1
+        c.nodes.boots() > boots && c.witness.seen().now.len() == 1
     })?;
     back(c)
 }
@@ -236,20 +241,24 @@ fn destroy(c: &Campaign, _: u32) -> Result<()> {
 fn kill(c: &Campaign, _: u32) -> Result<()> {
     let lost = running(c)?;
     let fenced = c.power.fenced(lost);
-    c.nodes.cut(lost)?;
+    c.power.off(lost)?;
     replaced(c, lost, fenced)?;
     back(c)
 }
 
 fn split(c: &Campaign, _: u32) -> Result<()> {
-    let lost = running(c)?;
+    let lost = match c.nodes.loses_split() {
+        Some(loses) => placed(c, loses)?,
+        None => running(c)?,
+    };
     let fenced = c.power.fenced(lost);
     c.nodes.plug(lost, false);
     replaced(c, lost, fenced)?;
     // It was started again by the power switch, and is still alone.
+    c.until("it is on again", || c.nodes.is_on(lost))?;
     thread::sleep(Duration::from_secs(5));
     if c.witness.seen().now.contains(&lost) {
-        bail!("{} has started it all alone", NODES[lost]);
+        bail!("{} has started it all alone", c.name(lost));
     }
     c.nodes.plug(lost, true);
     back(c)
@@ -258,9 +267,9 @@ fn split(c: &Campaign, _: u32) -> Result<()> {
 /// Begins a migration, and returns its ends a while later, the source first.
 fn amid(c: &Campaign, round: u32) -> Result<[usize; 2]> {
     let from = running(c)?;
-    let to = other(from, round);
+    let to = other(c, from, round);
     ask_to_move(c, to)?;
-    thread::sleep(Duration::from_millis(fastrand::u64(0..AMID)));
+    thread::sleep(c.nodes.migration().mul_f64(fastrand::f64()));
     Ok([from, to])
 }
 
@@ -272,8 +281,12 @@ fn agent(c: &Campaign, round: u32) -> Result<()> {
 }
 
 fn moving_split(c: &Campaign, round: u32) -> Result<()> {
-    let ends = amid(c, round / 2)?;
-    let lost = ends[(round % 2) as usize];
+    // The source in one round, and the target in the next.
+    let end = (round % 2) as usize;
+    if let Some(loses) = c.nodes.loses_split() {
+        placed(c, (loses + end) % c.count())?;
+    }
+    let lost = amid(c, round / 2)?[end];
     let fenced = c.power.fenced(lost);
     c.nodes.plug(lost, false);
     replaced(c, lost, fenced)?;

@@ -84,7 +84,7 @@ pub(crate) enum Start {
     /// Powers on a computer with a second disk, [`DATA_DISK`] in the state directory, which outlives the computer.
     ///
     /// Changes no other file. Data that dom0 has flushed to this disk survives a power cut; other data may not.
-    Durable,
+    Durable(Model),
     /// Powers on, and writes to the disk. The computer may restart. Its first process is Debian's systemd.
     Systemd,
 }
@@ -92,8 +92,8 @@ pub(crate) enum Start {
 impl Start {
     pub(super) fn model(self) -> Model {
         match self {
-            Self::Boot(model) | Self::Resume(model) => model,
-            Self::Durable | Self::Systemd => Model::Plain,
+            Self::Boot(model) | Self::Resume(model) | Self::Durable(model) => model,
+            Self::Systemd => Model::Plain,
         }
     }
 
@@ -101,7 +101,7 @@ impl Start {
     pub(super) fn log(self) -> String {
         let name = match self {
             Self::Boot(_) => "boot",
-            Self::Resume(_) | Self::Durable | Self::Systemd => "serial",
+            Self::Resume(_) | Self::Durable(_) | Self::Systemd => "serial",
         };
         match self.model().host() {
             Some(Host::Beta) => format!("{name}-beta.log"),
@@ -111,7 +111,7 @@ impl Start {
 
     fn init(self) -> Init {
         match self {
-            Self::Boot(_) | Self::Resume(_) | Self::Durable => Init::Small,
+            Self::Boot(_) | Self::Resume(_) | Self::Durable(_) => Init::Small,
             Self::Systemd => Init::Systemd,
         }
     }
@@ -127,14 +127,14 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
     let model = start.model();
     let devices = model == Model::Devices;
     let memory = model.memory_mib();
-    let durable = start == Start::Durable;
+    let durable = matches!(start, Start::Durable(_));
     let systemd = start == Start::Systemd;
     let mut arguments = Vec::new();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add(
         "-machine",
         match start {
-            Start::Durable | Start::Systemd => "pc",
+            Start::Durable(_) | Start::Systemd => "pc",
             // The IOMMU is made for this machine.
             _ if devices => "q35,memory-backend=ram",
             Start::Boot(_) | Start::Resume(_) => "pc,memory-backend=ram",
@@ -272,7 +272,7 @@ mod tests {
     fn only_a_disk_that_has_to_survive_a_power_cut_is_flushed() {
         let root = "file=image/disk,if=virtio,format=raw,cache=unsafe,snapshot=on";
         let data = "file=state/data.qcow2,if=virtio,format=qcow2,cache=writeback";
-        assert_eq!(disks(Start::Durable), [root, data]);
+        assert_eq!(disks(Start::Durable(Model::Plain)), [root, data]);
         for model in [Model::Plain, Model::Devices, Model::Large] {
             assert_eq!(
                 disks(Start::Boot(model)),

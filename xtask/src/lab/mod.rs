@@ -60,7 +60,7 @@ pub(crate) struct Lab {
 
 /// A computer that is up, with a connection to its dom0.
 #[derive(Debug)]
-struct Up {
+pub(crate) struct Up {
     ssh: Ssh,
     machine: Machine,
 }

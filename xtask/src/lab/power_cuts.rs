@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use self::wishes::{Found, GROUP, KEPT, Wishes};
 use super::accel::{Accel, Backend};
 use super::arguments::{DATA_DISK, Start};
+use super::model::Model;
 use super::{Hardware, Plan, Reservation, Up, put};
 use crate::cargo::Cargo;
 use crate::tool;
@@ -117,7 +118,7 @@ impl Rig {
     fn boot(&self, line: &str) -> Result<Up> {
         let up = self
             .plan
-            .power_on(self.backend, &self.state, Start::Durable)?;
+            .power_on(self.backend, &self.state, Start::Durable(Model::Plain))?;
         up.output(&format!("mkdir -p {DATA} && {line}"))
             .context("the disk that stays")?;
         Ok(up)

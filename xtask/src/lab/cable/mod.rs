@@ -1,7 +1,8 @@
 //! The cable between two hosts: carries Ethernet frames, and applies the faults that are ordered.
 //!
 //! Each host's QEMU has one end, a Unix socket on which it sends and receives frames. The threads of each direction are one that reads
-//! frames and one that hands them over when they are due.
+//! frames and one that hands them over when they are due. A host that is switched off and on again has a new QEMU, whose end is plugged
+//! in anew; the faults of the cable stay.
 
 mod lane;
 mod order;
@@ -17,7 +18,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use self::lane::{Flight, Lane};
+use self::lane::{Change, Flight, Lane};
 use self::order::Order;
 use super::host::Host;
 
@@ -27,75 +28,56 @@ const FLIGHTS: usize = 8192;
 /// Size of the longest frame that QEMU's network adapters send.
 const LONGEST: usize = 64 << 10;
 
-/// A running cable. It ends with the two computers.
-#[derive(Debug, Clone, Default)]
+/// A frame on its way.
+type Departure = (Flight, Vec<u8>);
+
+/// A running cable. It ends with this process.
+#[derive(Debug, Clone)]
 pub(crate) struct Cable {
     /// The directions, by [`Host::index`] of their sender.
     lanes: Arc<[Mutex<Lane>; 2]>,
+    /// The sockets of the hosts that are on, by [`Host::index`].
+    ends: Arc<[Mutex<Option<UnixStream>>; 2]>,
+    /// Ways for frames, by [`Host::index`] of their sender.
+    departures: [SyncSender<Departure>; 2],
 }
 
 impl Cable {
-    /// Connects the ends, the sockets of two QEMUs in the order of [`Host::BOTH`].
-    pub(crate) fn connect(ends: [&Path; 2]) -> Result<Self> {
-        let cable = Self::default();
-        let connect = |path: &Path| {
-            UnixStream::connect(path)
-                .with_context(|| format!("cannot connect to {}", path.display()))
+    /// Makes a cable with nothing at its ends.
+    pub(crate) fn new() -> Result<Self> {
+        let (from_alpha, to_beta) = sync_channel(FLIGHTS);
+        let (from_beta, to_alpha) = sync_channel(FLIGHTS);
+        let cable = Self {
+            lanes: Arc::default(),
+            ends: Arc::default(),
+            departures: [from_alpha, from_beta],
         };
-        let sockets = [connect(ends[0])?, connect(ends[1])?];
-        for sender in Host::BOTH {
-            let from = sockets[sender.index()].try_clone()?;
-            let to = sockets[sender.peer().index()].try_clone()?;
-            cable.carry(sender, from, to)?;
+        for (sender, arrivals) in Host::BOTH.into_iter().zip([to_beta, to_alpha]) {
+            let lanes = Arc::clone(&cable.lanes);
+            let ends = Arc::clone(&cable.ends);
+            start(format!("cable-to-{}", sender.peer().name()), move || {
+                arrive(
+                    &lanes[sender.index()],
+                    &ends[sender.peer().index()],
+                    &arrivals,
+                );
+                Ok(())
+            })?;
         }
         Ok(cable)
     }
 
-    /// Starts the threads of one direction.
-    fn carry(&self, sender: Host, from: UnixStream, to: UnixStream) -> Result<()> {
-        let (departures, arrivals) = sync_channel(FLIGHTS);
-        let cable = self.clone();
-        start(format!("cable-from-{}", sender.name()), move || {
-            cable.depart(sender, from, &departures)
-        })?;
-        let cable = self.clone();
-        start(format!("cable-to-{}", sender.peer().name()), move || {
-            cable.arrive(sender, to, &arrivals)
+    /// Plugs the cable into a host, by the socket of its QEMU.
+    pub(crate) fn plug(&self, host: Host, path: &Path) -> Result<()> {
+        let socket = UnixStream::connect(path)
+            .with_context(|| format!("cannot connect to {}", path.display()))?;
+        let from = socket.try_clone()?;
+        *lock(&self.ends[host.index()]) = Some(socket);
+        let lanes = Arc::clone(&self.lanes);
+        let departures = self.departures[host.index()].clone();
+        start(format!("cable-from-{}", host.name()), move || {
+            depart(&lanes[host.index()], from, &departures)
         })
-    }
-
-    /// Reads frames until QEMU has ended.
-    fn depart(
-        &self,
-        sender: Host,
-        from: UnixStream,
-        departures: &SyncSender<(Flight, Vec<u8>)>,
-    ) -> io::Result<()> {
-        let mut from = BufReader::with_capacity(LONGEST, from);
-        while let Some(frame) = read_frame(&mut from)? {
-            let flight = self.lane(sender).send(Instant::now(), frame.len());
-            let Some(flight) = flight else { continue };
-            if departures.send((flight, frame)).is_err() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands frames over until one of the QEMUs has ended.
-    fn arrive(
-        &self,
-        sender: Host,
-        mut to: UnixStream,
-        arrivals: &Receiver<(Flight, Vec<u8>)>,
-    ) -> io::Result<()> {
-        for (flight, frame) in arrivals {
-            thread::sleep(flight.due.saturating_duration_since(Instant::now()));
-            if self.lane(sender).arrives(&flight) {
-                write_frame(&mut to, &frame)?;
-            }
-        }
-        Ok(())
     }
 
     /// Takes orders from a new socket, one a line. The answer to each is a line of JSON: the state of the cable, or the error.
@@ -125,6 +107,14 @@ impl Cable {
         Ok(())
     }
 
+    /// Cuts both directions, or mends them.
+    pub(crate) fn cut(&self, cut: bool) {
+        for sender in Host::BOTH {
+            self.lane(sender)
+                .change(if cut { Change::Cut } else { Change::Mend });
+        }
+    }
+
     /// Changes both directions or one, and returns the state of both.
     fn obey(&self, order: &Order) -> serde_json::Value {
         for sender in Host::BOTH {
@@ -140,9 +130,43 @@ impl Cable {
     }
 
     fn lane(&self, sender: Host) -> MutexGuard<'_, Lane> {
-        self.lanes[sender.index()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lanes[sender.index()])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads frames until this QEMU has ended.
+fn depart(
+    lane: &Mutex<Lane>,
+    from: UnixStream,
+    departures: &SyncSender<Departure>,
+) -> io::Result<()> {
+    let mut from = BufReader::with_capacity(LONGEST, from);
+    while let Some(frame) = read_frame(&mut from)? {
+        let flight = lock(lane).send(Instant::now(), frame.len());
+        let Some(flight) = flight else { continue };
+        if departures.send((flight, frame)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Hands frames over until the cable is gone. Those for a host that is off are lost.
+fn arrive(lane: &Mutex<Lane>, to: &Mutex<Option<UnixStream>>, arrivals: &Receiver<Departure>) {
+    for (flight, frame) in arrivals {
+        thread::sleep(flight.due.saturating_duration_since(Instant::now()));
+        if !lock(lane).arrives(&flight) {
+            continue;
+        }
+        // A frame that a new QEMU of this host gets half is no worse than one that it gets too late.
+        let socket = lock(to).as_ref().map(UnixStream::try_clone);
+        if let Some(Ok(mut socket)) = socket {
+            let _ = write_frame(&mut socket, &frame);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ struct Rig {
     alpha: UnixStream,
     beta: UnixStream,
     orders: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Rig {
@@ -20,7 +20,10 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let paths = ["alpha", "beta"].map(|name| dir.path().join(name));
         let ends = paths.clone().map(|path| UnixListener::bind(path).unwrap());
-        let cable = Cable::connect([&paths[0], &paths[1]]).unwrap();
+        let cable = Cable::new().unwrap();
+        for host in Host::BOTH {
+            cable.plug(host, &paths[host.index()]).unwrap();
+        }
         let orders = dir.path().join("orders");
         cable.take_orders(&orders).unwrap();
         let [alpha, beta] = ends.map(|end| {
@@ -34,7 +37,7 @@ impl Rig {
             alpha,
             beta,
             orders,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -114,4 +117,23 @@ fn frames_keep_their_limits_and_their_order() {
     let state = rig.cable.obey(&Order::default());
     assert_eq!(state["alpha"]["arrived_frames"], 100);
     assert_eq!(state["beta"]["arrived_frames"], 0);
+}
+
+#[test]
+fn a_host_that_was_off_is_plugged_in_again_with_the_faults_of_the_cable() {
+    let mut rig = Rig::new();
+    rig.order(&["cut from beta"]);
+    let path = rig.dir.path().join("beta-again");
+    let end = UnixListener::bind(&path).unwrap();
+    rig.beta.shutdown(std::net::Shutdown::Both).unwrap();
+    write_frame(&mut rig.alpha, b"lost").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    rig.cable.plug(Host::Beta, &path).unwrap();
+    rig.beta = end.accept().unwrap().0;
+    let limit = Duration::from_millis(300);
+    rig.beta.set_read_timeout(Some(limit)).unwrap();
+    assert_eq!(rig.alpha_sends(b"one").as_deref(), Some(&b"one"[..]));
+    assert_eq!(rig.beta_sends(b"two"), None);
+    rig.order(&["mend"]);
+    assert_eq!(rig.beta_sends(b"three").as_deref(), Some(&b"three"[..]));
 }

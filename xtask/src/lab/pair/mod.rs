@@ -4,6 +4,7 @@
 //! kernels, the boot id among them, in names and addresses, and in the keys of their SSH servers.
 
 pub(crate) mod check;
+pub(crate) mod durable;
 mod states;
 
 use std::fs::{self, File};
@@ -12,11 +13,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use self::states::{ORDERS_PORT, PEER_PORT};
+use super::accel::Backend;
 use super::arguments::{SHARED_DISK, Start};
 use super::cable::Cable;
 use super::host::Host;
 use super::model::Model;
-use super::{Accel, DISK_ROOM, Hardware, Lab, OVERHEAD, Reservation, Up, room};
+use super::{Accel, DISK_ROOM, Hardware, Lab, OVERHEAD, Plan, Reservation, Up, room};
 use crate::xen::Xen;
 
 /// Size of the disk that both hosts use. The file is sparse.
@@ -34,15 +36,7 @@ impl Pair {
     /// Builds the missing parts, starts both computers, joins them, and returns once commands can run.
     pub(crate) fn start(xen: Xen, accel: Accel) -> Result<Self> {
         let reservation = Reservation::of(xen)?;
-        let (plan, backend) = reservation.plan(Hardware::Plain, accel)?;
-        let memory: u32 = Host::BOTH
-            .map(|host| Model::Paired(host).memory_mib())
-            .iter()
-            .sum();
-        room::check_memory(u64::from(memory) + 2 * OVERHEAD, "the lab with two hosts")?;
-        room::check_disk(&plan.dir, 2 * DISK_ROOM, "the lab with two hosts")?;
-
-        new_shared_disk(&plan.dir.join(SHARED_DISK))?;
+        let (plan, backend) = prepare(&reservation, accel)?;
         let states = states::ready(&plan, backend)?;
         let [alpha, beta] = Host::BOTH.map(|host| {
             let start = Start::Resume(Model::Paired(host));
@@ -78,6 +72,19 @@ impl Pair {
     }
 }
 
+/// Builds the missing parts, makes sure that there is room for two computers, and creates the disk that they share.
+fn prepare(reservation: &Reservation, accel: Accel) -> Result<(Plan, Backend)> {
+    let (plan, backend) = reservation.plan(Hardware::Plain, accel)?;
+    let memory: u32 = Host::BOTH
+        .map(|host| Model::Paired(host).memory_mib())
+        .iter()
+        .sum();
+    room::check_memory(u64::from(memory) + 2 * OVERHEAD, "the lab with two hosts")?;
+    room::check_disk(&plan.dir, 2 * DISK_ROOM, "the lab with two hosts")?;
+    new_shared_disk(&plan.dir.join(SHARED_DISK))?;
+    Ok((plan, backend))
+}
+
 /// Creates the shared disk: only zeros.
 fn new_shared_disk(path: &Path) -> Result<()> {
     if path.exists() {
@@ -90,7 +97,9 @@ fn new_shared_disk(path: &Path) -> Result<()> {
 
 /// Lays the cable, and has each dom0 reach the other dom0, and the orders of the cable, also when the cable is cut.
 fn join(alpha: &mut Up, beta: &mut Up) -> Result<()> {
-    let cable = Cable::connect([&alpha.machine.cable(), &beta.machine.cable()])?;
+    let cable = Cable::new()?;
+    cable.plug(Host::Alpha, &alpha.machine.cable())?;
+    cable.plug(Host::Beta, &beta.machine.cable())?;
     let orders = alpha.machine.dir().join("orders");
     cable.take_orders(&orders)?;
     let ports = [beta.machine.ssh_port()?, alpha.machine.ssh_port()?];

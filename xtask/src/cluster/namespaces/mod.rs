@@ -1,7 +1,9 @@
-//! The nodes, their power, and the switch that joins them.
+//! Simulated nodes: each has namespaces of its own, and a switch joins them.
+
+mod xen;
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,11 +12,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::prepare::{NODES, Trial};
-use crate::tool;
+use super::nodes::Nodes;
+use super::prepare::{self, Files};
+use crate::cargo::Cargo;
+use crate::lab::lock::Lock;
+use crate::{paths, tool};
 
 /// Time that the namespaces of a node, or of the switch, take to appear at most.
 const APPEARS: Duration = Duration::from_secs(10);
+
+/// Names of the nodes. The number of each is its place, from 1.
+const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 
 /// Namespaces that are a node.
 const NAMESPACES: [&str; 5] = ["--mount", "--uts", "--net", "--ipc", "--pid"];
@@ -34,25 +42,64 @@ struct Node {
 
 /// All nodes, and the switch.
 #[derive(Debug)]
-pub(crate) struct Nodes {
-    pub(crate) trial: Trial,
+pub(crate) struct Namespaces {
+    /// Directory of the nodes.
+    dir: PathBuf,
+    /// Their file tree.
+    tree: PathBuf,
+    /// The directory that all have as `/trial`.
+    all: PathBuf,
+    /// Files of the simulated Xens.
+    xens: Vec<PathBuf>,
     switch: Child,
     nodes: Mutex<[Node; NODES.len()]>,
+    _lock: Lock,
 }
 
-impl Nodes {
-    /// Makes the switch. The nodes are off.
-    pub(crate) fn new(trial: Trial) -> Result<Self> {
+impl Namespaces {
+    /// Makes the switch, and the files of the nodes.
+    pub(crate) fn new(built: Option<&Path>) -> Result<Self> {
+        let lock = Lock::take("cluster")?;
+        let tree = prepare::tree(&prepare::suite_here()?)?;
+        let agent = match built {
+            Some(path) => path.to_owned(),
+            None => agent()?,
+        };
+        let dir = paths::root().join("target/cluster");
+        match fs::remove_dir_all(&dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("cannot remove {}", dir.display()));
+            }
+            _ => {}
+        }
+        let all = dir.join("all");
+        let files = Files {
+            names: &NODES,
+            agent: &agent,
+            guest: "type = \"pvh\"\nkernel = \"/trial/kernel\"\nmemory = 128\nextra = \"sim.stop=0.5\"",
+            token: 2000,
+            scripts: &[
+                ("node.sh", include_str!("node.sh")),
+                ("services.sh", include_str!("services.sh")),
+                ("kernel", "a kernel that nobody runs\n"),
+            ],
+        };
+        files.make(&all)?;
         let switch = tool::dies_with_us("KILL", "unshare")
             .args(["--net", "--", "sh", "-c"])
             .arg("ip link add br0 type bridge && ip link set br0 up && exec sleep infinity")
             .stdin(Stdio::null())
             .spawn()
             .context("cannot start the switch")?;
+        let xens = NODES.map(|node| dir.join(node).join("xen/xen.json"));
         let nodes = Self {
-            trial,
+            dir,
+            tree,
+            all,
+            xens: xens.into(),
             switch,
             nodes: Mutex::default(),
+            _lock: lock,
         };
         let begin = Instant::now();
         while !nodes.at_switch("link show br0") {
@@ -87,12 +134,21 @@ impl Nodes {
     }
 
     /// Directory of the node's own files.
-    pub(crate) fn own(&self, node: usize) -> PathBuf {
-        self.trial.dir.join(NODES[node])
+    fn own(&self, node: usize) -> PathBuf {
+        self.dir.join(NODES[node])
+    }
+}
+
+impl Nodes for Namespaces {
+    fn names(&self) -> &'static [&'static str] {
+        &NODES
     }
 
-    /// Switches a node on, if it is off.
-    pub(crate) fn boot(&self, node: usize) -> Result<()> {
+    fn shared(&self) -> &Path {
+        &self.all
+    }
+
+    fn boot(&self, node: usize) -> Result<()> {
         let mut all = self.lock();
         let this = &mut all[node];
         if this.child.is_some() {
@@ -107,9 +163,9 @@ impl Nodes {
         let child = tool::dies_with_us("KILL", "unshare")
             .args(NAMESPACES)
             .args(["--fork", "--kill-child", "--", "sh"])
-            .arg(self.trial.all().join("node.sh"))
+            .arg(self.all.join("node.sh"))
             .args([NODES[node], &(node + 1).to_string()])
-            .args([&self.trial.tree, &own, &self.trial.all()])
+            .args([&self.tree, &own, &self.all])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -130,12 +186,10 @@ impl Nodes {
         if !this.unplugged {
             self.at_switch(&format!("link set {} up", this.port));
         }
-        self.tell(node, "on");
         Ok(())
     }
 
-    /// Cuts the power of a node. Its simulated Xen forgets its domains, and its disks stay.
-    pub(crate) fn cut(&self, node: usize) -> Result<()> {
+    fn cut(&self, node: usize) -> Result<()> {
         let mut all = self.lock();
         let this = &mut all[node];
         if let Some(mut child) = this.child.take() {
@@ -148,22 +202,10 @@ impl Nodes {
         for file in fs::read_dir(xen).into_iter().flatten().flatten() {
             fs::remove_file(file.path())?;
         }
-        self.tell(node, "off");
         Ok(())
     }
 
-    /// Leaves the state of the power where the fence agent looks for it.
-    fn tell(&self, node: usize, state: &str) {
-        let file = self
-            .trial
-            .all()
-            .join("power")
-            .join(format!("{}.state", NODES[node]));
-        let _ = fs::write(file, format!("{state}\n"));
-    }
-
-    /// Cuts the cable of a node, or plugs it in again.
-    pub(crate) fn plug(&self, node: usize, plugged: bool) {
+    fn plug(&self, node: usize, plugged: bool) {
         let mut all = self.lock();
         let this = &mut all[node];
         this.unplugged = !plugged;
@@ -171,14 +213,16 @@ impl Nodes {
         self.at_switch(&format!("link set {} {how}", this.port));
     }
 
-    /// Returns whether the node is on and can be reached by others.
-    pub(crate) fn is_reachable(&self, node: usize) -> bool {
+    fn is_on(&self, node: usize) -> bool {
+        self.lock()[node].child.is_some()
+    }
+
+    fn is_reachable(&self, node: usize) -> bool {
         let all = self.lock();
         all[node].child.is_some() && !all[node].unplugged
     }
 
-    /// Returns a command that runs in the node, and no longer than two minutes.
-    pub(crate) fn command(&self, node: usize, words: &[&str]) -> Command {
+    fn command(&self, node: usize, words: &[&str]) -> Command {
         let init = self.lock()[node].init.to_string();
         let mut command = Command::new("nsenter");
         command
@@ -192,15 +236,53 @@ impl Nodes {
         command
     }
 
-    /// Kills the agent of a node.
-    pub(crate) fn kill_agent(&self, node: usize) {
+    fn kill_agent(&self, node: usize) {
         let _ = self
             .command(node, &["pkill", "-KILL", "-f", "domainmgr run --simulate"])
             .status();
     }
+
+    fn destroy_guest(&self, node: usize) -> Result<()> {
+        let words = ["domainmgr", "simulated", "--state", "/xen/xen.json"];
+        tool::output(self.command(node, &words).args(["destroy", prepare::NAME]))?;
+        Ok(())
+    }
+
+    fn copies(&self) -> Vec<usize> {
+        xen::copies(&self.xens)
+    }
+
+    fn boots(&self) -> u64 {
+        xen::boots(&self.xens)
+    }
+
+    fn loses_split(&self) -> Option<usize> {
+        // The one that is cut off, because the other two are the majority.
+        None
+    }
+
+    fn left_out(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn migration(&self) -> Duration {
+        Duration::from_millis(2500)
+    }
+
+    fn migration_at_most(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(150)
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(5)
+    }
 }
 
-impl Drop for Nodes {
+impl Drop for Namespaces {
     fn drop(&mut self) {
         for node in 0..NODES.len() {
             let _ = self.cut(node);
@@ -228,4 +310,41 @@ fn first_child(parent: u32) -> Result<u32> {
         }
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Says in words what the nodes lack.
+pub(crate) fn check() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "the nodes need namespaces of their own, which only root can make here: run this as root"
+        );
+    }
+    let tried = Command::new("unshare")
+        .args(["--mount", "--uts", "--net", "--ipc", "--pid", "--fork", "--", "sh", "-c"])
+        .arg("mount -t tmpfs tmpfs /mnt && hostname trial && ip link add trial0 type veth peer name trial1 && ip link add br0 type bridge")
+        .output()
+        .context("cannot run unshare, of the package util-linux")?;
+    if !tried.status.success() {
+        bail!(
+            "this machine gives no namespaces with mounts, bridges and virtual cables, as in a container with fewer rights: {}",
+            String::from_utf8_lossy(&tried.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
+/// Builds the agent.
+fn agent() -> Result<PathBuf> {
+    eprintln!("cluster: building domainmgr");
+    let words = [
+        "build",
+        "--release",
+        "--package=domainmgr",
+        "--bin=domainmgr",
+    ];
+    let built = Cargo::native().programs(&words)?;
+    let found = built
+        .into_iter()
+        .find(|program| program.name == "domainmgr");
+    Ok(found.context("cargo has built no domainmgr")?.path)
 }

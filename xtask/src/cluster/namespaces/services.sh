@@ -10,10 +10,6 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
         sleep 1
     done
 ) &
-# Pacemaker begins when the agent is ready, as its unit does with After=domainmgr.service.
-until domainmgr status --agent >/dev/null 2>&1; do sleep 0.1; done
-corosync -f >>/var/log/corosync.out 2>&1 &
-until corosync-cfgtool -s >/dev/null 2>&1; do sleep 0.1; done
-PCMK_logfile=/var/log/pacemaker/pacemaker.log pacemakerd >>/var/log/pacemakerd.out 2>&1 &
+sh /trial/cluster.sh &
 # The first process of a PID namespace has to look after orphans.
 while :; do wait; sleep 1; done
