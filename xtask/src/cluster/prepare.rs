@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::cargo::Cargo;
 use crate::lab::cache::{self, Key};
 use crate::lab::debian;
 use crate::{paths, tool};
@@ -37,19 +38,14 @@ pub(crate) struct Files<'a> {
     pub(crate) guest: &'a str,
     /// Time in milliseconds after which corosync takes a node that says nothing for lost.
     pub(crate) token: u32,
-    /// What only the nodes of this trial have.
+    /// Further files, which only the nodes of this trial have.
     pub(crate) scripts: &'a [(&'a str, &'a str)],
 }
 
 impl Files<'_> {
     /// Makes the directory that all nodes have as `/trial`.
     pub(crate) fn make(&self, all: &Path) -> Result<()> {
-        match fs::remove_dir_all(all) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(e).with_context(|| format!("cannot remove {}", all.display()));
-            }
-            _ => {}
-        }
+        remove(all)?;
         for dir in ["bin", "auto", "ssh", "power"] {
             fs::create_dir_all(all.join(dir))?;
         }
@@ -123,6 +119,27 @@ impl Files<'_> {
             self.token
         )
     }
+}
+
+/// Removes a directory, if it is there.
+pub(crate) fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Builds the agent, with further words for cargo.
+pub(crate) fn agent(cargo: &Cargo, words: &[&str]) -> Result<PathBuf> {
+    eprintln!("cluster: building domainmgr");
+    let words = [&["build", "--bin=domainmgr"], words].concat();
+    let built = cargo.programs(&words)?;
+    let found = built
+        .into_iter()
+        .find(|program| program.name == "domainmgr");
+    Ok(found.context("cargo has built no domainmgr")?.path)
 }
 
 /// Returns the release of Debian that this machine runs, whose packages simulated nodes are made from.

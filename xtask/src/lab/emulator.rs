@@ -69,6 +69,21 @@ impl Emulator {
         ]
     }
 
+    /// Creates a disk `to` that begins as the raw disk `base`, and takes the changes.
+    pub(crate) fn overlay(&self, base: &Path, to: &Path) -> Result<()> {
+        self.image_tool(&[
+            "create".as_ref(),
+            "-q".as_ref(),
+            "-f".as_ref(),
+            "qcow2".as_ref(),
+            "-F".as_ref(),
+            "raw".as_ref(),
+            "-b".as_ref(),
+            base.as_ref(),
+            to.as_ref(),
+        ])
+    }
+
     /// Runs `qemu-img` on files below `dir`.
     pub(crate) fn image_tool(&self, arguments: &[&std::ffi::OsStr]) -> Result<()> {
         let words = Self::words(".", "qemu-img");

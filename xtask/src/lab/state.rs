@@ -73,17 +73,8 @@ impl Plan {
 
     /// Creates the disk of a computer: a file in `dir` that takes the changes.
     pub(super) fn overlay(&self, dir: &Path) -> Result<()> {
-        self.emulator.image_tool(&[
-            "create".as_ref(),
-            "-q".as_ref(),
-            "-f".as_ref(),
-            "qcow2".as_ref(),
-            "-F".as_ref(),
-            "raw".as_ref(),
-            "-b".as_ref(),
-            self.image.dir.join("disk").as_ref(),
-            dir.join("disk.qcow2").as_ref(),
-        ])
+        self.emulator
+            .overlay(&self.image.dir.join("disk"), &dir.join("disk.qcow2"))
     }
 }
 

@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// What two Xens say, one after the other and a second apart. Returns the copies that are seen after each pair of answers.
+    /// Hears two Xens, one after the other and a second apart. Returns the copies that are seen after each pair of answers.
     fn seen(answers: &[[&str; 2]]) -> Vec<Vec<usize>> {
         let mut findings = [Findings::default(); 2];
         let mut now = Instant::now();

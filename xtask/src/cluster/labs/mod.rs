@@ -55,7 +55,7 @@ impl Labs {
     pub(crate) fn new(xen: Xen, accel: Accel, built: Option<&Path>) -> Result<Self> {
         let agent = match built {
             Some(path) => path.to_owned(),
-            None => agent(xen)?,
+            None => prepare::agent(&Cargo::for_lab(xen)?, &["--workspace"])?,
         };
         let disk = prepare::disk(xen.suite())?;
         let pair = DurablePair::new(xen, accel, &disk)?;
@@ -279,14 +279,4 @@ fn start(pair: &DurablePair, starting: Starting, node: usize) -> Result<(Started
     let took = begin.elapsed().as_secs_f32();
     eprintln!("cluster: {} is on ({took:.0} s)", NODES[node]);
     Ok((started, watcher))
-}
-
-/// Builds the agent.
-fn agent(xen: Xen) -> Result<PathBuf> {
-    eprintln!("cluster: building domainmgr for Xen {xen}");
-    let built = Cargo::for_lab(xen)?.programs(&["build", "--workspace", "--bin=domainmgr"])?;
-    let found = built
-        .into_iter()
-        .find(|program| program.name == "domainmgr");
-    Ok(found.context("cargo has built no domainmgr")?.path)
 }

@@ -63,15 +63,10 @@ impl Namespaces {
         let tree = prepare::tree(&prepare::suite_here()?)?;
         let agent = match built {
             Some(path) => path.to_owned(),
-            None => agent()?,
+            None => prepare::agent(&Cargo::native(), &["--release", "--package=domainmgr"])?,
         };
         let dir = paths::root().join("target/cluster");
-        match fs::remove_dir_all(&dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(e).with_context(|| format!("cannot remove {}", dir.display()));
-            }
-            _ => {}
-        }
+        prepare::remove(&dir)?;
         let all = dir.join("all");
         let files = Files {
             names: &NODES,
@@ -331,20 +326,4 @@ pub(crate) fn check() -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Builds the agent.
-fn agent() -> Result<PathBuf> {
-    eprintln!("cluster: building domainmgr");
-    let words = [
-        "build",
-        "--release",
-        "--package=domainmgr",
-        "--bin=domainmgr",
-    ];
-    let built = Cargo::native().programs(&words)?;
-    let found = built
-        .into_iter()
-        .find(|program| program.name == "domainmgr");
-    Ok(found.context("cargo has built no domainmgr")?.path)
 }

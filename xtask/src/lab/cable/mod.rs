@@ -109,10 +109,11 @@ impl Cable {
 
     /// Cuts both directions, or mends them.
     pub(crate) fn cut(&self, cut: bool) {
-        for sender in Host::BOTH {
-            self.lane(sender)
-                .change(if cut { Change::Cut } else { Change::Mend });
-        }
+        let change = if cut { Change::Cut } else { Change::Mend };
+        self.obey(&Order {
+            from: None,
+            changes: vec![change],
+        });
     }
 
     /// Changes both directions or one, and returns the state of both.

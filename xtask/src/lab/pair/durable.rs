@@ -47,17 +47,7 @@ impl DurablePair {
             }
             fs::create_dir_all(&state)
                 .with_context(|| format!("cannot create {}", state.display()))?;
-            plan.emulator.image_tool(&[
-                "create".as_ref(),
-                "-q".as_ref(),
-                "-f".as_ref(),
-                "qcow2".as_ref(),
-                "-F".as_ref(),
-                "raw".as_ref(),
-                "-b".as_ref(),
-                content.as_ref(),
-                state.join(DATA_DISK).as_ref(),
-            ])?;
+            plan.emulator.overlay(content, &state.join(DATA_DISK))?;
         }
         Ok(Self {
             plan,
