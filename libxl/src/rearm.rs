@@ -5,18 +5,18 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::{DomainId, per_process::PerProcess};
+use crate::{DomainId, ShutdownReason, per_process::PerProcess};
 
 /// A watcher, as domains see it.
 pub(crate) trait Rearm: Send + Sync {
     /// Replaces the event sources of a domain, and has its state read.
     fn rearm(&self, id: DomainId);
 
-    /// Notes that a domain has gone on since its state was read last.
-    fn went_on(&self, id: DomainId);
+    /// Notes that a domain has stopped for this reason and is about to go on.
+    fn is_stopped(&self, id: DomainId, reason: ShutdownReason);
 
-    /// Notes that a domain is suspended: it may run again by the time that its state is read.
-    fn is_suspended(&self, id: DomainId);
+    /// Notes that a domain has gone on.
+    fn went_on(&self, id: DomainId);
 }
 
 /// All watchers of the process, so that a resume reaches each of them. A forked child must not use
@@ -39,22 +39,22 @@ pub(crate) fn rearm(id: DomainId) {
     }
 }
 
-/// As [`rearm`], for a domain that has gone on.
+/// To be called before a domain goes on that has stopped for `reason`, so that the stop is reported
+/// too, however late the watcher reads the state.
+pub(crate) fn is_stopped(id: DomainId, reason: ShutdownReason) {
+    for watcher in watchers() {
+        watcher.is_stopped(id, reason);
+    }
+}
+
+/// As [`rearm`], for a domain that has gone on after [`is_stopped`].
 ///
-/// If the domain has shut down again for the same reason when its state is read, both the resume
-/// and the shutdown are reported.
+/// If the domain has stopped again for the same reason when its state is read, both the resume and
+/// the second stop are reported.
 pub(crate) fn went_on(id: DomainId) {
     for watcher in watchers() {
         watcher.went_on(id);
         watcher.rearm(id);
-    }
-}
-
-/// To be called before a suspended domain is resumed, so that the suspend is reported too, however
-/// late the watcher reads the state.
-pub(crate) fn is_suspended(id: DomainId) {
-    for watcher in watchers() {
-        watcher.is_suspended(id);
     }
 }
 

@@ -44,6 +44,7 @@ impl Domain {
             ));
         }
         let config = self.ctx.config_to_c(config)?;
+        rearm::is_stopped(self.id(), ShutdownReason::SOFT_RESET);
         let result = self.ctx.call(FUNCTION, Some(self.domid()), |ctx| {
             // libxl polls in this call, and works on the operations of other threads.
             self.ctx.pump().within(|| {

@@ -47,7 +47,7 @@ impl Domain {
                 .with_domain(Some(self.domid()))
                 .with_message(format!("the domain is not suspended but {state}")));
         }
-        rearm::is_suspended(self.id());
+        rearm::is_stopped(self.id(), ShutdownReason::SUSPEND);
         let result = self
             .simple(FUNCTION, move |ctx, domid, how| {
                 // SAFETY: called with a live context and a valid `how`.

@@ -39,6 +39,7 @@
 mod all;
 mod armed;
 mod census;
+mod known;
 mod life;
 mod run;
 mod schedule;

@@ -13,12 +13,13 @@ use std::{
 
 use super::{
     armed::Armed,
+    known::Known,
     life::{DomainEvent, Found, Life},
     schedule::{next_resync, next_suspended},
 };
 use crate::{
-    Context, ContextBuilder, DomId, DomainId, DomainInfo, DomainState, ErrorKind, Result,
-    ShutdownReason, log, logger::panic_text, pump::Token, rearm::Rearm,
+    Context, ContextBuilder, DomId, DomainId, DomainInfo, ErrorKind, Result, ShutdownReason, log,
+    logger::panic_text, pump::Token, rearm::Rearm,
 };
 
 /// Time until the next attempt after a failure, such as a state that could not be read.
@@ -36,11 +37,7 @@ struct Watched {
     sink: Sink,
     /// `None` once the domain is dead: its domid may be given to another domain.
     armed: Option<Armed>,
-    life: Life,
-    /// The domain was suspended after the last look, whatever the next look finds.
-    was_suspended: bool,
-    /// The domain has gone on since the last look, whatever the next look finds.
-    went_on: bool,
+    known: Known,
     suspended_since: Option<Instant>,
     /// Time of the next look, with or without an event.
     look: Option<Instant>,
@@ -151,9 +148,7 @@ impl Shared {
             id,
             sink,
             armed: Some(armed),
-            life: Life::default(),
-            was_suspended: false,
-            went_on: false,
+            known: Known::default(),
             suspended_since: None,
             // Earlier changes would be reported with the next event of any domain: on a quiet host,
             // never.
@@ -186,7 +181,7 @@ impl Shared {
             return;
         };
         watched.look = Some(Instant::now());
-        if watched.life == Life::Dead {
+        if watched.known.life() == Life::Dead {
             return;
         }
         let new = match Armed::new(&self.context(), watched.id.domid) {
@@ -212,7 +207,10 @@ impl Shared {
     /// Returns true if more shutdowns are to be expected of a domain: it runs, or may be resumed.
     fn may_go_on(&self, number: u64) -> bool {
         let table = self.table();
-        let life = table.watched.get(&number).map(|watched| watched.life);
+        let life = table
+            .watched
+            .get(&number)
+            .map(|watched| watched.known.life());
         life.is_some_and(|life| life == Life::Running || life.is_suspended())
     }
 
@@ -246,22 +244,26 @@ impl Shared {
         )
     }
 
+    /// Takes note of something in every watch of the domain.
+    fn with_known(&self, id: DomainId, note: impl Fn(&mut Known)) {
+        let mut table = self.table();
+        let watched = table.watched.values_mut();
+        for watched in watched.filter(|watched| watched.id == id) {
+            note(&mut watched.known);
+        }
+    }
+
     /// Reads the state of one watched domain and reports a change.
     fn look(&self, number: u64) {
-        let Some((id, was_suspended, went_on)) = self.table().watched.get_mut(&number).map(|w| {
+        let Some((id, told)) = self.table().watched.get_mut(&number).map(|w| {
             // Before the state is read: a request from here on leads to another look.
             w.look = None;
-            let was_suspended = mem::take(&mut w.was_suspended);
-            (w.id, was_suspended, mem::take(&mut w.went_on))
+            (w.id, w.known.take())
         }) else {
             return;
         };
-        if was_suspended {
-            let suspended = DomainState::Shutdown(ShutdownReason::SUSPEND);
-            self.report(number, Found::State(suspended));
-        }
-        if went_on {
-            self.report(number, Found::State(DomainState::Running));
+        for found in told {
+            self.report(number, found);
         }
         let found = match self.context().domain_info(id.domid) {
             Ok(info) => found(id, Some(&info)),
@@ -284,8 +286,8 @@ impl Shared {
         let Some(watched) = table.watched.get_mut(&number) else {
             return;
         };
-        let event = watched.life.advance(found);
-        if watched.life.is_suspended() {
+        let event = watched.known.advance(found);
+        if watched.known.life().is_suspended() {
             let since = *watched.suspended_since.get_or_insert(now);
             watched.look_by(next_suspended(since, now));
         } else {
@@ -293,7 +295,7 @@ impl Shared {
         }
         let sink = Arc::clone(&watched.sink);
         let id = watched.id;
-        let disarmed = if watched.life == Life::Dead {
+        let disarmed = if watched.known.life() == Life::Dead {
             watched.armed.take()
         } else {
             None
@@ -359,16 +361,12 @@ impl Rearm for Shared {
         self.context().pump().kick();
     }
 
-    fn went_on(&self, id: DomainId) {
-        for watched in self.table().watched.values_mut() {
-            watched.went_on |= watched.id == id;
-        }
+    fn is_stopped(&self, id: DomainId, reason: ShutdownReason) {
+        self.with_known(id, |known| known.is_stopped(reason));
     }
 
-    fn is_suspended(&self, id: DomainId) {
-        for watched in self.table().watched.values_mut() {
-            watched.was_suspended |= watched.id == id;
-        }
+    fn went_on(&self, id: DomainId) {
+        self.with_known(id, Known::went_on);
     }
 }
 
