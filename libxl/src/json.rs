@@ -1,9 +1,13 @@
 //! Plain data to C and back, through libxl's own JSON.
 //!
 //! libxl's parser drops fields that it does not know or that have the wrong type, and reports
-//! success. The parsed structure is therefore read back and compared.
+//! success. The parsed structure is therefore read back and compared, unless libxl has already
+//! taken over one of the same [`shape`] in full.
 
-use std::ffi::{c_char, c_int};
+use std::{
+    collections::VecDeque,
+    ffi::{c_char, c_int},
+};
 
 use libxl_sys as sys;
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,9 +15,10 @@ use serde_json::Value;
 
 use crate::{
     Context, Error, ErrorKind, Result,
-    config::{lost_fields, redact, refused_fields},
+    config::{lost_fields, redact, refused_fields, shape},
     have::BUILT_FOR,
     logger::expecting_failure,
+    per_process::PerProcess,
     raw::{Owned, Structure, c_string, take_str},
 };
 
@@ -127,32 +132,63 @@ from_json! {
     libxl_xs_quota_list: libxl_xs_quota_list_from_json;
 }
 
+/// Number of shapes that are kept. One takes as much memory as the JSON of a configuration.
+const SHAPES: usize = 32;
+
+/// Shapes of what libxl has taken over in full, each with the function that has read it.
+static TAKEN: PerProcess<VecDeque<(&'static str, Vec<u8>)>> = PerProcess::new(VecDeque::new());
+
+fn is_known<T: FromJson>(taken: &VecDeque<(&str, Vec<u8>)>, shape: &[u8]) -> bool {
+    let mut taken = taken.iter();
+    taken.any(|(by, known)| *by == T::FROM && known == shape)
+}
+
+fn learn<T: FromJson>(shape: Vec<u8>) {
+    let mut taken = TAKEN.lock();
+    if is_known::<T>(&taken, &shape) {
+        return;
+    }
+    if taken.len() == SHAPES {
+        taken.pop_front();
+    }
+    taken.push_back((T::FROM, shape));
+}
+
 impl Context {
     /// Converts a value to libxl's structure, or fails if a part of the value would be lost.
     pub(crate) fn make_c<T: FromJson>(&self, value: &impl Serialize) -> Result<Owned<T>> {
-        let sent = serde_json::to_value(value)
-            .map_err(|e| Error::new(ErrorKind::Invalid, T::FROM).with_message(e.to_string()))?;
-        let mark = self.log_mark();
-        let raw = match self.parse::<T>(&sent)? {
-            (raw, 0) => raw,
-            (_, rc) => {
-                // libxl names no field: offer it each field alone, to find those that it refuses.
-                let refused = expecting_failure(|| {
-                    refused_fields(&sent, |part| {
-                        self.parse::<T>(part).is_ok_and(|(_, rc)| rc == 0)
-                    })
-                });
-                return Err(Error::from_code(T::FROM, rc)
-                    .with_kind(ErrorKind::Invalid)
-                    .with_message(format!(
-                        "libxl {BUILT_FOR} does not take: {}",
-                        refused.join(", ")
-                    ))
-                    .with_log(self.own_log_since(mark)));
-            }
+        let invalid = |e: serde_json::Error| {
+            Error::new(ErrorKind::Invalid, T::FROM).with_message(e.to_string())
         };
+        let sent = serde_json::to_string(value).map_err(invalid)?;
+        let mark = self.log_mark();
+        let (raw, rc) = self.parse::<T>(&sent)?;
+        if rc != 0 {
+            // libxl names no field: offer it each field alone, to find those that it refuses.
+            let sent: Value = serde_json::from_str(&sent).map_err(invalid)?;
+            let refused = expecting_failure(|| {
+                refused_fields(&sent, |part| {
+                    let part = self.parse::<T>(&part.to_string());
+                    part.is_ok_and(|(_, rc)| rc == 0)
+                })
+            });
+            return Err(Error::from_code(T::FROM, rc)
+                .with_kind(ErrorKind::Invalid)
+                .with_message(format!(
+                    "libxl {BUILT_FOR} does not take: {}",
+                    refused.join(", ")
+                ))
+                .with_log(self.own_log_since(mark)));
+        }
+        let shape = shape(&sent);
+        let known = |shape: &Vec<u8>| is_known::<T>(&TAKEN.lock(), shape);
+        if shape.as_ref().is_some_and(known) {
+            return Ok(raw);
+        }
+        let sent: Value = serde_json::from_str(&sent).map_err(invalid)?;
         let lost = lost_fields(&sent, &self.to_json(raw.as_ptr())?);
         if lost.is_empty() {
+            shape.into_iter().for_each(learn::<T>);
             return Ok(raw);
         }
         Err(
@@ -164,8 +200,8 @@ impl Context {
     }
 
     /// Has libxl parse JSON, and returns the structure and libxl's return code.
-    fn parse<T: FromJson>(&self, json: &Value) -> Result<(Owned<T>, c_int)> {
-        let text = c_string(T::FROM, "configuration", &json.to_string())?;
+    fn parse<T: FromJson>(&self, json: &str) -> Result<(Owned<T>, c_int)> {
+        let text = c_string(T::FROM, "configuration", json)?;
         let raw = Owned::<T>::new();
         // SAFETY: a live context, an initialised structure, a NUL-terminated text.
         let rc = unsafe { T::from_json(self.enter().ptr(), raw.as_ptr(), text.as_ptr()) };

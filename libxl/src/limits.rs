@@ -57,7 +57,8 @@ impl Limits {
 
     /// Deadline counted from now; `None` also for a time that the clock cannot represent.
     pub(crate) fn deadline_from_now(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.time?)
+        let time = self.time?;
+        Instant::now().checked_add(time)
     }
 }
 

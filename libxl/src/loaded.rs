@@ -1,6 +1,9 @@
 //! Check that the loaded libxl is the one that this crate was built for.
 
-use std::ffi::CStr;
+use std::{
+    ffi::CStr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use libxl_sys as sys;
 
@@ -11,11 +14,18 @@ use crate::{Error, ErrorKind, Result, have::BUILT_FOR};
 /// libxl has no function that returns its own version (`libxl_get_version_info` is about the
 /// hypervisor), and `libxl_ctx_alloc` accepts every caller. But each release has its own SONAME.
 pub(crate) fn check(function: &'static str) -> Result<()> {
+    // A library that was the right one stays the right one: it is never unloaded.
+    static IS_RIGHT: AtomicBool = AtomicBool::new(false);
+    if IS_RIGHT.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     // SAFETY: takes nothing; the string belongs to a library that stays loaded.
     let loaded = unsafe { sys::libxl_sys_loaded_soname().as_ref() };
     // SAFETY: as above, NUL-terminated.
     let loaded = loaded.map(|loaded| unsafe { CStr::from_ptr(loaded) });
-    compare(function, loaded.map(CStr::to_string_lossy).as_deref())
+    compare(function, loaded.map(CStr::to_string_lossy).as_deref())?;
+    IS_RIGHT.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 fn compare(function: &'static str, loaded: Option<&str>) -> Result<()> {

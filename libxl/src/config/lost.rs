@@ -123,22 +123,31 @@ fn is_initial(name: &str, value: &Value) -> bool {
         Value::Null | Value::Array(_) => is_empty(value),
         // A plain C `bool`; a `libxl_defbool` is a string.
         Value::Bool(value) => !value,
-        Value::Number(number) => match initial_numbers(name) {
-            Initial::Zero => number.as_u64() == Some(0),
-            Initial::AllOnes32 => {
-                number.as_i64() == Some(-1) || number.as_u64() == Some(u32::MAX.into())
-            }
-            Initial::AllOnes64 => number.as_u64() == Some(u64::MAX),
-            Initial::ZeroOrAllOnes32 => matches!(number.as_u64(), Some(0) | Some(0xffff_ffff)),
-        },
-        Value::String(word) => match word.as_str() {
-            "<default>" => true,
-            word => initial_words(name).contains(&word),
-        },
+        Value::Number(number) => number.as_u64().map_or_else(
+            || number.as_i64() == Some(-1) && initial_numbers(name) == Initial::AllOnes32,
+            |number| is_initial_number(name, number),
+        ),
+        Value::String(word) => is_initial_word(name, word),
         Value::Object(object) => !is_union_key(name) && object.is_empty(),
     }
 }
 
+/// As [`is_initial`], for a number that is not negative.
+pub(super) fn is_initial_number(name: &str, number: u64) -> bool {
+    match initial_numbers(name) {
+        Initial::Zero => number == 0,
+        Initial::AllOnes32 => number == u64::from(u32::MAX),
+        Initial::AllOnes64 => number == u64::MAX,
+        Initial::ZeroOrAllOnes32 => number == 0 || number == u64::from(u32::MAX),
+    }
+}
+
+/// As [`is_initial`], for a string.
+pub(super) fn is_initial_word(name: &str, word: &str) -> bool {
+    word == "<default>" || initial_words(name).contains(&word)
+}
+
+#[derive(PartialEq, Eq)]
 enum Initial {
     Zero,
     AllOnes32,

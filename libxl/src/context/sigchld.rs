@@ -124,16 +124,31 @@ pub(super) fn keeping_a_foreign_action(call: impl FnOnce()) {
     }
 }
 
+/// The handler of libxl, once it is known; 0 before. libxl is never unloaded.
+static LIBXLS: AtomicUsize = AtomicUsize::new(0);
+
 /// Returns true if a signal handler is code of the libxl library, and so belongs to another
 /// context.
 fn is_libxls(handler: usize) -> bool {
+    // dladdr looks at every symbol of libxl: that takes as long as a tenth of opening a context.
+    if handler != 0 && handler == LIBXLS.load(Ordering::Relaxed) {
+        return true;
+    }
+    let is = is_in_libxl(handler);
+    if is {
+        LIBXLS.store(handler, Ordering::Relaxed);
+    }
+    is
+}
+
+fn is_in_libxl(address: usize) -> bool {
     let mut here = MaybeUninit::<libc::Dl_info>::zeroed();
     let mut there = MaybeUninit::<libc::Dl_info>::zeroed();
     let libxl = sys::libxl_ctx_alloc as *const c_void;
     // SAFETY: dladdr takes any address and fills in a structure whose fields may all be zero.
     unsafe {
         libc::dladdr(libxl, here.as_mut_ptr()) != 0
-            && libc::dladdr(ptr::with_exposed_provenance(handler), there.as_mut_ptr()) != 0
+            && libc::dladdr(ptr::with_exposed_provenance(address), there.as_mut_ptr()) != 0
             && here.assume_init().dli_fbase == there.assume_init().dli_fbase
     }
 }
@@ -141,6 +156,8 @@ fn is_libxls(handler: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use libxl_sys as sys;
 
     use super::{Open, SigchldMode, check_sigchld, is_libxls};
 
@@ -169,5 +186,15 @@ mod tests {
     fn the_default_sigchld_action_is_accepted() {
         check_sigchld().unwrap();
         assert!(!is_libxls(0x1000));
+        assert!(!is_libxls(0));
+    }
+
+    #[test]
+    fn code_of_libxl_is_libxls_each_time() {
+        let code = (sys::libxl_ctx_free as *const ()).expose_provenance();
+        for _ in 0..3 {
+            assert!(is_libxls(code));
+            assert!(!is_libxls(check_sigchld as *const () as usize));
+        }
     }
 }

@@ -59,13 +59,17 @@ impl Entry {
         self.result.is_none() && self.cause.is_none() && open
     }
 
-    fn why_abort(&self, now: Instant) -> Option<Cause> {
+    fn why_abort(&self, now: impl Fn() -> Instant) -> Option<Cause> {
         let pulled = |abort: &AbortHandle| abort.is_aborted();
         if !self.may_be_aborted() {
             None
         } else if self.asked || self.terms.abort.as_ref().is_some_and(pulled) {
             Some(Cause::Request)
-        } else if self.terms.deadline.is_some_and(|deadline| now >= deadline) {
+        } else if self
+            .terms
+            .deadline
+            .is_some_and(|deadline| now() >= deadline)
+        {
             Some(Cause::Deadline)
         } else {
             None
@@ -186,11 +190,12 @@ impl Table {
         }
     }
 
-    /// The operations that have to be aborted by now. Each is returned once.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Token> {
+    /// The operations that have to be aborted by `now`, which is asked only if one has a deadline:
+    /// reading the clock is a system call on many a host with Xen. Each is returned once.
+    pub(super) fn due(&mut self, now: impl Fn() -> Instant) -> Vec<Token> {
         let mut due = Vec::new();
         for (token, entry) in &mut self.operations {
-            if let Some(cause) = entry.why_abort(now) {
+            if let Some(cause) = entry.why_abort(&now) {
                 entry.cause = Some(cause);
                 due.push(*token);
             }

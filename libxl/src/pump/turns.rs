@@ -316,9 +316,9 @@ impl Pump {
     fn round(&self, ctx: *mut sys::libxl_ctx, until: Option<Option<Instant>>) -> io::Result<()> {
         // Completions can have been queued without a poll: by the call that started the operation.
         let result = match (self.drain(ctx), until) {
-            (false, Some(until)) => self.poll(ctx, until),
             // There is something to report, so the round does not wait.
-            (true, Some(_)) => Ok(()),
+            (true, Some(_)) => return Ok(()),
+            (false, Some(until)) => self.poll(ctx, until),
             (_, None) => self.poll(ctx, Some(Instant::now())),
         };
         self.drain(ctx);
@@ -327,7 +327,7 @@ impl Pump {
 
     /// Has libxl abort the operations whose deadline has passed or whose abort was requested.
     pub(crate) fn enforce(&self, ctx: *mut sys::libxl_ctx) {
-        let due = self.state().due(Instant::now());
+        let due = self.state().due(Instant::now);
         for token in due {
             self.abort(ctx, token);
         }

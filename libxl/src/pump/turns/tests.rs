@@ -172,14 +172,14 @@ fn each_operation_is_aborted_once_and_not_before_its_gate_is_open() {
         Some(later),
         "the others are over, or held"
     );
-    assert_eq!(pump.state().due(now), []);
+    assert_eq!(pump.state().due(|| now), []);
     abort.abort();
-    assert_eq!(pump.state().due(now), [pulled]);
-    assert_eq!(pump.state().due(later), [limited]);
+    assert_eq!(pump.state().due(|| now), [pulled]);
+    assert_eq!(pump.state().due(|| later), [limited]);
     gate.open();
     assert_eq!(pump.next_deadline(), Some(now));
-    assert_eq!(pump.state().due(later), [held]);
-    assert_eq!(pump.state().due(later), []);
+    assert_eq!(pump.state().due(|| later), [held]);
+    assert_eq!(pump.state().due(|| later), []);
     assert_eq!(pump.next_deadline(), None);
     end(&pump, limited);
     let cause = Some(Cause::Deadline);
