@@ -1,6 +1,7 @@
 //! The formats of a saved or migrating domain: the file format and the wire format of `xl`.
 
 mod header;
+mod pace;
 mod pages;
 pub(crate) mod relay;
 mod waiter;

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use rustix::{
     fs::{FileType, fstat},
     io::Errno,
+    net::{AddressFamily, sockopt::socket_domain},
     pipe::{SpliceFlags, splice},
 };
 
@@ -65,11 +66,14 @@ fn can_move_to(other: BorrowedFd<'_>) -> bool {
 }
 
 /// Returns whether pages can be moved to a pipe from this descriptor, when it polls as readable.
+///
+/// A network delivers packets. Each would take a place in the pipe, which has few, and wake the
+/// reader: in an emulated PV dom0, some 2 MB in a second took a fifth of a processor.
 fn can_move_from(other: BorrowedFd<'_>) -> bool {
-    can_move_to(other) || kind(other) == Some(FileType::Socket)
+    can_move_to(other) || socket_domain(other) == Ok(AddressFamily::UNIX)
 }
 
-fn kind(of: BorrowedFd<'_>) -> Option<FileType> {
+pub(super) fn kind(of: BorrowedFd<'_>) -> Option<FileType> {
     let stat = fstat(of).ok()?;
     Some(FileType::from_raw_mode(stat.st_mode))
 }

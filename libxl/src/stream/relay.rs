@@ -13,19 +13,20 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     thread::{self, Scope, ScopedJoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::PollFlags,
     fs::{OFlags, fcntl_setfl},
     io::retry_on_intr,
     pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
 };
 
 use super::{
+    pace::{Pace, room},
     pages::Pages,
-    waiter::{Silence, Waiter, failed},
+    waiter::{Silence, Waiter, failed, is_ready},
     wire::read_exact,
 };
 use crate::{
@@ -46,8 +47,9 @@ const RECORD: [u8; 8] = {
     [a, b, c, d, 0, 0, 0, 0]
 };
 
-/// Number of bytes forwarded at once, and the size of our pipes.
-const CARRIED: usize = 256 << 10;
+/// Number of bytes forwarded at once, and the size of our pipes. This is the most that Linux allows
+/// everybody.
+const CARRIED: usize = 1 << 20;
 /// Number of bytes between two progress reports.
 const TOLD: u64 = 4 << 20;
 /// The smallest size of a pipe, in bytes. Such a pipe is writable only when it is empty.
@@ -152,12 +154,13 @@ impl<'a> Outgoing<'a> {
     /// Forwards what follows the opening.
     fn carry_on(mut self, to: BorrowedFd<'_>) -> Result<()> {
         let mut pages = Pages::to(to);
+        let mut pace = Pace::new(Instant::now());
         loop {
             let from = self.from.as_fd();
             match self.reading.wait(from, PollFlags::IN) {
                 // libxl has nothing more to say, but others may keep the pipe open.
                 Err(_) if self.is_all_written() => {
-                    if !has_more(self.function, from)? {
+                    if !is_ready(self.function, from, PollFlags::IN)? {
                         return Ok(());
                     }
                 }
@@ -178,12 +181,20 @@ impl<'a> Outgoing<'a> {
             if count == 0 {
                 return Ok(());
             }
+            gather(&mut pace, count, from, to);
         }
     }
 
     /// Returns whether libxl has written everything, and it is to be forwarded.
     fn is_all_written(&self) -> bool {
         self.written.is_aborted() && !self.over.is_aborted()
+    }
+}
+
+/// Lets more gather, after a piece of `bytes` bytes.
+fn gather(pace: &mut Pace, bytes: usize, from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    if let Some(time) = pace.after(bytes, Instant::now(), || room(from, to)) {
+        thread::sleep(time);
     }
 }
 
@@ -209,21 +220,9 @@ pub(crate) fn opening() -> [u8; OPENING] {
     opening
 }
 
-/// Returns whether there are bytes in a pipe, or its end.
-fn has_more(function: &'static str, from: BorrowedFd<'_>) -> Result<bool> {
-    let mut fds = [PollFd::from_borrowed_fd(from, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let ready = retry_on_intr(|| poll(&mut fds, Some(&at_once)));
-    let ready = ready.map_err(|errno| Error::io(function, errno.into()))?;
-    Ok(ready > 0)
-}
-
 /// Reads the bytes that are in a pipe already; 0 if there are none.
 fn rest(function: &'static str, from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
-    if has_more(function, from)? {
+    if is_ready(function, from, PollFlags::IN)? {
         read_ready(function, from, buffer)
     } else {
         Ok(0)
@@ -322,6 +321,7 @@ impl<'a> Incoming<'a> {
         let _ = fcntl_setpipe_size(&self.to, CARRIED);
         let (mut bytes, mut told) = (0, 0);
         let mut pages = Pages::from(from);
+        let mut pace = Pace::new(Instant::now());
         loop {
             let count = if pages.can_move() {
                 self.reading.wait_for_it(from, PollFlags::IN, STREAM)?;
@@ -343,6 +343,7 @@ impl<'a> Incoming<'a> {
                 came(bytes);
                 told = bytes;
             }
+            gather(&mut pace, count, from, self.to.as_fd());
         }
     }
 }

@@ -116,7 +116,7 @@ mod tests {
         net::Shutdown,
         os::{fd::AsFd, unix::net::UnixStream},
         thread,
-        time::Duration,
+        time::{Duration, Instant},
     };
 
     use super::{Wire, read_exact, write_all};
@@ -194,19 +194,21 @@ mod tests {
     #[test]
     fn silence_ends_when_it_has_lasted_too_long() {
         let (mut ours, wire) = pair();
-        let limits = Limits::none().silence(Duration::from_millis(40));
+        let limits = Limits::none().silence(Duration::from_millis(400));
         let heard = |bytes: &[u8]| wire.expect(bytes, "word", &clock(&limits));
+        let begin = Instant::now();
         let error = heard(b"ready").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(begin.elapsed() >= Duration::from_millis(400));
         let text = error.to_string();
         assert!(
-            text.contains("nothing of word from the other came for 4"),
+            text.starts_with("test: nothing of word from the other came for "),
             "{text}"
         );
-        // One that says something now and then is not silent.
+        // One that says something now and then is not silent. All of it takes longer than the silence may.
         let talking = thread::spawn(move || {
             for byte in b"slow, but steady" {
-                thread::sleep(Duration::from_millis(10));
+                thread::sleep(Duration::from_millis(50));
                 ours.write_all(&[*byte]).unwrap();
             }
         });
