@@ -1,5 +1,6 @@
 //! `domainmgr migrate`, `evacuate` and `migrate-receive`.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -17,6 +18,9 @@ use crate::frontends::control::client::{ClientError, named};
 use crate::frontends::control::wire::{self, Complaint, Migrate as Parameters};
 use crate::frontends::control::{NAME, passed};
 use crate::host::remote::READY;
+
+/// Length of the longest question that is read.
+const QUESTION: usize = 1 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
@@ -79,13 +83,14 @@ pub(super) struct Receive {
     #[arg(long, value_name = "UUID")]
     token: Option<Uuid>,
     /// Have the domain run only until this host is started again, as it did at its source.
-    #[arg(long, conflicts_with_all = ["outcome", "check"])]
+    #[arg(long, conflicts_with = "outcome")]
     until_reboot: bool,
     /// Print what became of a migration, instead: runs, never, or pending. One that is not decided is ended.
     #[arg(long, value_name = "UUID", conflicts_with = "token")]
     outcome: Option<Uuid>,
-    /// Read what a domain needs from the standard input, and print `ready` or the reasons why it may not come, instead
-    #[arg(long, conflicts_with_all = ["token", "outcome"])]
+    /// Read what the domain needs from the first line of the standard input, and print `ready` or the reasons why it may not come.
+    /// The domain is then received if it may come, and --token is given.
+    #[arg(long, conflicts_with = "outcome")]
     check: bool,
     #[command(flatten)]
     socket: Socket,
@@ -148,7 +153,12 @@ impl Receive {
             return self.print_outcome(token);
         }
         if self.check {
-            return self.print_refusals();
+            if let Err(code) = self.print_refusals() {
+                return code;
+            }
+            if self.token.is_none() {
+                return ExitCode::SUCCESS;
+            }
         }
         let token = self.token.unwrap_or_else(Uuid::new_v4);
         match self.receive(token) {
@@ -168,20 +178,25 @@ impl Receive {
         }
     }
 
-    fn print_refusals(&self) -> ExitCode {
-        let question = serde_json::from_reader(io::stdin().lock());
-        let question = question.map_err(|e| ClientError::Other(format!("the question: {e}")));
-        let asked = question.and_then(|question| self.socket.connect()?.refusals(question));
+    /// Answers the question whether a domain may come. Fails if it may not.
+    fn print_refusals(&self) -> Result<(), ExitCode> {
+        let line = question().map_err(|e| ClientError::Other(format!("the question: {e}")));
+        let asked = line.and_then(|line| {
+            let question = serde_json::from_slice(&line);
+            let question =
+                question.map_err(|e| ClientError::Other(format!("the question: {e}")))?;
+            self.socket.connect()?.refusals(question)
+        });
         match asked.as_deref() {
             Ok([]) => {
                 drop(say(&format!("{READY}\n")));
-                ExitCode::SUCCESS
+                Ok(())
             }
             Ok(refusals) => {
                 drop(say(&format!("{}\n", refusals.join("\n"))));
-                ExitCode::FAILURE
+                Err(ExitCode::FAILURE)
             }
-            Err(e) => exit(complain("", e, false)),
+            Err(e) => Err(exit(complain("", e, false))),
         }
     }
 
@@ -196,6 +211,20 @@ impl Receive {
         let _ = agent.read(&mut [0]);
         client.received(&token.to_string())
     }
+}
+
+/// Reads the first line of the standard input, and no byte more: what follows is for the agent.
+fn question() -> io::Result<Vec<u8>> {
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while input.read(&mut byte)? == 1 && byte != *b"\n" {
+        line.extend(byte);
+        if line.len() > QUESTION {
+            let text = format!("longer than {QUESTION} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+    }
+    Ok(line)
 }
 
 /// Makes the connection one that descriptors are passed by.

@@ -37,10 +37,9 @@ impl Run<'_> {
         let question = self.question()?;
         let other = |why: String| Error::new(ErrorKind::Other, why);
         let asking = to.allowed().unwrap_or(ANSWER).min(ANSWER);
-        // The receiver gets ready while its host is asked. Nothing is sent before the answer.
         let (connection, reader, writer) = Connection::open(to).map_err(other)?;
         let peer = Peer { reader, writer };
-        if let Err(why) = remote::may_come(to, &question, &rest(Some(asking))) {
+        if let Err(why) = connection.may_come(to, &peer, &question, &rest(Some(asking))) {
             // The receiver sees the end, and ends.
             drop(peer);
             return Err(other(why));

@@ -1,34 +1,24 @@
 //! A running command whose standard input and output are a connection to another host.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use super::destination::Destination;
-use super::question::Question;
-use crate::toolstack::Limits;
 
 /// Number of bytes of the command's messages that are kept, the last ones.
-const WORDS: usize = 4096;
+pub(super) const WORDS: usize = 4096;
 /// Time that the command gets to end by itself once the connection is of no use any more.
 const GRACE: Duration = Duration::from_secs(5);
 /// Time for `ssh` to reach the host, in seconds.
 const REACH: u32 = 30;
-/// Length of the longest answer to a question.
-const ANSWER: usize = 64 << 10;
 /// Size of the pipe to the command, in bytes.
-const PIPE: usize = 256 << 10;
-/// The shortest time limit of a socket.
-const TICK: Duration = Duration::from_millis(1);
-/// Answer of a host to which the domain may come.
-pub const READY: &str = "ready";
+const PIPE: usize = 1 << 20;
 /// Stack of the thread that reads the command's messages, in bytes.
 const STACK: usize = 64 << 10;
 
@@ -81,12 +71,17 @@ impl Connection {
     /// # Errors
     /// The command cannot be started.
     pub fn open(to: &Destination) -> Result<(Self, OwnedFd, OwnedFd), String> {
+        Self::run(to, &to.receive())
+    }
+
+    /// Runs a command on the other host. Returns the descriptors to read from and to write to.
+    pub(super) fn run(to: &Destination, command: &str) -> Result<(Self, OwnedFd, OwnedFd), String> {
         // The pages of the guest are moved into a pipe, and would be copied into a socket.
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(to, &e.into()));
         let ((input, writer), (reader, output)) = (pipe()?, pipe()?);
         // Only a matter of speed; the limit for all pipes may be reached.
         let _ = fcntl_setpipe_size(&writer, PIPE);
-        let connection = Self::start(to, &to.receive(), input, output)?;
+        let connection = Self::start(to, command, input, output)?;
         Ok((connection, reader, writer))
     }
 
@@ -177,88 +172,7 @@ fn listen(mut errors: impl Read, state: &(Mutex<State>, Condvar)) {
     }
 }
 
-/// Asks the agent of the other host what became of a migration. Returns its answer.
-///
-/// # Errors
-/// The host cannot be reached, or its agent does not know.
-pub fn ask(to: &Destination, limits: &Limits) -> Result<String, String> {
-    let Some(command) = to.ask() else {
-        return Err(format!(
-            "{}: xl cannot be asked what became of a domain",
-            to.host
-        ));
-    };
-    let answer = call(to, &command, "", limits)?;
-    Ok(answer.trim().to_owned())
-}
-
-/// Asks the agent of the other host whether the domain may come. xl is not asked.
-///
-/// # Errors
-/// It may not, or the host cannot be reached.
-pub fn may_come(to: &Destination, question: &Question, limits: &Limits) -> Result<(), String> {
-    let Some(command) = to.check() else {
-        return Ok(());
-    };
-    let text = serde_json::to_string(question).map_err(|e| format!("{}: {e}", to.host))?;
-    let answer = call(to, command, &format!("{text}\n"), limits)?;
-    let strange = |c: char| c.is_control() && c != '\n';
-    match answer.trim() {
-        READY => Ok(()),
-        nonsense if nonsense.len() > WORDS || nonsense.contains(strange) => {
-            Err(format!("{}: what answers there is no agent", to.host))
-        }
-        refusals => Err(format!("{}: {}", to.host, refusals.replace('\n', "; "))),
-    }
-}
-
-/// Runs a command on the other host with this input, and returns what it prints.
-fn call(to: &Destination, command: &str, input: &str, limits: &Limits) -> Result<String, String> {
-    let (ours, theirs) = UnixStream::pair().map_err(|e| failed(to, &e))?;
-    let output = theirs.try_clone().map_err(|e| failed(to, &e))?;
-    let connection = Connection::start(to, command, theirs.into(), output.into())?;
-    let ending = ours.try_clone().map_err(|e| failed(to, &e))?;
-    limits.abort.on_abort(move || {
-        let _ = ending.shutdown(Shutdown::Both);
-    });
-    let begun = Instant::now();
-    // A socket takes no zero for a time limit.
-    let rest = |most: Duration| most.saturating_sub(begun.elapsed()).max(TICK);
-    let set = ours.set_write_timeout(limits.deadline.map(rest));
-    set.map_err(|e| failed(to, &e))?;
-    // One that does not read has ended, and what it has said is the reason.
-    let _ = (&ours).write_all(input.as_bytes());
-    let _ = ours.shutdown(Shutdown::Write);
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    let is_whole = loop {
-        let _ = ours.set_read_timeout(limits.deadline.map(rest));
-        match (&ours).read(&mut buffer) {
-            Ok(0) => break true,
-            Ok(read) if answer.len() + read > ANSWER => break true,
-            Ok(read) => answer.extend_from_slice(&buffer[..read]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => break false,
-            // The connection to one that has not read everything is reset in the end.
-            Err(_) => break true,
-        }
-        if limits.deadline.is_some_and(|most| begun.elapsed() >= most) {
-            break false;
-        }
-    };
-    if !is_whole {
-        let _ = ours.shutdown(Shutdown::Both);
-        let silent = format!("no answer in {} s", begun.elapsed().as_secs());
-        return Err(connection.explain(&silent));
-    }
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    if answer.trim().is_empty() {
-        return Err(connection.explain("no answer"));
-    }
-    Ok(answer)
-}
-
-fn failed(to: &Destination, why: &io::Error) -> String {
+pub(super) fn failed(to: &Destination, why: &io::Error) -> String {
     let program = match to.via {
         Some(_) => "/bin/sh",
         None => "ssh",
@@ -274,22 +188,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::io::Write;
 
-    use uuid::Uuid;
-
-    use super::super::destination::Receiver;
+    use super::super::destination::tests::to;
     use super::*;
-
-    fn to(via: &str) -> Destination {
-        Destination {
-            host: "beta".to_owned(),
-            via: Some(via.to_owned()),
-            receiver: Receiver::Agent,
-            token: Uuid::nil(),
-            timeout: None,
-            suspended_first: false,
-            until_boot: false,
-        }
-    }
 
     #[test]
     fn the_command_is_given_the_host_and_the_words_and_has_both_directions() {
@@ -300,7 +200,8 @@ mod tests {
         std::fs::File::from(reader)
             .read_to_string(&mut heard)
             .unwrap();
-        let command = "domainmgr migrate-receive --token 00000000-0000-0000-0000-000000000000";
+        let command =
+            "domainmgr migrate-receive --check --token 00000000-0000-0000-0000-000000000000";
         assert_eq!(heard, format!("beta: {command}: hello\n"));
     }
 
@@ -312,23 +213,6 @@ mod tests {
             connection.explain("it has ended"),
             "beta: it has ended: 1; no route"
         );
-        let said = ask(&to, &Limits::default()).unwrap_err();
-        assert_eq!(said, "beta: no answer: 1; no route");
-    }
-
-    #[test]
-    fn one_that_does_not_answer_is_given_up() {
-        let limits = Limits {
-            deadline: Some(Duration::from_millis(300)),
-            ..Limits::default()
-        };
-        let drips = "f() { while printf x; do sleep 0.1; done; }; f";
-        for hangs in ["f() { echo is it on >&2; exec sleep 100; }; f", drips] {
-            let begin = Instant::now();
-            let said = ask(&to(hangs), &limits).unwrap_err();
-            assert!(said.starts_with("beta: no answer in 0 s"), "{said}");
-            assert!(begin.elapsed() < GRACE * 3);
-        }
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Destination {
             .map(|seconds| Duration::from_secs(seconds.into()))
     }
 
-    /// Returns the command that receives the domain on the other host.
+    /// Returns the command that receives the domain on the other host. The agent's is told first what the domain needs, and says
+    /// whether it may come.
     pub(super) fn receive(&self) -> String {
         match self.receiver {
             Receiver::Agent => {
@@ -63,16 +64,13 @@ impl Destination {
                 } else {
                     ""
                 };
-                format!("domainmgr migrate-receive --token {}{until}", self.token)
+                format!(
+                    "domainmgr migrate-receive --check --token {}{until}",
+                    self.token
+                )
             }
             Receiver::Xl => "xl migrate-receive".to_owned(),
         }
-    }
-
-    /// Returns the command that says whether the domain may come; `None` if nobody there can say.
-    pub(super) fn check(&self) -> Option<&'static str> {
-        let knows = self.receiver == Receiver::Agent;
-        knows.then_some("domainmgr migrate-receive --check")
     }
 
     /// Returns the command that says what became of this migration; `None` if nobody there knows.
@@ -89,8 +87,21 @@ impl Destination {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Returns a host that this command of the shell reaches.
+    pub(in super::super) fn to(via: &str) -> Destination {
+        Destination {
+            host: "beta".to_owned(),
+            via: Some(via.to_owned()),
+            receiver: Receiver::Agent,
+            token: Uuid::nil(),
+            timeout: None,
+            suspended_first: false,
+            until_boot: false,
+        }
+    }
 
     #[test]
     fn a_host_is_a_word_and_no_option() {
