@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use uuid::Uuid;
@@ -180,14 +180,8 @@ impl Reception for Receptionist {
 
     fn fate(&self, token: Uuid) -> &'static str {
         // Only the workers know what came before this run of the agent.
-        let end = Instant::now() + START;
-        let (_, watcher) = self.env.board.watch(None);
-        while !self.env.board.is_complete() {
-            let rest = end.saturating_duration_since(Instant::now());
-            if rest.is_zero() {
-                return "pending";
-            }
-            drop(watcher.next(rest));
+        if !self.env.board.wait_until_complete(START) {
+            return "pending";
         }
         match self.env.arrivals.fate(token, DECISION) {
             Fate::Runs => "runs",

@@ -77,11 +77,14 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The least time that the agent has to say what the state is.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// Returns whether the agent has ended; one that was `heard` may be followed by another.
-fn has_ended(e: &ClientError, heard: bool) -> bool {
+/// Returns whether the agent has ended: the `met` one, which may be followed by another.
+fn has_ended(e: &ClientError, met: &mut bool) -> bool {
     match e {
-        ClientError::Lost => true,
-        ClientError::NoAgent(..) => heard,
+        ClientError::Lost => {
+            *met = true;
+            true
+        }
+        ClientError::NoAgent(..) => *met,
         _ => false,
     }
 }
@@ -93,14 +96,14 @@ fn follow(
     name: Option<&str>,
     mut take: impl FnMut(Changed) -> bool,
 ) -> Result<(), ClientError> {
-    let mut heard = false;
+    let mut met = false;
     // The next agent is asked for the same domain, whatever has the name or the number then.
     let mut uuid = None;
     loop {
         let told = socket.connect().and_then(|client| {
             let name = uuid.clone().or_else(|| name.map(str::to_owned));
             client.watch(name.as_deref(), |change| {
-                heard = true;
+                met = true;
                 if let (Some(_), Some(domain)) = (&name, &change.domain) {
                     uuid = Some(domain.uuid.clone());
                 }
@@ -108,7 +111,7 @@ fn follow(
             })
         });
         match told {
-            Err(e) if has_ended(&e, heard) => thread::sleep(AGAIN),
+            Err(e) if has_ended(&e, &mut met) => thread::sleep(AGAIN),
             told => return told,
         }
     }
@@ -282,7 +285,7 @@ impl History {
     /// If the agent ends meanwhile, the next one is waited for: no event is missed, and none is shown twice.
     pub(super) fn run(&self) -> ExitCode {
         let mut after = self.after;
-        let mut heard = false;
+        let mut met = false;
         loop {
             let since = Since {
                 name: self.name.clone(),
@@ -292,7 +295,7 @@ impl History {
             let mut enough = false;
             let told = self.socket.connect().and_then(|client| {
                 client.events(since, |page| {
-                    heard = true;
+                    met = true;
                     enough = !self.tell(&page, after.is_some());
                     after = page.events.last().map(|event| event.seq).or(after);
                     !enough
@@ -301,7 +304,7 @@ impl History {
             match told {
                 Ok(()) if enough || !self.follow => return ExitCode::SUCCESS,
                 Ok(()) => {}
-                Err(e) if self.follow && has_ended(&e, heard) => {}
+                Err(e) if self.follow && has_ended(&e, &mut met) => {}
                 Err(e) => {
                     let name = self.name.as_deref().unwrap_or_default();
                     return exit(complain(name, &e, self.socket.json));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -52,7 +52,11 @@ struct State {
 
 /// The statuses of all domains, and the workers that take orders for them.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<State>);
+pub struct Board {
+    state: Mutex<State>,
+    /// Notified when a status that was not there is, and when a worker has ended.
+    shown: Condvar,
+}
 
 /// A subscription to changes, with the queue of undelivered ones.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ pub struct Watcher {
 
 impl Board {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers the worker for `key`, which takes orders.
@@ -78,6 +82,7 @@ impl Board {
         if state.statuses.remove(&key).is_some() {
             state.tell(key, &Change::Gone(key));
         }
+        self.shown.notify_all();
     }
 
     /// Publishes the status of a domain.
@@ -87,7 +92,9 @@ impl Board {
             return;
         }
         let status = Arc::new(status);
-        state.statuses.insert(key, Arc::clone(&status));
+        if state.statuses.insert(key, Arc::clone(&status)).is_none() {
+            self.shown.notify_all();
+        }
         state.tell(key, &Change::Status(status));
     }
 
@@ -109,9 +116,16 @@ impl Board {
     /// Returns whether every domain has a status. Workers publish theirs one by one after the start of the agent.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let state = self.state();
-        let mut keys = state.workers.keys();
-        keys.all(|key| state.statuses.contains_key(key))
+        self.state().is_complete()
+    }
+
+    /// Waits until every domain has a status, for this long at most, and returns whether that is so.
+    #[must_use]
+    pub fn wait_until_complete(&self, patience: Duration) -> bool {
+        let lacks = |state: &mut State| !state.is_complete();
+        let waited = self.shown.wait_timeout_while(self.state(), patience, lacks);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_complete()
     }
 
     /// The worker for `key`, which takes orders.
@@ -142,6 +156,11 @@ impl Board {
 }
 
 impl State {
+    fn is_complete(&self) -> bool {
+        let mut keys = self.workers.keys();
+        keys.all(|key| self.statuses.contains_key(key))
+    }
+
     /// Queues a change for each listener that wants it. Never waits.
     fn tell(&mut self, key: Uuid, change: &Change) {
         self.listeners.retain(|listener| {
@@ -222,6 +241,37 @@ mod tests {
         assert_eq!(said(&all), ["2", "3", "gone a"]);
         assert_eq!(said(&one), ["3"]);
         assert_eq!(board.all().len(), 1);
+    }
+
+    #[derive(Debug)]
+    struct Deaf;
+
+    impl Worker for Deaf {
+        fn order(&self, _: &Order, _: String) -> (u64, Receiver<Answer>) {
+            (0, bounded(0).1)
+        }
+    }
+
+    #[test]
+    fn workers_that_have_shown_nothing_yet_are_waited_for() {
+        let long = Duration::from_secs(60);
+        let board = Board::default();
+        assert!(board.wait_until_complete(Duration::ZERO));
+        board.open(A, Arc::new(Deaf));
+        board.open(B, Arc::new(Deaf));
+        board.show(A, status(1));
+        assert!(!board.wait_until_complete(Duration::from_millis(10)));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| board.wait_until_complete(long));
+            board.show(B, status(2));
+            assert!(waiting.join().unwrap());
+        });
+        board.open(Uuid::max(), Arc::new(Deaf));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| board.wait_until_complete(long));
+            board.close(Uuid::max());
+            assert!(waiting.join().unwrap());
+        });
     }
 
     #[test]

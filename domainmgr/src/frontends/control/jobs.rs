@@ -12,7 +12,7 @@ impl Service {
             Err(bad) => return complain(call, bad),
             Ok(Some((_, status))) => vec![status],
             Ok(None) => {
-                let all = self.sources.board.all().into_iter();
+                let all = self.all().into_iter();
                 all.map(|(_, status)| status).collect()
             }
         };
@@ -22,7 +22,7 @@ impl Service {
     }
 
     pub(super) fn cancel(&self, call: &mut Call, id: u64) -> varlink::Result<()> {
-        let all = self.sources.board.all();
+        let all = self.all();
         let job = |status: &_| Job::all_of(status).into_iter().find(|job| job.job == id);
         let found = all
             .iter()

@@ -80,7 +80,7 @@ impl Service {
         self.file(name, file)?;
         let Some(file) = file else { return Ok(()) };
         let path = real(file);
-        let all = self.sources.board.all();
+        let all = self.all();
         let saved = all.iter().map(|(_, status)| status);
         let mut saved = saved.filter(|status| !status.saved_in.is_empty());
         match saved.find(|status| real(&status.saved_in) == path) {

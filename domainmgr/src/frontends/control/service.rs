@@ -313,9 +313,10 @@ impl Service {
     pub(super) fn find(&self, name: &str) -> Done<(Uuid, Arc<DomainStatus>)> {
         let end = Instant::now() + PATIENCE;
         loop {
-            // The subscription comes before the look, so that no change is missed.
+            // The subscription comes before the looks, so that no change is missed.
             let incomplete = !self.sources.board.is_complete();
             let watcher = incomplete.then(|| self.sources.board.watch(None).1);
+            let watcher = watcher.filter(|_| !self.sources.board.is_complete());
             let all = self.sources.board.all();
             let complaint = |error, keys: &[Uuid]| {
                 let what = Complaint {
@@ -340,8 +341,16 @@ impl Service {
         }
     }
 
+    /// Returns the status of every domain. Waits for the workers, which may not have published theirs yet if the agent has just
+    /// started.
+    pub(super) fn all(&self) -> Vec<(Uuid, Arc<DomainStatus>)> {
+        // A worker that is stuck keeps nobody from seeing the others.
+        let _ = self.sources.board.wait_until_complete(PATIENCE);
+        self.sources.board.all()
+    }
+
     fn list(&self, call: &mut Call) -> varlink::Result<()> {
-        let mut all = self.sources.board.all();
+        let mut all = self.all();
         all.sort_by(|(_, a), (_, b)| (a.app_num, &a.domain_name).cmp(&(b.app_num, &b.domain_name)));
         let domains = all.iter().map(|(_, s)| Domain::from(s.as_ref())).collect();
         reply(call, false, &Listed { domains })
