@@ -25,8 +25,8 @@ use crate::support::wait_for;
 const SHARED: &str = "/dev/vdb";
 /// Address of the guest, and a port on which nothing listens.
 const GUEST: ([u8; 4], u16) = ([192, 168, 99, 77], 9);
-/// Moves of one figure, in each direction.
-const MOVES: usize = 2;
+/// Moves with each, there and back.
+const ROUNDS: usize = 2;
 
 /// Asks the guest for a sign of life, again and again.
 struct Pulse {
@@ -119,8 +119,13 @@ impl Figures {
         };
         let (whole, still) = (seconds(&self.whole), seconds(&self.still));
         println!("  {who}: {whole:.2?} s in all, silent for {still:.2?} s");
-        [whole[whole.len() / 2], still[still.len() / 2]]
+        [median(&whole), median(&still)]
     }
+}
+
+/// Median of figures in ascending order.
+fn median(all: &[f64]) -> f64 {
+    f64::midpoint(all[(all.len() - 1) / 2], all[all.len() / 2])
 }
 
 /// xl of this host or of the other one sends the guest.
@@ -151,7 +156,7 @@ fn xl_sends(beta: &Beta, app: &App, back: bool) {
     assert!(xl.wait().unwrap().success(), "{line}: {said}");
 }
 
-fn beside_xl(mode: &str) {
+fn beside_xl(mode: &str, mib: u32) {
     // As xl: each of thousands of messages of libxl's would be written to the log.
     let mut beta = Beta::start_with("info");
     let mut host = Host::start_with(&["--hotplug-dir", "/nowhere", "--log-level", "info"]);
@@ -166,7 +171,7 @@ fn beside_xl(mode: &str) {
     let app = host.app("worker");
     let does = "lab.ip=192.168.99.77/24 lab.ping=192.168.99.1 lab.works=/dev/xvda";
     let devices = json!({
-        "Memory": 96 << 10,
+        "Memory": mib << 10,
         "DiskConfigList": [{"FileLocation": SHARED, "Format": "raw"}],
         "VifList": [{"Bridge": "xenbr0"}],
     });
@@ -179,8 +184,9 @@ fn beside_xl(mode: &str) {
         beta.address().via_courier(),
         Address::here(&host).via_courier(),
     );
-    let mut ours = Figures::default();
-    for _ in 0..MOVES {
+    let (mut ours, mut theirs) = (Figures::default(), Figures::default());
+    // By turns: the machine becomes faster and slower by a third within minutes.
+    for _ in 0..ROUNDS {
         ours.measure(|| {
             let (done, said) = verb(&host, &["migrate", &app.name(), "beta", "--via", &to]);
             assert!(done, "{said}\n{}", beta.log());
@@ -191,18 +197,15 @@ fn beside_xl(mode: &str) {
             assert!(done, "{said}\n{}", beta.log());
         });
         assert!(settled(&host, &beta, &app));
-    }
-    // Now nobody but xl looks after it.
-    host.kill();
-    beta.kill();
-    let mut theirs = Figures::default();
-    for _ in 0..MOVES {
+        // Now nobody but xl looks after it.
+        host.kill();
+        beta.kill();
         theirs.measure(|| xl_sends(&beta, &app, false));
         theirs.measure(|| xl_sends(&beta, &app, true));
+        beta.run();
+        start_again(&mut host);
+        host.wait_state(&app, "RUNNING");
     }
-    beta.run();
-    start_again(&mut host);
-    host.wait_state(&app, "RUNNING");
     println!("{mode}:");
     let (ours, theirs) = (ours.show("the agent"), theirs.show("xl"));
     println!(
@@ -216,10 +219,11 @@ fn beside_xl(mode: &str) {
 
 #[test]
 fn a_pvh_guest_at_work_moves_as_fast_as_with_xl() {
-    beside_xl("PVH");
+    beside_xl("PVH", 96);
 }
 
 #[test]
 fn an_hvm_guest_at_work_moves_as_fast_as_with_xl() {
-    beside_xl("HVM");
+    // With less, its kernel runs out of memory while it boots.
+    beside_xl("HVM", 128);
 }
