@@ -5,8 +5,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::Cargo;
-use crate::lab::{self, Accel, Hardware, Lab};
+use crate::cargo::{Cargo, Program};
+use crate::lab::{self, Accel, Hardware, Lab, PROGRAMS};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -18,9 +18,6 @@ const PLAIN: usize = 100;
 
 /// Parts of the benchmarks.
 const PARTS: [&str; 4] = ["library", "agent", "clients", "devices"];
-
-/// Directory in dom0 that the programs run from.
-const LOCAL: &str = "/run/bench";
 
 /// Programs in C that do the same with libxl.
 const IN_C: [&str; 2] = ["peer", "manager"];
@@ -80,24 +77,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Hardware::Plain
     };
     let lab = Lab::start(xen, hardware, options.accel)?;
-    for program in &programs {
-        lab.put(&program.path, &program.name)?;
-    }
-    for name in IN_C {
-        lab.put(&dir.join(name), name)?;
-    }
+    let in_c = IN_C.map(|name| (dir.join(name), name));
+    lab.install(
+        programs
+            .iter()
+            .map(Program::named)
+            .chain(in_c.iter().map(|(path, name)| (path.as_path(), *name))),
+    )?;
     println!("Xen {xen}");
     let part = options.part.as_deref().unwrap_or_default();
-    let names: Vec<&str> = programs
-        .iter()
-        .map(|program| program.name.as_str())
-        .chain(IN_C)
-        .collect();
-    // From a file system of dom0's own, as xl is: each page of a program in /share comes from outside of the lab.
     let status = lab.run(&format!(
-        "rm -rf /share/bench {LOCAL} && mkdir {LOCAL} && cd /share/bin && cp {} {LOCAL} && cd /tmp && \
-         timeout --kill-after=10 {LIMIT} {LOCAL}/bench /share/bench {} {part}",
-        names.join(" "),
+        "rm -rf /share/bench && cd /tmp && timeout --kill-after=10 {LIMIT} {PROGRAMS}/bench /share/bench {} {part}",
         options.domains
     ))?;
 

@@ -35,6 +35,9 @@ pub(crate) struct Program {
     pub(crate) is_test: bool,
 }
 
+/// Arguments that build the agent, and the hotplug program that it has libxl run.
+pub(crate) const AGENT: [&str; 2] = ["--bin=domainmgr", "--bin=xen-hotplug"];
+
 /// Variable with flags for the compiler. A flag may contain spaces; [`SEPARATOR`] is between two flags.
 pub(crate) const RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 pub(crate) const SEPARATOR: &str = "\x1f";
@@ -44,6 +47,13 @@ pub(crate) fn ready_soon(command: &mut Command) -> &mut Command {
     command
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
+}
+
+impl Program {
+    /// Returns the executable and the name of the target.
+    pub(crate) fn named(&self) -> (&Path, &str) {
+        (&self.path, &self.name)
+    }
 }
 
 impl Cargo {

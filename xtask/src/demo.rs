@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::cargo::Cargo;
+use crate::cargo::{AGENT, Cargo, Program};
 use crate::lab::pair::Pair;
-use crate::lab::{Accel, Hardware, Lab, Reservation};
+use crate::lab::{Accel, Hardware, Lab, PROGRAMS, Reservation};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let reservation = Reservation::of(xen)?;
     println!("demo: building domainmgr and the demo for Xen {xen}");
     let cargo = Cargo::for_lab(xen)?;
-    let mut programs = cargo.programs(&["build", "--workspace", "--bin=domainmgr"])?;
+    let mut programs = cargo.programs(&[&["build", "--workspace"], &AGENT[..]].concat())?;
     programs.extend(cargo.programs(&["test", "--no-run", "--workspace", "--test=demo"])?);
     let two = options.hosts == Some(2);
     let (begin, mut labs);
@@ -71,10 +71,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         begin = Instant::now();
         labs = Labs::One(reservation.start(Hardware::Devices, options.accel)?);
     }
-    let lab = labs.first();
-    for program in &programs {
-        lab.put(&program.path, &program.name)?;
+    let programs = programs.iter().map(Program::named);
+    match &labs {
+        Labs::One(lab) => lab.install(programs)?,
+        Labs::Two(pair) => pair.install(programs)?,
     }
+    let lab = labs.first();
     if options.without_xl {
         lab.hide_xl()?;
     }
@@ -84,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let _ = fs::remove_file(&picture);
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let line = format!(
-        "rm -rf /share/demo && cd /tmp && timeout --kill-after=10 {LIMIT} /share/bin/demo /share/demo {}",
+        "rm -rf /share/demo && cd /tmp && timeout --kill-after=10 {LIMIT} {PROGRAMS}/demo /share/demo {}",
         if two { "two-hosts" } else { "" }
     );
     let status = lab

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::Cargo;
+use crate::cargo::{AGENT, Cargo};
 use crate::test::Counts;
 use crate::{paths, setup, tool};
 
@@ -155,7 +155,6 @@ struct Programs {
 
 impl Programs {
     fn build(debug: bool) -> Result<Self> {
-        const BOTH: [&str; 2] = ["--bin=domainmgr", "--bin=xen-hotplug"];
         let words: &[&str] = if debug {
             // The same build as in the tests.
             &["build", "--workspace"]
@@ -167,7 +166,7 @@ impl Programs {
                 "--package=xen-hotplug",
             ]
         };
-        let built = Cargo::native().programs(&[words, &BOTH].concat())?;
+        let built = Cargo::native().programs(&[words, &AGENT].concat())?;
         let find = |name: &str| {
             let program = built.iter().find(|program| program.name == name);
             program

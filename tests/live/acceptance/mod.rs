@@ -1,4 +1,4 @@
-//! The acceptance cases of `domainmgr/tests/acceptance.rs` that touch Xen, under the same numbers.
+//! The acceptance cases of `domainmgr/tests/process/acceptance.rs` that touch Xen, under the same numbers.
 //!
 //! Cases 10 and 11 are about adapters and in `devices`, because they need a computer with some. Cases 13 and 14 are
 //! about files alone.

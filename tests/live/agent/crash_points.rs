@@ -1,7 +1,7 @@
 //! The agent is killed before and after steps whose effects outlive it, on a real Xen, and started again: nothing may
 //! be lost, doubled or mixed.
 //!
-//! The simulated Xen covers every point (`domainmgr/tests/crashes/`). This test covers a sample of them, and moments
+//! The simulated Xen covers every point (`domainmgr/tests/process/crashes/`). This test covers a sample of them, and moments
 //! in between, at which libxl is at work.
 //!
 //! `LAB_CRASH_POINTS` sets the number of points that are tried, in all scenarios together.

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::disks::tool;
 use crate::{acceptance::machine::qemu, support::context};
 
-#[path = "../../../domainmgr/tests/common/generate.rs"]
+#[path = "../../../domainmgr/tests/process/common/generate.rs"]
 #[allow(unreachable_pub, reason = "another test uses it as well")]
 mod generate;
 

@@ -49,7 +49,8 @@ fn added(dir: &Path, mode: &str) -> (Option<String>, Option<String>, Vec<String>
     let backend = backends.of("vbd", 4001);
     backend.disk(4001, &image.0, mode);
     let add = run(dir, "block", &["add"], &backend.variables());
-    assert!(add.status.success(), "{add:?}");
+    let words = backend.result();
+    assert!(add.status.success(), "{dir:?}: {words:?}, {add:?}");
     let [device] = &image.loops()[..] else {
         panic!("{:?}", image.loops());
     };
@@ -65,9 +66,9 @@ fn added(dir: &Path, mode: &str) -> (Option<String>, Option<String>, Vec<String>
     let read_only = fs::read_to_string(device.join("ro")).unwrap();
     // A second call changes nothing.
     let again = run(dir, "block", &["add"], &backend.variables());
-    assert!(again.status.success(), "{again:?}");
-    assert_eq!(image.loops().len(), 1);
     let (status, error) = backend.result();
+    assert!(again.status.success(), "{dir:?}: {error:?}, {again:?}");
+    assert_eq!(image.loops().len(), 1);
     let remove = run(dir, "block", &["remove"], &backend.variables());
     assert!(remove.status.success(), "{remove:?}");
     wait_until_free(&image);

@@ -3,7 +3,7 @@
 //! A courier listens on each host. It runs the line that comes first on a connection, with the connection as its standard input and output.
 
 use std::{
-    env, fs,
+    fs,
     net::{TcpStream, ToSocketAddrs},
     os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
@@ -44,10 +44,9 @@ copy($far, \*STDOUT);
 kill 9, $there;
 "#;
 
-/// Path of a script on both hosts, which share the directory of the programs.
+/// Path of a script in the directory that both hosts share.
 fn script(name: &str) -> String {
-    let path = env::current_exe().unwrap().with_file_name(name);
-    path.to_str().unwrap().to_owned()
+    format!("/share/bin/{name}")
 }
 
 /// Couriers on both hosts.

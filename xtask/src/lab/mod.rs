@@ -115,6 +115,10 @@ struct Plan {
     dir: PathBuf,
 }
 
+/// Directory in dom0 for the programs that are brought there. It is in dom0's memory: each page of a program in the shared directory would
+/// come from outside of the lab, one at a time, again for each process.
+pub(crate) const PROGRAMS: &str = "/run/programs";
+
 /// Disk space that a running lab may fill, in MiB. Its changes go to files that are removed with it.
 const DISK_ROOM: u64 = 2000;
 
@@ -225,11 +229,13 @@ impl Lab {
             .with_context(|| format!("in dom0: {line}"))
     }
 
-    /// Copies a program into dom0, as `/share/bin/<name>`.
-    ///
-    /// Debugging sections are stripped: dom0 reads the file through the shared directory, which is slow.
-    pub(crate) fn put(&self, program: &Path, name: &str) -> Result<()> {
-        put(&self.dir, program, name)
+    /// Copies programs into dom0, each to [`PROGRAMS`] under its name.
+    pub(crate) fn install<'a>(
+        &self,
+        programs: impl IntoIterator<Item = (&'a Path, &'a str)>,
+    ) -> Result<()> {
+        self.output(&put_all(&self.dir, programs)?)?;
+        Ok(())
     }
 
     /// Copies a file into dom0, as `/share/<name>`.
@@ -282,7 +288,26 @@ impl Lab {
     }
 }
 
+/// Copies programs into the shared directory of the dom0s below `dir`, and returns the shell command with which a dom0 takes them to
+/// [`PROGRAMS`].
+fn put_all<'a>(
+    dir: &Path,
+    programs: impl IntoIterator<Item = (&'a Path, &'a str)>,
+) -> Result<String> {
+    let mut names = Vec::new();
+    for (program, name) in programs {
+        put(dir, program, name)?;
+        names.push(tool::quote(name));
+    }
+    Ok(format!(
+        "mkdir -p {PROGRAMS} && cd /share/bin && cp {} {PROGRAMS}",
+        names.join(" ")
+    ))
+}
+
 /// Copies a program into the shared directory of the dom0s below `dir`.
+///
+/// Debugging sections are stripped: the shared directory is slow, and dom0's copy takes its memory.
 fn put(dir: &Path, program: &Path, name: &str) -> Result<()> {
     let bin = dir.join("share/bin");
     fs::create_dir_all(&bin)?;

@@ -6,11 +6,12 @@ use std::ops::AddAssign;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use super::libtest::{self, Line, Outcome, Test};
 
 /// Results of a step.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Default, Clone, PartialEq)]
 pub(crate) struct Counts {
     /// Tests that passed.
     pub(crate) passed: u64,

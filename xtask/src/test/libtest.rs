@@ -3,6 +3,7 @@
 //! The format is for nightly compilers. `RUSTC_BOOTSTRAP` enables it, and is set in the environment of the test program only. No other
 //! format reports the time of each test.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Arguments for a test program.
@@ -12,7 +13,7 @@ pub(crate) const ARGUMENTS: [&str; 3] = ["-Zunstable-options", "--format=json", 
 pub(crate) const SWITCH: &str = "RUSTC_BOOTSTRAP=1";
 
 /// Result of a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The test passed.
     Passed,
@@ -23,7 +24,7 @@ pub(crate) enum Outcome {
 }
 
 /// A finished test.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub(crate) struct Test {
     /// Name of the step or program.
     pub(crate) suite: String,

@@ -9,9 +9,9 @@ use anyhow::Result;
 use super::cases::Cases;
 use super::counts::{self, Counts};
 use super::{libtest, sanitizer};
-use crate::cargo::{Cargo, Program};
+use crate::cargo::{AGENT, Cargo, Program};
 use crate::lab::pair::Pair;
-use crate::lab::{Accel, Hardware, Lab};
+use crate::lab::{Accel, Hardware, Lab, PROGRAMS};
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -42,12 +42,11 @@ const THREADS: &str = "--test-threads";
 
 const ALONE: &str = "--test-threads=1";
 
-/// Number of tests that run beside each other by default: as many as dom0 has processors.
+/// Number of tests that run beside each other by default: one more than dom0 has processors, because many wait for the time limits of
+/// libxl or of the agent.
 ///
-/// The times of ten tests added up to 704 s; with three at once they added up to 1159 s. A whole run took 1561 s with three, and 1693 s
-/// with two, and tests come closer to the limits of their waits. With four at once, libxl has ended scripts that had
-/// made no progress in their 40 s.
-const BESIDE: u32 = 2;
+/// With four at once, libxl has ended scripts that had made no progress in their 40 s.
+const BESIDE: u32 = 3;
 
 /// File in dom0 for the tests that end early because xl is missing, one line each.
 const NOT_RUN: &str = "/share/not-run";
@@ -75,15 +74,10 @@ impl Setting {
 }
 
 /// Builds for a Xen version what the tests need in dom0.
-fn programs(xen: Xen, sanitize: bool) -> Result<Vec<Program>> {
+pub(crate) fn programs(xen: Xen, sanitize: bool) -> Result<Vec<Program>> {
     let cargo = Cargo::for_lab(xen)?;
-    let mut programs = cargo.programs(&[
-        "build",
-        "--workspace",
-        "--bin=domainmgr",
-        "--bin=xen-hotplug",
-        "--examples",
-    ])?;
+    let mut programs =
+        cargo.programs(&[&["build", "--workspace", "--examples"], &AGENT[..]].concat())?;
     programs.extend(if sanitize {
         sanitizer::programs(&cargo, xen)?
     } else {
@@ -93,13 +87,14 @@ fn programs(xen: Xen, sanitize: bool) -> Result<Vec<Program>> {
 }
 
 /// Runs the tests of two hosts, on the first of a pair of labs.
-pub(crate) fn run_on_pair(xen: Xen, accel: Accel, asked: &[String]) -> Result<Counts> {
-    let programs = programs(xen, false)?;
+pub(crate) fn run_on_pair(
+    xen: Xen,
+    accel: Accel,
+    programs: &[Program],
+    asked: &[String],
+) -> Result<Counts> {
     let pair = Pair::start(xen, accel)?;
-    for program in &programs {
-        // Both hosts share the directory.
-        pair.alpha().put(&program.path, &program.name)?;
-    }
+    pair.install(programs.iter().map(Program::named))?;
     let words = words_of_pair(asked);
     let suite = format!("live on two hosts with Xen {xen}");
     let counts = counts::of(&suite, &mut live(pair.alpha(), false, &[], &words))?;
@@ -123,8 +118,8 @@ fn words_of_pair(asked: &[String]) -> Vec<String> {
     words
 }
 
-/// Builds for a Xen version, starts its lab, and runs the tests there. The counts are those of the test program.
-pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
+/// Starts a lab, and runs the tests there. The counts are those of the test program.
+pub(crate) fn run(setting: Setting, programs: &[Program], arguments: &[String]) -> Result<Counts> {
     let Setting {
         xen,
         hardware,
@@ -132,11 +127,8 @@ pub(crate) fn run(setting: Setting, arguments: &[String]) -> Result<Counts> {
         without_xl,
         sanitize,
     } = setting;
-    let programs = programs(xen, sanitize)?;
     let mut lab = Lab::start(xen, hardware, accel)?;
-    for program in &programs {
-        lab.put(&program.path, &program.name)?;
-    }
+    lab.install(programs.iter().map(Program::named))?;
     if without_xl {
         lab.hide_xl()?;
         lab.output(&format!("rm -f {NOT_RUN}"))?;
@@ -244,10 +236,11 @@ fn limit(crash_points: Option<&str>) -> u32 {
 
 /// Returns the command that runs the tests in dom0, prefixed with `under`, with a time limit.
 fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Command {
+    let program = format!("{PROGRAMS}/live");
     let words: Vec<String> = under
         .iter()
         .copied()
-        .chain(["/share/bin/live"])
+        .chain([program.as_str()])
         .chain(libtest::ARGUMENTS)
         .chain(arguments.iter().map(String::as_str))
         .map(tool::quote)
@@ -269,7 +262,7 @@ fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Co
     let limit = limit(std::env::var(CRASH_POINTS).ok().as_deref());
     // Saved guests are there, several at once. By default it takes half of dom0's memory, most of which is free.
     let line = format!(
-        "mount -o remount,size=80% /tmp && cd /tmp && {xl}{counts}{} RUST_BACKTRACE=1 PATH=/share/bin:$PATH timeout --kill-after=10 {limit} {}",
+        "mount -o remount,size=80% /tmp && cd /tmp && {xl}{counts}{} RUST_BACKTRACE=1 PATH={PROGRAMS}:$PATH timeout --kill-after=10 {limit} {}",
         libtest::SWITCH,
         words.join(" ")
     );
@@ -330,7 +323,7 @@ mod tests {
                 "thousand::",
                 "--skip",
                 "two_hosts::",
-                "--test-threads=2",
+                "--test-threads=3",
                 "save::"
             ]
         );

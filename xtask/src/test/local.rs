@@ -1,5 +1,7 @@
 //! The tests that run here, without a lab. Most of them wait most of the time, so several programs run beside each other.
 
+use std::cmp::Reverse;
+use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
@@ -11,9 +13,9 @@ use super::libtest;
 use crate::cargo::{Cargo, Program};
 
 /// Number of programs that run at once.
-const PROGRAMS: usize = 3;
+const PROGRAMS: usize = 2;
 /// Number of tests that each program runs at once, unless the user has set [`THREADS`].
-const TESTS: &str = "4";
+const TESTS: &str = "6";
 const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Builds and runs the unit and process tests of the workspace.
@@ -27,6 +29,8 @@ pub(crate) fn run(cargo: &Cargo) -> Result<Counts> {
         "--tests",
     ])?;
     programs.retain(|program| program.is_test);
+    // The largest has the most tests, and ends last if it does not begin first.
+    programs.sort_by_key(|program| Reverse(fs::metadata(&program.path).map_or(0, |it| it.len())));
     if programs.is_empty() {
         bail!("cargo has built no tests");
     }

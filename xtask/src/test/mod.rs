@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and test.
 
+mod beside;
 mod cases;
 mod counts;
 pub(crate) mod libtest;
@@ -12,16 +13,18 @@ mod sanitizer;
 mod steps;
 mod valgrind;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use self::beside::Beside;
 pub(crate) use self::counts::Counts;
 use self::live::Setting;
 use self::steps::Steps;
 use crate::api::{self, Verdict};
-use crate::cargo::{self, Cargo};
+use crate::cargo::{self, Cargo, Program};
 use crate::lab::{self, Accel, Hardware};
 use crate::package;
 use crate::setup;
@@ -55,6 +58,16 @@ pub(crate) struct Options {
     /// Leave the live tests out
     #[arg(long)]
     quick: bool,
+    /// Run nothing but the builds of other kinds: fewer features, the documents, the Debian package, the oldest Rust, the oldest and the
+    /// newest Xen
+    #[arg(long, conflicts_with_all = ["quick", "live", "devices", "large", "valgrind", "loom", "sanitize", "package", "arguments"])]
+    builds: bool,
+    /// Only build the parts of the lab: the emulator and dom0's image
+    #[arg(long, hide = true, conflicts_with = "builds")]
+    parts: bool,
+    /// Write the results of `builds` or `parts` to this file, and no summary
+    #[arg(long, hide = true)]
+    results: Option<PathBuf>,
     /// Run nothing but the live tests
     #[arg(long, conflicts_with = "quick")]
     live: bool,
@@ -107,6 +120,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         });
         return Ok(steps.finish());
     }
+    if options.builds || options.parts {
+        let mut steps = Steps::default();
+        if options.builds {
+            builds(&mut steps);
+        }
+        if options.parts {
+            parts(&mut steps, labs[0]);
+        }
+        return match &options.results {
+            Some(file) => steps.write(file),
+            None => Ok(steps.finish()),
+        };
+    }
     let live = !options.quick && !options.loom && (!options.valgrind || options.sanitize);
     if live {
         // Checked before anything that takes long.
@@ -121,8 +147,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         || options.hosts.is_some()
         || options.valgrind
         || options.sanitize;
-    if !part && !options.loom {
+    let all = !part && !options.loom;
+    if all {
+        let parts = live
+            .then(|| Beside::start("parts of the lab", &["--parts", "--xen", labs[0].as_str()]));
         checks(&mut steps);
+        steps.take(parts);
     }
     if options.loom {
         steps.run("models of what threads share", loom::run);
@@ -130,58 +160,78 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.valgrind {
         steps.run("unit tests under valgrind", valgrind::run);
     }
-    if live {
-        for &xen in labs {
-            let plain = Setting {
-                xen,
-                hardware: Hardware::Plain,
-                accel: options.accel,
-                without_xl: options.without_xl,
-                sanitize: false,
-            };
-            if options.sanitize {
-                let setting = Setting {
-                    sanitize: true,
-                    ..plain
-                };
-                steps.run(&format!("live tests with sanitizers on Xen {xen}"), || {
-                    live::run(setting, &sanitizer::tests(&options.arguments))
-                });
-                continue;
-            }
-            if options.hosts.is_some() {
-                steps.run(&format!("live tests of two hosts with Xen {xen}"), || {
-                    live::run_on_pair(xen, options.accel, &options.arguments)
-                });
-                continue;
-            }
-            if options.large {
-                let setting = plain.with(Hardware::Large);
-                steps.run(
-                    &format!("live test of a thousand domains on Xen {xen}"),
-                    || live::run(setting, &options.arguments),
-                );
-                continue;
-            }
-            if !options.devices {
-                steps.run(&format!("live tests on Xen {xen}"), || {
-                    live::run(plain, &options.arguments)
-                });
-            }
-            // Arguments for the tests' runner select tests of one of the two.
-            if options.devices || options.arguments.is_empty() {
-                let setting = plain.with(Hardware::Devices);
-                steps.run(
-                    &format!("live tests of device assignment, and alone, on Xen {xen}"),
-                    || live::run(setting, &options.arguments),
-                );
-            }
-        }
+    let mut builds_left = all;
+    for &xen in if live { labs } else { &[] } {
+        let mut programs = None;
+        steps.run(&format!("programs for the dom0 of Xen {xen}"), || {
+            programs = Some(live::programs(xen, options.sanitize)?);
+            Ok(Counts::default())
+        });
+        let Some(programs) = programs else { continue };
+        // Tests that are named run without those of devices, beside which the builds would be.
+        let with_builds = builds_left && options.arguments.is_empty();
+        in_lab(&mut steps, options, xen, &programs, with_builds);
+        builds_left &= !with_builds;
+    }
+    if builds_left {
+        builds(&mut steps);
     }
     Ok(steps.finish())
 }
 
-/// Runs the checks that work on any machine.
+/// Runs the live tests that were asked for, with these programs, and beside the last of them the builds of other kinds, if these are asked
+/// for.
+fn in_lab(steps: &mut Steps, options: &Options, xen: Xen, programs: &[Program], with_builds: bool) {
+    let arguments = &options.arguments;
+    let plain = Setting {
+        xen,
+        hardware: Hardware::Plain,
+        accel: options.accel,
+        without_xl: options.without_xl,
+        sanitize: options.sanitize,
+    };
+    if options.sanitize {
+        steps.run(&format!("live tests with sanitizers on Xen {xen}"), || {
+            live::run(plain, programs, &sanitizer::tests(arguments))
+        });
+    } else if options.hosts.is_some() {
+        steps.run(&format!("live tests of two hosts with Xen {xen}"), || {
+            live::run_on_pair(xen, options.accel, programs, arguments)
+        });
+    } else if options.large {
+        steps.run(
+            &format!("live test of a thousand domains on Xen {xen}"),
+            || live::run(plain.with(Hardware::Large), programs, arguments),
+        );
+    } else {
+        if !options.devices {
+            steps.run(&format!("live tests on Xen {xen}"), || {
+                live::run(plain, programs, arguments)
+            });
+        }
+        // Arguments for the tests' runner select tests of one of the two.
+        if options.devices || arguments.is_empty() {
+            // They come one after the other, and leave more of the processors idle than those above.
+            let beside = with_builds.then(|| Beside::start("other builds", &["--builds"]));
+            steps.run(
+                &format!("live tests of device assignment, and alone, on Xen {xen}"),
+                || live::run(plain.with(Hardware::Devices), programs, arguments),
+            );
+            // Before the programs for another Xen: some are built in the same directory.
+            steps.take(beside);
+        }
+    }
+}
+
+/// Builds what the lab consists of, which the first start of a lab would do.
+fn parts(steps: &mut Steps, xen: Xen) {
+    steps.run(&format!("emulator, and image of Xen {xen}"), || {
+        lab::Reservation::of(xen)?.prepare()?;
+        Ok(Counts::default())
+    });
+}
+
+/// Runs the checks that work on any machine, and the tests.
 fn checks(steps: &mut Steps) {
     steps.run("tools", || setup::components().map(|()| Counts::default()));
     steps.run("set-up adds packages, and changes none", setup::rehearse);
@@ -196,8 +246,30 @@ fn checks(steps: &mut Steps) {
         }
         Ok(Counts::default())
     });
+    steps.run("unit, doc and process tests", || {
+        let mut counts = local::run(&cargo)?;
+        // rustdoc has a runner of its own, which counts the tests.
+        counts += counts::of("doc", &mut cargo.command(&["test", "--workspace", "--doc"]))?;
+        Ok(counts)
+    });
+    steps.run("functions of libxl that are wrapped", || {
+        // This test also runs above; here its table is shown.
+        let coverage = [
+            "test",
+            "--workspace",
+            "--test=coverage",
+            "--",
+            "--show-output",
+        ];
+        steps::succeed(&mut cargo.command(&coverage))
+    });
+}
+
+/// Runs the builds of other kinds than the one that is tested, and their tests.
+fn builds(steps: &mut Steps) {
+    let cargo = Cargo::native();
     steps.run("features of libxl, none and each alone", || {
-        // The combination of all features is checked above.
+        // Clippy checks the combination of all features among the first steps.
         for features in ["--features=", "--features=log", "--features=xlutil"] {
             let words = [
                 "clippy",
@@ -225,23 +297,6 @@ fn checks(steps: &mut Steps) {
             Verdict::Differs(words) => bail!(words),
         },
     );
-    steps.run("unit, doc and process tests", || {
-        let mut counts = local::run(&cargo)?;
-        // rustdoc has a runner of its own, which counts the tests.
-        counts += counts::of("doc", &mut cargo.command(&["test", "--workspace", "--doc"]))?;
-        Ok(counts)
-    });
-    steps.run("functions of libxl that are wrapped", || {
-        // This test also runs above; here its table is shown.
-        let coverage = [
-            "test",
-            "--workspace",
-            "--test=coverage",
-            "--",
-            "--show-output",
-        ];
-        steps::succeed(&mut cargo.command(&coverage))
-    });
     steps.run("Debian package", package::test);
     steps.run(&format!("build with Rust {}", oldest::RUST), || {
         oldest::check(&BOTH)

@@ -1,23 +1,27 @@
 //! A run of named, timed steps.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
+use super::beside::Beside;
 use super::counts::Counts;
 use super::report;
 use crate::paths;
 
 /// The steps that have run so far, and their results.
-#[derive(Debug, Default)]
+#[derive(Serialize, Deserialize, Debug, Default)]
 pub(crate) struct Steps {
     counts: Counts,
     done: Vec<Done>,
 }
 
 /// A step that has run.
-#[derive(Debug)]
+#[derive(Serialize, Deserialize, Debug)]
 struct Done {
     name: String,
     seconds: f32,
@@ -53,6 +57,33 @@ impl Steps {
         self.counts += counts;
     }
 
+    /// Waits for steps that run beside these, if there are any, and adds them.
+    pub(super) fn take(&mut self, beside: Option<Result<Beside>>) {
+        match beside.map(|beside| beside.and_then(Beside::finish)) {
+            None => {}
+            Some(Ok(other)) => {
+                self.done.extend(other.done);
+                self.counts += other.counts;
+            }
+            Some(Err(error)) => self.run("what ran beside", || Err(error)),
+        }
+    }
+
+    /// Writes the steps to a file, for the program that adds them to its own.
+    pub(crate) fn write(&self, file: &Path) -> Result<ExitCode> {
+        fs::write(file, serde_json::to_vec(self)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(self.exit_code())
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        if self.done.iter().all(|done| done.good) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+
     /// Prints the table of steps and, as the last line, the sum of the test runners' counts.
     pub(crate) fn finish(self) -> ExitCode {
         println!("\n=== summary");
@@ -75,11 +106,7 @@ impl Steps {
             }
         }
         println!("\n{}", self.counts);
-        if self.done.iter().all(|done| done.good) {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        self.exit_code()
     }
 }
 

@@ -18,7 +18,7 @@ use super::arguments::{SHARED_DISK, Start};
 use super::cable::Cable;
 use super::host::Host;
 use super::model::Model;
-use super::{Accel, DISK_ROOM, Hardware, Lab, OVERHEAD, Plan, Reservation, Up, room};
+use super::{Accel, DISK_ROOM, Hardware, Lab, OVERHEAD, Plan, Reservation, Up, put_all, room};
 use crate::xen::Xen;
 
 /// Size of the disk that both hosts use. The file is sparse.
@@ -64,6 +64,17 @@ impl Pair {
     /// As [`alpha`](Self::alpha), to collect its logs.
     pub(crate) fn alpha_mut(&mut self) -> &mut Lab {
         &mut self.alpha
+    }
+
+    /// Same as [`Lab::install`], on both hosts.
+    pub(crate) fn install<'a>(
+        &self,
+        programs: impl IntoIterator<Item = (&'a Path, &'a str)>,
+    ) -> Result<()> {
+        let take = put_all(&self.alpha.dir, programs)?;
+        self.alpha.output(&take)?;
+        self.beta.output(&take)?;
+        Ok(())
     }
 
     /// Runs a shell command in the dom0 of beta, and returns the output. A failure of the command is an error.
