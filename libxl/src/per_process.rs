@@ -5,8 +5,30 @@
 
 use std::sync::{
     Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
+
+/// Grows with each fork, from 1.
+static GENERATION: AtomicU32 = AtomicU32::new(1);
+
+/// Called by `fork` in the child.
+unsafe extern "C" fn forked() {
+    GENERATION.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Returns a number that no ancestor of this process has had. To ask for the pid would be a system call.
+fn generation() -> u32 {
+    // No `Once`: a fork while another thread is in it would leave the child waiting.
+    static IS_COUNTED: AtomicBool = AtomicBool::new(false);
+    if !IS_COUNTED.load(Ordering::SeqCst) {
+        // SAFETY: `forked` does nothing but count, which is allowed in the child of a process with threads. Two threads that come at
+        // once have it count twice.
+        let rc = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+        assert_eq!(rc, 0, "pthread_atfork: there is no memory");
+        IS_COUNTED.store(true, Ordering::SeqCst);
+    }
+    GENERATION.load(Ordering::SeqCst)
+}
 
 /// A value under a lock, with a separate value in each forked child.
 ///
@@ -14,8 +36,8 @@ use std::sync::{
 /// child, and it does not matter which thread holds the parent's lock.
 #[derive(Debug, Default)]
 pub(crate) struct PerProcess<T> {
-    /// Process that owns the value; 0 before the first lock.
-    pid: AtomicU32,
+    /// Generation of the process that owns the value; 0 before the first lock.
+    owner: AtomicU32,
     value: Mutex<T>,
     /// The value of a forked child.
     child: OnceLock<Box<Self>>,
@@ -24,21 +46,20 @@ pub(crate) struct PerProcess<T> {
 impl<T: Default> PerProcess<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self {
-            pid: AtomicU32::new(0),
+            owner: AtomicU32::new(0),
             value: Mutex::new(value),
             child: OnceLock::new(),
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        let own = std::process::id();
+        let own = generation();
         let mut at = self;
-        // The newest child first: an earlier process may have had the same pid.
         while let Some(child) = at.child.get() {
             at = child;
         }
         let whose = at
-            .pid
+            .owner
             .compare_exchange(0, own, Ordering::SeqCst, Ordering::SeqCst);
         match whose {
             Err(other) if other != own => {
