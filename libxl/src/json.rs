@@ -154,18 +154,38 @@ fn learn<T: FromJson>(shape: Vec<u8>) {
     taken.push_back((T::FROM, shape));
 }
 
+fn invalid<T: FromJson>(error: &serde_json::Error) -> Error {
+    Error::new(ErrorKind::Invalid, T::FROM).with_message(error.to_string())
+}
+
 impl Context {
     /// Converts a value to libxl's structure, or fails if a part of the value would be lost.
     pub(crate) fn make_c<T: FromJson>(&self, value: &impl Serialize) -> Result<Owned<T>> {
-        let invalid = |e: serde_json::Error| {
-            Error::new(ErrorKind::Invalid, T::FROM).with_message(e.to_string())
+        self.make_c_after(value, |_| Ok(()))
+    }
+
+    /// As [`make_c`](Self::make_c), if `check` finds nothing wrong with the JSON that libxl is about to read.
+    ///
+    /// It is `None` if JSON of the same [`shape`] has passed all checks before.
+    pub(crate) fn make_c_after<T: FromJson>(
+        &self,
+        value: &impl Serialize,
+        check: impl FnOnce(Option<&Value>) -> Result<()>,
+    ) -> Result<Owned<T>> {
+        let text = serde_json::to_string(value).map_err(|e| invalid::<T>(&e))?;
+        let shape = shape(&text);
+        let known = |shape: &Vec<u8>| is_known::<T>(&TAKEN.lock(), shape);
+        let unknown = if shape.as_ref().is_some_and(known) {
+            None
+        } else {
+            Some(serde_json::from_str(&text).map_err(|e| invalid::<T>(&e))?)
         };
-        let sent = serde_json::to_string(value).map_err(invalid)?;
+        check(unknown.as_ref())?;
         let mark = self.log_mark();
-        let (raw, rc) = self.parse::<T>(&sent)?;
+        let (raw, rc) = self.parse::<T>(&text)?;
         if rc != 0 {
+            let sent: Value = serde_json::from_str(&text).map_err(|e| invalid::<T>(&e))?;
             // libxl names no field: offer it each field alone, to find those that it refuses.
-            let sent: Value = serde_json::from_str(&sent).map_err(invalid)?;
             let refused = expecting_failure(|| {
                 refused_fields(&sent, |part| {
                     let part = self.parse::<T>(&part.to_string());
@@ -180,12 +200,9 @@ impl Context {
                 ))
                 .with_log(self.own_log_since(mark)));
         }
-        let shape = shape(&sent);
-        let known = |shape: &Vec<u8>| is_known::<T>(&TAKEN.lock(), shape);
-        if shape.as_ref().is_some_and(known) {
+        let Some(sent) = unknown else {
             return Ok(raw);
-        }
-        let sent: Value = serde_json::from_str(&sent).map_err(invalid)?;
+        };
         let lost = lost_fields(&sent, &self.to_json(raw.as_ptr())?);
         if lost.is_empty() {
             shape.into_iter().for_each(learn::<T>);

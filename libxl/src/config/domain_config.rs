@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
 use super::build_info::BuildInfo;
@@ -28,6 +28,7 @@ use super::vsnd::Vsnd;
 #[doc(alias = "libxl_domain_config_dispose")]
 pub struct DomainConfig {
     /// Parameters for creating the domain in Xen.
+    #[serde(skip_serializing)]
     pub c_info: CreateInfo,
     /// Parameters for building the domain.
     pub b_info: BuildInfo,
@@ -135,10 +136,39 @@ impl fmt::Display for DomainConfig {
 /// Writes the kind of guest in both places where libxl expects it.
 impl Serialize for DomainConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut config =
-            Self::serialize(self, serde_json::value::Serializer).map_err(S::Error::custom)?;
-        config["c_info"]["type"] = self.domain_type().word().into();
-        config.serialize(serializer)
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            c_info: Typed<'a>,
+            #[serde(flatten)]
+            rest: Rest<'a>,
+        }
+
+        #[derive(Serialize)]
+        struct Typed<'a> {
+            #[serde(rename = "type")]
+            kind: &'a str,
+            #[serde(flatten)]
+            c_info: &'a CreateInfo,
+        }
+
+        /// All fields but `c_info`.
+        struct Rest<'a>(&'a DomainConfig);
+
+        impl Serialize for Rest<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                DomainConfig::serialize(self.0, serializer)
+            }
+        }
+
+        let kind = self.domain_type();
+        let whole = Whole {
+            c_info: Typed {
+                kind: kind.word(),
+                c_info: &self.c_info,
+            },
+            rest: Rest(self),
+        };
+        whole.serialize(serializer)
     }
 }
 

@@ -100,7 +100,7 @@ pub use remus::Remus;
 pub use secret::{Secret, redact};
 pub(crate) use shape::shape;
 pub use usb::{UsbHostdev, Usbctrl, Usbdev, UsbdevSource};
-pub(crate) use validate::MAX_MEMKB;
+pub(crate) use validate::{MAX_MEMKB, check_values};
 pub use vsnd::{Vsnd, VsndParams, VsndPcm, VsndStream};
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use libxl_sys as sys;
 
 use crate::{
-    Context, Error, ErrorKind, Result, bitmaps::lengthen, config::DomainConfig, raw::Owned,
+    Context, Error, ErrorKind, Result,
+    bitmaps::lengthen,
+    config::{DomainConfig, check_values},
+    raw::Owned,
 };
 
 impl Context {
@@ -12,11 +15,14 @@ impl Context {
         &self,
         config: &DomainConfig,
     ) -> Result<Owned<sys::libxl_domain_config>> {
-        config.validate().map_err(|e| {
-            Error::new(ErrorKind::Invalid, "libxl_domain_config_from_json")
-                .with_message(e.to_string())
+        let made = self.make_c_after::<sys::libxl_domain_config>(config, |json| {
+            json.map_or(Ok(()), check_values)
+                .and_then(|()| config.validate_types())
+                .map_err(|e| {
+                    Error::new(ErrorKind::Invalid, "libxl_domain_config_from_json")
+                        .with_message(e.to_string())
+                })
         })?;
-        let made = self.make_c::<sys::libxl_domain_config>(config)?;
         if !config.b_info.nodemap.is_empty() {
             // libxl hands the map to Xen, which reads as many bytes as the host has nodes for (4.14
             // to 4.22). libxl's parser makes the map only as long as the last node in it.

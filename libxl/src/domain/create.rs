@@ -1,6 +1,7 @@
 //! Creation of domains, and their configuration.
 
 use std::{
+    borrow::Cow,
     ffi::{CStr, CString, c_int},
     ptr,
 };
@@ -31,8 +32,11 @@ impl Context {
     /// a domain, check whether it exists, and destroy it.
     #[doc(alias = "libxl_domain_create_new")]
     pub fn domain_create_new(&self, config: &DomainConfig) -> Result<Operation<DomainId>> {
-        let mut config = config.clone();
-        let uuid = *config.c_info.uuid.get_or_insert_with(Uuid::new_v4);
+        let mut config = Cow::Borrowed(config);
+        let uuid = match config.c_info.uuid {
+            Some(uuid) => uuid,
+            None => *config.to_mut().c_info.uuid.insert(Uuid::new_v4()),
+        };
         let config = self.config_to_c(&config)?;
         Ok(Operation::new(
             self,

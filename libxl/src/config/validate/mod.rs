@@ -19,7 +19,8 @@ use crate::DomId;
 use check::{Check, required, validate};
 use values::validate_values;
 
-pub(crate) use values::MAX_MEMKB;
+pub(super) use values::largest;
+pub(crate) use values::{MAX_MEMKB, check_values};
 
 /// libxl's mark for "any domid".
 const RANDOM_DOMID: u32 = 0xffff_fffe;
@@ -38,6 +39,11 @@ impl DomainConfig {
     /// Returns the first field that must not reach libxl.
     pub fn validate(&self) -> Result<(), Invalid> {
         validate(self)
+    }
+
+    /// Checks the requirements of each type, as [`validate`](Self::validate) does once all strings and numbers are checked.
+    pub(crate) fn validate_types(&self) -> Result<(), Invalid> {
+        self.check("")
     }
 }
 

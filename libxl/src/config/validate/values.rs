@@ -60,11 +60,16 @@ const BITMAPS: &[&str] = &[
 pub(super) fn validate_values(value: &impl Serialize) -> Result<(), Invalid> {
     let json = serde_json::to_value(value)
         .map_err(|error| Invalid::new("", format!("cannot be written as JSON: {error}")))?;
-    check_values(&mut String::new(), "", &json)
+    check_values(&json)
 }
 
-/// Checks every string and number of the JSON form; `name` is the last key of `path`.
-fn check_values(path: &mut String, name: &str, value: &Value) -> Result<(), Invalid> {
+/// Checks every string and number of the JSON form.
+pub(crate) fn check_values(json: &Value) -> Result<(), Invalid> {
+    check_below(&mut String::new(), "", json)
+}
+
+/// Checks every string and number of `value`; `name` is the last key of `path`.
+fn check_below(path: &mut String, name: &str, value: &Value) -> Result<(), Invalid> {
     match value {
         Value::String(text) if text.contains('\0') => Err(Invalid::new(
             path.as_str(),
@@ -87,7 +92,7 @@ fn check_values(path: &mut String, name: &str, value: &Value) -> Result<(), Inva
                 if BITMAPS.contains(&name) {
                     check_bits(path, value)?;
                 }
-                check_values(path, "", value)?;
+                check_below(path, "", value)?;
                 path.truncate(length);
             }
             Ok(())
@@ -105,7 +110,7 @@ fn check_values(path: &mut String, name: &str, value: &Value) -> Result<(), Inva
                         "has a NUL byte in its name, where libxl cuts it off",
                     ));
                 }
-                check_values(path, key, value)?;
+                check_below(path, key, value)?;
                 path.truncate(length);
             }
             Ok(())
@@ -115,7 +120,7 @@ fn check_values(path: &mut String, name: &str, value: &Value) -> Result<(), Inva
 }
 
 /// Returns the largest number that a field of this name may have.
-fn largest(name: &str) -> u64 {
+pub(crate) fn largest(name: &str) -> u64 {
     match name {
         "backend_domid" => DomId::LAST_GUEST.into(),
         "vmtrace_buf_kb" => MAX_TRACE_KB,
