@@ -9,7 +9,9 @@ use std::{
 use libxl_sys as sys;
 
 use super::handle::Domain;
-use crate::{Context, DomId, Error, ErrorKind, Limits, Operation, Result, operation::Call};
+use crate::{
+    Context, DomId, DomainId, Error, ErrorKind, Limits, Operation, Result, operation::Call,
+};
 
 /// A signal that can be sent to a domain from outside (`libxl_trigger`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +57,9 @@ pub enum ShutdownVia {
 /// An operation on a domid that has no result.
 struct Simple<F> {
     function: &'static str,
-    domid: DomId,
+    id: DomainId,
+    /// An earlier check may stand, so that the domain can be gone.
+    is_frequent: bool,
     start: F,
 }
 
@@ -70,7 +74,7 @@ where
     }
 
     fn domain(&self) -> Option<DomId> {
-        Some(self.domid)
+        Some(self.id.domid)
     }
 
     unsafe fn start(
@@ -78,7 +82,15 @@ where
         ctx: *mut sys::libxl_ctx,
         how: *const sys::libxl_asyncop_how,
     ) -> c_int {
-        (self.start)(ctx, self.domid.0, how)
+        (self.start)(ctx, self.id.domid.0, how)
+    }
+
+    fn explain(&self, ctx: &Context, error: Error) -> Error {
+        if self.is_frequent {
+            ctx.domain(self.id).explain(error)
+        } else {
+            error
+        }
     }
 
     fn succeed(self: Box<Self>, _: &Context) -> Result<()> {
@@ -92,15 +104,31 @@ impl Domain {
         F: Fn(*mut sys::libxl_ctx, u32, *const sys::libxl_asyncop_how) -> c_int + Send + 'static,
     {
         let domain = self.clone();
-        Operation::new(
-            &self.ctx,
-            Simple {
-                function,
-                domid: self.domid(),
-                start,
-            },
-        )
-        .after(move || domain.check(function))
+        self.unchecked(function, false, start)
+            .after(move || domain.check(function))
+    }
+
+    /// As [`simple`](Self::simple), for what a program may repeat many times in a second, and what fails on a domain that is gone.
+    fn frequent<F>(&self, function: &'static str, start: F) -> Operation<()>
+    where
+        F: Fn(*mut sys::libxl_ctx, u32, *const sys::libxl_asyncop_how) -> c_int + Send + 'static,
+    {
+        let domain = self.clone();
+        self.unchecked(function, true, start)
+            .after(move || domain.check_again(function))
+    }
+
+    fn unchecked<F>(&self, function: &'static str, is_frequent: bool, start: F) -> Operation<()>
+    where
+        F: Fn(*mut sys::libxl_ctx, u32, *const sys::libxl_asyncop_how) -> c_int + Send + 'static,
+    {
+        let call = Simple {
+            function,
+            id: self.id(),
+            is_frequent,
+            start,
+        };
+        Operation::new(&self.ctx, call)
     }
 
     /// Stops the domain from running until [`unpause`](Self::unpause).
@@ -111,7 +139,7 @@ impl Domain {
     #[doc(alias = "libxl_domain_pause")]
     pub fn pause(&self) -> Operation<()> {
         // SAFETY: `start` is called with a live context and a valid `how`.
-        self.simple("libxl_domain_pause", |ctx, domid, how| unsafe {
+        self.frequent("libxl_domain_pause", |ctx, domid, how| unsafe {
             sys::libxl_domain_pause(ctx, domid, how)
         })
     }
@@ -124,7 +152,7 @@ impl Domain {
     #[doc(alias = "libxl_domain_unpause")]
     pub fn unpause(&self) -> Operation<()> {
         // SAFETY: as in `pause`.
-        self.simple("libxl_domain_unpause", |ctx, domid, how| unsafe {
+        self.frequent("libxl_domain_unpause", |ctx, domid, how| unsafe {
             sys::libxl_domain_unpause(ctx, domid, how)
         })
     }

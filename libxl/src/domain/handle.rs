@@ -1,14 +1,23 @@
 //! The handle to one domain, and the check that its domid is still its own.
 
-use std::ffi::c_int;
+use std::{ffi::c_int, time::Duration};
 
 use libxl_sys as sys;
 
 use super::{
     info::{DomainInfo, DomainState},
+    recent::Recent,
     xen,
 };
 use crate::{Context, DomId, DomainId, Error, ErrorKind, Result, config::DomainType};
+
+/// Time that a [check](Domain::check) stands for, where a call fails by itself on a domain that is gone.
+///
+/// libxl gives a domid to another domain [60 s] after its domain is gone, at the earliest, unless `LIBXL_DOMID_REUSE_TIMEOUT` says
+/// otherwise.
+///
+/// [60 s]: https://xenbits.xen.org/docs/4.17-testing/man/xl.1.html#ENVIRONMENT-VARIABLES
+const STANDS: Duration = Duration::from_secs(1);
 
 /// A handle to one domain, by its identity, on one context.
 ///
@@ -17,6 +26,8 @@ use crate::{Context, DomId, DomainId, Error, ErrorKind, Result, config::DomainTy
 pub struct Domain {
     pub(super) ctx: Context,
     id: DomainId,
+    /// The last check that found the domain.
+    found: Recent,
 }
 
 impl Context {
@@ -26,6 +37,7 @@ impl Context {
         Domain {
             ctx: self.clone(),
             id,
+            found: Recent::default(),
         }
     }
 
@@ -100,7 +112,29 @@ impl Domain {
             Err(error) if !error.is_domain_gone() => Err(error),
             // A dying domain has no devices, no guest and no memory any more: only its id is left.
             Err(_) | Ok(DomainState::Dying) => Err(self.no_more(function)),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.found.note();
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`check`](Self::check), which need not be repeated if the last one is of the last second.
+    ///
+    /// For what can be repeated many times in a second. A call that fails afterwards is
+    /// [explained](Self::explain).
+    pub(super) fn check_again(&self, function: &'static str) -> Result<()> {
+        if self.found.is_within(STANDS) {
+            return Ok(());
+        }
+        self.check(function)
+    }
+
+    /// Returns the reason for the failure of a call after [`check_again`](Self::check_again): `error`, unless the domain is gone.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match self.check(error.function()) {
+            Err(gone) if gone.is_domain_gone() => gone,
+            _ => error,
         }
     }
 

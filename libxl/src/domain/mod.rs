@@ -42,6 +42,7 @@ mod handle;
 mod info;
 mod late;
 mod names;
+mod recent;
 mod recover;
 mod remus;
 mod restore;

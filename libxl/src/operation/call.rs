@@ -4,9 +4,11 @@ use std::ffi::c_int;
 
 use libxl_sys as sys;
 
-use crate::{Context, DomId, Result};
+use crate::{Context, DomId, Error, Result};
 
-/// The work of an operation. The value keeps its address from `start` until the operation is over,
+/// The work of an operation, without a handle to the context, which would live as long as an operation that nobody waits for.
+///
+/// The value keeps its address from `start` until the operation is over,
 /// so that `start` may give C pointers into it.
 pub(crate) trait Call: Send {
     /// Result for the caller.
@@ -34,6 +36,12 @@ pub(crate) trait Call: Send {
         ctx: *mut sys::libxl_ctx,
         how: *const sys::libxl_asyncop_how,
     ) -> c_int;
+
+    /// Returns the error of an operation that failed with `error`, if it knows more of the reason.
+    fn explain(&self, ctx: &Context, error: Error) -> Error {
+        let _ = ctx;
+        error
+    }
 
     /// Converts an operation that ended with 0 into the caller's result.
     fn succeed(self: Box<Self>, ctx: &Context) -> Result<Self::Output>;

@@ -302,8 +302,11 @@ impl<T> Started<T> {
             None => {}
         }
         // SAFETY: leaked in `Operation::start`; libxl refused the operation, or it is over.
-        drop(unsafe { Box::from_raw(self.call.as_ptr()) });
-        error
+        let call = unsafe { Box::from_raw(self.call.as_ptr()) };
+        match cause {
+            Some(_) => error,
+            None => call.explain(&self.ctx, error),
+        }
     }
 
     fn function(&self) -> &'static str {
