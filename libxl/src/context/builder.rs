@@ -78,7 +78,7 @@ impl ContextBuilder {
         loaded::check(FUNCTION)?;
         let level = self.log_level.unwrap_or_else(wanted_by_the_program);
         let logger = Logger::new(level).ok_or_else(|| Error::new(ErrorKind::NoMemory, FUNCTION))?;
-        let pump = Arc::new(Pump::new().map_err(|e| Error::io(FUNCTION, e))?);
+        let pump = Arc::new(Pump::new());
 
         // Opening also changes the process-wide SIGCHLD handler, so contexts open one at a time.
         let _opening = opening();

@@ -85,6 +85,10 @@ impl Core {
             log::warn!("libxl: {name} was dropped while it ran, and is aborted with its context");
             self.pump.ask_for_end(token);
         }
+        if self.pump.running() == 0 {
+            // Without a look at the clock, which is a system call on many a host with Xen.
+            return true;
+        }
         let deadline = Instant::now() + time;
         while self.pump.running() > 0 {
             let now = self.pump.now();
@@ -236,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_disaster_is_noted_and_wakes_whoever_waits() {
-        let pump = Arc::new(Pump::new().unwrap());
+        let pump = Arc::new(Pump::new());
         let before = pump.now();
         // SAFETY: called as libxl calls it; the message may be NULL.
         unsafe {

@@ -218,6 +218,9 @@ impl<T> Operation<T> {
             Some(check) => check()?,
             None => None,
         };
+        // Before the operation begins: one that cannot be waited for must not begin.
+        let bell = ctx.pump().bell();
+        bell.map_err(|e| Error::io(call.function(), e))?;
         let mark = ctx.log_mark();
         let token = Token::fresh();
         let terms = Terms {

@@ -36,11 +36,12 @@ impl Pump {
 
     pub(super) fn poll(&self, ctx: *mut sys::libxl_ctx, until: Option<Instant>) -> io::Result<()> {
         assert!(self.state().polling, "one thread has the turn");
+        let bell = self.bell()?;
         // No time passes in a model: a poll without an end waits, and any other returns at once.
         if until.is_none() {
-            self.wake.wait();
+            bell.wait();
         }
-        self.wake.silence();
+        bell.silence();
         let due = std::mem::take(&mut *of(ctx).due.lock().unwrap());
         of(ctx).queued.lock().unwrap().extend(due);
         Ok(())
@@ -80,7 +81,7 @@ struct Host {
 impl Host {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            pump: Pump::new().unwrap(),
+            pump: Pump::new(),
             libxl: Libxl::default(),
         })
     }
@@ -98,7 +99,7 @@ impl Host {
     /// Makes a descriptor of libxl ready, which is among those that are polled.
     fn ends(&self, token: Token) {
         self.libxl.due.lock().unwrap().push((token, 0));
-        self.pump.wake.ring();
+        self.pump.bell().unwrap().ring();
     }
 
     /// As `Started::wait`.

@@ -59,10 +59,11 @@ impl Pump {
 
     /// One round of beforepoll, poll and afterpoll.
     pub(super) fn poll(&self, ctx: *mut sys::libxl_ctx, until: Option<Instant>) -> io::Result<()> {
+        let bell = self.bell()?;
         let Interest { mut fds, timeout } = self.interest(ctx, until)?;
         let of_libxl = fds.len();
         fds.push(sys::pollfd {
-            fd: self.wake.as_fd().as_raw_fd(),
+            fd: bell.as_fd().as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         });
@@ -80,7 +81,7 @@ impl Pump {
         }
         if fds[of_libxl].revents != 0 {
             // Takes back the kicks: a thread that is woken checks everything anyway.
-            self.wake.silence();
+            bell.silence();
         }
         // SAFETY: the descriptors of the beforepoll above, as poll left them, without our own.
         self.within(|| unsafe {

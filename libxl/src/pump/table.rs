@@ -81,6 +81,8 @@ impl Entry {
 pub(super) struct Table {
     /// A thread is inside poll, or in libxl on behalf of it.
     pub(super) polling: bool,
+    /// Number of threads that wait for the one that polls.
+    pub(super) waiting: usize,
     /// Number of changes that a waiting thread may want to know about.
     pub(super) changes: u64,
     operations: HashMap<Token, Entry>,

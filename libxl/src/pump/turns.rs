@@ -11,6 +11,7 @@ use std::{
 };
 
 use libxl_sys as sys;
+use once_cell::sync::OnceCell;
 
 use super::{
     descriptor::Descriptor,
@@ -36,8 +37,9 @@ pub(crate) struct Pump {
     state: Mutex<Table>,
     /// Signalled whenever `state` has changed in a way that may matter to a waiting thread.
     changed: Condvar,
-    /// Ends the poll of the thread that is in it.
-    pub(super) wake: Bell,
+    /// Ends the poll of the thread that is in it. There is none before the first poll, so that a context that is never polled
+    /// costs two system calls less.
+    wake: OnceCell<Bell>,
     /// Text of the first disaster that libxl has reported.
     failed: OnceLock<String>,
     /// True once the disaster has been logged.
@@ -56,21 +58,24 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
+    pub(crate) fn new() -> Self {
+        Self {
             state: Mutex::default(),
             changed: Condvar::new(),
-            #[cfg(not(all(libxl_loom, test)))]
-            wake: Bell::new()?,
-            #[cfg(all(libxl_loom, test))]
-            wake: Bell::default(),
+            wake: OnceCell::new(),
             failed: OnceLock::new(),
             told: AtomicBool::new(false),
             drivers: AtomicUsize::new(0),
             descriptor: Mutex::default(),
             card_readers: AtomicUsize::new(0),
             calls: RwLock::new(()),
-        })
+        }
+    }
+
+    /// Returns what ends a poll. A thread calls this before it looks at `state` to take the turn: a change that it does not find
+    /// then is rung.
+    pub(crate) fn bell(&self) -> io::Result<&Bell> {
+        self.wake.get_or_try_init(Bell::new)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, Table> {
@@ -110,14 +115,27 @@ impl Pump {
 
     /// Wakes every thread that waits on this context, so that it checks its condition again.
     pub(crate) fn kick(&self) {
-        self.state().changes += 1;
-        self.changed.notify_all();
+        let waiting = {
+            let mut state = self.state();
+            state.changes += 1;
+            state.waiting
+        };
+        self.tell(waiting);
         // The bell is rung last. The thread that polls takes back all rings, and may not be the
         // thread that this change concerns. The latter must then either find the change, or begin
         // to poll before the change is counted and so before the bell is rung.
-        self.wake.ring();
+        if let Some(bell) = self.wake.get() {
+            bell.ring();
+        }
         if let Some(descriptor) = self.descriptor() {
             descriptor.ring();
+        }
+    }
+
+    /// Wakes the threads that wait for the one that polls. To wake nobody would be a system call, too.
+    fn tell(&self, waiting: usize) {
+        if waiting > 0 {
+            self.changed.notify_all();
         }
     }
 
@@ -253,6 +271,7 @@ impl Pump {
         since: Moment,
         deadline: Option<Instant>,
     ) -> io::Result<()> {
+        self.bell()?;
         self.enforce(ctx);
         let mut state = self.state();
         if state.changes != since.0 {
@@ -260,10 +279,18 @@ impl Pump {
         }
         if state.polling {
             // Another thread polls and will signal a change.
-            match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
-                Some(time) => drop(self.changed.wait_timeout(state, time)),
-                None => drop(self.changed.wait(state)),
-            }
+            state.waiting += 1;
+            let mut state = match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
+                Some(time) => {
+                    let woken = self.changed.wait_timeout(state, time);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let woken = self.changed.wait(state);
+                    woken.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+            state.waiting -= 1;
             return Ok(());
         }
         state.polling = true;
@@ -288,6 +315,7 @@ impl Pump {
         if let Some(descriptor) = &descriptor {
             descriptor.silence();
         }
+        self.bell()?;
         self.enforce(ctx);
         {
             let mut state = self.state();
@@ -375,8 +403,12 @@ struct Turn<'a>(&'a Pump);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.state().polling = false;
-        self.0.changed.notify_all();
+        let waiting = {
+            let mut state = self.0.state();
+            state.polling = false;
+            state.waiting
+        };
+        self.0.tell(waiting);
     }
 }
 

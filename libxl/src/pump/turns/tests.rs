@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ended, Pump, Terms, Token, Turn, sys};
+use super::{Bell, Ended, Pump, Terms, Token, Turn, sys};
 use crate::{
     AbortHandle,
     limits::Gate,
@@ -35,7 +35,7 @@ fn what_was_abandoned_is_freed_at_its_end_and_not_under_the_lock() {
                 .store(self.0.state.try_lock().is_ok(), Ordering::SeqCst);
         }
     }
-    let pump = Arc::new(Pump::new().unwrap());
+    let pump = Arc::new(Pump::new());
     let freed = Arc::new(AtomicBool::new(false));
     let token = Token::fresh();
     pump.starting(token, Terms::default());
@@ -51,7 +51,7 @@ fn what_was_abandoned_is_freed_at_its_end_and_not_under_the_lock() {
 
 #[test]
 fn a_result_may_come_before_anybody_asks_and_is_given_once() {
-    let pump = Pump::new().unwrap();
+    let pump = Pump::new();
     let token = Token::fresh();
     pump.starting(token, Terms::default());
     // Another thread polls, and libxl has done it all in the call that starts it.
@@ -65,7 +65,7 @@ fn a_result_may_come_before_anybody_asks_and_is_given_once() {
 
 #[test]
 fn a_panic_gives_the_turn_back() {
-    let pump = Pump::new().unwrap();
+    let pump = Pump::new();
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         pump.state().polling = true;
         let _turn = Turn(&pump);
@@ -74,9 +74,9 @@ fn a_panic_gives_the_turn_back() {
     assert!(panic.is_err() && !pump.state().polling);
 }
 
-fn is_readable(pump: &Pump) -> bool {
+fn is_readable(bell: &Bell) -> bool {
     let mut fd = libc::pollfd {
-        fd: pump.wake.as_fd().as_raw_fd(),
+        fd: bell.as_fd().as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     };
@@ -88,19 +88,20 @@ fn is_readable(pump: &Pump) -> bool {
 /// wait, and that thread would find nothing changed.
 #[test]
 fn a_change_is_counted_before_anybody_is_woken() {
-    let pump = Pump::new().unwrap();
+    let pump = Pump::new();
     let before = pump.now();
+    let bell = pump.bell().unwrap();
     std::thread::scope(|scope| {
         let state = pump.state();
         scope.spawn(|| pump.kick());
         std::thread::sleep(Duration::from_millis(100));
-        assert!(!is_readable(&pump), "nothing could be counted so far");
+        assert!(!is_readable(bell), "nothing could be counted so far");
         drop(state);
     });
-    assert!(is_readable(&pump));
+    assert!(is_readable(bell));
     assert_ne!(pump.now(), before);
-    pump.wake.silence();
-    assert!(!is_readable(&pump));
+    bell.silence();
+    assert!(!is_readable(bell));
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn timeouts_are_rounded_up_and_never_negative() {
 /// A program may use libxl beside this crate, with numbers of its own.
 #[test]
 fn an_end_that_nobody_has_asked_for_is_not_ours() {
-    let pump = Pump::new().unwrap();
+    let pump = Pump::new();
     let token = Token::fresh();
     pump.starting(token, Terms::default());
     end(&pump, Token(1));
@@ -139,7 +140,7 @@ fn an_end_that_nobody_has_asked_for_is_not_ours() {
 
 #[test]
 fn each_operation_is_aborted_once_and_not_before_its_gate_is_open() {
-    let pump = Pump::new().unwrap();
+    let pump = Pump::new();
     let now = Instant::now();
     let later = now + Duration::from_secs(1);
     let (limited, pulled, held, done) = (
@@ -189,7 +190,7 @@ fn each_operation_is_aborted_once_and_not_before_its_gate_is_open() {
 /// A guest can eject its disc in a loop.
 #[test]
 fn ejects_do_not_pile_up() {
-    let pump = Pump::new().unwrap();
+    let pump = Pump::new();
     let token = Token::fresh();
     pump.expect_ejects(token);
     // SAFETY: a C structure of integers and pointers, all of which may be zero.
