@@ -28,8 +28,10 @@ mod tiny;
 mod trial;
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::thread;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -137,6 +139,17 @@ fn check_memory(hardware: Hardware) -> Result<()> {
     room::check_memory(memory + OVERHEAD, "the lab")
 }
 
+/// Builds the emulator and dom0's image if they are missing, both at once: the first takes the processors, and the second waits for the
+/// network and for the disk.
+fn parts(xen: Xen, init: Init) -> Result<(Emulator, Image)> {
+    thread::scope(|scope| {
+        let emulator = scope.spawn(emulator::ensure);
+        let image = image::ensure(xen, init);
+        let emulator = emulator.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Ok((emulator?, image?))
+    })
+}
+
 impl Reservation {
     /// Waits until no other process runs a lab. Then fails if the host has too little memory or disk space for one.
     pub(crate) fn of(xen: Xen) -> Result<Self> {
@@ -153,8 +166,7 @@ impl Reservation {
 
     /// Builds the missing parts.
     pub(crate) fn prepare(&self) -> Result<()> {
-        emulator::ensure()?;
-        image::ensure(self.xen, Init::Small)?;
+        parts(self.xen, Init::Small)?;
         Ok(())
     }
 
@@ -175,11 +187,12 @@ impl Reservation {
     fn plan(&self, hardware: Hardware, accel: Accel) -> Result<(Plan, Backend)> {
         let xen = self.xen;
         check_memory(hardware)?;
+        let (emulator, image) = parts(xen, hardware.init())?;
         let plan = Plan {
             xen,
             hardware,
-            emulator: emulator::ensure()?,
-            image: image::ensure(xen, hardware.init())?,
+            emulator,
+            image,
             dir: paths::xen_dir(xen),
         };
         tiny::ensure(&plan.dir, &plan.dir.join("share"))?;

@@ -148,11 +148,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         || options.valgrind
         || options.sanitize;
     let all = !part && !options.loom;
+    let mut parts = None;
     if all {
-        let parts = live
+        parts = live
             .then(|| Beside::start("parts of the lab", &["--parts", "--xen", labs[0].as_str()]));
         checks(&mut steps);
-        steps.take(parts);
     }
     if options.loom {
         steps.run("models of what threads share", loom::run);
@@ -167,6 +167,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             programs = Some(live::programs(xen, options.sanitize)?);
             Ok(Counts::default())
         });
+        steps.take(parts.take());
         let Some(programs) = programs else { continue };
         // Tests that are named run without those of devices, beside which the builds would be.
         let with_builds = builds_left && options.arguments.is_empty();
