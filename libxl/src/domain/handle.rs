@@ -13,10 +13,8 @@ use crate::{Context, DomId, DomainId, Error, ErrorKind, Result, config::DomainTy
 
 /// Time that a [check](Domain::check) stands for, where a call fails by itself on a domain that is gone.
 ///
-/// libxl gives a domid to another domain [60 s] after its domain is gone, at the earliest, unless `LIBXL_DOMID_REUSE_TIMEOUT` says
-/// otherwise.
-///
-/// [60 s]: https://xenbits.xen.org/docs/4.17-testing/man/xl.1.html#ENVIRONMENT-VARIABLES
+/// Xen gives each new domain the next free domid, so that one comes again after all others (`rover` in its domctl.c). libxl, besides, refuses
+/// one whose domain was destroyed less than 60 s ago (`LIBXL_DOMID_REUSE_TIMEOUT`, which an environment may set otherwise; 4.14 on).
 const STANDS: Duration = Duration::from_secs(1);
 
 /// A handle to one domain, by its identity, on one context.

@@ -135,7 +135,8 @@ impl<T> Operation<T> {
     ///
     /// # Errors
     ///
-    /// The errors of the operation, [`ErrorKind::TimedOut`] or [`ErrorKind::Aborted`].
+    /// The errors of the operation, [`ErrorKind::TimedOut`] or [`ErrorKind::Aborted`]; [`ErrorKind::Io`], before it begins, if the
+    /// process may not open a file descriptor.
     pub fn wait(self) -> Result<T> {
         self.begin()?.wait(None)
     }
@@ -186,7 +187,7 @@ impl<T> Operation<T> {
     ///
     /// When libxl refuses the operation, or the abort handle has been pulled already;
     /// [`ErrorKind::Io`] if the operation has a deadline and the thread that enforces it cannot be
-    /// created.
+    /// created, or if the process may not open a file descriptor.
     pub fn start(self) -> Result<Running<T>> {
         let deadline = self.limits.deadline_from_now();
         if let Some(at) = deadline.filter(|_| !self.ctx.pump().is_driven()) {
