@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use super::{
     ActionOnShutdown, Bitmap, BuildInfo, Channel, ChannelConnection, CpuidLeaf, CpuidPolicy,
-    CreateInfo, Disk, DiskFormat, DomainConfig, DomainType, Guest, HvmInfo, IomemRange, Mac,
-    MsVmGenid, MsrPolicy, Nic, P9, Pci, PvInfo, PvhInfo, Secret, TimerMode, Usbdev, Vkb, VncInfo,
-    redact,
+    CreateInfo, Direct, Disk, DiskFormat, DomainConfig, DomainType, Guest, HvmInfo, IomemRange,
+    Mac, MsVmGenid, MsrPolicy, Nic, P9, Pci, PvInfo, PvhInfo, Secret, TimerMode, Usbdev, Vkb,
+    VncInfo, redact,
 };
 
 /// libxl's output for [`typical::all`], by kind of guest and version.

@@ -5,7 +5,7 @@ use libxl_sys as sys;
 use crate::{
     Context, Error, ErrorKind, Result,
     bitmaps::lengthen,
-    config::{DomainConfig, check_values},
+    config::{Direct, DomainConfig, check_values},
     raw::Owned,
 };
 
@@ -15,7 +15,7 @@ impl Context {
         &self,
         config: &DomainConfig,
     ) -> Result<Owned<sys::libxl_domain_config>> {
-        let made = self.make_c_after::<sys::libxl_domain_config>(config, |json| {
+        let made = self.make_c_after::<sys::libxl_domain_config>(&Direct(config), |json| {
             json.map_or(Ok(()), check_values)
                 .and_then(|()| config.validate_types())
                 .map_err(|e| {

@@ -308,3 +308,12 @@ fn keys_and_values() {
             .unwrap()
     );
 }
+
+#[test]
+fn what_is_written_at_once_is_the_same() {
+    for config in full_configs() {
+        let text = serde_json::to_string(&Direct(&config)).unwrap();
+        let direct: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(direct, to_json(&config));
+    }
+}
