@@ -142,7 +142,7 @@ impl Serialize for DomainConfig {
     }
 }
 
-/// A configuration that is written as JSON at once, which takes a third of the time. Only for JSON.
+/// A configuration that is written as JSON at once, without a tree of values in between. Only for JSON.
 pub(crate) struct Direct<'a>(pub(crate) &'a DomainConfig);
 
 impl Serialize for Direct<'_> {
