@@ -184,7 +184,10 @@ impl Context {
         let mark = self.log_mark();
         let (raw, rc) = self.parse::<T>(&text)?;
         if rc != 0 {
-            let sent: Value = serde_json::from_str(&text).map_err(|e| invalid::<T>(&e))?;
+            let sent = match unknown {
+                Some(sent) => sent,
+                None => serde_json::from_str(&text).map_err(|e| invalid::<T>(&e))?,
+            };
             // libxl names no field: offer it each field alone, to find those that it refuses.
             let refused = expecting_failure(|| {
                 refused_fields(&sent, |part| {
