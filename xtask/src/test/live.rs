@@ -8,7 +8,8 @@ use anyhow::Result;
 
 use super::cases::Cases;
 use super::counts::{self, Counts};
-use super::{libtest, sanitizer};
+use super::libtest;
+use super::sanitizer::Sanitizer;
 use crate::cargo::{AGENT, Cargo, Program};
 use crate::lab::pair::Pair;
 use crate::lab::{Accel, Hardware, Lab, PROGRAMS};
@@ -62,8 +63,8 @@ pub(crate) struct Setting {
     pub(crate) accel: Accel,
     /// Hides xl in dom0.
     pub(crate) without_xl: bool,
-    /// Enables the address and leak sanitizers.
-    pub(crate) sanitize: bool,
+    /// The sanitizer that the programs were built with.
+    pub(crate) sanitize: Option<Sanitizer>,
 }
 
 impl Setting {
@@ -74,14 +75,13 @@ impl Setting {
 }
 
 /// Builds for a Xen version what the tests need in dom0.
-pub(crate) fn programs(xen: Xen, sanitize: bool) -> Result<Vec<Program>> {
+pub(crate) fn programs(xen: Xen, sanitize: Option<Sanitizer>) -> Result<Vec<Program>> {
     let cargo = Cargo::for_lab(xen)?;
     let mut programs =
         cargo.programs(&[&["build", "--workspace", "--examples"], &AGENT[..]].concat())?;
-    programs.extend(if sanitize {
-        sanitizer::programs(&cargo, xen)?
-    } else {
-        cargo.programs(&["test", "--no-run", "--workspace", "--test=live"])?
+    programs.extend(match sanitize {
+        Some(sanitizer) => sanitizer.programs(&cargo, xen)?,
+        None => cargo.programs(&["test", "--no-run", "--workspace", "--test=live"])?,
     });
     Ok(programs)
 }
@@ -134,7 +134,8 @@ pub(crate) fn run(setting: Setting, programs: &[Program], arguments: &[String]) 
         lab.output(&format!("rm -f {NOT_RUN}"))?;
     }
     let arguments = words(hardware, arguments);
-    let under: &[&str] = if sanitize { sanitizer::WORDS } else { &[] };
+    let under = sanitize.map(Sanitizer::words);
+    let under = under.as_ref().map_or(&[][..], |words| words);
     let suite = match hardware {
         Hardware::Plain => format!("live on Xen {xen}"),
         Hardware::Devices => format!("live with devices on Xen {xen}"),
@@ -235,11 +236,11 @@ fn limit(crash_points: Option<&str>) -> u32 {
 }
 
 /// Returns the command that runs the tests in dom0, prefixed with `under`, with a time limit.
-fn live(lab: &Lab, without_xl: bool, under: &[&str], arguments: &[String]) -> Command {
+fn live(lab: &Lab, without_xl: bool, under: &[String], arguments: &[String]) -> Command {
     let program = format!("{PROGRAMS}/live");
     let words: Vec<String> = under
         .iter()
-        .copied()
+        .map(String::as_str)
         .chain([program.as_str()])
         .chain(libtest::ARGUMENTS)
         .chain(arguments.iter().map(String::as_str))

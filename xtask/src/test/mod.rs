@@ -22,6 +22,7 @@ use clap::ValueEnum;
 use self::beside::Beside;
 pub(crate) use self::counts::Counts;
 use self::live::Setting;
+use self::sanitizer::Sanitizer;
 use self::steps::Steps;
 use crate::api::{self, Verdict};
 use crate::cargo::{self, Cargo, Program};
@@ -86,9 +87,9 @@ pub(crate) struct Options {
     /// Run nothing but loom's models of what threads share in libxl
     #[arg(long, conflicts_with_all = ["quick", "live", "devices", "valgrind"])]
     loom: bool,
-    /// Run nothing but live tests, with the address and leak sanitizers: those that are named, or a choice of them
-    #[arg(long, conflicts_with_all = ["quick", "devices", "loom"])]
-    sanitize: bool,
+    /// Run nothing but live tests, with a sanitizer: those that are named, or a choice of them
+    #[arg(long, value_name = "SANITIZER", num_args = 0..=1, require_equals = true, default_missing_value = "address", conflicts_with_all = ["quick", "devices", "loom"])]
+    sanitize: Option<Sanitizer>,
     /// Run nothing but the story of the Debian package, in a dom0 with systemd: installed, upgraded, the host restarted and switched off
     #[arg(long, conflicts_with_all = ["quick", "live", "devices", "valgrind", "sanitize", "arguments"])]
     package: bool,
@@ -133,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             None => Ok(steps.finish()),
         };
     }
-    let live = !options.quick && !options.loom && (!options.valgrind || options.sanitize);
+    let live = !options.quick && !options.loom && (!options.valgrind || options.sanitize.is_some());
     if live {
         // Checked before anything that takes long.
         for &xen in labs {
@@ -146,7 +147,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         || options.large
         || options.hosts.is_some()
         || options.valgrind
-        || options.sanitize;
+        || options.sanitize.is_some();
     let all = !part && !options.loom;
     let mut parts = None;
     if all {
@@ -159,6 +160,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     if options.valgrind {
         steps.run("unit tests under valgrind", valgrind::run);
+    }
+    if let Some(Sanitizer::Thread) = options.sanitize {
+        steps.run("tests of libxl with the thread sanitizer", || {
+            Sanitizer::Thread.without_xen()
+        });
     }
     let mut builds_left = all;
     for &xen in if live { labs } else { &[] } {
@@ -191,9 +197,9 @@ fn in_lab(steps: &mut Steps, options: &Options, xen: Xen, programs: &[Program], 
         without_xl: options.without_xl,
         sanitize: options.sanitize,
     };
-    if options.sanitize {
-        steps.run(&format!("live tests with sanitizers on Xen {xen}"), || {
-            live::run(plain, programs, &sanitizer::tests(arguments))
+    if let Some(sanitizer) = options.sanitize {
+        steps.run(&format!("live tests with a sanitizer on Xen {xen}"), || {
+            live::run(plain, programs, &sanitizer.tests(arguments))
         });
     } else if options.hosts.is_some() {
         steps.run(&format!("live tests of two hosts with Xen {xen}"), || {
