@@ -1,8 +1,15 @@
 //! `cargo xtask fuzz`: builds the fuzz targets as `cargo fuzz` does, with the installed compiler, and runs them.
+//!
+//! The inputs that reach different code are the corpus of a target. `fuzz/corpus` has those of this machine. What is kept in the repository
+//! is in `fuzz/kept`, and is added to them first.
+
+mod kept;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
@@ -33,6 +40,12 @@ pub(crate) struct Options {
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Targets that run at the same time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
+    /// Afterwards keep in the repository the smallest inputs that reach all the code that was reached
+    #[arg(long)]
+    keep: bool,
     /// The targets; all of them if none is named
     targets: Vec<String>,
 }
@@ -48,13 +61,27 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             bail!("{target}: no such target; there are {}", names.join(", "));
         }
     }
-    let mut failed = Vec::new();
-    for program in programs.iter().filter(|program| wanted(&program.name)) {
-        println!("\n=== {}, {} s", program.name, options.seconds);
-        if !fuzz(program, options.seconds)? {
-            failed.push(program.name.as_str());
+    let mut wanted: Vec<&Program> = programs.iter().filter(|p| wanted(&p.name)).collect();
+    // The next one is taken from the end.
+    wanted.reverse();
+    let queue = Mutex::new(wanted);
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some(program) = lock(&queue).pop() {
+                    let result = fuzz(program, options);
+                    match &result {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(error) => println!("{}: {error:#}", program.name),
+                    }
+                    lock(&failed).push(program.name.as_str());
+                }
+            });
         }
-    }
+    });
+    let failed = lock(&failed);
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -63,6 +90,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         failed.join(", ")
     );
     Ok(ExitCode::FAILURE)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn build() -> Result<Vec<Program>> {
@@ -82,20 +113,44 @@ fn build() -> Result<Vec<Program>> {
     })
 }
 
-/// Runs one target. Interesting inputs stay in the corpus for the next run.
-fn fuzz(program: &Program, seconds: u32) -> Result<bool> {
+/// Runs one target, and prints what it said at the end. Interesting inputs stay in the corpus for the next run.
+fn fuzz(program: &Program, options: &Options) -> Result<bool> {
     let corpus = directory("corpus", &program.name)?;
     let artifacts = directory("artifacts", &program.name)?;
-    let status = Command::new(&program.path)
+    kept::unpack(&program.name, &corpus)?;
+    println!("{}: {} s", program.name, options.seconds);
+    let output = command(program)
         .arg(&corpus)
-        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_total_time={}", options.seconds))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .args(["-timeout=30", "-print_final_stats=1", "-verbosity=0"])
-        .current_dir(paths::root())
-        .stdin(Stdio::null())
-        .status()
+        .output()
         .with_context(|| program.path.display().to_string())?;
-    Ok(status.success())
+    println!(
+        "\n=== {}\n{}",
+        program.name,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    if output.status.success() && options.keep {
+        let smallest = tempfile::tempdir()?;
+        let status = command(program)
+            .args(["-merge=1", "-verbosity=0"])
+            .args([smallest.path(), &corpus])
+            .stderr(Stdio::null())
+            .status()?;
+        if !status.success() {
+            bail!("the corpus cannot be made smaller: {status}");
+        }
+        let number = kept::pack(&program.name, smallest.path())?;
+        println!("{number} inputs are kept");
+    }
+    Ok(output.status.success())
+}
+
+fn command(program: &Program) -> Command {
+    let mut command = Command::new(&program.path);
+    command.current_dir(paths::root()).stdin(Stdio::null());
+    command
 }
 
 fn directory(kind: &str, name: &str) -> Result<PathBuf> {

@@ -10,6 +10,7 @@ mod cluster;
 mod demo;
 mod fuzz;
 mod lab;
+mod mutants;
 mod package;
 mod paths;
 mod setup;
@@ -61,6 +62,8 @@ enum Task {
     Bindings(bindings::Options),
     /// Feed nonsense to all that reads files, streams and texts of others
     Fuzz(fuzz::Options),
+    /// Change libxl in one place after another, and count the changes that no test notices
+    Mutants(mutants::Options),
     /// The agent under Pacemaker, on three simulated nodes or two hosts of the lab: moves, power cuts and cut cables; closes with a table
     Cluster(cluster::Options),
     /// A shell, or a command, in the dom0 of a running Xen
@@ -144,6 +147,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Fuzz(options) => {
             setup::ensure()?;
             fuzz::run(&options)
+        }
+        Task::Mutants(options) => {
+            setup::ensure()?;
+            mutants::run(&options)
         }
         Task::Cluster(options) => cluster::run(&options),
         Task::Lab {
