@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::cache::Key;
 use super::emulator::Emulator;
+use super::model::Model;
 use crate::paths;
 
 /// What was asked for.
@@ -33,14 +34,20 @@ pub(crate) enum Backend {
     Tcg,
 }
 
+/// Value of `-accel` for emulation.
+const TCG: &str = "tcg,thread=multi,tb-size=1024";
+
 impl Backend {
     /// Returns the values of QEMU's `-accel` and `-cpu`.
-    pub(crate) fn words(self) -> (&'static str, &'static str) {
+    pub(super) fn words(self, model: Model) -> (&'static str, &'static str) {
         match self {
             Self::Kvm => ("kvm", "host"),
+            Self::Tcg if model == Model::Sanitizer => {
+                (TCG, "qemu64,+svm,+npt,+ssse3,+sse4.1,+sse4.2,+popcnt")
+            }
             // On this processor Xen runs PV, PVH and HVM guests. `max` has SMAP, which stops the PV dom0. Without npt there are no PVH
             // and HVM guests.
-            Self::Tcg => ("tcg,thread=multi,tb-size=1024", "qemu64,+svm,+npt"),
+            Self::Tcg => (TCG, "qemu64,+svm,+npt"),
         }
     }
 

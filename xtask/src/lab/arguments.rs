@@ -141,7 +141,7 @@ pub(crate) fn arguments(start: Start, backend: Backend) -> Vec<String> {
         }
         .into(),
     );
-    let (accel, processor) = backend.words();
+    let (accel, processor) = backend.words(model);
     add("-accel", accel.into());
     add("-cpu", processor.into());
     add("-smp", "2".into());
@@ -273,7 +273,7 @@ mod tests {
         let root = "file=image/disk,if=virtio,format=raw,cache=unsafe,snapshot=on";
         let data = "file=state/data.qcow2,if=virtio,format=qcow2,cache=writeback";
         assert_eq!(disks(Start::Durable(Model::Plain)), [root, data]);
-        for model in [Model::Plain, Model::Devices, Model::Large] {
+        for model in [Model::Plain, Model::Devices, Model::Large, Model::Sanitizer] {
             assert_eq!(
                 disks(Start::Boot(model)),
                 ["file=state/disk.qcow2,if=virtio,format=qcow2,cache=unsafe"]

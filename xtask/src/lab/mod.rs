@@ -76,6 +76,8 @@ pub(crate) enum Hardware {
     Devices,
     /// The plain hardware, with memory for a thousand small guests.
     Large,
+    /// What programs with the thread sanitizer need.
+    Sanitizer,
     /// The plain hardware, with Debian's systemd as dom0's first process.
     ///
     /// The computer boots anew each time and may restart: its disk keeps the changes.
@@ -85,7 +87,7 @@ pub(crate) enum Hardware {
 impl Hardware {
     fn init(self) -> Init {
         match self {
-            Self::Plain | Self::Devices | Self::Large => Init::Small,
+            Self::Plain | Self::Devices | Self::Large | Self::Sanitizer => Init::Small,
             Self::Systemd => Init::Systemd,
         }
     }
@@ -95,6 +97,7 @@ impl Hardware {
             Self::Plain | Self::Systemd => Model::Plain,
             Self::Devices => Model::Devices,
             Self::Large => Model::Large,
+            Self::Sanitizer => Model::Sanitizer,
         }
     }
 }
@@ -200,6 +203,7 @@ impl Reservation {
             Hardware::Plain => "plain",
             Hardware::Devices => "devices",
             Hardware::Large => "large",
+            Hardware::Sanitizer => "sanitizer",
             Hardware::Systemd => "systemd",
         };
         let backend = accel::choose(accel, computer, &plan.emulator, || {

@@ -11,6 +11,8 @@ pub(crate) enum Model {
     Devices,
     /// Memory for a thousand small guests.
     Large,
+    /// A processor with SSE 4, and memory for programs that need more of it: those with the thread sanitizer.
+    Sanitizer,
     /// A host of a pair: also an end of the cable, and the disk that both hosts use.
     Paired(Host),
 }
@@ -20,7 +22,7 @@ impl Model {
     pub(super) fn host(self) -> Option<Host> {
         match self {
             Self::Paired(host) => Some(host),
-            Self::Plain | Self::Devices | Self::Large => None,
+            Self::Plain | Self::Devices | Self::Large | Self::Sanitizer => None,
         }
     }
 
@@ -28,6 +30,7 @@ impl Model {
     pub(crate) fn memory_mib(self) -> u32 {
         match self {
             Self::Plain | Self::Devices | Self::Paired(_) => 4096,
+            Self::Sanitizer => 6 << 10,
             Self::Large => 12 << 10,
         }
     }
@@ -36,6 +39,7 @@ impl Model {
     pub(super) fn dom0_mib(self) -> u32 {
         match self {
             Self::Plain | Self::Devices | Self::Paired(_) => 1536,
+            Self::Sanitizer => 3 << 10,
             Self::Large => 4096,
         }
     }

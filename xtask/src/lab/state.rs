@@ -26,6 +26,7 @@ impl Plan {
             Model::Plain => ("ready", ""),
             Model::Devices => ("ready_devices", " with devices to give away"),
             Model::Large => ("ready_large", " with much memory"),
+            Model::Sanitizer => ("ready_sanitizer", " for the thread sanitizer"),
             // The states of a pair are in one directory: see `pair`.
             Model::Paired(_) => ("ready_paired", " of a pair"),
         };

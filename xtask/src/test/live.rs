@@ -140,6 +140,7 @@ pub(crate) fn run(setting: Setting, programs: &[Program], arguments: &[String]) 
         Hardware::Plain => format!("live on Xen {xen}"),
         Hardware::Devices => format!("live with devices on Xen {xen}"),
         Hardware::Large => format!("live with a thousand domains on Xen {xen}"),
+        Hardware::Sanitizer => format!("live with the thread sanitizer on Xen {xen}"),
         Hardware::Systemd => format!("live with systemd on Xen {xen}"),
     };
     let mut counts = counts::of(&suite, &mut live(&lab, without_xl, under, &arguments))?;
@@ -187,7 +188,7 @@ fn words(hardware: Hardware, asked: &[String]) -> Vec<String> {
             words.extend([LARGE, ALONE, "--nocapture"].map(str::to_owned));
             words.extend_from_slice(asked);
         }
-        Hardware::Plain | Hardware::Systemd => {
+        Hardware::Plain | Hardware::Sanitizer | Hardware::Systemd => {
             for elsewhere in [DEVICES, QUIET, LARGE, TWO_HOSTS] {
                 words.extend(["--skip", elsewhere].map(str::to_owned));
             }

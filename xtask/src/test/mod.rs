@@ -199,7 +199,11 @@ fn in_lab(steps: &mut Steps, options: &Options, xen: Xen, programs: &[Program], 
     };
     if let Some(sanitizer) = options.sanitize {
         steps.run(&format!("live tests with a sanitizer on Xen {xen}"), || {
-            live::run(plain, programs, &sanitizer.tests(arguments))
+            live::run(
+                plain.with(sanitizer.hardware()),
+                programs,
+                &sanitizer.tests(arguments),
+            )
         });
     } else if options.hosts.is_some() {
         steps.run(&format!("live tests of two hosts with Xen {xen}"), || {

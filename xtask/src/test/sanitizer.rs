@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::counts::{self, Counts};
 use crate::cargo::{Cargo, Program, RUSTFLAGS, SEPARATOR};
+use crate::lab::Hardware;
 use crate::xen::Xen;
 use crate::{paths, tool};
 
@@ -79,6 +80,14 @@ impl Sanitizer {
             ],
         };
         tests.iter().map(|&test| test.to_owned()).collect()
+    }
+
+    /// Returns the computer that can run the programs.
+    pub(crate) fn hardware(self) -> Hardware {
+        match self {
+            Self::Address => Hardware::Plain,
+            Self::Thread => Hardware::Sanitizer,
+        }
     }
 
     /// Builds the live tests with this sanitizer, for the dom0 of `xen`.
