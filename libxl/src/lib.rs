@@ -159,6 +159,7 @@ pub mod topology;
 pub mod vcpu;
 pub mod watcher;
 pub mod xenstore;
+mod xenstore_socket;
 #[cfg(feature = "xlutil")]
 pub mod xlcfg;
 

@@ -13,7 +13,9 @@ use super::{
     core::{Core, EVENTS, Handle, MAINLOOP, SELECTIVE_REAP},
     sigchld::{OPEN, SigchldMode, check_sigchld, opening},
 };
-use crate::{Error, ErrorKind, LogLevel, Result, loaded, logger::Logger, pump::Pump};
+use crate::{
+    Error, ErrorKind, LogLevel, Result, loaded, logger::Logger, pump::Pump, xenstore_socket,
+};
 
 impl Context {
     /// Opens a context with the defaults.
@@ -90,8 +92,11 @@ impl ContextBuilder {
         // SAFETY: never NULL.
         let disaster = unsafe { NonNull::new_unchecked(disaster) };
         let mut raw = ptr::null_mut();
-        // SAFETY: a place for the context; the logger outlives it, see `Core::drop`.
-        let rc = unsafe { sys::libxl_ctx_alloc(&raw mut raw, version(), 0, logger.as_ptr()) };
+        let rc = {
+            let _turn = xenstore_socket::turn();
+            // SAFETY: a place for the context; the logger outlives it, see `Core::drop`.
+            unsafe { sys::libxl_ctx_alloc(&raw mut raw, version(), 0, logger.as_ptr()) }
+        };
         let raw = match NonNull::new(raw) {
             Some(raw) if rc == 0 => raw,
             _ => {

@@ -5,14 +5,14 @@ use std::{
     mem::MaybeUninit,
     ptr,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use libxl_sys as sys;
 
-use crate::{Error, ErrorKind, Result, log};
+use crate::{Error, ErrorKind, Result, log, per_process::PerProcess};
 
 /// The owner of SIGCHLD in this process.
 ///
@@ -32,8 +32,8 @@ pub enum SigchldMode {
 
 /// Held while a context opens or closes.
 pub(super) fn opening() -> MutexGuard<'static, ()> {
-    static OPENING: Mutex<()> = Mutex::new(());
-    OPENING.lock().unwrap_or_else(PoisonError::into_inner)
+    static OPENING: PerProcess<()> = PerProcess::new(());
+    OPENING.lock()
 }
 
 /// Number of open contexts of the process in each mode. Changed while [`opening`] is held.

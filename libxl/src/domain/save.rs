@@ -32,6 +32,7 @@ use crate::{
         relay::{self, Outgoing, Pipe, Until, pipe},
     },
     wake::Bell,
+    xenstore_socket,
 };
 
 const FUNCTION: &str = "libxl_domain_suspend";
@@ -150,6 +151,7 @@ impl Call for Stream {
         ctx: *mut sys::libxl_ctx,
         how: *const sys::libxl_asyncop_how,
     ) -> c_int {
+        let _turn = xenstore_socket::turn();
         // SAFETY: context and `how` are the caller's promise; the descriptor is ours and open until
         // the operation is over.
         unsafe {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Limits, Result, ShutdownReason, limits::Clock, rearm, xenstore::Xenstore,
+    xenstore_socket,
 };
 
 impl Domain {
@@ -107,6 +108,7 @@ impl Domain {
         }
         let result = self
             .simple(FUNCTION, |ctx, domid, how| {
+                let _turn = xenstore_socket::turn();
                 // SAFETY: called with a live context and a valid `how`.
                 unsafe { sys::libxl_domain_suspend_only(ctx, domid, how) }
             })

@@ -9,7 +9,7 @@ use std::{
 
 use libxl_sys as sys;
 
-use crate::{Error, ErrorKind, Result, raw::c_string};
+use crate::{Error, ErrorKind, Result, raw::c_string, xenstore_socket};
 
 /// Stands for no transaction (`XBT_NULL`).
 const NO_TRANSACTION: sys::xs_transaction_t = 0;
@@ -34,6 +34,7 @@ impl Xenstore {
     /// [`ErrorKind::Io`] if xenstored is not running, or does not accept this process.
     #[doc(alias = "xs_open")]
     pub fn open() -> Result<Self> {
+        let _turn = xenstore_socket::turn();
         // SAFETY: no promise is needed; NULL is an error with errno.
         let handle = unsafe { sys::xs_open(0) };
         match NonNull::new(handle) {

@@ -25,6 +25,7 @@
 int fake_card_count(void);
 /* In store.c. */
 void fake_request(int domid, const char *request);
+void fake_connect(void);
 
 #define DOMAINS 64
 #define GONE (-1)
@@ -212,6 +213,7 @@ int libxl_ctx_alloc(libxl_ctx **to, int version, unsigned flags, xentoollog_logg
     pthread_mutexattr_t recursive;
     libxl_ctx *ctx = calloc(1, sizeof *ctx);
     (void)version, (void)flags;
+    fake_connect();
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&ctx->lock, &recursive);
@@ -448,6 +450,8 @@ int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how
 /* libxl leaves its request in xenstore until the guest acknowledges it. */
 static void ask_to_suspend(uint32_t domid)
 {
+    /* For the guest's event channel. */
+    fake_connect();
     if (guests_hear)
         fake_domain((int)domid, SHUTDOWN + LIBXL_SHUTDOWN_REASON_SUSPEND);
     else

@@ -2,10 +2,10 @@
 
 use std::{fs::File, thread, time::Duration};
 
-use libxl::{Context, DomainConfig, ErrorKind, Limits, Saving, config::Bitmap};
+use libxl::{Context, DomainConfig, ErrorKind, Limits, Saving, config::Bitmap, xenstore::Xenstore};
 
 use crate::stand_in::{
-    RUNNING, becomes, domain, eject, nodemap_bytes, operations_take, overlaps, simulated,
+    RUNNING, becomes, crowds, domain, eject, nodemap_bytes, operations_take, overlaps, simulated,
     simulated_as, suspends,
 };
 
@@ -48,6 +48,35 @@ fn sound_cards_are_read_by_one_thread_at_a_time() {
                 }
             });
             assert_eq!(overlaps(), 0);
+        },
+    );
+}
+
+/// libxenstore keeps the path of xenstored's socket in one place, which it empties each time.
+#[test]
+fn xenstored_is_connected_to_by_one_thread_at_a_time() {
+    simulated(
+        "soundness::xenstored_is_connected_to_by_one_thread_at_a_time",
+        || {
+            operations_take(1);
+            thread::scope(|scope| {
+                for n in 0..4 {
+                    scope.spawn(move || {
+                        for _ in 0..5 {
+                            let ctx = Context::open().unwrap();
+                            let domain = domain(&ctx, n);
+                            let to = File::create("/dev/null").unwrap();
+                            match n {
+                                0 => drop(domain.suspend_only(&Limits::none()).unwrap()),
+                                1 => drop(domain.suspend(&to, Saving::new()).unwrap()),
+                                _ => drop(Xenstore::open().unwrap()),
+                            }
+                            becomes(n, RUNNING);
+                        }
+                    });
+                }
+            });
+            assert_eq!(crowds(), 0);
         },
     );
 }

@@ -116,6 +116,11 @@ pub(crate) fn overlaps() -> c_int {
     ask(c"fake_overlaps")
 }
 
+/// How often two threads have connected to xenstored at a time.
+pub(crate) fn crowds() -> c_int {
+    ask(c"fake_crowds")
+}
+
 /// Length of the node map of the last domain that was created, in bytes.
 pub(crate) fn nodemap_bytes() -> c_int {
     ask(c"fake_nodemap_bytes")

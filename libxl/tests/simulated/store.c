@@ -41,7 +41,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct xs_handle *handles;
 static char names[DOMAINS][32], requests[DOMAINS][16];
 static unsigned changes;
-static int races;
+static int races, connecting, crowds;
 static bool down;
 
 static struct text *text(const char *path, const char *token)
@@ -146,10 +146,23 @@ int fake_store_watches(void)
 
 /* libxenstore. */
 
+/* It writes the path of its socket into one place for the whole process, and reads it there. */
+void fake_connect(void)
+{
+    if (__atomic_add_fetch(&connecting, 1, __ATOMIC_SEQ_CST) > 1)
+        __atomic_add_fetch(&crowds, 1, __ATOMIC_SEQ_CST);
+    usleep(500);
+    __atomic_sub_fetch(&connecting, 1, __ATOMIC_SEQ_CST);
+}
+
+/* How often two threads have connected at a time. */
+int fake_crowds(void) { return crowds; }
+
 struct xs_handle *xs_open(unsigned long flags)
 {
     struct xs_handle *h = calloc(1, sizeof *h);
     (void)flags;
+    fake_connect();
     pthread_mutex_lock(&lock);
     if (down || pipe2(h->pipe, O_CLOEXEC | O_NONBLOCK)) {
         pthread_mutex_unlock(&lock);
