@@ -125,7 +125,8 @@ pub fn log(bytes: &[u8]) {
         unsafe {
             sys::libxl_sys_log(
                 logger.as_ptr(),
-                number % 12 - 1,
+                // libxl's levels are 1 to 9; any other ends the process.
+                1 + number % 9,
                 number % 140 - 1,
                 text.as_ptr(),
                 text.as_ptr(),

@@ -1,9 +1,8 @@
 //! A file of keys and values, and the values of its keys.
 
 use std::{
-    ffi::{CStr, CString, c_char, c_int, c_long},
+    ffi::{CStr, c_char, c_int, c_long},
     fmt, fs,
-    os::unix::ffi::OsStrExt,
     path::Path,
     ptr,
 };
@@ -56,6 +55,16 @@ impl XlConfig {
     fn parse_bytes(text: &[u8], source: Source) -> Result<Self> {
         const FUNCTION: &str = "xlu_cfg_readdata";
         let raw = Raw::new(FUNCTION, &source.name)?;
+        // In a string, an assertion of libxlutil's would end the process.
+        if let Some(at) = text.iter().position(|&byte| byte == 0) {
+            let line = 1 + text[..at].iter().filter(|&&byte| byte == b'\n').count();
+            let place = match source.place(line) {
+                Place::Line(line) => format!("{}:{line}", source.name),
+                Place::Override(text) => format!("{text:?}"),
+            };
+            return Err(Error::new(ErrorKind::Invalid, FUNCTION)
+                .with_message(format!("{place}: has a NUL byte, which no text may have")));
+        }
         let length = c_int::try_from(text.len()).map_err(|_| {
             Error::new(ErrorKind::Invalid, FUNCTION).with_message(format!(
                 "{}: {} bytes are too many",
@@ -77,19 +86,7 @@ impl XlConfig {
     /// mistake.
     #[doc(alias = "xlu_cfg_readfile")]
     pub fn read(path: &Path) -> Result<Self> {
-        const FUNCTION: &str = "xlu_cfg_readfile";
-        let name = path.display().to_string();
-        let raw = Raw::new(FUNCTION, &name)?;
-        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| {
-            Error::new(ErrorKind::Invalid, FUNCTION).with_message("path: contains a NUL byte")
-        })?;
-        // SAFETY: xlu_cfg_readfile opens a NUL-terminated path and fills a configuration that is
-        // fresh.
-        let errno = unsafe { sys::xlu_cfg_readfile(raw.as_ptr(), c_path.as_ptr()) };
-        raw.check(FUNCTION, errno)?;
-        // The text is needed only to find keys that `xl` does not know.
-        let text = fs::read(path).unwrap_or_default();
-        Self(raw, Source::new(&name, &text)).all_text()
+        Self::read_with(path, &[])
     }
 
     /// Returns the text of a key; `None` if the file does not have the key.

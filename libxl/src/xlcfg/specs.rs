@@ -4,7 +4,7 @@ use libxl_sys as sys;
 
 use super::libxlutil::Raw;
 use crate::{
-    Context, Result,
+    Context, Error, ErrorKind, Result,
     config::{Disk, Nic, RdmReserve, RdmReservePolicy},
     raw::{Owned, c_string, copy_str},
 };
@@ -20,6 +20,11 @@ use crate::{
 pub fn parse_disk(spec: &str) -> Result<Disk> {
     const FUNCTION: &str = "xlu_disk_parse";
     let config = Raw::new(FUNCTION, "disk")?;
+    // After a text that it cannot understand, libxlutil ends the process at a line break.
+    if spec.contains('\n') {
+        return Err(Error::new(ErrorKind::Invalid, FUNCTION)
+            .with_message(format!("disk: contains a line break: {spec:?}")));
+    }
     let text = c_string(FUNCTION, "disk", spec)?;
     let specs = [text.as_ptr()];
     let disk = Owned::<sys::libxl_device_disk>::new();

@@ -1,4 +1,4 @@
-use super::{Value, XlConfig, parse_pci, parse_pci_bdf, parse_rdm, parse_vif_rate};
+use super::{Value, XlConfig, parse_disk, parse_pci, parse_pci_bdf, parse_rdm, parse_vif_rate};
 use crate::{
     ErrorKind,
     config::{Pci, RdmReservePolicy, RdmReserveStrategy},
@@ -7,6 +7,34 @@ use crate::{
 
 fn parse(text: &str) -> XlConfig {
     XlConfig::parse(text, "test.cfg").unwrap()
+}
+
+/// libxlutil ends the process at these: an assertion, and a scanner that is stuck.
+#[test]
+fn what_libxlutil_does_not_survive_is_refused() {
+    for text in ["name = '\0'\n", "'\u{6}\0#/'", "\0", "# \0\n"] {
+        let text = format!("memory = 64\n{text}");
+        let error = XlConfig::parse(&text, "test.cfg").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(
+            error.to_string().contains("test.cfg:2: has a NUL"),
+            "{error}"
+        );
+    }
+    let overrides = ["vcpus=2".to_owned(), "name='\0'".to_owned()];
+    let error = XlConfig::parse_with("memory = 64", "test.cfg", &overrides).unwrap_err();
+    assert!(
+        error.to_string().contains(r#""name='\0'": has a NUL"#),
+        "{error}"
+    );
+    for spec in ["=\n", "=\n%", "/dev/x,raw,xvda,=\n", "target=/x\n=\n"] {
+        let error = parse_disk(spec).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("a line break"), "{error}");
+    }
+    // A file may say it with an escape.
+    let file = parse(r#"disk = [ "=\n" ]"#);
+    assert_eq!(file.list("disk").unwrap().unwrap().len(), 1);
 }
 
 #[test]
