@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let mut mutants = Command::new(&program);
     ready_soon(&mut mutants)
-        .arg("mutants")
+        .args(["mutants", "--package", "libxl"])
         .args(["--jobs", &options.jobs.to_string(), "--output", "target"])
         .args(&options.arguments)
         .current_dir(paths::root());
