@@ -84,7 +84,6 @@ impl XlConfig {
     ///
     /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] with the place of the
     /// mistake.
-    #[doc(alias = "xlu_cfg_readfile")]
     pub fn read(path: &Path) -> Result<Self> {
         Self::read_with(path, &[])
     }
