@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Changes that are tried at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     jobs: u8,
-    /// For cargo-mutants, such as `--list`, `--shard 1/4`, or `--file` and a path
+    /// For cargo-mutants, such as `--list` or `--shard 1/4`
     #[arg(last = true)]
     arguments: Vec<String>,
 }
