@@ -12,7 +12,7 @@ use crate::paths;
 /// The release that `.cargo/mutants.toml` was written for.
 const VERSION: &str = "27.1.0";
 
-/// What to run.
+/// The mutants to try, and how many at a time.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// Changes that are tried at the same time

@@ -11,7 +11,7 @@ use libxl_sys as sys;
 
 use super::{
     libxlutil::Raw,
-    source::{Place, Source, join},
+    source::{Place, Source, join, newlines},
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -57,11 +57,8 @@ impl XlConfig {
         let raw = Raw::new(FUNCTION, &source.name)?;
         // In a string, an assertion of libxlutil's would end the process.
         if let Some(at) = text.iter().position(|&byte| byte == 0) {
-            let line = 1 + text[..at].iter().filter(|&&byte| byte == b'\n').count();
-            let place = match source.place(line) {
-                Place::Line(line) => format!("{}:{line}", source.name),
-                Place::Override(text) => format!("{text:?}"),
-            };
+            let place = source.place(1 + newlines(&text[..at]));
+            let place = place.within(&source.name);
             return Err(Error::new(ErrorKind::Invalid, FUNCTION)
                 .with_message(format!("{place}: has a NUL byte, which no text may have")));
         }
@@ -281,8 +278,7 @@ impl XlConfig {
             };
             if !good {
                 let place = match self.place(key) {
-                    Some(Place::Line(line)) => format!("{}:{line}", self.name()),
-                    Some(Place::Override(text)) => format!("{text:?}"),
+                    Some(place) => place.within(self.name()),
                     None => self.name().to_owned(),
                 };
                 return Err(Error::new(ErrorKind::Invalid, "xlu_cfg_readdata")

@@ -21,6 +21,16 @@ pub enum Place {
     Override(String),
 }
 
+impl Place {
+    /// The place in words, in the file of this name.
+    pub(super) fn within(&self, name: &str) -> String {
+        match self {
+            Self::Line(line) => format!("{name}:{line}"),
+            Self::Override(text) => format!("{text:?}"),
+        }
+    }
+}
+
 impl Source {
     pub(super) fn new(name: &str, text: &[u8]) -> Self {
         Self {
@@ -49,6 +59,11 @@ impl Source {
     }
 }
 
+/// The number of line breaks in a text.
+pub(super) fn newlines(text: &[u8]) -> usize {
+    text.iter().filter(|&&byte| byte == b'\n').count()
+}
+
 /// Joins a file and its overrides as `xl create` does: each override is a line of its own after the
 /// file.
 pub(super) fn join(file: &[u8], overrides: &[String]) -> (Vec<u8>, Option<(usize, Vec<String>)>) {
@@ -56,7 +71,7 @@ pub(super) fn join(file: &[u8], overrides: &[String]) -> (Vec<u8>, Option<(usize
     if overrides.is_empty() {
         return (text, None);
     }
-    let newlines = file.iter().filter(|&&byte| byte == b'\n').count();
+    let newlines = newlines(file);
     text.push(b'\n');
     for one in overrides {
         text.extend(one.as_bytes());

@@ -116,7 +116,7 @@ pub(crate) fn overlaps() -> c_int {
     ask(c"fake_overlaps")
 }
 
-/// How often two threads have connected to xenstored at a time.
+/// Number of times that a thread connected to xenstored while another did.
 pub(crate) fn crowds() -> c_int {
     ask(c"fake_crowds")
 }

@@ -155,7 +155,7 @@ void fake_connect(void)
     __atomic_sub_fetch(&connecting, 1, __ATOMIC_SEQ_CST);
 }
 
-/* How often two threads have connected at a time. */
+/* Number of times that a thread connected while another did. */
 int fake_crowds(void) { return crowds; }
 
 struct xs_handle *xs_open(unsigned long flags)

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use sha2::{Digest, Sha256};
 
 use crate::paths;
 
@@ -14,7 +13,7 @@ fn file(target: &str) -> PathBuf {
     paths::root().join("fuzz/kept").join(target)
 }
 
-/// Writes the inputs that are kept for this target into a directory, a file each, named by their content.
+/// Writes the inputs that are kept for this target into a directory, a file each.
 pub(super) fn unpack(target: &str, directory: &Path) -> Result<()> {
     let file = file(target);
     let text = match fs::read_to_string(&file) {
@@ -23,11 +22,7 @@ pub(super) fn unpack(target: &str, directory: &Path) -> Result<()> {
     };
     for (line, number) in text.lines().zip(1..) {
         let input = decode(line).with_context(|| format!("{}, line {number}", file.display()))?;
-        let name: String = Sha256::digest(&input)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let path = directory.join(name);
+        let path = directory.join(format!("kept-{number}"));
         fs::write(&path, input).with_context(|| path.display().to_string())?;
     }
     Ok(())

@@ -76,7 +76,7 @@ pub(crate) enum Hardware {
     Devices,
     /// The plain hardware, with memory for a thousand small guests.
     Large,
-    /// What programs with the thread sanitizer need.
+    /// A processor and memory for programs with the thread sanitizer.
     Sanitizer,
     /// The plain hardware, with Debian's systemd as dom0's first process.
     ///

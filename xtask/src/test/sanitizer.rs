@@ -15,7 +15,7 @@ use crate::lab::Hardware;
 use crate::xen::Xen;
 use crate::{paths, tool};
 
-/// What is looked for.
+/// A kind of fault to look for.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sanitizer {
     /// Misused memory, and leaks
